@@ -1,0 +1,56 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: setup setup-check system demo test check bench proto up down compose-test clean
+
+setup: $(VENV)/.installed
+setup-check: $(VENV)/.installed-check
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Archipelago needs Python 3.11 to 3.13; run make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,test]'
+	touch $@
+
+$(VENV)/.installed-check: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,test,check]'
+	touch $@
+
+system:
+	sh scripts/install_system_packages.sh
+
+demo: setup
+	$(BIN)/python -m launcher.demo $(ARGS)
+
+test: setup system
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --skip-empty --fail-under=85
+
+check: setup-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	BIN=$(BIN) sh scripts/check_generated_code.sh
+
+proto: setup-check
+	BIN=$(BIN) sh scripts/generate_code.sh
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
+
+up: setup
+	$(BIN)/flow party up $(ARGS)
+
+down: setup
+	$(BIN)/flow party down $(ARGS)
+
+compose-test: setup
+	$(BIN)/python -m pytest -m compose tests/e2e/deploy $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
