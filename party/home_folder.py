@@ -1,0 +1,216 @@
+"""A party's home on disk: one folder that holds who we are, whom we trust, and what our services keep.
+
+    party.toml     settings                      users.json   users, digests of their tokens
+    card.json      our card                      trusted/     cards of the parties we trust
+    keys/          private keys (0700, 0600)     tokens/      tokens of local users (0600)
+    store/         tables, models, checkpoints   state/ROOM/  each service's own files
+    logs/          one log per service           run/         sockets and locks
+
+`party.toml` is written last: a folder without it is not a home. Making a home is in `create_home`, which leaves
+nothing behind when it fails.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from party.card import Card, read_card
+from party.errors import (
+    AlreadyRunning,
+    BadCard,
+    BadSettings,
+    CardExpired,
+    CardNotYetValid,
+    NoHome,
+    PartyNotTrusted,
+    PlatformError,
+    UserUnknown,
+)
+from party.files import private_folder, read_private, write_whole
+from party.ids import PartyId, checked_name, party_id
+from party.keys import PartyKeys, load_keys
+from party.settings import PartySettings, load_settings
+from party.users import Users, load_users, make_user, new_token, save_users
+
+HOME_VARIABLE = "ARCHIPELAGO_HOME"
+DEFAULT_HOME = Path("~/.archipelago")
+MAX_SOCKET_PATH_BYTES = 100  # the system's limit is 108 with the ending zero
+LONGEST_SOCKET_NAME = 20
+SETTINGS_FILE = "party.toml"
+CARD_FILE = "card.json"
+USERS_FILE = "users.json"
+_SOCKET_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class PartyHome:
+    """An existing home. Settings are read when it is opened, everything else when it is asked for."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().absolute()
+        if not (self.root / SETTINGS_FILE).is_file():
+            raise NoHome(
+                f"No party lives in {self.root}.",
+                hint=f"Run: flow party init --home '{self.root}', or name another folder with --home.",
+            )
+        self.settings: PartySettings = load_settings(self.root / SETTINGS_FILE)
+
+    def __repr__(self) -> str:
+        return f"PartyHome({str(self.root)!r}, {self.party!r})"
+
+    @property
+    def party(self) -> PartyId:
+        """Our id."""
+        return self.settings.party_id
+
+    @cached_property
+    def keys(self) -> PartyKeys:
+        """Our private keys. Raises FileExposed or BadKeys."""
+        return load_keys(self.root / "keys")
+
+    @property
+    def card(self) -> Card:
+        """Our card as it is on disk now, checked, though it may have expired. Raises BadCard."""
+        try:
+            card = read_card((self.root / CARD_FILE).read_bytes())
+        except OSError as error:
+            raise BadCard(f"Our card cannot be read: {error}.", hint="Run: flow party card --renew") from None
+        if card.party != self.party:
+            raise BadCard(f"{self.root / CARD_FILE} is the card of {card.party}, not of {self.party}.")
+        return card
+
+    def trusted(self, *, now: datetime | None = None) -> dict[PartyId, Card]:
+        """The cards of the parties we trust that are valid at `now`, in the order of their ids.
+
+        Raises BadCard, naming the file, if one was damaged: a trust file nobody can read is never skipped.
+        """
+        found = {}
+        for path in sorted((self.root / "trusted").glob("*.json")):
+            card = self._trusted_card(path)
+            try:
+                card.check_valid(now)
+            except (CardExpired, CardNotYetValid):
+                continue
+            found[card.party] = card
+        return found
+
+    def trusted_card(self, party: str) -> Card:
+        """The card we hold of the party, valid or not. Raises PartyNotTrusted."""
+        path = self.root / "trusted" / f"{party_id(party)}.json"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json")))
+            raise PartyNotTrusted(f"{self.party} holds no card of '{party}'.", hint=f"Known: {known or 'none'}.")
+        return self._trusted_card(path)
+
+    def socket(self, name: str) -> Path:
+        """The path of a Unix socket, in a private folder. Raises BadSettings if the path is too long."""
+        if not _SOCKET_NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is not a socket name")
+        path = self.run_dir / f"{name}.sock"
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+            raise BadSettings(
+                f"{path} is too long for a Unix socket (more than {MAX_SOCKET_PATH_BYTES} bytes).",
+                hint=f"Set run_dir in {self.root / SETTINGS_FILE} to a private folder with a short path.",
+            )
+        return path
+
+    @property
+    def run_dir(self) -> Path:
+        """The private folder of sockets and locks. Raises FileExposed if it is not ours alone."""
+        return private_folder(self.path(self.settings.run_dir or "run"))
+
+    def state(self, room: str) -> Path:
+        """The folder of one service's own files, made if absent."""
+        return private_folder(self.root / "state" / checked_name(room, "room"))
+
+    def log_file(self, room: str) -> Path:
+        """Where one service logs."""
+        return private_folder(self.root / "logs") / f"{checked_name(room, 'room')}.log"
+
+    @property
+    def store(self) -> str:
+        """The folder or URI of tables, models and checkpoints."""
+        uri = self.settings.store.uri
+        return uri if "://" in uri else str(self.path(uri or "store"))
+
+    def path(self, text: str) -> Path:
+        """A path from the settings: absolute, or below the home."""
+        return self.root / Path(text).expanduser()
+
+    def users(self) -> Users:
+        """The users as they are on disk now. Raises BadUsers."""
+        return load_users(self.root / USERS_FILE)
+
+    def token(self, user: str = "admin") -> str:
+        """The token of a local user, for the command line on this machine. Raises UserUnknown or FileExposed."""
+        path = self.root / "tokens" / f"{checked_name(user, 'user name')}.token"
+        try:
+            return read_private(path).decode().strip()
+        except FileNotFoundError:
+            raise UserUnknown(f"There is no token of user '{user}' in {path.parent}.") from None
+
+    def add_user(self, name: str, roles: Iterable[str]) -> str:
+        """Add a user and return the token, which is kept in HOME/tokens. Raises UserExists or BadUsers."""
+        token = new_token()
+        users = self.users().added(make_user(name, roles), token)
+        write_whole(private_folder(self.root / "tokens") / f"{name}.token", token.encode() + b"\n")
+        save_users(self.root / USERS_FILE, users)
+        return token
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user; the token is worth nothing from now on. Raises UserUnknown."""
+        save_users(self.root / USERS_FILE, self.users().without(name))
+        (self.root / "tokens" / f"{name}.token").unlink(missing_ok=True)
+
+    def database_url(self) -> str:
+        """The address of Flow's database, for SQLAlchemy. Raises FileExposed or BadSettings."""
+        flow = self.settings.flow
+        if flow.database == "sqlite":
+            return f"sqlite:///{self.state('flow') / 'flow.sqlite'}"
+        path = self.path(flow.database_url_file)
+        try:
+            return read_private(path).decode().strip()
+        except OSError as error:
+            raise BadSettings(
+                f"flow.database_url_file: {path} cannot be read: {error.strerror}.",
+                hint="Write one line, mysql+pymysql://user:password@host:port/name, into that file with mode 600.",
+            ) from None
+
+    def lock(self, room: str) -> IO[bytes]:
+        """Hold the room's lock until the returned file is closed. Raises AlreadyRunning."""
+        file = (self.run_dir / f"{checked_name(room, 'room')}.lock").open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise AlreadyRunning(f"{room} of {self.party} runs already.", hint="See: flow party status") from None
+        return file
+
+    def _trusted_card(self, path: Path) -> Card:
+        try:
+            card = read_card(path.read_bytes())
+        except PlatformError as error:
+            raise BadCard(
+                f"{path}: {error.message}", hint="Trust that party's card again, or remove the file."
+            ) from None
+        if card.party != path.stem:
+            raise BadCard(f"{path} is the card of {card.party}.", hint="Remove the file and run flow party trust CARD.")
+        return card
+
+
+def find_home(explicit: str | Path | None = None) -> PartyHome:
+    """The home that the user means: named, else in the environment, else in the usual place. Raises NoHome."""
+    named = explicit or os.environ.get(HOME_VARIABLE)
+    root = Path(named or DEFAULT_HOME).expanduser().absolute()
+    if not (root / SETTINGS_FILE).is_file():
+        raise NoHome(
+            f"No party lives in {root}.",
+            hint=f"Run: flow party init, or name its folder with --home or {HOME_VARIABLE}.",
+        )
+    return PartyHome(root)

@@ -1,0 +1,138 @@
+"""What every service of a party has in common: it starts, it stops, and `python -m ROOM` runs it.
+
+A service is ready when `start` returns. Its main function reads the home once, logs as JSON, says when it is ready,
+and stops in an orderly way on SIGTERM or SIGINT; a second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from types import FrameType
+from typing import Protocol
+
+from party import log
+from party.addresses import HostPort, free_port, parse_listen, require_free
+from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse, Unavailable
+from party.home import PartyHome, find_home
+
+__all__ = [
+    "Exit",
+    "HostPort",
+    "PortInUse",
+    "Service",
+    "exit_code",
+    "free_port",
+    "parse_listen",
+    "require_free",
+    "run_forever",
+    "run_until_stopped",
+]
+
+STOP_GRACE_S = 10.0
+
+
+class Service(Protocol):
+    """One service of a party, inside one process."""
+
+    def start(self) -> None:
+        """Begin to serve; ready when it returns. Raises a PlatformError such as PortInUse, then nothing runs."""
+
+    def stop(self, grace_s: float) -> None:
+        """Finish what is held, give up after `grace_s`, and release everything. May be called twice."""
+
+
+class Exit(IntEnum):
+    """Exit codes of `python -m ROOM` and of the command line."""
+
+    OK = 0
+    FAILED = 1  # any other failure, or a crash
+    INVALID_INPUT = 2  # a wrong argument, file or setting
+    NOT_FOUND = 3
+    CONFLICT = 4
+    DENIED = 5
+    UNAVAILABLE = 6  # try again later
+
+
+def exit_code(error: PlatformError) -> Exit:
+    """The exit code that stands for the error's kind."""
+    kinds = {
+        InvalidInput: Exit.INVALID_INPUT,
+        NotFound: Exit.NOT_FOUND,
+        Conflict: Exit.CONFLICT,
+        Denied: Exit.DENIED,
+        Unavailable: Exit.UNAVAILABLE,
+    }
+    return next((code for kind, code in kinds.items() if isinstance(error, kind)), Exit.FAILED)
+
+
+def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None = None) -> None:
+    """The main function of `python -m ROOM --home DIR`; does not return.
+
+    Args:
+        make: The room's `serve`; the room's name is its package.
+        argv: Arguments (default: the process's).
+    """
+    room = make.__module__.partition(".")[0]
+    options = _parser(room).parse_args(argv)
+    try:
+        home = find_home(options.home)
+        path = None if options.log == "-" else home.log_file(room)
+        log.configure(room, path, party=home.party, level=options.log_level)
+        with home.lock(room):
+            run_until_stopped(make(home), room, ready_fd=options.ready_fd)
+    except PlatformError as error:
+        log.get_logger(room).error("Refused to run", code=error.code, reason=error.message, hint=error.hint)
+        sys.stderr.write(f"{room}: {error}\n")
+        sys.exit(exit_code(error))
+    sys.exit(Exit.OK)
+
+
+def run_until_stopped(
+    service: Service, room: str, *, ready_fd: int | None = None, stop: threading.Event | None = None
+) -> None:
+    """Start the service, wait for a signal (or `stop`), stop it. Call it from the main thread."""
+    stopping = stop or threading.Event()
+    logger = log.get_logger(room)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        for known in previous:
+            signal.signal(known, signal.SIG_DFL)
+        stopping.set()
+
+    for number in previous:
+        signal.signal(number, on_signal)
+    try:
+        service.start()
+        logger.info("Ready", pid=os.getpid())
+        _say_ready(ready_fd)
+        stopping.wait()
+        logger.info("Stopping")
+    finally:
+        service.stop(STOP_GRACE_S)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    logger.info("Stopped")
+
+
+def _say_ready(ready_fd: int | None) -> None:
+    if ready_fd is not None:
+        with os.fdopen(ready_fd, "wb") as pipe:
+            pipe.write(b"ready\n")
+
+
+def _parser(room: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {room}", description=f"Run the {room} of one party.")
+    parser.add_argument("--home", help="the party's home (default: $ARCHIPELAGO_HOME, else ~/.archipelago)")
+    parser.add_argument(
+        "--log", choices=["file", "-"], default="file", help="log to HOME/logs, or - for standard error"
+    )
+    parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
+    parser.add_argument("--ready-fd", type=int, help="an open pipe; 'ready' is written to it once the service is up")
+    return parser

@@ -1,0 +1,249 @@
+"""The settings of a party: one TOML file, read once by each service's main function.
+
+An unknown key is an error, because a typo must not become a default. Secrets stand in files that the settings name,
+never in the settings. Every field's description is written above it as a comment when a home is made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from party.addresses import HostPort, parse_listen
+from party.errors import BadSettings, PlatformError
+from party.ids import PartyId, party_id
+
+SETTINGS_SCHEMA = 1
+MAX_SETTINGS_BYTES = 1 << 20
+SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def size_bytes(text: str) -> int:
+    """`512MiB`, `2GiB` or a plain number of bytes to bytes. Raises ValueError saying which units there are."""
+    number = text.rstrip("BKMGTi")
+    unit = text[len(number) :] or "B"
+    if not number.isascii() or not number.isdigit() or unit not in SIZE_UNITS or int(number) < 1:
+        raise ValueError(f"'{text[:40]}' is not a size; write a whole number and one of {', '.join(SIZE_UNITS)}")
+    return int(number) * SIZE_UNITS[unit]
+
+
+def _checked_listen(text: str) -> str:
+    return _as_value_error(lambda: str(parse_listen(text)))
+
+
+def _checked_party(text: str) -> str:
+    return _as_value_error(lambda: party_id(text))
+
+
+def _checked_size(text: str) -> str:
+    if text != "auto":
+        size_bytes(text)
+    return text
+
+
+def _checked_peer(text: str) -> str:
+    return text if text == "*" else _checked_party(text)
+
+
+Listen = Annotated[str, AfterValidator(_checked_listen)]
+Party = Annotated[str, AfterValidator(_checked_party)]
+Size = Annotated[str, AfterValidator(_checked_size)]
+Peer = Annotated[str, AfterValidator(_checked_peer)]
+Auto = Literal["auto"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(_Section):
+    """The party's only door to other parties."""
+
+    listen: Listen = Field(description="Where other parties' gateways reach us: host:port.")
+    public: tuple[Listen, ...] = Field(
+        default=(), description="Addresses written on our card; none means that we only call out."
+    )
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What a stored message survives: the end of any process, or a power cut (slower).",
+    )
+    record_envelopes: str = Field(
+        default="", description="A folder that receives every envelope as sent, for security tests; empty: none."
+    )
+
+
+class FlowSettings(_Section):
+    """Jobs, their states, and the REST interface."""
+
+    listen: Listen = Field(description="Where the REST interface listens: host:port.")
+    database: Literal["sqlite", "mysql"] = Field(default="sqlite", description="Where jobs and events are recorded.")
+    database_url_file: str = Field(
+        default="", description="For mysql: a private file holding mysql+pymysql://user:password@host:port/name."
+    )
+
+    @model_validator(mode="after")
+    def _mysql_needs_a_url(self) -> Self:
+        if self.database == "mysql" and not self.database_url_file:
+            raise ValueError('database = "mysql" needs database_url_file, the path of a private file with the URL')
+        return self
+
+
+class BoardSettings(_Section):
+    """The pages for people."""
+
+    listen: Listen = Field(description="Where the board's pages are served: host:port.")
+
+
+class ClusterSettings(_Section):
+    """Which hosts of this party run executors."""
+
+    nodes: tuple[str, ...] = Field(
+        default=(), description="Node Managers as unix:PATH or host:port; none means our own on this host."
+    )
+
+
+class NodeSettings(_Section):
+    """What executors on this host may use."""
+
+    cores: Annotated[int, Field(ge=1)] | Auto = Field(default="auto", description='A number of cores, or "auto".')
+    memory: Size = Field(default="auto", description='For example "8GiB", or "auto".')
+    gpus: Annotated[int, Field(ge=0)] | Auto = Field(default="auto", description='A number of GPUs, or "auto".')
+    preload: tuple[str, ...] = Field(
+        default=("numpy", "pyarrow", "torch"), description="Modules that the warm parent imports where installed."
+    )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory limit in bytes, or None for what the host has."""
+        return None if self.memory == "auto" else size_bytes(self.memory)
+
+
+class StoreSettings(_Section):
+    """Where tables, models and checkpoints lie."""
+
+    uri: str = Field(default="", description="A folder or URI that all hosts of this party reach; empty: HOME/store.")
+
+
+class PolicySettings(_Section):
+    """What this party agrees to when another party proposes a job."""
+
+    accept: Literal["agree", "ask", "refuse"] = Field(
+        default="agree", description="A proposal that fits this policy: agree at once, ask a person, or refuse."
+    )
+    components: tuple[str, ...] = Field(
+        default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.'
+    )
+    peers: tuple[Peer, ...] = Field(default=("*",), description='Trusted parties we work with; "*": all of them.')
+    share: tuple[Literal["metrics", "logs"], ...] = Field(
+        default=(),
+        description='What may be shown to the other parties of a job beyond its agreed metrics: "metrics", "logs".',
+    )
+    min_rows: int = Field(default=1, ge=0, description="Tables with fewer rows are not used in a job.")
+    min_trainers: int = Field(
+        default=1, ge=1, description="Jobs with fewer trainers are refused; below 3 a sum reveals the other's update."
+    )
+
+
+class PartySettings(_Section):
+    """Everything that a person may set for one party."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", description="The version of this file.")
+    party: Party = Field(description="Our id in every federation.")
+    run_dir: str = Field(default="", description="A private folder for sockets; empty: HOME/run.")
+    gateway: GatewaySettings
+    flow: FlowSettings
+    board: BoardSettings
+    cluster: ClusterSettings = ClusterSettings()
+    node: NodeSettings = NodeSettings()
+    store: StoreSettings = StoreSettings()
+    policy: PolicySettings = PolicySettings()
+
+    @property
+    def party_id(self) -> PartyId:
+        """Our id, typed."""
+        return PartyId(self.party)
+
+    @property
+    def gateway_listen(self) -> HostPort:
+        """Where the gateway listens."""
+        return parse_listen(self.gateway.listen)
+
+
+def load_settings(path: Path) -> PartySettings:
+    """The settings in the file. Raises BadSettings naming the file and each `section.key` that is wrong."""
+    try:
+        data = path.read_bytes()
+        values = tomllib.loads(data.decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{path} cannot be read as TOML: {error}.") from None
+    version = values.get("schema")
+    if version != SETTINGS_SCHEMA or isinstance(version, bool):
+        raise BadSettings(
+            f"{path}: schema: this release reads version {SETTINGS_SCHEMA}, the file says {version!r}.",
+            hint=f"Write schema = {SETTINGS_SCHEMA}, or use the release that made the file.",
+        )
+    try:
+        return PartySettings.model_validate(values)
+    except ValidationError as error:
+        raise BadSettings("\n".join(f"{path}: {problem}" for problem in _problems(error))) from None
+
+
+def render_settings(settings: PartySettings) -> bytes:
+    """The settings as a TOML file with a comment above each key."""
+    lines = ["# Settings of one party. An unknown key is an error; secrets stand in files of their own.", ""]
+    sections: list[str] = []
+    for name, field in PartySettings.model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, _Section):
+            sections += ["", f"# {type(value).__doc__}", f"[{name}]", *_rendered(value)]
+        else:
+            lines += [f"# {field.description}", f"{field.alias or name} = {_toml(value)}"]
+    return ("\n".join(lines + sections) + "\n").encode()
+
+
+def _rendered(section: _Section) -> list[str]:
+    lines: list[str] = []
+    for name, field in type(section).model_fields.items():
+        lines += [f"# {field.description}", f"{name} = {_toml(getattr(section, name))}"]
+    return lines
+
+
+def _toml(value: str | int | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [_problem(tuple(item["loc"]), item["type"], item["msg"], item["input"]) for item in error.errors()]
+
+
+def _problem(place: tuple[int | str, ...], kind: str, text: str, given: object) -> str:
+    key = ".".join(str(part) for part in place if part not in get_args(Auto) and part != "constrained-int")
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), _keys_at(place[:-1]), n=1)
+        return f"{key}: unknown key." + (f" Did you mean '{near[0]}'?" if near else "")
+    if kind == "missing":
+        return f"{key}: this key is missing."
+    said = text.removeprefix("Value error, ")
+    shown = f", not {given!r}" if isinstance(given, str | int | float) and "value_error" not in kind else ""
+    return f"{key}: {said[:1].lower()}{said[1:]}{shown}."
+
+
+def _keys_at(place: tuple[int | str, ...]) -> list[str]:
+    model: Any = PartySettings
+    for part in place:
+        model = model.model_fields[str(part)].annotation
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _as_value_error(check: Any) -> str:
+    try:
+        return str(check())
+    except PlatformError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,216 @@
+"""Who may do what inside a party: users, their roles, and one function that decides.
+
+Deny by default: what stands in no row of the table is refused, and so is any verb or kind of thing that the table
+does not know. Only digests of tokens are kept; a token has 256 random bits, so a plain hash needs no salt.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+
+from party.canonical import parse_json
+from party.errors import BadUsers, FileExposed, NotAllowed, NotAuthenticated, PlatformError, UserExists, UserUnknown
+from party.files import read_private, write_whole
+from party.ids import checked_name
+
+USERS_SCHEMA = 1
+TOKEN_PREFIX = "arch_"  # noqa: S105 - lets people and scanners recognise a token
+TOKEN_BYTES = 32
+MAX_TOKEN_CHARS = 200
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+class UserRole(StrEnum):
+    """What a user is for. A user may hold several."""
+
+    ADMIN = "admin"  # peers, users, hosts and settings
+    OPERATOR = "operator"  # keeps jobs and data moving, approves proposals
+    SCIENTIST = "scientist"  # submits jobs, reads results
+    AUDITOR = "auditor"  # reads what happened, changes nothing
+
+
+class Verb(StrEnum):
+    """What can be done to a thing."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    STOP = "stop"
+    APPROVE = "approve"
+    UPLOAD = "upload"
+    DELETE = "delete"
+    TRUST = "trust"
+    MANAGE = "manage"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What a verb is about: its kind, and where it matters its name and the user it belongs to."""
+
+    kind: str
+    name: str = ""
+    owner: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}".rstrip()
+
+
+@dataclass(frozen=True)
+class User:
+    """A person or program of this party, already authenticated."""
+
+    name: str
+    roles: frozenset[str]
+
+
+_ANY: dict[str, dict[str, frozenset[str]]] = {
+    UserRole.ADMIN: {
+        Verb.READ: frozenset({"job", "event", "party", "user", "node", "settings", "table"}),
+        Verb.TRUST: frozenset({"party"}),
+        Verb.MANAGE: frozenset({"user", "node", "settings"}),
+    },
+    UserRole.OPERATOR: {
+        Verb.READ: frozenset({"job", "event", "metric", "log", "party", "node", "table"}),
+        Verb.STOP: frozenset({"job"}),
+        Verb.APPROVE: frozenset({"job"}),
+        Verb.UPLOAD: frozenset({"table"}),
+        Verb.DELETE: frozenset({"table"}),
+        Verb.MANAGE: frozenset({"node"}),
+    },
+    UserRole.SCIENTIST: {
+        Verb.READ: frozenset({"job", "event", "metric", "log", "party", "node", "table", "rows", "model", "report"}),
+        Verb.SUBMIT: frozenset({"job"}),
+        Verb.UPLOAD: frozenset({"table"}),
+    },
+    UserRole.AUDITOR: {
+        Verb.READ: frozenset(
+            {"job", "event", "metric", "log", "ledger", "party", "user", "settings", "table", "report"}
+        ),
+    },
+}
+_OWN: dict[str, dict[str, frozenset[str]]] = {
+    UserRole.SCIENTIST: {Verb.STOP: frozenset({"job"}), Verb.DELETE: frozenset({"table", "model"})},
+}
+
+
+def may(user: User, verb: str, thing: Thing | str) -> None:
+    """Return if a role of the user allows the verb on the thing, raise NotAllowed otherwise.
+
+    Args:
+        user: Who asks.
+        verb: One of `Verb`.
+        thing: A `Thing`, or its kind alone where neither name nor owner matters.
+    """
+    about = Thing(thing) if isinstance(thing, str) else thing
+    owns = bool(about.owner) and about.owner == user.name
+    for role in user.roles:
+        if about.kind in _ANY.get(role, {}).get(verb, ()):
+            return
+        if owns and about.kind in _OWN.get(role, {}).get(verb, ()):
+            return
+    raise NotAllowed(f"User {user.name} may not {verb} {about}.", hint=_who_may(verb, about.kind))
+
+
+@dataclass(frozen=True)
+class Users:
+    """The users of one party and the digests of their tokens."""
+
+    entries: tuple[tuple[User, str], ...] = ()
+
+    def __iter__(self) -> Iterator[User]:
+        return iter([user for user, _ in self.entries])
+
+    def get(self, name: str) -> User:
+        """The user of that name. Raises UserUnknown."""
+        for user, _ in self.entries:
+            if user.name == name:
+                return user
+        raise UserUnknown(
+            f"There is no user '{name[:80]}'.", hint=f"Known: {', '.join(u.name for u, _ in self.entries)}."
+        )
+
+    def added(self, user: User, token: str) -> Users:
+        """These users and one more. Raises UserExists."""
+        if any(user.name == known.name for known, _ in self.entries):
+            raise UserExists(f"There is a user '{user.name}' already.")
+        return Users((*self.entries, (user, _digest(token))))
+
+    def without(self, name: str) -> Users:
+        """These users but one. Raises UserUnknown."""
+        self.get(name)
+        return Users(tuple(entry for entry in self.entries if entry[0].name != name))
+
+
+def new_token() -> str:
+    """A fresh token, 256 bits from the operating system."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def make_user(name: str, roles: Iterable[str]) -> User:
+    """A checked user. Raises InvalidName or BadUsers."""
+    wanted = frozenset(roles)
+    unknown = sorted(wanted - set(UserRole))
+    if unknown or not wanted:
+        raise BadUsers(
+            f"User '{name[:80]}': {', '.join(unknown) or 'no role'}.", hint=f"Roles are {', '.join(UserRole)}."
+        )
+    return User(checked_name(name, "user name"), wanted)
+
+
+def authenticate(users: Users, token: str) -> User:
+    """The user who has the token; takes the same time whether or not there is one. Raises NotAuthenticated."""
+    digest = _digest(token[:MAX_TOKEN_CHARS])
+    found: User | None = None
+    for user, known in users.entries:
+        if hmac.compare_digest(digest, known):
+            found = user
+    if found is None:
+        raise NotAuthenticated("The token belongs to no user of this party.", hint="Use the token in HOME/tokens.")
+    return found
+
+
+def load_users(path: Path) -> Users:
+    """The users in the file. Raises BadUsers, or FileExposed if others may read or change it."""
+    try:
+        values = parse_json(read_private(path), str(path))
+        return _from_json(values)
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise BadUsers(f"{path} is not a list of users: {error}.") from None
+    except FileExposed:
+        raise
+    except PlatformError as error:
+        raise BadUsers(f"{path}: {error.message}", hint=error.hint) from None
+
+
+def save_users(path: Path, users: Users) -> None:
+    """Write the users, tokens as digests only."""
+    rows = [{"name": user.name, "roles": sorted(user.roles), "token_sha256": digest} for user, digest in users.entries]
+    write_whole(path, json.dumps({"schema": USERS_SCHEMA, "users": rows}, indent=2).encode() + b"\n")
+
+
+def _from_json(values: object) -> Users:
+    if not isinstance(values, dict) or values.get("schema") != USERS_SCHEMA:
+        raise BadUsers(f"schema is not {USERS_SCHEMA}.", hint="The file was made by another release.")
+    entries: list[tuple[User, str]] = []
+    for row in values["users"]:
+        user, digest = make_user(row["name"], row["roles"]), str(row["token_sha256"])
+        if not _DIGEST.fullmatch(digest):
+            raise BadUsers(f"User '{user.name}': token_sha256 is not a SHA-256 digest.")
+        entries.append((user, digest))
+    return Users(tuple(entries))
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _who_may(verb: str, kind: str) -> str:
+    roles = [role for role in UserRole if kind in _ANY[role].get(verb, ())]
+    return f"It takes the role {' or '.join(roles)}." if roles else ""

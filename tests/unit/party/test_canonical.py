@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from party.canonical import NotCanonical, canonical_digest, canonical_json, parse_json
+
+
+def test_the_same_value_has_the_same_bytes_in_any_order() -> None:
+    assert canonical_json({"b": [1, 2], "a": "é\n"}) == '{"a":"é\\n","b":[1,2]}'.encode()
+    assert canonical_digest({"a": 1, "b": 2}) == canonical_digest({"b": 2, "a": 1})
+    assert canonical_digest({"a": 1}) != canonical_digest({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), {1, 2}, b"x", object(), {"a": b"x"}, {1: 1, "b": 2}, "\ud800"]
+)
+def test_what_has_no_canonical_form_is_refused(value: object) -> None:
+    with pytest.raises(NotCanonical):
+        canonical_json(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"a": 1, "b": {"x": 1, "x": 2}}', "'x' is given twice"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b"{", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"a": 1} x', "is not JSON"),
+    ],
+)
+def test_json_that_two_readers_could_take_differently_is_refused(data: bytes, said: str) -> None:
+    with pytest.raises(NotCanonical, match=said):
+        parse_json(data, "The file")
+
+
+def test_json_is_read_as_it_was_written() -> None:
+    value = {"a": [1, 2.5, None, True, "é"], "b": {}}
+    assert parse_json(canonical_json(value), "x") == value

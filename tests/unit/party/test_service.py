@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from party.errors import Conflict, Denied, InvalidInput, NoHome, PlatformError, PortInUse
+from party.service import Exit, exit_code, run_until_stopped
+
+
+class Recorder:
+    """A service that remembers what was asked of it."""
+
+    def __init__(self, *, fails: PlatformError | None = None) -> None:
+        self.calls: list[str] = []
+        self._fails = fails
+
+    def start(self) -> None:
+        self.calls.append("start")
+        if self._fails:
+            raise self._fails
+
+    def stop(self, grace_s: float) -> None:
+        self.calls.append(f"stop {grace_s}")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidInput("x"), 2),
+        (NoHome("x"), 3),
+        (Conflict("x"), 4),
+        (Denied("x"), 5),
+        (PortInUse("x"), 6),
+        (PlatformError("x"), 1),
+    ],
+)
+def test_every_kind_of_error_has_its_exit_code(error: PlatformError, code: int) -> None:
+    assert exit_code(error) == code
+    assert Exit(code)
+
+
+def test_a_service_is_started_said_ready_and_stopped_when_asked() -> None:
+    read, write = os.pipe()
+    service, stop = Recorder(), threading.Event()
+    stop.set()
+    before = signal.getsignal(signal.SIGTERM)
+    run_until_stopped(service, "gateway", ready_fd=write, stop=stop)
+    assert service.calls == ["start", "stop 10.0"]
+    assert os.read(read, 10) == b"ready\n"
+    assert os.read(read, 10) == b""
+    os.close(read)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_stops_the_service() -> None:
+    service = Recorder()
+    timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.start()
+    run_until_stopped(service, "gateway")
+    timer.join()
+    assert service.calls == ["start", "stop 10.0"]
+
+
+def test_a_service_that_cannot_start_is_stopped_and_its_error_passed_on() -> None:
+    service = Recorder(fails=PortInUse("taken"))
+    with pytest.raises(PortInUse, match="taken"):
+        run_until_stopped(service, "gateway")
+    assert service.calls == ["start", "stop 10.0"]

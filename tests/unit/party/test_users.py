@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from party.errors import BadUsers, Denied, FileExposed, NotAllowed, NotAuthenticated, UserExists, UserUnknown
+from party.ids import InvalidName
+from party.users import (
+    Thing,
+    User,
+    UserRole,
+    Users,
+    Verb,
+    authenticate,
+    load_users,
+    make_user,
+    may,
+    new_token,
+    save_users,
+)
+
+KINDS = (
+    "job", "event", "metric", "log", "party", "user", "node", "settings", "table", "rows", "model", "report", "ledger",
+)  # fmt: skip
+
+ALLOWED = {
+    "admin": """read job, read event, read party, read user, read node, read settings, read table,
+                trust party, manage user, manage node, manage settings""",
+    "operator": """read job, read event, read metric, read log, read party, read node, read table,
+                   stop job, approve job, upload table, delete table, manage node""",
+    "scientist": """read job, read event, read metric, read log, read party, read node, read table, read rows,
+                    read model, read report, submit job, upload table""",
+    "auditor": """read job, read event, read metric, read log, read ledger, read party, read user, read settings,
+                  read table, read report""",
+}
+
+
+@pytest.mark.parametrize("role", list(UserRole))
+def test_a_role_allows_exactly_what_is_written_here_and_nothing_else(role: UserRole) -> None:
+    user = make_user("ada", [role])
+    wanted = {tuple(pair.split()) for pair in ALLOWED[role].split(",")}
+    found = set()
+    for verb, kind in itertools.product(Verb, KINDS):
+        try:
+            may(user, verb, kind)
+        except NotAllowed:
+            continue
+        found.add((str(verb), kind))
+    assert found == wanted
+
+
+def test_what_the_table_does_not_know_is_denied_to_everybody() -> None:
+    everything = make_user("ada", UserRole)
+    for verb, thing in [("erase", "job"), ("read", "secret"), ("", ""), ("READ", "job")]:
+        with pytest.raises(Denied):
+            may(everything, verb, thing)
+
+
+def test_a_user_without_a_known_role_may_do_nothing() -> None:
+    for roles in (frozenset[str](), frozenset({"root"})):
+        for verb, kind in itertools.product(Verb, KINDS):
+            with pytest.raises(NotAllowed):
+                may(User("eve", roles), verb, kind)
+
+
+def test_a_scientist_stops_and_deletes_only_what_is_their_own() -> None:
+    ada = make_user("ada", ["scientist"])
+    may(ada, Verb.STOP, Thing("job", "01J", owner="ada"))
+    may(ada, Verb.DELETE, Thing("table", "a/b", owner="ada"))
+    for owner in ("bob", "", "ADA"):
+        with pytest.raises(NotAllowed):
+            may(ada, Verb.STOP, Thing("job", "01J", owner=owner))
+    with pytest.raises(NotAllowed):
+        may(User("", frozenset({"scientist"})), Verb.STOP, Thing("job", "01J", owner=""))
+
+
+def test_a_refusal_names_user_verb_thing_and_who_may() -> None:
+    with pytest.raises(NotAllowed, match="User ada may not stop job 01J") as caught:
+        may(make_user("ada", ["auditor"]), "stop", Thing("job", "01J"))
+    assert caught.value.hint == "It takes the role operator."
+
+
+def test_a_token_belongs_to_one_user() -> None:
+    ada, bob = new_token(), new_token()
+    users = Users().added(make_user("ada", ["admin"]), ada).added(make_user("bob", ["scientist"]), bob)
+    assert authenticate(users, ada).name == "ada"
+    assert authenticate(users, bob) == users.get("bob")
+    for token in ("", "arch_", ada[:-1], ada + "x", ada.upper(), "x" * 1_000_000, "\ud800é"):
+        with pytest.raises(NotAuthenticated):
+            authenticate(users, token)
+    with pytest.raises(NotAuthenticated):
+        authenticate(Users(), ada)
+    with pytest.raises(NotAuthenticated):
+        authenticate(users.without("ada"), ada)
+
+
+def test_tokens_are_long_and_never_the_same() -> None:
+    tokens = {new_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(len(token) >= 48 for token in tokens)
+
+
+def test_users_are_saved_with_digests_and_come_back(tmp_path: Path) -> None:
+    token = new_token()
+    users = Users().added(make_user("ada", ["admin", "scientist"]), token)
+    save_users(tmp_path / "users.json", users)
+    text = (tmp_path / "users.json").read_text()
+    assert token not in text
+    assert token.removeprefix("arch_") not in text
+    assert load_users(tmp_path / "users.json") == users
+    assert [user.name for user in users] == ["ada"]
+
+
+def test_a_user_name_is_given_once_and_unknown_ones_are_named() -> None:
+    users = Users().added(make_user("ada", ["admin"]), "t")
+    with pytest.raises(UserExists, match="ada"):
+        users.added(make_user("ada", ["auditor"]), "u")
+    with pytest.raises(UserUnknown, match="no user 'eve'") as caught:
+        users.without("eve")
+    assert caught.value.hint == "Known: ada."
+
+
+def test_a_user_needs_a_legal_name_and_a_known_role() -> None:
+    with pytest.raises(InvalidName):
+        make_user("../ada", ["admin"])
+    with pytest.raises(BadUsers, match="root") as caught:
+        make_user("ada", ["root"])
+    assert "admin, operator, scientist, auditor" in caught.value.hint
+    with pytest.raises(BadUsers, match="no role"):
+        make_user("ada", [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        json.dumps({"schema": 2, "users": []}),
+        json.dumps({"schema": 1}),
+        json.dumps({"schema": 1, "users": 5}),
+        json.dumps({"schema": 1, "users": ["ada"]}),
+        json.dumps({"schema": 1, "users": [{"name": "ada", "roles": ["root"], "token_sha256": "00"}]}),
+        json.dumps({"schema": 1, "users": [{"name": "ada", "roles": ["admin"]}]}),
+        json.dumps({"schema": 1, "users": [{"name": 5, "roles": ["admin"], "token_sha256": "00"}]}),
+        json.dumps({"schema": 1, "users": [{"name": "ada", "roles": ["admin"], "token_sha256": "short"}]}),
+    ],
+)
+def test_a_damaged_users_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / "users.json").write_text(content)
+    (tmp_path / "users.json").chmod(0o600)
+    with pytest.raises(BadUsers, match=r"users\.json"):
+        load_users(tmp_path / "users.json")
+
+
+def test_a_users_file_that_others_may_change_is_refused(tmp_path: Path) -> None:
+    save_users(tmp_path / "users.json", Users())
+    (tmp_path / "users.json").chmod(0o620)
+    with pytest.raises(FileExposed, match=r"users\.json"):
+        load_users(tmp_path / "users.json")
+
+
+def test_an_absent_users_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BadUsers, match=r"users\.json"):
+        load_users(tmp_path / "users.json")
