@@ -1,0 +1,175 @@
+"""Checkpoints at rest: the state of one address of a task attempt after a step, sealed, whole or absent.
+
+    checkpoints/<job>/<task>/<attempt>/<role>-<party>/<step>.ckpt
+
+A file is a magic number and version, then boxes one after the other, each with its length before it: for each part
+its name and size, then the part in pieces; at the end the number of parts. Every box is bound to the attempt, address,
+step and its place in the file, so that nothing can be swapped, left out or cut off unseen. The last two steps are
+kept: what a power cut tears is the newest, and the one before it is still there.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from party.errors import CannotUnseal
+from party.ids import Address, AttemptId
+from party.seal import box, unbox
+from storage.errors import Damaged, SchemaVersionUnknown
+from storage.place import Place
+from storage.values import Value, decode, encode
+
+ROOT = "checkpoints"
+KEPT = 2
+PIECE_BYTES = 64 * 2**20
+SCHEMA = 1
+_MAGIC = b"ARCKPT"
+_HEAD = struct.Struct("<6sH")
+_LENGTH = struct.Struct("<Q")
+_SUFFIX = ".ckpt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a step."""
+
+    step: int
+    parts: dict[str, Value]
+
+
+class CheckpointStore:
+    """The checkpoints of one task, under the task's key of 32 bytes."""
+
+    def __init__(self, where: str | Path | Place, key: bytes) -> None:
+        self._place = Place.of(where)
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"<CheckpointStore {self._place}>"
+
+    def save(self, attempt: AttemptId, address: Address, step: int, parts: Mapping[str, Value]) -> None:
+        """Store the state after `step` durably, then drop all but the two newest steps.
+
+        Raises:
+            UnsupportedValue: A part is not in the closed list of values.
+        """
+        folder = _folder(attempt, address)
+        bound = _bound(attempt, address, step)
+        self._place.write_pieces(f"{folder}/{step:012d}{_SUFFIX}", _sealed(self._key, bound, parts))
+        for old in self.steps(attempt, address)[:-KEPT]:
+            self._place.remove(f"{folder}/{old:012d}{_SUFFIX}")
+
+    def steps(self, attempt: AttemptId, address: Address) -> list[int]:
+        """Steps for which there is a checkpoint, oldest first."""
+        names = self._place.files(_folder(attempt, address))
+        return [int(name.removesuffix(_SUFFIX)) for name in names if name.endswith(_SUFFIX)]
+
+    def latest(self, attempt: AttemptId, address: Address) -> Checkpoint | None:
+        """The newest whole checkpoint, or None if none was ever stored.
+
+        Raises:
+            Damaged: There are checkpoints, and none of them can be read.
+        """
+        steps = self.steps(attempt, address)
+        problem: Damaged | None = None
+        for step in reversed(steps):
+            try:
+                return self.load(attempt, address, step)
+            except Damaged as error:
+                problem = problem or error
+        if problem is not None:
+            raise problem
+        return None
+
+    def load(self, attempt: AttemptId, address: Address, step: int) -> Checkpoint:
+        """The checkpoint of exactly this step. Raises Damaged, also where it is absent."""
+        what = f"The checkpoint of {attempt} at {address} after step {step}"
+        try:
+            file = self._place.open(f"{_folder(attempt, address)}/{step:012d}{_SUFFIX}")
+        except FileNotFoundError:
+            raise Damaged(f"{what} is not there.") from None
+        with file:
+            data = memoryview(file.read_buffer()).cast("B")  # type: ignore[arg-type]
+        opened = _opened(self._key, _bound(attempt, address, step), data, what)
+        return Checkpoint(step, {name: decode(part) for name, part in opened})
+
+    def delete(self, job: str, task: str | None = None) -> None:
+        """Delete every checkpoint of a task, or of all tasks of a job."""
+        self._place.remove(f"{ROOT}/{job}" + (f"/{task}" if task else ""))
+
+
+def _folder(attempt: AttemptId, address: Address) -> str:
+    return f"{ROOT}/{attempt}/{address.role}-{address.party}"
+
+
+def _bound(attempt: AttemptId, address: Address, step: int) -> bytes:
+    return f"archipelago/checkpoint/v{SCHEMA}|{attempt}|{address}|{step}|".encode()
+
+
+def _sealed(key: bytes, bound: bytes, parts: Mapping[str, Value]) -> Iterator[bytes]:
+    yield _HEAD.pack(_MAGIC, SCHEMA)
+    for i, piece in enumerate(_plain(parts)):
+        boxed = box(key, piece, bound + str(i).encode())
+        yield _LENGTH.pack(len(boxed))
+        yield boxed
+
+
+def _plain(parts: Mapping[str, Value]) -> Iterator[bytes | memoryview]:
+    """What is boxed, in order; one part is in memory at a time."""
+    for name, value in parts.items():
+        view = memoryview(encode(value)).cast("B")  # type: ignore[arg-type]
+        yield json.dumps({"part": name, "bytes": len(view)}).encode()
+        for start in range(0, len(view), PIECE_BYTES):
+            yield view[start : start + PIECE_BYTES]
+    yield json.dumps({"parts": len(parts)}).encode()
+
+
+def _opened(key: bytes, bound: bytes, data: memoryview, what: str) -> Iterator[tuple[str, pa.Buffer]]:
+    if len(data) < _HEAD.size or _HEAD.unpack_from(data)[0] != _MAGIC:
+        raise Damaged(f"{what} does not begin as a checkpoint.")
+    schema = _HEAD.unpack_from(data)[1]
+    if schema != SCHEMA:
+        raise SchemaVersionUnknown(f"{what} has schema {schema}; this program knows {SCHEMA}.")
+    pieces = _pieces(key, bound, data, what)
+    for piece in pieces:
+        header = json.loads(piece)
+        if "parts" in header:
+            break
+        yield header["part"], _part(pieces, header["bytes"], what)
+    else:
+        raise Damaged(f"{what} is cut off.")
+    if next(pieces, None) is not None:
+        raise Damaged(f"{what} goes on after its end.")
+
+
+def _part(pieces: Iterator[bytes], size: int, what: str) -> pa.Buffer:
+    part = pa.allocate_buffer(size)
+    filled = memoryview(part).cast("B")  # type: ignore[arg-type]
+    at = 0
+    while at < size:
+        piece = next(pieces, b"")
+        if not piece:
+            raise Damaged(f"{what} is cut off.")
+        filled[at : at + len(piece)] = piece
+        at += len(piece)
+    return part
+
+
+def _pieces(key: bytes, bound: bytes, data: memoryview, what: str) -> Iterator[bytes]:
+    at, i = _HEAD.size, 0
+    while at < len(data):
+        size = _LENGTH.unpack_from(data, at)[0] if len(data) - at >= _LENGTH.size else len(data)
+        at += _LENGTH.size
+        if size > len(data) - at:
+            raise Damaged(f"{what} is cut off.")
+        try:
+            yield unbox(key, data[at : at + size], bound + str(i).encode())
+        except CannotUnseal as error:
+            raise Damaged(f"{what} was changed, or sealed under another key.") from error
+        at, i = at + size, i + 1

@@ -1,0 +1,130 @@
+"""The door of storage: everything that other rooms may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from party.clock import Clock
+from storage.checkpoints import Checkpoint, CheckpointStore
+from storage.errors import (
+    AlreadyPublished,
+    BadReference,
+    BadRow,
+    BadSource,
+    ColumnNotFound,
+    ColumnTypeRefused,
+    Damaged,
+    DuplicateColumn,
+    DuplicateIds,
+    EmptySource,
+    ModelNotFound,
+    ReportNotFound,
+    SchemaVersionUnknown,
+    SourceNotFound,
+    StoreUnavailable,
+    TableNotFound,
+    TableSchemaMismatch,
+    UnsupportedValue,
+    ValueDamaged,
+    ValueKindUnknown,
+    ValueVersionUnknown,
+    WrongKey,
+)
+from storage.journal import Journal
+from storage.manifest import Alignment, Column, Partition, TableManifest, UsePolicy
+from storage.models import Model, ModelInfo, ModelStore, load_model, save_model
+from storage.place import Place
+from storage.refs import OutputRef, TableRef
+from storage.sources import SourceOptions
+from storage.staging import OutputKind, Published, Report, StagedOutputs, Staging
+from storage.table import Table
+from storage.tables import TableStore
+from storage.values import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader, decode, describe, encode, kind_of
+from storage.writer import TableWriter
+
+__all__ = [
+    "Alignment",
+    "AlreadyPublished",
+    "BadReference",
+    "BadRow",
+    "BadSource",
+    "Checkpoint",
+    "CheckpointStore",
+    "Ciphertexts",
+    "Column",
+    "ColumnNotFound",
+    "ColumnTypeRefused",
+    "Damaged",
+    "DuplicateColumn",
+    "DuplicateIds",
+    "EmptySource",
+    "Field",
+    "FieldHeader",
+    "Journal",
+    "Kind",
+    "Model",
+    "ModelInfo",
+    "ModelNotFound",
+    "ModelStore",
+    "OutputKind",
+    "OutputRef",
+    "Partition",
+    "Place",
+    "Published",
+    "Report",
+    "ReportNotFound",
+    "SchemaVersionUnknown",
+    "SourceNotFound",
+    "SourceOptions",
+    "StagedOutputs",
+    "Staging",
+    "Store",
+    "StoreUnavailable",
+    "Table",
+    "TableManifest",
+    "TableNotFound",
+    "TableRef",
+    "TableSchemaMismatch",
+    "TableStore",
+    "TableWriter",
+    "UnsupportedValue",
+    "UsePolicy",
+    "Value",
+    "ValueDamaged",
+    "ValueHeader",
+    "ValueKindUnknown",
+    "ValueVersionUnknown",
+    "WrongKey",
+    "decode",
+    "describe",
+    "encode",
+    "kind_of",
+    "load_model",
+    "save_model",
+]
+
+
+class Store:
+    """Everything a party keeps: tables, models, staged results and reports, checkpoints.
+
+    `where` is a folder or any `pyarrow.fs` URI; `key` is a task's secret of 32 bytes, needed for checkpoints only.
+    """
+
+    def __init__(self, where: str | Path | Place, key: bytes = b"", clock: Clock | None = None) -> None:
+        place = Place.of(where)
+        self._place = place
+        self._key = key
+        self.tables = TableStore(place, clock)
+        self.models = ModelStore(place)
+        self.staging = Staging(place, clock)
+
+    def __repr__(self) -> str:
+        return f"<Store {self._place}>"
+
+    def checkpoints(self, key: bytes | None = None) -> CheckpointStore:
+        """The checkpoints of a task, under its key (by default the store's)."""
+        return CheckpointStore(self._place, self._key if key is None else key)
+
+    def report(self, ref: str | OutputRef, role: str | None = None) -> Report:
+        """A published report. Raises ReportNotFound."""
+        return self.staging.report(ref, role)

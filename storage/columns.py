@@ -1,0 +1,161 @@
+"""The types a table's column may have, and the digest of its content.
+
+Sources differ in how they spell the same data (a CSV has no int32, Parquet has dictionaries), so types are brought
+to a small set, and the digest is taken over values in one canonical form: it depends neither on partitions nor on
+the format that the rows came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import ColumnNotFound, ColumnTypeRefused, DuplicateColumn, TableSchemaMismatch, did_you_mean
+
+_STORED = "Tables hold booleans, integers, floats, text, bytes, dates and timestamps."
+
+
+def normal_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema that rows of `schema` are stored in. Raises DuplicateColumn, ColumnTypeRefused."""
+    check_names(schema.names)
+    return pa.schema([pa.field(field.name, _normal_type(field)) for field in schema])
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise DuplicateColumn unless every column has a name of its own."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DuplicateColumn(
+            f"More than one column is named {', '.join(map(repr, twice))}.", hint="Give every column its own name."
+        )
+    if any(not name.strip() for name in names):
+        raise DuplicateColumn(f"Column {[not n.strip() for n in names].index(True) + 1} has no name.")
+
+
+def check_column(name: str | None, names: Iterable[str], what: str) -> None:
+    """Raise ColumnNotFound, naming `what` the column is for, unless it is there or None."""
+    known = list(names)
+    if name is not None and name not in known:
+        raise ColumnNotFound(f"There is no column '{name}' ({what}).", hint=did_you_mean(name, known))
+
+
+def normal_table(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """The rows in the normal schema. Raises TableSchemaMismatch."""
+    table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+    if table.schema.names != schema.names:
+        raise TableSchemaMismatch(f"Rows have the columns {table.schema.names}, the table has {schema.names}.")
+    columns = [_cast(table.column(i), field) for i, field in enumerate(schema)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    if column.type == field.type:
+        return column
+    try:
+        return column.cast(field.type)
+    except pa.ArrowInvalid as error:
+        problem = str(error).splitlines()[0]
+        raise TableSchemaMismatch(f"Column '{field.name}' does not fit {field.type}: {problem}.") from error
+
+
+def _normal_type(field: pa.Field) -> pa.DataType:
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    for test, normal in _NORMAL:
+        if test(kind):
+            return normal
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    raise ColumnTypeRefused(f"Column '{field.name}' has type {field.type}, which a table cannot hold.", hint=_STORED)
+
+
+_NORMAL = (
+    (pa.types.is_boolean, pa.bool_()),
+    (pa.types.is_integer, pa.int64()),
+    (pa.types.is_float16, pa.float32()),
+    (pa.types.is_float32, pa.float32()),
+    (pa.types.is_float64, pa.float64()),
+    (pa.types.is_decimal, pa.float64()),
+    (pa.types.is_null, pa.float64()),
+    (pa.types.is_string, pa.string()),
+    (pa.types.is_large_string, pa.string()),
+    (pa.types.is_string_view, pa.string()),
+    (pa.types.is_binary, pa.binary()),
+    (pa.types.is_large_binary, pa.binary()),
+    (pa.types.is_fixed_size_binary, pa.binary()),
+    (pa.types.is_date, pa.date32()),
+)
+
+
+class ContentDigest:
+    """SHA-256 of a table's content, fed batch by batch; where the batches are cut does not matter.
+
+    Each column has a hash of its values (nulls as zero) and of the row numbers of its nulls; text and bytes also one
+    of their lengths. Float32 counts as the float64 of the same value, every NaN as the one NaN.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._hashes = [(sha256(), sha256(), sha256()) for _ in schema]
+        self._rows = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add the next rows, which have the normal schema."""
+        for column, hashes in zip(batch.columns, self._hashes, strict=True):
+            self._add(column, *hashes)
+        self._rows += batch.num_rows
+
+    def hexdigest(self) -> str:
+        """The digest of all rows so far."""
+        columns = [
+            [field.name, _family(field.type), *(h.hexdigest() for h in hashes)]
+            for field, hashes in zip(self._schema, self._hashes, strict=True)
+        ]
+        text = json.dumps(["archipelago/table/v1", self._rows, columns], ensure_ascii=False, separators=(",", ":"))
+        return sha256(text.encode()).hexdigest()
+
+    def _add(self, column: pa.Array, values: Any, nulls: Any, lengths: Any) -> None:
+        if column.null_count:
+            rows = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)) + self._rows
+            nulls.update(np.ascontiguousarray(rows, "<i8").data)
+            column = column.fill_null(_zero(column.type))
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            ends = np.frombuffer(column.buffers()[1], "<i4", len(column) + 1, column.offset * 4)
+            lengths.update(np.diff(ends).astype("<i8").data)
+            if column.buffers()[2] is not None:
+                values.update(memoryview(column.buffers()[2])[int(ends[0]) : int(ends[-1])])
+            return
+        values.update(_canonical_numbers(column).data)
+
+
+def _canonical_numbers(column: pa.Array) -> np.ndarray[Any, Any]:
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return column.to_numpy(zero_copy_only=False).view(np.uint8)  # type: ignore[no-any-return]
+    if pa.types.is_floating(kind):
+        numbers = np.ascontiguousarray(column.to_numpy(zero_copy_only=False), "<f8")
+        odd = np.isnan(numbers)
+        return np.where(odd, np.nan, numbers) if odd.any() else numbers
+    if pa.types.is_date(kind):
+        column = column.cast(pa.int32())
+    return np.ascontiguousarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), "<i8")
+
+
+def _zero(kind: pa.DataType) -> pa.Scalar:
+    if pa.types.is_string(kind):
+        return pa.scalar("", kind)
+    if pa.types.is_binary(kind):
+        return pa.scalar(b"", kind)
+    return pc.cast(pa.scalar(0, pa.int32() if pa.types.is_date(kind) else pa.int64()), kind)
+
+
+def _family(kind: pa.DataType) -> str:
+    return "float" if pa.types.is_floating(kind) else str(kind)

@@ -1,0 +1,199 @@
+"""Finds out why a CSV could not be read: which line, which column, which text, or that a column is only wider.
+
+Slow on purpose and used only after Arrow has refused a file: first every value is tried against its column's type,
+then, if the rows themselves are broken, Python's own reader goes through the file line by line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from storage.errors import BadRow
+
+NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+_NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
+_NOUNS = {"int64": "a whole number", "double": "a number", "bool": "true or false", "date32[day]": "a date"}
+_HINT = "Leave missing values empty. If the column is meant as text, give its type: text."
+
+
+@dataclass(frozen=True)
+class CsvShape:
+    """What is needed to read the file again, in one way or the other.
+
+    Attributes:
+        name: The file's name.
+        open: Opens it, decompressed, at its start.
+        columns: Names from the header.
+        delimiter: Between fields.
+        block_bytes: How much is parsed at once.
+        id_column: The column whose values need not be numbers although most are.
+    """
+
+    name: str
+    open: Callable[[], pa.NativeFile]
+    columns: tuple[str, ...]
+    delimiter: str
+    block_bytes: int
+    id_column: str | None
+
+    def read(self, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        """The rows in blocks, as Arrow parses them. Raises pa.ArrowInvalid."""
+        with arrow_csv.open_csv(
+            self.open(),
+            arrow_csv.ReadOptions(use_threads=False, block_size=self.block_bytes),
+            arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            arrow_csv.ConvertOptions(column_types=dict(types)),
+        ) as reader:
+            yield from reader
+
+
+def diagnose(shape: CsvShape, types: Mapping[str, pa.DataType], fixed: frozenset[str]) -> dict[str, pa.DataType]:
+    """The types that every row of the file fits; `fixed` ones are not widened. Raises BadRow."""
+    wider = dict(types)
+    rows = 0
+    try:
+        for batch in shape.read(dict.fromkeys(shape.columns, pa.string())):
+            for i, name in enumerate(shape.columns):
+                wider[name] = _type_that_fits(shape, name, _values(batch.column(i)), wider[name], (rows, fixed))
+            rows += batch.num_rows
+    except (pa.ArrowInvalid, OSError):
+        _find_broken_row(shape)
+        raise
+    return wider
+
+
+def _values(column: pa.Array) -> pa.Array:
+    """The texts, trimmed, with the spellings of a missing value as null."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.is_in(trimmed, pa.array(_NULLS)), pa.scalar(None, pa.string()), trimmed)
+
+
+def _type_that_fits(
+    shape: CsvShape, name: str, values: pa.Array, kind: pa.DataType, at: tuple[int, frozenset[str]]
+) -> pa.DataType:
+    first_row, fixed = at
+    while (bad := _first_misfit(values, kind)) is not None:
+        text = values[bad].as_py()
+        wider = None if name in fixed else _wider(kind, text)
+        if wider is None:
+            line, fields = _locate(shape, first_row + bad)
+            raise BadRow(
+                shape.name,
+                line,
+                name,
+                fields[shape.columns.index(name)] if len(fields) == len(shape.columns) else text,
+                f"not {_NOUNS.get(str(kind), str(kind))}",
+                hint=_HINT,
+            )
+        kind = wider
+    return kind
+
+
+def _first_misfit(values: pa.Array, kind: pa.DataType) -> int | None:
+    """Index of the first value that the type does not hold, by halving; None if all fit."""
+    if _fits(values, kind):
+        return None
+    first, size = 0, len(values)
+    while size > 1:
+        half = size // 2
+        if _fits(values.slice(first, half), kind):
+            first, size = first + half, size - half
+        else:
+            size = half
+    return first
+
+
+def _fits(values: pa.Array, kind: pa.DataType) -> bool:
+    if pa.types.is_null(kind):
+        return bool(values.null_count == len(values))
+    try:
+        values.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _wider(kind: pa.DataType, text: str) -> pa.DataType | None:
+    """The next type up that holds the text too, None if there is none short of text."""
+    ladder: tuple[pa.DataType, ...] = ()
+    if pa.types.is_null(kind):
+        ladder = (pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"), pa.string())
+    elif pa.types.is_int64(kind):
+        ladder = (pa.float64(),)
+    elif pa.types.is_date(kind):
+        ladder = (pa.timestamp("us"),)
+    value = pa.array([text])
+    return next((wider for wider in ladder if _fits(value, wider)), None)
+
+
+def _locate(shape: CsvShape, row: int) -> tuple[int, list[str]]:
+    """Line on which a data row begins, and its fields."""
+    with shape.open() as file:
+        return next(islice(_lines(shape, file), row + 1, None))
+
+
+def _find_broken_row(shape: CsvShape) -> None:
+    """Raise BadRow for the first row that is not UTF-8, has too few or too many fields, or never ends."""
+    with shape.open() as file:
+        for line, fields in _lines(shape, file):
+            _check_fields(shape, line, fields)
+
+
+def check_quotes(shape: CsvShape) -> None:
+    """Raise BadRow if a quote is opened and never closed."""
+    with shape.open() as file:
+        for _ in _lines(shape, file, strict=True):
+            pass
+
+
+def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
+    for i, text in enumerate(fields):
+        if not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
+            column = shape.columns[i] if i < len(shape.columns) else None
+            shown = text.encode(errors="surrogateescape").decode(errors="replace")
+            raise BadRow(shape.name, line, column, shown, "not UTF-8 text", hint="Save the file as UTF-8.")
+    if len(fields) != len(shape.columns):
+        raise BadRow(
+            shape.name,
+            line,
+            None,
+            shape.delimiter.join(fields),
+            f"{len(fields)} fields where the header has {len(shape.columns)}",
+            hint="A field that holds the delimiter or a line break must be in double quotes.",
+        )
+
+
+def _lines(shape: CsvShape, file: pa.NativeFile, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Number of the line on which each row begins, the header's first, and the row's fields. Raises BadRow."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    limit = csv.field_size_limit(shape.block_bytes)
+    beginning = ""
+
+    def physical() -> Iterator[str]:
+        nonlocal beginning
+        for part in text:
+            beginning = beginning or part
+            yield part
+
+    line = 1
+    reader = csv.reader(physical(), delimiter=shape.delimiter, strict=strict)
+    try:
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line, beginning = reader.line_num + 1, ""
+    except csv.Error as error:
+        shown = beginning.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="replace")
+        hint = "A double quote may be opened there and never closed."
+        raise BadRow(shape.name, line, None, shown, f"a row that cannot be read ({error})", hint=hint) from error
+    finally:
+        csv.field_size_limit(limit)
+        text.detach()

@@ -1,0 +1,196 @@
+"""What can go wrong with data at rest and with values on the wire.
+
+InvalidInput
+  UnsupportedValue       a value that is not in the closed list, on its way out
+  ValueDamaged           bytes that are not one whole encoded value
+  ValueVersionUnknown    a value written by a version we do not know
+  ValueKindUnknown       a kind or dtype that is not in the closed list
+  BadSource              a file that cannot become a table, as a whole
+    BadRow               one line of a file is wrong: line, column, text
+    EmptySource          no rows at all
+    DuplicateColumn      two columns of one name
+    DuplicateIds         two rows of one id
+    ColumnNotFound       the id, label or feature column named is not there
+  ColumnTypeRefused      a column whose type a table cannot hold, or an operation cannot use
+  TableSchemaMismatch    rows that do not have the schema of the table they go to
+  SchemaVersionUnknown   a manifest, model or checkpoint of another version
+  Damaged                stored bytes that are not what was written
+  BadReference           a table, model or store address that cannot be read
+NotFound
+  TableNotFound, ModelNotFound, ReportNotFound
+Conflict
+  AlreadyPublished       another result has this name already
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from party.errors import Conflict, InvalidInput, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class UnsupportedValue(InvalidInput):
+    """A value that is not in the closed list of kinds."""
+
+    code = "storage.unsupported_value"
+
+
+class ValueDamaged(InvalidInput):
+    """Bytes that are not exactly one encoded value: cut, too long, or inconsistent."""
+
+    code = "storage.value_damaged"
+
+
+class ValueVersionUnknown(InvalidInput):
+    """A value in a version of the encoding that this program does not know."""
+
+    code = "storage.value_version_unknown"
+
+
+class ValueKindUnknown(InvalidInput):
+    """A kind of value, or an array's dtype, that is not in the closed list."""
+
+    code = "storage.value_kind_unknown"
+
+
+class BadSource(InvalidInput):
+    """A file that cannot become a table."""
+
+    code = "storage.bad_source"
+
+
+class BadRow(BadSource):
+    """One line of a file is wrong.
+
+    Attributes:
+        file: The file's name.
+        line: Number of the line on which the row begins, the header being line 1.
+        column: The column's name, or None where the row as a whole is wrong.
+        text: The offending text, shortened.
+    """
+
+    code = "storage.bad_row"
+
+    def __init__(self, file: str, line: int, column: str | None, text: str, problem: str, *, hint: str = "") -> None:
+        shown = text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
+        where = f"{file}, line {line}" + (f", column '{column}'" if column is not None else "")
+        super().__init__(f"{where}: {problem}: {shown!r}. Nothing was stored.", hint=hint)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.text = shown
+
+
+class EmptySource(BadSource):
+    """A file without rows."""
+
+    code = "storage.empty_source"
+
+
+class DuplicateColumn(BadSource):
+    """Two columns of one name."""
+
+    code = "storage.duplicate_column"
+
+
+class DuplicateIds(BadSource):
+    """Two rows of one id."""
+
+    code = "storage.duplicate_ids"
+
+
+class ColumnNotFound(BadSource):
+    """A column that was named is not in the table."""
+
+    code = "storage.column_not_found"
+
+
+class ColumnTypeRefused(InvalidInput):
+    """A column's type cannot be stored, or not used in this way."""
+
+    code = "storage.column_type_refused"
+
+
+class TableSchemaMismatch(InvalidInput):
+    """Rows that do not have the schema of the table they are written to."""
+
+    code = "storage.table_schema_mismatch"
+
+
+class SchemaVersionUnknown(InvalidInput):
+    """A stored thing in a version that this program does not know."""
+
+    code = "storage.schema_version_unknown"
+
+
+class Damaged(InvalidInput):
+    """Stored bytes are not what was written."""
+
+    code = "storage.damaged"
+
+
+class WrongKey(InvalidInput):
+    """A sealed file that was sealed under another key."""
+
+    code = "storage.wrong_key"
+
+
+class BadReference(InvalidInput):
+    """The name of a table or output, or the address of a store, cannot be read."""
+
+    code = "storage.bad_reference"
+
+
+class TableNotFound(NotFound):
+    """No such table, or no such version of it."""
+
+    code = "storage.table_not_found"
+
+
+class ModelNotFound(NotFound):
+    """No such model."""
+
+    code = "storage.model_not_found"
+
+
+class ReportNotFound(NotFound):
+    """No such report."""
+
+    code = "storage.report_not_found"
+
+
+class SourceNotFound(NotFound):
+    """The file to upload is not there."""
+
+    code = "storage.source_not_found"
+
+
+class AlreadyPublished(Conflict):
+    """Another attempt's result has this name already."""
+
+    code = "storage.already_published"
+
+
+class StoreUnavailable(Unavailable):
+    """The store cannot be reached, or refuses to be read or written."""
+
+    code = "storage.unavailable"
+
+
+MAX_SHOWN_CHARS = 60
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known name, or lists what there is, or says that there is nothing."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    if not names:
+        return "There are none yet."
+    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f"There are: {listed}."

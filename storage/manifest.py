@@ -1,0 +1,128 @@
+"""What is known of a table without opening it: its columns, rows, digest, files and owner."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.errors import Damaged, SchemaVersionUnknown
+from storage.refs import TableRef
+
+SCHEMA = 1
+
+
+class Column(NamedTuple):
+    """A column's name and its Arrow type as text."""
+
+    name: str
+    type: str
+
+
+class Partition(NamedTuple):
+    """One file of a table: its path under the table's folder, its rows, its size, its digest."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class UsePolicy(BaseModel):
+    """Who may use a table, and for what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    components: tuple[str, ...] = ("*",)
+    peers: tuple[str, ...] = ("*",)
+    min_rows: int = Field(default=0, ge=0)
+    expires: datetime | None = None
+
+
+class Alignment(BaseModel):
+    """The matching that put a table's rows into an order that other parties share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    result: str
+    order_digest: str
+
+
+class TableManifest(BaseModel):
+    """One immutable version of a table.
+
+    Attributes:
+        name, version: `namespace/name`, `3`.
+        columns: Name and Arrow type of each column, in order.
+        digest: SHA-256 of the canonical content: columns and values, whatever the partitions or the source's format.
+        partitions: The files, in order of rows.
+        origin: The attempt and address that made it, for the outputs of jobs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: int = Field(default=SCHEMA, alias="schema")
+    name: str
+    version: int
+    columns: tuple[Column, ...]
+    rows: int
+    digest: str
+    partitions: tuple[Partition, ...]
+    id_column: str | None = None
+    label_column: str | None = None
+    owner: str = ""
+    created_at: datetime
+    use: UsePolicy = UsePolicy()
+    alignment: Alignment | None = None
+    origin: str = ""
+
+    @property
+    def ref(self) -> TableRef:
+        """The reference to exactly this version."""
+        return TableRef.parse(self.name).at(self.version)
+
+    @property
+    def reference(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns that are neither the id nor the label."""
+        return [column.name for column in self.columns if column.name not in (self.id_column, self.label_column)]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all partitions."""
+        return sum(partition.bytes for partition in self.partitions)
+
+    def to_json(self) -> bytes:
+        """The bytes of the manifest's file."""
+        return self.model_dump_json(by_alias=True, indent=1).encode()
+
+    @staticmethod
+    def from_json(data: bytes, what: str) -> TableManifest:
+        """A manifest from its file's bytes. Raises SchemaVersionUnknown, Damaged naming `what`."""
+        check_schema(data, SCHEMA, what)
+        try:
+            return TableManifest.model_validate_json(data)
+        except pydantic.ValidationError as error:
+            raise Damaged(f"{what} is not a table manifest: {error.errors()[0]['msg']}.") from error
+
+
+class _Versioned(BaseModel):
+    schema_: int = Field(alias="schema")
+
+
+def check_schema(data: bytes, known: int, what: str) -> None:
+    """Raise SchemaVersionUnknown unless the JSON's `schema` is the known one; Damaged if it has none."""
+    try:
+        found = _Versioned.model_validate_json(data).schema_
+    except pydantic.ValidationError as error:
+        raise Damaged(f"{what} is not JSON with a 'schema' number.") from error
+    if found != known:
+        raise SchemaVersionUnknown(
+            f"{what} has schema {found}; this program knows {known}.", hint="Update this program, or store it again."
+        )

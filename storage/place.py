@@ -1,0 +1,195 @@
+"""Where things lie: a root on any `pyarrow.fs` file system, with the few operations that storing needs.
+
+On a local disk a write is synced and appears whole or not at all, and `create_once` lets exactly one of several
+writers win. Elsewhere a write is as atomic as the store's own put, and `create_once` looks before it writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+from ulid import ULID
+
+from party.files import PRIVATE_FILE, sync_folder
+from storage.errors import BadReference, StoreUnavailable
+
+
+class Place:
+    """A root folder on a file system. Every path is relative to it, with '/' between its parts."""
+
+    def __init__(self, filesystem: fs.FileSystem, root: str) -> None:
+        self._fs = filesystem
+        self._root = root.rstrip("/")
+        self._local = Path(root) if isinstance(filesystem, fs.LocalFileSystem) else None
+
+    def __repr__(self) -> str:
+        return f"<Place {self._fs.type_name}:{self._root}>"
+
+    @staticmethod
+    def of(where: str | Path | Place) -> Place:
+        """A place from a path, a `pyarrow.fs` URI or a place. Raises BadReference."""
+        if isinstance(where, Place):
+            return where
+        if isinstance(where, Path) or len(urlsplit(where).scheme) < 2:  # a letter is a drive
+            return Place(fs.LocalFileSystem(), str(Path(where).resolve()))
+        try:
+            return Place(*fs.FileSystem.from_uri(where))
+        except (pa.ArrowException, OSError) as error:
+            raise BadReference(f"'{where}' is not the address of a store: {error}.") from error
+
+    def inside(self, folder: str) -> Place:
+        """The place that a folder of this one is."""
+        return Place(self._fs, self._full(folder))
+
+    def local(self, path: str = "") -> Path | None:
+        """The path on this machine's disk, or None where the place is elsewhere."""
+        return self._local / path if self._local is not None else None
+
+    def make_folder(self, path: str) -> None:
+        """Make the folder and those above it."""
+        with _reaching(self, path):
+            self._fs.create_dir(self._full(path), recursive=True)
+
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+        """Write a file whole, over an older one, its folder made if need be."""
+        self.write_pieces(path, [data])
+
+    def write_pieces(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> None:
+        """Write a file whole from pieces that need not be in memory together."""
+        self.make_folder(_parent(path))
+        with _reaching(self, path):
+            if self._local is not None:
+                _write_local(self._local / path, pieces)
+                return
+            with self._fs.open_output_stream(self._full(path)) as stream:
+                for piece in pieces:
+                    stream.write(piece)
+
+    def create_once(self, path: str, data: bytes) -> bool:
+        """Write a file that must not be there yet; False, and nothing written, if it is."""
+        if self._local is None:
+            if self.exists(path):
+                return False
+            self.write(path, data)
+            return True
+        target = self._local / path
+        beside = f"{_parent(path)}/.new-{ULID()}"
+        self.write(beside, data)
+        try:
+            os.link(self._local / beside, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise StoreUnavailable(f"{target} cannot be written: {error.strerror}.") from error
+        finally:
+            (self._local / beside).unlink(missing_ok=True)
+        sync_folder(target.parent)
+        return True
+
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises FileNotFoundError."""
+        with _reaching(self, path), self._fs.open_input_stream(self._full(path), compression=None) as stream:
+            return bytes(stream.read())
+
+    def open(self, path: str) -> pa.NativeFile:
+        """A file for random reading, mapped into memory where it is local. Raises FileNotFoundError."""
+        with _reaching(self, path):
+            if self._local is not None:
+                return pa.memory_map(str(self._local / path))
+            return self._fs.open_input_file(self._full(path))
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder is there."""
+        with _reaching(self, path):
+            return bool(self._fs.get_file_info(self._full(path)).type != fs.FileType.NotFound)
+
+    def files(self, folder: str) -> list[str]:
+        """Names of the files in a folder, sorted, hidden ones left out; none if the folder is not there."""
+        return self._names(folder, fs.FileType.File)
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted, hidden ones left out; none if the folder is not there."""
+        return self._names(folder, fs.FileType.Directory)
+
+    def move(self, source: str, target: str) -> None:
+        """Move a file or folder to a name that is free."""
+        self.make_folder(_parent(target))
+        with _reaching(self, source):
+            if self._local is not None:
+                (self._local / source).rename(self._local / target)
+                sync_folder((self._local / target).parent)
+                return
+            self._move_elsewhere(source, target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it; nothing happens if it is not there."""
+        with _reaching(self, path):
+            info = self._fs.get_file_info(self._full(path))
+            if info.type == fs.FileType.Directory:
+                self._fs.delete_dir(self._full(path))
+            elif info.type == fs.FileType.File:
+                self._fs.delete_file(self._full(path))
+
+    def _move_elsewhere(self, source: str, target: str) -> None:
+        """Object stores move single files only."""
+        start = self._full(source)
+        if self._fs.get_file_info(start).type == fs.FileType.File:
+            self._fs.move(start, self._full(target))
+            return
+        for info in self._fs.get_file_info(fs.FileSelector(start, recursive=True, allow_not_found=True)):
+            if info.type == fs.FileType.File:
+                place = f"{target}{info.path[len(start) :]}"
+                self.make_folder(_parent(place))
+                self._fs.move(info.path, self._full(place))
+        self.remove(source)
+
+    def _names(self, folder: str, kind: fs.FileType) -> list[str]:
+        with _reaching(self, folder):
+            found = self._fs.get_file_info(fs.FileSelector(self._full(folder), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.type == kind and not info.base_name.startswith("."))
+
+    def _full(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _write_local(target: Path, pieces: Iterable[bytes | pa.Buffer]) -> None:
+    """A synced file beside the target takes its place in one step."""
+    beside = target.with_name(f".{target.name}.{ULID()}")
+    handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            for piece in pieces:
+                _write_all(file, memoryview(piece).cast("B"))
+            os.fsync(file.fileno())
+        beside.rename(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def _write_all(file: FileIO, data: memoryview) -> None:
+    while data:
+        data = data[file.write(data) :]
+
+
+@contextmanager
+def _reaching(place: Place, path: str) -> Iterator[None]:
+    """What the file system raises, in our words; a file that is not there stays a FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise StoreUnavailable(f"{path or 'the root'} in {place} cannot be reached: {error}.") from error

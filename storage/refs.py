@@ -1,0 +1,82 @@
+"""The names of stored things: `namespace/name@version` for a table, `job/task.output` for a model or report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from storage.errors import BadReference
+
+JOB_NAMESPACE = "job-"  # namespaces that begin so belong to the outputs of jobs
+MAX_TABLE_NAME_CHARS = 200
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_OUTPUT = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)/([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_-]*)")
+
+
+@dataclass(frozen=True, order=True)
+class TableRef:
+    """A table, or with a version exactly one of its immutable versions."""
+
+    namespace: str
+    name: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return self.table if self.version is None else f"{self.table}@{self.version}"
+
+    @property
+    def table(self) -> str:
+        """The reference without its version."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def is_of_a_job(self) -> bool:
+        """Whether the table is the output of a job, which nobody else may write."""
+        return self.namespace.startswith(JOB_NAMESPACE)
+
+    def at(self, version: int) -> TableRef:
+        """The reference to one version."""
+        return replace(self, version=version)
+
+    @staticmethod
+    def parse(text: str | TableRef) -> TableRef:
+        """`ns/name` or `ns/name@3`. Raises BadReference."""
+        if isinstance(text, TableRef):
+            return text
+        table, at, version = text.partition("@")
+        namespace, _, name = table.partition("/")
+        legal = all(_NAME.fullmatch(part) and len(part) <= MAX_TABLE_NAME_CHARS for part in (namespace, name))
+        if not legal or (at and not _VERSION.fullmatch(version)):
+            raise BadReference(
+                f"'{text[:80]}' is not the name of a table.",
+                hint="Write namespace/name or namespace/name@version, in lower-case letters, digits, '-', '_' and '.'.",
+            )
+        return TableRef(namespace, name, int(version) if at else None)
+
+
+@dataclass(frozen=True, order=True)
+class OutputRef:
+    """An output of a task of a job."""
+
+    job: str
+    task: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.job}/{self.task}.{self.output}"
+
+    @property
+    def table(self) -> TableRef:
+        """The table that such an output becomes when it is published."""
+        return TableRef(f"{JOB_NAMESPACE}{self.job.lower()}", f"{self.task}-{self.output}")
+
+    @staticmethod
+    def parse(text: str | OutputRef) -> OutputRef:
+        """`job/task.output`, with or without `job:` before it. Raises BadReference."""
+        if isinstance(text, OutputRef):
+            return text
+        match = _OUTPUT.fullmatch(text.removeprefix("job:"))
+        if match is None:
+            raise BadReference(f"'{text[:80]}' is not an output of a task.", hint="Write job/task.output.")
+        return OutputRef(*match.groups())

@@ -1,0 +1,171 @@
+"""A table opened for reading: columns, matrices and batches straight from the mapped files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
+from pyarrow import ipc
+
+from storage.columns import check_column
+from storage.errors import ColumnNotFound, ColumnTypeRefused, Damaged
+from storage.manifest import Partition, TableManifest
+from storage.place import Place
+
+_BLOCK_ROWS = 8192  # of a matrix, filled column by column while it is in the cache
+
+
+class Table:
+    """One immutable version of a table.
+
+    Its files are mapped, not read: a column of one partition reaches NumPy without a copy if it is a number without
+    nulls. `folder` is where the table's files lie in `place`.
+    """
+
+    def __init__(self, place: Place, folder: str, manifest: TableManifest) -> None:
+        self.manifest = manifest
+        self._place = place
+        self._folder = folder
+        self._opened: pa.Table | None = None
+
+    def __repr__(self) -> str:
+        return f"<Table {self.manifest.reference}: {self.rows} rows, {len(self.manifest.columns)} columns>"
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.manifest.rows
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns that are neither the id nor the label."""
+        return self.manifest.features
+
+    def to_arrow(self) -> pa.Table:
+        """The whole table, one chunk a partition, mapped. Raises Damaged."""
+        if self._opened is None:
+            batches = [self._batch(partition) for partition in self.manifest.partitions]
+            self._opened = pa.Table.from_batches(batches) if batches else self._empty()
+        return self._opened
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The partitions one after the other, each a batch without a copy. Raises Damaged."""
+        for partition in self.manifest.partitions:
+            yield self._batch(partition)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column. Integers with nulls become floats with NaN; text becomes objects.
+
+        Raises:
+            ColumnNotFound: There is no such column.
+        """
+        check_column(name, self.to_arrow().column_names, f"of {self.manifest.reference}")
+        return _to_numpy(self.to_arrow().column(name))
+
+    def matrix(self, columns: Sequence[str] | None = None, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """The columns (all features if none are named) as a C-contiguous `(rows, columns)` array; nulls become NaN.
+
+        Raises:
+            ColumnNotFound: There is no such column.
+            ColumnTypeRefused: A column is not a number.
+        """
+        names = self.features if columns is None else list(columns)
+        for name in names:
+            check_column(name, self.to_arrow().column_names, f"of {self.manifest.reference}")
+            _check_number(self.to_arrow().schema.field(name))
+        filled = np.empty((self.rows, len(names)), dtype)
+        first = 0
+        for batch in self.batches():
+            parts = [_to_numpy(batch.column(name)) for name in names]
+            _fill(filled[first : first + batch.num_rows], parts)
+            first += batch.num_rows
+        return filled
+
+    def labels(self) -> NDArray[Any] | None:
+        """The label column, or None if the table has none."""
+        return self.column(self.manifest.label_column) if self.manifest.label_column else None
+
+    def ids(self) -> pa.Array:
+        """The id column. Raises ColumnNotFound if the table has none."""
+        if self.manifest.id_column is None:
+            raise ColumnNotFound(
+                f"{self.manifest.reference} has no id column.", hint="Name one when the table is uploaded (--id)."
+            )
+        return _one_chunk(self.to_arrow().column(self.manifest.id_column))
+
+    def verify(self) -> None:
+        """Read every file and compare its digest with the manifest's. Raises Damaged."""
+        for partition in self.manifest.partitions:
+            with self._open(partition) as file:
+                if sha256(file.read_buffer()).hexdigest() != partition.sha256:
+                    raise self._damaged(partition, "has another digest than its manifest says")
+
+    def _batch(self, partition: Partition) -> pa.RecordBatch:
+        with self._open(partition) as file:
+            try:
+                batch = ipc.open_file(file).get_batch(0)
+            except (pa.ArrowException, OSError) as error:
+                raise self._damaged(partition, str(error).splitlines()[0]) from error
+        if batch.num_rows != partition.rows or batch.schema.names != [c.name for c in self.manifest.columns]:
+            raise self._damaged(partition, "does not hold the rows and columns that its manifest says")
+        return batch
+
+    def _open(self, partition: Partition) -> pa.NativeFile:
+        try:
+            file = self._place.open(f"{self._folder}/{partition.file}")
+        except FileNotFoundError as error:
+            raise self._damaged(partition, "is missing") from error
+        if file.size() != partition.bytes:
+            raise self._damaged(partition, f"has {file.size()} bytes, not {partition.bytes}")
+        return file
+
+    def _damaged(self, partition: Partition, problem: str) -> Damaged:
+        where = f"{self.manifest.reference}, file {partition.file}"
+        return Damaged(f"{where} {problem}.", hint="Upload the table again.")
+
+    def _empty(self) -> pa.Table:
+        fields = [pa.field(c.name, _type(c.type)) for c in self.manifest.columns]
+        return pa.schema(fields).empty_table()
+
+
+def _type(text: str) -> pa.DataType:
+    """A stored type from its text; of those tables may have, only timestamps have one Arrow does not parse."""
+    if text.startswith("timestamp[us"):
+        _, _, zone = text.rstrip("]").partition("tz=")
+        return pa.timestamp("us", zone or None)
+    return pa.type_for_alias({"date32[day]": "date32"}.get(text, text))
+
+
+def _check_number(field: pa.Field) -> None:
+    if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_boolean(field.type)):
+        raise ColumnTypeRefused(
+            f"Column '{field.name}' holds {field.type}, not numbers.",
+            hint="Leave it out, make it the id column, or encode it as numbers before the upload.",
+        )
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _to_numpy(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
+    """NumPy's view of the column where there can be one, else a copy."""
+    array = _one_chunk(column) if isinstance(column, pa.ChunkedArray) else column
+    found: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _fill(target: NDArray[Any], columns: list[NDArray[Any]]) -> None:
+    for start in range(0, len(target), _BLOCK_ROWS):
+        block = target[start : start + _BLOCK_ROWS]
+        for i, column in enumerate(columns):
+            block[:, i] = column[start : start + _BLOCK_ROWS]

@@ -1,0 +1,321 @@
+"""The tables of a party: named, versioned, immutable, each version visible from the moment its manifest is there.
+
+tables/<namespace>/<name>/<version>.json       the manifest; creating it is what registers a version
+tables/<namespace>/<name>/<version>.deleted    what is left of a deleted version, so that its number is not reused
+tables/<namespace>/<name>/data/<ulid>/         partitions; `<ulid>.lock` beside it is held while they are written
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import pyarrow as pa
+from ulid import ULID
+
+from party.clock import Clock, SystemClock
+from storage.errors import BadReference, TableNotFound, did_you_mean
+from storage.manifest import TableManifest, UsePolicy
+from storage.place import Place
+from storage.refs import JOB_NAMESPACE, TableRef
+from storage.sources import Progress, Reading, SourceOptions, open_source
+from storage.table import Table
+from storage.writer import PARTITION_ROWS, TablePlan, TableWriter, WrittenTable
+
+ROOT = "tables"
+_MANIFEST = ".json"
+_Manifests: TypeAlias = list[TableManifest]  # since a method below is named `list`
+_Refs: TypeAlias = list[TableRef]
+_Numbers: TypeAlias = list[int]
+_Names: TypeAlias = list[str]
+_DELETED = ".deleted"
+
+
+class TableStore:
+    """Uploads, opens, lists and deletes tables under any `pyarrow.fs` address."""
+
+    def __init__(self, where: str | Path | Place, clock: Clock | None = None) -> None:
+        self._place = Place.of(where)
+        self._clock = clock or SystemClock()
+
+    def upload(  # noqa: PLR0913 - keywords that mirror the command's options
+        self,
+        source: str | Path | BinaryIO,
+        ref: str | TableRef,
+        *,
+        format: str | None = None,
+        id_column: str | None = None,
+        label_column: str | None = None,
+        owner: str = "",
+        use: UsePolicy | None = None,
+        partition_rows: int = PARTITION_ROWS,
+        unique_ids: bool = True,
+        progress: Progress | None = None,
+        options: SourceOptions | None = None,
+    ) -> TableManifest:
+        """Store a CSV, Parquet or Arrow file as the next version of a table; nothing is stored if any row is wrong.
+
+        Args:
+            source: A path, a `pyarrow.fs` URI, or an open binary file.
+            ref: `namespace/name`.
+            format: `csv`, `parquet` or `arrow`; by default from the file's suffix.
+            id_column: Which column is the id.
+            label_column: Which column is the label.
+            owner: The user who owns the table.
+            use: Who may use it, for what.
+            partition_rows: The most rows of one partition.
+            unique_ids: Whether to refuse two rows of one id.
+            progress: Called with bytes done and bytes in all (0 if unknown).
+            options: How a CSV is to be read.
+
+        Raises:
+            BadSource: The file cannot become a table; BadRow names file, line, column and text.
+            BadReference: The name is not legal, names a version, or is a job's.
+        """
+        target = _free_to_write(ref)
+        with open_source(source, format, replace(options or SourceOptions(), id_column=id_column)) as opened:
+
+            def start(schema: pa.Schema) -> TableWriter:
+                plan = TablePlan(
+                    schema=schema,
+                    id_column=id_column,
+                    label_column=label_column,
+                    owner=owner,
+                    use=use or UsePolicy(),
+                    partition_rows=partition_rows,
+                    unique_ids=unique_ids,
+                )
+                return self._writer(target, plan)
+
+            return _read_into(opened, start, progress)
+
+    def writer(
+        self,
+        ref: str | TableRef,
+        schema: pa.Schema,
+        *,
+        id_column: str | None = None,
+        label_column: str | None = None,
+        owner: str = "",
+    ) -> TableWriter:
+        """A writer for the next version of a table. Raises BadReference."""
+        plan = TablePlan(schema=schema, id_column=id_column, label_column=label_column, owner=owner)
+        return self._writer(_free_to_write(ref), plan)
+
+    def open(self, ref: str | TableRef) -> Table:
+        """A table, its newest version if none is named. Raises TableNotFound."""
+        manifest = self.manifest(ref)
+        return Table(self._place, _folder(manifest.ref), manifest)
+
+    def manifest(self, ref: str | TableRef) -> TableManifest:
+        """What is known of a table. Raises TableNotFound."""
+        exact = self.resolve(ref)
+        path = _manifest_path(exact)
+        try:
+            return TableManifest.from_json(self._place.read(path), path)
+        except FileNotFoundError:
+            raise TableNotFound(f"The table '{exact}' was deleted just now.") from None
+
+    def resolve(self, ref: str | TableRef) -> TableRef:
+        """The reference with its version. Raises TableNotFound, which says what is there instead."""
+        wanted = TableRef.parse(ref)
+        versions = self._versions(wanted, _MANIFEST)
+        if not versions:
+            raise TableNotFound(
+                f"There is no table '{wanted.table}' here.", hint=did_you_mean(wanted.table, self._table_names())
+            )
+        if wanted.version is None:
+            return wanted.at(versions[-1])
+        if wanted.version not in versions:
+            raise TableNotFound(
+                f"There is no version {wanted.version} of the table '{wanted.table}' here.",
+                hint=f"Versions are {', '.join(map(str, versions))}.",
+            )
+        return wanted
+
+    def list(self) -> _Manifests:
+        """Every version of every table, by name and version."""
+        found = []
+        for name in self._table_names():
+            ref = TableRef.parse(name)
+            for version in self._versions(ref, _MANIFEST):
+                path = _manifest_path(ref.at(version))
+                found.append(TableManifest.from_json(self._place.read(path), path))
+        return found
+
+    def head(self, ref: str | TableRef, n: int = 10) -> pa.Table:
+        """The first `n` rows. Raises TableNotFound."""
+        return self.open(ref).to_arrow().slice(0, max(0, n))
+
+    def delete(self, ref: str | TableRef) -> _Refs:
+        """Delete one version, or all of them if none is named; returns what was deleted. Raises TableNotFound."""
+        wanted = TableRef.parse(ref)
+        self.resolve(wanted)
+        versions = [wanted.version] if wanted.version else self._versions(wanted, _MANIFEST)
+        return [self._delete(wanted.at(version)) for version in versions]
+
+    def sweep(self) -> int:
+        """Remove partitions that a killed upload left behind; returns how many uploads."""
+        return sum(self._sweep(TableRef.parse(name)) for name in self._table_names(with_data_only=True))
+
+    def register(self, target: TableRef, written: WrittenTable) -> TableManifest:
+        """Make partitions that lie in the table's folder visible as its next version."""
+        plan = written.plan
+        manifest = TableManifest(
+            name=target.table,
+            version=1,
+            columns=written.columns,
+            rows=written.rows,
+            digest=written.digest,
+            partitions=written.partitions,
+            id_column=plan.id_column,
+            label_column=plan.label_column,
+            owner=plan.owner,
+            created_at=self._clock.now(),
+            use=plan.use,
+            origin=plan.origin,
+        )
+        return self.register_manifest(target, manifest)
+
+    def register_manifest(self, target: TableRef, manifest: TableManifest) -> TableManifest:
+        """The manifest under the table's name and next free version; of several writers each gets its own."""
+        taken = self._versions(target, _MANIFEST) + self._versions(target, _DELETED)
+        version = max(taken, default=0) + 1
+        while True:
+            numbered = manifest.model_copy(update={"name": target.table, "version": version})
+            if self._place.create_once(_manifest_path(target.at(version)), numbered.to_json()):
+                return numbered
+            version += 1
+
+    def made_by(self, target: TableRef, origin: str) -> TableManifest | None:
+        """The version of the table that an attempt's address made, if it is visible already."""
+        for version in self._versions(target, _MANIFEST):
+            manifest = self.manifest(target.at(version))
+            if manifest.origin == origin:
+                return manifest
+        return None
+
+    def _writer(self, target: TableRef, plan: TablePlan) -> TableWriter:
+        self._sweep(target)
+        data = f"{_folder(target)}/data/{ULID()}"
+        lock = _Lock(self._place.local(f"{data}.lock"))
+        writer = TableWriter(self._place, data, plan, lambda written: self.register(target, written), lock.let_go)
+        self._place.make_folder(f"{_folder(target)}/data")
+        lock.take()
+        return writer
+
+    def _delete(self, exact: TableRef) -> TableRef:
+        manifest = self.manifest(exact)
+        path = _manifest_path(exact)
+        self._place.move(path, path.removesuffix(_MANIFEST) + _DELETED)
+        for folder in {partition.file.rpartition("/")[0] for partition in manifest.partitions}:
+            self._place.remove(f"{_folder(exact)}/{folder}")
+        return exact
+
+    def _sweep(self, target: TableRef) -> int:
+        """Data without a manifest whose writer is gone. The lock is tried before the manifests are read."""
+        folder = f"{_folder(target)}/data"
+        if self._place.local() is None:
+            return 0
+        ended = [name for name in self._place.folders(folder) if _is_free(self._place.local(f"{folder}/{name}.lock"))]
+        if not ended:
+            return 0
+        used = {
+            partition.file.split("/")[1]
+            for version in self._versions(target, _MANIFEST)
+            for partition in self.manifest(target.at(version)).partitions
+        }
+        left = [name for name in ended if name not in used]
+        for name in left:
+            self._place.remove(f"{folder}/{name}")
+            self._place.remove(f"{folder}/{name}.lock")
+        return len(left)
+
+    def _versions(self, ref: TableRef, suffix: str) -> _Numbers:
+        names = self._place.files(_folder(ref))
+        stems = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
+        return sorted(int(stem) for stem in stems if stem.isdigit())
+
+    def _table_names(self, *, with_data_only: bool = False) -> _Names:
+        """Tables that have a version, or with `with_data_only` those that merely have data."""
+        found = []
+        for namespace in self._place.folders(ROOT):
+            for name in self._place.folders(f"{ROOT}/{namespace}"):
+                ref = TableRef(namespace, name)
+                if with_data_only or self._versions(ref, _MANIFEST):
+                    found.append(ref.table)
+        return found
+
+
+def _read_into(opened: Reading, start: Callable[[pa.Schema], TableWriter], progress: Progress | None) -> TableManifest:
+    """All rows of a source into a table; from the start again where a column proved wider than it first looked."""
+    while True:
+        schema = opened.schema()
+        with start(schema) as writer:
+            for batch in opened.batches():
+                writer.write(batch)
+                if progress is not None:
+                    progress(*opened.position())
+            if opened.is_complete():
+                manifest = writer.close()
+                break
+            writer.abandon()
+    if progress is not None:
+        total = opened.position()[1]
+        progress(total, total)
+    return manifest
+
+
+def _free_to_write(ref: str | TableRef) -> TableRef:
+    target = TableRef.parse(ref)
+    if target.version is not None:
+        raise BadReference(f"'{target}' names a version; versions are given by the store.", hint="Leave '@…' out.")
+    if target.is_of_a_job:
+        raise BadReference(f"'{target}': names that begin with '{JOB_NAMESPACE}' are for the outputs of jobs.")
+    return target
+
+
+def _folder(ref: TableRef) -> str:
+    return f"{ROOT}/{ref.table}"
+
+
+def _manifest_path(exact: TableRef) -> str:
+    return f"{_folder(exact)}/{exact.version}{_MANIFEST}"
+
+
+class _Lock:
+    """Says that a writer lives; the system lets go of it when the process ends, however it ends."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._handle = -1
+
+    def take(self) -> None:
+        """Make the file and lock it."""
+        if self._path is not None:
+            self._handle = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+
+    def let_go(self) -> None:
+        """Remove the file, then the lock."""
+        if self._path is not None and self._handle >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _is_free(path: Path | None) -> bool:
+    if path is None or not path.exists():
+        return True
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,194 @@
+"""Writes a table's partitions and, at the end, hands them over to be registered.
+
+Rows are gathered until a partition is full, so memory does not grow with the table. Nothing is visible before
+`close`, and a writer that is abandoned leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from storage.columns import ContentDigest, check_column, normal_schema, normal_table
+from storage.errors import TableSchemaMismatch
+from storage.manifest import Column, Partition, TableManifest, UsePolicy
+from storage.place import Place
+from storage.unique import IdCheck
+
+PARTITION_ROWS = 1_000_000
+PARTITION_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePlan:
+    """What a table is going to be.
+
+    Attributes:
+        schema: Of the rows; stored in its normal form.
+        partition_rows: The most rows of a partition; a partition also ends at 32 MiB.
+        unique_ids: Whether two rows of one id are refused.
+        origin: The attempt and address that make it.
+    """
+
+    schema: pa.Schema
+    id_column: str | None = None
+    label_column: str | None = None
+    owner: str = ""
+    use: UsePolicy = field(default_factory=UsePolicy)
+    partition_rows: int = PARTITION_ROWS
+    unique_ids: bool = True
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        check_column(self.id_column, self.schema.names, "the id column")
+        check_column(self.label_column, self.schema.names, "the label column")
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """Partitions that are complete, on their way to a manifest."""
+
+    plan: TablePlan
+    columns: tuple[Column, ...]
+    rows: int
+    digest: str
+    partitions: tuple[Partition, ...]
+
+
+class TableWriter:
+    """Takes rows, makes a table. A context manager: leaving it by an error abandons the table.
+
+    `folder` in `place` becomes the table's folder; partitions are named relative to it, under `data`.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        data: str,
+        plan: TablePlan,
+        commit: Callable[[WrittenTable], TableManifest],
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._place = place
+        self._data = data
+        self._plan = plan
+        self._commit = commit
+        self._release = release
+        self._schema = normal_schema(plan.schema)
+        self._digest = ContentDigest(self._schema)
+        self._ids = IdCheck(self._schema.field(plan.id_column).type) if plan.id_column and plan.unique_ids else None
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._waiting_bytes = 0
+        self._rows = 0
+        self._partitions: list[Partition] = []
+        self._open = True
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if not self._open:
+            return
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that rows are stored in."""
+        return self._schema
+
+    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Add rows. Raises TableSchemaMismatch if their columns are not the table's."""
+        if not self._open:
+            raise TableSchemaMismatch("The table is closed; nothing more can be written to it.")
+        for batch in normal_table(rows, self._schema).to_batches():
+            self._take(batch)
+
+    def close(self) -> TableManifest:
+        """Write what is left and register the table. Raises DuplicateIds; the writer is spent in any case."""
+        try:
+            if self._waiting_rows:
+                self._flush()
+            if self._ids is not None:
+                self._ids.check(self._plan.id_column or "", self._stored_ids)
+            columns = tuple(Column(f.name, str(f.type)) for f in self._schema)
+            manifest = self._commit(
+                WrittenTable(self._plan, columns, self._rows, self._digest.hexdigest(), tuple(self._partitions))
+            )
+        except BaseException:
+            self.abandon()
+            raise
+        self._open = False
+        self._release()
+        return manifest
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._open = False
+        self._place.remove(self._data)
+        self._release()
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        while batch.num_rows:
+            room = min(self._plan.partition_rows - self._waiting_rows, self._rows_that_fit(batch))
+            part = batch.slice(0, room)
+            self._waiting.append(part)
+            self._waiting_rows += part.num_rows
+            self._waiting_bytes += part.nbytes
+            batch = batch.slice(room)
+            if self._waiting_rows >= self._plan.partition_rows or self._waiting_bytes >= PARTITION_BYTES:
+                self._flush()
+
+    def _rows_that_fit(self, batch: pa.RecordBatch) -> int:
+        a_row = max(1, int(batch.nbytes) // int(batch.num_rows))
+        return max(1, (PARTITION_BYTES - self._waiting_bytes) // a_row + 1)
+
+    def _flush(self) -> None:
+        batch = self._one_batch()
+        self._digest.update(batch)
+        if self._ids is not None:
+            self._ids.add(batch.column(self._plan.id_column))
+        content = _file_bytes(batch)
+        name = f"part-{len(self._partitions):05d}.arrow"
+        self._place.write(f"{self._data}/{name}", content)
+        folder = "/".join(self._data.split("/")[-2:])
+        self._partitions.append(
+            Partition(f"{folder}/{name}", batch.num_rows, content.size, sha256(content).hexdigest())
+        )
+        self._rows += batch.num_rows
+
+    def _one_batch(self) -> pa.RecordBatch:
+        table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        batch: pa.RecordBatch = table.to_batches()[0]
+        return batch
+
+    def _stored_ids(self) -> list[pa.Array]:
+        """The id column, partition by partition, from the files."""
+        found = []
+        for partition in self._partitions:
+            with self._place.open(f"{self._data}/{partition.file.rpartition('/')[2]}") as file:
+                found.append(ipc.open_file(file).get_batch(0).column(self._plan.id_column))
+        return found
+
+
+def _file_bytes(batch: pa.RecordBatch) -> pa.Buffer:
+    """The batch as an Arrow IPC file, in a buffer of exactly its size."""
+    measured = pa.MockOutputStream()
+    _write_file(measured, batch)
+    buffer = pa.allocate_buffer(measured.size())
+    with pa.FixedSizeBufferWriter(buffer) as sink:
+        _write_file(sink, batch)
+    return buffer
+
+
+def _write_file(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
+    with ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
