@@ -1,0 +1,175 @@
+"""What a component is: parameters, typed inputs and outputs, a conversation and one function for each role.
+
+A component is data. Flow reads it to validate a job, the gateway is given its conversation to enforce, the executor
+calls its role function. Importing a component's module needs neither torch nor a GPU.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from algorithms.errors import RolesRefused
+from party.ids import Role
+
+if TYPE_CHECKING:
+    from algorithms.context import Context
+
+
+TRAINERS = frozenset({Role.GUEST, Role.HOST})
+ARBITER = frozenset({Role.ARBITER})
+
+
+class Protection(StrEnum):
+    """How a message is protected beyond TLS and the sender's signature."""
+
+    PLAIN_SCALAR = "plain-scalar"
+    PLAIN = "plain"
+    ENCRYPTED = "encrypted"
+    MASKED = "masked"
+    AGGREGATE_SEALED = "aggregate-sealed"
+
+
+class PortKind(StrEnum):
+    """What an input accepts or an output makes."""
+
+    TABLE = "table"
+    MODEL = "model"
+    METRICS = "metrics"
+    REPORT = "report"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a conversation: who sends which tag to whom, and what it may hold.
+
+    Attributes:
+        tag: The tag of the message.
+        frm, to: The roles on either side.
+        step: What numbers the messages, for people: `"(round,)"`.
+        kind: The kind of value (`storage.values.Kind`).
+        max_bytes: The largest encoded value allowed.
+        protection: What protects it; the gateway refuses anything weaker.
+        says: One sentence for the security officer.
+    """
+
+    tag: str
+    frm: frozenset[Role]
+    to: frozenset[Role]
+    step: str
+    kind: str
+    max_bytes: int
+    protection: Protection
+    says: str
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its kind, which roles have it, whether it may be left out (inputs only)."""
+
+    kind: PortKind
+    roles: frozenset[Role]
+    optional: bool = False
+
+
+class Parameters(BaseModel):
+    """The base of every component's parameters: unknown keys are errors, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One registered algorithm.
+
+    Attributes:
+        name, version: `homo_lr`, `1`; a job names it `homo_lr@1`.
+        parameters: The pydantic model of its parameters.
+        inputs, outputs: Ports by name.
+        conversation: From parameters to the lines of the conversation.
+        roles: The function of each role; it gets the context and the checked parameters.
+        minimum: The least number of addresses of each role.
+        check: Whole-job rules that parameters alone cannot express; raises InvalidInput. It gets the parameters and
+            the roles as {role: [party, ...]}.
+        needs_torch: Whether its role functions import torch.
+    """
+
+    name: str
+    version: int
+    parameters: type[Parameters]
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+    conversation: Callable[[Any], Sequence[Line]]
+    roles: Mapping[Role, Callable[[Context, Any], None]]
+    minimum: Mapping[Role, int]
+    check: Callable[[Any, Mapping[Role, Sequence[str]]], None] | None = None
+    needs_torch: bool = False
+
+    @property
+    def reference(self) -> str:
+        """The name a job uses: `homo_lr@1`."""
+        return f"{self.name}@{self.version}"
+
+    @cached_property
+    def code_digest(self) -> str:
+        """SHA-256 of the sources the component is made of; parties compare it before they agree to a job.
+
+        The component's own module, and of this room every module reached from it by imports.
+        """
+        digest = sha256()
+        for name, path in sorted(_sources(self.conversation.__module__).items()):
+            digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    def require_roles(self, parameters: Parameters, roles: Mapping[Role, Sequence[str]]) -> None:
+        """Raises RolesRefused if the roles of a task ({role: [party, ...]}) do not suit the component."""
+        for role, parties in roles.items():
+            if parties and role not in self.roles:
+                raise RolesRefused(f"{self.reference} has no role '{role}'.", hint=f"It has {', '.join(self.roles)}.")
+        for role, least in self.minimum.items():
+            if len(roles.get(role, ())) < least:
+                raise RolesRefused(
+                    f"{self.reference} needs at least {least} {role}, the task has {len(roles.get(role, ()))}.",
+                    hint="Add a party to the job's `roles`, or leave out the task's own `roles`.",
+                )
+        if self.check is not None:
+            self.check(parameters, roles)
+
+
+def _sources(module: str) -> dict[str, Path]:
+    """The source files of a module and of every `algorithms` module it imports, directly or not, by name."""
+    found: dict[str, Path] = {}
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        spec = find_spec(name) if name not in found else None
+        if spec is None or spec.origin is None:
+            continue
+        found[name] = Path(spec.origin)
+        pending.extend(_imports(found[name].read_text()))
+    return found
+
+
+def _imports(source: str) -> Iterator[str]:
+    """The `algorithms` modules named in import statements, also those inside functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "algorithms":
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if _is_module(node.module, alias.name))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "algorithms")
+
+
+def _is_module(package: str | None, name: str) -> bool:
+    parent = find_spec(package) if package else None
+    is_package = parent is not None and parent.submodule_search_locations is not None
+    return is_package and find_spec(f"{package}.{name}") is not None

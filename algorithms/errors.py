@@ -1,0 +1,107 @@
+"""What can go wrong in an algorithm, by name.
+
+InvalidInput
+  RolesRefused          the roles of a task do not suit its component
+  ParametersDiffer      a checkpoint or a peer speaks of another run
+  MissingInput          an input this role needs is not bound
+  BadLabels             the label column does not hold what the component learns from
+  BadFeatures           a feature column is missing, empty or holds no finite number
+  FeaturesDiffer        the trainers' columns are not the same
+  WrongModel            a model of another kind, or made for other columns
+  NotFinite             NaN or infinity in a vector that was about to be sent
+  ValueOutgrewLayout    a number larger than its fixed-point layout holds
+  WrongKey              ciphertexts of another key
+  WrongLayout           ciphertexts of another layout, or more of them added than the layout allows
+  BadCiphertext         not a unit modulo n squared: damaged or forged
+  BadKey                a key that no honest generation makes
+NotFound
+  UnknownComponent      no such component is installed
+"""
+
+from __future__ import annotations
+
+from party.errors import InvalidInput, NotFound
+
+
+class UnknownComponent(NotFound):
+    """No such component is installed."""
+
+    code = "algorithms.unknown_component"
+
+
+class RolesRefused(InvalidInput):
+    """The roles of a task do not suit its component."""
+
+    code = "algorithms.roles_refused"
+
+
+class ParametersDiffer(InvalidInput):
+    """Two sides of one task were given different parameters or data kinds."""
+
+    code = "algorithms.parameters_differ"
+
+
+class MissingInput(InvalidInput):
+    """An input this role needs is not bound."""
+
+    code = "algorithms.missing_input"
+
+
+class BadLabels(InvalidInput):
+    """The label column does not hold what the component learns from."""
+
+    code = "algorithms.bad_labels"
+
+
+class BadFeatures(InvalidInput):
+    """A feature column is missing, or a value in it is not a finite number."""
+
+    code = "algorithms.bad_features"
+
+
+class FeaturesDiffer(InvalidInput):
+    """The trainers' feature columns are not the same."""
+
+    code = "algorithms.features_differ"
+
+
+class WrongModel(InvalidInput):
+    """A model of another kind, or one made for other columns."""
+
+    code = "algorithms.wrong_model"
+
+
+class NotFinite(InvalidInput):
+    """NaN or infinity in a vector that was about to be sent."""
+
+    code = "algorithms.not_finite"
+
+
+class ValueOutgrewLayout(InvalidInput):
+    """A number larger than its fixed-point layout holds."""
+
+    code = "algorithms.value_outgrew_layout"
+
+
+class WrongKey(InvalidInput):
+    """Ciphertexts that were made under another key."""
+
+    code = "algorithms.wrong_key"
+
+
+class WrongLayout(InvalidInput):
+    """Ciphertexts of another layout, or more of them added than the layout allows."""
+
+    code = "algorithms.wrong_layout"
+
+
+class BadCiphertext(InvalidInput):
+    """A ciphertext that is not a unit modulo n squared."""
+
+    code = "algorithms.bad_ciphertext"
+
+
+class BadKey(InvalidInput):
+    """A key that no honest key generation makes."""
+
+    code = "algorithms.bad_key"

@@ -1,0 +1,185 @@
+"""Logistic regression over rows split between parties: local mini-batch gradient descent, federated optimisation.
+
+Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (ClientUpdate); the rounds are `algorithms.fedopt`
+(Reddi et al. 2021, arXiv:2003.00295, Algorithm 1).
+
+Conversation; trainers are guests and hosts, `round` counts from 0:
+
+    tag           from      to                 step      what
+    join          trainer   arbiter            0         rows, digests of columns, settings and start model
+    start         arbiter   trainers           0         rows in all
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
+    private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
+    score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
+    update        trainer   arbiter            round     n_k / n * (w_k - w): float64[d + 1], or its ciphertexts
+    sum           arbiter   trainers           round     the sum of the updates, or its ciphertexts
+    verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
+
+Who learns what: the arbiter learns row counts and scores; in the clear also every update, under Paillier none. The
+trainers learn the model of each round; of two trainers, each can subtract its own update and learn the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from algorithms import fedopt
+from algorithms.aggregation import require_aggregating_roles
+from algorithms.component import TRAINERS, Component, Line, Port, PortKind
+from algorithms.context import Context
+from algorithms.errors import WrongModel
+from algorithms.fedopt import FedOptParameters
+from algorithms.joining import Classes
+from algorithms.linear import linear_model, log_loss, probability, weights_of
+from algorithms.rows import binary_labels, features, required_table, title
+from algorithms.scores import Score, Scores
+from algorithms.server_optimizer import ServerOptimizer, Weights
+from party.ids import Role
+from storage.client import Model, Table
+
+Floats = NDArray[np.float64]
+MOST_BYTES = 1 << 26  # of one update in the clear: 8 million columns
+
+
+class HomoLRParameters(FedOptParameters):
+    """Parameters of `homo_lr@1`."""
+
+    learning_rate: float = Field(0.15, gt=0, description="Step of the local gradient descent.")
+    batch_size: int = Field(64, ge=1, description="Rows in a mini-batch.")
+    local_epochs: int = Field(1, ge=1, description="Passes over the own rows in a round.")
+    l2: float = Field(0.0, ge=0, description="Penalty: l2 / 2 * |w|^2 is added to the mean loss; not on the bias.")
+    optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum of updates.")
+    server_learning_rate: float = Field(1.0, gt=0, description="Step of that optimiser.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (beta_1), for `momentum` and `adam`.")
+
+    def server(self) -> ServerOptimizer:
+        """The optimiser applied to the sum of the updates."""
+        return ServerOptimizer(self.optimizer, self.server_learning_rate, self.momentum)
+
+
+def conversation(parameters: HomoLRParameters) -> tuple[Line, ...]:
+    """The table above as data."""
+    return fedopt.conversation(parameters, MOST_BYTES)
+
+
+def check(parameters: HomoLRParameters, roles: Mapping[Role, Sequence[str]]) -> None:
+    """Rules of the whole job. Raises RolesRefused."""
+    require_aggregating_roles(parameters, roles)
+
+
+def trainer(ctx: Context, parameters: HomoLRParameters) -> None:
+    """A guest or host: learn from the own rows, keep the common model."""
+    table = required_table(ctx, "train")
+    learner = _LogisticLearner(ctx, parameters, table, ctx.inputs.table("validate"), ctx.inputs.model("model"))
+    trained = fedopt.train(ctx, parameters, learner)
+    ctx.outputs.save_model("model", linear_model(trained.weights, table.features))
+
+
+def arbiter(ctx: Context, parameters: HomoLRParameters) -> None:
+    """The arbiter: add updates, average scores."""
+    fedopt.coordinate(ctx, parameters)
+
+
+def local_update(
+    x: Floats, y: Floats, common: Weights, parameters: HomoLRParameters, shuffles: Sequence[NDArray[np.int64]]
+) -> Weights:
+    """ClientUpdate: one pass of mini-batch gradient descent for each shuffle. Returns w_k - w.
+
+    Source: McMahan et al. 2017, Algorithm 1; gradient of the mean log loss plus l2 / 2 * |w|^2.
+    """
+    w, b = common["weights"], common["bias"]
+    for order in shuffles:
+        for batch in np.split(order, range(parameters.batch_size, len(order), parameters.batch_size)):
+            residual = probability(x[batch], w, b) - y[batch]
+            gradient = x[batch].T @ residual / len(batch) + parameters.l2 * w
+            w = w - parameters.learning_rate * gradient
+            b = b - parameters.learning_rate * residual.mean(keepdims=True)
+    return {"weights": w - common["weights"], "bias": b - common["bias"]}
+
+
+@dataclass(frozen=True)
+class _LogisticLearner:
+    """The rows of one trainer, as `fedopt` wants them."""
+
+    ctx: Context
+    parameters: HomoLRParameters
+    table: Table
+    validate: Table | None
+    start: Model | None
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        return tuple(self.table.features)
+
+    @property
+    def rows(self) -> int:
+        return self.table.rows
+
+    @property
+    def classes(self) -> Classes:
+        return np.zeros(0, dtype=np.int64)
+
+    @property
+    def warm_start(self) -> str:
+        return self.start.digest() if self.start else ""
+
+    @cached_property
+    def _train(self) -> tuple[Floats, Floats]:
+        return features(self.table, self.features), binary_labels(self.table)
+
+    @cached_property
+    def _validate(self) -> tuple[Floats, Floats] | None:
+        if self.validate is None or self.validate.rows == 0:
+            return None
+        return features(self.validate, self.features), binary_labels(self.validate)
+
+    def initial(self, _classes: Classes) -> Weights:
+        """Zeros, or the model given to start from."""
+        if self.start is None:
+            return {"weights": np.zeros(len(self.features)), "bias": np.zeros(1)}
+        names, weights = weights_of(self.start)
+        if names != self.features:
+            raise WrongModel(f"The model to start from has other columns than table {title(self.table)}.")
+        return weights
+
+    def update(self, common: Weights, round_number: int) -> Weights:
+        """Train on the own rows in orders of this party's own."""
+        p = self.parameters
+        shuffles = self.ctx.own_orders(self.rows, p.batch_size, p.local_epochs, round_number)
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent
+            return local_update(*self._train, common, p, shuffles)
+
+    def score(self, common: Weights) -> Scores:
+        """Mean log loss and accuracy at 0.5."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            train = _score(*self._train, common)
+            return Scores(train, _score(*self._validate, common)) if self._validate else Scores(train)
+
+
+def _score(x: Floats, y: Floats, common: Weights) -> Score:
+    z = x @ common["weights"] + common["bias"]
+    return Score(log_loss(z, y), float(np.mean((z > 0) == (y == 1))), len(y))
+
+
+COMPONENT = Component(
+    name="homo_lr",
+    version=1,
+    parameters=HomoLRParameters,
+    inputs={
+        "train": Port(PortKind.TABLE, TRAINERS),
+        "validate": Port(PortKind.TABLE, TRAINERS, optional=True),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True),
+    },
+    outputs={"model": Port(PortKind.MODEL, TRAINERS)},
+    conversation=conversation,
+    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
+    minimum={Role.ARBITER: 1},
+    check=check,
+)

@@ -1,0 +1,213 @@
+"""Federated averaging of a neural network over rows split between parties.
+
+Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (FederatedAveraging); with a server optimiser other than
+`sgd` it is FedOpt (Reddi et al. 2021, arXiv:2003.00295). The rounds are `algorithms.fedopt`, the network and the local
+training `algorithms.nn`.
+
+Conversation; trainers are guests and hosts, `round` counts from 0, P is the number of weights of the network:
+
+    tag           from      to                 step      what
+    join          trainer   arbiter            0         rows, classes seen, digests of columns, settings, start model
+    start         arbiter   trainers           0         rows in all, all classes
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
+    private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
+    score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
+    update        trainer   arbiter            round     n_k / n * (w_k - w): float64[P], or its ciphertexts
+    sum           arbiter   trainers           round     the sum of the updates, or its ciphertexts
+    verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
+
+Who learns what: the arbiter learns row counts, class labels that occur, and scores; in the clear also every update,
+under Paillier none. The trainers learn the model of each round; of two trainers, each can subtract its own update and
+learn the other's, and updates of a network can reveal rows (Zhu et al. 2019, arXiv:1906.08935).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from algorithms import fedopt
+from algorithms.aggregation import require_aggregating_roles
+from algorithms.component import TRAINERS, Component, Line, Port, PortKind
+from algorithms.context import Context
+from algorithms.errors import BadLabels, WrongModel
+from algorithms.fedopt import FedOptParameters
+from algorithms.joining import Classes
+from algorithms.nn.spec import NetSpec
+from algorithms.rows import class_labels, features, require_kind, required_table, title
+from algorithms.scores import Scores
+from algorithms.server_optimizer import ServerOptimizer, Weights
+from party.ids import Role
+from storage.client import Model, Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from algorithms.nn.training import Rows
+
+KIND = "torch"
+MOST_BYTES = 1 << 31  # of one update in the clear: 268 million weights
+
+
+class HomoNNParameters(FedOptParameters):
+    """Parameters of `homo_nn@1`."""
+
+    rounds: int = Field(10, ge=1, le=1_000_000, description="Rounds of training.")
+    net: Literal["mlp", "cnn"] = Field("mlp", description="Which network.")
+    hidden: tuple[int, ...] = Field((64,), description="Width of each hidden linear layer.")
+    input_shape: tuple[int, int, int] | None = Field(None, description="Channels, height, width of a row (cnn).")
+    channels: tuple[int, int] = Field((16, 32), description="Channels of the two convolutions (cnn).")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="What trains locally.")
+    learning_rate: float = Field(0.05, gt=0, description="Its step.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (sgd).")
+    weight_decay: float = Field(0.0, ge=0, description="Its L2 penalty.")
+    batch_size: int = Field(32, ge=1, description="Rows in a mini-batch.")
+    local_epochs: int = Field(2, ge=1, description="Passes over the own rows in a round.")
+    server_optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum.")
+    server_learning_rate: float = Field(1.0, gt=0, description="Step of that optimiser.")
+    server_momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (beta_1), for `momentum` and `adam`.")
+
+    def server(self) -> ServerOptimizer:
+        """The optimiser applied to the sum of the updates."""
+        return ServerOptimizer(self.server_optimizer, self.server_learning_rate, self.server_momentum)
+
+    def alike(self) -> dict[str, object]:
+        """The network too must be alike."""
+        return super().alike() | self.model_dump(include={"net", "hidden", "input_shape", "channels"})
+
+    def spec(self, inputs: int, outputs: int) -> NetSpec:
+        """The network for that many columns and classes."""
+        return NetSpec(
+            net=self.net,
+            inputs=inputs,
+            outputs=outputs,
+            hidden=self.hidden,
+            input_shape=self.input_shape,
+            channels=self.channels,
+        )
+
+
+def conversation(parameters: HomoNNParameters) -> tuple[Line, ...]:
+    """The table above as data."""
+    return fedopt.conversation(parameters, MOST_BYTES)
+
+
+def check(parameters: HomoNNParameters, roles: Mapping[Role, Sequence[str]]) -> None:
+    """Rules of the whole job. Raises RolesRefused."""
+    require_aggregating_roles(parameters, roles)
+
+
+def trainer(ctx: Context, parameters: HomoNNParameters) -> None:
+    """A guest or host: learn from the own rows, keep the common model."""
+    table = required_table(ctx, "train")
+    learner = _NetLearner(ctx, parameters, table, ctx.inputs.table("validate"), ctx.inputs.model("model"))
+    trained = fedopt.train(ctx, parameters, learner)
+    spec = parameters.spec(len(table.features), len(trained.classes))
+    details = {"spec": spec.details(), "features": table.features, "classes": trained.classes.tolist()}
+    arrays = {name: array.astype(np.float32) for name, array in trained.weights.items()}
+    ctx.outputs.save_model("model", Model(kind=KIND, schema=1, arrays=arrays, details=details))
+
+
+def arbiter(ctx: Context, parameters: HomoNNParameters) -> None:
+    """The arbiter: add updates, average scores."""
+    fedopt.coordinate(ctx, parameters)
+
+
+@dataclass
+class _NetLearner:
+    """The rows of one trainer and a network to train on them, as `fedopt` wants them."""
+
+    ctx: Context
+    parameters: HomoNNParameters
+    table: Table
+    validate: Table | None
+    start: Model | None
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        return tuple(self.table.features)
+
+    @property
+    def rows(self) -> int:
+        return self.table.rows
+
+    @cached_property
+    def classes(self) -> Classes:
+        return np.unique(class_labels(self.table))
+
+    @property
+    def warm_start(self) -> str:
+        return self.start.digest() if self.start else ""
+
+    def initial(self, classes: Classes) -> Weights:
+        """Random weights from the common seed, or the model given to start from."""
+        from algorithms.nn import model as networks
+
+        if len(classes) < 2:
+            raise BadLabels(f"All trainers' labels are {classes.tolist()}; there is nothing to tell apart.")
+        spec = self.parameters.spec(len(self.features), len(classes))
+        networks.use_threads(self.ctx.cores)
+        self._net: nn.Module = networks.build(spec)
+        self._train = self._read(self.table, classes)
+        self._kept = self._read(self.validate, classes) if self.validate and self.validate.rows else None
+        if self.start is None:
+            return networks.start(self._net, int(self.ctx.common_rng("start").integers(2**63)))
+        require_kind(self.start, KIND)
+        own: dict[str, Any] = {"spec": spec.details(), "features": list(self.features), "classes": classes.tolist()}
+        if self.start.details != own:
+            raise WrongModel(f"The model to start from has another network, columns or classes than {own['spec']}.")
+        networks.load(self._net, self.start.arrays)
+        return {name: array.astype(np.float64) for name, array in networks.arrays_of(self._net).items()}
+
+    def update(self, common: Weights, round_number: int) -> Weights:
+        """Train on the own rows in orders of this party's own."""
+        from algorithms.nn.training import LocalTraining, local_update
+
+        p = self.parameters
+        shuffles = self.ctx.own_orders(self.rows, p.batch_size, p.local_epochs, round_number)
+        training = LocalTraining(p.optimizer, p.learning_rate, p.momentum, p.weight_decay, p.batch_size)
+        return local_update(self._net, common, self._train, training, shuffles)
+
+    def score(self, common: Weights) -> Scores:
+        """Mean cross-entropy and accuracy."""
+        from algorithms.nn.training import score
+
+        train = score(self._net, common, self._train)
+        return Scores(train, score(self._net, common, self._kept)) if self._kept else Scores(train)
+
+    def _read(self, table: Table, classes: Classes) -> Rows:
+        """The rows of a table with labels as indexes into `classes`. Raises BadLabels."""
+        from algorithms.nn.training import Rows
+
+        labels = class_labels(table)
+        index = np.searchsorted(classes, labels)
+        unknown = labels[classes[np.minimum(index, len(classes) - 1)] != labels]
+        if len(unknown):
+            raise BadLabels(
+                f"Table {title(table)}: label column '{table.manifest.label_column}' holds {unknown[0]}.",
+                hint="No trainer has that class among its training rows.",
+            )
+        return Rows(features(table, self.features, np.float32), index.astype(np.int64))
+
+
+COMPONENT = Component(
+    name="homo_nn",
+    version=1,
+    parameters=HomoNNParameters,
+    inputs={
+        "train": Port(PortKind.TABLE, TRAINERS),
+        "validate": Port(PortKind.TABLE, TRAINERS, optional=True),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True),
+    },
+    outputs={"model": Port(PortKind.MODEL, TRAINERS)},
+    conversation=conversation,
+    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
+    minimum={Role.ARBITER: 1},
+    check=check,
+    needs_torch=True,
+)

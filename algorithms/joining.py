@@ -1,0 +1,113 @@
+"""How a task over split rows begins: the trainers say what they bring, the arbiter sees that it fits together.
+
+Conversation, once:
+
+    tag     from      to         what
+    join    trainer   arbiter    rows, classes seen, digests of columns, settings and start model
+    start   arbiter   trainers   rows in all, all classes
+
+Column names themselves do not leave a party.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.component import ARBITER, TRAINERS, Line, Protection
+from algorithms.context import Context
+from algorithms.errors import FeaturesDiffer, ParametersDiffer, WrongModel
+from party.ids import Address, Role
+from storage.client import Value
+
+Classes = NDArray[np.int64]
+JOIN_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Joining:
+    """What one trainer brings.
+
+    Attributes:
+        rows: How many rows.
+        features: The names of the columns, in order.
+        classes: The distinct class labels that occur; empty where the classes are fixed.
+        warm_start: Digest of the model training starts from, empty for a fresh one.
+    """
+
+    rows: int
+    features: tuple[str, ...]
+    classes: Classes = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    warm_start: str = ""
+
+
+def conversation() -> tuple[Line, ...]:
+    """The table above as data."""
+    join = "Rows, class labels that occur, digests of column names, settings and start model."
+    start = "Rows in all, all class labels."
+    return (
+        Line("join", TRAINERS, ARBITER, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, join),
+        Line("start", ARBITER, TRAINERS, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, start),
+    )
+
+
+def join(ctx: Context, joining: Joining, alike: Mapping[str, object]) -> tuple[int, Classes]:
+    """A trainer's side: rows in all, and all classes. `alike` are the settings all parties must have alike."""
+    arbiter = ctx.peers(Role.ARBITER)[0]
+    brought: dict[str, Any] = {
+        "rows": joining.rows,
+        "classes": joining.classes,
+        "columns": len(joining.features),
+        "features": _digest(joining.features),
+        "settings": _digest(alike),
+        "warm_start": joining.warm_start,
+    }
+    ctx.channel.send(arbiter, "join", 0, brought)
+    start: Any = ctx.once("start", lambda: ctx.channel.recv(arbiter, "start", 0))
+    return start["rows"], start["classes"]
+
+
+def admit(ctx: Context, alike: Mapping[str, object]) -> None:
+    """The arbiter's side. Raises FeaturesDiffer, ParametersDiffer, WrongModel naming the parties."""
+    ctx.once("join", lambda: _admit(ctx, alike))
+
+
+def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
+    trainers = ctx.peers(*TRAINERS)
+    joined: dict[Address, Any] = dict(zip(trainers, ctx.channel.gather(trainers, "join", 0), strict=True))
+    if odd := _odd_ones({trainer: join["features"] for trainer, join in joined.items()}):
+        counts = ", ".join(f"{trainer} has {join['columns']}" for trainer, join in joined.items())
+        raise FeaturesDiffer(
+            f"The feature columns of {odd} are not those of the other trainers (columns: {counts}).",
+            hint="All trainers need the same feature names in the same order.",
+        )
+    if odd := _odd_ones({ctx.address: _digest(alike)} | {a: join["settings"] for a, join in joined.items()}):
+        raise ParametersDiffer(
+            f"{odd} has other settings than the rest.",
+            hint="Only what concerns a party's own training, as learning rate or batch size, may differ.",
+        )
+    if odd := _odd_ones({trainer: join["warm_start"] for trainer, join in joined.items()}):
+        raise WrongModel(
+            f"{odd} starts from another model than the rest.", hint="Name the same model for all trainers."
+        )
+    classes = np.unique(np.concatenate([join["classes"] for join in joined.values()]))
+    start: dict[str, Any] = {"rows": sum(join["rows"] for join in joined.values()), "classes": classes}
+    ctx.channel.broadcast(trainers, "start", 0, start)
+    return start
+
+
+def _digest(value: object) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _odd_ones(found: Mapping[Address, Any]) -> str:
+    """Who differs from the most common value, as text; empty if nobody does."""
+    usual = Counter(found.values()).most_common(1)[0][0]
+    return ", ".join(str(address) for address, value in found.items() if value != usual)

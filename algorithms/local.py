@@ -1,0 +1,227 @@
+"""Runs all roles of one component in this process, a thread each: for tests, notebooks and `flow job run --local`.
+
+The exchange comes from the caller (`gateway.client.LocalExchange` has the semantics of the real one). Nothing is
+written to disk; results come back as objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from algorithms.channel import Channel, Wire
+from algorithms.component import Component, Parameters
+from algorithms.context import Context
+from party.ids import Address, Role
+from storage.client import Model, Table, Value, decode, encode
+
+Input = Table | Model
+KEPT_CHECKPOINTS = 2
+
+
+class Exchange(Protocol):
+    """Carries the messages of one run."""
+
+    def wire(self, address: Address) -> Wire:
+        """The side of one address."""
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Wake everybody who waits, with an error."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A JSON report of a versioned kind."""
+
+    kind: str
+    schema: int
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that one address reported."""
+
+    address: Address
+    name: str
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What a run made: by address, output name to table, model or report; metrics in the order of each address."""
+
+    outputs: Mapping[Address, Mapping[str, pa.Table | Model | Report]]
+    metrics: Sequence[Metric]
+
+    def model(self, address: Address, name: str = "model") -> Model:
+        """A model that an address made."""
+        found = self.outputs[address][name]
+        if not isinstance(found, Model):
+            raise TypeError(f"'{name}' of {address} is not a model.")
+        return found
+
+    def series(self, address: Address, name: str) -> list[float]:
+        """The values of one metric of one address, by step."""
+        found = {m.step: m.value for m in self.metrics if m.address == address and m.name == name}
+        return [found[step] for step in sorted(found)]
+
+
+class LocalMemory:
+    """Checkpoints and journal in memory; handed to a second run, the second run goes on from it."""
+
+    def __init__(self) -> None:
+        self._checkpoints: dict[int, dict[str, bytes]] = {}
+        self._journal: dict[str, bytes] = {}
+
+    def checkpoint(self, step: int, parts: Mapping[str, Value]) -> None:
+        """Keep the state after `step`."""
+        self._checkpoints[step] = {name: bytes(encode(part)) for name, part in parts.items()}
+        for old in sorted(self._checkpoints)[:-KEPT_CHECKPOINTS]:
+            del self._checkpoints[old]
+
+    def latest(self) -> tuple[int, dict[str, Value]] | None:
+        """The newest state, or None."""
+        if not self._checkpoints:
+            return None
+        step = max(self._checkpoints)
+        return step, {name: decode(part) for name, part in self._checkpoints[step].items()}
+
+    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What `make` returned the first time."""
+        if name not in self._journal:
+            self._journal[name] = make()
+        return self._journal[name]
+
+
+@dataclass(frozen=True)
+class _LocalInputs:
+    bound: Mapping[str, Input]
+
+    def table(self, name: str) -> Table | None:
+        found = self.bound.get(name)
+        return found if isinstance(found, Table) else None
+
+    def model(self, name: str) -> Model | None:
+        found = self.bound.get(name)
+        return found if isinstance(found, Model) else None
+
+
+@dataclass
+class _LocalWriter:
+    """Gathers an output table."""
+
+    schema: pa.Schema
+    finish: Callable[[pa.Table], None]
+    parts: list[pa.Table] = field(default_factory=list)
+
+    def write(self, rows: pa.Table) -> None:
+        self.parts.append(rows)
+
+    def close(self) -> pa.Table:
+        table = pa.concat_tables(self.parts) if self.parts else self.schema.empty_table()
+        self.finish(table)
+        return table
+
+    def abandon(self) -> None:
+        self.parts.clear()
+
+
+@dataclass
+class _LocalRun:
+    """Outputs and news of one address."""
+
+    address: Address
+    outputs: dict[str, pa.Table | Model | Report] = field(default_factory=dict)
+    metrics: list[Metric] = field(default_factory=list)
+
+    def table_writer(self, name: str, schema: pa.Schema, **_columns: str | None) -> _LocalWriter:
+        return _LocalWriter(schema, lambda table: self.outputs.update({name: table}))
+
+    def save_model(self, name: str, model: Model) -> None:
+        self.outputs[name] = model
+
+    def save_report(self, name: str, kind: str, schema: int, body: Mapping[str, object]) -> None:
+        self.outputs[name] = Report(kind, schema, body)
+
+    def metric(self, name: str, step: int, value: float) -> None:
+        self.metrics.append(Metric(self.address, name, step, value))
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Nobody is watching."""
+
+    def log(self, level: str, text: str) -> None:
+        """Nobody is reading."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """What a run may be given besides its data.
+
+    Attributes:
+        seed: The common seed.
+        memories: Checkpoints and journals by address, to go on from or to look at; fresh ones where absent.
+        cores: Threads for each role.
+    """
+
+    seed: bytes = bytes(32)
+    memories: Mapping[Address, LocalMemory] = field(default_factory=dict)
+    cores: int = 1
+
+
+def run_local(
+    component: Component,
+    parameters: Parameters | Mapping[str, object],
+    parties: Mapping[Address, Mapping[str, Input]],
+    exchange: Exchange,
+    settings: LocalSettings = LocalSettings(),
+) -> LocalResult:
+    """Run the component with these addresses, each with its inputs by name, until every role has returned.
+
+    Raises:
+        RolesRefused: The roles do not suit the component.
+        Exception: What the first failing role raised; the others are woken and ended.
+    """
+    if not isinstance(parameters, component.parameters):
+        parameters = component.parameters.model_validate(parameters)
+    component.require_roles(parameters, {r: [a.party for a in sorted(parties) if a.role == r] for r in Role})
+    runs = {address: _LocalRun(address) for address in sorted(parties)}
+    errors: list[BaseException] = []
+
+    def ended(future: Future[None]) -> None:
+        if error := future.exception():
+            errors.append(error)
+            exchange.close(error)
+
+    with ThreadPoolExecutor(max_workers=len(runs)) as threads:
+        for run in runs.values():
+            ctx = _context(run, tuple(runs), parties[run.address], exchange, settings)
+            threads.submit(component.roles[run.address.role], ctx, parameters).add_done_callback(ended)
+    if errors:
+        raise errors[0]
+    return LocalResult({a: run.outputs for a, run in runs.items()}, [m for run in runs.values() for m in run.metrics])
+
+
+def _context(
+    run: _LocalRun,
+    addresses: tuple[Address, ...],
+    inputs: Mapping[str, Input],
+    exchange: Exchange,
+    settings: LocalSettings,
+) -> Context:
+    return Context(
+        address=run.address,
+        addresses=addresses,
+        channel=Channel(exchange.wire(run.address)),
+        inputs=_LocalInputs(inputs),
+        outputs=run,
+        news=run,
+        memory=settings.memories.get(run.address) or LocalMemory(),
+        seed=settings.seed,
+        cores=settings.cores,
+    )

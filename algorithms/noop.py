@@ -1,0 +1,65 @@
+"""Does nothing, with everybody: shows that a task reaches every party and that messages pass.
+
+Source: none, there is no mathematics.
+
+Conversation:
+
+    tag    from          to           step      what
+    ping   guest, host   arbiter      round     the round's number
+    pong   arbiter       guest, host  round     the same number back
+
+Without an arbiter nothing is said. Nobody learns anything.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from algorithms.component import ARBITER, TRAINERS, Component, Line, Parameters, Protection
+from algorithms.context import Context
+from party.ids import Role
+
+MOST_BYTES = 4096
+
+
+class NoopParameters(Parameters):
+    """Parameters of `noop@1`."""
+
+    rounds: int = Field(1, ge=0, le=1_000_000, description="How often to greet.")
+
+
+def conversation(_parameters: NoopParameters) -> tuple[Line, ...]:
+    """The table above as data."""
+    scalar = Protection.PLAIN_SCALAR
+    return (
+        Line("ping", TRAINERS, ARBITER, "(round,)", "int", MOST_BYTES, scalar, "The number of the round."),
+        Line("pong", ARBITER, TRAINERS, "(round,)", "int", MOST_BYTES, scalar, "The number of the round."),
+    )
+
+
+def greet(ctx: Context, parameters: NoopParameters) -> None:
+    """A guest or host: send a number to each arbiter and wait for it to come back."""
+    arbiters = ctx.peers(Role.ARBITER)
+    for t in range(parameters.rounds if arbiters else 0):
+        ctx.channel.broadcast(arbiters, "ping", t, t)
+        ctx.channel.gather(arbiters, "pong", t)
+
+
+def answer(ctx: Context, parameters: NoopParameters) -> None:
+    """An arbiter: wait for everybody's number and send it back."""
+    others = ctx.peers(Role.GUEST, Role.HOST)
+    for t in range(parameters.rounds):
+        ctx.channel.gather(others, "ping", t)
+        ctx.channel.broadcast(others, "pong", t, t)
+
+
+COMPONENT = Component(
+    name="noop",
+    version=1,
+    parameters=NoopParameters,
+    inputs={},
+    outputs={},
+    conversation=conversation,
+    roles={Role.GUEST: greet, Role.HOST: greet, Role.ARBITER: answer},
+    minimum={},
+)

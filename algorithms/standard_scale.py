@@ -1,0 +1,154 @@
+"""Standard scaling over rows split between parties: every column gets mean 0 and variance 1 over everybody's rows.
+
+Source: Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", the two-pass form: first the mean
+over all rows, then the mean square of the differences from it.
+
+Conversation of a fit; trainers are guests and hosts:
+
+    tag           from      to                 step      what
+    join          trainer   arbiter            0         rows, digests of columns and settings
+    start         arbiter   trainers           0         rows in all
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
+    private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
+    update        trainer   arbiter            0, 1      n_k / n * the own means, then mean squares; or ciphertexts
+    sum           arbiter   trainers           0, 1      their sums, or ciphertexts
+
+With `fit` false a scaler made before is applied and nothing is said.
+
+Who learns what: the trainers learn the mean and deviation of each column over all rows; of two trainers, each can
+work out the other's. The arbiter learns row counts, and in the clear also each trainer's means and mean squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from algorithms import aggregation, joining
+from algorithms.aggregation import Adder, AggregationParameters, Contributor, require_aggregating_roles
+from algorithms.component import TRAINERS, Component, Line, Port, PortKind
+from algorithms.context import Context
+from algorithms.joining import Joining
+from algorithms.rows import features, require_kind, required_model, required_table
+from party.ids import Role
+from storage.client import Model, Table
+
+Floats = NDArray[np.float64]
+KIND = "scaler"
+MOST_BYTES = 1 << 26
+CHUNK_ROWS = 1 << 16
+LIMB_EXPONENTS = (30, 0, -30, -60)  # a number is a sum of integers below 2^31 times these powers of two
+LIMB_RANGE = 2.0**31
+
+
+class StandardScaleParameters(AggregationParameters):
+    """Parameters of `standard_scale@1`."""
+
+    value_range: float = Field(LIMB_RANGE, ge=LIMB_RANGE, le=LIMB_RANGE, description="Fixed: numbers travel in limbs.")
+    fit: bool = Field(True, description="Fit a scaler with the other parties, or apply the one given as `model`.")
+
+
+def conversation(parameters: StandardScaleParameters) -> tuple[Line, ...]:
+    """The table above as data."""
+    if not parameters.fit:
+        return ()
+    return (*joining.conversation(), *aggregation.conversation(parameters, MOST_BYTES))
+
+
+def check(parameters: StandardScaleParameters, roles: Mapping[Role, Sequence[str]]) -> None:
+    """Rules of the whole job. Raises RolesRefused."""
+    if parameters.fit:
+        require_aggregating_roles(parameters, roles)
+
+
+def trainer(ctx: Context, parameters: StandardScaleParameters) -> None:
+    """A guest or host: fit with the others (or take the scaler given), scale the own rows."""
+    table = required_table(ctx, "data")
+    if parameters.fit:
+        names = tuple(table.features)
+        mean, deviation = fit(ctx, parameters, features(table, names), names)
+        arrays, details = {"mean": mean, "deviation": deviation}, {"features": list(names)}
+        model = Model(kind=KIND, schema=1, arrays=arrays, details=details)
+    else:
+        model = required_model(ctx, "model", KIND)
+    _write(ctx, table, model)
+    ctx.outputs.save_model("model", model)
+
+
+def arbiter(ctx: Context, parameters: StandardScaleParameters) -> None:
+    """The arbiter: add twice."""
+    if not parameters.fit:
+        return
+    joining.admit(ctx, parameters.alike())
+    adder = Adder(ctx, parameters)
+    adder.add(0)
+    adder.add(1)
+
+
+def fit(ctx: Context, parameters: StandardScaleParameters, x: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column over everybody's rows; a constant column has deviation 1."""
+    rows, _ = joining.join(ctx, Joining(len(x), names), parameters.alike())
+    contributor = Contributor(ctx, parameters, 2)
+    share = len(x) / rows
+    mean = join_limbs(contributor.sum(0, split_limbs("mean", share * x.mean(axis=0))))
+    squares = ((x - mean) ** 2).mean(axis=0)
+    variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)))
+    variance = np.maximum(variance, 0.0)
+    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
+
+
+def split_limbs(name: str, values: Floats) -> dict[str, Floats]:
+    """Numbers as whole-number limbs, so that fixed point keeps large ones and small ones alike (|v| < 2^61)."""
+    limbs, rest = {}, values
+    for exponent in LIMB_EXPONENTS:
+        limb = np.rint(np.ldexp(rest, -exponent))
+        limbs[f"{name} / 2^{exponent}"] = limb
+        rest = rest - np.ldexp(limb, exponent)
+    return limbs
+
+
+def join_limbs(limbs: Mapping[str, Floats]) -> Floats:
+    """The numbers of limbs, or of sums of limbs; the smallest are added first."""
+    parts = [np.ldexp(limb, exponent) for limb, exponent in zip(limbs.values(), LIMB_EXPONENTS, strict=True)]
+    total: Floats = np.sum(parts[::-1], axis=0)
+    return total
+
+
+def scaled(x: Floats, model: Model) -> Floats:
+    """(x - mean) / deviation."""
+    result: Floats = (x - model.arrays["mean"]) / model.arrays["deviation"]
+    return result
+
+
+def _write(ctx: Context, table: Table, model: Model) -> None:
+    """The scaled table: the id and label columns as they are, the features as float64."""
+    names: list[str] = require_kind(model, KIND).details["features"]
+    x = scaled(features(table, names), model)
+    kept = [name for name in (table.manifest.id_column, table.manifest.label_column) if name]
+    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in kept}
+    columns |= {name: x[:, i] for i, name in enumerate(names)}
+    result = pa.table(columns)
+    writer = ctx.outputs.table_writer(
+        "data", result.schema, id_column=table.manifest.id_column, label_column=table.manifest.label_column
+    )
+    for start in range(0, result.num_rows, CHUNK_ROWS):
+        writer.write(result.slice(start, CHUNK_ROWS))
+    writer.close()
+
+
+COMPONENT = Component(
+    name="standard_scale",
+    version=1,
+    parameters=StandardScaleParameters,
+    inputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, optional=True)},
+    outputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS)},
+    conversation=conversation,
+    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
+    minimum={},
+    check=check,
+)

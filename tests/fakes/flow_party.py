@@ -1,0 +1,122 @@
+"""One party whose REST interface is real and whose Flow, gateway and hosts are fakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cluster_manager.client import NodeStatus
+from flow.client import FlowClient
+from flow.rest.app import create_app
+from flow.rest.backends import Backends, UserBook
+from flow.rest.pulse import Pulse
+from flow.rest.sessions import SessionBook
+from flow.web import HttpServer
+from gateway.client import PeerStatus
+from party.addresses import parse_listen
+from party.clock import FakeClock
+from party.errors import PlatformError
+from party.home import PartyHome, create_home
+from storage.client import TableStore
+from tests.fakes.flow_service import FakeFlowService
+
+
+@dataclass
+class FakeGateway:
+    """Knows one peer; counts reloads; may be down."""
+
+    down: PlatformError | None = None
+    reloads: int = 0
+
+    def peers(self) -> list[PeerStatus]:
+        if self.down:
+            raise self.down
+        return [PeerStatus("hospital-b", ("127.0.0.1:9",), "up", 1_767_225_600.0, 2)]
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+
+class FakeCluster:
+    """One idle host."""
+
+    def nodes(self) -> list[NodeStatus]:
+        return [
+            NodeStatus(
+                node="n1",
+                epoch="e",
+                cores=2,
+                memory_bytes=1 << 33,
+                gpus=0,
+                cpu_percent=3.5,
+                memory_used=1 << 30,
+                capability="",
+                executors=("a",),
+            )
+        ]
+
+
+@dataclass
+class FakeParty:
+    """A party to talk to."""
+
+    home: PartyHome
+    service: FakeFlowService
+    gateway: FakeGateway
+    clock: FakeClock
+    tables: TableStore
+    server: HttpServer = field(init=False)
+
+    @cached_property
+    def client(self) -> FlowClient:
+        return FlowClient.of_home(self.home)
+
+    def client_of(self, user: str, *roles: str) -> FlowClient:
+        return self.client.as_user(self.home.add_user(user, roles))
+
+
+@contextmanager
+def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
+    """The party, served on its own port until the block ends."""
+    home = create_home(root / name, name)
+    service = FakeFlowService()
+    party = FakeParty(home, service, FakeGateway(), FakeClock(), TableStore(home.store))
+    backends = Backends(
+        party=home.party,
+        fingerprint=home.card.fingerprint,
+        service=service,
+        tables=party.tables,
+        gateway=party.gateway,
+        cluster=FakeCluster(),
+        book=UserBook(home.root / "users.json"),
+        sessions=SessionBook(b"k" * 32, party.clock),
+        pulse=Pulse(service),
+        spool=home.state("flow") / "uploads",
+    )
+    party.server = HttpServer(create_app(backends), parse_listen(home.settings.flow.listen), "flow.listen")
+    party.server.start()
+    try:
+        yield party
+    finally:
+        party.client.close()
+        backends.pulse.stop()
+        party.server.stop(5.0)
+
+
+def job_json(**changes: object) -> bytes:
+    """A small job, with some top-level fields changed."""
+    job = {
+        "schema": 1,
+        "name": "breast",
+        "initiator": "hospital-a",
+        "roles": {"guest": ["hospital-a"], "host": ["hospital-b"], "arbiter": ["coordinator"]},
+        "tasks": {
+            "train": {"component": "homo_lr@1", "inputs": {"train": "breast/train"}},
+            "evaluate": {"component": "evaluate@1", "inputs": {"model": "train.model"}},
+        },
+    }
+    return json.dumps(job | changes).encode()

@@ -1,0 +1,285 @@
+"""A Flow that lives in memory: it keeps jobs, moves them when a test says so, and wakes whoever waits for events."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+from flow.errors import JobInvalid, NotAskedForApproval, TokenReused, UnknownJob
+from flow.job_state import ENDED_JOB, AttemptState, JobState
+from flow.service import FlowService
+from flow.views import (
+    AttemptView,
+    ErrorView,
+    EventRow,
+    JobSummary,
+    JobView,
+    LogRow,
+    MetricRow,
+    OutputRow,
+    PartyView,
+    Problem,
+    ProgressRow,
+    SideView,
+    TaskView,
+    Waiting,
+)
+from party.clock import HybridTime
+from party.errors import PlatformError
+from party.ids import JobId, new_job_id
+from party.users import User
+
+START_MS = 1_800_000_000_000
+
+
+class FakeFlowService(FlowService):
+    """Every view of a FlowService over dictionaries."""
+
+    def __init__(self) -> None:
+        self._bell = threading.Condition()
+        self._jobs: dict[str, JobView] = {}
+        self._tokens: dict[str, tuple[str, bytes]] = {}
+        self._events: list[EventRow] = []
+        self._metrics: dict[str, list[MetricRow]] = {}
+        self._logs: dict[str, list[LogRow]] = {}
+        self._outputs: dict[str, list[OutputRow]] = {}
+        self._progress: dict[str, dict[str, ProgressRow]] = {}
+        self.reasons: dict[str, list[str]] = {}
+        self.broken: PlatformError | None = None
+        self.closed = False
+        self.now_ms = START_MS
+
+    def start(self) -> None:
+        pass
+
+    def close(self, grace_s: float = 5.0) -> None:
+        self.closed = True
+
+    # -- people
+    def submit(self, spec_json: bytes, *, user: User, submit_token: str | None = None) -> JobId:
+        problems = self.validate(spec_json)
+        if problems:
+            raise JobInvalid(problems)
+        if submit_token in self._tokens:
+            job, known = self._tokens[submit_token]
+            if known != spec_json:
+                raise TokenReused("Another job was submitted with this token.", hint="Use another token.")
+            return JobId(job)
+        spec = json.loads(spec_json)
+        job = new_job_id()
+        if submit_token:
+            self._tokens[submit_token] = (job, spec_json)
+        parties: dict[str, list[str]] = {}
+        for role, names in spec["roles"].items():
+            for name in names:
+                parties.setdefault(name, []).append(role)
+        view = JobView(
+            id=job,
+            name=spec["name"],
+            initiator=spec["initiator"],
+            user=user.name,
+            state=JobState.WAITING,
+            submitted_ms=self.now_ms,
+            tasks_total=len(spec["tasks"]),
+            parties=tuple(PartyView(party=p, roles=tuple(r), decision="") for p, r in sorted(parties.items())),
+            tasks=tuple(
+                TaskView(name=name, component=task["component"], state="waiting")
+                for name, task in spec["tasks"].items()
+            ),
+            spec=spec,
+        )
+        with self._bell:
+            self._jobs[job] = view
+        self.event("job.waiting", job)
+        return job
+
+    def validate(self, spec_json: bytes) -> list[Problem]:
+        try:
+            spec = json.loads(spec_json)
+        except ValueError as error:
+            return [Problem(path="", message=f"The job is not JSON: {error}.")]
+        return [
+            Problem(
+                path=f"tasks.{name}.component",
+                message=f"'{task['component']}' is not a component.",
+                hint="Did you mean 'homo_lr@1'?",
+            )
+            for name, task in spec["tasks"].items()
+            if task["component"].startswith("homo_lrr")
+        ]
+
+    def stop(self, job: str, user: User) -> None:
+        if self.job(job).state not in ENDED_JOB:
+            self.move(job, JobState.CANCELLED)
+
+    def approve(self, job: str, user: User) -> None:
+        if self.job(job).state is not JobState.WAITING:
+            raise NotAskedForApproval(f"Job {job} does not wait for you.")
+        self.move(job, JobState.AGREED)
+
+    def refuse(self, job: str, user: User, reason: str = "") -> None:
+        if self.job(job).state is not JobState.WAITING:
+            raise NotAskedForApproval(f"Job {job} does not wait for you.")
+        self.move(job, JobState.REFUSED, error=ErrorView(code="flow.job_refused", message=reason or "No."))
+
+    # -- views
+    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
+        found = [j for j in reversed(self._jobs.values()) if state is None or j.state == state]
+        fields = set(JobSummary.model_fields)
+        return [JobSummary.model_validate(j.model_dump(include=fields)) for j in found[:limit]]
+
+    def job(self, job: str) -> JobView:
+        if self.broken is not None:
+            raise self.broken
+        if job not in self._jobs:
+            raise UnknownJob(f"There is no job '{job}' here.", hint="See 'flow job list'.")
+        return self._jobs[job]
+
+    def why(self, job: str) -> list[str]:
+        self.job(job)
+        return self.reasons.get(job, [])
+
+    def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
+        self.job(job)
+        return [r for r in self._metrics.get(job, []) if r.id > since and task in (None, r.task)]
+
+    def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
+        self.job(job)
+        return [r for r in self._logs.get(job, []) if r.id > since and task in (None, r.task)]
+
+    def outputs(self, job: str) -> list[OutputRow]:
+        self.job(job)
+        return self._outputs.get(job, [])
+
+    def progress(self, job: str) -> list[ProgressRow]:
+        self.job(job)
+        return list(self._progress.get(job, {}).values())
+
+    def events(self, job: str | None = None, since: int = 0, limit: int = 1000) -> list[EventRow]:
+        with self._bell:
+            return [e for e in self._events[since:] if job in (None, e.job)][:limit]
+
+    def wait_events(self, since: int, timeout_s: float) -> int:
+        with self._bell:
+            self._bell.wait_for(lambda: len(self._events) > since, timeout_s)
+            return len(self._events)
+
+    # -- what tests do
+    def event(self, kind: str, job: str, **more: object) -> None:
+        with self._bell:
+            hlc = str(HybridTime(self.now_ms, len(self._events)))
+            self._events.append(EventRow(id=len(self._events) + 1, hlc=hlc, kind=kind, job=job, **more))
+            self._bell.notify_all()
+
+    def change(self, job: str, **fields: object) -> None:
+        with self._bell:
+            self._jobs[job] = self._jobs[job].model_copy(update=fields)
+
+    def move(self, job: str, state: JobState, **fields: object) -> None:
+        if state in ENDED_JOB:
+            fields.setdefault("ended_ms", self.now_ms)
+        if state is JobState.RUNNING:
+            fields.setdefault("started_ms", self.now_ms)
+        self.change(job, state=state, **fields)
+        self.event(f"job.{state}", job)
+
+    def attempt(self, job: str, task: str, state: AttemptState, **side: object) -> None:
+        view = self._jobs[job]
+        addresses = sorted((p.party, role) for p in view.parties for role in p.roles)
+        sides = tuple(
+            SideView(
+                address=f"{role}:{party}",
+                party=party,
+                role=role,
+                state=state,
+                started_ms=self.now_ms,
+                ended_ms=None if state is AttemptState.RUNNING else self.now_ms,
+                **side,
+            )
+            for party, role in addresses
+        )
+        tried = AttemptView(attempt=1, state=state, created_ms=self.now_ms, started_ms=self.now_ms, sides=sides)
+        done = state is AttemptState.SUCCEEDED
+        tasks = tuple(
+            t.model_copy(update={"state": str(state), "attempts": (tried,), "published": done}) if t.name == task else t
+            for t in view.tasks
+        )
+        self.change(job, tasks=tasks, tasks_done=sum(t.published for t in tasks))
+        self.event(f"attempt.{state}", job, task=task, attempt=1)
+        if done:
+            self.event("task.published", job, task=task, attempt=1)
+
+    def metric(self, job: str, task: str, party: str, step: int, *, role: str = "guest", **values: float) -> None:
+        rows = self._metrics.setdefault(job, [])
+        for name, value in values.items():
+            rows.append(
+                MetricRow(
+                    id=len(rows) + 1,
+                    task=task,
+                    attempt=1,
+                    party=party,
+                    role=role,
+                    name=name,
+                    step=step,
+                    value=value,
+                    at_ms=self.now_ms,
+                )
+            )
+        self.event("metrics.recorded", job, task=task, attempt=1, party=party)
+
+    def log(self, job: str, task: str, party: str, text: str, level: str = "info") -> None:
+        rows = self._logs.setdefault(job, [])
+        rows.append(
+            LogRow(
+                id=len(rows) + 1,
+                task=task,
+                attempt=1,
+                party=party,
+                role="guest",
+                incarnation=1,
+                sequence=len(rows),
+                at_ms=self.now_ms,
+                level=level,
+                text=text,
+            )
+        )
+        self.event("logs.recorded", job, task=task, attempt=1, party=party)
+
+    def output(self, job: str, task: str, party: str, name: str, kind: str, reference: str) -> None:
+        rows = self._outputs.setdefault(job, [])
+        rows.append(OutputRow(task=task, party=party, role="guest", name=name, kind=kind, reference=reference))
+
+    def play(self, job: str, *, rounds: int = 4, pause_s: float = 0.0) -> None:
+        """A whole training, from agreement to success."""
+        view = self.job(job)
+        self.change(
+            job, parties=tuple(p.model_copy(update={"decision": "agree"}) for p in view.parties), waiting_for=()
+        )
+        self.move(job, JobState.AGREED)
+        self.move(job, JobState.RUNNING)
+        for task in view.tasks:
+            self.attempt(job, task.name, AttemptState.RUNNING, done=0, total=rounds)
+            if task.component.startswith("homo"):
+                self._train(job, task.name, view.initiator, rounds, pause_s)
+            elif task.component.startswith("evaluate"):
+                self.metric(job, task.name, view.initiator, 0, auc=0.9954, accuracy=0.9737)
+            self.attempt(job, task.name, AttemptState.SUCCEEDED)
+            self.output(job, task.name, view.initiator, "model", "model", f"{job}/{task.name}.model")
+        self.move(job, JobState.SUCCEEDED, outcome="complete")
+
+    def _train(self, job: str, task: str, party: str, rounds: int, pause_s: float) -> None:
+        others = [p.party for p in self.job(job).parties if p.party != party and "host" in p.roles]
+        for step in range(1, rounds + 1):
+            self.now_ms += 250
+            values = {"loss": 0.7 / step, "accuracy": 1 - 0.4 / (step + 1)}
+            self.metric(job, task, party, step, **values)
+            for other in others:
+                self.metric(job, task, other, step, role="host", **values)
+            self.log(job, task, party, f"round {step} done")
+            self.attempt(job, task, AttemptState.RUNNING, done=step, total=rounds)
+            time.sleep(pause_s)
+
+
+def waiting_for_person(party: str) -> Waiting:
+    return Waiting(who=party, what="person", text=f"{party} asks a person", since_ms=START_MS)

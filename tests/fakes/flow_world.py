@@ -1,0 +1,452 @@
+"""Several parties' Flows in one process: gateways that are one object, clusters that run scripted outcomes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from threading import Condition, Lock
+from typing import Any
+
+from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
+from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
+from flow.agreement import Policy, TableFacts
+from flow.messages import PublishedOutput
+from flow.service import FlowConfig, FlowService, Rooms
+from flow.store.database import sqlite_url
+from gateway.client import JobContract, NoSubscriber, PeerUnknown, PeerUnreachable
+from node_manager.client import EventKind, ExecutorEvent, Order, Resources
+from party.clock import Clock
+from party.errors import NotFound, PlatformError
+from party.ids import AttemptId, Role
+from party.users import User, make_user
+
+SCIENTIST = make_user("ann", ["scientist", "operator"])
+EVERYBODY = frozenset(Role)
+TRAINERS = frozenset({Role.GUEST, Role.HOST})
+
+
+# -- components ------------------------------------------------------------------------------------------------------
+class TrainParameters(Parameters):
+    rounds: int = 3
+    secure: str = "plain"
+
+
+class NoParameters(Parameters):
+    pass
+
+
+def _conversation(parameters: Any) -> tuple[Line, ...]:
+    protection = Protection.ENCRYPTED if getattr(parameters, "secure", "") == "paillier" else Protection.PLAIN
+    return (
+        Line("update", TRAINERS, frozenset({Role.ARBITER}), "(round,)", "array", 1 << 20, protection, "An update."),
+    )
+
+
+def _check(parameters: Any, roles: Any) -> None:
+    from party.errors import InvalidInput
+
+    trainers = {p for role, parties in roles.items() if role != Role.ARBITER for p in parties}
+    both = trainers & set(roles.get(Role.ARBITER, ()))
+    if parameters.secure == "paillier" and both:
+        raise InvalidInput(f"{sorted(both)[0]} is arbiter and trainer.", hint="Choose another arbiter.")
+
+
+def _role(ctx: Any, parameters: Any) -> None:
+    raise AssertionError("fake clusters run no code")
+
+
+TRAIN = Component(
+    name="train",
+    version=1,
+    parameters=TrainParameters,
+    inputs={"train": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, optional=True)},
+    outputs={"model": Port(PortKind.MODEL, TRAINERS), "scores": Port(PortKind.TABLE, TRAINERS)},
+    conversation=_conversation,
+    roles=dict.fromkeys(Role, _role),
+    minimum={Role.GUEST: 1},
+    check=_check,
+)
+SCORE = Component(
+    name="score",
+    version=1,
+    parameters=NoParameters,
+    inputs={"model": Port(PortKind.MODEL, TRAINERS), "data": Port(PortKind.TABLE, TRAINERS, optional=True)},
+    outputs={"roc": Port(PortKind.REPORT, TRAINERS)},
+    conversation=lambda _: (),
+    roles={Role.GUEST: _role, Role.HOST: _role},
+    minimum={},
+)
+NOOP = Component(
+    name="nothing", version=1, parameters=NoParameters, inputs={}, outputs={}, conversation=lambda _: (),
+    roles=dict.fromkeys(Role, _role), minimum={},
+)  # fmt: skip
+COMPONENTS = {c.name: c for c in (TRAIN, SCORE, NOOP)}
+
+
+def component(reference: str) -> Component:
+    name, _, version = reference.partition("@")
+    if name not in COMPONENTS or version not in ("", "1"):
+        raise NotFound(f"There is no component '{reference}'.", hint="Did you mean 'train@1'?")
+    return COMPONENTS[name]
+
+
+# -- gateways --------------------------------------------------------------------------------------------------------
+@dataclass
+class Hub:
+    """All gateways as one object. `down` parties cannot be reached; `fault` may raise before or after a call."""
+
+    down: set[str] = field(default_factory=set)
+    handlers: dict[str, Callable[[Any], bytes]] = field(default_factory=dict)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    before: Callable[[str, str, str], None] = lambda frm, to, method: None
+    after: Callable[[str, str, str], None] = lambda frm, to, method: None
+    parties: set[str] = field(default_factory=set)
+
+    def call(self, frm: str, to: str, method: str, body: bytes) -> bytes:
+        self.calls.append((frm, to, method))
+        self.before(frm, to, method)
+        if to not in self.parties:
+            raise PeerUnknown(f"There is no card of {to}.")
+        if frm in self.down or to in self.down:
+            raise PeerUnreachable(f"The gateway of {to} does not answer.")
+        handler = self.handlers.get(to)
+        if handler is None:
+            raise NoSubscriber(f"Nobody answers at {to}.")
+        answer = handler(Call(frm, method, body))
+        self.after(frm, to, method)
+        return answer
+
+    def count(self, method: str) -> int:
+        return sum(m == method for _, _, m in self.calls)
+
+
+@dataclass(frozen=True)
+class Call:
+    party: str
+    method: str
+    body: bytes
+
+
+class FakeGateway:
+    """One party's gateway."""
+
+    def __init__(self, hub: Hub, party: str) -> None:
+        self._hub = hub
+        self.party = party
+        self.open: dict[str, JobContract] = {}
+        self.closed: list[str] = []
+        self.tokens: list[tuple[str, str, int, str, int]] = []
+        hub.parties.add(party)
+
+    def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
+        return self._hub.call(self.party, party, method, body)
+
+    def serve_calls(self, handler: Callable[[Any], bytes], threads: int = 8) -> FakeGateway:
+        self._hub.handlers[self.party] = handler
+        return self
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        self._hub.handlers.pop(self.party, None)
+
+    def open_job(self, contract: JobContract) -> None:
+        self.open[contract.job] = contract
+
+    def close_job(self, job: str) -> None:
+        self.open.pop(job, None)
+        self.closed.append(job)
+
+    def issue_token(self, job: str, task: str, attempt: int, address: str, incarnation: int) -> str:
+        self.tokens.append((job, task, attempt, address, incarnation))
+        return f"token-{len(self.tokens)}"
+
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        return sha256(f"{self.party}/{purpose}/".encode() + message).digest()
+
+    def verify(self, party: str, purpose: str, message: bytes, signature: bytes) -> None:
+        if signature != sha256(f"{party}/{purpose}/".encode() + message).digest():
+            raise BadSignature(f"Not signed by {party}.")
+
+
+class BadSignature(PlatformError):
+    code = "test.bad_signature"
+
+
+# -- clusters --------------------------------------------------------------------------------------------------------
+Script = Callable[[Order], list[tuple[EventKind, dict[str, object]]]]
+
+
+def succeeds(order: Order) -> list[tuple[EventKind, dict[str, object]]]:
+    return [(EventKind.STARTED, {"pid": 1, "started_s": 0.0}), (EventKind.SUCCEEDED, {"seconds": 0.0})]
+
+
+def fails(code: str = "algorithms.bad_labels", message: str = "no labels", hint: str = "Upload them.") -> Script:
+    return lambda order: [
+        (EventKind.STARTED, {"pid": 1}),
+        (EventKind.FAILED, {"code": code, "message": message, "hint": hint}),
+    ]
+
+
+def hangs(order: Order) -> list[tuple[EventKind, dict[str, object]]]:
+    return [(EventKind.STARTED, {"pid": 1})]
+
+
+@dataclass(frozen=True)
+class Room:
+    id: str
+    node: str
+    address: str
+    attempt: AttemptId
+
+
+class FakeCluster:
+    """Room for `cores`; executors that do what the script says, at once."""
+
+    def __init__(self, cores: int = 4) -> None:
+        self.cores = cores
+        self.script: Script = succeeds
+        self.orders: list[Order] = []
+        self.ended: list[str] = []
+        self.stopped: list[tuple[str, str | None, int | None]] = []
+        self.rooms: dict[str, tuple[Room, int]] = {}
+        self.expire_next = 0
+        self._running: set[tuple[str, str, int, str]] = set()
+        self._news: list[ClusterNews] = []
+        self._sequences: Counter[tuple[str, str, int, str, int]] = Counter()
+        self._change = Condition()
+        self._closed = False
+
+    def close(self) -> None:
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def reopen(self) -> None:
+        self._closed = False
+
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Room:
+        with self._change:
+            for room, _ in self.rooms.values():
+                if (room.attempt, room.address) == (attempt, address):
+                    return room
+            used = sum(cores for _, cores in self.rooms.values())
+            if used + resources.cores > self.cores:
+                raise NoRoom(f"needs {resources.cores} cores, {self.cores - used} are free")
+            room = Room(f"{attempt}/{address}", "node-1", address, attempt)
+            self.rooms[room.id] = (room, resources.cores)
+            return room
+
+    def release(self, reservation_id: str) -> None:
+        with self._change:
+            self.rooms.pop(reservation_id, None)
+
+    def start(self, reservation_id: str, order: Order) -> None:
+        if self.expire_next:
+            self.expire_next -= 1
+            self.release(reservation_id)
+        if reservation_id not in self.rooms:
+            raise ReservationExpired(f"The reservation {reservation_id} has expired.")
+        self.orders.append(order)
+        self._running.add((order.job, order.task, order.attempt, order.address))
+        for kind, body in self.script(order):
+            self.tell(order, kind, **body)
+
+    def stop(self, job: str, task: str | None = None, attempt: int | None = None) -> None:
+        self.stopped.append((job, task, attempt))
+        for order in list(self.orders):
+            if order.job == job and task in (None, order.task) and attempt in (None, order.attempt):
+                key = (order.job, order.task, order.attempt, order.address)
+                if key in self._running:
+                    self.tell(order, EventKind.LOST, cause="signal 15")
+
+    def end_job(self, job: str) -> None:
+        self.ended.append(job)
+        with self._change:
+            for room_id in [i for i, (room, _) in self.rooms.items() if room.attempt.job == job]:
+                del self.rooms[room_id]
+
+    def running(self) -> int:
+        return len(self._running)
+
+    def tell(self, order: Order, kind: EventKind, **body: object) -> None:
+        key = (order.job, order.task, order.attempt, order.address, order.incarnation)
+        with self._change:
+            self._sequences[key] += 1
+            event = ExecutorEvent(
+                schema=1, job=order.job, task=order.task, attempt=order.attempt, address=order.address,
+                incarnation=order.incarnation, sequence=self._sequences[key], at_ms=int(time.time() * 1000), kind=kind,
+                body=dict(body),
+            )  # fmt: skip
+            if kind in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST):
+                self._running.discard(key[:4])
+            self._news.append(ClusterNews(len(self._news) + 1, event))
+            self._change.notify_all()
+
+    def watch(self, since: int) -> Iterator[ClusterNews]:
+        while True:
+            with self._change:
+                while not self._closed and len(self._news) <= since:
+                    self._change.wait()
+                if self._closed:
+                    return
+                news = self._news[since]
+            since += 1
+            yield news
+
+
+# -- stores ----------------------------------------------------------------------------------------------------------
+class FakeStore:
+    """Tables by name; every attempt has staged a model for each address that ran."""
+
+    def __init__(self, party: str, *tables: str) -> None:
+        self.party = party
+        self.tables = {name: TableFacts(reference=f"{name}@1", rows=100) for name in tables}
+        self.models: set[str] = set()
+        self.published: list[AttemptId] = []
+        self.discarded: list[AttemptId] = []
+        self.forgotten: list[str] = []
+
+    def table(self, text: str) -> TableFacts:
+        name = text.partition("@")[0]
+        if name not in self.tables:
+            raise NotFound(f"There is no table '{name}'.", hint="Did you mean 'breast/train'?")
+        return self.tables[name]
+
+    def check_model(self, reference: str) -> None:
+        if reference not in self.models:
+            raise NotFound(f"There is no model '{reference}'.")
+
+    def publish(self, name: AttemptId) -> list[PublishedOutput]:
+        self.published.append(name)
+        reference = f"{name.job}/{name.task}.model"
+        return [PublishedOutput(address=f"guest:{self.party}", name="model", kind="model", reference=reference)]
+
+    def discard(self, name: AttemptId) -> None:
+        self.discarded.append(name)
+
+    def forget(self, job: str) -> None:
+        self.forgotten.append(job)
+
+
+# -- the world -------------------------------------------------------------------------------------------------------
+@dataclass
+class FakeParty:
+    """One party: its rooms stay when its Flow is restarted."""
+
+    name: str
+    folder: Path
+    hub: Hub
+    gateway: FakeGateway
+    cluster: FakeCluster
+    store: FakeStore
+    policy: Policy = field(default_factory=Policy)
+    url: str = ""
+    flow: FlowService | None = None
+    clock: Clock | None = None
+
+    def up(self) -> FlowService:
+        config = FlowConfig(
+            party=self.name,
+            database_url=self.url or sqlite_url(self.folder / f"{self.name}.sqlite"),
+            policy=self.policy,
+            parties=lambda: self.hub.parties,
+            components=component,
+        )
+        self.cluster.reopen()
+        rooms = Rooms(self.gateway, self.cluster, self.store, "gateway.sock", "store")
+        self.flow = FlowService(config, rooms, self.clock)
+        self.flow.start()
+        return self.flow
+
+    def down(self) -> None:
+        if self.flow is not None:
+            self.cluster.close()
+            self.flow.close()
+            self.flow = None
+
+
+class World:
+    """Parties `a`, `b`, `c` by default; the first leads the jobs of the tests."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.hub = Hub()
+        self.lock = Lock()
+        self.parties = {
+            name: FakeParty(
+                name, folder, self.hub, FakeGateway(self.hub, name), FakeCluster(), FakeStore(name, "breast/train")
+            )
+            for name in names or ("a", "b", "c")
+        }
+
+    def __getitem__(self, name: str) -> FakeParty:
+        return self.parties[name]
+
+    @property
+    def a(self) -> FlowService:
+        flow = self.parties["a"].flow
+        assert flow is not None
+        return flow
+
+    def up(self) -> World:
+        for party in self.parties.values():
+            if party.flow is None:
+                party.up()
+        return self
+
+    def down(self) -> None:
+        for party in self.parties.values():
+            party.down()
+
+    def submit(self, spec: dict[str, Any], user: User = SCIENTIST, token: str | None = None) -> str:
+        return self.a.submit(json.dumps(spec).encode(), user=user, submit_token=token)
+
+    def wait(self, job: str, *states: str, party: str = "a", timeout_s: float = 15.0) -> Any:
+        """The job's view once it is in one of the states."""
+        return self.until(lambda v: v.state in states, job, party=party, timeout_s=timeout_s)
+
+    def wait_closed(self, job: str, party: str = "a") -> Any:
+        return self.until(lambda v: v.closed, job, party=party)
+
+    def until(self, match: Callable[[Any], bool], job: str, *, party: str = "a", timeout_s: float = 15.0) -> Any:
+        flow = self.parties[party].flow
+        assert flow is not None
+        deadline = time.monotonic() + timeout_s
+        seen = 0
+        while True:
+            view = flow.job(job)
+            if match(view):
+                return view
+            left = deadline - time.monotonic()
+            assert left > 0, f"still {view.state}: {flow.why(job)} {view}"
+            seen = flow.wait_events(seen, min(left, 0.2))
+
+
+def nothing_job(**settings: object) -> dict[str, Any]:
+    """A job of three parties that does nothing."""
+    return {
+        "schema": 1,
+        "name": "nothing",
+        "initiator": "a",
+        "roles": {"guest": ["a"], "host": ["b"], "arbiter": ["c"]},
+        "settings": settings,
+        "tasks": {"idle": {"component": "nothing@1"}},
+    }
+
+
+def train_job(**settings: object) -> dict[str, Any]:
+    """A job of two tasks, the second needs the first one's model."""
+    return {
+        "schema": 1,
+        "name": "train",
+        "initiator": "a",
+        "roles": {"guest": ["a"], "host": ["b"], "arbiter": ["c"]},
+        "settings": settings,
+        "tasks": {
+            "train": {"component": "train@1", "inputs": {"train": "breast/train"}, "parameters": {"rounds": 2}},
+            "score": {"component": "score@1", "roles": ["guest"], "inputs": {"model": "train.model"}},
+        },
+    }

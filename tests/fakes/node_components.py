@@ -1,0 +1,215 @@
+"""Components for tests of the Node Manager. Preloaded by a warm parent, it makes executors find them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from algorithms.component import Component, Parameters, Port, PortKind
+from party.errors import Conflict
+from party.ids import Role
+from storage.client import Model
+
+EVERYBODY = frozenset(Role)
+
+
+class TestFailure(Conflict):
+    """A failure that a component names."""
+
+    __test__ = False
+    code = "test.failure"
+
+
+class Play(Parameters):
+    """What the role function does."""
+
+    do: str = "nothing"
+    where: str = ""
+    count: int = 0
+    seconds: float = 0.0
+
+
+def nothing(ctx, p):
+    """End at once."""
+
+
+def fail(ctx, p):
+    """An error with a name."""
+    raise TestFailure("It did not work.", hint="Try another day.")
+
+
+def crash(ctx, p):
+    """An error without a name, whose text must not travel."""
+    raise RuntimeError("row 17 is canary")
+
+
+def leave(ctx, p):
+    """End without a last word."""
+    os._exit(3)
+
+
+def sleep(ctx, p):
+    """Wait to be ended."""
+    time.sleep(p.seconds or 300)
+
+
+def stubborn(ctx, p):
+    """Refuse to be ended politely."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ctx.news.log("info", "ready")
+    time.sleep(300)
+
+
+def family(ctx, p):
+    """Start a child in our group and one that has left it, tell their pids, wait."""
+    code = "import time; time.sleep(300)"
+    ours = subprocess.Popen([sys.executable, "-c", code])
+    away = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    ctx.news.log("info", f"{ours.pid} {away.pid}")
+    time.sleep(p.seconds or 300)
+
+
+def orphans(ctx, p):
+    """Leave a child behind and end well."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    ctx.news.log("info", str(child.pid))
+
+
+def grow(ctx, p):
+    """Use `count` MiB of memory of our own."""
+    block = np.ones(p.count << 17)
+    ctx.news.log("info", f"{block.nbytes}")
+    time.sleep(p.seconds or 300)
+
+
+def count(ctx, p):
+    """Report `count` numbers, slowly."""
+    for i in range(p.count):
+        ctx.report(i, loss=float(i))
+        time.sleep(p.seconds)
+
+
+def count_until(ctx, p):
+    """Report numbers until the file `where` is there."""
+    i = 0
+    while not Path(p.where).exists():
+        ctx.report(i, loss=float(i))
+        i += 1
+        time.sleep(p.seconds)
+
+
+def look_around(ctx, p):
+    """Tell what this process is like."""
+    import resource
+    import threading
+
+    said = {
+        "cwd": Path.cwd(),
+        "session": os.getsid(0) == os.getpid(),
+        "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "open": sorted(filter(None, map(_target, Path("/proc/self/fd").iterdir()))),
+        "threads": threading.active_count(),
+        "arrow": pa.cpu_count(),
+        "oom": Path("/proc/self/oom_score_adj").read_text().strip(),
+        "environment": " ".join(f"{k}={v}" for k, v in os.environ.items()),
+        "gpus": os.environ["CUDA_VISIBLE_DEVICES"],
+        "random": np.random.random(),
+    }
+    for name, value in said.items():
+        ctx.news.log("info", f"{name}: {value}")
+
+
+def remember(ctx, p):
+    """Draw once, keep checkpoints, stage one output of each kind; die after the first half when told to."""
+    seed = ctx.memory.once("own-seed", lambda: os.urandom(8))
+    pick = ctx.memory.once("pick", lambda: os.urandom(8))
+    ctx.news.log("info", f"{seed.hex()} {pick.hex()}")
+    found = ctx.memory.latest()
+    start, total = (found[0] + 1, float(found[1]["total"])) if found else (0, 0.0)
+    ctx.news.log("info", f"from {start}")
+    for step in range(start, p.count):
+        total += step
+        ctx.memory.checkpoint(step, {"total": total})
+        if p.where == "die" and start == 0 and step == p.count // 2:
+            os.kill(os.getpid(), 9)
+    ctx.outputs.save_model("model", Model("test", 1, {"total": np.array([total])}, {}))
+    ctx.outputs.save_report("report", "sum", 1, {"total": total})
+    schema = pa.schema([("id", pa.int64()), ("x", pa.float64())])
+    with ctx.outputs.table_writer("table", schema, id_column="id", label_column=None) as writer:
+        writer.write(pa.table({"id": [1, 2], "x": [0.5, total]}, schema=schema))
+    table, model = ctx.inputs.table("data"), ctx.inputs.model("model")
+    ctx.news.log("info", f"{None if table is None else table.rows} {None if model is None else model.kind}")
+    with ctx.progress(2, "ends") as done:
+        done(2)
+
+
+def work(ctx, p):
+    """A convolution, an Arrow scan and a gRPC call: each would hang in the child of a parent that had made one."""
+    import grpc
+    import torch
+
+    image = torch.ones(1, 1, 16, 16)
+    folded = torch.nn.functional.conv2d(image, torch.ones(4, 1, 3, 3)).sum().item()
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    table = ds.dataset(f"{p.where}/numbers.arrow", format="ipc").to_table(filter=pc.field("n") >= 10)
+    with grpc.insecure_channel(f"unix:{p.where}/echo") as channel:
+        echo = channel.unary_unary("/test.Echo/Say")
+        heard = echo(b"hello", timeout=20)
+    if folded != 4 * 14 * 14 * 9 or table.num_rows != 90 or heard != b"hello":
+        raise TestFailure(f"{folded} {table.num_rows} {heard!r}")
+
+
+def _target(link):
+    try:
+        return str(link.readlink())
+    except OSError:  # the one through which the folder was read
+        return ""
+
+
+PLAYS = {
+    play.__name__: play
+    for play in (
+        nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, count, count_until, look_around,
+        remember, work,
+    )
+}  # fmt: skip
+
+
+def run(ctx, p):
+    """Do what the parameters say."""
+    PLAYS[p.do](ctx, p)
+
+
+COMPONENT = Component(
+    name="play",
+    version=1,
+    parameters=Play,
+    inputs={"data": Port(PortKind.TABLE, EVERYBODY, True), "model": Port(PortKind.MODEL, EVERYBODY, True)},
+    outputs={"model": Port(PortKind.MODEL, EVERYBODY)},
+    conversation=lambda parameters: (),
+    roles={Role.GUEST: run, Role.ARBITER: run},
+    minimum={},
+)
+
+
+def install() -> None:
+    """Let this process's executors find the component."""
+    from node_manager import executor
+
+    real = executor.find_component
+    executor.find_component = lambda name: COMPONENT if name == "play@1" else real(name)
+
+
+if "node_manager.warm_parent" in getattr(sys, "orig_argv", []):
+    install()

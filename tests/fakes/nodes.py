@@ -1,0 +1,125 @@
+"""Factories for tests around the Node Manager: configs, orders, a reader of its news."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from node_manager.client import EventKind, ExecutorEvent, NodeClient, NodeUnavailable, Order, Resources
+from node_manager.config import NodeConfig
+from node_manager.host import Capacity
+from tests.fakes.node_components import COMPONENT
+
+PRELOAD = ("tests.fakes.node_components",)
+FINAL = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST}
+
+
+def make_config(folder: Path, **changes) -> NodeConfig:
+    """A Node Manager that lives in a folder."""
+    given = {
+        "name": "node-1",
+        "state": folder,
+        "socket": folder / "node.sock",
+        "doorbell": folder / "bell.sock",
+        "capacity": Capacity(4, 4 << 30, 0),
+        "preload": PRELOAD,
+        "task_key": lambda job, task: f"{job}/{task}".encode().ljust(32, b"k"),
+        "heartbeat_s": 0.5,
+    }
+    return NodeConfig(**{**given, **changes})
+
+
+def make_order(do="nothing", *, where="", count=0, seconds=0.0, **changes) -> Order:
+    """An order for the test component."""
+    given = {
+        "schema": 1,
+        "job": "JOB1",
+        "task": "task",
+        "attempt": 1,
+        "incarnation": 1,
+        "address": "guest:a",
+        "addresses": ("guest:a", "arbiter:c"),
+        "component": "play@1",
+        "code_digest": COMPONENT.code_digest,
+        "parameters": {"do": do, "where": where, "count": count, "seconds": seconds},
+        "inputs": {},
+        "outputs": (),
+        "resources": Resources(),
+        "seed": "ab" * 32,
+        "gateway": "/nowhere/gateway",
+        "token": "secret-token",
+        "store": "/nowhere/store",
+    }
+    return Order(**{**given, **changes})
+
+
+class Reader:
+    """Reads a Node Manager's news in the background, reconnecting, and lets a test wait for some of them."""
+
+    def __init__(self, address, since=0) -> None:
+        self.client = NodeClient(address)
+        self.events: list[tuple[int, ExecutorEvent]] = []
+        self.statuses = []
+        self._since = since
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while not self._closed:
+            try:
+                for news in self.client.watch(self._since):
+                    with self._changed:
+                        if news.event is not None:
+                            self._since = news.sequence
+                            self.events.append((news.sequence, news.event))
+                        else:
+                            self.statuses.append(news.status)
+                        self._changed.notify_all()
+            except NodeUnavailable:
+                time.sleep(0.02)
+            except ValueError:  # the channel was closed by the test
+                return
+
+    def wait(self, check: Callable[[list[ExecutorEvent]], object], timeout_s=120):
+        """What `check` returns of the events so far, once it is true."""
+        with self._changed:
+            ok = self._changed.wait_for(lambda: check([event for _, event in self.events]), timeout_s)
+            assert ok, [event for _, event in self.events]
+            return check([event for _, event in self.events])
+
+    def of(self, order: Order, kind: EventKind, timeout_s=120) -> ExecutorEvent:
+        """The first event of a kind of the order's executor."""
+        return self.wait(lambda events: next((e for e in events if e.kind is kind and _is(e, order)), None), timeout_s)
+
+    def final(self, order: Order, timeout_s=120) -> ExecutorEvent:
+        """The last word about the order's executor."""
+        return self.wait(lambda events: next((e for e in events if e.kind in FINAL and _is(e, order)), None), timeout_s)
+
+    def texts(self, order: Order) -> list[str]:
+        """Log texts so far."""
+        return [str(e.body["text"]) for _, e in self.events if e.kind is EventKind.LOG and _is(e, order)]
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closed = True
+        self.client.close()
+        self._thread.join(5)
+
+
+def _is(event: ExecutorEvent, order: Order) -> bool:
+    return (event.job, event.task, event.attempt, event.address, event.incarnation) == (
+        order.job, order.task, order.attempt, order.address, order.incarnation,
+    )  # fmt: skip
+
+
+def eventually(check: Callable[[], object], timeout_s=60.0) -> object:
+    """Wait until something that announces nothing (a process's end, a file) is so."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.02)
+    return found

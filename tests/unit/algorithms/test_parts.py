@@ -1,0 +1,172 @@
+"""The small pure parts: server optimiser, scores, linear model, context, channel, local memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from algorithms import scores
+from algorithms.aggregation import Adder, AggregationParameters, Contributor
+from algorithms.channel import Channel
+from algorithms.context import Context
+from algorithms.errors import BadKey, ParametersDiffer, WrongKey, WrongLayout
+from algorithms.linear import log_loss, probability
+from algorithms.local import LocalMemory
+from algorithms.scores import Score, Scores
+from algorithms.server_optimizer import ServerOptimizer
+from party.ids import Role
+from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange
+
+MODEL = {"w": np.array([1.0, -1.0])}
+UPDATE = {"w": np.array([0.5, 0.0])}
+
+
+def context(address=GUEST, exchange=None, addresses=(ARBITER, GUEST, HOST)):
+    channel = Channel((exchange or RecordingExchange()).wire(address))
+    return Context(address, tuple(sorted(addresses)), channel, None, None, None, LocalMemory(), bytes(32))
+
+
+def test_sgd_adds_the_update():
+    optimizer = ServerOptimizer(learning_rate=2.0)
+    model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
+    np.testing.assert_array_equal(model["w"], [2.0, -1.0])
+    assert state == {}
+
+
+def test_momentum_keeps_going():
+    optimizer = ServerOptimizer("momentum", 1.0, 0.5)
+    model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
+    model, _ = optimizer.step(model, UPDATE, state)
+    np.testing.assert_allclose(model["w"], [1 + 0.5 + 0.75, -1.0])
+
+
+def test_adam_is_that_of_the_paper():
+    optimizer = ServerOptimizer("adam", 0.1, 0.9)
+    model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
+    m, v = 0.1 * 0.5, 0.01 * 0.25
+    assert model["w"][0] == pytest.approx(1 + 0.1 * m / (np.sqrt(v) + 1e-3))
+    assert set(state) == {"m.w", "v.w"}
+
+
+def test_scores_are_weighted_by_rows():
+    first = Scores(Score(1.0, 0.5, 30))
+    second = Scores(Score(4.0, 1.0, 10), Score(2.0, 0.9, 5))
+    mean = scores.mean([first, second])
+    assert mean.train == Score(1.75, 0.625, 40)
+    assert mean.validate == Score(2.0, 0.9, 5)
+    assert "validate_loss" not in first.metrics()
+    assert Scores.from_record(second.record()) == second
+
+
+@pytest.mark.parametrize("record", [None, {}, {"loss": 1.0, "accuracy": "high", "rows": 3}])
+def test_a_record_that_holds_no_scores_is_refused(record):
+    with pytest.raises(ParametersDiffer):
+        Scores.from_record(record)
+
+
+def test_the_logistic_function_does_not_overflow():
+    x = np.array([[1e6], [-1e6], [0.0]])
+    np.testing.assert_array_equal(probability(x, np.ones(1), np.zeros(1)), [1.0, 0.0, 0.5])
+    assert log_loss(np.array([1e6, -1e6]), np.array([1.0, 0.0])) == 0.0
+
+
+def test_common_randomness_is_common_and_own_is_own():
+    guest, host = context(GUEST), context(HOST)
+    draw = [ctx.common_rng("x", (1, 2)).random() for ctx in (guest, host)]
+    assert draw[0] == draw[1] != guest.common_rng("x", (1, 3)).random()
+    assert guest.own_rng("x", 1).random() != host.own_rng("x", 1).random()
+    assert guest.own_rng("x", 1).random() == guest.own_rng("x", 1).random()
+
+
+def test_rows_in_one_batch_are_taken_as_they_lie():
+    orders = context().own_orders(5, 5, 2, 0)
+    assert [order.tolist() for order in orders] == [[0, 1, 2, 3, 4]] * 2
+    assert sorted(context().own_orders(50, 5, 1, 0)[0]) == list(range(50))
+
+
+def test_once_gives_the_first_value_for_ever():
+    ctx = context()
+    assert ctx.once("name", lambda: {"a": 1}) == {"a": 1}
+    assert ctx.once("name", lambda: {"a": 2}) == {"a": 1}
+
+
+def test_the_verbs_of_a_channel():
+    exchange = RecordingExchange()
+    guest, host, arbiter = (Channel(exchange.wire(a)) for a in (GUEST, HOST, ARBITER))
+    arbiter.broadcast([HOST, GUEST], "model", 0, 7)
+    assert guest.recv(ARBITER, "model", 0) == host.recv(ARBITER, "model", (0,)) == 7
+    host.send_many(ARBITER, "many", {(1, 1): 1.5, (1, 2): 2.5})
+    assert arbiter.recv(HOST, "many", (1, 2)) == 2.5
+    host.send(ARBITER, "up", 3, "h")
+    assert arbiter.recv_any([GUEST, HOST], "up", 3) == (HOST, "h")
+    guest.send(ARBITER, "up", 3, "g")
+    assert arbiter.gather([HOST, GUEST], "up", 3) == ["g", "h"]
+
+
+def test_memory_keeps_the_last_two_checkpoints():
+    memory = LocalMemory()
+    assert memory.latest() is None
+    for step in (1, 2, 3):
+        memory.checkpoint(step, {"part": {"w": np.full(2, step)}})
+    step, parts = memory.latest()
+    assert (step, parts["part"]["w"].tolist()) == (3, [3, 3])
+    assert sorted(memory._checkpoints) == [2, 3]
+
+
+def two_sides(contributor, adder, exchange, vector):
+    """A trainer with its own settings against an arbiter with its own, for one sum, step by step."""
+    guest, arbiter = context(GUEST, exchange, (GUEST, ARBITER)), context(ARBITER, exchange, (GUEST, ARBITER))
+    guest.channel.send(ARBITER, "update", 0, vector)
+    Adder(arbiter, adder).add(0)
+    return Contributor(guest, contributor, 1).sum(0, {"w": np.zeros(2)})
+
+
+@pytest.mark.parametrize(
+    ("vector", "error"),
+    [(np.zeros(2, np.float32), ParametersDiffer), ("text", ParametersDiffer), (np.zeros(3), ParametersDiffer)],
+)
+def test_a_vector_of_another_type_or_length_is_refused(vector, error):
+    plain = AggregationParameters()
+    with pytest.raises(error):
+        two_sides(plain, plain, RecordingExchange(), vector)
+
+
+def test_a_fixed_point_vector_of_another_layout_is_refused():
+    fixed = AggregationParameters(fixed_point=True)
+    with pytest.raises(ParametersDiffer):
+        two_sides(fixed, fixed, RecordingExchange(), np.zeros(2))
+    wider = AggregationParameters(fixed_point=True, value_range=64.0)
+    layout = Contributor(context(addresses=(GUEST, ARBITER)), wider, 1)._layout
+    vector = {"layout": layout.to_json(1), "integers": np.zeros(2, np.int64)}
+    with pytest.raises(WrongLayout):
+        two_sides(fixed, fixed, RecordingExchange(), vector)
+
+
+def test_a_sum_that_lacks_a_trainer_is_refused():
+    fixed, exchange = AggregationParameters(fixed_point=True), RecordingExchange()
+    guest = Contributor(context(GUEST, exchange), fixed, 1)
+    one = {"layout": guest._layout.to_json(1), "integers": np.zeros(2, np.int64)}
+    Channel(exchange.wire(ARBITER)).send(GUEST, "sum", 0, one)
+    with pytest.raises(WrongLayout, match="1 terms; there are 2 trainers"):
+        guest.sum(0, {"w": np.zeros(2)})
+
+
+def test_a_key_of_another_length_or_a_foreign_half_is_refused():
+    from algorithms.crypto.paillier import generate
+
+    secure, exchange = AggregationParameters(secure="paillier"), RecordingExchange()
+    small, good, other = generate(1024), generate(2048), generate(2048)
+    maker = Channel(exchange.wire(GUEST))
+    maker.send(ARBITER, "public-key", 0, small.public.record())
+    with pytest.raises(BadKey, match="1024 bits; the job says 2048"):
+        Adder(context(ARBITER, exchange), secure)
+    maker.send(HOST, "public-key", 0, good.public.record())
+    maker.send(HOST, "private-key", 0, other.record())
+    with pytest.raises(WrongKey, match="guest:hospital-a"):
+        Contributor(context(HOST, exchange), secure, 1)
+
+
+def test_peers_are_sorted_and_chosen_by_role():
+    ctx = context()
+    assert ctx.peers() == (ARBITER, GUEST, HOST)
+    assert ctx.peers(Role.GUEST, Role.HOST) == (GUEST, HOST)
