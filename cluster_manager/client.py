@@ -1,0 +1,48 @@
+"""The door to the Cluster Manager: reserve room, start executors in it, read their news."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster_manager.errors import (
+    ClusterUnavailable,
+    NodeExists,
+    NodeUnknown,
+    NoRoom,
+    OrderMismatch,
+    ReservationExpired,
+)
+from cluster_manager.news import ClusterNews
+from cluster_manager.wire import ClusterClient, Reservation
+from node_manager.client import Cause, EventKind, ExecutorEvent, Input, NodeStatus, Order, Resources
+
+if TYPE_CHECKING:
+    from cluster_manager.server import ClusterService
+    from party.home import PartyHome
+
+__all__ = [
+    "Cause",
+    "ClusterClient",
+    "ClusterNews",
+    "ClusterUnavailable",
+    "EventKind",
+    "ExecutorEvent",
+    "Input",
+    "NoRoom",
+    "NodeExists",
+    "NodeStatus",
+    "NodeUnknown",
+    "Order",
+    "OrderMismatch",
+    "Reservation",
+    "ReservationExpired",
+    "Resources",
+    "serve",
+]
+
+
+def serve(home: PartyHome) -> ClusterService:
+    """The Cluster Manager of a party's home as a service, not started yet."""
+    from cluster_manager.server import serve as make
+
+    return make(home)

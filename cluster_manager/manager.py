@@ -1,0 +1,166 @@
+"""The Cluster Manager: knows what this party's nodes can bear, promises room, places, starts and stops executors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cluster_manager.errors import NodeExists, NodeUnknown, NoRoom, OrderMismatch
+from cluster_manager.news import ClusterNews
+from cluster_manager.nodes import Member, Members
+from cluster_manager.placement import Amount, Candidate, choose
+from cluster_manager.reservations import ClusterStore, Reservation
+from node_manager.client import NodeStatus, NodeUnavailable, Order, Resources
+from party.errors import PlatformError
+from party.ids import AttemptId
+from party.log import get_logger
+
+WATCH_WAIT_S = 5.0
+MAX_LEASE_S = 3600.0
+_log = get_logger("cluster_manager")
+
+
+class ClusterManager:
+    """One party's nodes.
+
+    Args:
+        database: Its SQLite file.
+        nodes: Addresses from the settings; nodes that were added later are remembered besides.
+    """
+
+    def __init__(self, database: Path, nodes: list[str]) -> None:
+        self._store = ClusterStore(database)
+        for address in nodes:
+            self._store.add_node(address)
+        self._members = Members(self._store)
+
+    def begin(self) -> None:
+        """Watch every known node."""
+        for address in self._store.nodes():
+            self._members.add(address)
+
+    def close(self) -> None:
+        """Let everything go; executors and reservations stay as they are."""
+        self._members.close()
+        self._store.close()
+
+    def go_quiet(self) -> None:
+        """Let readers return."""
+        self._store.wake()
+
+    def nodes(self) -> list[NodeStatus]:
+        """What each node said last."""
+        return self._members.statuses()
+
+    def add_node(self, address: str) -> None:
+        """A node more. Raises NodeExists."""
+        if not self._store.add_node(address):
+            raise NodeExists(f"{address} is a node of this party already.")
+        self._members.add(address)
+
+    def remove_node(self, address: str) -> None:
+        """A node less; what runs there goes on unwatched. Raises NodeUnknown."""
+        if address not in self._store.nodes():
+            raise NodeUnknown(f"There is no node at {address}.")
+        self._store.remove_node(address)
+        self._members.remove(address)
+
+    def reserve(
+        self, attempt: AttemptId, address: str, resources: Resources, lease_s: float, capability: str = ""
+    ) -> Reservation:
+        """Promise room for one executor. Raises NoRoom, saying why each node cannot bear it."""
+        wanted = Amount(resources.cores, resources.memory_bytes, resources.gpus)
+
+        def place(reserved: dict[str, Amount]) -> str:
+            choice = choose(wanted, self._candidates(reserved), capability=capability)
+            if choice.address is None:
+                hint = "" if choice.can_ever_fit else "No node of this party is ever that large: ask for less."
+                raise NoRoom(f"No room for {address} of {attempt}: {'; '.join(choice.reasons)}.", hint=hint)
+            return choice.address
+
+        return self._store.reserve(attempt, address, wanted, min(lease_s, MAX_LEASE_S), place)
+
+    def release(self, reservation_id: str) -> None:
+        """Give room back. May be repeated."""
+        self._store.release(reservation_id)
+
+    def start(self, reservation_id: str, order: Order) -> None:
+        """Start the executor that the room was reserved for; a later incarnation may be started in the same room.
+
+        Raises ReservationExpired, OrderMismatch, and what the Node Manager raises.
+        """
+        reservation = self._store.begin(reservation_id)
+        try:
+            _check(reservation, order)
+            pid = self._member(reservation.host).client.start(order)
+        except PlatformError:
+            self._store.not_begun(reservation_id)
+            raise
+        _log.info("Executor started", job=order.job, task=order.task, node=reservation.host, pid=pid)
+
+    def stop(self, job: str, task: str | None, attempt: int | None, grace_s: float) -> None:
+        """End the matching executors on every node. Raises NodeUnavailable after all others were asked."""
+        self._everywhere(lambda member: member.client.stop(job, task, attempt, grace_s))
+
+    def end_job(self, job: str) -> None:
+        """The job is over: end what runs, remove its working folders, give its room back. May be repeated."""
+        try:
+            self._everywhere(lambda member: member.client.clean(job))
+        finally:
+            self._store.end_job(job)
+
+    def watch(self, since: int, listening: Callable[[], bool]) -> Iterator[ClusterNews]:
+        """All executor events after `since`, once, for as long as somebody listens."""
+        while listening() and not self._store.closed:
+            for sequence, event in self._store.after(since, WATCH_WAIT_S):
+                since = sequence
+                yield ClusterNews(sequence, event)
+
+    def name_of(self, host: str) -> str:
+        """The name of the node at an address, for people."""
+        member = self._members.at(host)
+        return member.status.node if member and member.status else host
+
+    def _member(self, host: str) -> Member:
+        member = self._members.at(host)
+        if member is None:
+            raise NodeUnavailable(f"The node at {host} is no longer one of ours.", hint="Reserve again.")
+        return member
+
+    def _candidates(self, reserved: dict[str, Amount]) -> list[Candidate]:
+        now = time.monotonic()
+        return [
+            Candidate(
+                address=member.address,
+                node=member.status.node,
+                capacity=Amount(member.status.cores, member.status.memory_bytes, member.status.gpus),
+                reserved=reserved.get(member.address, Amount()),
+                capability=member.status.capability,
+                silent=member.silent(now),
+            )
+            for member in self._members.all()
+            if member.status is not None
+        ]
+
+    def _everywhere(self, ask: Callable[[Member], object]) -> None:
+        """Ask every node; one that cannot be reached does not keep the others from being asked."""
+        problem: NodeUnavailable | None = None
+        for member in self._members.all():
+            try:
+                ask(member)
+            except NodeUnavailable as error:
+                problem = error if member.status is not None else problem
+        if problem is not None:
+            raise problem
+
+
+def _check(reservation: Reservation, order: Order) -> None:
+    wanted = (order.job, order.task, order.attempt, order.address)
+    held = (reservation.attempt.job, reservation.attempt.task, reservation.attempt.attempt, reservation.address)
+    amount = reservation.amount
+    size = order.resources
+    if wanted != held:
+        raise OrderMismatch(f"The reservation is for {held[3]} of {reservation.attempt}, not for {wanted[3]} of it.")
+    if size.cores > amount.cores or size.memory_bytes > amount.memory_bytes or size.gpus > amount.gpus:
+        raise OrderMismatch(f"The order for {order.address} of {reservation.attempt} asks for more than was reserved.")

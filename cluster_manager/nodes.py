@@ -1,0 +1,120 @@
+"""The nodes of a party as its Cluster Manager hears them: one thread a node reads its news and its heartbeats."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster_manager.reservations import ClusterStore
+from node_manager.client import NodeClient, NodeStatus, NodeUnavailable
+from party.log import get_logger
+
+SILENT_S = 6.0
+FIRST_PAUSE_S = 0.05
+LAST_PAUSE_S = 2.0
+_log = get_logger("cluster_manager")
+
+
+@dataclass(eq=False)
+class Member:
+    """One node: its address, its door, what it said last."""
+
+    address: str
+    client: NodeClient
+    status: NodeStatus | None = None
+    heard_at: float = 0.0
+    gone: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def silent(self, now: float) -> bool:
+        """Whether it has not been heard from lately."""
+        return self.status is None or self.heard_at < 0 or now - self.heard_at > SILENT_S
+
+
+class Members:
+    """All nodes, watched."""
+
+    def __init__(self, store: ClusterStore, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._members: dict[str, Member] = {}
+
+    def add(self, address: str) -> None:
+        """Begin to watch the node at the address."""
+        member = Member(address, NodeClient(address))
+        member.thread = threading.Thread(target=self._follow, args=(member,), name=f"node {address}", daemon=True)
+        with self._lock:
+            self._members[address] = member
+        member.thread.start()
+
+    def remove(self, address: str) -> None:
+        """Watch it no longer."""
+        with self._lock:
+            member = self._members.pop(address, None)
+        if member is not None:
+            _let_go(member)
+
+    def all(self) -> list[Member]:
+        """Every node."""
+        with self._lock:
+            return list(self._members.values())
+
+    def at(self, address: str) -> Member | None:
+        """The node at this address."""
+        with self._lock:
+            return self._members.get(address)
+
+    def statuses(self) -> list[NodeStatus]:
+        """What each node said last, marked as silent where that is long ago, with what is reserved on it."""
+        now = self._monotonic()
+        reserved = self._store.reserved()
+        found = []
+        for member in self.all():
+            if member.status is not None:
+                amount = reserved.get(member.address)
+                changes: dict[str, object] = {"state": "silent" if member.silent(now) else "up"}
+                if amount is not None:
+                    changes["reserved_cores"] = amount.cores
+                    changes["reserved_memory_bytes"] = amount.memory_bytes
+                    changes["reserved_gpus"] = amount.gpus
+                found.append(member.status.model_copy(update=changes))
+        return sorted(found, key=lambda status: status.node)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        for member in self.all():
+            self.remove(member.address)
+
+    def _follow(self, member: Member) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not member.gone.is_set():
+            try:
+                self._read(member)
+            except NodeUnavailable as problem:
+                if member.status is not None and pause_s == FIRST_PAUSE_S:
+                    _log.warning("Node not reached", node=member.address, reason=problem.message)
+                fresh = self._monotonic() - member.heard_at < LAST_PAUSE_S
+                member.heard_at = -SILENT_S
+                pause_s = FIRST_PAUSE_S if fresh else min(pause_s * 2, LAST_PAUSE_S)
+                member.gone.wait(pause_s)
+
+    def _read(self, member: Member) -> None:
+        epoch = member.client.describe().epoch
+        for news in member.client.watch(self._store.cursor(member.address, epoch)):
+            if news.status is not None:
+                member.status = news.status
+                member.heard_at = self._monotonic()
+            elif news.event is not None:
+                self._store.take(member.address, epoch, news.sequence, news.event)
+            if member.gone.is_set():
+                return
+
+
+def _let_go(member: Member) -> None:
+    member.gone.set()
+    member.client.close()
+    if member.thread is not None:
+        member.thread.join(5)

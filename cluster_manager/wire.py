@@ -1,0 +1,194 @@
+"""The only module that touches the generated code: RPC messages in and out of the room's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+
+from cluster_manager.errors import ClusterUnavailable
+from cluster_manager.news import ClusterNews
+from cluster_manager.proto import cluster_v1_pb2 as pb
+from cluster_manager.proto import cluster_v1_pb2_grpc as rpc
+from node_manager.client import (
+    NodeStatus,
+    Order,
+    Resources,
+    answering,
+    asking,
+    document,
+    parse_event,
+    parse_order,
+    parse_status,
+    unix_channel,
+)
+from party.ids import Address, AttemptId, JobId, TaskName
+
+if TYPE_CHECKING:
+    from cluster_manager.manager import ClusterManager
+
+CALL_S = 10.0
+START_S = 170.0
+END_S = 60.0
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Room promised on a node; `id` names it when the executor is started."""
+
+    id: str
+    node: str
+
+
+class ClusterServicer(rpc.ClusterManagerServicer):
+    """Answers with a ClusterManager."""
+
+    def __init__(self, manager: ClusterManager) -> None:
+        self._manager = manager
+
+    def Nodes(self, request: pb.NodesRequest, context: grpc.ServicerContext) -> pb.NodesReply:  # noqa: ARG002, N802
+        """What each node said last."""
+        return answering(lambda: pb.NodesReply(statuses=[document(s) for s in self._manager.nodes()]), context)
+
+    def AddNode(self, request: pb.NodeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """A node more."""
+        answering(lambda: self._manager.add_node(request.address), context)
+        return pb.Done()
+
+    def RemoveNode(self, request: pb.NodeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """A node less."""
+        answering(lambda: self._manager.remove_node(request.address), context)
+        return pb.Done()
+
+    def Reserve(self, request: pb.ReserveRequest, context: grpc.ServicerContext) -> pb.ReserveReply:  # noqa: N802
+        """Room for one executor."""
+        attempt = AttemptId(JobId(request.job), TaskName(request.task), request.attempt)
+
+        def call() -> pb.ReserveReply:
+            size = Resources(cores=request.cores, memory_bytes=request.memory_bytes, gpus=request.gpus)
+            made = self._manager.reserve(attempt, request.address, size, request.lease_s, request.capability)
+            return pb.ReserveReply(id=made.id, node=self._manager.name_of(made.host))
+
+        return answering(call, context)
+
+    def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """Room given back."""
+        answering(lambda: self._manager.release(request.id), context)
+        return pb.Done()
+
+    def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """An executor in reserved room."""
+        answering(lambda: self._manager.start(request.reservation, parse_order(request.order)), context)
+        return pb.Done()
+
+    def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """The matching executors."""
+        task = request.task if request.HasField("task") else None
+        attempt = request.attempt if request.HasField("attempt") else None
+        answering(lambda: self._manager.stop(request.job, task, attempt, request.grace_s), context)
+        return pb.Done()
+
+    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.News]:  # noqa: N802
+        """Executor events."""
+        for news in self._manager.watch(request.since, context.is_active):
+            yield pb.News(sequence=news.sequence, event=document(news.event))
+
+    def EndJob(self, request: pb.EndJobRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """A job is over."""
+        answering(lambda: self._manager.end_job(request.job), context)
+        return pb.Done()
+
+
+def serve_cluster(manager: ClusterManager, server: grpc.Server) -> None:
+    """Let the server answer with the manager."""
+    rpc.add_ClusterManagerServicer_to_server(ClusterServicer(manager), server)
+
+
+class ClusterClient:
+    """Asks a party's Cluster Manager. Every call raises ClusterUnavailable where it does not answer.
+
+    Args:
+        socket: The path of its socket, or `unix:PATH`.
+    """
+
+    def __init__(self, socket: Path | str) -> None:
+        self._who = f"the Cluster Manager at {socket}"
+        self._channel = unix_channel(socket)
+        self._stub = rpc.ClusterManagerStub(self._channel)
+
+    def nodes(self) -> list[NodeStatus]:
+        """What each node said last, and what is reserved on it."""
+        with asking(self._who, ClusterUnavailable):
+            reply: pb.NodesReply = self._stub.Nodes(pb.NodesRequest(), timeout=CALL_S)
+            return [parse_status(status) for status in reply.statuses]
+
+    def add_node(self, address: str) -> None:
+        """A node more. Raises NodeExists."""
+        with asking(self._who, ClusterUnavailable):
+            self._stub.AddNode(pb.NodeRequest(address=address), timeout=CALL_S)
+
+    def remove_node(self, address: str) -> None:
+        """A node less. Raises NodeUnknown."""
+        with asking(self._who, ClusterUnavailable):
+            self._stub.RemoveNode(pb.NodeRequest(address=address), timeout=CALL_S)
+
+    def reserve(
+        self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float, capability: str = ""
+    ) -> Reservation:
+        """Promise room for one executor for `lease_s` seconds; the same again renews the lease.
+
+        Raises NoRoom, saying why each node cannot bear it.
+        """
+        request = pb.ReserveRequest(
+            job=attempt.job,
+            task=attempt.task,
+            attempt=attempt.attempt,
+            address=str(address),
+            cores=resources.cores,
+            memory_bytes=resources.memory_bytes,
+            gpus=resources.gpus,
+            lease_s=lease_s,
+            capability=capability,
+        )
+        with asking(self._who, ClusterUnavailable):
+            reply: pb.ReserveReply = self._stub.Reserve(request, timeout=CALL_S)
+            return Reservation(reply.id, reply.node)
+
+    def release(self, reservation_id: str) -> None:
+        """Give room back. May be repeated."""
+        with asking(self._who, ClusterUnavailable):
+            self._stub.Release(pb.ReleaseRequest(id=reservation_id), timeout=CALL_S)
+
+    def start(self, reservation_id: str, order: Order) -> None:
+        """Start the executor that the room was reserved for.
+
+        Raises ReservationExpired, OrderMismatch, and what the Node Manager raises.
+        """
+        request = pb.StartRequest(reservation=reservation_id, order=document(order))
+        with asking(self._who, ClusterUnavailable):
+            self._stub.Start(request, timeout=START_S)
+
+    def stop(self, job: str, task: str | None = None, attempt: int | None = None, grace_s: float = 5) -> None:
+        """End the matching executors and all they started, on every node."""
+        request = pb.StopRequest(job=job, task=task, attempt=attempt, grace_s=grace_s)
+        with asking(self._who, ClusterUnavailable):
+            self._stub.Stop(request, timeout=END_S + grace_s)
+
+    def watch(self, since: int) -> Iterator[ClusterNews]:
+        """Every executor event after `since`, once; ends by raising ClusterUnavailable when the manager goes away."""
+        with asking(self._who, ClusterUnavailable):
+            for news in self._stub.Watch(pb.WatchRequest(since=since)):
+                yield ClusterNews(news.sequence, parse_event(news.event))
+        raise ClusterUnavailable(f"{self._who} has closed the stream of news.", hint="Subscribe again.")
+
+    def end_job(self, job: str) -> None:
+        """The job is over: nothing of it runs, lies or is reserved any more. May be repeated."""
+        with asking(self._who, ClusterUnavailable):
+            self._stub.EndJob(pb.EndJobRequest(job=job), timeout=END_S)
+
+    def close(self) -> None:
+        """Let the connection go; a waiting `watch` ends."""
+        self._channel.close()

@@ -1,0 +1,9 @@
+"""`python -m node_manager --home DIR`."""
+
+from __future__ import annotations
+
+from node_manager.client import serve
+from party.service import run_forever
+
+if __name__ == "__main__":
+    run_forever(serve)

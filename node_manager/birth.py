@@ -1,0 +1,97 @@
+"""What a freshly forked child does before it is an executor, and how it ends.
+
+It leads its own session and process group, works in its own folder, writes to its own files, keeps nothing open of
+what it was forked from, dumps no core, and is the first that the kernel kills when memory is short.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from socket import socket
+from types import FrameType
+from typing import NoReturn
+
+from node_manager import executor
+from node_manager.assignment import Assignment, record_process, started_answer
+from node_manager.folders import EXIT, STDERR, STDOUT
+from node_manager.process import ProcessId
+
+MAX_OPEN_FILES = 4096
+CRASHED = 70
+ALL_FILES = 1 << 20
+_OOM_SCORE = "500"
+
+
+def live(assignment: Assignment, answers: socket) -> NoReturn:
+    """Become the executor of one assignment; never returns."""
+    code = CRASHED
+    try:
+        try:
+            _become(assignment, answers)
+            code = executor.main(assignment)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else CRASHED
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    finally:  # a SIGTERM that came in between has been raised for the last time
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _become(assignment: Assignment, answers: socket) -> None:
+    os.setsid()
+    _own_signals()
+    os.chdir(assignment.folder)
+    _own_files()
+    if Path(EXIT).exists():  # a Node Manager that came back has given this one up
+        raise SystemExit(CRASHED)
+    me = ProcessId.of(os.getpid())
+    if me is not None:
+        record_process(assignment.folder, me)
+        with suppress(OSError):
+            answers.send(started_answer(assignment.number, me))
+    answers.detach()
+    os.closerange(3, ALL_FILES)
+    _limit()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, assignment.gpus))
+    random.seed()
+
+
+def _own_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _own_files() -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for name, target in ((STDOUT, 1), (STDERR, 2)):
+        handle = os.open(name, flags, 0o600)
+        os.dup2(handle, target)
+        os.close(handle)
+    handle = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(handle, 0)
+    os.close(handle)
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)

@@ -1,0 +1,65 @@
+"""The door to the Node Manager: order executors, read their news.
+
+Importing it loads no heavy module; `serve` does when it is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node_manager.errors import (
+    CodeMismatch,
+    ForkFailed,
+    NodeStopping,
+    NodeUnavailable,
+    NoGpuLeft,
+    OrderRefused,
+    StaleIncarnation,
+    UnknownWireVersion,
+)
+from node_manager.events import EventKind, ExecutorEvent
+from node_manager.exit_cause import Cause
+from node_manager.order import Input, Order, Resources
+from node_manager.rpc import answering, asking, unix_channel, unix_server
+from node_manager.status import NodeNews, NodeStatus
+from node_manager.wire import NodeClient, document, parse_event, parse_order, parse_status
+
+if TYPE_CHECKING:
+    from node_manager.server import NodeService
+    from party.home import PartyHome
+
+__all__ = [
+    "Cause",
+    "CodeMismatch",
+    "EventKind",
+    "ExecutorEvent",
+    "ForkFailed",
+    "Input",
+    "NoGpuLeft",
+    "NodeClient",
+    "NodeNews",
+    "NodeStatus",
+    "NodeStopping",
+    "NodeUnavailable",
+    "Order",
+    "OrderRefused",
+    "Resources",
+    "StaleIncarnation",
+    "UnknownWireVersion",
+    "answering",
+    "asking",
+    "document",
+    "parse_event",
+    "parse_order",
+    "parse_status",
+    "serve",
+    "unix_channel",
+    "unix_server",
+]
+
+
+def serve(home: PartyHome) -> NodeService:
+    """The Node Manager of a party's home as a service, not started yet."""
+    from node_manager.server import serve as make
+
+    return make(home)

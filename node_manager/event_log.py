@@ -1,0 +1,71 @@
+"""An executor's event log: one line appended per event, then a datagram to wake the Node Manager.
+
+The file is the truth; the doorbell only saves waiting. A ring that nobody hears is lost without harm.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from node_manager.events import EventKind, ExecutorEvent
+from node_manager.folders import EVENTS, ExecutorKey
+
+MAX_TEXT_CHARS = 4000
+
+
+class EventLog:
+    """The `News` port of a context, and the executor's own words. Safe to use from several threads."""
+
+    def __init__(self, folder: Path, key: ExecutorKey, doorbell: str) -> None:
+        self._key = key
+        self._lock = threading.Lock()
+        self._sequence = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(folder / EVENTS, flags, 0o600)
+        self._doorbell = doorbell
+
+    def metric(self, name: str, step: int, value: float) -> None:
+        """One number of one round."""
+        self.write(EventKind.METRIC, name=name, step=step, value=value)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """How far the role function is."""
+        self.write(EventKind.PROGRESS, done=done, total=total, what=what)
+
+    def log(self, level: str, text: str) -> None:
+        """One line for people."""
+        self.write(EventKind.LOG, level=level, text=text[:MAX_TEXT_CHARS])
+
+    def write(self, kind: EventKind, /, **body: object) -> None:
+        """Append one event and ring."""
+        with self._lock:
+            self._sequence += 1
+            event = ExecutorEvent(
+                schema=1,
+                job=self._key.job,
+                task=self._key.task,
+                attempt=self._key.attempt,
+                address=self._key.address,
+                incarnation=self._key.incarnation,
+                sequence=self._sequence,
+                at_ms=time.time_ns() // 1_000_000,
+                kind=kind,
+                body=body,
+            )
+            os.write(self._file, event.model_dump_json(by_alias=True).encode() + b"\n")
+        ring(self._doorbell, self._key.folder)
+
+    def close(self) -> None:
+        """No more events."""
+        os.close(self._file)
+
+
+def ring(doorbell: str, folder: str) -> None:
+    """Tell the Node Manager, if it listens, that something is new in `folder`."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as bell:
+        bell.sendto(folder.encode(), doorbell)

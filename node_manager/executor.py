@@ -1,0 +1,98 @@
+"""The process that runs one address's side of a task attempt: joins registry, gateway, store and event log.
+
+It is stateless: what must survive it goes into checkpoints and the journal, what others should know into its event
+log. Its last word is SUCCEEDED or FAILED; if it dies without one, the Node Manager says LOST.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from algorithms.component import Component, Parameters
+from algorithms.registry import component as find_component
+from node_manager.assignment import Assignment
+from node_manager.errors import CodeMismatch, OrderRefused
+from node_manager.event_log import EventLog
+from node_manager.events import EventKind
+from node_manager.folders import ExecutorKey, read_order
+from node_manager.order import Order
+from node_manager.ports import open_context
+from node_manager.threads import compute_alike, set_threads
+from party import log
+from party.errors import PlatformError
+from party.ids import Address
+
+if TYPE_CHECKING:
+    from algorithms.context import Context
+
+SUCCEEDED, FAILED, CRASHED = 0, 1, 70
+CRASH_CODE = "executor.crashed"
+
+
+def main(assignment: Assignment) -> int:
+    """Carry out one assignment; returns the exit code. Its working folder is the current one."""
+    order = read_order(assignment.folder)
+    key = ExecutorKey.of(order)
+    log.configure("executor", None, party=key.address.partition(":")[2])
+    events = EventLog(assignment.folder, key, assignment.doorbell)
+    with log.ids(job=key.job, task=key.task, attempt=key.attempt):
+        try:
+            _work(order, assignment, events)
+            return SUCCEEDED
+        except PlatformError as error:
+            traceback.print_exc()
+            events.write(EventKind.FAILED, code=error.code, message=error.message, hint=error.hint)
+            return FAILED
+        except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
+            traceback.print_exc()
+            text = f"The executor of {key.address} crashed with {type(error).__name__}."
+            events.write(
+                EventKind.FAILED, code=CRASH_CODE, message=text, hint="Its own party's log holds the traceback."
+            )
+            return CRASHED
+        finally:
+            sys.stderr.flush()
+            events.close()
+
+
+def _work(order: Order, assignment: Assignment, events: EventLog) -> None:
+    began = time.monotonic()
+    set_threads(order.resources.cores)
+    compute_alike()
+    component, run, parameters = _checked(order)
+    with ExitStack() as closing:
+        context = open_context(order, component, assignment, events, closing)
+        started_s = round(time.monotonic() - assignment.received_at, 4)
+        events.write(EventKind.STARTED, pid=os.getpid(), started_s=started_s)
+        run(context, parameters)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    events.write(EventKind.SUCCEEDED, seconds=round(time.monotonic() - began, 4), peak_bytes=peak)
+
+
+def _checked(order: Order) -> tuple[Component, Callable[[Context, Parameters], None], Parameters]:
+    """The component's role function and parameters. Raises CodeMismatch, OrderRefused."""
+    component = find_component(order.component)
+    if component.code_digest != order.code_digest:
+        raise CodeMismatch(
+            f"{order.component} as installed here differs from the one that the parties agreed on.",
+            hint="Install the same release at every party, then submit the job again.",
+        )
+    role = Address.parse(order.address).role
+    run = component.roles.get(role)
+    if run is None:
+        raise OrderRefused(f"{order.component} has nothing to do for the role '{role}'.")
+    try:
+        return component, run, component.parameters.model_validate(order.parameters)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise OrderRefused(f"parameters.{field} of {order.component}: {first['msg']}.") from problem

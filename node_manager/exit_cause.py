@@ -1,0 +1,58 @@
+"""Why an executor that said nothing final has ended, in words. Pure."""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """The closed list of causes in the body of a LOST event."""
+
+    EXIT = "exit"  # it ended by itself without a last word
+    SIGNAL = "signal"  # somebody or something killed it
+    MEMORY = "memory"  # it outgrew its order and was killed
+    STOPPED = "stopped"  # it was told to stop
+    NOT_STARTED = "not-started"  # the order was taken, but no process was made
+    UNKNOWN = "unknown"  # it ended while nobody watched
+
+
+def lost_body(status: int | None, decided: Cause | None, *, kernel_oom: bool = False) -> dict[str, object]:
+    """The body of a LOST event.
+
+    Args:
+        status: What `waitpid` returned, or None where nobody saw the end.
+        decided: What the Node Manager itself did to the process, if anything.
+        kernel_oom: Whether the kernel killed something for memory while the executor ran.
+    """
+    body: dict[str, object] = {}
+    text = "It ended while nobody watched."
+    cause = decided or Cause.UNKNOWN
+    if status is not None and os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        body["signal"] = number
+        text = f"Killed by signal {number} ({_signal_name(number)})."
+        if decided is None:
+            out_of_memory = kernel_oom and number == signal.SIGKILL
+            cause = Cause.MEMORY if out_of_memory else Cause.SIGNAL
+    elif status is not None:
+        code = os.waitstatus_to_exitcode(status)
+        body["exit_code"] = code
+        text = f"Ended with exit code {code} and no last word."
+        cause = decided or Cause.EXIT
+    return {"cause": cause.value, "text": _SAID.get(cause, text), **body}
+
+
+_SAID = {
+    Cause.MEMORY: "Killed because it used more memory than its order allows.",
+    Cause.STOPPED: "Stopped by order.",
+    Cause.NOT_STARTED: "The order was taken, but no process was made.",
+}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

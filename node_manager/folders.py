@@ -1,0 +1,128 @@
+"""The working folder of one executor: its name, its files, how they are written.
+
+    state/node/<job>/<task>-<attempt>-<role>-<party>-i<incarnation>/
+        order.json     what to do, without the token          (Node Manager, before the fork)
+        process.json   pid and start time                     (warm parent, after the fork)
+        events.jsonl   the event log                          (executor)
+        stdout.log stderr.log                                 (executor)
+        exit.json      how it ended                           (warm parent, before the process is reaped)
+
+The names of job, task and party are checked before a path is made of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
+from node_manager.order import Order
+from party.ids import Address, task_name
+
+SCHEMA = 1
+ORDER, PROCESS, EVENTS, EXIT = "order.json", "process.json", "events.jsonl", "exit.json"
+STDOUT, STDERR = "stdout.log", "stderr.log"
+_JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, order=True)
+class ExecutorKey:
+    """Which executor: one address's side of one attempt, in one incarnation."""
+
+    job: str
+    task: str
+    attempt: int
+    address: str
+    incarnation: int
+
+    @staticmethod
+    def of(order: Order) -> ExecutorKey:
+        """The key of an order. Raises OrderRefused or InvalidName when a name cannot be part of a path."""
+        if not ExecutorKey.is_job(order.job):
+            raise OrderRefused(f"'{order.job[:80]}' is not a job id.", hint="Job ids are letters, digits, '-' and '_'.")
+        task_name(order.task)
+        Address.parse(order.address)
+        return ExecutorKey(order.job, order.task, order.attempt, order.address, order.incarnation)
+
+    @staticmethod
+    def is_job(text: str) -> bool:
+        """Whether the text may be the name of a job's folder."""
+        return _JOB.fullmatch(text) is not None
+
+    @property
+    def side(self) -> tuple[str, str, int, str]:
+        """The key without the incarnation: of these only the newest may run."""
+        return self.job, self.task, self.attempt, self.address
+
+    @property
+    def folder(self) -> str:
+        """The working folder, relative to the Node Manager's own."""
+        role, _, party = self.address.partition(":")
+        return f"{self.job}/{self.task}-{self.attempt}-{role}-{party}-i{self.incarnation}"
+
+    def matches(self, job: str, task: str | None, attempt: int | None) -> bool:
+        """Whether a command for (job, task, attempt) means this executor; None means all."""
+        return self.job == job and task in (None, self.task) and attempt in (None, self.attempt)
+
+
+def make_folder(root: Path, key: ExecutorKey, order: Order) -> Path:
+    """A fresh private working folder that holds the order without its token."""
+    path = root / key.folder
+    if (path / EXIT).exists():
+        raise StaleIncarnation(
+            f"Incarnation {key.incarnation} of {key.address} in {key.job}/{key.task}/{key.attempt} has already run.",
+            hint="Start it again with the next incarnation.",
+        )
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(path / ORDER, order.model_copy(update={"token": ""}).model_dump(mode="json", by_alias=True))
+    return path
+
+
+def read_order(folder: Path) -> Order:
+    """The order in a working folder. Raises UnknownWireVersion for another schema."""
+    text = (folder / ORDER).read_text()
+    check_schema(json.loads(text).get("schema"), "order")
+    return Order.model_validate_json(text)
+
+
+def orders(root: Path) -> Iterator[tuple[Path, Order]]:
+    """Every working folder under `root` with its order; a folder without a readable order is removed."""
+    for folder in sorted(root.glob("*/*-i*")):
+        try:
+            order = read_order(folder)
+        except (OSError, ValueError, UnknownWireVersion):
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        yield folder, order
+
+
+def write_json(path: Path, body: dict[str, object]) -> None:
+    """Replace `path` with the JSON of `body` in one step, readable by this user only."""
+    spare = path.with_name(path.name + ".new")
+    handle = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(body, file)
+    spare.replace(path)
+
+
+def read_json(path: Path) -> dict[str, object] | None:
+    """The JSON object in `path`, or None if there is none yet."""
+    try:
+        body = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return body if isinstance(body, dict) and body.get("schema") == SCHEMA else None
+
+
+def check_schema(found: object, what: str) -> None:
+    """Raise UnknownWireVersion unless `found` is the schema this version reads."""
+    if found != SCHEMA:
+        raise UnknownWireVersion(
+            f"This {what} has schema {found!r}; this version reads schema {SCHEMA}.",
+            hint="Bring both sides to the same version.",
+        )

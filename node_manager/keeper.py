@@ -1,0 +1,287 @@
+"""The one thread that watches: the warm parent's answers, the doorbell, the ends of processes, the memory they use.
+
+Everything that changes what is known of an executor happens on this thread, so that an event log is read by one
+reader and an end is recorded once. It waits for events; a slow tick is the safety net under them.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from node_manager.config import NodeConfig
+from node_manager.errors import ForkFailed
+from node_manager.events import EventKind, ExecutorEvent
+from node_manager.exit_cause import Cause, lost_body
+from node_manager.folders import EXIT, PROCESS, SCHEMA, read_json, write_json
+from node_manager.news import NewsStore, Place
+from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills, signal_group
+from node_manager.roster import Roster, Running
+from node_manager.spawn import WarmParentProcess
+from node_manager.tail import read_new
+from party.log import get_logger
+
+BUSY_TICK_S = 0.25
+IDLE_TICK_S = 5.0
+LOOK_EVERY_S = 2.0
+EXIT_FILE_WAIT_S = 2.0
+RESTART_PAUSE_S = 1.0
+MEMORY_HEADROOM = 1.1
+_MAX_FOLDER_BYTES = 512
+_log = get_logger("node_manager")
+
+
+class Keeper:
+    """Watches the executors in a roster and writes their news."""
+
+    def __init__(self, config: NodeConfig, news: NewsStore, roster: Roster) -> None:
+        self._config = config
+        self._news = news
+        self._roster = roster
+        self._selector = selectors.DefaultSelector()
+        self._bell = _bind(config.doorbell)
+        self._waker, self._wake = socket.socketpair()
+        for quiet in (self._waker, self._wake, self._bell):
+            quiet.setblocking(False)
+        self._closing = False
+        self._orphan_groups: set[int] = set()
+        self._looked_at = 0.0
+        self._born_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="node-keeper", daemon=True)
+        self.parent = self._new_parent()
+        self._on(self._bell, self._rung)
+        self._on(self._waker, self._woken)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def watch(self, running: Running) -> None:
+        """Watch a process that is known from before. Call it before `start`."""
+        self._follow(running)
+        self._look(running)
+
+    def stop(self) -> None:
+        """Stop watching and let the warm parent go."""
+        self._closing = True
+        self._wake_up()
+        self._thread.join()
+        self._on_closed()
+
+    def _run(self) -> None:
+        while not self._closing:
+            timeout = BUSY_TICK_S if self._roster.all() or self._orphan_groups else IDLE_TICK_S
+            try:
+                for ready, _ in self._selector.select(timeout):
+                    ready.data()
+                self._tick()
+            except (OSError, sqlite3.Error) as problem:  # a full disk, for one: what was not recorded is read again
+                _log.error("Watching failed, going on", reason=str(problem))
+                time.sleep(BUSY_TICK_S)
+
+    def _on(self, source: socket.socket | WarmParentProcess | int, action: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, action)
+
+    def _on_closed(self) -> None:
+        for running in self._roster.all():
+            self._unfollow(running)
+        self._selector.close()
+        self.parent.close(wait_s=0 if self._roster.all() else 5)
+        for ours in (self._bell, self._waker, self._wake):
+            ours.close()
+        self._config.doorbell.unlink(missing_ok=True)
+
+    # The warm parent
+
+    def _new_parent(self) -> WarmParentProcess:
+        self._born_at = time.monotonic()
+        parent = WarmParentProcess(self._config.preload)
+        self._on(parent, self._answered)
+        return parent
+
+    def _answered(self) -> None:
+        answer = self.parent.receive()
+        if answer is None:
+            self._replace_parent()
+        elif answer["kind"] == "ready":
+            _log.info("Warm parent ready", pid=self.parent.pid, seconds=round(time.monotonic() - self._born_at, 2))
+        else:
+            running = self._roster.numbered(answer["number"])
+            if running is not None and answer["kind"] == "started":
+                self._follow(running)
+            elif running is not None:
+                running.started.set_exception(ForkFailed(f"No process could be made ({answer.get('text')})."))
+
+    def _replace_parent(self) -> None:
+        """The warm parent died: its executors become our children, unanswered assignments are asked about."""
+        self._selector.unregister(self.parent)
+        self.parent.close(wait_s=5)
+        _log.error("Warm parent lost", pid=self.parent.pid)
+        if time.monotonic() - self._born_at < RESTART_PAUSE_S:
+            time.sleep(RESTART_PAUSE_S)
+        self.parent = self._new_parent()
+        for running in self._roster.waiting():
+            if (running.folder / PROCESS).exists():
+                self._follow(running)
+            else:
+                running.started.set_exception(ForkFailed("The warm parent died before it made the process."))
+
+    # One executor
+
+    def _follow(self, running: Running) -> None:
+        body = read_json(running.folder / PROCESS) or {}
+        process = ProcessId(int(str(body.get("pid", 0))), int(str(body.get("start_ticks", 0))))
+        running.process = process
+        running.inherited_bytes = int(str(body.get("inherited_bytes", 0)))
+        try:
+            handle = os.pidfd_open(process.pid)
+        except OSError:
+            handle = None
+        if handle is not None and process.alive():
+            running.process_file = handle
+            self._on(handle, lambda: self._ended(running))
+        elif handle is not None:
+            os.close(handle)
+        if not running.started.done():
+            running.started.set_result(process.pid)
+        if running.process_file is None:
+            self._ended(running)
+
+    def _unfollow(self, running: Running) -> None:
+        if running.process_file is not None:
+            self._selector.unregister(running.process_file)
+            os.close(running.process_file)
+            running.process_file = None
+
+    def _ended(self, running: Running) -> None:
+        """The process is over. Its parent leaves the exit file; if its parent died too, it is ours to reap."""
+        self._unfollow(running)
+        running.gone_at = time.monotonic()
+        self._reap_orphan(running)
+        self._look(running)
+
+    def _reap_orphan(self, running: Running) -> None:
+        pid = running.process.pid if running.process else 0
+        with suppress(ChildProcessError):
+            if pid and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                signal_group(pid, signal.SIGKILL)
+                self._orphan_groups.add(pid)
+                _, status, usage = os.wait4(pid, 0)
+                body: dict[str, object] = {"schema": SCHEMA, "pid": pid, "status": status}
+                write_json(running.folder / EXIT, {**body, "peak_bytes": usage.ru_maxrss * 1024})
+
+    def _reap_orphan_groups(self) -> None:
+        """What the orphans had started themselves has become ours too."""
+        for group in tuple(self._orphan_groups):
+            try:
+                while os.waitpid(-group, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                self._orphan_groups.discard(group)
+
+    def _look(self, running: Running) -> None:
+        """Read what is new; if the exit file is there, record the end."""
+        if running.ended.is_set():
+            return
+        end = read_json(running.folder / EXIT)  # before the log is read, so that nothing is written after it
+        place = self._read(running)
+        if end is not None:
+            status = end.get("status")
+            self._finish(running, place, None if status is None else int(str(status)))
+        elif running.gone_at is not None and time.monotonic() - running.gone_at > EXIT_FILE_WAIT_S:
+            self._finish(running, place, None)
+
+    def _read(self, running: Running) -> Place:
+        folder, job = running.key.folder, running.key.job
+        place = self._news.place(folder)
+        while True:
+            events, after = read_new(running.folder, running.key, place)
+            if after == place:
+                return place
+            self._news.add(folder, job, events, after)
+            place = after
+
+    def _finish(self, running: Running, place: Place, status: int | None) -> None:
+        key = running.key
+        self._unfollow(running)
+        events = []
+        if not place.final:
+            oom = kernel_oom_kills() > running.oom_kills
+            body = lost_body(status, running.decided, kernel_oom=oom)
+            events.append(
+                ExecutorEvent(
+                    schema=1,
+                    job=key.job,
+                    task=key.task,
+                    attempt=key.attempt,
+                    address=key.address,
+                    incarnation=key.incarnation,
+                    sequence=place.own + 1,
+                    at_ms=time.time_ns() // 1_000_000,
+                    kind=EventKind.LOST,
+                    body=body,
+                )
+            )
+            _log.warning("Executor lost", executor=key.folder, cause=str(body["cause"]))
+        self._news.add(key.folder, key.job, events, Place(place.offset, place.own + len(events), True, True))
+        self._roster.remove(running)
+        running.ended.set()
+        if not running.started.done():
+            running.started.set_exception(ForkFailed("The process ended before it began."))
+
+    # Ticks and bells
+
+    def _rung(self) -> None:
+        folders = set()
+        with suppress(BlockingIOError):
+            while True:
+                folders.add(self._bell.recv(_MAX_FOLDER_BYTES).decode(errors="replace"))
+        for folder in folders:
+            running = self._roster.in_folder(folder)
+            if running is not None:
+                self._look(running)
+
+    def _tick(self) -> None:
+        look = time.monotonic() - self._looked_at >= LOOK_EVERY_S
+        for running in self._roster.all():
+            if running.process_file is not None:
+                self._check_memory(running)
+            if running.gone_at is not None:
+                self._reap_orphan(running)
+            if look or running.gone_at is not None:
+                self._look(running)
+        self._reap_orphan_groups()
+        if look:
+            self._looked_at = time.monotonic()
+
+    def _check_memory(self, running: Running) -> None:
+        if running.process is None or running.decided is not None:
+            return
+        used = anonymous_bytes(running.process.pid) - running.inherited_bytes
+        if used > running.resources.memory_bytes * MEMORY_HEADROOM:
+            running.decided = Cause.MEMORY
+            running.process.signal_group(signal.SIGKILL)
+
+    def _woken(self) -> None:
+        with suppress(BlockingIOError):
+            self._waker.recv(_MAX_FOLDER_BYTES)
+
+    def _wake_up(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake.send(b"w")
+
+
+def _bind(path: os.PathLike[str]) -> socket.socket:
+    bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108  any path-like
+    bell.bind(os.fspath(path))
+    os.chmod(path, 0o600)  # noqa: PTH101
+    return bell

@@ -1,0 +1,227 @@
+"""The Node Manager: turns an order into a process, stops processes, tells what it knows. Knows nothing of gRPC."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from node_manager.assignment import Assignment
+from node_manager.config import NodeConfig
+from node_manager.errors import ForkFailed, NodeStopping, StaleIncarnation
+from node_manager.exit_cause import Cause
+from node_manager.folders import (
+    EXIT,
+    PROCESS,
+    SCHEMA,
+    ExecutorKey,
+    check_schema,
+    make_folder,
+    orders,
+    read_json,
+    write_json,
+)
+from node_manager.host import Load, cpu_capability
+from node_manager.keeper import Keeper
+from node_manager.news import NewsStore
+from node_manager.order import Order
+from node_manager.process import become_subreaper, kernel_oom_kills
+from node_manager.roster import Roster, Running
+from node_manager.status import NodeNews, NodeStatus
+from party.log import get_logger
+
+START_WAIT_S = 150.0
+KILL_WAIT_S = 10.0
+_log = get_logger("node_manager")
+
+
+class NodeManager:
+    """One host's executors."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._folders = config.state / "executors"
+        self._folders.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._news = NewsStore(config.state / "news.sqlite")
+        self._roster = Roster(config.capacity.gpus)
+        self._load = Load(config.capacity.gpus)
+        self._capability = cpu_capability()
+        self._stopping = threading.Event()
+        self._starting = threading.Lock()
+        become_subreaper()
+        self._keeper = Keeper(config, self._news, self._roster)
+
+    def begin(self) -> None:
+        """Adopt what still runs from before, then watch."""
+        for folder, order in orders(self._folders):
+            self._adopt(folder, order)
+        self._keeper.start()
+
+    def close(self, grace_s: float) -> None:
+        """End (or leave, where so configured) the executors; then let everything go."""
+        self._stopping.set()
+        if not self._config.keep_on_stop:
+            self._end(self._roster.all(), grace_s / 2)
+        self._keeper.stop()
+        self._news.close()
+
+    def describe(self) -> NodeStatus:
+        """This host now."""
+        cpu_percent, memory_used, gpus = self._load.read()
+        capacity = self._config.capacity
+        return NodeStatus(
+            schema=1,
+            node=self._config.name,
+            epoch=self._news.epoch,
+            cores=capacity.cores,
+            memory_bytes=capacity.memory_bytes,
+            gpus=capacity.gpus,
+            cpu_percent=cpu_percent,
+            memory_used=memory_used,
+            gpu_percent=gpus.percent,
+            gpu_memory_used=gpus.memory_used,
+            capability=self._capability,
+            executors=tuple(sorted(running.key.folder for running in self._roster.all())),
+            warm=self._keeper.parent.ready,
+        )
+
+    def start(self, order: Order) -> int:
+        """The pid of the executor of this order; the same order again gives the same pid.
+
+        Raises StaleIncarnation if a newer incarnation is known or this one has ended, ForkFailed, NoGpuLeft,
+        NodeStopping, OrderRefused.
+        """
+        received_at = time.monotonic()
+        check_schema(order.schema_version, "order")
+        key = ExecutorKey.of(order)
+        if self._stopping.is_set():
+            raise NodeStopping("The Node Manager is going down.", hint="Try again when it is back.")
+        with self._starting:
+            self._refuse_older(key)
+            running, is_new = self._enrol(key, order)
+        if is_new:
+            self._end([older for older in self._roster.beside(key) if older.key < key], 0)
+            self._launch(running, order, received_at)
+        try:
+            return running.started.result(START_WAIT_S)
+        except TimeoutError as problem:  # another call launches it and has not come to an end either
+            raise ForkFailed("No process could be made for the order in time.", hint="Try again.") from problem
+
+    def stop(self, job: str, task: str | None, attempt: int | None, grace_s: float) -> int:
+        """End the matching executors and everything they have started; returns how many there were."""
+        matching = self._roster.matching(job, task, attempt)
+        self._end(matching, grace_s)
+        return len(matching)
+
+    def clean(self, job: str) -> None:
+        """End what still runs of a job and remove its working folders. May be repeated."""
+        self.stop(job, None, None, grace_s=2)
+        if ExecutorKey.is_job(job):
+            shutil.rmtree(self._folders / job, ignore_errors=True)
+        self._news.clean(job)
+
+    def watch(self, since: int, listening: Callable[[], bool]) -> Iterator[NodeNews]:
+        """A heartbeat at once, then all news after `since` and heartbeats, until the reader or this node goes."""
+        beat_at = time.monotonic()
+        while listening() and not self._stopping.is_set():
+            if time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + self._config.heartbeat_s
+                yield NodeNews(self._news.last(), status=self.describe())
+            for sequence, event in self._news.after(since, max(0.0, beat_at - time.monotonic())):
+                since = sequence
+                yield NodeNews(sequence, event=event)
+
+    def go_quiet(self) -> None:
+        """Let watchers return; nothing new is started from now on."""
+        self._stopping.set()
+        self._news.wake()
+
+    def _refuse_older(self, key: ExecutorKey) -> None:
+        start = f"{key.folder.rpartition('-i')[0].rpartition('/')[2]}-i"
+        known = [int(path.name[len(start) :]) for path in (self._folders / key.job).glob(f"{start}[0-9]*")]
+        if max(known, default=0) > key.incarnation:
+            raise StaleIncarnation(
+                f"Incarnation {key.incarnation} of {key.address} in {key.job}/{key.task}/{key.attempt} is out of date; "
+                f"{max(known)} is known here."
+            )
+
+    def _enrol(self, key: ExecutorKey, order: Order) -> tuple[Running, bool]:
+        fresh = Running(key, self._folders / key.folder, order.resources, oom_kills=kernel_oom_kills())
+        running = self._roster.add(fresh)
+        if running is fresh:
+            try:
+                make_folder(self._folders, key, order)
+            except (StaleIncarnation, OSError):
+                self._roster.remove(fresh)
+                raise
+        return running, running is fresh
+
+    def _launch(self, running: Running, order: Order, received_at: float) -> None:
+        for last in (False, True):
+            assignment = Assignment(
+                schema=1,
+                number=self._roster.number(running),
+                folder=running.folder,
+                token=order.token,
+                task_key=self._config.task_key(order.job, order.task).hex(),
+                doorbell=str(self._config.doorbell),
+                received_at=received_at,
+                gpus=running.gpus,
+            )
+            with suppress(ForkFailed):  # the keeper notices as well, makes another parent and fails `started`
+                self._keeper.parent.send(assignment)
+            try:
+                running.started.result(START_WAIT_S)
+                return
+            except (ForkFailed, TimeoutError) as problem:
+                if last or running.ended.is_set() or isinstance(problem, TimeoutError):
+                    self._give_up(running)
+                    raise ForkFailed("No process could be made for the order.", hint="Try again.") from problem
+                running.started = type(running.started)()
+
+    def _give_up(self, running: Running) -> None:
+        self._roster.remove(running)
+        running.ended.set()
+        shutil.rmtree(running.folder, ignore_errors=True)
+
+    def _end(self, chosen: list[Running], grace_s: float) -> None:
+        """SIGTERM to each process group, SIGKILL after the grace, then whatever had left its group."""
+        for running in chosen:
+            running.decided = running.decided or Cause.STOPPED
+        family = [member for running in chosen for member in _descendants(running)]
+        for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
+            for running in chosen:
+                if running.process is not None and not running.ended.is_set():
+                    running.process.signal_group(number)
+            deadline = time.monotonic() + wait_s
+            for running in chosen:
+                running.ended.wait(max(0.0, deadline - time.monotonic()))
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+
+    def _adopt(self, folder: Path, order: Order) -> None:
+        key = ExecutorKey.of(order)
+        if self._news.place(key.folder).ended:
+            return
+        running = Running(key, folder, order.resources, oom_kills=kernel_oom_kills())
+        self._roster.add(running)
+        if read_json(folder / PROCESS) is None and read_json(folder / EXIT) is None:
+            running.decided = Cause.NOT_STARTED
+            write_json(folder / EXIT, {"schema": SCHEMA, "pid": 0, "status": None, "peak_bytes": 0})
+        _log.info("Executor adopted", executor=key.folder)
+        self._keeper.watch(running)
+
+
+def _descendants(running: Running) -> list[psutil.Process]:
+    if running.process is None or not running.process.alive():
+        return []
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(running.process.pid).children(recursive=True)
+    return []

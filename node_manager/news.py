@@ -1,0 +1,128 @@
+"""The node's own record of news: every executor event once, under one sequence, and how far each log was read.
+
+SQLite, one writer. The events of a log and the place up to which it was read are stored in one transaction; that is
+what makes the tailing of an event log exact across a restart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_manager.events import ExecutorEvent
+
+KEEP_CLEANED_S = 3600
+_BATCH = 500
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (epoch TEXT NOT NULL, schema INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS news (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, folder TEXT NOT NULL, own INTEGER NOT NULL,
+    event TEXT NOT NULL, UNIQUE (folder, own)
+);
+CREATE INDEX IF NOT EXISTS news_job ON news (job);
+CREATE TABLE IF NOT EXISTS tail (
+    folder TEXT PRIMARY KEY, job TEXT NOT NULL, offset INTEGER NOT NULL, own INTEGER NOT NULL, final INTEGER NOT NULL,
+    ended INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS cleaned (job TEXT PRIMARY KEY, at REAL NOT NULL);
+"""
+_NOW = "(julianday('now') - 2440587.5) * 86400.0"
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far one event log was read.
+
+    Attributes:
+        offset: Bytes of whole lines read.
+        own: The highest sequence of the executor's own numbering seen, 0 before the first.
+        final: Whether a last word (succeeded, failed or lost) was among them.
+        ended: Whether the end of the process is recorded too.
+    """
+
+    offset: int = 0
+    own: int = 0
+    final: bool = False
+    ended: bool = False
+
+
+class NewsStore:
+    """The news of one node; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._changed = threading.Condition()
+        self._closed = False
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        row = self._db.execute("SELECT epoch FROM about").fetchone()
+        self.epoch: str = row[0] if row else uuid.uuid4().hex
+        if row is None:
+            self._db.execute("INSERT INTO about VALUES (?, 1)", (self.epoch,))
+
+    def place(self, folder: str) -> Place:
+        """How far the log in `folder` was read."""
+        with self._changed:
+            row = self._db.execute("SELECT offset, own, final, ended FROM tail WHERE folder = ?", (folder,)).fetchone()
+        return Place(row[0], row[1], bool(row[2]), bool(row[3])) if row else Place()
+
+    def add(self, folder: str, job: str, events: Sequence[ExecutorEvent], place: Place) -> None:
+        """Record events and the new place of their log together; an event already recorded is passed over."""
+        rows = [(job, folder, event.sequence, event.model_dump_json(by_alias=True)) for event in events]
+        with self._changed:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR IGNORE INTO news (job, folder, own, event) VALUES (?, ?, ?, ?)", rows)
+                self._db.execute(
+                    "INSERT OR REPLACE INTO tail VALUES (?, ?, ?, ?, ?, ?)",
+                    (folder, job, place.offset, place.own, place.final, place.ended),
+                )
+            except sqlite3.Error:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+            self._changed.notify_all()
+
+    def after(self, since: int, wait_s: float) -> list[tuple[int, ExecutorEvent]]:
+        """News after `since`, oldest first, some at a time; waits up to `wait_s` for the first."""
+        with self._changed:
+            rows = self._read(since)
+            if not rows and not self._closed:
+                self._changed.wait(wait_s)
+                rows = self._read(since)
+        return [(sequence, ExecutorEvent.model_validate_json(event)) for sequence, event in rows]
+
+    def last(self) -> int:
+        """The last sequence given out."""
+        with self._changed:
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'news'").fetchone()
+        return int(row[0]) if row else 0
+
+    def clean(self, job: str) -> None:
+        """Mark a job as over; its news are kept for a while for readers that are behind, then forgotten."""
+        with self._changed:
+            self._db.execute(f"INSERT OR REPLACE INTO cleaned VALUES (?, {_NOW})", (job,))  # noqa: S608  a constant
+            old = f"SELECT job FROM cleaned WHERE at < {_NOW} - {KEEP_CLEANED_S}"  # noqa: S608  constants
+            for table in ("news", "tail", "cleaned"):
+                self._db.execute(f"DELETE FROM {table} WHERE job IN ({old})")  # noqa: S608  names listed above
+
+    def wake(self) -> None:
+        """Let every waiting reader return now and from now on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the file; nothing may be called afterwards."""
+        self.wake()
+        with self._changed:
+            self._db.close()
+
+    def _read(self, since: int) -> list[tuple[int, str]]:
+        query = "SELECT sequence, event FROM news WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        return self._db.execute(query, (since, _BATCH)).fetchall()

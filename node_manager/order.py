@@ -1,0 +1,59 @@
+"""One order: everything an executor needs to run one address's side of a task attempt. Pure data, versioned."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Input(BaseModel):
+    """Where one input lies: a table version or a model part in the party's store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: str  # "table" | "model"
+    reference: str  # "namespace/name@version" for a table, "job/task.output" for a model
+
+
+class Resources(BaseModel):
+    """What an executor may use."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cores: int = Field(default=1, ge=1)
+    memory_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    gpus: int = Field(default=0, ge=0)
+
+
+class Order(BaseModel):
+    """Start one executor.
+
+    Attributes:
+        job, task, attempt, incarnation: Which try this is; an older incarnation is refused everywhere.
+        address, addresses: Who the executor is, and everybody in the task.
+        component: `homo_lr@1`; code_digest: what the manifest says its source must hash to.
+        parameters: JSON object already validated against the component's model.
+        inputs: By input name; an optional input that the job leaves out is absent.
+        outputs: Names of the outputs this role makes.
+        seed: The task's common seed, hex, 32 bytes.
+        gateway: Address of the gateway's local door; token: for this attempt and address only.
+        store: The party's store (a folder or URI).
+        checkpoint_every: Steps between checkpoints, 0 for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int = Field(default=1, alias="schema")
+    job: str
+    task: str
+    attempt: int
+    incarnation: int
+    address: str
+    addresses: tuple[str, ...]
+    component: str
+    code_digest: str
+    parameters: dict[str, object]
+    inputs: dict[str, Input]
+    outputs: tuple[str, ...]
+    resources: Resources
+    seed: str
+    gateway: str
+    token: str
+    store: str
+    checkpoint_every: int = 1

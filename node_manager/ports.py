@@ -1,0 +1,228 @@
+"""The ports of an algorithm's context over the real parts: the party's store, its gateway, the event log.
+
+inputs    the tables and models that the order names, from the store
+outputs   staged under the attempt; each is announced in the event log when it is whole
+memory    sealed checkpoints in the store; a sealed journal beside them
+channel   the gateway's local door, with the order's token
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+import pyarrow as pa
+
+from algorithms.channel import Channel
+from algorithms.component import Component
+from algorithms.context import Context
+from gateway.client import ExecutorWire
+from node_manager.assignment import Assignment
+from node_manager.errors import OrderRefused
+from node_manager.event_log import EventLog
+from node_manager.events import EventKind
+from node_manager.order import Order
+from party.ids import Address, AttemptId, JobId, TaskName
+from storage.client import (
+    CheckpointStore,
+    Journal,
+    Model,
+    ModelNotFound,
+    OutputRef,
+    Place,
+    StagedOutputs,
+    Store,
+    Table,
+    TableManifest,
+    TableWriter,
+    Value,
+)
+
+OWN_SEED = "own-seed"  # drawn once per task, so that a later attempt draws alike; all else is of one attempt
+
+
+def open_context(
+    order: Order, component: Component, assignment: Assignment, events: EventLog, closing: ExitStack
+) -> Context:
+    """Everything that the role function may touch; `closing` lets go of it."""
+    address = Address.parse(order.address)
+    attempt = AttemptId(JobId(order.job), TaskName(order.task), order.attempt)
+    key = bytes.fromhex(assignment.task_key)
+    store = Store(order.store, key)
+    wire = ExecutorWire(order.gateway, assignment.token)
+    closing.callback(wire.close)
+    return Context(
+        address=address,
+        addresses=tuple(sorted(Address.parse(text) for text in order.addresses)),
+        channel=Channel(wire),
+        inputs=StoreInputs(store, order, component),
+        outputs=AnnouncedOutputs(store.staging.outputs(attempt, address), attempt, events),
+        news=events,
+        memory=TaskMemory(
+            store.checkpoints(),
+            Journal(journal_path(order, assignment.folder), key),
+            (attempt, address),
+            events,
+            released=wire.checkpointed,
+            every=order.checkpoint_every,
+        ),
+        seed=bytes.fromhex(order.seed),
+        cores=order.resources.cores,
+    )
+
+
+def journal_path(order: Order, folder: Path) -> Path:
+    """Beside the task's checkpoints; in the node's folder of the job where the store is not on this host."""
+    address = Address.parse(order.address)
+    name = f"{address.role}-{address.party}.journal"
+    stored = Place.of(order.store).local(f"checkpoints/{order.job}/{order.task}/{name}")
+    return stored or folder.parent / f"{order.task}.{name}"
+
+
+class StoreInputs:
+    """Opens what the order names."""
+
+    def __init__(self, store: Store, order: Order, component: Component) -> None:
+        self._store = store
+        self._order = order
+        self._component = component
+
+    def table(self, name: str) -> Table | None:
+        """The table bound to the input, or None if the job leaves it out."""
+        reference = self._reference(name, "table")
+        return None if reference is None else self._store.tables.open(reference)
+
+    def model(self, name: str) -> Model | None:
+        """This role's part of the model if there is one, else the party's; None if the job leaves it out."""
+        reference = self._reference(name, "model")
+        if reference is None:
+            return None
+        try:
+            return self._store.models.load(reference, str(Address.parse(self._order.address).role))
+        except ModelNotFound:
+            return self._store.models.load(reference)
+
+    def _reference(self, name: str, kind: str) -> str | None:
+        bound = self._order.inputs.get(name)
+        if bound is None:
+            return None
+        if bound.kind != kind or name not in self._component.inputs:
+            raise OrderRefused(f"inputs.{name} of {self._order.component} is bound to a {bound.kind}, not to a {kind}.")
+        return bound.reference
+
+
+class AnnouncedOutputs:
+    """Staged outputs, each told in the event log once it is whole."""
+
+    def __init__(self, staged: StagedOutputs, attempt: AttemptId, events: EventLog) -> None:
+        self._staged = staged
+        self._attempt = attempt
+        self._events = events
+
+    def table_writer(
+        self, name: str, schema: pa.Schema, *, id_column: str | None, label_column: str | None
+    ) -> TableWriter:
+        """A writer for an output table."""
+        writer = self._staged.table_writer(name, schema, id_column=id_column, label_column=label_column)
+        reference = str(self._ref(name).table.at(1))
+        told = AnnouncedWriter(writer, lambda made: self._tell(name, "table", reference, made.digest))
+        return cast(TableWriter, told)
+
+    def save_model(self, name: str, model: Model) -> None:
+        """Stage this party's part of a model."""
+        self._staged.save_model(name, model)
+        self._tell(name, "model", str(self._ref(name)), model.digest())
+
+    def save_report(self, name: str, kind: str, schema: int, body: Mapping[str, object]) -> None:
+        """Stage a JSON report."""
+        self._staged.save_report(name, kind, schema, body)
+        self._tell(name, "report", str(self._ref(name)), "")
+
+    def _ref(self, name: str) -> OutputRef:
+        return OutputRef(self._attempt.job, self._attempt.task, name)
+
+    def _tell(self, name: str, kind: str, reference: str, digest: str) -> None:
+        self._events.write(EventKind.OUTPUT, name=name, kind=kind, reference=reference, digest=digest)
+
+
+class AnnouncedWriter:
+    """A table writer that tells when its table is whole."""
+
+    def __init__(self, writer: TableWriter, tell: Callable[[TableManifest], None]) -> None:
+        self._writer = writer
+        self._tell = tell
+        self._open = True
+
+    def __enter__(self) -> AnnouncedWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open and kind is None:
+            self.close()
+        elif self._open:
+            self.abandon()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that rows are stored in."""
+        return self._writer.schema
+
+    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Add rows."""
+        self._writer.write(rows)
+
+    def close(self) -> TableManifest:
+        """Make the table whole and tell."""
+        self._open = False
+        manifest = self._writer.close()
+        self._tell(manifest)
+        return manifest
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._open = False
+        self._writer.abandon()
+
+
+class TaskMemory:
+    """What survives a restart of the executor."""
+
+    def __init__(
+        self,
+        checkpoints: CheckpointStore,
+        journal: Journal,
+        side: tuple[AttemptId, Address],
+        events: EventLog,
+        *,
+        released: Callable[[], None],
+        every: int,
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._journal = journal
+        self._attempt, self._address = side
+        self._events = events
+        self._released = released
+        self._every = every
+
+    def checkpoint(self, step: int, parts: Mapping[str, Value]) -> None:
+        """Store the state after `step`, as often as the order says, then release the messages it covers."""
+        if self._every == 0 or (step + 1) % self._every:
+            return
+        self._checkpoints.save(self._attempt, self._address, step, parts)
+        self._released()
+        self._events.write(EventKind.CHECKPOINT, step=step)
+
+    def latest(self) -> tuple[int, dict[str, Value]] | None:
+        """The newest checkpoint of this attempt, or None."""
+        found = self._checkpoints.latest(self._attempt, self._address)
+        return None if found is None else (found.step, found.parts)
+
+    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """The bytes `make` returned the first time."""
+        scope = "task" if name == OWN_SEED else f"attempt-{self._attempt.attempt}"
+        return self._journal.once(f"{scope}/{name}", make)

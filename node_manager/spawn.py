@@ -1,0 +1,89 @@
+"""The Node Manager's side of the warm parent: start it, hand it assignments, hear its answers, start it again.
+
+The Node Manager never forks by itself; the one process that it makes is executed afresh, shares no descriptor but
+one end of a socket pair, and lives in its own session, so that a Ctrl-C meant for the Node Manager does not reach it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment
+from node_manager.errors import ForkFailed, OrderRefused
+from node_manager.process import anonymous_bytes
+
+_ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1"),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
+
+
+class WarmParentProcess:
+    """One warm parent. When it dies, make another."""
+
+    def __init__(self, preload: Sequence[str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, "-m", "node_manager.warm_parent", "--socket", str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                [*command, "--preload", ",".join(preload)],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
+            )
+        self._socket = ours
+        self.ready = False
+        self.threads = 0
+        self.missing: tuple[str, ...] = ()
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self._process.pid
+
+    @property
+    def anonymous_bytes(self) -> int:
+        """What it holds in memory of its own."""
+        return anonymous_bytes(self.pid)
+
+    def fileno(self) -> int:
+        """For a selector: readable when an answer is there or the warm parent is gone."""
+        return self._socket.fileno()
+
+    def send(self, assignment: Assignment) -> None:
+        """Hand over one assignment. Raises ForkFailed if the warm parent is gone."""
+        message = assignment.encode()
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise OrderRefused("The order's token or folder name is too long.")
+        try:
+            self._socket.send(message)
+        except OSError as problem:
+            raise ForkFailed(f"The warm parent is gone ({problem}).", hint="Try again.") from problem
+
+    def receive(self) -> dict[str, object] | None:
+        """The next answer, or None when the warm parent is gone."""
+        try:
+            message = self._socket.recv(MAX_MESSAGE_BYTES)
+        except OSError:
+            return None
+        if not message:
+            return None
+        answer: dict[str, object] = json.loads(message)
+        if answer["kind"] == "ready":
+            self.ready, self.threads = True, int(str(answer["threads"]))
+            self.missing = tuple(json.loads(message)["missing"])
+        return answer
+
+    def close(self, wait_s: float) -> None:
+        """Let it go: it ends after its last child. Waits at most `wait_s` for that."""
+        self._socket.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(wait_s)

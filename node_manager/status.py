@@ -1,0 +1,57 @@
+"""What a Node Manager tells about its host, and one item of its news stream. Pure data, versioned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from node_manager.events import ExecutorEvent
+
+
+class NodeStatus(BaseModel):
+    """One host: what it can bear and how busy it is now.
+
+    Attributes:
+        node: Its name inside the party.
+        epoch: Changes when the Node Manager lost its records; sequences of another epoch mean nothing.
+        cores, memory_bytes, gpus: What orders may use in total.
+        cpu_percent, memory_used: The whole host's load now.
+        gpu_percent, gpu_memory_used: One number a GPU, empty where none is visible.
+        capability: The CPU features on which bit-identical results depend.
+        executors: Working folders (`job/task-attempt-role-party-iN`) of those that run now.
+        warm: Whether the warm parent has finished its imports.
+        state: "up", or "silent" when its Cluster Manager has not heard from it lately.
+        reserved_cores, reserved_memory_bytes, reserved_gpus: Filled in by the Cluster Manager.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int = Field(default=1, alias="schema")
+    node: str
+    epoch: str
+    cores: int
+    memory_bytes: int
+    gpus: int
+    cpu_percent: float = 0.0
+    memory_used: int = 0
+    gpu_percent: tuple[float, ...] = ()
+    gpu_memory_used: tuple[int, ...] = ()
+    capability: str = ""
+    executors: tuple[str, ...] = ()
+    warm: bool = False
+    state: str = "up"
+    reserved_cores: int = 0
+    reserved_memory_bytes: int = 0
+    reserved_gpus: int = 0
+
+
+@dataclass(frozen=True)
+class NodeNews:
+    """One item of the stream: an event with its node-wide sequence, or a heartbeat with the live status.
+
+    A heartbeat carries the last sequence that was given out; it never moves a reader's place.
+    """
+
+    sequence: int
+    event: ExecutorEvent | None = None
+    status: NodeStatus | None = None

@@ -1,0 +1,175 @@
+"""The warm parent: a process that has imported what executors need, and forks one for each assignment.
+
+It only imports. It holds no gRPC object, no thread pool, no database, and makes no parallel call before a fork,
+because a child of such a parent hangs. It reaps its children, leaves how each ended in its working folder, and when
+its Node Manager goes away it stays until the last of them has ended.
+
+Run as `python -m node_manager.warm_parent --socket FD --preload a,b` by node_manager/spawn.py only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import os
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment, failed_answer, ready_answer
+from node_manager.event_log import ring
+from node_manager.folders import EXIT, SCHEMA, write_json
+from node_manager.process import become_subreaper, signal_group
+
+_EXECUTOR_NEEDS = (
+    "numpy.random",
+    "pyarrow.ipc",
+    "pyarrow.fs",
+    "threadpoolctl",
+    "sklearn.metrics",
+    "node_manager.birth",
+)
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class _Child:
+    folder: Path
+    doorbell: str
+
+
+class WarmParent:
+    """The loop: assignments in, children out, ends recorded."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
+        self._children: dict[int, _Child] = {}
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+        signal.signal(signal.SIGCHLD, _noted)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(orders, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Serve until the Node Manager is gone and the last child has ended."""
+        listening = True
+        while listening or self._children:
+            for ready, _ in self._selector.select():
+                if ready.fileobj is self._orders:
+                    listening = self._receive()
+                else:
+                    with suppress(BlockingIOError):
+                        self._woken.recv(_KIB)
+            self._reap()
+
+    def _receive(self) -> bool:
+        try:
+            message = self._orders.recv(MAX_MESSAGE_BYTES)
+        except OSError:
+            message = b""
+        if not message:
+            self._selector.unregister(self._orders)
+            return False
+        self._fork(Assignment.model_validate_json(message))
+        return True
+
+    def _fork(self, assignment: Assignment) -> None:
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            with suppress(OSError):
+                self._orders.send(failed_answer(assignment.number, str(problem)))
+            return
+        if pid == 0:
+            from node_manager.birth import live
+
+            live(assignment, self._orders)
+        self._children[pid] = _Child(assignment.folder, assignment.doorbell)
+
+    def _reap(self) -> None:
+        while (pid := _next_ended()) is not None:
+            child = self._children.pop(pid, None)
+            if child is not None:
+                signal_group(pid, signal.SIGKILL)  # whoever it left behind; its pid is not free before the next line
+            _, status, usage = os.wait4(pid, 0)
+            if child is not None:
+                _record_end(child, pid, status, usage.ru_maxrss * _KIB)
+
+
+def _next_ended() -> int | None:
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return ended.si_pid if ended else None
+
+
+def _record_end(child: _Child, pid: int, status: int, peak_bytes: int) -> None:
+    body: dict[str, object] = {"schema": SCHEMA, "pid": pid, "status": status, "peak_bytes": peak_bytes}
+    with suppress(FileNotFoundError):  # the job was cleaned meanwhile
+        write_json(child.folder / EXIT, body)
+    ring(child.doorbell, f"{child.folder.parent.name}/{child.folder.name}")
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """A handler has to exist for the wake-up descriptor to be written."""
+
+
+def preload(modules: list[str]) -> list[str]:
+    """Import what executors need; returns the names of those that are not installed."""
+    missing = []
+    for name in (*modules, *_EXECUTOR_NEEDS):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as absent:
+            if absent.name is None or not name.startswith(absent.name):
+                raise
+            missing.append(name)
+    return missing
+
+
+def main(arguments: list[str]) -> int:
+    """Import, say so, serve."""
+    parser = argparse.ArgumentParser(prog="python -m node_manager.warm_parent")
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--preload", default="")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    orders = socket.socket(fileno=options.socket)
+    become_subreaper()
+    missing = preload([name for name in options.preload.split(",") if name])
+    _load_components()
+    _find_libraries()
+    gc.collect()
+    gc.freeze()
+    with suppress(OSError):
+        orders.send(ready_answer(len(os.listdir("/proc/self/task")), missing))  # noqa: PTH208  a count of names
+    WarmParent(orders).run()
+    return 0
+
+
+def _find_libraries() -> None:
+    """Find the libraries whose threads each executor sets, once for all of them."""
+    from node_manager.threads import find_libraries
+
+    find_libraries()
+
+
+def _load_components() -> None:
+    """Import every registered component and read its source once, so that no executor has to."""
+    from algorithms.registry import components
+
+    for component in components():
+        _ = component.code_digest
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,203 @@
+"""The Node Manager and its warm parent are killed; what they watched over is not lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+
+from node_manager.client import EventKind, NodeClient, serve
+from party.home import create_home, save_settings
+from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = create_home(tmp_path / "home", "a")
+    node = home.settings.node.model_copy(update={"preload": PRELOAD, "cores": 2, "memory": "1GiB", "gpus": 0})
+    return save_settings(home, home.settings.model_copy(update={"node": node}))
+
+
+class Host:
+    """Node Managers of one home, one after the other, each a process of its own."""
+
+    def __init__(self, home) -> None:
+        self.home = home
+        self.process = None
+        self.reader = None
+        self.start()
+        self.reader = Reader(home.socket("node"))
+
+    @property
+    def client(self) -> NodeClient:
+        return self.reader.client
+
+    def start(self) -> None:
+        ready, told = os.pipe()
+        command = [sys.executable, "-m", "node_manager", "--home", str(self.home.root), "--ready-fd", str(told)]
+        self.process = subprocess.Popen(command, pass_fds=[told])
+        os.close(told)
+        with os.fdopen(ready, "rb") as pipe:
+            assert pipe.read() == b"ready\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def warm_parent(self) -> int:
+        found = [p for p in psutil.Process(self.process.pid).children() if "node_manager.warm_parent" in p.cmdline()]
+        return found[0].pid if found else 0
+
+    def close(self) -> None:
+        self.reader.close()
+        self.process.terminate()
+        assert self.process.wait(20) == 0
+
+
+@pytest.fixture
+def host(home):
+    host = Host(home)
+    yield host
+    host.close()
+
+
+def living(pid) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def numbers(host):
+    return [e.body["step"] for _, e in host.reader.events if e.kind is EventKind.METRIC]
+
+
+def test_events_arrive_once_each_while_the_node_manager_is_killed_again_and_again(host, tmp_path):
+    order = make_order("count_until", where=str(tmp_path / "enough"), seconds=0.02)
+    pid = host.client.start(order)
+    for _ in range(2):
+        seen = len(host.reader.events)
+        host.reader.wait(lambda events, seen=seen: len(events) > seen + 20)
+        host.kill()
+        assert living(pid)
+        host.start()
+    (tmp_path / "enough").touch()
+    assert host.reader.final(order).kind is EventKind.SUCCEEDED
+    counted = numbers(host)
+    assert len(counted) > 40
+    assert counted == list(range(len(counted)))
+    sequences = [sequence for sequence, _ in host.reader.events]
+    assert sequences == sorted(set(sequences))
+    assert [e.sequence for _, e in host.reader.events] == list(range(1, len(counted) + 3))
+    eventually(lambda: not living(pid))
+
+
+def test_an_executor_that_ended_while_nobody_watched_is_told_with_its_cause(host):
+    fine = make_order("count", task="fine", count=20, seconds=0.05)
+    killed, left = make_order("sleep", task="killed"), make_order("sleep", task="left")
+    pids = [host.client.start(order) for order in (fine, killed, left)]
+    host.reader.of(left, EventKind.STARTED)
+    parent = host.warm_parent()
+    host.kill()
+    os.kill(pids[1], signal.SIGKILL)
+    eventually(lambda: not living(pids[0]))
+    eventually(lambda: not psutil.pid_exists(pids[1]))
+    host.start()
+    assert host.reader.final(fine).kind is EventKind.SUCCEEDED
+    assert host.reader.final(killed).body["signal"] == 9
+    assert host.client.describe().executors == ("JOB1/left-1-guest-a-i1",)
+    assert psutil.pid_exists(parent), "the shim stays until its last child has ended"
+    host.client.stop("JOB1")
+    assert host.reader.final(left).body["cause"] == "stopped"
+    eventually(lambda: not living(parent))
+
+
+def test_a_killed_warm_parent_is_replaced_and_its_executors_go_on(host):
+    order = make_order("family")
+    pid = host.client.start(order)
+    host.reader.of(order, EventKind.LOG)
+    relatives = [int(text) for text in host.reader.texts(order)[0].split()]
+    parent = host.warm_parent()
+    os.kill(parent, signal.SIGKILL)
+    other = make_order(task="other")
+    host.client.start(other)
+    assert host.reader.final(other).kind is EventKind.SUCCEEDED
+    assert host.warm_parent() not in (0, parent)
+    assert living(pid)
+    os.kill(pid, signal.SIGKILL)
+    body = host.reader.final(order).body
+    assert (body["cause"], body["signal"]) == ("signal", 9)
+    eventually(lambda: not psutil.pid_exists(pid))
+    eventually(lambda: not psutil.pid_exists(relatives[0]))
+    os.kill(relatives[1], signal.SIGKILL)  # it had left its group before anybody stopped it
+
+
+def test_orders_given_while_the_warm_parent_dies_are_carried_out(host):
+    host.client.start(make_order(task="first"))
+    os.kill(host.warm_parent(), signal.SIGSTOP)
+    parent = host.warm_parent()
+    order = make_order(task="second")
+    asked = threading.Thread(target=host.client.start, args=(order,))
+    asked.start()
+    eventually(lambda: (host.home.state("node") / "executors/JOB1/second-1-guest-a-i1/order.json").exists())
+    os.kill(parent, signal.SIGKILL)
+    assert host.reader.final(order).kind is EventKind.SUCCEEDED
+    asked.join(10)
+
+
+def test_an_order_whose_process_was_never_made_is_lost_as_not_started(home):
+    host = Host(home)
+    done = make_order(task="done")
+    host.client.start(done)
+    host.reader.final(done)
+    os.kill(host.warm_parent(), signal.SIGSTOP)
+    parent = host.warm_parent()
+    order = make_order(task="never")
+    asked = threading.Thread(target=_quietly, args=(host.client.start, order))
+    asked.start()
+    folder = home.state("node") / "executors/JOB1/never-1-guest-a-i1"
+    eventually(lambda: (folder / "order.json").exists())
+    host.kill()
+    os.kill(parent, signal.SIGKILL)
+    host.start()
+    assert host.reader.final(order).body["cause"] == "not-started"
+    asked.join(10)
+    host.close()
+
+
+def test_an_orderly_stop_ends_the_executors_and_tells_it_later(host):
+    order = make_order("sleep")
+    pid = host.client.start(order)
+    host.reader.of(order, EventKind.STARTED)
+    parent = host.warm_parent()
+    host.process.terminate()
+    assert host.process.wait(20) == 0
+    assert not living(pid)
+    assert not living(parent)
+    host.start()
+    assert host.reader.final(order).body["cause"] == "stopped"
+
+
+def test_a_folder_whose_order_cannot_be_read_is_removed(home):
+    broken = home.state("node") / "executors/JOB1/task-1-guest-a-i1"
+    broken.mkdir(parents=True)
+    (broken / "order.json").write_text('{"schema": 9}')
+    service = serve(home)
+    service.start()
+    assert not broken.exists()
+    service.stop(1)
+    service.stop(1)
+
+
+def _quietly(call, *arguments):
+    from party.errors import Unavailable
+
+    try:
+        call(*arguments)
+    except Unavailable:
+        return

@@ -1,0 +1,65 @@
+"""A thousand children of one warm parent, each doing what would hang if the parent were not clean."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pyarrow as pa
+import pytest
+
+from node_manager.client import EventKind
+from node_manager.server import NodeService
+from tests.fakes.nodes import PRELOAD, Reader, make_config, make_order
+
+FORKS = 1000
+AT_ONCE = 3
+
+
+@pytest.fixture
+def echo(tmp_path):
+    say = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", {"Say": say})])
+    server.add_insecure_port(f"unix:{tmp_path}/echo")
+    server.start()
+    yield tmp_path
+    server.stop(0).wait()
+
+
+@pytest.mark.timeout(900)  # a minute on a machine of its own; several beside other work
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_a_thousand_executors_convolve_scan_and_call(echo):
+    with pa.OSFile(str(echo / "numbers.arrow"), "wb") as sink:
+        table = pa.table({"n": list(range(100))})
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    service = NodeService(make_config(echo, preload=("torch", "pyarrow.dataset", "grpc", *PRELOAD)))
+    service.start()
+    reader = Reader(echo / "node.sock")
+    reader.client.start(make_order(task="first"))
+    parent = service._manager._keeper.parent
+    assert parent.threads == 1
+    orders = [make_order("work", where=str(echo), task=f"t{i}") for i in range(FORKS)]
+
+    def run(order):
+        reader.client.start(order)
+        return reader.final(order, timeout_s=60)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ends = list(pool.map(run, orders))
+    seconds = time.monotonic() - began
+    failed = [end for end in ends if end.kind is not EventKind.SUCCEEDED]
+    assert not failed, failed[:3]
+    starts = sorted(e.body["started_s"] for _, e in reader.events if e.kind is EventKind.STARTED)
+    print(f"{FORKS} executors in {seconds:.1f} s, start median {starts[FORKS // 2]} s, worst {starts[-1]} s")  # noqa: T201
+    assert parent.pid == service._manager._keeper.parent.pid
+    assert len(list(Path(f"/proc/{parent.pid}/task").iterdir())) == 1
+    reader.client.clean("JOB1")
+    assert not (echo / "executors" / "JOB1").exists()
+    reader.close()
+    service.stop(5)

@@ -1,0 +1,91 @@
+"""Placement never overfills, never refuses what fits, and answers alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster_manager.placement import Amount, Candidate, choose
+
+GIB = 1 << 30
+amounts = st.builds(
+    Amount,
+    cores=st.integers(0, 8),
+    memory_bytes=st.integers(0, 8).map(lambda n: n * GIB),
+    gpus=st.integers(0, 2),
+)
+wanted = st.builds(replace, amounts, cores=st.integers(1, 4), memory_bytes=st.integers(1, 4).map(lambda n: n * GIB))
+capacities = st.builds(replace, amounts, cores=st.integers(1, 8), memory_bytes=st.integers(1, 8).map(lambda n: n * GIB))
+candidates = st.lists(
+    st.builds(
+        Candidate,
+        address=st.text("abcdef", min_size=1, max_size=3),
+        node=st.text("abcdef", min_size=1, max_size=2),
+        capacity=capacities,
+        reserved=amounts,
+        capability=st.sampled_from(["x", "y"]),
+        silent=st.booleans(),
+    ),
+    max_size=5,
+    unique_by=lambda c: c.address,
+)
+
+
+def takes(candidate, amount, capability):
+    after, has = candidate.reserved + amount, candidate.capacity
+    fits = after.cores <= has.cores and after.memory_bytes <= has.memory_bytes and after.gpus <= has.gpus
+    return fits and not candidate.silent and capability in ("", candidate.capability)
+
+
+@given(wanted, candidates, st.sampled_from(["", "x"]))
+def test_a_node_is_chosen_exactly_when_one_can_take_it(amount, nodes, capability):
+    choice = choose(amount, nodes, capability=capability)
+    able = {c.address for c in nodes if takes(c, amount, capability)}
+    assert (choice.address in able) if able else choice.address is None
+    assert choice.address or len(choice.reasons) == max(1, len(nodes))
+
+
+@given(wanted, candidates)
+def test_the_order_in_which_nodes_are_known_does_not_matter(amount, nodes):
+    assert choose(amount, nodes) == choose(amount, nodes[::-1])
+
+
+def test_the_least_loaded_node_is_chosen():
+    busy = Candidate("unix:a", "a", Amount(4, 4 * GIB), Amount(2, GIB))
+    free = Candidate("unix:b", "b", Amount(4, 4 * GIB), Amount())
+    assert choose(Amount(1, GIB), [busy, free]).address == "unix:b"
+    assert choose(Amount(1, GIB), [replace(busy, reserved=Amount()), free]).address == "unix:a"
+
+
+def test_every_node_says_why_it_cannot():
+    has = Amount(2, 2 * GIB, 1)
+    nodes = [
+        Candidate("1", "cores", has, Amount(1, 0)),
+        Candidate("2", "memory", has, Amount(0, GIB)),
+        Candidate("3", "gpus", has, Amount(0, 0, 1)),
+        Candidate("4", "quiet", has, Amount(), silent=True),
+        Candidate("5", "other", has, Amount(), capability="arm"),
+    ]
+    choice = choose(Amount(2, 2 * GIB, 1), nodes, capability="x86")
+    assert choice.reasons == (
+        "cores: its processor differs (, needed is x86)",
+        "gpus: its processor differs (, needed is x86)",
+        "memory: its processor differs (, needed is x86)",
+        "other: its processor differs (arm, needed is x86)",
+        "quiet: it has not been heard from",
+    )
+    assert choose(Amount(2, 2 * GIB, 1), nodes[:4]).reasons == (
+        "cores: 1 of 2 cores free, 2 wanted",
+        "gpus: 0 of 1 GPUs free, 1 wanted",
+        "memory: 1024 of 2048 MiB of memory free, 2048 wanted",
+        "quiet: it has not been heard from",
+    )
+
+
+def test_whether_waiting_can_help_is_said():
+    node = Candidate("1", "n", Amount(2, 2 * GIB), Amount(2, GIB))
+    assert choose(Amount(1, GIB), [node]).can_ever_fit
+    assert not choose(Amount(3, GIB), [node]).can_ever_fit
+    assert choose(Amount(3, GIB), []).reasons == ("no node is known",)

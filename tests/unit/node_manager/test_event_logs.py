@@ -1,0 +1,77 @@
+"""Event logs as they are written and read."""
+
+from __future__ import annotations
+
+import socket
+
+from node_manager.event_log import EventLog, ring
+from node_manager.events import EventKind
+from node_manager.folders import EVENTS, ExecutorKey
+from node_manager.news import Place
+from node_manager.tail import read_new
+
+KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
+
+
+def make_log(folder, bell="/nowhere"):
+    return EventLog(folder, KEY, str(bell))
+
+
+def test_what_is_written_is_read_once(tmp_path):
+    log = make_log(tmp_path)
+    log.metric("loss", 0, 0.5)
+    log.progress(1, 2, "rounds")
+    events, place = read_new(tmp_path, KEY, Place())
+    assert [(e.kind, e.sequence) for e in events] == [(EventKind.METRIC, 1), (EventKind.PROGRESS, 2)]
+    assert read_new(tmp_path, KEY, place) == ([], place)
+    log.log("info", "x" * 5000)
+    log.close()
+    events, place = read_new(tmp_path, KEY, place)
+    assert len(events[0].body["text"]) == 4000
+    assert not place.final
+
+
+def test_a_torn_line_is_left_until_it_is_whole(tmp_path):
+    log = make_log(tmp_path)
+    log.write(EventKind.SUCCEEDED)
+    whole = (tmp_path / EVENTS).read_bytes()
+    (tmp_path / EVENTS).write_bytes(whole[:-20])
+    assert read_new(tmp_path, KEY, Place()) == ([], Place())
+    (tmp_path / EVENTS).write_bytes(whole)
+    events, place = read_new(tmp_path, KEY, Place())
+    assert len(events) == 1
+    assert place.final
+    assert place.offset == len(whole)
+
+
+def test_lines_that_are_no_event_of_this_executor_are_passed_over(tmp_path):
+    log = make_log(tmp_path)
+    log.metric("loss", 0, 0.5)
+    mine = (tmp_path / EVENTS).read_text()
+    strange = [
+        mine,
+        mine.replace('"sequence":1', '"sequence":2').replace("guest:a", "host:b"),
+        mine.replace('"sequence":1', '"sequence":2').replace('"schema":1', '"schema":2'),
+        "not json\n",
+        mine,  # a repeated sequence
+        mine.replace('"sequence":1', '"sequence":5'),
+    ]
+    (tmp_path / EVENTS).write_text("".join(strange))
+    events, place = read_new(tmp_path, KEY, Place())
+    assert [e.sequence for e in events] == [1, 5]
+    assert place.own == 5
+    assert place.offset == sum(map(len, strange))
+
+
+def test_a_log_that_is_not_there_has_no_news(tmp_path):
+    assert read_new(tmp_path, KEY, Place()) == ([], Place())
+
+
+def test_the_doorbell_says_which_folder_and_nobody_needs_to_hear_it(tmp_path):
+    ring(str(tmp_path / "bell"), "JOB1/x")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        bell.bind(str(tmp_path / "bell"))
+        log = make_log(tmp_path, tmp_path / "bell")
+        log.metric("loss", 0, 0.5)
+        assert bell.recv(100).decode() == KEY.folder
+        log.close()

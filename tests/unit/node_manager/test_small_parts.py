@@ -1,0 +1,189 @@
+"""Folders, roster, processes, errors over RPC."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+
+from node_manager import client as door
+from node_manager.errors import NodeUnavailable, NoGpuLeft, StaleIncarnation, UnknownWireVersion
+from node_manager.exit_cause import Cause
+from node_manager.folders import EXIT, ExecutorKey, make_folder, orders, read_json, read_order, write_json
+from node_manager.order import Resources
+from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
+from node_manager.roster import Roster, Running
+from node_manager.rpc import DETAILS, answering, asking
+from node_manager.warm_parent import preload
+from party.errors import Conflict, PlatformError, Unavailable
+from tests.fakes.nodes import make_order
+
+
+def test_the_folder_of_an_executor_is_private_and_holds_its_order_without_the_token(tmp_path):
+    order = make_order()
+    path = make_folder(tmp_path, ExecutorKey.of(order), order)
+    assert path == tmp_path / "JOB1/task-1-guest-a-i1"
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert read_order(path) == order.model_copy(update={"token": ""})
+    assert [found for found, _ in orders(tmp_path)] == [path]
+
+
+def test_a_folder_whose_executor_ended_is_not_used_again(tmp_path):
+    order = make_order()
+    path = make_folder(tmp_path, ExecutorKey.of(order), order)
+    write_json(path / EXIT, {"schema": 1})
+    with pytest.raises(StaleIncarnation, match="next incarnation"):
+        make_folder(tmp_path, ExecutorKey.of(order), order)
+
+
+def test_an_order_of_another_schema_is_not_read(tmp_path):
+    write_json(tmp_path / "order.json", {"schema": 2})
+    with pytest.raises(UnknownWireVersion):
+        read_order(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2}'])
+def test_what_is_no_json_object_of_ours_counts_as_absent(tmp_path, text):
+    (tmp_path / "x").write_text(text)
+    assert read_json(tmp_path / "x") is None
+    assert read_json(tmp_path / "y") is None
+
+
+def running(task="t", gpus=0, incarnation=1):
+    key = ExecutorKey("JOB1", task, 1, "guest:a", incarnation)
+    return Running(key, Path("/x"), Resources(gpus=gpus))
+
+
+def test_gpus_are_given_to_one_executor_each_and_come_back():
+    roster = Roster(2)
+    one, two, both = running("one", 1), running("two", 1), running("both", 2)
+    roster.add(one)
+    roster.add(two)
+    assert (one.gpus, two.gpus) == ((0,), (1,))
+    with pytest.raises(NoGpuLeft, match="0 of 2 are free"):
+        roster.add(both)
+    roster.remove(one)
+    roster.remove(two)
+    assert roster.add(both).gpus == (0, 1)
+
+
+def test_a_key_is_on_the_roster_once():
+    roster = Roster(0)
+    first = roster.add(running())
+    assert roster.add(running()) is first
+    assert roster.beside(running(incarnation=2).key) == [first]
+    assert roster.in_folder(first.key.folder) is first
+    assert roster.in_folder("JOB1/other") is None
+
+
+def test_an_assignment_number_is_answered_once():
+    roster = Roster(0)
+    one = roster.add(running())
+    number = roster.number(one)
+    assert roster.numbered(number) is one
+    assert roster.numbered(number) is None
+    roster.number(one)
+    assert roster.waiting() == [one]
+    assert roster.waiting() == []
+
+
+def test_a_process_is_known_by_its_start_time():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        me = ProcessId.of(child.pid)
+        assert me.alive()
+        assert not ProcessId(me.pid, me.start_ticks + 1).alive()
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not me.alive(), "a zombie is not alive"
+    assert ProcessId.of(child.pid) is None
+    assert anonymous_bytes(child.pid) == 0
+    assert kernel_oom_kills() >= 0
+
+
+class FakeContext:
+    def set_trailing_metadata(self, metadata):
+        self.metadata = metadata
+
+    def abort(self, code, text):
+        raise FakeError(code, text, getattr(self, "metadata", ()))
+
+
+class FakeError(grpc.RpcError, grpc.Call):
+    def __init__(self, code, text, metadata):
+        self._code, self._text, self._metadata = code, text, metadata
+
+    def code(self):
+        return self._code
+
+    def trailing_metadata(self):
+        return self._metadata
+
+    def details(self):
+        return self._text
+
+    add_callback = cancel = initial_metadata = is_active = time_remaining = lambda self, *_: None
+
+
+def across(error):
+    def fail():
+        raise error
+
+    with pytest.raises(PlatformError) as caught, asking("it", NodeUnavailable):
+        answering(fail, FakeContext())
+    return caught.value
+
+
+def test_an_error_crosses_a_call_as_itself():
+    back = across(StaleIncarnation("Too old.", hint="Be newer."))
+    assert type(back) is StaleIncarnation
+    assert (back.code, back.message, back.hint) == ("node.stale_incarnation", "Too old.", "Be newer.")
+
+
+def test_an_error_whose_class_is_not_loaded_keeps_its_code_and_family():
+    stranger = Conflict("Who?")
+    vars(stranger)["code"] = "elsewhere.strange"
+    back = across(stranger)
+    assert type(back) is Conflict
+    assert back.code == "elsewhere.strange"
+
+
+def test_a_fault_is_named_to_nobody():
+    back = across(ZeroDivisionError("canary"))
+    assert isinstance(back, NodeUnavailable)
+    assert "canary" not in str(back)
+
+
+def test_a_fault_carries_no_details():
+    context = FakeContext()
+    with pytest.raises(FakeError):
+        answering(lambda: 1 / 0, context)
+    assert not hasattr(context, "metadata")
+    assert DETAILS.endswith("-bin")
+
+
+def test_a_socket_that_cannot_be_served_is_said_by_name(tmp_path):
+    with pytest.raises(Unavailable, match=r"x\.sock"):
+        door.unix_server(tmp_path / "nowhere" / "x.sock")
+
+
+def test_modules_that_are_not_installed_are_passed_over_and_broken_ones_are_not(tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text("import not_there_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("node_manager.warm_parent._EXECUTOR_NEEDS", ())
+    assert preload(["json", "not_there_at_all", "json.nothing"]) == ["not_there_at_all", "json.nothing"]
+    with pytest.raises(ModuleNotFoundError):
+        preload(["broken_module"])
+
+
+def test_the_door_is_light():
+    code = "import sys, node_manager.client; print(sorted({'numpy', 'pyarrow', 'torch', 'psutil'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_causes_are_a_closed_list():
+    assert {str(cause) for cause in Cause} == {"exit", "signal", "memory", "stopped", "not-started", "unknown"}
