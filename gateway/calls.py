@@ -1,0 +1,177 @@
+"""The call path: one signed Flow-to-Flow request and its signed answer.
+
+The gateway carries method and body without reading them. Request and answer are headers of version 1 in canonical
+JSON with a signature each; the answer names the digest of the request it answers, so that neither can be exchanged
+for another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Literal, TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.desk import Desk
+from gateway.envelope import Digest, Name, Size
+from gateway.errors import BadEnvelope, CallTooLarge, EnvelopeVersion, PeerRefused
+from gateway.mailbox.store import Mailbox
+from gateway.peers import PeerBook
+from gateway.recorder import Recorder
+from gateway.wire import MAX_TEXT_CHARS, Problem, problem_of, raised
+from party.canonical import canonical_json, parse_json
+from party.card import Card
+from party.errors import PlatformError
+from party.seal import sign, verify
+
+CALL_VERSION: Literal[1] = 1
+CALL_PURPOSE = b"archipelago/call/v1"
+ANSWER_PURPOSE = b"archipelago/answer/v1"
+MAX_CALL_BYTES = 4 << 20
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+H = TypeVar("H", bound="_Letter")
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A letter on its way: canonical header, signature, body."""
+
+    header: bytes
+    signature: bytes
+    body: bytes
+
+
+class _Letter(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    version: Literal[1] = CALL_VERSION
+    sender: Name
+    receiver: Name
+    size: Size
+    sha256: Digest
+
+
+class Request(_Letter):
+    """What is asked: `id` and `sent_at_ms` make every request's digest unique."""
+
+    id: Name
+    method: Name
+    sent_at_ms: Size
+
+
+class Answer(_Letter):
+    """What came back: the body, or the error of the far handler (`code` is not empty)."""
+
+    request: Digest
+    code: Text = ""
+    message: Text = ""
+    hint: Text = ""
+    kind: Text = ""
+
+
+Carry = Callable[[str, Sealed, float], Sealed]
+
+
+class Calls:
+    """Both ends of the call path at one gateway.
+
+    Args:
+        book: Keys and cards.
+        mailbox: Its ledger records every call.
+        desk: Where our own Flow answers.
+        recorder: Records letters as they leave.
+        carry: Takes a request to a party within some seconds and brings the answer.
+    """
+
+    def __init__(self, book: PeerBook, mailbox: Mailbox, desk: Desk, recorder: Recorder, carry: Carry) -> None:
+        self._book = book
+        self._mailbox = mailbox
+        self._desk = desk
+        self._recorder = recorder
+        self._carry = carry
+
+    def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
+        """The answer of the party's Flow; our own party is asked without a detour.
+
+        Raises:
+            PeerUnknown, PeerUnreachable, NoSubscriber, CallTimeout, CallTooLarge: Nobody answered.
+            PlatformError: What the far handler raised: the same code, message and hint.
+        """
+        _check_size(body, f"The call '{method}'")
+        if party == self._book.party:
+            return self._desk.ask(party, method, body, timeout_s)
+        card = self._book.card(party)
+        request, letter = self._request(party, method, body)
+        self._mailbox.record_call(party, method, request.size, request.sha256, inward=False)
+        self._recorder.record(f"call-{request.id}", letter.header, letter.body)
+        reply = self._carry(party, letter, timeout_s)
+        answer = _opened(Answer, reply, card, ANSWER_PURPOSE, self._book.party)
+        if answer.request != sha256(letter.header).hexdigest():
+            raise PeerRefused(f"{party} answered another request than the one it was asked.")
+        if answer.code:
+            raise raised(Problem(answer.code, answer.message, answer.hint, answer.kind))
+        return reply.body
+
+    def answer(self, sender: Card, letter: Sealed, timeout_s: float) -> Sealed:
+        """Ask our own Flow on behalf of another party. Raises what is wrong with the request itself."""
+        request = _opened(Request, letter, sender, CALL_PURPOSE, self._book.party)
+        self._mailbox.record_call(sender.party, request.method, request.size, request.sha256, inward=True)
+        body, fields = b"", {"code": "", "message": "", "hint": "", "kind": ""}
+        try:
+            body = self._desk.ask(sender.party, request.method, letter.body, timeout_s)
+            _check_size(body, f"The answer to '{request.method}'")
+        except PlatformError as error:
+            body, fields = b"", dict(vars(problem_of(error)))
+        answer = Answer(
+            sender=self._book.party,
+            receiver=sender.party,
+            size=len(body),
+            sha256=sha256(body).hexdigest(),
+            request=sha256(letter.header).hexdigest(),
+            **fields,  # type: ignore[arg-type]
+        )
+        header = canonical_json(answer.model_dump(mode="json"))
+        self._recorder.record(f"answer-{request.id}", header, body)
+        return Sealed(header, sign(self._book.keys, ANSWER_PURPOSE, header), body)
+
+    def _request(self, party: str, method: str, body: bytes) -> tuple[Request, Sealed]:
+        try:
+            request = Request(
+                sender=self._book.party,
+                receiver=party,
+                size=len(body),
+                sha256=sha256(body).hexdigest(),
+                id=uuid4().hex,
+                method=method,
+                sent_at_ms=time.time_ns() // 1_000_000,
+            )
+        except ValidationError:
+            raise BadEnvelope(f"'{method[:80]}' is not a method.", hint="Use letters, digits, '.' and '_'.") from None
+        header = canonical_json(request.model_dump(mode="json"))
+        return request, Sealed(header, sign(self._book.keys, CALL_PURPOSE, header), body)
+
+
+def _opened(kind: type[H], letter: Sealed, card: Card, purpose: bytes, receiver: str) -> H:
+    values = parse_json(letter.header, "The header of a call")
+    version = values.get("version") if isinstance(values, dict) else None
+    if version != CALL_VERSION or isinstance(version, bool):
+        raise EnvelopeVersion(f"The call has version {version!r}; this gateway reads version {CALL_VERSION}.")
+    try:
+        header = kind.model_validate_json(letter.header)
+    except ValidationError as error:
+        raise BadEnvelope(f"The header of a call is wrong: {error.errors()[0]['msg']}.") from None
+    if header.sender != card.party or header.receiver != receiver:
+        raise PeerRefused(f"{card.party} brings a call from {header.sender} to {header.receiver}.")
+    verify(card, purpose, letter.header, letter.signature)
+    if len(letter.body) != header.size or sha256(letter.body).hexdigest() != header.sha256:
+        raise BadEnvelope("The body of a call does not match its header.")
+    return header
+
+
+def _check_size(body: bytes, what: str) -> None:
+    if len(body) > MAX_CALL_BYTES:
+        raise CallTooLarge(f"{what} has {len(body)} bytes; at most {MAX_CALL_BYTES} are carried.")

@@ -1,0 +1,61 @@
+"""The door of the gateway room: all that other rooms may use of it."""
+
+from __future__ import annotations
+
+from gateway.admin import GatewayAdmin, GatewayHealth, IncomingCall, Stopper
+from gateway.contract import ContractLine, JobContract
+from gateway.errors import (
+    BadContract,
+    CallTimeout,
+    ContractChanged,
+    ContractViolation,
+    ExchangeClosed,
+    GatewayDown,
+    IncarnationOutdated,
+    JobClosed,
+    JobNotOpen,
+    MessageConflict,
+    MessageRefused,
+    NoSubscriber,
+    PeerRefused,
+    PeerUnknown,
+    PeerUnreachable,
+    TokenRefused,
+)
+from gateway.executor_wire import ExecutorWire
+from gateway.link import PeerStatus
+from gateway.local import LocalExchange, LocalWire
+from gateway.mailbox.store import JobTraffic, PeerTraffic
+from gateway.server import serve
+
+__all__ = [
+    "BadContract",
+    "CallTimeout",
+    "ContractChanged",
+    "ContractLine",
+    "ContractViolation",
+    "ExchangeClosed",
+    "ExecutorWire",
+    "GatewayAdmin",
+    "GatewayDown",
+    "GatewayHealth",
+    "IncarnationOutdated",
+    "IncomingCall",
+    "JobClosed",
+    "JobContract",
+    "JobNotOpen",
+    "JobTraffic",
+    "LocalExchange",
+    "LocalWire",
+    "MessageConflict",
+    "MessageRefused",
+    "NoSubscriber",
+    "PeerRefused",
+    "PeerStatus",
+    "PeerTraffic",
+    "PeerUnknown",
+    "PeerUnreachable",
+    "Stopper",
+    "TokenRefused",
+    "serve",
+]

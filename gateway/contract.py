@@ -1,0 +1,156 @@
+"""What may leave this party for one job: the lines that Flow hands down, and the check at the door.
+
+Pure data and one pure decision; the gateway asks it before anything is written to the outbox, and again before it
+keeps anything from another party.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.errors import BadContract, ContractViolation
+from party.canonical import canonical_digest, parse_json
+from storage.client import Kind, ValueHeader
+
+PROTECTIONS = frozenset({"plain-scalar", "plain", "encrypted", "masked", "aggregate-sealed"})
+SEALED = "aggregate-sealed"
+SEAL_BYTES = 256  # what sealing may add to a part, at most
+SCALARS = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT})
+CONTRACT_SCHEMA: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class ContractLine:
+    """Who may send which tag to whom, holding what.
+
+    Attributes:
+        tag: The tag of the message.
+        frm, to: Addresses (`role:party`) allowed on either side.
+        kind: The kind of value.
+        max_bytes: The largest encoded value allowed.
+        protection: `plain-scalar | plain | encrypted | masked | aggregate-sealed`.
+    """
+
+    tag: str
+    frm: frozenset[str]
+    to: frozenset[str]
+    kind: str
+    max_bytes: int
+    protection: str
+
+
+@dataclass(frozen=True)
+class JobContract:
+    """The declared conversation of every task of a job, by task name."""
+
+    job: str
+    manifest_digest: str
+    tasks: Mapping[str, tuple[ContractLine, ...]]
+
+    def line(self, task: str, tag: str, frm: str, to: str) -> ContractLine:
+        """The line that covers a message. Raises ContractViolation naming what is not in the contract."""
+        lines = self.tasks.get(task)
+        if lines is None:
+            raise ContractViolation(f"Job {self.job}: task '{task}' is not in its contract.")
+        tagged = [line for line in lines if line.tag == tag]
+        if not tagged:
+            raise ContractViolation(
+                f"Task '{task}': tag '{tag}' is not in the conversation of its component.",
+                hint="Declare it in the component's conversation table.",
+            )
+        for line in tagged:
+            if frm in line.frm and to in line.to:
+                return line
+        raise ContractViolation(f"Task '{task}': {frm} may not send tag '{tag}' to {to}.")
+
+    @property
+    def digest(self) -> str:
+        """Identifies the contract: the same job may be opened again with the same contract only."""
+        return canonical_digest(contract_to_json(self))
+
+
+def check_size(line: ContractLine, size: int) -> None:
+    """Raise ContractViolation if an encoded value of `size` bytes is more than the line allows."""
+    if size > line.max_bytes:
+        raise ContractViolation(f"Tag '{line.tag}': {size} bytes are more than the {line.max_bytes} it may have.")
+
+
+def check_value(line: ContractLine, value: ValueHeader) -> None:
+    """Raise ContractViolation unless the value is of the line's kind and as protected as the line says."""
+    if value.kind != line.kind:
+        raise ContractViolation(f"Tag '{line.tag}': a value of kind {value.kind} instead of {line.kind}.")
+    kinds = {field.kind for field in value.fields} if value.kind != Kind.TABLE else {Kind.TABLE}
+    if line.protection == "plain-scalar":
+        _refuse(line, kinds - SCALARS)
+    elif line.protection == "encrypted":
+        _refuse(line, kinds - SCALARS - {Kind.CIPHERTEXTS})
+        if Kind.CIPHERTEXTS not in kinds:
+            raise ContractViolation(f"Tag '{line.tag}' is {line.protection}, and the value holds no ciphertexts.")
+    elif line.protection == "masked":
+        _refuse(line, kinds & {Kind.TABLE})
+        _refuse_floats(line, value)
+
+
+def contract_to_json(contract: JobContract) -> dict[str, object]:
+    """The contract as JSON types, schema 1."""
+    return {
+        "schema": CONTRACT_SCHEMA,
+        "job": contract.job,
+        "manifest_digest": contract.manifest_digest,
+        "tasks": {task: [_line_to_json(line) for line in lines] for task, lines in contract.tasks.items()},
+    }
+
+
+def contract_from_json(data: bytes) -> JobContract:
+    """The contract in canonical JSON. Raises BadContract for another schema or anything missing."""
+    values = parse_json(data, "A job's contract")
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or schema != CONTRACT_SCHEMA:
+        raise BadContract(f"The contract has schema {schema!r}; this gateway reads {CONTRACT_SCHEMA}.")
+    try:
+        tasks = {task: tuple(_line_from_json(line) for line in lines) for task, lines in values["tasks"].items()}
+        contract = JobContract(values["job"], values["manifest_digest"], tasks)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadContract(f"A job's contract cannot be read: {error!r}.") from None
+    return contract
+
+
+def _line_from_json(line: dict[str, Any]) -> ContractLine:
+    if line["protection"] not in PROTECTIONS:
+        raise BadContract(
+            f"Tag '{line['tag']}': '{line['protection']}' is not a protection.",
+            hint=f"Protections are {', '.join(sorted(PROTECTIONS))}.",
+        )
+    return ContractLine(
+        tag=line["tag"],
+        frm=frozenset(line["from"]),
+        to=frozenset(line["to"]),
+        kind=line["kind"],
+        max_bytes=int(line["max_bytes"]),
+        protection=line["protection"],
+    )
+
+
+def _line_to_json(line: ContractLine) -> dict[str, object]:
+    return {
+        "tag": line.tag,
+        "from": sorted(line.frm),
+        "to": sorted(line.to),
+        "kind": str(line.kind),
+        "max_bytes": line.max_bytes,
+        "protection": str(line.protection),
+    }
+
+
+def _refuse(line: ContractLine, kinds: set[Kind]) -> None:
+    if kinds:
+        found = ", ".join(sorted(kinds))
+        raise ContractViolation(f"Tag '{line.tag}' is {line.protection}, and the value holds {found}.")
+
+
+def _refuse_floats(line: ContractLine, value: ValueHeader) -> None:
+    for field in value.fields:
+        if field.kind == Kind.ARRAY and str(field.dtype).startswith("float"):
+            raise ContractViolation(f"Tag '{line.tag}' is masked, and field '{field.name}' holds {field.dtype}.")

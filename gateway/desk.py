@@ -1,0 +1,105 @@
+"""Where our own Flow sits to answer calls: the newest subscriber is asked, each question has one answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from uuid import uuid4
+
+from gateway.errors import CallTimeout, NoSubscriber
+from party.errors import PlatformError
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call that waits for its answer."""
+
+    id: str
+    party: str
+    method: str
+    body: bytes
+
+
+@dataclass(eq=False)
+class Seat:
+    """One subscriber: what it is asked comes through `questions`; None ends it."""
+
+    questions: SimpleQueue[Question | None] = field(default_factory=SimpleQueue)
+    waiting: dict[str, Future[bytes]] = field(default_factory=dict)
+
+
+class Desk:
+    """All subscribers of this gateway."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seats: list[Seat] = []
+        self._closed = False
+
+    def sit(self) -> Seat:
+        """A new subscriber, asked from now on."""
+        seat = Seat()
+        with self._lock:
+            self._seats.append(seat)
+            if self._closed:
+                seat.questions.put(None)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """The subscriber is gone; whoever waits for it is told."""
+        with self._lock:
+            if seat in self._seats:
+                self._seats.remove(seat)
+            waiting, seat.waiting = seat.waiting, {}
+        seat.questions.put(None)
+        for future in waiting.values():
+            future.set_exception(_nobody("went away before it answered"))
+
+    def ask(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
+        """The subscriber's answer. Raises NoSubscriber, CallTimeout, or what the subscriber raised."""
+        question = Question(uuid4().hex, party, method, body)
+        future: Future[bytes] = Future()
+        started = time.monotonic()
+        with self._lock:
+            if not self._seats:
+                raise _nobody("is not there")
+            seat = self._seats[-1]
+            seat.waiting[question.id] = future
+        seat.questions.put(question)
+        try:
+            return future.result(timeout_s)
+        except NotInTime:
+            if future.done():
+                raise
+            spent = time.monotonic() - started
+            raise CallTimeout(f"The call '{method}' was not answered within {spent:.1f} s.") from None
+        finally:
+            with self._lock:
+                seat.waiting.pop(question.id, None)
+
+    def answered(self, seat: Seat, question: str, body: bytes, error: PlatformError | None) -> None:
+        """An answer has come; one that nobody waits for any more is dropped."""
+        with self._lock:
+            future = seat.waiting.pop(question, None)
+        if future is None:
+            return
+        if error is None:
+            future.set_result(body)
+        else:
+            future.set_exception(error)
+
+    def close(self) -> None:
+        """Send every subscriber away."""
+        with self._lock:
+            self._closed = True
+            seats = list(self._seats)
+        for seat in seats:
+            self.leave(seat)
+
+
+def _nobody(what: str) -> NoSubscriber:
+    return NoSubscriber(f"The Flow of that party {what}.", hint="It may be restarting; try again.")

@@ -1,0 +1,186 @@
+"""What can go wrong at the party's only door.
+
+InvalidInput
+  BadContract          a job's contract that cannot be read
+  BadEnvelope          a header that cannot be read, or that its body does not match
+  EnvelopeVersion      a header of a version that this gateway does not know
+  ProtocolMismatch     two gateways without a common protocol version
+  CallTooLarge         a Flow-to-Flow call above the limit
+  MailboxVersion       a mailbox on disk written by another version
+NotFound
+  MessageGone          a body that was released, or whose job was closed
+  PeerUnknown          no trusted card for that party
+Conflict
+  MessageConflict      the same key came with another body
+  ContractChanged      the job is open with another contract
+  IncarnationOutdated  a newer incarnation of the executor has a token
+  JobClosed            the job is over here
+  MessageRefused       a peer refused a message of this attempt for good
+Denied
+  ContractViolation    the job's contract does not allow this message
+  PeerRefused          a certificate or sender that is not the pinned one
+  PurposeReserved      a signature for a purpose of the gateway itself
+  TokenRefused         an executor token that is unknown, revoked or for something else
+Unavailable            (retry)
+  PeerUnreachable      the other party's gateway does not answer
+  GatewayDown          our own gateway does not answer
+  DeliveryCut          the body of an envelope came in part; it goes on from there
+  JobNotOpen           the job is not open here (yet)
+  NoSubscriber         nobody answers calls at that party at the moment
+  CallTimeout          the call was not answered in time
+  ExchangeClosed       the conversation was ended while somebody waited
+"""
+
+from __future__ import annotations
+
+from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+
+
+class BadContract(InvalidInput):
+    """A job's contract cannot be read."""
+
+    code = "gateway.bad_contract"
+
+
+class BadEnvelope(InvalidInput):
+    """A header that cannot be read, or a body that does not match its header."""
+
+    code = "gateway.bad_envelope"
+
+
+class EnvelopeVersion(InvalidInput):
+    """A header of a version that this gateway does not know."""
+
+    code = "gateway.envelope_version"
+
+
+class ProtocolMismatch(InvalidInput):
+    """Two gateways have no protocol version in common."""
+
+    code = "gateway.protocol_mismatch"
+
+
+class CallTooLarge(InvalidInput):
+    """The body or the answer of a call is above the limit."""
+
+    code = "gateway.call_too_large"
+
+
+class MailboxVersion(InvalidInput):
+    """The mailbox on disk was written by another version."""
+
+    code = "gateway.mailbox_version"
+
+
+class MessageGone(NotFound):
+    """The body of a message was deleted meanwhile."""
+
+    code = "gateway.message_gone"
+
+
+class PeerUnknown(NotFound):
+    """There is no trusted card for that party."""
+
+    code = "gateway.peer_unknown"
+
+
+class MessageConflict(Conflict):
+    """The same message key came with another body."""
+
+    code = "gateway.message_conflict"
+
+
+class ContractChanged(Conflict):
+    """The job is open already, with another contract."""
+
+    code = "gateway.contract_changed"
+
+
+class IncarnationOutdated(Conflict):
+    """A newer attempt or incarnation of the executor has a token."""
+
+    code = "gateway.incarnation_outdated"
+
+
+class JobClosed(Conflict):
+    """The job is over at this party."""
+
+    code = "gateway.job_closed"
+
+
+class MessageRefused(Conflict):
+    """A peer refused a message of this attempt for good."""
+
+    code = "gateway.message_refused"
+
+
+class ContractViolation(Denied):
+    """The job's contract does not allow this message."""
+
+    code = "gateway.contract_violation"
+
+
+class PeerRefused(Denied):
+    """The certificate or the sender is not the pinned one."""
+
+    code = "gateway.peer_refused"
+
+
+class PurposeReserved(Denied):
+    """A signature was asked for a purpose that is the gateway's own."""
+
+    code = "gateway.purpose_reserved"
+
+
+class TokenRefused(Denied):
+    """The executor's token is unknown, revoked, or for something else."""
+
+    code = "gateway.token_refused"
+
+
+class PeerUnreachable(Unavailable):
+    """The other party's gateway does not answer."""
+
+    code = "gateway.peer_unreachable"
+
+
+class GatewayDown(Unavailable):
+    """Our own gateway does not answer."""
+
+    code = "gateway.down"
+
+
+class DeliveryCut(Unavailable):
+    """The body of an envelope came in part; it goes on from there."""
+
+    code = "gateway.delivery_cut"
+
+
+class JobNotOpen(Unavailable):
+    """The job is not open at this party, or not yet."""
+
+    code = "gateway.job_not_open"
+
+
+class NoSubscriber(Unavailable):
+    """Nobody answers calls at that party at the moment."""
+
+    code = "gateway.no_subscriber"
+
+
+class CallTimeout(Unavailable):
+    """The call was not answered in time."""
+
+    code = "gateway.call_timeout"
+
+
+class ExchangeClosed(Unavailable):
+    """The conversation was ended while somebody waited."""
+
+    code = "gateway.exchange_closed"
+
+
+class GatewayFault(PlatformError):
+    """A defect in the gateway; the details are in its own log only."""
+
+    code = "gateway.fault"

@@ -1,0 +1,185 @@
+"""An executor's way to its party's gateway: values become messages, and waits outlive a restart of the gateway."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import pyarrow as pa
+
+from gateway.backoff import Backoff
+from gateway.errors import MessageGone
+from gateway.mailbox.store import LARGE_BYTES, Place
+from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_stub, gateway_down, local, local_channel, rpc_error
+from party.errors import Unavailable
+from party.ids import Address
+from storage.client import Value, decode, encode
+
+Step = tuple[int, ...]
+Consumed = tuple[Address, str, Step]
+T = TypeVar("T")
+
+PARCEL_BYTES = 1 << 20
+PARCEL_PARTS = 2048
+WAIT_S = 30.0  # one question to the gateway; it is asked again for as long as it takes
+BUSY_S = 0.05
+KEPT_CHECKPOINTS = 2
+
+
+class ExecutorWire:
+    """Satisfies `algorithms.channel.Wire`.
+
+    Args:
+        socket_path: The gateway's socket for executors.
+        token: For this address of this attempt.
+        patience_s: How long a gateway that does not answer is tried again; None: for ever.
+    """
+
+    def __init__(self, socket_path: Path | str, token: str, *, patience_s: float | None = None) -> None:
+        self._socket = str(socket_path).removeprefix("unix:")
+        self._metadata = ((TOKEN_KEY, token),)
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._stub: ExecutorStub | None = None
+        self._consumed: list[Consumed] = []
+        self._covered: list[list[Consumed]] = []
+
+    def send(self, to: Address, tag: str, step: Step, value: Value) -> None:
+        """Return once our gateway holds the message durably.
+
+        Raises:
+            ContractViolation: The job's contract does not allow it.
+            TokenRefused: A newer incarnation has taken over, or the job is closed.
+            MessageRefused: A peer refused an earlier message of this attempt for good.
+        """
+        self._send(to, tag, [(step, encode(value))])
+
+    def send_many(self, to: Address, tag: str, values: Mapping[Step, Value]) -> None:
+        """Several messages of one tag in as few envelopes as possible; each is received by its own step."""
+        self._send(to, tag, [(step, encode(value)) for step, value in values.items()])
+
+    def recv(self, frm: Address, tag: str, step: Step) -> Value:
+        """Block until the message is here. Raises what `send` raises."""
+        return self.recv_any([frm], tag, step)[1]
+
+    def recv_any(self, frm: Sequence[Address], tag: str, step: Step) -> tuple[Address, Value]:
+        """Block until one of the senders' messages is here."""
+        senders = [str(address) for address in frm]
+        wish = local.Wish(frm=senders, tag=tag, step=step, wait_s=WAIT_S, can_map=True)
+        while True:
+            asked = time.monotonic()
+            answer = self._patiently(lambda stub: self._take(stub, wish))
+            if answer is not None:
+                sender, body = answer
+                address = Address.parse(sender)
+                with self._lock:
+                    self._consumed.append((address, tag, step))
+                return address, decode(body)
+            if time.monotonic() - asked < BUSY_S:  # the gateway has no thread to wait in
+                time.sleep(BUSY_S)
+
+    def checkpointed(self) -> None:
+        """A checkpoint was stored: let go of what the oldest kept checkpoint covers."""
+        with self._lock:
+            self._covered.append(self._consumed)
+            self._consumed = []
+            through = [item for batch in self._covered[: 1 - KEPT_CHECKPOINTS] for item in batch]
+            self._covered = self._covered[1 - KEPT_CHECKPOINTS :]
+        self.release(through)
+
+    def release(self, through: Sequence[Consumed]) -> None:
+        """Let go of consumed messages: (from, tag, step) each; receiving one again would wait for ever."""
+        if not through:
+            return
+        items = [local.Consumed.Item(frm=str(frm), tag=tag, step=step) for frm, tag, step in through]
+        self._patiently(lambda stub: stub.Release(local.Consumed(items=items), metadata=self._metadata))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            channel, self._channel, self._stub = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+    def _send(self, to: Address, tag: str, items: Sequence[tuple[Step, pa.Buffer]]) -> None:
+        small = [(step, body) for step, body in items if body.size <= LARGE_BYTES]
+        for parcel in _parcels(str(to), tag, small):
+            self._patiently(partial(self._put, parcel))
+        for step, body in items:
+            if body.size > LARGE_BYTES:
+                parcel = local.Parcel(to=str(to), tag=tag, parts=[local.Part(step=step)])
+                self._patiently(partial(self._stream, parcel, body))
+
+    def _put(self, parcel: local.Parcel, stub: ExecutorStub) -> None:
+        stub.Send(parcel, metadata=self._metadata)
+
+    def _stream(self, parcel: local.Parcel, body: pa.Buffer, stub: ExecutorStub) -> None:
+        stub.SendLarge(_chunks(parcel, body), metadata=self._metadata)
+
+    def _take(self, stub: ExecutorStub, wish: local.Wish) -> tuple[str, pa.Buffer] | None:
+        pieces: Iterator[Any] = iter(stub.Take(wish, metadata=self._metadata))  # a header, then views
+        first = next(pieces)
+        if first.nothing:
+            return None
+        if first.path:
+            try:
+                place = Place(first.size, path=Path(first.path), offset=first.offset)
+                return first.frm, place.buffer()
+            except (OSError, MessageGone):  # not our host's file, or not ours to read: have it sent
+                wish.can_map = False
+                return None
+        if len(first.data) == first.size:
+            return first.frm, pa.py_buffer(first.data)
+        body = bytearray(first.size)
+        end = len(first.data)
+        body[:end] = first.data
+        for piece in pieces:
+            body[end : end + len(piece)] = piece
+            end += len(piece)
+        return first.frm, pa.py_buffer(body)
+
+    def _patiently(self, ask: Callable[[ExecutorStub], T]) -> T:
+        backoff = Backoff(0.5)
+        started = time.monotonic()
+        while True:
+            try:
+                return ask(self._connected())
+            except grpc.RpcError as failure:
+                error = rpc_error(failure, gateway_down(self._socket))
+                if not isinstance(error, Unavailable) or self._out_of_patience(started):
+                    raise error from None
+            time.sleep(backoff.next())
+
+    def _out_of_patience(self, started: float) -> bool:
+        return self._patience_s is not None and time.monotonic() - started > self._patience_s
+
+    def _connected(self) -> ExecutorStub:
+        with self._lock:
+            if self._stub is None:
+                self._channel = local_channel(self._socket)
+                self._stub = executor_stub(self._channel)
+            return self._stub
+
+
+def _parcels(to: str, tag: str, items: Sequence[tuple[Step, pa.Buffer]]) -> Iterator[local.Parcel]:
+    parts: list[local.Part] = []
+    size = 0
+    for step, body in items:
+        if parts and (size + body.size > PARCEL_BYTES or len(parts) >= PARCEL_PARTS):
+            yield local.Parcel(to=to, tag=tag, parts=parts)
+            parts, size = [], 0
+        parts.append(local.Part(step=step, body=body.to_pybytes()))
+        size += body.size
+    if parts:
+        yield local.Parcel(to=to, tag=tag, parts=parts)
+
+
+def _chunks(parcel: local.Parcel, body: pa.Buffer) -> Iterator[local.Chunk | memoryview]:
+    yield local.Chunk(parcel=parcel)
+    yield from chunked(memoryview(body).cast("B"))

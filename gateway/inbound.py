@@ -1,0 +1,281 @@
+"""What comes in: checked against sender, signature and contract before it is kept, readable until released."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from gateway.arrivals import Arrivals
+from gateway.contract import SEAL_BYTES, SEALED, check_size, check_value
+from gateway.envelope import Conversation, Envelope, Step, check_part, checked_tag, verify_envelope
+from gateway.errors import BadEnvelope, ContractViolation, DeliveryCut, PeerRefused
+from gateway.mailbox.store import Mailbox, Message, Place, Spool
+from gateway.peers import PeerBook
+from gateway.tokens import Bearer, Tokens
+from party.card import Card
+from party.seal import unseal
+from storage.client import describe
+
+
+@dataclass
+class _Delivery:
+    """One delivery that is coming in; a newer one of the same envelope takes the file over."""
+
+    spool: Spool
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    over: bool = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        with self.lock:
+            if self.over:
+                raise DeliveryCut("The delivery was begun again by its sender.")
+            self.spool.write(data)
+
+    def end(self) -> bool:
+        """Close the file and leave it; False if that was done before."""
+        with self.lock:
+            first, self.over = not self.over, True
+            if first:
+                self.spool.keep()
+            return first
+
+
+class Inbound:
+    """The way from other parties into the inbox, and from there to our executors."""
+
+    def __init__(self, mailbox: Mailbox, tokens: Tokens, arrivals: Arrivals, book: PeerBook) -> None:
+        self._mailbox = mailbox
+        self._tokens = tokens
+        self._arrivals = arrivals
+        self._book = book
+        self._deliveries: dict[str, _Delivery] = {}
+        self._deliveries_lock = threading.Lock()
+        self._whole_lock = threading.Lock()
+        self._whole: set[str] = set()  # keys whose bytes this process has seen or checked
+        self._stopping = False
+
+    def accept(self, sender: Card, envelope: Envelope, body: bytes) -> bool:
+        """Keep a small envelope; False if it came before. Raises what `standing` raises, and BadEnvelope."""
+        self._check(sender, envelope)
+        if self._mailbox.held(envelope):
+            return False
+        self._check_body(envelope, body)
+        stored = self._mailbox.put_in(envelope, body)
+        self._arrived(envelope)
+        return stored
+
+    def standing(self, sender: Card, envelope: Envelope) -> int | None:
+        """How many bytes of an offered envelope are here; None if it came before.
+
+        Raises:
+            PeerRefused: It is not from the party that offers it, or not for us.
+            BadSignature: That party did not sign it.
+            ContractViolation: The job's contract does not allow it.
+            MessageConflict: The same key came before with another body.
+            JobNotOpen, JobClosed: The job takes nothing (yet, any more).
+        """
+        self._check(sender, envelope)
+        if self._mailbox.held(envelope):
+            return None
+        self._take_over(envelope)
+        spool = self._mailbox.spool(_spool_name(envelope))
+        size = spool.size
+        spool.keep()
+        return size
+
+    def deliver(self, sender: Card, envelope: Envelope, offset: int, chunks: Iterable[bytes | memoryview]) -> bool:
+        """Keep a large envelope whose body comes in chunks from `offset` on; what came stays if it is cut."""
+        self._check(sender, envelope)
+        delivery = self._begin(envelope, offset)
+        try:
+            for chunk in chunks:
+                if delivery.spool.size + len(chunk) > envelope.header.size:
+                    raise BadEnvelope("More bytes came than the header names.")
+                delivery.write(chunk)
+            with delivery.lock:
+                return self._finish(envelope, delivery, resumed=offset > 0)
+        finally:
+            if delivery.end():
+                self._forget(envelope, delivery)
+
+    def take(
+        self,
+        token: str,
+        frm: Sequence[str],
+        tag: str,
+        step: Step,
+        wait_s: float,
+        on_gone: Callable[[Callable[[], None]], None],
+    ) -> Message | None:
+        """The first message that is here from one of the senders; waits up to `wait_s`, then None.
+
+        Raises:
+            TokenRefused: The token is unknown or was revoked while waiting.
+            ContractViolation: No line of the contract lets a sender send this.
+            JobClosed, MessageRefused: It will never come.
+        """
+        bearer = self._tokens.bearer(token)
+        keys = [self._key(bearer, sender, tag, step) for sender in frm]
+        gone = threading.Event()
+        deadline = time.monotonic() + wait_s
+        with self._arrivals.waiting(keys) as event:
+
+            def leave() -> None:
+                gone.set()
+                event.set()
+
+            on_gone(leave)
+            while True:
+                event.clear()
+                self._refuse_ended(token, bearer)
+                message = self._mailbox.find(keys)
+                left = deadline - time.monotonic()
+                if message is not None or gone.is_set() or self._stopping or left <= 0:
+                    return message
+                event.wait(left)
+
+    def open(self, message: Message) -> Place:
+        """Where the plain bytes of a message lie. Raises BadEnvelope if a power cut took some of them."""
+        if message.key not in self._whole:
+            if sha256(message.place.buffer()).hexdigest() != message.sha256:
+                raise BadEnvelope(
+                    f"The stored body of {message.key} is damaged.", hint="The task goes on from its last checkpoint."
+                )
+            with self._whole_lock:
+                self._whole.add(message.key)
+        if not message.sealed:
+            return message.place
+        plain = unseal(self._book.keys, memoryview(message.place.buffer()).cast("B"), message.key.encode())
+        return Place(len(plain), plain)
+
+    def release(self, bearer: Bearer, items: Iterable[tuple[str, str, Step]]) -> None:
+        """Let go of what the bearer has consumed: (from, tag, step) each."""
+        keys = [
+            Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag).key(step)
+            for frm, tag, step in items
+        ]
+        self._mailbox.release(keys)
+        with self._whole_lock:
+            self._whole.difference_update(keys)
+
+    def arrived(self, keys: Sequence[str]) -> None:
+        """Messages for ourselves are in the inbox."""
+        with self._whole_lock:
+            self._whole.update(keys)
+        self._arrivals.arrived(keys)
+
+    def stop(self) -> None:
+        """Send every waiting executor away; it asks again when the gateway is back."""
+        self._stopping = True
+        self._arrivals.wake_all()
+
+    def wake_all(self) -> None:
+        """Tokens have changed: whoever waits looks at its own again."""
+        self._arrivals.wake_all()
+
+    def forget_job(self, job: str) -> None:
+        """The job is closed: wake those who still wait."""
+        with self._whole_lock:
+            self._whole = {key for key in self._whole if not key.startswith(f"{job}/")}
+        self._tokens.forget()
+        self._arrivals.wake_all()
+
+    def _check(self, sender: Card, envelope: Envelope) -> None:
+        header = envelope.header
+        if header.sender != sender.party:
+            raise PeerRefused(f"{sender.party} offers an envelope of {header.sender}.")
+        if header.receiver != self._book.party:
+            raise PeerRefused(f"{sender.party} offers {self._book.party} an envelope for {header.receiver}.")
+        verify_envelope(sender, envelope)
+        line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
+        if header.kind != line.kind or header.protection != line.protection:
+            raise ContractViolation(f"Tag '{header.tag}': the header's kind or protection is not the contract's.")
+        if header.sealed != (line.protection == SEALED):
+            raise ContractViolation(f"Tag '{header.tag}': {line.protection} and sealed={header.sealed} do not agree.")
+        for part in header.parts:
+            check_size(line, part.size - SEAL_BYTES if header.sealed else part.size)
+
+    def _check_body(self, envelope: Envelope, body: bytes) -> None:
+        header = envelope.header
+        if len(body) != header.size or sha256(body).hexdigest() != header.sha256:
+            raise BadEnvelope(f"The body of {header.keys[0]} does not match its header.")
+        view = memoryview(body)
+        line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
+        for key, part, offset in zip(header.keys, header.parts, header.offsets, strict=True):
+            piece = view[offset : offset + part.size]
+            check_part(part, piece, key)
+            if not header.sealed:
+                check_value(line, describe(bytes(piece)))
+
+    def _begin(self, envelope: Envelope, offset: int) -> _Delivery:
+        self._take_over(envelope)
+        delivery = _Delivery(self._mailbox.spool(_spool_name(envelope)))
+        if delivery.spool.size != offset:
+            delivery.end()
+            raise DeliveryCut(f"The delivery goes on at byte {offset}, but {delivery.spool.size} bytes are here.")
+        with self._deliveries_lock:
+            self._deliveries[envelope.id] = delivery
+        return delivery
+
+    def _finish(self, envelope: Envelope, delivery: _Delivery, *, resumed: bool) -> bool:
+        header, spool = envelope.header, delivery.spool
+        if delivery.over:
+            raise DeliveryCut("The delivery was begun again by its sender.")
+        if spool.size < header.size:
+            raise DeliveryCut(f"The delivery ended after {spool.size} of {header.size} bytes.")
+        try:
+            self._check_spool(envelope, spool)
+            stored = self._mailbox.put_in(envelope, spool)
+        except BadEnvelope as error:
+            if resumed:  # what an earlier try left may be damaged: once more, from the first byte
+                raise DeliveryCut(error.message) from None
+            raise
+        finally:
+            delivery.over = True
+            spool.abandon()
+            self._forget(envelope, delivery)
+        self._arrived(envelope)
+        return stored
+
+    def _check_spool(self, envelope: Envelope, spool: Spool) -> None:
+        header = envelope.header
+        if len(header.parts) > 1:
+            self._check_body(envelope, spool.buffer().to_pybytes())
+            return
+        if spool.hexdigest() != header.sha256 or header.parts[0].sha256 != header.sha256:
+            raise BadEnvelope(f"The body of {header.keys[0]} does not match its header.")
+        if not header.sealed:
+            line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
+            check_value(line, describe(spool.buffer()))
+
+    def _take_over(self, envelope: Envelope) -> None:
+        with self._deliveries_lock:
+            earlier = self._deliveries.pop(envelope.id, None)
+        if earlier is not None:
+            earlier.end()
+
+    def _forget(self, envelope: Envelope, delivery: _Delivery) -> None:
+        with self._deliveries_lock:
+            if self._deliveries.get(envelope.id) is delivery:
+                del self._deliveries[envelope.id]
+
+    def _arrived(self, envelope: Envelope) -> None:
+        self.arrived(envelope.header.keys)
+
+    def _key(self, bearer: Bearer, frm: str, tag: str, step: Step) -> str:
+        self._mailbox.contract(bearer.job).line(bearer.task, checked_tag(tag), frm, bearer.address)
+        return Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag).key(step)
+
+    def _refuse_ended(self, token: str, bearer: Bearer) -> None:
+        self._tokens.bearer(token)
+        self._mailbox.contract(bearer.job)
+        refusal = self._mailbox.refusal(bearer.job, bearer.task, bearer.attempt)
+        if refusal is not None:
+            raise refusal
+
+
+def _spool_name(envelope: Envelope) -> str:
+    return f"{envelope.header.job}.{envelope.id}"

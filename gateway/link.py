@@ -1,0 +1,248 @@
+"""The line to one peer's gateway: a connection that is kept warm, and the calls over it. Knows nothing of queues."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import grpc
+
+from gateway.backoff import Backoff
+from gateway.calls import Sealed
+from gateway.errors import CallTimeout, PeerUnreachable, ProtocolMismatch
+from gateway.mailbox.store import Outgoing
+from gateway.peers import PeerBook
+from gateway.wire import LIMITS, RECONNECT, Problem, TransferStub, chunked, raised, rpc_error, transfer, transfer_stub
+from party.card import Card
+from party.errors import PlatformError
+
+PROTOCOL = 1
+MINIMUM = 1
+GREETING_S = 10.0
+PUT_S = 60.0
+CALL_PATIENCE_S = 0.5  # a peer that was reachable a moment ago gets this long to come back
+KEEP_ALIVE = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+
+
+class Outcome(StrEnum):
+    """What became of one envelope."""
+
+    STORED = "stored"
+    LATER = "later"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The peer's word on one envelope; `problem` says why it was not stored."""
+
+    outcome: Outcome
+    problem: PlatformError | None = None
+
+
+@dataclass(frozen=True)
+class PeerStatus:
+    """How a peer is doing.
+
+    Attributes:
+        state: `up`, `down`, or `no-address` for a party that only calls out.
+        last_seen_s: When it last answered or greeted, seconds since 1970; 0 for never.
+        queued: Envelopes that wait for it.
+        problem: Why it is down, if that is known.
+    """
+
+    party: str
+    addresses: tuple[str, ...]
+    state: str
+    last_seen_s: float
+    queued: int
+    problem: str = ""
+
+
+def check_protocol(peer: str, protocol: int, minimum: int) -> None:
+    """Raise ProtocolMismatch unless both sides speak a common version."""
+    if protocol < MINIMUM or minimum > PROTOCOL:
+        raise ProtocolMismatch(
+            f"{peer} speaks protocol {minimum} to {protocol}, this gateway {MINIMUM} to {PROTOCOL}.",
+            hint="The older of the two releases must be upgraded.",
+        )
+
+
+class Link:
+    """See the module. Every method that calls the peer raises PeerUnreachable when it does not answer."""
+
+    def __init__(self, book: PeerBook, party: str) -> None:
+        self._book = book
+        self.party = party
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._stub: TransferStub | None = None
+        self._made_for: tuple[Card, bytes] | None = None
+        self._turn = 0
+        self._up = False
+        self._last_seen_s = 0.0
+        self._problem = ""
+
+    @property
+    def up(self) -> bool:
+        """Whether the peer answered the last call."""
+        return self._up
+
+    def status(self, queued: int) -> PeerStatus:
+        """How the peer is doing."""
+        addresses = self._book.card(self.party).addresses
+        state = "up" if self._up else "down" if addresses else "no-address"
+        return PeerStatus(self.party, addresses, state, self._last_seen_s, queued, "" if self._up else self._problem)
+
+    def greet(self) -> None:
+        """Say hello and compare versions. Raises ProtocolMismatch."""
+        with self._calling():
+            answer = self._transfer().Hello(transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM), timeout=GREETING_S)
+            check_protocol(self.party, answer.protocol, answer.minimum)
+
+    def put(self, batch: Sequence[Outgoing]) -> list[Receipt]:
+        """Deliver small envelopes at once."""
+        message = transfer.Envelopes(envelopes=[_message(item, bytes(item.place.buffer())) for item in batch])
+        with self._calling():
+            answer = self._transfer().Put(message, timeout=PUT_S)
+        return [_receipt(receipt) for receipt in answer.receipts]
+
+    def deliver(self, item: Outgoing) -> Receipt:
+        """Deliver a large envelope, from where an earlier try was cut."""
+        with self._calling():
+            standing = self._transfer().Offer(_message(item, b""), timeout=PUT_S)
+            if standing.receipt.outcome != transfer.OUTCOME_UNSPECIFIED:
+                return _receipt(standing.receipt)
+            return _receipt(self._transfer().Deliver(_chunks(item, standing.have_bytes)))
+
+    def call(self, letter: Sealed, timeout_s: float) -> Sealed:
+        """Carry a request and bring the answer. Raises CallTimeout."""
+        request = transfer.Envelope(header=letter.header, signature=letter.signature, body=letter.body)
+        deadline = time.monotonic() + timeout_s
+        patience = time.monotonic() + min(timeout_s, CALL_PATIENCE_S)
+        backoff = Backoff(0.1)
+        while True:
+            try:
+                with self._calling():
+                    answer = self._transfer().Call(request, timeout=max(deadline - time.monotonic(), 0.001))
+                return Sealed(answer.header, answer.signature, answer.body)
+            except PeerUnreachable:
+                if time.monotonic() > patience:
+                    raise
+                time.sleep(backoff.next())
+
+    def seen(self) -> None:
+        """The peer has just called us."""
+        self._last_seen_s = time.time()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+            self._channel, self._stub, self._made_for = None, None, None
+            self._up = False
+
+    def _transfer(self) -> TransferStub:
+        card, keys = self._book.card(self.party), self._book.keys
+        with self._lock:
+            if self._stub is None or self._made_for != (card, keys.tls_cert_pem):
+                if self._channel is not None:
+                    self._channel.close()
+                self._channel = self._connect(card)
+                self._stub = transfer_stub(self._channel)
+                self._made_for = (card, keys.tls_cert_pem)
+            return self._stub
+
+    def _connect(self, card: Card) -> grpc.Channel:
+        if not card.addresses:
+            raise PeerUnreachable(f"{self.party} has no address on its card; it only calls out.")
+        keys = self._book.keys
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=card.tls_certificate.encode(),
+            private_key=keys.tls_key_pem,
+            certificate_chain=keys.tls_cert_pem,
+        )
+        # The pinned certificate is the only root, so the name in it is all that is left to compare.
+        options = [
+            ("grpc.ssl_target_name_override", card.party),
+            ("grpc.use_local_subchannel_pool", 1),
+            *LIMITS,
+            *RECONNECT,
+            *KEEP_ALIVE,
+        ]
+        return grpc.secure_channel(card.addresses[self._turn % len(card.addresses)], credentials, options=options)
+
+    def _calling(self) -> _Calling:
+        return _Calling(self)
+
+    def answered(self) -> None:
+        """The last call was answered."""
+        self._up, self._last_seen_s, self._problem = True, time.time(), ""
+
+    def failed(self, problem: str) -> None:
+        """The last call was not answered: the next one tries the next address."""
+        self._up, self._problem = False, problem
+        with self._lock:
+            self._turn += 1
+            if self._made_for is not None and len(self._made_for[0].addresses) > 1:
+                self._made_for = None
+
+
+class _Calling:
+    """Keeps the link's state and gives gRPC's errors our names."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._link.answered()
+            return
+        if isinstance(error, PlatformError):
+            self._link.failed(str(error))
+            return
+        if not isinstance(error, grpc.RpcError | ValueError):
+            return
+        raise self._named(error) from None
+
+    def _named(self, error: grpc.RpcError | ValueError) -> PlatformError:
+        party = self._link.party
+        if isinstance(error, ValueError):  # the channel was closed under the call
+            return PeerUnreachable(f"The gateway of {party} cannot be called: {error}.")
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return CallTimeout(f"The gateway of {party} did not answer in time.")
+        self._link.failed(str(error.details())[:200])
+        unreachable = PeerUnreachable(
+            f"The gateway of {party} cannot be reached: {str(error.details())[:200]}.",
+            hint="It is tried again; see: flow party status",
+        )
+        return rpc_error(error, unreachable)
+
+
+def _message(item: Outgoing, body: bytes) -> transfer.Envelope:
+    return transfer.Envelope(header=item.envelope.canonical, signature=item.envelope.signature, body=body)
+
+
+def _chunks(item: Outgoing, offset: int) -> Iterator[transfer.Chunk | memoryview]:
+    yield transfer.Chunk(header=item.envelope.canonical, signature=item.envelope.signature, offset=offset)
+    yield from chunked(memoryview(item.place.buffer()).cast("B"), offset)
+
+
+def _receipt(receipt: transfer.Receipt) -> Receipt:
+    outcomes = {transfer.OUTCOME_STORED: Outcome.STORED, transfer.OUTCOME_REFUSED: Outcome.REFUSED}
+    outcome = outcomes.get(receipt.outcome, Outcome.LATER)
+    if outcome == Outcome.STORED:
+        return Receipt(outcome)
+    return Receipt(outcome, raised(Problem(receipt.code, receipt.message, receipt.hint, "")))

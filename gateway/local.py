@@ -1,0 +1,99 @@
+"""All parties of one conversation in one process, with the semantics of the real exchange.
+
+For unit tests, notebooks and `flow job run --local`. Values are encoded and decoded as between parties, the first
+write of a key wins, a message may be read again until it is released, and a wait is woken by the arrival.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+from gateway.errors import ExchangeClosed
+from party.ids import Address
+from storage.client import Value, decode, encode
+
+Step = tuple[int, ...]
+LocalKey = tuple[Address, Address, str, Step]  # from, to, tag, step
+
+
+class LocalExchange:
+    """One conversation; `wire(address)` gives each address its side."""
+
+    def __init__(self) -> None:
+        self._arrived = threading.Condition()
+        self._messages: dict[LocalKey, pa.Buffer | None] = {}  # None: released, the key stays taken
+        self._closed: ExchangeClosed | None = None
+
+    def wire(self, address: Address) -> LocalWire:
+        """The side of one address; it satisfies `algorithms.channel.Wire`."""
+        return LocalWire(self, address)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the conversation: every waiting and every later call raises ExchangeClosed."""
+        with self._arrived:
+            if self._closed is None:
+                self._closed = ExchangeClosed(f"The exchange was closed: {error or 'the conversation has ended'}.")
+                self._closed.__cause__ = error
+            self._arrived.notify_all()
+
+    def put(self, messages: Mapping[LocalKey, pa.Buffer]) -> None:
+        """Store what is new; a key that was written before keeps its first value."""
+        with self._arrived:
+            self._check_open()
+            for key, body in messages.items():
+                self._messages.setdefault(key, body)
+            self._arrived.notify_all()
+
+    def take(self, keys: Sequence[LocalKey]) -> tuple[LocalKey, pa.Buffer]:
+        """Block until one of the keys is here and return the first of them in the given order."""
+        with self._arrived:
+            while True:
+                self._check_open()
+                for key in keys:
+                    body = self._messages.get(key)
+                    if body is not None:
+                        return key, body
+                self._arrived.wait()
+
+    def release(self, keys: Iterable[LocalKey]) -> None:
+        """Forget the bodies; the keys stay taken."""
+        with self._arrived:
+            for key in keys:
+                if key in self._messages:
+                    self._messages[key] = None
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise self._closed
+
+
+class LocalWire:
+    """One address's side of a local exchange."""
+
+    def __init__(self, exchange: LocalExchange, address: Address) -> None:
+        self._exchange = exchange
+        self._address = address
+
+    def send(self, to: Address, tag: str, step: Step, value: Value) -> None:
+        """Return once the exchange holds the message."""
+        self.send_many(to, tag, {step: value})
+
+    def send_many(self, to: Address, tag: str, values: Mapping[Step, Value]) -> None:
+        """Several messages of one tag at once; each is received by its own step."""
+        self._exchange.put({(self._address, to, tag, step): encode(value) for step, value in values.items()})
+
+    def recv(self, frm: Address, tag: str, step: Step) -> Value:
+        """Block until the message is here."""
+        return self.recv_any([frm], tag, step)[1]
+
+    def recv_any(self, frm: Sequence[Address], tag: str, step: Step) -> tuple[Address, Value]:
+        """Block until one of the senders' messages is here."""
+        key, body = self._exchange.take([(address, self._address, tag, step) for address in frm])
+        return key[0], decode(body)
+
+    def release(self, frm: Address, tag: str, step: Step) -> None:
+        """Let one received message go; receiving it again would wait for ever."""
+        self._exchange.release([(frm, self._address, tag, step)])

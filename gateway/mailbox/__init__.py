@@ -1,0 +1,1 @@
+"""What a gateway holds: one interface, a body in memory and one on disk."""

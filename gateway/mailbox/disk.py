@@ -1,0 +1,373 @@
+"""The mailbox on disk: rows in SQLite, large bodies in files. Every write is one transaction.
+
+A file gets its final name before the transaction that names it and is deleted after the one that forgets it, so a
+kill at any instant leaves at most a file without a row, which the next start sweeps away.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from gateway.contract import JobContract, contract_from_json, contract_to_json
+from gateway.database import Database, Durability
+from gateway.envelope import Envelope, Part, stored_envelope
+from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
+from gateway.mailbox.ledger import START, Entry, entry_of, summed
+from gateway.mailbox.spool import FileSpool, SpoolFolder
+from gateway.mailbox.store import INLINE_BYTES, LARGE_BYTES, Body, JobTraffic, Message, Outgoing, Place, Spool
+from party.canonical import canonical_json
+from party.clock import Clock, SystemClock
+from party.errors import PlatformError
+from party.files import sync_folder
+
+_ENTRY = "at_ms, inward, peer, job, what, messages, size, sha256"
+_FIND = """
+    SELECT inbox.key, sender, sealed, sha256, inbox.size, inbox.offset, file, body
+    FROM inbox JOIN envelope ON envelope.sequence = inbox.envelope
+"""
+
+
+class DiskMailbox:
+    """See `gateway.mailbox.store.Mailbox`."""
+
+    def __init__(
+        self, folder: Path, database: Database, durability: Durability = "process", clock: Clock | None = None
+    ) -> None:
+        self._database = database
+        self._sync = durability == "power"
+        self._clock = clock or SystemClock()
+        self._spools = SpoolFolder(folder)
+        self._spools.sweep({name for (name,) in database.read("SELECT file FROM envelope WHERE file IS NOT NULL")})
+        self._contracts: dict[str, JobContract] = {}
+        self._contracts_lock = threading.Lock()
+
+    def open_job(self, contract: JobContract) -> None:
+        """Take messages of this job from now on."""
+        data = canonical_json(contract_to_json(contract))
+
+        def work(rows: sqlite3.Connection) -> None:
+            known = rows.execute("SELECT contract FROM job WHERE job = ?", (contract.job,)).fetchone()
+            if known is None:
+                rows.execute("INSERT INTO job VALUES (?, ?)", (contract.job, data))
+            elif known[0] is None:
+                raise _closed(contract.job)
+            elif known[0] != data:
+                raise ContractChanged(f"Job {contract.job} is open with another contract.")
+
+        self._database.write(work)
+
+    def close_job(self, job: str) -> JobTraffic:
+        """Delete the job's messages and take no more."""
+
+        def work(rows: sqlite3.Connection) -> list[tuple[str]]:
+            files = rows.execute("SELECT file FROM envelope WHERE job = ? AND file IS NOT NULL", (job,)).fetchall()
+            for table in ("envelope", "sent", "inbox", "refusal", "token"):
+                rows.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - names from this line
+            rows.execute("INSERT OR REPLACE INTO job VALUES (?, NULL)", (job,))
+            return files
+
+        with self._contracts_lock:
+            files = self._database.write(work)
+            self._contracts.pop(job, None)
+        self._delete(name for (name,) in files)
+        self._spools.forget_job(job)
+        return self.traffic(job)
+
+    def jobs(self) -> list[str]:
+        """The open jobs."""
+        return [job for (job,) in self._database.read("SELECT job FROM job WHERE contract IS NOT NULL ORDER BY job")]
+
+    def contract(self, job: str) -> JobContract:
+        """The contract of an open job."""
+        known = self._contracts.get(job)
+        if known is not None:
+            return known
+        with self._contracts_lock:
+            found = self._database.read("SELECT contract FROM job WHERE job = ?", (job,))
+            contract = contract_from_json(_open_contract(job, found))
+            self._contracts[job] = contract
+        return contract
+
+    def spool(self, name: str = "") -> Spool:
+        """A new body, or what an earlier try left under the name."""
+        return self._spools.open(name)
+
+    def taken(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that were sent from here before."""
+        query = f"SELECT key FROM sent WHERE key IN ({_marks(keys)})"  # noqa: S608 - question marks only
+        return {key for (key,) in self._database.read(query, keys)}
+
+    def put_out(self, envelope: Envelope, body: Body, peer: str | None) -> bool:
+        """Queue for a peer, or keep it if it is for ourselves."""
+        header = envelope.header
+        with self._placed(body) as (data, file, undo):
+
+            def work(rows: sqlite3.Connection) -> bool:
+                _require_open(rows, header.job)
+                if any(rows.execute("SELECT 1 FROM sent WHERE key = ?", (key,)).fetchone() for key in header.keys):
+                    return False
+                rows.executemany("INSERT INTO sent VALUES (?, ?)", [(key, header.job) for key in header.keys])
+                self._insert(rows, envelope, peer, data, file)
+                if peer is not None:
+                    self._record(rows, entry_of(envelope, self._now_ms(), inward=False))
+                return True
+
+            stored = self._database.write(work)
+            if stored:
+                undo.pop_all()
+        return stored
+
+    def held(self, envelope: Envelope) -> bool:
+        """Whether all its messages came before."""
+        self.contract(envelope.header.job)
+        keyed = dict(_keyed(envelope))
+        query = f"SELECT key, sha256 FROM inbox WHERE key IN ({_marks(keyed)})"  # noqa: S608 - question marks only
+        found = self._database.read(query, list(keyed))
+        _refuse_conflicts(found, keyed)
+        return len(found) == len(keyed)
+
+    def put_in(self, envelope: Envelope, body: Body) -> bool:
+        """Keep what a peer sent."""
+        keyed = dict(_keyed(envelope))
+        with self._placed(body) as (data, file, undo):
+
+            def work(rows: sqlite3.Connection) -> bool:
+                _require_open(rows, envelope.header.job)
+                found = [
+                    row
+                    for key in keyed
+                    for row in rows.execute("SELECT key, sha256 FROM inbox WHERE key = ?", (key,)).fetchall()
+                ]
+                _refuse_conflicts(found, keyed)
+                if len(found) == len(keyed):
+                    return False
+                self._insert(rows, envelope, None, data, file)
+                self._record(rows, entry_of(envelope, self._now_ms(), inward=True))
+                return True
+
+            stored = self._database.write(work)
+            if stored:
+                undo.pop_all()
+        return stored
+
+    def find(self, keys: Sequence[str]) -> Message | None:
+        """The first of the keys that is here and not released."""
+        query = f"{_FIND} WHERE inbox.key IN ({_marks(keys)})"
+        rows = {row[0]: row for row in self._database.read(query, keys)}
+        for key in keys:
+            if key in rows:
+                _, sender, sealed, sha256, size, offset, file, body = rows[key]
+                if file is None:
+                    place = Place(size, body[offset : offset + size])
+                else:
+                    place = Place(size, path=self._spools.bodies / file, offset=offset)
+                return Message(key, sender, bool(sealed), sha256, place)
+        return None
+
+    def release(self, keys: Collection[str]) -> None:
+        """Delete bodies."""
+
+        def work(rows: sqlite3.Connection) -> list[str]:
+            files: list[str] = []
+            for key in keys:
+                found = rows.execute("SELECT envelope FROM inbox WHERE key = ?", (key,)).fetchone()
+                if found is None or found[0] is None:
+                    continue
+                rows.execute("UPDATE inbox SET envelope = NULL WHERE key = ?", (key,))
+                files += _one_read(rows, found[0])
+            return files
+
+        self._delete(self._database.write(work))
+
+    def queued(self, peer: str, *, large: bool, after: int, limit: int) -> list[Outgoing]:
+        """Envelopes for a peer in order."""
+        found = self._database.read(
+            "SELECT sequence, canonical, signature, size, body, file FROM envelope "
+            "WHERE inward = 0 AND peer = ? AND large = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            (peer, int(large), after, limit),
+        )
+        outgoing = []
+        for sequence, canonical, signature, size, body, file in found:
+            place = Place(size, body or b"") if file is None else Place(size, path=self._spools.bodies / file)
+            outgoing.append(Outgoing(sequence, stored_envelope(canonical, signature), place))
+        return outgoing
+
+    def delivered(self, sequences: Sequence[int]) -> None:
+        """The peer holds them."""
+
+        def work(rows: sqlite3.Connection) -> list[str]:
+            return [name for sequence in sequences for name in _drop(rows, sequence)]
+
+        self._delete(self._database.write(work))
+
+    def refused(self, outgoing: Outgoing, error: PlatformError) -> None:
+        """The peer will never take it."""
+        header = outgoing.envelope.header
+
+        def work(rows: sqlite3.Connection) -> list[str]:
+            rows.execute(
+                "INSERT OR IGNORE INTO refusal VALUES (?, ?, ?, ?, ?, ?)",
+                (header.job, header.task, header.attempt, error.code, error.message, error.hint),
+            )
+            return _drop(rows, outgoing.sequence)
+
+        self._delete(self._database.write(work))
+
+    def refusal(self, job: str, task: str, attempt: int) -> PlatformError | None:
+        """Why a message of the attempt was refused for good."""
+        found = self._database.read(
+            "SELECT message, hint FROM refusal WHERE job = ? AND task = ? AND attempt = ?", (job, task, attempt)
+        )
+        return MessageRefused(found[0][0], hint=found[0][1]) if found else None
+
+    def backlog(self) -> dict[str, int]:
+        """Envelopes waiting, by peer."""
+        return dict(self._database.read("SELECT peer, count(*) FROM envelope WHERE inward = 0 GROUP BY peer"))
+
+    def record_call(self, peer: str, method: str, size: int, sha256: str, *, inward: bool) -> None:
+        """Put a call into the ledger."""
+        entry = Entry(self._now_ms(), inward, peer, "", f"call/{method}", 1, size, sha256)
+        self._database.write(lambda rows: self._record(rows, entry))
+
+    def ledger(self) -> list[tuple[Entry, str]]:
+        """All entries with their recorded hashes."""
+        found = self._database.read(f"SELECT {_ENTRY}, chain FROM ledger ORDER BY sequence")  # noqa: S608 - constant
+        return [(_entry(row[:-1]), row[-1]) for row in found]
+
+    def traffic(self, job: str) -> JobTraffic:
+        """What the ledger says about a job."""
+        query = f"SELECT {_ENTRY} FROM ledger WHERE job = ? AND job <> ''"  # noqa: S608 - constant
+        return summed(job, map(_entry, self._database.read(query, (job,))))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._database.close()
+
+    def _placed(self, body: Body) -> _Placed:
+        return _Placed(self._spools, body, sync=self._sync)
+
+    def _insert(
+        self, rows: sqlite3.Connection, envelope: Envelope, peer: str | None, data: bytes | None, file: str | None
+    ) -> None:
+        header = envelope.header
+        values = (peer is None, header.job, peer or header.sender, header.size > LARGE_BYTES, envelope.canonical)
+        cursor = rows.execute(
+            "INSERT INTO envelope (inward, job, peer, large, canonical, signature, size, body, file, unread) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, envelope.signature, header.size, data, file, len(header.parts)),
+        )
+        if peer is None:
+            self._insert_parts(rows, envelope, cursor.lastrowid)
+
+    def _insert_parts(self, rows: sqlite3.Connection, envelope: Envelope, sequence: int | None) -> None:
+        header = envelope.header
+        parts = [
+            (key, header.job, header.frm, header.sealed, part.sha256, sequence, offset, part.size)
+            for (key, part), offset in zip(_keyed(envelope), header.offsets, strict=True)
+        ]
+        before = rows.total_changes
+        rows.executemany("INSERT OR IGNORE INTO inbox VALUES (?, ?, ?, ?, ?, ?, ?, ?)", parts)
+        known = len(parts) - (rows.total_changes - before)
+        if known:
+            rows.execute("UPDATE envelope SET unread = unread - ? WHERE sequence = ?", (known, sequence))
+
+    def _record(self, rows: sqlite3.Connection, entry: Entry) -> None:
+        before = rows.execute("SELECT chain FROM ledger ORDER BY sequence DESC LIMIT 1").fetchone()
+        chain = entry.chained(before[0] if before else START)
+        rows.execute(
+            f"INSERT INTO ledger ({_ENTRY}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+            (*vars(entry).values(), chain),
+        )
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._spools.bodies / name).unlink(missing_ok=True)
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
+
+class _Placed:
+    """Gives a body its place before the transaction, and takes it back if the transaction does not want it."""
+
+    def __init__(self, spools: SpoolFolder, body: Body, *, sync: bool) -> None:
+        self._spools = spools
+        self._body = body
+        self._sync = sync
+        self._undo = ExitStack()
+
+    def __enter__(self) -> tuple[bytes | None, str | None, ExitStack]:
+        body = self._body
+        size = len(body) if isinstance(body, bytes) else body.size
+        if size <= INLINE_BYTES:
+            data = body if isinstance(body, bytes) else body.buffer().to_pybytes()
+            if not isinstance(body, bytes):
+                body.abandon()
+            return data, None, self._undo
+        target = self._spools.fresh_body()
+        self._undo.callback(target.unlink, missing_ok=True)
+        if isinstance(body, bytes):
+            spool = self._spools.open()
+            spool.write(body)
+        elif isinstance(body, FileSpool):
+            spool = body
+        else:
+            raise TypeError("a disk mailbox takes only its own spools")
+        spool.move(target, sync=self._sync)
+        if self._sync:
+            sync_folder(self._spools.bodies)
+        return None, target.name, self._undo
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+
+def _keyed(envelope: Envelope) -> list[tuple[str, Part]]:
+    return list(zip(envelope.header.keys, envelope.header.parts, strict=True))
+
+
+def _refuse_conflicts(found: Iterable[Sequence[str]], keyed: dict[str, Part]) -> None:
+    for key, digest in found:
+        if keyed[key].sha256 != digest:
+            raise MessageConflict(f"Message {key} came before with another body.")
+
+
+def _require_open(rows: sqlite3.Connection, job: str) -> None:
+    _open_contract(job, rows.execute("SELECT contract IS NOT NULL OR NULL FROM job WHERE job = ?", (job,)).fetchall())
+
+
+def _open_contract(job: str, found: Sequence[tuple[bytes | None]]) -> bytes:
+    if not found:
+        raise JobNotOpen(f"Job {job} is not open at this party.")
+    if found[0][0] is None:
+        raise _closed(job)
+    return found[0][0]
+
+
+def _closed(job: str) -> JobClosed:
+    return JobClosed(f"Job {job} is closed at this party.")
+
+
+def _one_read(rows: sqlite3.Connection, sequence: int) -> list[str]:
+    rows.execute("UPDATE envelope SET unread = unread - 1 WHERE sequence = ?", (sequence,))
+    left = rows.execute("SELECT unread FROM envelope WHERE sequence = ?", (sequence,)).fetchone()
+    return _drop(rows, sequence) if left is not None and left[0] <= 0 else []
+
+
+def _drop(rows: sqlite3.Connection, sequence: int) -> list[str]:
+    found = rows.execute("SELECT file FROM envelope WHERE sequence = ?", (sequence,)).fetchone()
+    rows.execute("DELETE FROM envelope WHERE sequence = ?", (sequence,))
+    return [found[0]] if found is not None and found[0] is not None else []
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    at_ms, inward, *rest = row
+    return Entry(at_ms, bool(inward), *rest)  # type: ignore[arg-type]
+
+
+def _marks(values: Collection[object]) -> str:
+    return ",".join("?" * len(values))

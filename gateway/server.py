@@ -1,0 +1,141 @@
+"""The gateway of one party as a service: builds its parts, opens its three doors, and closes them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import grpc
+
+from gateway.admin_door import AdminDoor, Office
+from gateway.arrivals import Arrivals
+from gateway.calls import Calls, Sealed
+from gateway.database import Database
+from gateway.delivery import Delivery
+from gateway.desk import Desk
+from gateway.executor_door import ExecutorDoor
+from gateway.inbound import Inbound
+from gateway.mailbox.disk import DiskMailbox
+from gateway.mailbox.store import Outgoing
+from gateway.outbound import Outbound
+from gateway.peers import PeerBook
+from gateway.recorder import Recorder
+from gateway.tokens import Tokens
+from gateway.transfer_door import TransferDoor
+from gateway.wire import (
+    add_AdminServicer_to_server,
+    add_executor,
+    add_transfer,
+    bound_unix_server,
+    server,
+)
+from party.addresses import HostPort, require_free
+from party.errors import PortInUse
+from party.home import PartyHome
+from party.log import get_logger
+
+# Threads are started as calls need them; the numbers are ceilings.
+TRANSFER_THREADS = 256
+EXECUTOR_THREADS = 1024
+EXECUTOR_WAITING = 896  # calls that may wait for a message; the rest of the threads is for those that send
+ADMIN_THREADS = 128
+MIN_PING_MS = 5_000
+_log = get_logger("gateway")
+
+
+class GatewayService:
+    """See the module. `start` returns once all doors are open."""
+
+    def __init__(self, home: PartyHome) -> None:
+        self._home = home
+        self._open: ExitStack | None = None
+        self._grace_s = 0.0
+
+    def start(self) -> None:
+        """Open the doors. Raises PortInUse, MailboxVersion, BadKeys, BadCard."""
+        listen = self._home.settings.gateway_listen
+        require_free(listen, "gateway.listen")
+        with ExitStack() as undo:
+            office, outbound = self._office(undo, listen)
+            executors = bound_unix_server(self._home.socket("gateway"), EXECUTOR_THREADS)
+            door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING)
+            add_executor(door, executors)
+            admin = bound_unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
+            add_AdminServicer_to_server(AdminDoor(office), admin)
+            transfer = self._transfer_server(office, listen)
+            for made in (transfer, executors, admin):
+                made.start()
+                undo.callback(self._close_door, made)
+            undo.callback(office.inbound.stop)
+            undo.callback(office.desk.close)
+            undo.callback(lambda: office.delivery.stop(self._grace_s))
+            office.delivery.start()
+            self._open = undo.pop_all()
+        _log.info("The gateway is open", party=office.book.party, listen=str(listen), peers=len(office.book.parties))
+
+    def stop(self, grace_s: float) -> None:
+        """Close the doors; what is in the mailbox stays there."""
+        self._grace_s = min(grace_s, 1.0)
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.close()
+
+    def _close_door(self, door: grpc.Server) -> None:
+        door.stop(self._grace_s).wait()
+
+    def _office(self, undo: ExitStack, listen: HostPort) -> tuple[Office, Outbound]:
+        settings = self._home.settings.gateway
+        folder = self._home.state("gateway")
+        book = PeerBook(self._home)
+        database = Database(folder / "gateway.sqlite", settings.durability)
+        undo.callback(database.close)
+        mailbox = DiskMailbox(folder / "mailbox", database, settings.durability)
+        tokens, arrivals, desk = Tokens(database), Arrivals(), Desk()
+        inbound = Inbound(mailbox, tokens, arrivals, book)
+        recorder = Recorder(self._home.path(settings.record_envelopes) if settings.record_envelopes else None)
+
+        def refused(_item: Outgoing) -> None:
+            arrivals.wake_all()
+
+        def carry(party: str, letter: Sealed, timeout_s: float) -> Sealed:
+            return delivery.link(party).call(letter, timeout_s)
+
+        def arrived(keys: Sequence[str]) -> None:
+            inbound.arrived(keys)
+
+        delivery = Delivery(book, mailbox, recorder, refused)
+        outbound = Outbound(mailbox, book, left=delivery.wake, arrived=arrived)
+        calls = Calls(book, mailbox, desk, recorder, carry)
+        return Office(book, mailbox, tokens, inbound, delivery, calls, desk, str(listen)), outbound
+
+    def _transfer_server(self, office: Office, listen: HostPort) -> grpc.Server:
+        def seen(party: str) -> None:
+            office.delivery.link(party).seen()
+            office.delivery.wake(party)
+
+        book = office.book
+        made = server(
+            TRANSFER_THREADS,
+            [("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS), ("grpc.keepalive_permit_without_calls", 1)],
+        )
+        add_transfer(TransferDoor(book, office.inbound, office.calls, seen), made)
+
+        def certificates() -> grpc.ServerCertificateConfiguration:
+            pair = (book.keys.tls_key_pem, book.keys.tls_cert_pem)
+            return grpc.ssl_server_certificate_configuration([pair], root_certificates=book.roots)
+
+        credentials = grpc.dynamic_ssl_server_credentials(
+            certificates(), certificates, require_client_authentication=True
+        )
+        try:
+            made.add_secure_port(str(listen), credentials)
+        except RuntimeError as error:
+            raise PortInUse(
+                f"{listen} (gateway.listen) cannot be opened: {error}.", hint="Change gateway.listen in party.toml."
+            ) from None
+        return made
+
+
+def serve(home: PartyHome) -> GatewayService:
+    """The gateway of the party that lives in `home`, not yet started."""
+    return GatewayService(home)

@@ -1,0 +1,88 @@
+"""Executor tokens: which address of which task attempt a caller at the local door stands for.
+
+A token is for one address of one attempt and one incarnation. A newer attempt or incarnation takes the place of the
+older, whose token is worth nothing from then on. Only digests are stored.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from hashlib import sha256
+
+from gateway.database import Database
+from gateway.errors import IncarnationOutdated, TokenRefused
+
+TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Whom a token stands for."""
+
+    job: str
+    task: str
+    attempt: int
+    address: str
+    incarnation: int
+
+
+class Tokens:
+    """The tokens of all open jobs; they survive a restart of the gateway and end with their job."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[bytes, Bearer] = {}
+
+    def issue(self, bearer: Bearer) -> str:
+        """A fresh token; earlier ones of the same address of the task are revoked.
+
+        Raises:
+            IncarnationOutdated: A newer attempt or incarnation has a token already.
+        """
+        token = secrets.token_hex(TOKEN_BYTES)
+
+        def work(rows: sqlite3.Connection) -> None:
+            place = (bearer.job, bearer.task, bearer.address)
+            newest = rows.execute(
+                "SELECT attempt, incarnation FROM token WHERE job = ? AND task = ? AND address = ?", place
+            ).fetchone()
+            if newest is not None and newest > (bearer.attempt, bearer.incarnation):
+                raise IncarnationOutdated(
+                    f"{bearer.address} of task '{bearer.task}' is at attempt {newest[0]}, incarnation {newest[1]}; "
+                    f"attempt {bearer.attempt}, incarnation {bearer.incarnation} is over."
+                )
+            values = (*place, bearer.attempt, bearer.incarnation, _digest(token))
+            rows.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?)", values)
+
+        self._database.write(work)
+        self.forget()
+        return token
+
+    def bearer(self, token: str) -> Bearer:
+        """Whom the token stands for. Raises TokenRefused."""
+        digest = _digest(token)
+        known = self._known.get(digest)
+        if known is not None:
+            return known
+        cache = self._known
+        found = self._database.read(
+            "SELECT job, task, attempt, address, incarnation FROM token WHERE digest = ?", (digest,)
+        )
+        if not found:
+            raise TokenRefused(
+                "This executor token is not known: it was revoked, or its job is closed.",
+                hint="A newer incarnation of the executor has taken over, or the job has ended.",
+            )
+        bearer = Bearer(*found[0])
+        cache[digest] = bearer  # into the cache as it was before the read: a revocation meanwhile replaced it
+        return bearer
+
+    def forget(self) -> None:
+        """Read again from the database: tokens were issued, or a job was closed."""
+        self._known = {}
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode()).digest()

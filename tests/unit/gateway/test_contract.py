@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gateway.contract import check_size, check_value, contract_from_json, contract_to_json
+from gateway.errors import BadContract, ContractViolation
+from party.canonical import canonical_json
+from storage.client import Ciphertexts, Kind, Value, describe, encode
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
+
+
+def ciphertexts() -> Ciphertexts:
+    return Ciphertexts("ab" * 32, "{}", 2, pa.array([b"12345678", b"12345678"], pa.binary(8)))
+
+
+def check(protection: str, kind: Kind, value: Value) -> None:
+    check_value(line("t", kind, protection), describe(encode(value)))
+
+
+def test_a_contract_survives_its_json() -> None:
+    contract = make_contract()
+    again = contract_from_json(canonical_json(contract_to_json(contract)))
+    assert again == contract
+    assert again.digest == contract.digest
+
+
+@pytest.mark.parametrize("change", [{"schema": 2}, {"tasks": 3}, {"tasks": {"train": [{}]}}])
+def test_a_contract_that_cannot_be_read_is_named(change: dict[str, object]) -> None:
+    with pytest.raises(BadContract):
+        contract_from_json(canonical_json(contract_to_json(make_contract()) | change))
+
+
+def test_an_unknown_protection_is_refused() -> None:
+    contract = make_contract("J", (line("t", "float", "plain"),))
+    values = contract_to_json(contract)
+    values["tasks"][TASK][0]["protection"] = "none"  # type: ignore[index]
+    with pytest.raises(BadContract, match="'none' is not a protection"):
+        contract_from_json(canonical_json(values))
+
+
+@pytest.mark.parametrize(
+    ("task", "tag", "frm", "to", "says"),
+    [
+        ("other", "loss", GUEST, HOST, "task 'other'"),
+        (TASK, "lost", GUEST, HOST, "tag 'lost'"),
+        (TASK, "one-way", HOST, GUEST, "host:beta may not send tag 'one-way' to guest:alpha"),
+        (TASK, "loss", GUEST, "arbiter:gamma", "may not send tag 'loss' to arbiter:gamma"),
+    ],
+)
+def test_what_no_line_allows_is_refused_by_name(task: str, tag: str, frm: object, to: object, says: str) -> None:
+    with pytest.raises(ContractViolation, match=says):
+        make_contract().line(task, tag, str(frm), str(to))
+
+
+def test_a_value_above_the_size_bound_is_refused() -> None:
+    check_size(line("t", "array", max_bytes=10), 10)
+    with pytest.raises(ContractViolation, match="'t': 11 bytes"):
+        check_size(line("t", "array", max_bytes=10), 11)
+
+
+def test_another_kind_is_refused() -> None:
+    with pytest.raises(ContractViolation, match="kind float instead of array"):
+        check("plain", Kind.ARRAY, 1.0)
+
+
+def test_a_scalar_line_takes_scalars_and_records_of_scalars_only() -> None:
+    check("plain-scalar", Kind.FLOAT, 1.0)
+    check("plain-scalar", Kind.RECORD, {"a": 1, "b": "x", "c": None})
+    with pytest.raises(ContractViolation, match="plain-scalar, and the value holds array"):
+        check("plain-scalar", Kind.RECORD, {"a": 1, "b": np.zeros(3)})
+
+
+def test_an_encrypted_line_takes_ciphertexts_and_scalars_only() -> None:
+    check("encrypted", Kind.CIPHERTEXTS, ciphertexts())
+    check("encrypted", Kind.RECORD, {"sum": ciphertexts(), "rows": 3})
+    for smuggled in (np.zeros(3), np.zeros(3, np.int64), b"0000"):
+        with pytest.raises(ContractViolation, match="encrypted, and the value holds"):
+            check("encrypted", Kind.RECORD, {"sum": ciphertexts(), "more": smuggled})
+    with pytest.raises(ContractViolation, match="holds no ciphertexts"):
+        check("encrypted", Kind.RECORD, {"rows": 3})
+
+
+def test_a_masked_line_takes_integers_but_no_floats_and_no_tables() -> None:
+    check("masked", Kind.ARRAY, np.zeros(3, np.uint64))
+    with pytest.raises(ContractViolation, match="float64"):
+        check("masked", Kind.ARRAY, np.zeros(3))
+    with pytest.raises(ContractViolation, match="table"):
+        check("masked", Kind.TABLE, pa.table({"a": [1]}))
+
+
+def test_a_plain_line_takes_a_table() -> None:
+    check("plain", Kind.TABLE, pa.table({"a": [1.0]}))

@@ -1,0 +1,164 @@
+"""What the mailbox on disk keeps over a restart, and what it sweeps away."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.database import Database
+from gateway.errors import (
+    IncarnationOutdated,
+    MailboxVersion,
+    MessageConflict,
+    MessageGone,
+    MessageRefused,
+    TokenRefused,
+)
+from gateway.mailbox.disk import DiskMailbox
+from gateway.mailbox.ledger import unbroken
+from gateway.tokens import Bearer, Tokens
+from tests.contract.gateway.test_mailbox import BIG, JOB, MIDDLE, envelope, make_disk, read, spooled
+from tests.fakes.gateway_parties import TASK, make_contract
+
+
+def reopened(mailbox: DiskMailbox, folder: Path) -> DiskMailbox:
+    mailbox.close()
+    return make_disk(folder)
+
+
+def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    came = envelope(MIDDLE, inward=True)
+    mailbox.put_in(came, spooled(mailbox, MIDDLE))
+    mailbox.put_out(envelope(b"out"), b"out", "beta")
+    mailbox.put_out(envelope(BIG, step=2), spooled(mailbox, BIG), "beta")
+    mailbox = reopened(mailbox, tmp_path)
+    assert mailbox.contract(JOB) == make_contract(JOB)
+    assert read(mailbox, came.header.keys[0]) == MIDDLE
+    (large,) = mailbox.queued("beta", large=True, after=0, limit=9)
+    assert large.place.buffer().to_pybytes() == BIG
+    assert large.envelope == envelope(BIG, step=2)
+    mailbox.refused(large, MessageRefused("no"))
+    mailbox.close_job("ELSE")
+    mailbox = reopened(mailbox, tmp_path)
+    assert mailbox.backlog() == {"beta": 1}
+    assert str(mailbox.refusal(JOB, TASK, 1)) == "no"
+    assert mailbox.jobs() == [JOB]
+
+
+def test_files_without_a_row_are_swept_and_half_deliveries_stay(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    mailbox.put_in(envelope(BIG, inward=True), BIG)
+    spooled(mailbox, b"half", name=f"{JOB}.1").keep()
+    spooled(mailbox, b"never finished").keep()
+    bodies, partial = tmp_path / "mailbox" / "bodies", tmp_path / "mailbox" / "partial"
+    (bodies / "stray").write_bytes(b"x")
+    assert (len(list(bodies.iterdir())), len(list(partial.iterdir()))) == (2, 2)
+    mailbox = reopened(mailbox, tmp_path)
+    assert [path.stat().st_size for path in bodies.iterdir()] == [len(BIG)]
+    assert [path.name for path in partial.iterdir()] == [f"{JOB}.1"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in [*bodies.iterdir(), *partial.iterdir()])
+    mailbox.close_job(JOB)
+    assert not [*bodies.iterdir(), *partial.iterdir()]
+
+
+def test_a_refused_body_leaves_no_file(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    other = BIG[:-1] + b"x"
+    mailbox.put_in(envelope(BIG, inward=True), spooled(mailbox, BIG))
+    with pytest.raises(MessageConflict):
+        mailbox.put_in(envelope(other, inward=True), spooled(mailbox, other))
+    assert not mailbox.put_in(envelope(BIG, inward=True), spooled(mailbox, BIG))
+    assert len(list((tmp_path / "mailbox").rglob("*/*"))) == 1
+
+
+def test_the_ledger_is_a_chain_that_shows_a_change(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    mailbox.put_in(envelope(b"in", inward=True), b"in")
+    mailbox.put_out(envelope(b"out"), b"out", "beta")
+    mailbox.record_call("beta", "propose", 3, "00" * 32, inward=False)
+    mailbox.close_job(JOB)
+    entries = mailbox.ledger()
+    assert [(entry.inward, entry.size) for entry, _ in entries] == [(True, 2), (False, 3), (False, 3)]
+    assert unbroken(entries)
+    assert not unbroken(entries[1:])
+    assert not unbroken([(entries[1][0], entries[0][1]), *entries[1:]])
+
+
+def test_a_mailbox_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    make_disk(tmp_path).close()
+    with sqlite3.connect(tmp_path / "gateway.sqlite") as rows:
+        rows.execute("PRAGMA user_version = 7")
+    rows.close()
+    with pytest.raises(MailboxVersion, match="schema 7"):
+        make_disk(tmp_path)
+
+
+def test_writers_that_wait_share_a_commit_and_fail_alone(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.sqlite", "power")
+    failures: list[int] = []
+
+    def write(n: int) -> None:
+        def work(rows: sqlite3.Connection) -> None:
+            rows.execute("INSERT INTO sent VALUES (?, 'J')", (f"key {n}",))
+            if n % 5 == 0:
+                raise MessageConflict("no")
+
+        try:
+            database.write(work)
+        except MessageConflict:
+            failures.append(n)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(failures) == list(range(0, 50, 5))
+    assert database.read("SELECT count(*) FROM sent") == [(40,)]
+    with pytest.raises(ZeroDivisionError):
+        database.write(lambda rows: 1 / 0)
+    assert database.write(lambda rows: rows.execute("SELECT count(*) FROM sent").fetchone()) == (40,)
+    database.close()
+
+
+def test_tokens_survive_a_restart_and_end_with_their_job(tmp_path: Path) -> None:
+    database = Database(tmp_path / "gateway.sqlite")
+    bearer = Bearer(JOB, TASK, 1, "guest:alpha", 0)
+    token = Tokens(database).issue(bearer)
+    tokens = Tokens(database)
+    assert tokens.bearer(token) == tokens.bearer(token) == bearer
+    newer = tokens.issue(Bearer(JOB, TASK, 2, "guest:alpha", 0))
+    with pytest.raises(TokenRefused):
+        tokens.bearer(token)
+    with pytest.raises(IncarnationOutdated, match="attempt 2"):
+        tokens.issue(Bearer(JOB, TASK, 1, "guest:alpha", 5))
+    mailbox = DiskMailbox(tmp_path / "mailbox", database)
+    mailbox.close_job(JOB)
+    tokens.forget()
+    with pytest.raises(TokenRefused):
+        tokens.bearer(newer)
+    assert b"guest" in (tmp_path / "gateway.sqlite").read_bytes() + (tmp_path / "gateway.sqlite-wal").read_bytes()
+    assert token.encode() not in (tmp_path / "gateway.sqlite-wal").read_bytes()
+    mailbox.close()
+
+
+def test_a_body_that_was_released_meanwhile_is_named(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    came = envelope(BIG, inward=True)
+    mailbox.put_in(came, BIG)
+    message = mailbox.find(came.header.keys)
+    assert message is not None
+    mapped = message.place.buffer()
+    mailbox.release(came.header.keys)
+    with pytest.raises(MessageGone, match="was released"):
+        message.place.buffer()
+    assert mapped.to_pybytes() == BIG

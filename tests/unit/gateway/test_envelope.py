@@ -1,0 +1,59 @@
+"""The envelope's header: golden bytes that must be read for ever, and headers that must never be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.envelope import Part, checked_tag, parse_envelope, verify_envelope
+from gateway.errors import BadEnvelope
+from party.card import read_card
+from party.errors import BadSignature, all_codes
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "envelope_v1"
+INDEX = json.loads((VECTORS / "index.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(INDEX["good"]))
+def test_a_golden_envelope_is_read_and_its_signature_holds(name: str) -> None:
+    canonical = (VECTORS / f"{name}.header").read_bytes()
+    envelope = parse_envelope(canonical, bytes.fromhex(INDEX["good"][name]["signature"]))
+    verify_envelope(read_card((VECTORS / "card.json").read_bytes()), envelope)
+    assert envelope.id == INDEX["good"][name]["id"]
+    assert envelope.header.keys == INDEX["good"][name]["keys"]
+    assert envelope.header.canonical() == canonical
+
+
+@pytest.mark.parametrize("name", sorted(INDEX["bad"]))
+def test_a_bad_golden_envelope_raises_its_error(name: str) -> None:
+    canonical = (VECTORS / f"bad_{name}.header").read_bytes()
+    with pytest.raises(all_codes()[INDEX["bad"][name]]):
+        parse_envelope(canonical, b"")
+
+
+def test_a_forged_golden_envelope_is_refused() -> None:
+    name = sorted(INDEX["good"])[0]
+    canonical = (VECTORS / f"{name}.header").read_bytes()
+    forged = bytearray.fromhex(INDEX["good"][name]["signature"])
+    forged[0] ^= 1
+    with pytest.raises(BadSignature):
+        verify_envelope(read_card((VECTORS / "card.json").read_bytes()), parse_envelope(canonical, bytes(forged)))
+
+
+def test_the_steps_of_a_header_may_be_negative_and_empty() -> None:
+    part = Part(step=(), size=0, sha256="0" * 64)
+    assert Part.model_validate_json(part.model_dump_json()) == part
+    assert Part(step=(-1, 2), size=0, sha256="0" * 64).step == (-1, 2)
+
+
+def test_a_header_that_is_too_large_is_not_parsed() -> None:
+    with pytest.raises(BadEnvelope, match="larger than"):
+        parse_envelope(b"{" + b" " * (1 << 20), b"")
+
+
+@pytest.mark.parametrize("tag", ["", "a/b", "ä", "a b", "-a", "a" * 200])
+def test_an_illegal_tag_is_named(tag: str) -> None:
+    with pytest.raises(BadEnvelope, match="is not a legal tag"):
+        checked_tag(tag)

@@ -1,0 +1,228 @@
+"""Everything that another party may try is refused before it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.arrivals import Arrivals
+from gateway.database import Database
+from gateway.envelope import Envelope, Header, Part, parse_envelope, signed
+from gateway.errors import (
+    BadEnvelope,
+    ContractViolation,
+    DeliveryCut,
+    JobClosed,
+    JobNotOpen,
+    MessageConflict,
+    MessageRefused,
+    PeerRefused,
+    TokenRefused,
+)
+from gateway.inbound import Inbound
+from gateway.mailbox.memory import MemoryMailbox
+from gateway.peers import PeerBook
+from gateway.tokens import Bearer, Tokens
+from party.errors import BadSignature
+from party.home import PartyHome
+from storage.client import Value, decode, encode
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, make_contract
+
+JOB = "JOB"
+
+
+class Beta:
+    """The inbound side of beta, and alpha's hand to write to it."""
+
+    def __init__(self, homes: dict[str, PartyHome], folder: Path) -> None:
+        self.homes = homes
+        self.mailbox = MemoryMailbox()
+        self.mailbox.open_job(make_contract(JOB))
+        self.tokens = Tokens(Database(folder / "gateway.sqlite"))
+        self.inbound = Inbound(self.mailbox, self.tokens, Arrivals(), PeerBook(homes["beta"]))
+        self.alpha = homes["alpha"].card
+
+    def envelope(self, body: bytes, *, signer: str = "alpha", **changes: object) -> Envelope:
+        digest = sha256(body).hexdigest()
+        fields: dict[str, object] = {
+            "sender": "alpha",
+            "receiver": "beta",
+            "job": JOB,
+            "task": TASK,
+            "attempt": 1,
+            "from": str(GUEST),
+            "to": str(HOST),
+            "tag": "loss",
+            "kind": "float",
+            "protection": "plain-scalar",
+            "sealed": False,
+            "size": len(body),
+            "sha256": digest,
+            "parts": (Part(step=(1,), size=len(body), sha256=digest),),
+        }
+        return signed(self.homes[signer].keys, Header.model_validate(fields | changes))
+
+    def take(self, token: str, tag: str = "loss", wait_s: float = 0.0) -> Value:
+        message = self.inbound.take(token, [str(GUEST)], tag, (1,), wait_s, lambda leave: None)
+        assert message is not None
+        return decode(self.inbound.open(message).buffer())
+
+
+@pytest.fixture
+def beta(homes: dict[str, PartyHome], tmp_path: Path) -> Beta:
+    return Beta(homes, tmp_path)
+
+
+def body(value: Value = 1.0) -> bytes:
+    encoded: bytes = encode(value).to_pybytes()
+    return encoded
+
+
+def test_a_good_envelope_is_kept_once_and_read(beta: Beta) -> None:
+    envelope = beta.envelope(body())
+    assert beta.inbound.accept(beta.alpha, envelope, body())
+    assert not beta.inbound.accept(beta.alpha, envelope, body())
+    token = beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
+    assert beta.take(token) == 1.0
+
+
+WRONG: dict[str, tuple[Callable[[Beta], Envelope], type[Exception], str]] = {
+    "signed by another party": (lambda b: b.envelope(body(), signer="gamma"), BadSignature, "not signed by alpha"),
+    "from another party": (
+        lambda b: b.envelope(body(), sender="gamma", **{"from": "host:gamma"}), PeerRefused, "envelope of gamma",
+    ),
+    "for another party": (
+        lambda b: b.envelope(body(), receiver="gamma", to="host:gamma"), PeerRefused, "an envelope for gamma",
+    ),
+    "of another job": (lambda b: b.envelope(body(), job="OTHER"), JobNotOpen, "OTHER"),
+    "of another task": (lambda b: b.envelope(body(), task="other"), ContractViolation, "task 'other'"),
+    "of another kind": (lambda b: b.envelope(body(), kind="array"), ContractViolation, "kind or protection"),
+    "less protected": (lambda b: b.envelope(body(), protection="plain"), ContractViolation, "kind or protection"),
+    "sealed for no reason": (lambda b: b.envelope(body(), sealed=True), ContractViolation, "sealed=True"),
+    "too large": (lambda b: b.envelope(bytes(5000)), ContractViolation, "5000 bytes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_envelope_is_refused_and_nothing_is_kept(beta: Beta, name: str) -> None:
+    make, error, says = WRONG[name]
+    envelope = make(beta)
+    with pytest.raises(error, match=says):
+        beta.inbound.accept(beta.alpha, envelope, body())
+    with pytest.raises(error, match=says):
+        beta.inbound.standing(beta.alpha, envelope)
+    with pytest.raises(error, match=says):
+        beta.inbound.deliver(beta.alpha, envelope, 0, [body()])
+    assert beta.mailbox.find(envelope.header.keys) is None
+    assert beta.mailbox.traffic(JOB).peers == {}
+
+
+def test_a_header_changed_after_it_was_signed_is_refused(beta: Beta) -> None:
+    envelope = beta.envelope(body())
+    changed = envelope.canonical.replace(b'"attempt":1', b'"attempt":2')
+    with pytest.raises(BadSignature):
+        beta.inbound.accept(beta.alpha, parse_envelope(changed, envelope.signature), body())
+
+
+def test_a_body_that_is_not_the_signed_one_is_refused(beta: Beta) -> None:
+    for wrong in (body(2.0), body()[:-1], b""):
+        with pytest.raises(BadEnvelope, match="does not match"):
+            beta.inbound.accept(beta.alpha, beta.envelope(body()), wrong)
+    with pytest.raises(BadEnvelope, match="does not match"):
+        beta.inbound.deliver(beta.alpha, beta.envelope(body()), 0, [body(2.0)])
+
+
+def test_what_a_body_holds_is_compared_with_the_contract(beta: Beta) -> None:
+    smuggled = body({"loss": np.zeros(3)})
+    for keep in (beta.inbound.accept, lambda card, env, data: beta.inbound.deliver(card, env, 0, [data])):
+        with pytest.raises(ContractViolation, match="kind record instead of float"):
+            keep(beta.alpha, beta.envelope(smuggled), smuggled)
+
+
+def test_another_body_under_the_same_key_is_a_conflict(beta: Beta) -> None:
+    beta.inbound.accept(beta.alpha, beta.envelope(body(1.0)), body(1.0))
+    with pytest.raises(MessageConflict):
+        beta.inbound.accept(beta.alpha, beta.envelope(body(2.0)), body(2.0))
+    with pytest.raises(MessageConflict):
+        beta.inbound.standing(beta.alpha, beta.envelope(body(2.0)))
+
+
+def test_a_delivery_goes_on_where_it_was_cut(beta: Beta) -> None:
+    data = body()
+    envelope = beta.envelope(data)
+    assert beta.inbound.standing(beta.alpha, envelope) == 0
+    with pytest.raises(DeliveryCut, match=f"after 10 of {len(data)} bytes"):
+        beta.inbound.deliver(beta.alpha, envelope, 0, [data[:10]])
+    assert beta.inbound.standing(beta.alpha, envelope) == 10
+    with pytest.raises(DeliveryCut, match="goes on at byte 5, but 10"):
+        beta.inbound.deliver(beta.alpha, envelope, 5, [data[5:]])
+    assert beta.inbound.deliver(beta.alpha, envelope, 10, [data[10:]])
+    assert beta.inbound.standing(beta.alpha, envelope) is None
+
+
+def test_more_bytes_than_the_header_names_are_not_written(beta: Beta) -> None:
+    data = body()
+    with pytest.raises(BadEnvelope, match="More bytes"):
+        beta.inbound.deliver(beta.alpha, beta.envelope(data), 0, [data, b"x"])
+
+
+def test_a_damaged_first_half_is_begun_again_from_the_first_byte(beta: Beta) -> None:
+    data = body()
+    envelope = beta.envelope(data)
+    with pytest.raises(DeliveryCut):
+        beta.inbound.deliver(beta.alpha, envelope, 0, [b"damaged..."])
+    with pytest.raises(DeliveryCut, match="does not match"):
+        beta.inbound.deliver(beta.alpha, envelope, 10, [data[10:]])
+    assert beta.inbound.standing(beta.alpha, envelope) == 0
+
+
+def test_a_newer_delivery_of_the_same_envelope_takes_the_file_over(beta: Beta) -> None:
+    data = body()
+    envelope = beta.envelope(data)
+
+    def overtaken() -> object:
+        yield data[:10]
+        assert beta.inbound.standing(beta.alpha, envelope) == 10
+        yield data[10:20]
+
+    with pytest.raises(DeliveryCut, match="begun again"):
+        beta.inbound.deliver(beta.alpha, envelope, 0, overtaken())  # type: ignore[arg-type]
+    assert beta.inbound.deliver(beta.alpha, envelope, 10, [data[10:]])
+
+
+def test_a_stored_body_that_a_power_cut_damaged_is_not_handed_out(beta: Beta) -> None:
+    envelope = beta.envelope(body())
+    beta.mailbox.put_in(envelope, body(2.0))  # as found on disk after a restart
+    token = beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
+    with pytest.raises(BadEnvelope, match="is damaged"):
+        beta.take(token)
+
+
+def test_a_reader_is_told_why_a_message_will_never_come(beta: Beta) -> None:
+    token = beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
+    with pytest.raises(TokenRefused):
+        beta.take("wrong")
+    with pytest.raises(ContractViolation, match="'unknown'"):
+        beta.take(token, tag="unknown")
+    envelope = beta.envelope(body())
+    beta.mailbox.put_out(envelope, body(), "gamma")
+    beta.mailbox.refused(beta.mailbox.queued("gamma", large=False, after=0, limit=1)[0], MessageRefused("no"))
+    with pytest.raises(MessageRefused, match="no"):
+        beta.take(token)
+    beta.mailbox.close_job(JOB)
+    beta.inbound.forget_job(JOB)
+    with pytest.raises(JobClosed):
+        beta.take(token)
+
+
+def test_a_reader_that_hangs_up_or_waits_too_long_gets_nothing(beta: Beta) -> None:
+    token = beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
+    ask = (token, [str(GUEST)], "loss", (1,))
+    assert beta.inbound.take(*ask, 0.01, lambda leave: None) is None
+    assert beta.inbound.take(*ask, 30, lambda leave: leave()) is None
+    beta.inbound.stop()
+    assert beta.inbound.take(*ask, 30, lambda leave: None) is None

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from gateway.client import ExchangeClosed, LocalExchange
+from tests.fakes.gateway_parties import GUEST, HOST
+
+
+def test_the_first_write_of_a_key_wins() -> None:
+    exchange = LocalExchange()
+    exchange.wire(GUEST).send(HOST, "x", (1,), 1.0)
+    exchange.wire(GUEST).send(HOST, "x", (1,), 2.0)
+    assert exchange.wire(HOST).recv(GUEST, "x", (1,)) == 1.0
+
+
+def test_a_value_is_a_copy_that_cannot_be_changed() -> None:
+    exchange = LocalExchange()
+    sent = np.arange(3.0)
+    exchange.wire(GUEST).send(HOST, "x", (1,), sent)
+    sent[:] = 9
+    got = exchange.wire(HOST).recv(GUEST, "x", (1,))
+    assert isinstance(got, np.ndarray)
+    assert got.tolist() == [0, 1, 2]
+    assert not got.flags.writeable
+
+
+def test_a_released_message_is_gone_and_its_key_stays_taken() -> None:
+    exchange = LocalExchange()
+    sender, receiver = exchange.wire(GUEST), exchange.wire(HOST)
+    sender.send(HOST, "x", (1,), 1.0)
+    assert receiver.recv(GUEST, "x", (1,)) == receiver.recv(GUEST, "x", (1,)) == 1.0
+    receiver.release(GUEST, "x", (1,))
+    sender.send(HOST, "x", (1,), 2.0)
+
+    def wait() -> None:
+        with pytest.raises(ExchangeClosed):
+            receiver.recv(GUEST, "x", (1,))
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    waiter.join(0.05)
+    assert waiter.is_alive()
+    exchange.close()
+    waiter.join(5)
+    assert not waiter.is_alive()
+
+
+def test_closing_wakes_everybody_with_the_reason() -> None:
+    exchange = LocalExchange()
+    caught: list[ExchangeClosed] = []
+
+    def wait() -> None:
+        try:
+            exchange.wire(HOST).recv(GUEST, "never", (0,))
+        except ExchangeClosed as error:
+            caught.append(error)
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    reason = ValueError("the guest failed")
+    exchange.close(reason)
+    exchange.close(KeyError("later"))
+    for thread in threads:
+        thread.join(5)
+    assert len(caught) == 3
+    assert caught[0].__cause__ is reason
+    assert "the guest failed" in str(caught[0])
+    with pytest.raises(ExchangeClosed):
+        exchange.wire(GUEST).send(HOST, "x", (1,), 1.0)
+
+
+def test_recv_any_takes_what_is_there() -> None:
+    exchange = LocalExchange()
+    exchange.wire(HOST).send(GUEST, "x", (), "from the host")
+    assert exchange.wire(GUEST).recv_any([GUEST, HOST], "x", ()) == (HOST, "from the host")
+
+
+def test_many_messages_come_by_their_own_steps() -> None:
+    exchange = LocalExchange()
+    exchange.wire(GUEST).send_many(HOST, "x", {(1, 0): 10, (1, 1): 11})
+    assert exchange.wire(HOST).recv(GUEST, "x", (1, 1)) == 11
+    assert exchange.wire(HOST).recv(GUEST, "x", (1, 0)) == 10
