@@ -54,8 +54,8 @@ class Exit(IntEnum):
     FAILED = 1  # any other failure, or a crash
     INVALID_INPUT = 2  # a wrong argument, file or setting
     NOT_FOUND = 3
-    CONFLICT = 4
-    DENIED = 5
+    DENIED = 4
+    CONFLICT = 5
     UNAVAILABLE = 6  # try again later
 
 

@@ -1,0 +1,33 @@
+"""How a benchmark tells its figures: a table for people, JSON with machine and versions for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def tell(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print the rows as a table and write them to `results/NAME.json`."""
+    table = Table(*rows[0], title=name)
+    for row in rows:
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)
+    RESULTS.mkdir(exist_ok=True)
+    about = {
+        "benchmark": name,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {p: version(p) for p in ("archipelago-fl", "grpcio", "numpy", "pyarrow", "torch")},
+        "rows": rows,
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n")

@@ -1,0 +1,85 @@
+"""What every page needs: Flow, the visits, the renderer; and who is looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+from urllib.parse import parse_qs
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+
+from board.rendering import Renderer
+from board.visits import Visit, VisitBook
+from flow.client import FlowClient
+from party.errors import Denied
+
+
+class NotLoggedIn(Denied):
+    """The page needs a login first."""
+
+    code = "board.not_logged_in"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Bound once when the board starts."""
+
+    flow: FlowClient
+    visits: VisitBook
+    renderer: Renderer
+
+
+@dataclass(frozen=True)
+class Looking:
+    """One request: who looks, and what they may ask Flow as themselves."""
+
+    request: Request
+    desk: Desk
+    visit: Visit
+
+    @property
+    def flow(self) -> FlowClient:
+        """Flow, asked as this user."""
+        return self.desk.flow.as_user(self.visit.token)
+
+    def page(self, template: str, status_code: int = 200, **values: object) -> HTMLResponse:
+        """A whole page."""
+        html = self.desk.renderer.page(template, visit=self.visit, path=self.request.url.path, **values)
+        return HTMLResponse(html, status_code=status_code)
+
+    def part(self, template: str, **values: object) -> str:
+        """A part of a page."""
+        return self.desk.renderer.page(template, visit=self.visit, **values)
+
+
+def anybody(request: Request) -> Looking:
+    """Whoever it is."""
+    desk = cast("Desk", request.app.state.desk)
+    return Looking(request, desk, desk.visits.of(request))
+
+
+def logged_in(looking: Annotated[Looking, Depends(anybody)]) -> Looking:
+    """Only a logged-in user. Raises NotLoggedIn."""
+    if not looking.visit.token:
+        raise NotLoggedIn("Log in first.")
+    return looking
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a posted form."""
+    body = await request.body()
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", errors="replace")).items()}
+
+
+def checked_form(
+    looking: Annotated[Looking, Depends(anybody)], fields: Annotated[dict[str, str], Depends(form)]
+) -> dict[str, str]:
+    """The fields of a form that came from one of this visit's own pages. Raises ForgedForm."""
+    looking.visit.check(fields.get("csrf", ""))
+    return fields
+
+
+Anybody = Annotated[Looking, Depends(anybody)]
+LoggedIn = Annotated[Looking, Depends(logged_in)]
+Form = Annotated[dict[str, str], Depends(checked_form)]

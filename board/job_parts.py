@@ -1,0 +1,58 @@
+"""What the pages and their live updates show, fetched from Flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flow.client import EventRow, FlowClient, JobState, MetricRow
+from party.errors import Denied
+
+SHOWN_JOBS = 100
+SHOWN_EVENTS = 200
+MAX_EVENTS = 10_000
+_NOISE = "recorded"
+
+
+def jobs_values(flow: FlowClient, state: JobState | None) -> dict[str, Any]:
+    """The list of jobs."""
+    return {"jobs": flow.jobs(SHOWN_JOBS, state), "states": list(JobState), "chosen": state}
+
+
+def job_values(flow: FlowClient, job: str) -> dict[str, Any]:
+    """One job with its results and history; what the user may not read is left out."""
+    try:
+        metrics = flow.metrics(job)
+    except Denied:
+        metrics = []
+    events = _events(flow, job)
+    return {
+        "job": flow.job(job),
+        "metrics": metrics,
+        "results": results(metrics),
+        "events": [event for event in reversed(events) if not event.kind.endswith(_NOISE)][:SHOWN_EVENTS],
+        "last_event": events[-1].id if events else 0,
+    }
+
+
+def results(metrics: list[MetricRow]) -> list[dict[str, Any]]:
+    """By task: the last value of each metric, and each party's own where they differ."""
+    last: dict[str, dict[str, dict[str, MetricRow]]] = {}
+    for row in metrics:
+        last.setdefault(row.task, {}).setdefault(row.name, {})[f"{row.role}:{row.party}"] = row
+    return [
+        {"task": task, "values": [_result(name, rows) for name, rows in names.items()]} for task, names in last.items()
+    ]
+
+
+def _result(name: str, rows: dict[str, MetricRow]) -> dict[str, Any]:
+    values = {row.value for row in rows.values()}
+    newest = max(rows.values(), key=lambda row: row.step)
+    parties = [] if len(values) == 1 else [(address, row.value) for address, row in sorted(rows.items())]
+    return {"name": name, "value": newest.value, "step": newest.step, "parties": parties}
+
+
+def _events(flow: FlowClient, job: str) -> list[EventRow]:
+    try:
+        return flow.timeline(job, limit=MAX_EVENTS)
+    except Denied:
+        return []

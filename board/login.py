@@ -1,0 +1,72 @@
+"""Logging in and out: with a token, or with the single-use ticket of a login link.
+
+A ticket is spent by a POST, never by the GET of the link, so that a preview of the link does not use it up, and so
+that it leaves the address bar at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import RedirectResponse, Response
+
+from board.desk import Anybody, Form, Looking
+from flow.client import Session
+from party.errors import Denied
+
+router = APIRouter()
+
+
+@router.get("/login")
+def show(looking: Anybody, ticket: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """The form, or with a ticket one that sends itself."""
+    if looking.visit.token and not ticket:
+        return RedirectResponse("/", status_code=303)
+    return _form(looking, ticket=ticket)
+
+
+@router.post("/login")
+def log_in(looking: Anybody, fields: Form) -> Response:
+    """Open a session with what the form holds."""
+    try:
+        session = _session(looking, fields)
+    except Denied as error:
+        return _form(looking, status_code=401, trouble=error.message)
+    response = RedirectResponse("/", status_code=303)
+    book = looking.desk.visits
+    book.remember(book.log_in(session), response, secure=_secure(looking))
+    return response
+
+
+@router.post("/logout")
+def log_out(looking: Anybody, fields: Form) -> Response:  # noqa: ARG001 - the form proves where it came from
+    """End the session here and at Flow."""
+    response = RedirectResponse("/login", status_code=303)
+    book = looking.desk.visits
+    book.remember(book.log_out(looking.visit), response, secure=_secure(looking))
+    if looking.visit.token:
+        try:
+            looking.flow.end_session()
+        except Denied:
+            return response  # it was over already
+    return response
+
+
+def _session(looking: Looking, fields: dict[str, str]) -> Session:
+    if ticket := fields.get("ticket", ""):
+        return looking.desk.flow.redeem(ticket)
+    token = fields.get("token", "").strip()
+    if not token or not token.isascii():
+        raise Denied("Paste the token of a user of this party.")
+    return looking.desk.flow.as_user(token).open_session()
+
+
+def _form(looking: Looking, *, status_code: int = 200, ticket: str = "", trouble: str = "") -> Response:
+    response = looking.page("login.html", status_code=status_code, ticket=ticket, trouble=trouble)
+    looking.desk.visits.remember(looking.visit, response, secure=_secure(looking))
+    return response
+
+
+def _secure(looking: Looking) -> bool:
+    return looking.request.url.scheme == "https"

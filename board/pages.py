@@ -1,0 +1,48 @@
+"""The pages: all jobs, one job, and the buttons that decide about a job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import RedirectResponse, Response
+
+from board.desk import Form, LoggedIn
+from board.job_parts import job_values, jobs_values
+from flow.client import JobState
+
+router = APIRouter()
+
+
+@router.get("/")
+def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -> Response:
+    """The newest jobs, and the state of the party beside them."""
+    return looking.page("jobs.html", **jobs_values(looking.flow, state), status=looking.flow.status())
+
+
+@router.get("/jobs/{job}")
+def job(looking: LoggedIn, job: str) -> Response:
+    """One job, with its charts."""
+    return looking.page("job.html", **job_values(looking.flow, job))
+
+
+@router.post("/jobs/{job}/stop")
+def stop(looking: LoggedIn, fields: Form, job: str) -> Response:  # noqa: ARG001 - the form proves where it came from
+    """Cancel the job everywhere."""
+    return _back(looking.flow.stop(job).id)
+
+
+@router.post("/jobs/{job}/approve")
+def approve(looking: LoggedIn, fields: Form, job: str) -> Response:  # noqa: ARG001 - see above
+    """Agree to a job that waits for a person of this party."""
+    return _back(looking.flow.approve(job).id)
+
+
+@router.post("/jobs/{job}/refuse")
+def refuse(looking: LoggedIn, fields: Form, job: str) -> Response:
+    """Refuse it."""
+    return _back(looking.flow.refuse(job, fields.get("reason", "")[:1000]).id)
+
+
+def _back(job: str) -> Response:
+    return RedirectResponse(f"/jobs/{job}", status_code=303)

@@ -1,0 +1,50 @@
+"""The board as a service: pages of one party on its own address."""
+
+from __future__ import annotations
+
+from board.app import create_app
+from board.visits import VisitBook
+from flow.client import FlowClient, url_of
+from flow.web import HttpServer
+from party.addresses import parse_listen
+from party.home import PartyHome
+from party.seal import derive
+from party.service import Service
+
+COOKIE_PURPOSE = b"board-cookie"
+
+
+class BoardServer:
+    """One party's board. Its pages are up when `start` returns, whether or not Flow answers yet."""
+
+    def __init__(self, home: PartyHome) -> None:
+        self._home = home
+        self._flow: FlowClient | None = None
+        self._http: HttpServer | None = None
+
+    @property
+    def port(self) -> int:
+        """Where the pages are."""
+        return self._http.port if self._http else 0
+
+    def start(self) -> None:
+        """Serve the pages. Raises PortInUse."""
+        home = self._home
+        self._flow = FlowClient(url_of(home))
+        visits = VisitBook(derive(home.keys.master, COOKIE_PURPOSE), home.party)
+        app = create_app(self._flow, visits, home.party)
+        self._http = HttpServer(app, parse_listen(home.settings.board.listen), "board.listen")
+        self._http.start()
+
+    def stop(self, grace_s: float) -> None:
+        """End open pages and streams."""
+        if self._http is not None:
+            self._http.stop(grace_s)
+        if self._flow is not None:
+            self._flow.close()
+        self._http = self._flow = None
+
+
+def serve(home: PartyHome) -> Service:
+    """The board of the party at `home`, not yet started."""
+    return BoardServer(home)

@@ -1,0 +1,1 @@
+"""How a party is started: one image for every service, one compose file per party. Used by no room of the house."""

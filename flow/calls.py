@@ -1,0 +1,79 @@
+"""Answers what other parties' Flows ask: finds the handler of a method, checks the form, keeps the clocks in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flow.coordinator.incoming import Incoming
+from flow.doors import IncomingCall
+from flow.errors import UnknownMethod
+from flow.messages import (
+    AttemptOrder,
+    EndOrder,
+    JobOrder,
+    Manifest,
+    Message,
+    Method,
+    Proposal,
+    Report,
+    ReserveOrder,
+    SignedAnswer,
+    StopOrder,
+    Withdrawal,
+    decode,
+    encode,
+)
+from flow.participant.agreeing import Agreeing
+from flow.participant.attempts import Attempts
+from flow.participant.ending import Ending
+from flow.store.database import Database
+
+
+@dataclass(frozen=True)
+class Answerable:
+    """One method: what an order looks like, and who carries it out for which caller."""
+
+    order: type[Message]
+    handler: Callable[[Any, str], Message]
+
+
+class Calls:
+    """The closed list of methods that this Flow answers."""
+
+    def __init__(
+        self, database: Database, agreeing: Agreeing, attempts: Attempts, ending: Ending, incoming: Incoming
+    ) -> None:
+        self._database = database
+        self._methods = {
+            Method.PROPOSE: Answerable(Proposal, agreeing.propose),
+            Method.OPEN: Answerable(Manifest, agreeing.open),
+            Method.RESERVE: Answerable(ReserveOrder, attempts.reserve),
+            Method.GIVE_BACK: Answerable(AttemptOrder, attempts.give_back),
+            Method.START: Answerable(AttemptOrder, attempts.start),
+            Method.STOP: Answerable(StopOrder, attempts.stop),
+            Method.PUBLISH: Answerable(AttemptOrder, attempts.publish),
+            Method.END: Answerable(EndOrder, ending.end),
+            Method.PROBE: Answerable(JobOrder, ending.probe),
+            Method.ANSWER: Answerable(SignedAnswer, incoming.answer),
+            Method.REPORT: Answerable(Report, incoming.report),
+            Method.WITHDRAW: Answerable(Withdrawal, incoming.withdraw),
+        }
+
+    def answer(self, call: IncomingCall) -> bytes:
+        """The reply to one call.
+
+        Raises:
+            UnknownMethod: The method is not in the list.
+            BadMessage: The order does not have the form of the method.
+            PlatformError: What the handler raises; it travels back to the caller.
+        """
+        if call.method not in Method.__members__.values():
+            raise UnknownMethod(
+                f"Flow answers no method '{call.method[:40]}'.", hint="Bring both parties to the same release."
+            )
+        method = self._methods[Method(call.method)]
+        order, reading = decode(method.order, call.body)
+        self._database.saw(reading)
+        return encode(method.handler(order, call.party), self._database.hlc())

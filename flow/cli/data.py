@@ -1,0 +1,88 @@
+"""`flow data …`: tables of one's own party."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flow.cli.options import Desk, NoSuchFile, asks_a_party
+from flow.cli.screen import size
+
+app = typer.Typer(help="Upload and look at the tables of your party.", no_args_is_help=True, rich_markup_mode=None)
+
+Table = Annotated[str, typer.Argument(metavar="NAMESPACE/NAME[@VERSION]", help="The table.", show_default=False)]
+
+
+@app.command("upload")
+@asks_a_party
+def upload(
+    desk: Desk,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or Arrow file.", show_default=False)],
+    table: Annotated[str, typer.Option("--table", metavar="NAMESPACE/NAME", help="Name of the table.")],
+    id_column: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column that names rows.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="The column to predict.")
+    ] = None,
+) -> None:
+    """Store a file as the next version of a table. A bad line is named and leaves nothing behind."""
+    if not file.is_file():
+        raise NoSuchFile(f"The file {file} does not exist.", hint="Check the path.")
+    desk.source = str(file) if "/" in str(file) else ""
+    with desk.client() as flow, desk.screen.progress(f"Uploading {file.name}") as sent:
+        view = flow.upload(file, table, id_column=id_column, label_column=label_column, sent=sent)
+    text = f"{view.reference}: {view.rows} rows, {len(view.columns)} columns, {size(view.size_bytes)}"
+    desk.screen.result(view.model_dump(mode="json"), text)
+
+
+@app.command("list")
+@asks_a_party
+def list_(desk: Desk) -> None:
+    """The tables of your party."""
+    with desk.client() as flow:
+        views = flow.tables()
+    if desk.screen.as_json:
+        desk.screen.document([view.model_dump(mode="json") for view in views])
+        return
+    rows = [(v.reference, v.rows, len(v.columns), size(v.size_bytes), v.owner) for v in views]
+    desk.screen.table(("table", "rows", "columns", "size", "owner"), rows, empty="No tables yet.")
+
+
+@app.command("show")
+@asks_a_party
+def show(desk: Desk, table: Table) -> None:
+    """One table: its columns, id, label and digest."""
+    with desk.client() as flow:
+        view = flow.table(table)
+    if desk.screen.as_json:
+        desk.screen.document(view.model_dump(mode="json"))
+        return
+    line = desk.screen.line
+    line(f"{view.reference}: {view.rows} rows in {view.partitions} partition(s), {size(view.size_bytes)}")
+    line(f"id {view.id_column or '-'}, label {view.label_column or '-'}, owner {view.owner or '-'}")
+    line(f"digest {view.digest}")
+    desk.screen.table(("column", "type"), [(c.name, c.type) for c in view.columns], empty="No columns.")
+
+
+@app.command("head")
+@asks_a_party
+def head(
+    desk: Desk, table: Table, rows: Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="How many.")] = 10
+) -> None:
+    """The first rows of a table."""
+    with desk.client() as flow:
+        view = flow.head(table, rows)
+    if desk.screen.as_json:
+        desk.screen.document(view.model_dump(mode="json"))
+    else:
+        desk.screen.table(view.columns, view.rows, empty="No rows.")
+
+
+@app.command("delete")
+@asks_a_party
+def delete(desk: Desk, table: Table) -> None:
+    """Delete a table, or one version of it."""
+    with desk.client() as flow:
+        flow.delete(table)
+    desk.screen.result({"deleted": table}, f"Deleted {table}.")

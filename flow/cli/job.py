@@ -1,0 +1,204 @@
+"""`flow job …`: submit jobs, watch them, decide about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flow.cli.exit_codes import Exit, exit_for_end
+from flow.cli.options import Desk, asks_a_party, read_bytes
+from flow.cli.screen import complaint
+
+if TYPE_CHECKING:
+    from flow.client import FlowClient, JobView
+
+app = typer.Typer(help="Submit jobs and see how they go.", no_args_is_help=True, rich_markup_mode=None)
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A job.json.", show_default=False)]
+TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only this task.")]
+SinceOption = Annotated[int, typer.Option("--since", min=0, help="Only rows with a greater id.")]
+
+
+@app.command("submit")
+@asks_a_party
+def submit(
+    desk: Desk,
+    file: FileArgument,
+    submit_token: Annotated[
+        str | None, typer.Option("--submit-token", help="Repeat a submit safely: same token, same job, same id.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and show every round until the job ends.")] = False,
+) -> None:
+    """Submit a job. Its id is printed at once."""
+    spec = read_bytes(file, "job file")
+    with desk.client() as flow:
+        desk.source = str(file)
+        job = flow.submit(spec, submit_token=submit_token)
+        desk.source = ""
+        if not watch:
+            desk.screen.result({"job": job}, job)
+            return
+        if desk.screen.as_json:
+            desk.screen.record({"job": job})
+        _watch(desk, flow, job)
+
+
+@app.command("validate")
+@asks_a_party
+def validate(desk: Desk, file: FileArgument) -> None:
+    """Check a job without submitting it: every problem with its path."""
+    spec = read_bytes(file, "job file")
+    with desk.client() as flow:
+        found = flow.validate(spec)
+    if desk.screen.as_json:
+        desk.screen.document(found.model_dump(mode="json"))
+    elif found.valid:
+        desk.screen.line(f"{file}: this party would accept the job.")
+    for problem in found.problems:
+        desk.screen.note(complaint(problem["message"], hint=problem["hint"], field=problem["path"], source=str(file)))
+    if not found.valid:
+        raise typer.Exit(Exit.BAD_INPUT)
+
+
+@app.command("schema")
+@asks_a_party
+def schema(desk: Desk) -> None:
+    """The JSON Schema of job.json; needs no running party."""
+    from flow.job_spec import job_schema
+
+    desk.screen.document(job_schema())
+
+
+@app.command("list")
+@asks_a_party
+def list_(
+    desk: Desk,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many, newest first.")] = 20,
+    state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state.")] = None,
+) -> None:
+    """The newest jobs."""
+    from flow.cli.job_text import SUMMARY_COLUMNS, summary_row
+
+    with desk.client() as flow:
+        jobs = flow.jobs(limit, state)
+    if desk.screen.as_json:
+        desk.screen.document([job.model_dump(mode="json") for job in jobs])
+    else:
+        desk.screen.table(SUMMARY_COLUMNS, [summary_row(job) for job in jobs], empty="No jobs yet.")
+
+
+@app.command("show")
+@asks_a_party
+def show(desk: Desk, job: JobArgument) -> None:
+    """One job: its parties, tasks, attempts and what it waits for."""
+    with desk.client() as flow:
+        _show(desk, flow.job(job))
+
+
+@app.command("watch")
+@asks_a_party
+def watch(desk: Desk, job: JobArgument) -> None:
+    """Show every round as it comes; ends with the job, with an exit code that tells how."""
+    with desk.client() as flow:
+        _watch(desk, flow, job)
+
+
+@app.command("why")
+@asks_a_party
+def why(desk: Desk, job: JobArgument) -> None:
+    """What a job waits for."""
+    with desk.client() as flow:
+        reasons = flow.why(job)
+    desk.screen.result(reasons, "\n".join(reasons) or "It waits for nothing.")
+
+
+@app.command("metrics")
+@asks_a_party
+def metrics(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
+    """Every metric of every round."""
+    with desk.client() as flow:
+        rows = flow.metrics(job, task, since)
+    if desk.screen.as_json:
+        desk.screen.document([row.model_dump(mode="json") for row in rows])
+        return
+    cells = [(r.task, r.attempt, f"{r.role}:{r.party}", r.step, r.name, f"{r.value:.6g}") for r in rows]
+    desk.screen.table(("task", "attempt", "address", "step", "metric", "value"), cells, empty="No metrics yet.")
+
+
+@app.command("logs")
+@asks_a_party
+def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
+    """What the executors logged."""
+    from flow.cli.job_text import clock_text
+
+    with desk.client() as flow:
+        rows = flow.logs(job, task, since)
+    if desk.screen.as_json:
+        desk.screen.document([row.model_dump(mode="json") for row in rows])
+    for row in [] if desk.screen.as_json else rows:
+        place = f"{row.task}/{row.attempt} {row.role}:{row.party}"
+        desk.screen.line(f"{clock_text(row.at_ms)} {row.level.upper():7} {place}  {row.text}")
+
+
+@app.command("outputs")
+@asks_a_party
+def outputs(desk: Desk, job: JobArgument) -> None:
+    """What the job has made: tables, models and reports, by party."""
+    with desk.client() as flow:
+        rows = flow.outputs(job)
+    if desk.screen.as_json:
+        desk.screen.document([row.model_dump(mode="json") for row in rows])
+        return
+    cells = [(r.task, f"{r.role}:{r.party}", r.name, r.kind, r.reference) for r in rows]
+    desk.screen.table(("task", "address", "output", "kind", "reference"), cells, empty="No outputs yet.")
+
+
+@app.command("stop")
+@asks_a_party
+def stop(desk: Desk, job: JobArgument) -> None:
+    """Cancel a job at every party."""
+    with desk.client() as flow:
+        _decided(desk, flow.stop(job))
+
+
+@app.command("approve")
+@asks_a_party
+def approve(desk: Desk, job: JobArgument) -> None:
+    """Agree to a job that waits for a person of this party."""
+    with desk.client() as flow:
+        _decided(desk, flow.approve(job))
+
+
+@app.command("refuse")
+@asks_a_party
+def refuse(
+    desk: Desk, job: JobArgument, reason: Annotated[str, typer.Option("--reason", help="Told to the others.")] = ""
+) -> None:
+    """Refuse a job that waits for a person of this party."""
+    with desk.client() as flow:
+        _decided(desk, flow.refuse(job, reason))
+
+
+def _show(desk: Desk, view: JobView) -> None:
+    from flow.cli.job_text import job_lines
+
+    if desk.screen.as_json:
+        desk.screen.document(view.model_dump(mode="json"))
+    for line in [] if desk.screen.as_json else job_lines(view):
+        desk.screen.line(line)
+
+
+def _decided(desk: Desk, view: JobView) -> None:
+    desk.screen.result(view.model_dump(mode="json"), f"{view.id} is {view.state}.")
+
+
+def _watch(desk: Desk, flow: FlowClient, job: str) -> None:
+    from flow.cli.watching import Watcher
+
+    watcher = Watcher(desk.screen)
+    for news in flow.watch(job):
+        watcher.show(news)
+    raise typer.Exit(exit_for_end(watcher.end()))

@@ -1,0 +1,62 @@
+"""Jobs as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from flow.client import ENDED_JOB, AttemptView, ErrorView, JobSummary, JobView
+
+SUMMARY_COLUMNS = ("job", "name", "state", "tasks", "initiator", "submitted", "took")
+
+
+def clock_text(at_ms: int | None) -> str:
+    """Local wall time, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at_ms else "-"
+
+
+def took_text(job: JobSummary) -> str:
+    """How long an ended job took."""
+    return f"{(job.ended_ms - job.submitted_ms) / 1000:.1f} s" if job.ended_ms else ""
+
+
+def summary_row(job: JobSummary) -> tuple[str, ...]:
+    """One line of the list."""
+    tasks = f"{job.tasks_done}/{job.tasks_total}"
+    return (job.id, job.name, job.state, tasks, job.initiator, clock_text(job.submitted_ms), took_text(job))
+
+
+def job_lines(job: JobView) -> Iterator[str]:
+    """Everything about a job."""
+    yield f"{job.id}  {job.name}"
+    took = f" after {took_text(job)}" if job.ended_ms else ""
+    yield f"state      {job.state}{took}" + (f" ({job.outcome})" if job.outcome else "")
+    yield f"submitted  {clock_text(job.submitted_ms)} by {job.user} of {job.initiator}"
+    if job.error:
+        yield f"error      {error_text(job.error)}"
+    for waiting in job.waiting_for if job.state not in ENDED_JOB else ():
+        yield f"waits      {waiting.text} (since {clock_text(waiting.since_ms)})"
+    for party in job.parties:
+        said = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
+        yield f"party      {party.party} ({', '.join(party.roles)}): {said.get(party.decision, party.decision)}"
+        for remark in (*party.reasons, *party.warnings):
+            yield f"             {remark}"
+    for task in job.tasks:
+        yield f"task       {task.name} ({task.component}): {task.state}"
+        for attempt in task.attempts:
+            yield from _attempt_lines(attempt)
+
+
+def error_text(error: ErrorView) -> str:
+    """`party: message; hint [code]`."""
+    place = f"{error.party}: " if error.party else ""
+    hint = f" {error.hint}" if error.hint else ""
+    return f"{place}{error.message}{hint} [{error.code}]"
+
+
+def _attempt_lines(attempt: AttemptView) -> Iterator[str]:
+    yield f"             attempt {attempt.attempt}: {attempt.state}"
+    for side in attempt.sides:
+        progress = f" {side.done}/{side.total}" if side.total else ""
+        failed = f": {error_text(side.error)}" if side.error else ""
+        yield f"               {side.address}: {side.state}{progress}{failed}"

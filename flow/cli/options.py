@@ -1,0 +1,163 @@
+"""The options that every command shares, declared once: which party to ask, as whom, and how to answer.
+
+`@asks_a_party` gives a command a `Desk` as its first parameter and puts `--home`, `--url`, `--token-file` and
+`--json` on it. The client is imported and made only when the command first uses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flow.cli.exit_codes import Exit, exit_for
+from flow.cli.screen import Screen
+from party.errors import InvalidInput, NotFound, PlatformError
+
+if TYPE_CHECKING:
+    from flow.client import FlowClient
+    from party.home import PartyHome
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", envvar="ARCHIPELAGO_HOME", help="Home folder of the party.", show_default=False),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", envvar="ARCHIPELAGO_URL", help="Address of a party's REST API, instead of --home."),
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        envvar="ARCHIPELAGO_TOKEN_FILE",
+        help="File with your token (with --url, or to be another user).",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout and nothing else.")]
+
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "home": (HomeOption, None),
+    "url": (UrlOption, None),
+    "token_file": (TokenOption, None),
+    "as_json": (JsonOption, False),
+}
+
+
+class NoParty(InvalidInput):
+    """The command does not say which party it is for."""
+
+    code = "flow.no_party"
+
+
+class NoSuchFile(NotFound):
+    """A file named on the command line does not exist."""
+
+    code = "flow.no_such_file"
+
+
+@dataclass
+class Desk:
+    """Where a command asks and answers.
+
+    Attributes:
+        home_dir: Home folder of the party, if given.
+        url, token_file: A party asked from elsewhere.
+        screen: Where the answer goes.
+        source: The file that an error is about, put in front of its message.
+    """
+
+    home_dir: Path | None
+    url: str | None
+    token_file: Path | None
+    screen: Screen
+    source: str = ""
+
+    def home(self) -> PartyHome:
+        """The party's home: named, in the environment, or in the usual place. Raises NoHome."""
+        from party.home import find_home
+
+        return find_home(self.home_dir)
+
+    def client(self) -> FlowClient:
+        """A client for the party, as the user of `--token-file` or the party's own first user."""
+        from flow.client import FlowClient
+
+        if self.url is not None:
+            if self.token_file is None:
+                raise NoParty("--url needs a token.", hint="Give --token-file FILE.")
+            return FlowClient(self.url, read_token(self.token_file))
+        return FlowClient.of_home(self.home(), token=read_token(self.token_file) if self.token_file else None)
+
+
+def asks_a_party(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the shared options on a command whose first parameter is a `Desk`."""
+    return _with_options(command, tuple(_SHARED))
+
+
+def at_home(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that works on a home folder of this machine: `--home` and `--json` only."""
+    return _with_options(command, ("home", "as_json"))
+
+
+def _with_options(command: Callable[..., None], names: tuple[str, ...]) -> Callable[..., None]:
+    signature = inspect.signature(command, eval_str=True)
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in list(signature.parameters.values())[1:]]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_SHARED[name][1], annotation=_SHARED[name][0])
+        for name in names
+    ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        taken = {name: given.pop(name, None) for name in _SHARED}
+        desk = Desk(taken["home"], taken["url"], taken["token_file"], Screen(bool(taken["as_json"])))
+        with complaints(desk):
+            command(desk, **given)
+
+    run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]} | {"return": None}
+    del run.__wrapped__  # typer would look through it
+    return run
+
+
+@contextmanager
+def complaints(desk: Desk) -> Iterator[None]:
+    """Every named error ends the command with a sentence on stderr and its exit code, never with a traceback."""
+    try:
+        yield
+    except PlatformError as error:
+        desk.screen.error(error, desk.source)
+        raise typer.Exit(exit_for(error)) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(Exit.INTERRUPTED) from error
+    except BrokenPipeError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(Exit.OK) from error
+
+
+def read_token(file: Path) -> str:
+    """The token in a file. Raises NoSuchFile."""
+    return read_text(file, "token file").strip()
+
+
+def read_text(file: Path, what: str) -> str:
+    """The text of a file the user named. Raises NoSuchFile or InvalidInput naming it."""
+    return read_bytes(file, what).decode("utf-8", errors="replace")
+
+
+def read_bytes(file: Path, what: str) -> bytes:
+    """The bytes of a file the user named. Raises NoSuchFile naming it."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise NoSuchFile(f"The {what} {file} does not exist.", hint="Check the path.") from None
+    except OSError as error:
+        raise InvalidInput(f"The {what} {file} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,142 @@
+"""What a command writes: one JSON document, or text for people. stdout carries results, stderr everything else.
+
+With `--json` stdout holds exactly one document (one a line where a command streams) and nothing else. Rich is
+used on a terminal only and imported only then, so that the commands start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from party.errors import PlatformError
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where a command writes.
+
+    Attributes:
+        as_json: Whether stdout is for a machine.
+    """
+
+    as_json: bool = False
+
+    def document(self, value: object) -> None:
+        """The one JSON document of this command."""
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def record(self, value: object) -> None:
+        """One JSON line of a stream, visible at once."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def line(self, text: str = "") -> None:
+        """One line of a result for people."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """One line beside the result."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def result(self, value: object, text: str) -> None:
+        """The document for a machine, or `text` for a person."""
+        if self.as_json:
+            self.document(value)
+        else:
+            self.line(text)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+        """A table for people: drawn on a terminal, aligned and untruncated elsewhere."""
+        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        if not cells:
+            self.line(empty)
+        elif sys.stdout.isatty():
+            _draw(columns, cells)
+        else:
+            for text in _aligned(columns, cells):
+                self.line(text)
+
+    def error(self, error: PlatformError, source: str = "") -> None:
+        """An error: `FILE: path.of.field: message; hint` on stderr, and the same as JSON where asked for."""
+        first = {"message": error.message, "hint": error.hint, "path": getattr(error, "field", "")}
+        problems: list[dict[str, str]] = getattr(error, "problems", None) or [first]
+        if self.as_json:
+            body = {"code": error.code, "message": error.message, "hint": error.hint, "field": first["path"] or None}
+            self.document({"error": body | {"problems": getattr(error, "problems", [])}})
+        for each in problems:
+            self.note(complaint(each["message"], hint=each["hint"], field=each["path"], source=source))
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Progress]:
+        """A callback `(done, total)`: a bar on a terminal, a line at each quarter elsewhere."""
+        if sys.stderr.isatty():
+            with _bar(what) as move:
+                yield move
+        else:
+            yield _quarters(self, what)
+
+
+def complaint(message: str, *, hint: str = "", field: str = "", source: str = "") -> str:
+    """`SOURCE: field: message; hint`, without what is missing."""
+    place = "".join(f"{part}: " for part in (source, field) if part)
+    text = message.rstrip(".") if hint else message
+    return f"{place}{text}; {hint[:1].lower()}{hint[1:]}" if hint else f"{place}{text}"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return ""
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    for row in [[c.upper() for c in columns], *rows]:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    parts = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*parts, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _quarters(screen: Screen, what: str) -> Progress:
+    said: set[int] = set()
+
+    def move(done: int, total: int) -> None:
+        quarter = 4 * done // total if total else 4
+        if quarter and quarter not in said:
+            said.add(quarter)
+            screen.note(f"{what}: {25 * quarter} %")
+
+    return move

@@ -1,0 +1,103 @@
+"""A job as it goes: one line a round, one a move; a line per record with `--json`."""
+
+from __future__ import annotations
+
+from flow.cli.job_text import error_text
+from flow.cli.screen import Screen
+from flow.client import ENDED_JOB, EventRow, JobView, MetricRow
+
+_PARTY_SAYS = {"ask": "asks a person", "refuse": "refuses", "absent": "is absent", "back": "is back"}
+
+
+class Watcher:
+    """Shows the news of one job and knows how it ended.
+
+    Every trainer reports the federation's common metrics, so a round is shown once: as the party says that spoke
+    first in its task. With `--json` every row of every party is written.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._speaker: dict[tuple[str, int], str] = {}
+        self._round: tuple[str, int, int] | None = None
+        self._values: list[str] = []
+        self._told: set[str] = set()
+        self._state = ""
+
+    def show(self, news: JobView | EventRow | list[MetricRow]) -> None:
+        """One piece of news."""
+        if self._screen.as_json:
+            self._record(news)
+        elif isinstance(news, list):
+            self._metrics(news)
+        elif isinstance(news, EventRow):
+            self._event(news)
+        else:
+            self._job(news)
+
+    def end(self) -> str:
+        """The last state that was seen."""
+        return self._state
+
+    def _record(self, news: JobView | EventRow | list[MetricRow]) -> None:
+        for item in news if isinstance(news, list) else [news]:
+            kind = {JobView: "job", EventRow: "event", MetricRow: "metric"}[type(item)]
+            self._screen.record({"kind": kind, kind: item.model_dump(mode="json")})
+        if isinstance(news, JobView):
+            self._state = news.state
+
+    def _job(self, job: JobView) -> None:
+        if not self._state:
+            self._screen.line(f"{job.id}  {job.name}")
+        else:
+            for line in _end_lines(job):
+                self._screen.line(line)
+        self._state = job.state
+
+    def _event(self, event: EventRow) -> None:
+        kind, _, what = event.kind.partition(".")
+        if kind == "job" and what not in (*ENDED_JOB, "closed"):
+            self._screen.line(f"job {what}")
+        elif kind == "attempt" and what in ("running", "failed", "lost"):
+            self._once(f"{event.task}: attempt {event.attempt} {what}")
+        elif event.kind == "task.published":
+            self._once(f"{event.task}: succeeded")
+        elif kind == "party" and what in _PARTY_SAYS:
+            self._screen.line(f"{event.party} {_PARTY_SAYS[what]}")
+
+    def _once(self, line: str) -> None:
+        """What every party tells is shown once."""
+        if line not in self._told:
+            self._told.add(line)
+            self._screen.line(line)
+
+    def _metrics(self, rows: list[MetricRow]) -> None:
+        for row in rows:
+            self._metric(row)
+        self._flush()
+
+    def _metric(self, row: MetricRow) -> None:
+        speaker = self._speaker.setdefault((row.task, row.attempt), f"{row.role}:{row.party}")
+        if speaker != f"{row.role}:{row.party}":
+            return
+        key = (row.task, row.attempt, row.step)
+        if key != self._round:
+            self._flush()
+            self._round = key
+        self._values.append(f"{row.name} {row.value:.4f}")
+
+    def _flush(self) -> None:
+        if self._round is not None and self._values:
+            task, _attempt, step = self._round
+            self._screen.line(f"{task}: round {step}  {'  '.join(self._values)}")
+        self._round, self._values = None, []
+
+
+def _end_lines(job: JobView) -> list[str]:
+    seconds = ((job.ended_ms or job.submitted_ms) - job.submitted_ms) / 1000
+    lines = [f"job {job.state} after {seconds:.1f} s" + (f" ({job.outcome})" if job.outcome else "")]
+    if job.error:
+        lines.append(error_text(job.error))
+    said = "\n".join(lines)
+    lines += [f"{party.party}: {reason}" for party in job.parties for reason in party.reasons if reason not in said]
+    return lines

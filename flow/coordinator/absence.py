@@ -1,0 +1,53 @@
+"""Which parties of which jobs cannot be reached now, since when: written once when it begins and once when it ends."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from sqlalchemy import select, update
+
+from flow.store.database import Database
+from flow.store.tables import job_party
+from party.errors import PlatformError
+
+
+class Absence:
+    """Notes of absent parties, in the store for people and in memory so that presence costs nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._absent: set[tuple[str, str]] = set()
+
+    def recover(self) -> None:
+        """Read what was noted before a restart."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(job_party.c.job, job_party.c.party).where(job_party.c.absent_ms.is_not(None))
+            ).all()
+        with self._lock:
+            self._absent = {(row.job, row.party) for row in rows}
+
+    def note(self, job: str, party: str, error: PlatformError) -> None:
+        """A call to the party failed for now."""
+        with self._lock:
+            if (job, party) in self._absent:
+                return
+            self._absent.add((job, party))
+        with self._database.write() as writer:
+            where = (job_party.c.job == job) & (job_party.c.party == party) & job_party.c.absent_ms.is_(None)
+            changes = {"absent_ms": writer.now_ms, "absent_why": error.message}
+            if writer.run(update(job_party).where(where).values(changes)).rowcount:
+                writer.event("party.absent", job, place=("", 0, party), body={"code": error.code})
+
+    def clear(self, job: str, party: str) -> bool:
+        """The party answered; whether it had been absent."""
+        with self._lock:
+            if (job, party) not in self._absent:
+                return False
+            self._absent.discard((job, party))
+        with self._database.write() as writer:
+            where = (job_party.c.job == job) & (job_party.c.party == party) & job_party.c.absent_ms.is_not(None)
+            if writer.run(update(job_party).where(where).values(absent_ms=None, absent_why="")).rowcount:
+                writer.event("party.back", job, place=("", 0, party))
+        return True

@@ -1,0 +1,127 @@
+"""Run the errands of a plan, and decide what an error of a call means.
+
+A party that cannot be reached is noted as absent, so that people see what the job waits for, and asked again with
+growing pauses; any other error of a call is final and ends the attempt or the job with that error.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from flow.coordinator.absence import Absence
+from flow.coordinator.attempt_calls import AttemptCalls
+from flow.coordinator.facts import Snapshots
+from flow.coordinator.party_calls import PartyCalls
+from flow.errors import IllegalTransition, Moved, StartedTooLate
+from flow.job_state import ENDED_JOB, JobEvent, JobState
+from flow.plan import End, Errand, Open, Propose, Publish, Reserve, Start, Stop, step
+from flow.store.database import Database
+from flow.store.moves import cancel_open, move_job, told
+from flow.store.tables import job
+from flow.views import ErrorView
+from party.errors import PlatformError
+from party.log import get_logger
+
+FIRST_PAUSE_S = 0.2
+LAST_PAUSE_S = 10.0
+
+
+class Errands:
+    """The initiator's calls, with their errors judged."""
+
+    def __init__(
+        self, database: Database, snapshots: Snapshots, absence: Absence, parties: PartyCalls, attempts: AttemptCalls
+    ) -> None:
+        self._database = database
+        self._snapshots = snapshots
+        self._absence = absence
+        self._parties = parties
+        self._attempts = attempts
+        self._tries: dict[Errand, int] = {}
+        self._log = get_logger("flow")
+
+    def run(self, errand: Errand, done: Callable[[str], None]) -> float | None:
+        """One errand; `done` is told the job. Returns the seconds until it should be tried again, or None."""
+        tries = self._tries.get(errand, 0)
+        if tries and not self._wanted(errand):
+            self._tries.pop(errand, None)
+            return None
+        again = self._judged(errand, tries)
+        if again is None:
+            self._tries.pop(errand, None)
+        else:
+            self._tries[errand] = tries + 1
+        done(errand.job)
+        return again
+
+    def _wanted(self, errand: Errand) -> bool:
+        with self._database.read() as connection:
+            return errand in step(self._snapshots.take(connection, errand.job).facts)
+
+    def _judged(self, errand: Errand, tries: int) -> float | None:
+        pause = min(FIRST_PAUSE_S * 2.0**tries, LAST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        try:
+            return self._carry_out(errand)
+        except (Moved, IllegalTransition):
+            return pause  # somebody else was first, here or there; perhaps it is no longer wanted
+        except PlatformError as error:
+            if error.retry:
+                if not isinstance(errand, Reserve):
+                    self._absence.note(errand.job, errand.party, error)
+                return pause
+            refusal = error
+        self._log.warning("errand.refused", work=repr(errand), code=refusal.code, message=refusal.message)
+        try:
+            self._give_up(errand, refusal)
+        except (Moved, IllegalTransition):
+            return pause
+        return None
+
+    def _carry_out(self, errand: Errand) -> float | None:
+        match errand:
+            case Propose():
+                self._parties.propose(errand)
+            case Open():
+                self._parties.open(errand)
+            case Reserve():
+                return self._attempts.reserve(errand)
+            case Start():
+                self._attempts.start(errand)
+            case Stop():
+                self._attempts.stop(errand)
+            case Publish():
+                self._attempts.publish(errand)
+            case End():
+                self._parties.end(errand)
+        return None
+
+    def _give_up(self, errand: Errand, error: PlatformError) -> None:
+        """An error that waiting does not mend."""
+        match errand:
+            case Reserve():
+                self._attempts.give_up(errand, told(error), counted=True)
+            case Start():
+                counted = error.code != StartedTooLate.code
+                self._attempts.give_up(errand, told(error, errand.party), counted=counted)
+            case Stop():
+                with self._database.write() as writer:
+                    self._attempts.note_stopped(writer, errand)
+            case End():
+                self._parties.give_up_end(errand)
+            case Propose():
+                message = f"{errand.party} cannot be asked: {error.message}"
+                self._fail_job(errand.job, ErrorView(
+                    code=error.code, message=message, hint=error.hint, party=errand.party
+                ))  # fmt: skip
+            case Open() | Publish():
+                self._fail_job(errand.job, told(error, errand.party))
+
+    def _fail_job(self, name: str, error: ErrorView) -> None:
+        with self._database.write() as writer:
+            state = JobState(writer.run(select(job.c.state).where(job.c.id == name)).scalar_one())
+            if state not in ENDED_JOB:
+                move_job(writer, name, state, JobEvent.FAILED, error)
+                cancel_open(writer, name)

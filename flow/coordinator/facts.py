@@ -1,0 +1,201 @@
+"""What the initiator knows of a job: the unchanging part, kept in memory, and a snapshot of the rest from the store."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from flow.bindings import BoundTask, Components, bind
+from flow.errors import JobInvalid, UnknownJob
+from flow.job_spec import JobSpec
+from flow.job_state import AttemptState, JobState
+from flow.messages import Decision, Manifest, Proposal, SignedAnswer
+from flow.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
+from flow.store.moves import error_of
+from flow.store.tables import attempt, job, job_party, side
+from party.clock import Clock
+
+KEPT = 256
+MIDDLE_PRIORITY = 5
+
+
+@dataclass(frozen=True)
+class Known:
+    """What never changes about a job: its spec, its tasks joined with their components, the proposal."""
+
+    proposal: Proposal
+    spec: JobSpec
+    tasks: dict[str, BoundTask]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job at one moment, and what it took to know that."""
+
+    facts: JobFacts
+    phase: str
+    ran_ms: int
+    waited_ms: int
+    elapsed_ms: int
+
+
+class Catalogue:
+    """Jobs by proposal, parsed once. Used by the initiator and by participants."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def components(self) -> Components:
+        """The registry."""
+        return self._components
+
+    def priority(self, name: str) -> int:
+        """How urgent a job is, if we know it well; the middle otherwise."""
+        with self._lock:
+            known = self._known.get(name)
+        return known.spec.settings.priority if known else MIDDLE_PRIORITY
+
+    def of_proposal(self, proposal: Proposal) -> Known:
+        """A job by its proposal. Raises JobInvalid if this party's components do not fit it."""
+        with self._lock:
+            if proposal.job in self._known and self._known[proposal.job].proposal == proposal:
+                self._known.move_to_end(proposal.job)
+                return self._known[proposal.job]
+        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        tasks, problems = bind(spec, self._components)
+        if problems:
+            raise JobInvalid(problems)
+        known = Known(proposal, spec, tasks)
+        with self._lock:
+            self._known[proposal.job] = known
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return known
+
+    def of_job(self, connection: Connection, name: str) -> Known:
+        """A job of our store. Raises UnknownJob."""
+        with self._lock:
+            if name in self._known:
+                return self._known[name]
+        text = connection.execute(select(job.c.proposal).where(job.c.id == name)).scalar_one_or_none()
+        if text is None:
+            raise UnknownJob(f"There is no job {name} here.", hint="`flow job list` shows the jobs of this party.")
+        return self.of_proposal(Proposal.model_validate_json(text))
+
+
+class Snapshots:
+    """Takes snapshots; measures how long a job has been in its phase by the monotonic clock."""
+
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._began: dict[tuple[str, str, int], float] = {}
+
+    def take(self, connection: Connection, name: str) -> Snapshot:
+        """A job that we lead, as the store has it now. Raises UnknownJob."""
+        known = self._catalogue.of_job(connection, name)
+        row = connection.execute(select(job).where(job.c.id == name)).one()
+        parties = connection.execute(select(job_party).where(job_party.c.job == name)).all()
+        attempts = connection.execute(
+            select(attempt).where(attempt.c.job == name).order_by(attempt.c.task, attempt.c.attempt)
+        ).all()
+        sides = connection.execute(select(side).where(side.c.job == name).order_by(side.c.address)).all()
+        elapsed = self._elapsed_ms(row)
+        settings = known.spec.settings
+        facts = JobFacts(
+            job=name,
+            state=JobState(row.state),
+            parties=tuple(sorted((_party(p) for p in parties), key=lambda p: p.party)),
+            needs={task: bound.needs for task, bound in known.tasks.items()},
+            attempts=_last_attempts(attempts, sides),
+            retries=settings.retries,
+            timeout_s=settings.timeout_s,
+            wait_s=settings.wait_s,
+            ran_s=(row.ran_ms + (elapsed if row.phase == "running" else 0)) / 1000,
+            waited_s=(row.waited_ms + (elapsed if row.phase == "waiting" else 0)) / 1000,
+            closed=bool(row.closed),
+        )
+        return Snapshot(facts, row.phase, row.ran_ms, row.waited_ms, elapsed)
+
+    def forget(self, name: str) -> None:
+        """A job is over."""
+        for key in [key for key in list(self._began) if key[0] == name]:
+            self._began.pop(key, None)
+
+    def _elapsed_ms(self, row: Row[Any]) -> int:
+        """Since the phase began; for a phase begun before a restart, by wall time up to now."""
+        key = (row.id, row.phase, row.phase_since_ms)
+        now = self._clock.monotonic()
+        if key not in self._began:
+            self.forget(row.id)
+            before = max(0.0, self._clock.now().timestamp() - row.phase_since_ms / 1000)
+            self._began[key] = now - before
+        return int((now - self._began[key]) * 1000)
+
+
+def manifest_of(connection: Connection, name: str) -> Manifest:
+    """The manifest of a job that was agreed on. Raises UnknownJob."""
+    text = connection.execute(select(job.c.manifest).where(job.c.id == name)).scalar_one_or_none()
+    if not text:
+        raise UnknownJob(f"There is no manifest of job {name} here.")
+    return Manifest.model_validate_json(text)
+
+
+def answers_of(connection: Connection, name: str) -> list[SignedAnswer]:
+    """Every answer that came, in party order."""
+    rows = connection.execute(
+        select(job_party.c.answer).where(job_party.c.job == name, job_party.c.answer != "").order_by(job_party.c.party)
+    )
+    return [SignedAnswer.model_validate_json(row.answer) for row in rows]
+
+
+def _party(row: Row[Any]) -> PartyFacts:
+    refused = row.decision == Decision.REFUSE
+    answer = SignedAnswer.model_validate_json(row.answer).answer if refused and row.answer else None
+    return PartyFacts(
+        party=row.party,
+        decision=row.decision,
+        reasons=answer.reasons if answer else (),
+        opened=bool(row.opened),
+        closed=bool(row.closed),
+        absent=row.absent_ms is not None,
+    )
+
+
+def _last_attempts(attempts: Any, sides: Any) -> dict[str, AttemptFacts]:
+    by_attempt: dict[tuple[str, int], list[SideFacts]] = {}
+    for row in sides:
+        by_attempt.setdefault((row.task, row.attempt), []).append(
+            SideFacts(
+                address=row.address,
+                party=row.party,
+                state=AttemptState(row.state),
+                stopped=bool(row.stopped),
+                published=bool(row.published),
+                retryable=bool(row.retryable),
+                error=error_of(row),
+            )
+        )
+    last: dict[str, AttemptFacts] = {}
+    tries: dict[str, int] = {}
+    for row in attempts:  # in order of their numbers
+        last[row.task] = AttemptFacts(
+            task=row.task,
+            attempt=row.attempt,
+            state=AttemptState(row.state),
+            counted=bool(row.counted),
+            tries=tries.get(row.task, 0),
+            retryable=bool(row.retryable),
+            error=error_of(row),
+            sides=tuple(by_attempt.get((row.task, row.attempt), ())),
+        )
+        tries[row.task] = tries.get(row.task, 0) + bool(row.counted)
+    return last

@@ -1,0 +1,100 @@
+"""What parties tell the initiator: reports of their sides, later answers, withdrawals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from flow.coordinator.facts import Catalogue
+from flow.coordinator.moves import bring_side, note_running, side_name
+from flow.coordinator.party_calls import note_answer
+from flow.errors import BadMessage, NotInitiator
+from flow.job_state import ENDED_JOB, AttemptState, JobEvent, JobState
+from flow.manifest import check_answer
+from flow.messages import Ack, Report, SideNews, SignedAnswer, Withdrawal
+from flow.store.database import Database, Writer
+from flow.store.moves import cancel_open, error_columns, move_job
+from flow.store.news import insert_logs, insert_metrics, put_progress
+from flow.store.tables import job
+from flow.views import ErrorView
+from party.ids import Address, AttemptId, JobId, TaskName
+
+Verify = Callable[[str, str, bytes, bytes], None]
+
+
+class Incoming:
+    """Handlers of calls to the initiator. `heard(job, party)` is called after each."""
+
+    def __init__(
+        self, party: str, database: Database, catalogue: Catalogue, verify: Verify, heard: Callable[[str, str], None]
+    ) -> None:
+        self._party = party
+        self._database = database
+        self._catalogue = catalogue
+        self._verify = verify
+        self._heard = heard
+
+    def report(self, report: Report, caller: str) -> Ack:
+        """News of a party's sides; repeating it changes nothing."""
+        self.take_report(report, caller)
+        self._heard(report.job, caller)
+        return Ack()
+
+    def take_report(self, report: Report, caller: str) -> None:
+        """Write a report down. Raises BadMessage for a side that is not the caller's."""
+        addresses = {item.address for item in report.sides} | {item.address for item in report.metrics}
+        addresses |= {item.address for item in report.logs} | {item.address for item in report.progress}
+        if any(Address.parse(address).party != caller for address in addresses):
+            raise BadMessage(f"{caller} reports about sides of another party in job {report.job}.")
+        with self._database.write() as writer:
+            self._leading(writer, report.job)
+            insert_metrics(writer, report.job, report.metrics)
+            insert_logs(writer, report.job, report.logs)
+            put_progress(writer, report.job, report.progress)
+            for news in report.sides:
+                self._side(writer, report.job, news, caller)
+
+    def answer(self, signed: SignedAnswer, caller: str) -> Ack:
+        """A person of that party decided."""
+        with self._database.read() as connection:
+            proposal = self._catalogue.of_job(connection, signed.answer.job).proposal
+        check_answer(signed, caller, proposal, self._verify)
+        with self._database.write() as writer:
+            self._leading(writer, signed.answer.job)
+            note_answer(writer, signed)
+        self._heard(signed.answer.job, caller)
+        return Ack()
+
+    def withdraw(self, withdrawal: Withdrawal, caller: str) -> Ack:
+        """A party leaves: the job is cancelled."""
+        with self._database.write() as writer:
+            state = self._leading(writer, withdrawal.job)
+            known = self._catalogue.of_job(writer.connection, withdrawal.job)
+            if caller not in known.spec.parties:
+                raise NotInitiator(f"{caller} holds no role in job {withdrawal.job}.")
+            if state not in ENDED_JOB:
+                message = f"{caller} withdrew from the job. {withdrawal.reason}".rstrip()
+                error = ErrorView(code="flow.withdrawn", message=message, hint="Talk to that party.", party=caller)
+                move_job(writer, withdrawal.job, state, JobEvent.STOPPED, error)
+                cancel_open(writer, withdrawal.job)
+        self._heard(withdrawal.job, caller)
+        return Ack()
+
+    def _leading(self, writer: Writer, name: str) -> JobState:
+        """The state of a job that we lead. Raises NotInitiator."""
+        row = writer.run(select(job.c.state, job.c.initiator).where(job.c.id == name)).first()
+        if row is None or row.initiator != self._party:
+            raise NotInitiator(f"{self._party} does not lead job {name}.")
+        return JobState(row.state)
+
+    def _side(self, writer: Writer, name: str, news: SideNews, caller: str) -> None:
+        if news.state in (AttemptState.PENDING, AttemptState.RESERVED, AttemptState.CANCELLED):
+            return  # those states are the initiator's own to decide
+        attempt = AttemptId(JobId(name), TaskName(news.task), news.attempt)
+        error = news.error.model_copy(update={"party": caller}) if news.error else None
+        place = side_name(name, news.task, news.attempt, news.address)
+        columns = {**error_columns(error), "retryable": news.retryable}
+        last = columns if news.state is not AttemptState.RUNNING else {}
+        if bring_side(writer, place, news.state, **last):
+            note_running(writer, attempt)

@@ -1,0 +1,141 @@
+"""What Flow needs of the rooms below it: the parts of their doors that it calls, so that tests may stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from flow.agreement import TableFacts
+from flow.messages import M, Message, Method, PublishedOutput, decode, encode
+from flow.store.database import Database
+from gateway.client import JobContract
+from node_manager.client import ExecutorEvent, Order, Resources
+from party.ids import AttemptId
+
+
+class IncomingCall(Protocol):
+    """A call of another party (or our own), its signature already checked."""
+
+    @property
+    def party(self) -> str:
+        """Who calls."""
+
+    @property
+    def method(self) -> str:
+        """What for."""
+
+    @property
+    def body(self) -> bytes:
+        """The order."""
+
+
+class Stopper(Protocol):
+    """Ends a subscription."""
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """No further call is taken."""
+
+
+class GatewayDoor(Protocol):
+    """The gateway, as Flow uses it (`gateway.client.GatewayAdmin`)."""
+
+    def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
+        """Ask another party's Flow."""
+
+    def serve_calls(self, handler: Callable[[Any], bytes], threads: int = 8) -> Stopper:
+        """Answer what other parties' Flows ask."""
+
+    def open_job(self, contract: JobContract) -> None:
+        """Let a job's messages pass."""
+
+    def close_job(self, job: str) -> object:
+        """End a job's messages."""
+
+    def issue_token(self, job: str, task: str, attempt: int, address: str, incarnation: int) -> str:
+        """A token for one executor."""
+
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        """Our party's signature."""
+
+    def verify(self, party: str, purpose: str, message: bytes, signature: bytes) -> None:
+        """Raise unless the party signed."""
+
+
+class ReservationDoor(Protocol):
+    """Held room."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def node(self) -> str:
+        """On which node."""
+
+
+class NewsDoor(Protocol):
+    """One event and its place in the party's stream of news."""
+
+    @property
+    def sequence(self) -> int:
+        """Counts up."""
+
+    @property
+    def event(self) -> ExecutorEvent:
+        """What happened."""
+
+
+class ClusterDoor(Protocol):
+    """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
+
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> ReservationDoor:
+        """Hold room. Raises NoRoom."""
+
+    def release(self, reservation_id: str) -> None:
+        """Give it back."""
+
+    def start(self, reservation_id: str, order: Order) -> None:
+        """Start an executor. Raises ReservationExpired."""
+
+    def stop(self, job: str, task: str | None = None, attempt: int | None = None) -> None:
+        """End executors."""
+
+    def watch(self, since: int) -> Iterator[NewsDoor]:
+        """News above a sequence number, for as long as the connection lasts."""
+
+    def end_job(self, job: str) -> None:
+        """Clean up after a job."""
+
+
+class StoreDoor(Protocol):
+    """The party's store, as Flow uses it."""
+
+    def table(self, text: str) -> TableFacts:
+        """What is known of a table. Raises TableNotFound."""
+
+    def check_model(self, reference: str) -> None:
+        """Raise ModelNotFound unless this party holds a part of the model."""
+
+    def publish(self, name: AttemptId) -> list[PublishedOutput]:
+        """Make an attempt's outputs visible; doing it again gives the same."""
+
+    def discard(self, name: AttemptId) -> None:
+        """Drop what an attempt staged."""
+
+    def forget(self, job: str) -> None:
+        """Drop what a job needs no more: checkpoints and journals."""
+
+
+class Caller:
+    """Typed calls to other parties' Flows, with our clock on every message."""
+
+    def __init__(self, gateway: GatewayDoor, database: Database) -> None:
+        self._gateway = gateway
+        self._database = database
+
+    def ask(self, party: str, method: Method, order: Message, reply: type[M], timeout_s: float) -> M:
+        """Send an order, wait for the reply. Raises what the far handler raised, or Unavailable."""
+        body = encode(order, self._database.hlc())
+        answer, reading = decode(reply, self._gateway.call(party, method, body, timeout_s))
+        self._database.saw(reading)
+        return answer

@@ -1,0 +1,138 @@
+"""Every error that Flow names.
+
+PlatformError
+  InvalidInput
+    JobInvalid            job.json breaks a rule; it carries every problem with its path
+    UnknownSchema         a job, message or manifest of a version this Flow does not speak
+    BadMessage            another party's Flow sent something that is not in the closed list
+  NotFound
+    UnknownJob            no such job at this party
+    UnknownMethod         a Flow-to-Flow call that does not exist
+  Conflict
+    IllegalTransition     a state and an event that do not go together
+    Moved                 somebody else moved the job or attempt first
+    TokenReused           another job was submitted with this submit token
+    ManifestMismatch      the manifest is not what this party agreed to
+  Denied
+    NotInitiator          a party gives an order for a job that it does not lead
+    NotAskedForApproval   there is nothing to approve or to refuse
+  Unavailable
+    StoreUnavailable      the database cannot be reached now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from party.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from flow.views import Problem
+
+
+class JobInvalid(InvalidInput):
+    """job.json breaks at least one rule.
+
+    Attributes:
+        problems: Every broken rule with the path of the field.
+    """
+
+    code = "flow.job_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        where = f"{first.path}: " if first.path else ""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"{where}{first.message}{more}", hint=first.hint)
+        self.problems = tuple(problems)
+
+
+class UnknownSchema(InvalidInput):
+    """A document carries a schema version that this Flow does not speak."""
+
+    code = "flow.unknown_schema"
+
+
+class BadMessage(InvalidInput):
+    """A Flow-to-Flow message does not have the form of its method."""
+
+    code = "flow.bad_message"
+
+
+class UnknownJob(NotFound):
+    """There is no such job at this party."""
+
+    code = "flow.unknown_job"
+
+
+class UnknownMethod(NotFound):
+    """A Flow-to-Flow call names a method that does not exist."""
+
+    code = "flow.unknown_method"
+
+
+class IllegalTransition(Conflict):
+    """A state and an event that do not go together."""
+
+    code = "flow.illegal_transition"
+
+
+class Moved(Conflict):
+    """The job or attempt is no longer in the state that the caller saw."""
+
+    code = "flow.moved"
+
+
+class TokenReused(Conflict):
+    """Another job was submitted with the same submit token."""
+
+    code = "flow.submit_token_reused"
+
+
+class ManifestMismatch(Conflict):
+    """The manifest is not what this party agreed to, or a signature in it does not fit."""
+
+    code = "flow.manifest_mismatch"
+
+
+class NotInitiator(Denied):
+    """A party gives an order for a job that another party leads."""
+
+    code = "flow.not_initiator"
+
+
+class NotAskedForApproval(Conflict):
+    """The job does not wait for a decision of this party."""
+
+    code = "flow.not_asked_for_approval"
+
+
+class JobRefused(Denied):
+    """A party did not agree to the job."""
+
+    code = "flow.job_refused"
+
+
+class TimedOut(Conflict):
+    """A job ran or waited longer than its settings allow."""
+
+    code = "flow.timed_out"
+
+
+class StartedTooLate(Conflict):
+    """The reservation of an attempt had expired before it was started."""
+
+    code = "flow.reservation_expired"
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot be reached now."""
+
+    code = "flow.store_unavailable"
+
+
+class BadDatabase(InvalidInput):
+    """The database address, or the file that holds it, cannot be used."""
+
+    code = "flow.bad_database"

@@ -1,0 +1,194 @@
+"""job.json: its models, its JSON schema, and reading it with an error that names the path of the bad field.
+
+Only what one document says about itself; rules that need components or tables are in `flow.bindings`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from flow.errors import JobInvalid, UnknownSchema
+from flow.problems import did_you_mean, from_validation
+from flow.views import Problem
+from party.canonical import canonical_digest, parse_json
+from party.errors import PlatformError
+from party.ids import Role, party_id, task_name
+from party.settings import size_bytes
+
+JOB_SCHEMA = 1
+MAX_JOB_BYTES = 1 << 20
+MAX_TASKS = 1000
+COMMON = "common"
+
+_REFERENCE = re.compile(r"[a-z][a-z0-9_]*(@[1-9][0-9]*)?")
+
+
+def _party(text: str) -> str:
+    return _as_value_error(lambda: party_id(text))
+
+
+def _task(text: str) -> str:
+    return _as_value_error(lambda: task_name(text))
+
+
+def _component(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError("a component is written like homo_lr@1")
+    return text
+
+
+def _memory(text: str) -> str:
+    size_bytes(text)
+    return text
+
+
+def _as_value_error(check: Any) -> str:
+    try:
+        return str(check())
+    except PlatformError as error:
+        raise ValueError(str(error)) from None
+
+
+PartyName = Annotated[str, AfterValidator(_party)]
+Task = Annotated[str, AfterValidator(_task)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JobSettings(_Section):
+    """How long, how often, how urgent."""
+
+    priority: int = Field(default=5, ge=0, le=9, description="Higher goes first where both wait for room.")
+    timeout_s: float = Field(default=3600, gt=0, description="Running time after which the job fails.")
+    wait_s: float = Field(
+        default=604_800, gt=0, description="Time spent waiting for people, room or absent parties, likewise."
+    )
+    retries: int = Field(
+        default=2, ge=0, le=100, description="New attempts of a task after a loss or a passing failure."
+    )
+
+
+class ResourceSpec(_Section):
+    """What one executor may use."""
+
+    cores: int = Field(default=1, ge=1, le=4096)
+    memory: Annotated[str, AfterValidator(_memory)] = Field(default="1GiB", description="For example 512MiB or 2GiB.")
+    gpus: int = Field(default=0, ge=0, le=64)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory in bytes."""
+        return size_bytes(self.memory)
+
+
+class TaskSpec(_Section):
+    """One use of a component.
+
+    Attributes:
+        component: `homo_lr@1`.
+        roles: The roles that take part; without it, every role of the job that the component knows.
+        inputs: By input name a reference (`namespace/name`, `task.output` or `job:ID/task.output`), or an object with
+            a `common` reference and overrides by role, then by party.
+        parameters, resources: Common values, with overrides in an object under a role, then under a party.
+    """
+
+    component: Annotated[str, AfterValidator(_component)]
+    roles: tuple[Role, ...] | None = None
+    inputs: dict[str, str | dict[str, str]] = {}
+    parameters: dict[str, JsonValue] = {}
+    resources: dict[str, JsonValue] = {}
+
+
+class JobSpec(_Section):
+    """A whole job.json."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="The version of this document.")
+    name: str = Field(min_length=1, max_length=100)
+    initiator: PartyName
+    roles: dict[Role, tuple[PartyName, ...]] = Field(min_length=1)
+    settings: JobSettings = JobSettings()
+    tasks: dict[Task, TaskSpec] = Field(min_length=1, max_length=MAX_TASKS)
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Every party of the job once, in id order."""
+        return tuple(sorted({party for parties in self.roles.values() for party in parties}))
+
+    def roles_of(self, party: str) -> tuple[Role, ...]:
+        """The roles that a party holds in this job."""
+        return tuple(role for role, parties in self.roles.items() if party in parties)
+
+    def document(self) -> dict[str, Any]:
+        """The job as plain JSON, defaults written out."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical document: two files that mean the same have the same digest."""
+        return canonical_digest(self.document())
+
+
+def parse_job(data: bytes) -> JobSpec:
+    """The job in the bytes of a file.
+
+    Raises:
+        JobInvalid: With each problem's path.
+        UnknownSchema: The document is of another version.
+    """
+    if len(data) > MAX_JOB_BYTES:
+        raise JobInvalid([Problem(path="", message=f"the job is larger than {MAX_JOB_BYTES} bytes.")])
+    try:
+        document = parse_json(data, "The job")
+    except PlatformError as error:
+        raise JobInvalid([Problem(path="", message=error.message)]) from None
+    _check_version(document)
+    try:
+        spec = JobSpec.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise JobInvalid(from_validation(error, JobSpec)) from None
+    if problems := _own_rules(spec):
+        raise JobInvalid(problems)
+    return spec
+
+
+def job_schema() -> dict[str, Any]:
+    """The JSON Schema of job.json, as `flow job schema` prints it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **JobSpec.model_json_schema(by_alias=True)}
+
+
+def _check_version(document: object) -> None:
+    if not isinstance(document, dict):
+        raise JobInvalid([Problem(path="", message="the job is not a JSON object.")])
+    if "schema" not in document:
+        raise JobInvalid(
+            [Problem(path="schema", message="this key is missing.", hint=f'Write "schema": {JOB_SCHEMA}.')]
+        )
+    version = document["schema"]
+    if version != JOB_SCHEMA or isinstance(version, bool):
+        raise UnknownSchema(
+            f"schema: this release reads version {JOB_SCHEMA}, the job says {str(version)[:40]!r}.",
+            hint=f'Write "schema": {JOB_SCHEMA}, or use the release that the job was written for.',
+        )
+
+
+def _own_rules(spec: JobSpec) -> list[Problem]:
+    problems = []
+    for role, parties in spec.roles.items():
+        if not parties:
+            problems.append(Problem(path=f"roles.{role}", message="no party is named.", hint="Leave the role out."))
+        if len(set(parties)) != len(parties):
+            problems.append(Problem(path=f"roles.{role}", message="a party is named twice."))
+    if spec.initiator not in spec.parties:
+        problems.append(
+            Problem(
+                path="initiator",
+                message=f"'{spec.initiator}' holds no role in this job.",
+                hint=did_you_mean(spec.initiator, spec.parties),
+            )
+        )
+    return problems

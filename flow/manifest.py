@@ -1,0 +1,87 @@
+"""The manifest: the signed, canonical contract of a job. Making it and checking it; no I/O, signatures by a callback.
+
+A manifest holds when its digest fits, the proposal is the one that each party answered, every party of the job has
+answered once, all agree, and every signature is that party's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+from flow.errors import ManifestMismatch
+from flow.job_spec import JobSpec
+from flow.messages import Answer, Decision, Manifest, Proposal, SignedAnswer
+from party.canonical import canonical_digest, canonical_json
+
+ANSWER_PURPOSE = "flow/answer/v1"
+
+Verify = Callable[[str, str, bytes, bytes], None]
+"""Raises unless the party (first) signed the message (third) for the purpose (second)."""
+
+
+def proposal_digest(proposal: Proposal) -> str:
+    """SHA-256 of the canonical proposal: what the parties sign."""
+    return canonical_digest(proposal.model_dump(mode="json", by_alias=True))
+
+
+def signed_bytes(answer: Answer) -> bytes:
+    """The bytes of an answer that its party signs."""
+    return canonical_json(answer.model_dump(mode="json", by_alias=True))
+
+
+def make_manifest(proposal: Proposal, answers: Iterable[SignedAnswer]) -> Manifest:
+    """The contract of a job that every party agreed to."""
+    ordered = tuple(sorted(answers, key=lambda signed: signed.answer.party))
+    return Manifest(proposal=proposal, answers=ordered, digest=_digest(proposal, ordered))
+
+
+def check_answer(signed: SignedAnswer, party: str, proposal: Proposal, verify: Verify) -> None:
+    """Raise ManifestMismatch or the verifier's error unless this is the party's own answer to this proposal."""
+    answer = signed.answer
+    if answer.party != party or answer.job != proposal.job:
+        raise ManifestMismatch(f"An answer of {answer.party} to job {answer.job} came from {party}.")
+    if answer.proposal_digest != proposal_digest(proposal):
+        raise ManifestMismatch(f"{party} answered another proposal of job {proposal.job}.")
+    verify(party, ANSWER_PURPOSE, signed_bytes(answer), _signature(signed))
+
+
+def check_manifest(manifest: Manifest, spec: JobSpec, own: SignedAnswer, verify: Verify) -> None:
+    """Check everything about a manifest from the point of view of one party.
+
+    Raises:
+        ManifestMismatch: What does not fit, naming the party.
+    """
+    if manifest.digest != _digest(manifest.proposal, manifest.answers):
+        raise ManifestMismatch("The manifest's digest does not fit its contents.")
+    parties = tuple(signed.answer.party for signed in manifest.answers)
+    if parties != spec.parties:
+        raise ManifestMismatch(f"The manifest holds answers of {', '.join(parties)}, not of every party of the job.")
+    for signed in manifest.answers:
+        check_answer(signed, signed.answer.party, manifest.proposal, verify)
+        if signed.answer.decision is not Decision.AGREE:
+            raise ManifestMismatch(f"{signed.answer.party} did not agree to job {manifest.proposal.job}.")
+    if own not in manifest.answers:
+        raise ManifestMismatch("The manifest does not hold the answer that we gave.")
+
+
+def task_seed(manifest: Manifest, task: str) -> str:
+    """The common seed of one task, hex, 32 bytes."""
+    return sha256(bytes.fromhex(manifest.proposal.seed) + b"/task/" + task.encode()).hexdigest()
+
+
+def _digest(proposal: Proposal, answers: tuple[SignedAnswer, ...]) -> str:
+    return canonical_digest(
+        {
+            "schema": 1,
+            "proposal": proposal.model_dump(mode="json", by_alias=True),
+            "answers": [signed.model_dump(mode="json", by_alias=True) for signed in answers],
+        }
+    )
+
+
+def _signature(signed: SignedAnswer) -> bytes:
+    try:
+        return bytes.fromhex(signed.signature)
+    except ValueError:
+        raise ManifestMismatch(f"The signature of {signed.answer.party} is not hexadecimal.") from None

@@ -1,0 +1,165 @@
+"""Reads the Cluster Manager's stream of news into the store, each event exactly once.
+
+One thread follows the stream, one writes down whatever has come meanwhile in one transaction, together with how far
+the stream was read; after a restart it goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+
+from flow.doors import ClusterDoor, NewsDoor
+from flow.messages import LogNews, MetricNews, ProgressNews
+from flow.participant.running import end_columns, run_state, state_in
+from flow.store.database import Database, Writer
+from flow.store.moves import Side
+from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
+from flow.store.parts import find_executor, find_part
+from node_manager.client import EventKind, ExecutorEvent
+from party.errors import PlatformError
+from party.ids import Address, AttemptId, JobId, TaskName
+from party.log import get_logger
+
+STREAM = "cluster"
+BATCH = 1_000
+WAITING = 20_000
+FIRST_PAUSE_S = 0.1
+LAST_PAUSE_S = 2.0
+
+
+class NewsReader:
+    """Follows the stream from `start` to `close`. `heard(job)` is called after news of a job were stored."""
+
+    def __init__(self, party: str, database: Database, cluster: ClusterDoor, heard: Callable[[str], None]) -> None:
+        self._party = party
+        self._database = database
+        self._cluster = cluster
+        self._heard = heard
+        self._queue: Queue[NewsDoor | None] = Queue(WAITING)
+        self._closed = Event()
+        self._threads: list[Thread] = []
+        self._since = 0
+        self._log = get_logger("flow")
+
+    def start(self) -> None:
+        """Go on from where the store says."""
+        with self._database.write() as writer:
+            self._since = position(writer, STREAM)
+        for target in (self._follow, self._record):
+            thread = Thread(target=target, name=f"flow-news{target.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def close(self, grace_s: float = 2.0) -> None:
+        """Read no more. The thread in the stream ends with it; what it still brings is not taken."""
+        self._closed.set()
+        with suppress(Full):  # then the recorder is busy and sees that we are closed
+            self._queue.put_nowait(None)
+        self._threads[1].join(grace_s)
+
+    def _follow(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._closed.is_set():
+            try:
+                for news in self._cluster.watch(self._since):
+                    if self._closed.is_set():
+                        return
+                    self._since = news.sequence
+                    self._queue.put(news)
+                    pause = FIRST_PAUSE_S
+            except PlatformError as error:
+                self._log.info("news.interrupted", code=error.code, message=error.message)
+            self._closed.wait(pause)
+            pause = min(pause * 2, LAST_PAUSE_S)
+
+    def _record(self) -> None:
+        batch: list[NewsDoor] = []
+        while not self._closed.is_set():
+            if not batch:
+                batch = self._next_batch()
+            if not batch:
+                continue
+            try:
+                self.take(batch)
+                batch = []
+            except PlatformError as error:
+                self._log.warning("news.not_recorded", code=error.code, message=error.message)
+                self._closed.wait(LAST_PAUSE_S)
+
+    def _next_batch(self) -> list[NewsDoor]:
+        batch = [self._queue.get()]
+        with suppress(Empty):
+            while len(batch) < BATCH:
+                batch.append(self._queue.get_nowait())
+        return [news for news in batch if news is not None]
+
+    def take(self, batch: Sequence[NewsDoor]) -> None:
+        """Store a batch of news in one transaction."""
+        by_job: dict[str, list[ExecutorEvent]] = {}
+        for news in batch:
+            by_job.setdefault(news.event.job, []).append(news.event)
+        known = []
+        with self._database.write() as writer:
+            for job, events in by_job.items():
+                if find_part(writer.connection, job) is not None:
+                    known.append(job)
+                    self._take_job(writer, job, events)
+            put_position(writer, STREAM, batch[-1].sequence)
+        for job in known:
+            self._heard(job)
+
+    def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent]) -> None:
+        insert_metrics(writer, job, [_metric(e) for e in events if e.kind is EventKind.METRIC])
+        insert_logs(writer, job, [_log_line(e) for e in events if e.kind is EventKind.LOG])
+        put_progress(writer, job, [_progress(e) for e in events if e.kind is EventKind.PROGRESS])
+        for event in events:
+            state = state_in(event)
+            if state is None:
+                continue
+            attempt = AttemptId(JobId(event.job), TaskName(event.task), event.attempt)
+            name = Side(attempt, Address.parse(event.address))
+            seen = find_executor(writer, name, event.incarnation)
+            if seen is not None:
+                run_state(writer, name, seen, state, **end_columns(event, self._party))
+
+
+def _metric(event: ExecutorEvent) -> MetricNews:
+    body = event.body
+    return MetricNews(
+        task=event.task,
+        attempt=event.attempt,
+        address=event.address,
+        name=str(body["name"]),
+        step=int(str(body["step"])),
+        value=float(str(body["value"])),
+        at_ms=event.at_ms,
+    )
+
+
+def _log_line(event: ExecutorEvent) -> LogNews:
+    return LogNews(
+        task=event.task,
+        attempt=event.attempt,
+        address=event.address,
+        incarnation=event.incarnation,
+        sequence=event.sequence,
+        level=str(event.body.get("level", "info")),
+        text=str(event.body.get("text", "")),
+        at_ms=event.at_ms,
+    )
+
+
+def _progress(event: ExecutorEvent) -> ProgressNews:
+    body = event.body
+    return ProgressNews(
+        task=event.task,
+        attempt=event.attempt,
+        address=event.address,
+        done=int(str(body.get("done", 0))),
+        total=int(str(body.get("total", 0))),
+        what=str(body.get("what", "")),
+        at_ms=event.at_ms,
+    )

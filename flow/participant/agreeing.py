@@ -1,0 +1,170 @@
+"""This party's side of agreement: look up what is known, decide, sign, remember; people approve or refuse later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from flow.agreement import Knowledge, Policy, TableFacts, check_proposal, decide, wanted
+from flow.bindings import bind
+from flow.coordinator.facts import Catalogue
+from flow.doors import GatewayDoor, StoreDoor
+from flow.errors import ManifestMismatch, NotAskedForApproval
+from flow.job_spec import JobSpec
+from flow.job_state import JobState
+from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
+from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
+from flow.orders import contract_for
+from flow.store.database import Database, Writer
+from flow.store.moves import mirror_job
+from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
+from flow.store.tables import job, job_party
+from party.clock import Clock
+from party.errors import PlatformError
+
+_STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
+
+
+class Agreeing:
+    """Answers proposals and opens agreed jobs. `answer_due(job)` is called when a later answer wants to be sent."""
+
+    def __init__(
+        self,
+        party: str,
+        policy: Policy,
+        database: Database,
+        catalogue: Catalogue,
+        doors: tuple[GatewayDoor, StoreDoor],
+        clock: Clock,
+    ) -> None:
+        self._party = party
+        self._policy = policy
+        self._database = database
+        self._catalogue = catalogue
+        self._gateway, self._store = doors
+        self._clock = clock
+        self.answer_due: Callable[[str], None] = lambda _: None
+
+    def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
+        """Our signed answer; the same proposal gets the same answer."""
+        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        check_proposal(proposal, caller, spec, self._party)
+        with self._database.read() as connection:
+            known = find_part(connection, proposal.job)
+        if known is not None:
+            if Proposal.model_validate_json(known.proposal) != proposal:
+                raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
+            return SignedAnswer.model_validate_json(known.answer)
+        signed = self._sign(decide(proposal, spec, self._knowledge(spec, self._policy)))
+        with self._database.write() as writer:
+            insert_part(writer, proposal, signed, _STATE[signed.answer.decision])
+            if proposal.initiator != self._party:
+                insert_job(writer, proposal, {self._party: str(signed.answer.decision)}, None)
+                said = {"reasons": list(signed.answer.reasons), "warnings": list(signed.answer.warnings)}
+                place = ("", 0, self._party)
+                writer.event(f"party.{signed.answer.decision}", proposal.job, place=place, body=said)
+                text = signed.model_dump_json(by_alias=True)
+                where = (job_party.c.job == proposal.job) & (job_party.c.party == self._party)
+                writer.run(job_party.update().where(where).values(answer=text, asked_ms=writer.now_ms))
+                if signed.answer.decision is Decision.REFUSE:
+                    mirror_job(writer, proposal.job, JobState.REFUSED)
+        return signed
+
+    def open(self, manifest: Manifest, caller: str) -> Ack:
+        """Check the manifest, open the job at our gateway."""
+        proposal = manifest.proposal
+        with self._database.read() as connection:
+            row = part_of(connection, proposal.job)
+        own = SignedAnswer.model_validate_json(row.answer)
+        if row.state == "open":
+            if Manifest.model_validate_json(row.manifest) == manifest:
+                return Ack()
+            raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
+        if row.initiator != caller or row.state != "agreed" or Proposal.model_validate_json(row.proposal) != proposal:
+            raise ManifestMismatch(f"{self._party} did not agree to job {proposal.job} in this form.")
+        known = self._catalogue.of_proposal(proposal)
+        check_manifest(manifest, known.spec, own, self._gateway.verify)
+        self._gateway.open_job(contract_for(manifest, known.tasks, self._party))
+        text = manifest.model_dump_json(by_alias=True)
+        with self._database.write() as writer:
+            change_part(writer, proposal.job, state="open", manifest=text)
+            if caller != self._party:
+                self._note_agreed(writer, manifest, text)
+        return Ack()
+
+    def approve(self, name: str) -> None:
+        """A person of ours agrees. Raises NotAskedForApproval; what changed since the proposal may still refuse."""
+        self._decide_later(name, Decision.AGREE, "")
+
+    def refuse(self, name: str, reason: str) -> None:
+        """A person of ours refuses. Raises NotAskedForApproval."""
+        self._decide_later(name, Decision.REFUSE, reason or "A person refused.")
+
+    def _decide_later(self, name: str, decision: Decision, reason: str) -> None:
+        with self._database.read() as connection:
+            row = part_of(connection, name)
+        if row.state != "asked":
+            raise NotAskedForApproval(
+                f"Job {name} does not wait for a person of {self._party}; it is {row.state} here."
+            )
+        proposal = Proposal.model_validate_json(row.proposal)
+        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        policy = replace(self._policy, accept=decision)
+        answer = decide(proposal, spec, self._knowledge(spec, policy))
+        if reason:
+            answer = answer.model_copy(update={"reasons": (reason,)})
+        signed = self._sign(answer)
+        with self._database.write() as writer:
+            text = signed.model_dump_json(by_alias=True)
+            change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True)
+            writer.event(
+                f"party.{answer.decision}", name, place=("", 0, self._party), body={"reasons": [*answer.reasons]}
+            )
+            if row.initiator != self._party:
+                where = (job_party.c.job == name) & (job_party.c.party == self._party)
+                writer.run(job_party.update().where(where).values(decision=str(answer.decision), answer=text))
+            writer.after_commit(lambda: self.answer_due(name))
+
+    def _note_agreed(self, writer: Writer, manifest: Manifest, text: str) -> None:
+        name = manifest.proposal.job
+        put_parties(writer, name, {signed.answer.party: "agree" for signed in manifest.answers})
+        for signed in manifest.answers:
+            where = (job_party.c.job == name) & (job_party.c.party == signed.answer.party)
+            answer = signed.model_dump_json(by_alias=True)
+            writer.run(job_party.update().where(where).values(answer=answer, decision="agree"))
+        writer.run(job.update().where(job.c.id == name).values(manifest=text, manifest_digest=manifest.digest))
+        mirror_job(writer, name, JobState.AGREED)
+
+    def _sign(self, answer: Answer) -> SignedAnswer:
+        signature = self._gateway.sign(ANSWER_PURPOSE, signed_bytes(answer))
+        return SignedAnswer(answer=answer, signature=signature.hex())
+
+    def _knowledge(self, spec: JobSpec, policy: Policy) -> Knowledge:
+        tasks, problems = bind(spec, self._catalogue.components)
+        tables, models = wanted(tasks, self._party) if not problems else (set(), set())
+        return Knowledge(
+            party=self._party,
+            policy=policy,
+            now=self._clock.now(),
+            components=self._catalogue.components,
+            tables={text: self._table(text) for text in tables},
+            models={text: self._model(text) for text in models},
+        )
+
+    def _table(self, text: str) -> TableFacts | PlatformError:
+        try:
+            return self._store.table(text)
+        except PlatformError as error:
+            if error.retry:
+                raise
+            return error
+
+    def _model(self, reference: str) -> PlatformError | None:
+        try:
+            self._store.check_model(reference)
+        except PlatformError as error:
+            if error.retry:
+                raise
+            return error
+        return None

@@ -1,0 +1,222 @@
+"""Brings the initiator what it has to hear: ends of sides, shared numbers, later answers, withdrawals.
+
+What is due stands in the store, so that it is sent after any restart; it is crossed off once it is acknowledged, so
+that it arrives at least once, and the initiator takes it exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from flow.doors import Caller, ClusterDoor, GatewayDoor
+from flow.errors import NotInitiator
+from flow.messages import Ack, LogNews, Message, Method, MetricNews, ProgressNews, Report, SignedAnswer, Withdrawal
+from flow.participant.running import REPORTED, side_news
+from flow.scheduler import Scheduler
+from flow.store.database import Database
+from flow.store.moves import Side
+from flow.store.news import number
+from flow.store.parts import change_part, part_of
+from flow.store.tables import executor, log_line, metric, part, progress
+from party.errors import PlatformError
+from party.ids import Address, AttemptId, JobId, TaskName
+from party.log import get_logger
+
+ROWS = 2_000
+SEND_S = 20.0
+FIRST_PAUSE_S = 0.2
+LAST_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Bring the initiator of a job everything that is due."""
+
+    job: str
+
+
+class Courier:
+    """Sends what is due for a job, one call at a time."""
+
+    def __init__(self, party: str, database: Database, gateway: GatewayDoor, cluster: ClusterDoor) -> None:
+        self._party = party
+        self._database = database
+        self._cluster = cluster
+        self._caller = Caller(gateway, database)
+        self._pause: dict[str, float] = {}
+        self._progress_sent: dict[str, int] = {}
+        self._scheduler: Scheduler | None = None
+        self._log = get_logger("flow")
+
+    def start(self, scheduler: Scheduler) -> None:
+        """Take up what was due before a restart."""
+        self._scheduler = scheduler
+        with self._database.read() as connection:
+            rows = connection.execute(select(part.c.job).where(part.c.state != "ended")).all()
+        for row in rows:
+            self.due(row.job)
+
+    def due(self, name: str) -> None:
+        """Something is due for the initiator of this job."""
+        if self._scheduler is not None:
+            self._scheduler.poke(Delivery(name))
+
+    def deliver(self, key: Delivery) -> float | None:
+        """Send what is due. Returns the seconds until it should be tried again, or None."""
+        with self._database.read() as connection:
+            row = part_of(connection, key.job)
+        if row.state == "ended":
+            return None
+        try:
+            self._free_room(key.job)
+            more = self._send(row)
+        except NotInitiator as error:
+            self._log.warning("report.refused", job=key.job, code=error.code, message=error.message)
+            return None
+        except PlatformError as error:
+            pause = self._pause[key.job] = min(self._pause.get(key.job, FIRST_PAUSE_S / 2) * 2, LAST_PAUSE_S)
+            self._log.info("report.postponed", job=key.job, code=error.code, message=error.message)
+            return pause
+        self._pause.pop(key.job, None)
+        return 0.0 if more else None
+
+    def _send(self, row: Row[Any]) -> bool:
+        """Everything that is due; whether there is more."""
+        if row.withdrawal:
+            self._ask(row, Method.WITHDRAW, Withdrawal(job=row.job, reason=row.withdrawal))
+            with self._database.write() as writer:
+                change_part(writer, row.job, withdrawal="")
+        signed = SignedAnswer.model_validate_json(row.answer)
+        if row.answer_due:
+            self._ask(row, Method.ANSWER, signed)
+            with self._database.write() as writer:
+                change_part(writer, row.job, answer_due=False)
+        with self._database.read() as connection:
+            ended = _unreported(connection, row.job)
+            shared = signed.answer.share if row.initiator != self._party else ()
+            metrics = _metrics(connection, row) if "metrics" in shared else []
+            logs = _logs(connection, row) if "logs" in shared else []
+            moved = self._progress(connection, row.job) if "metrics" in shared else []
+        full = len(metrics) == ROWS or len(logs) == ROWS
+        sides = () if full else tuple(side_news(r) for r in ended)  # an end is the last thing to arrive
+        if not (sides or metrics or logs or moved):
+            return False
+        report = Report(
+            job=row.job,
+            sides=sides,
+            metrics=tuple(m for _, m in metrics),
+            logs=tuple(line for _, line in logs),
+            progress=tuple(moved),
+        )
+        self._ask(row, Method.REPORT, report)
+        self._cross_off(row, report, metrics[-1][0] if metrics else 0, logs[-1][0] if logs else 0)
+        return full
+
+    def _ask(self, row: Row[Any], method: Method, message: Message) -> None:
+        self._caller.ask(row.initiator, method, message, Ack, SEND_S)
+
+    def _cross_off(self, row: Row[Any], report: Report, metric_id: int, log_id: int) -> None:
+        if report.progress:
+            self._progress_sent[row.job] = max(item.at_ms for item in report.progress)
+        changes: dict[str, object] = {}
+        if metric_id:
+            changes["metrics_sent"] = metric_id
+        if log_id:
+            changes["logs_sent"] = log_id
+        if not (changes or report.sides):
+            return
+        with self._database.write() as writer:
+            if changes:
+                change_part(writer, row.job, **changes)
+            for news in report.sides:
+                attempt = AttemptId(JobId(row.job), TaskName(news.task), news.attempt)
+                name = Side(attempt, Address.parse(news.address))
+                where = [executor.c[column] == value for column, value in name.key().items()]
+                writer.run(update(executor).where(*where).values(reported=str(news.state)))
+
+    def _free_room(self, name: str) -> None:
+        """Give back the room of executors that ended, before anybody is told that they did."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(executor).where(
+                    executor.c.job == name, executor.c.reservation != "", executor.c.state.in_(list(REPORTED))
+                )
+            ).all()
+        for row in rows:
+            self._cluster.release(row.reservation)
+        if rows:
+            with self._database.write() as writer:
+                for row in rows:
+                    where = (executor.c.job == name) & (executor.c.reservation == row.reservation)
+                    writer.run(update(executor).where(where).values(reservation=""))
+
+    def _progress(self, connection: Connection, name: str) -> list[ProgressNews]:
+        since = self._progress_sent.get(name, 0)
+        ours = progress.c.address.like(f"%:{self._party}")
+        rows = connection.execute(select(progress).where(progress.c.job == name, progress.c.at_ms > since, ours)).all()
+        return [
+            ProgressNews(
+                task=r.task,
+                attempt=r.attempt,
+                address=r.address,
+                done=r.done,
+                total=r.total,
+                what=r.what,
+                at_ms=r.at_ms,
+            )
+            for r in rows
+        ]
+
+
+def _unreported(connection: Connection, name: str) -> list[Row[Any]]:
+    where = (executor.c.job == name, executor.c.state.in_(list(REPORTED)), executor.c.reported == "")
+    return list(connection.execute(select(executor).where(*where).order_by(executor.c.address)).all())
+
+
+def _metrics(connection: Connection, row: Row[Any]) -> list[tuple[int, MetricNews]]:
+    rows = connection.execute(
+        select(metric).where(metric.c.job == row.job, metric.c.id > row.metrics_sent).order_by(metric.c.id).limit(ROWS)
+    ).all()
+    return [
+        (
+            r.id,
+            MetricNews(
+                task=r.task,
+                attempt=r.attempt,
+                address=f"{r.role}:{r.party}",
+                name=r.name,
+                step=r.step,
+                value=number(r.value, r.special),
+                at_ms=r.at_ms,
+            ),
+        )
+        for r in rows
+    ]
+
+
+def _logs(connection: Connection, row: Row[Any]) -> list[tuple[int, LogNews]]:
+    rows = connection.execute(
+        select(log_line)
+        .where(log_line.c.job == row.job, log_line.c.id > row.logs_sent)
+        .order_by(log_line.c.id)
+        .limit(ROWS)
+    ).all()
+    return [
+        (
+            r.id,
+            LogNews(
+                task=r.task,
+                attempt=r.attempt,
+                address=f"{r.role}:{r.party}",
+                incarnation=r.incarnation,
+                sequence=r.sequence,
+                level=r.level,
+                text=r.text,
+                at_ms=r.at_ms,
+            ),
+        )
+        for r in rows
+    ]

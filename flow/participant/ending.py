@@ -1,0 +1,80 @@
+"""The end of a job at this party: nothing of it runs, waits, is staged or holds room afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
+from flow.errors import NotInitiator
+from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState
+from flow.messages import Ack, EndOrder, JobOrder, Report
+from flow.participant.running import REPORTED, side_news
+from flow.store.database import Database
+from flow.store.moves import cancel_open, mirror_job
+from flow.store.parts import cancel_executors, change_part, executors, part_of
+from flow.store.tables import job
+
+
+class Ending:
+    """Ends jobs here, answers probes, and lets this party leave a job."""
+
+    def __init__(
+        self, party: str, database: Database, gateway: GatewayDoor, cluster: ClusterDoor, store: StoreDoor
+    ) -> None:
+        self._party = party
+        self._database = database
+        self._gateway = gateway
+        self._cluster = cluster
+        self._store = store
+        self.withdrawal_due: Callable[[str], None] = lambda _: None
+
+    def end(self, order: EndOrder, caller: str) -> Ack:
+        """The job is over."""
+        with self._database.read() as connection:
+            row = part_of(connection, order.job)
+            ran = executors(connection, order.job)
+        if row.initiator != caller:
+            raise NotInitiator(f"{caller} ends job {order.job}, which {row.initiator} leads.")
+        if row.state == "ended":
+            return Ack()
+        with self._database.write() as writer:
+            cancel_executors(writer, order.job)
+            if caller != self._party:
+                mirror_job(writer, order.job, order.state, order.error)
+                cancel_open(writer, order.job)
+        if any(executor.state not in ENDED_ATTEMPT for executor in ran):
+            self._cluster.stop(order.job)
+        if row.state == "open":
+            self._cluster.end_job(order.job)
+            self._gateway.close_job(order.job)
+            self._store.forget(order.job)
+        with self._database.write() as writer:
+            change_part(writer, order.job, state="ended", answer_due=False, withdrawal="")
+            if caller != self._party:
+                writer.run(job.update().where(job.c.id == order.job).values(closed=True))
+                writer.event("job.closed", order.job)
+        return Ack()
+
+    def probe(self, order: JobOrder, caller: str) -> Report:
+        """Where our sides are."""
+        with self._database.read() as connection:
+            row = part_of(connection, order.job)
+            ran = executors(connection, order.job)
+        if row.initiator != caller:
+            raise NotInitiator(f"{caller} asks about job {order.job}, which {row.initiator} leads.")
+        shown = (*REPORTED, AttemptState.RUNNING)
+        return Report(job=order.job, sides=tuple(side_news(r) for r in ran if r.state in shown))
+
+    def withdraw(self, name: str, reason: str) -> None:
+        """Stop our executors of a job that another party leads, and let it know."""
+        with self._database.write() as writer:
+            state = writer.run(select(job.c.state).where(job.c.id == name)).scalar_one()
+            row = part_of(writer.connection, name)
+            if state in ENDED_JOB or row.state == "ended":
+                return
+            cancel_executors(writer, name)
+            change_part(writer, name, withdrawal=reason)
+            writer.after_commit(lambda: self.withdrawal_due(name))
+        self._cluster.stop(name)

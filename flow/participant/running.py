@@ -1,0 +1,67 @@
+"""What became of our executors: news walked into their rows, and what the initiator has to hear of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from flow.coordinator.moves import bring
+from flow.job_state import AttemptState
+from flow.messages import SideNews
+from flow.store.database import Writer
+from flow.store.moves import Side, error_columns, error_of, move_executor
+from flow.views import ErrorView
+from node_manager.client import EventKind, ExecutorEvent
+from party.errors import all_codes
+
+REPORTED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.LOST)
+_STATE = {
+    EventKind.STARTED: AttemptState.RUNNING,
+    EventKind.SUCCEEDED: AttemptState.SUCCEEDED,
+    EventKind.FAILED: AttemptState.FAILED,
+    EventKind.LOST: AttemptState.LOST,
+}
+
+
+def run_state(writer: Writer, name: Side, seen: AttemptState, target: AttemptState, **last: object) -> bool:
+    """Bring our executor up to the target; False if it is there already or has ended."""
+    return bring(name, seen, target, lambda *a, **k: move_executor(writer, *a, **k), **last)
+
+
+def state_in(event: ExecutorEvent) -> AttemptState | None:
+    """The state that an event tells of, if it does."""
+    return _STATE.get(event.kind)
+
+
+def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
+    """What to remember of an executor that ended."""
+    if event.kind is EventKind.FAILED:
+        code = str(event.body.get("code", "executor.failed"))
+        message = str(event.body.get("message", ""))
+        hint = str(event.body.get("hint", ""))
+        known = all_codes().get(code)
+        view = ErrorView(code=code, message=f"{event.address}: {message}", hint=hint, party=party)
+        return {**error_columns(view), "retryable": bool(known and known.retry)}
+    if event.kind is EventKind.LOST:
+        cause = str(event.body.get("cause", "unknown cause"))
+        view = ErrorView(
+            code="flow.executor_lost",
+            message=f"{event.address}: the executor went away: {cause}.",
+            hint="`flow job logs` may show its last words; more memory may help if it was killed for memory.",
+            party=party,
+        )
+        return {**error_columns(view), "retryable": True}
+    return {}
+
+
+def side_news(row: Row[Any]) -> SideNews:
+    """What the initiator hears of one of our executors."""
+    return SideNews(
+        task=row.task,
+        attempt=row.attempt,
+        address=row.address,
+        state=AttemptState(row.state),
+        retryable=bool(row.retryable),
+        error=error_of(row),
+    )

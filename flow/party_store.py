@@ -1,0 +1,49 @@
+"""The party's store as Flow looks at it: tables and models for agreement, staged outputs for publishing."""
+
+from __future__ import annotations
+
+from flow.agreement import TableFacts
+from flow.messages import PublishedOutput
+from party.ids import AttemptId
+from storage.client import Store
+
+_NO_KEY = bytes(32)  # deleting checkpoints opens none
+
+
+class PartyStore:
+    """A thin cover of `storage.client.Store`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def table(self, text: str) -> TableFacts:
+        """What is known of a table. Raises TableNotFound."""
+        manifest = self._store.tables.manifest(text)
+        return TableFacts(
+            reference=manifest.reference,
+            rows=manifest.rows,
+            components=manifest.use.components,
+            peers=manifest.use.peers,
+            min_rows=manifest.use.min_rows,
+            expires=manifest.use.expires,
+        )
+
+    def check_model(self, reference: str) -> None:
+        """Raise ModelNotFound unless this party holds a part of the model."""
+        self._store.models.info(reference)
+
+    def publish(self, name: AttemptId) -> list[PublishedOutput]:
+        """Make an attempt's outputs visible; doing it again gives the same."""
+        found = self._store.staging.publish(name.job, name.task, name.attempt)
+        return [
+            PublishedOutput(address=p.address, name=p.output, kind=str(p.kind), reference=p.reference) for p in found
+        ]
+
+    def discard(self, name: AttemptId) -> None:
+        """Drop what an attempt staged."""
+        self._store.staging.discard(name.job, name.task, name.attempt)
+
+    def forget(self, job: str) -> None:
+        """Drop what a job needs no more: what is staged, checkpoints and journals."""
+        self._store.staging.discard(job)
+        self._store.checkpoints(_NO_KEY).delete(job)

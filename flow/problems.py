@@ -1,0 +1,78 @@
+"""Pydantic's complaints turned into problems with a path, a sentence and, for a mistyped name, a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from flow.views import Problem
+
+_SHOWN_CHARS = 60
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A suggestion for a mistyped name, or what there is to choose from."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"Known here: {', '.join(names[:12])}." if names else ""
+
+
+def from_validation(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Problem]:
+    """Every complaint about `model` as a problem below `prefix`."""
+    return [_problem(item, model, prefix) for item in error.errors(include_url=False, include_context=False)]
+
+
+def dotted(parts: Sequence[object]) -> str:
+    """`("tasks", "train", 0)` as `tasks.train[0]`."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else str(part)
+    return text
+
+
+def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
+    place = [part for part in item["loc"] if part != "[key]" and not _is_type_name(part)]
+    path = dotted([*([prefix] if prefix else []), *place])
+    kind, text = item["type"], str(item["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return Problem(
+            path=path, message="this key is not known.", hint=did_you_mean(str(place[-1]), _keys_at(model, place[:-1]))
+        )
+    if kind == "missing":
+        return Problem(path=path, message="this key is missing.")
+    given = item.get("input")
+    shown = f" (it is {_short(given)})" if isinstance(given, str | int | float | bool) or given is None else ""
+    return Problem(path=path, message=f"{text[:1].lower()}{text[1:].rstrip('.')}{shown}.")
+
+
+def _is_type_name(part: object) -> bool:
+    """Whether pydantic put the name of a union's branch into the place."""
+    return isinstance(part, str) and (part in {"str", "int", "float", "bool"} or part.startswith(("dict[", "list[")))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[object]) -> list[str]:
+    """The keys that the model allows at the place; empty where anything goes."""
+    here: Any = model
+    for part in place:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            found = [f for n, f in here.model_fields.items() if (f.alias or n) == part]
+            here = found[0].annotation if found else None
+        else:
+            arguments = get_args(here)
+            here = arguments[-1] if arguments else None
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    return [field.alias or name for name, field in here.model_fields.items()]

@@ -1,0 +1,128 @@
+"""How an error becomes an HTTP answer: the one place that maps the five roots to statuses.
+
+InvalidInput  400      NotAuthenticated (Denied)  401      BodyTooLarge (InvalidInput)  413
+Denied        403      NotFound  404               Conflict  409      Unavailable  503
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from flow.errors import JobInvalid
+from flow.views import Problem
+from flow.web import BodyTooLarge
+from party.errors import Conflict, Denied, InvalidInput, NotAuthenticated, NotFound, PlatformError, Unavailable
+from party.log import get_logger
+
+_log = get_logger("flow")
+
+
+class BadRequest(InvalidInput):
+    """A path, query or body value of the request is wrong."""
+
+    code = "flow.bad_request"
+
+    def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+class ErrorBody(BaseModel):
+    """What every refused request answers."""
+
+    code: str = Field(description="Stable identifier of the error.")
+    message: str = Field(description="One sentence for people; the text may change.")
+    hint: str = Field(default="", description="What to do about it.")
+    field: str | None = Field(default=None, description="Path of the field that is wrong, where there is one.")
+    problems: tuple[Problem, ...] = Field(default=(), description="Every problem of a job.json, the first included.")
+
+
+STATUS: dict[type[PlatformError], int] = {
+    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    InvalidInput: HTTPStatus.BAD_REQUEST,
+    Denied: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in sorted(set(STATUS.values()))
+}
+
+
+def status_of(error: PlatformError) -> int:
+    """The HTTP status of an error: that of the nearest class in the table; 500 for one outside the five roots."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return int(STATUS[kind])
+    return int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def answer(error: PlatformError) -> JSONResponse:
+    """The HTTP answer of an error."""
+    status = status_of(error)
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return JSONResponse(_body(error).model_dump(), status_code=status, headers=headers)
+
+
+def _body(error: PlatformError) -> ErrorBody:
+    if isinstance(error, JobInvalid):
+        first = error.problems[0]
+        return ErrorBody(
+            code=error.code, message=first.message, hint=first.hint, field=first.path or None, problems=error.problems
+        )
+    field = getattr(error, "field", None) or None
+    return ErrorBody(code=error.code, message=error.message, hint=error.hint, field=field)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application in the one form."""
+    app.add_exception_handler(PlatformError, _named)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(Exception, _defect)
+
+
+async def _named(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, PlatformError):
+        raise TypeError("registered for named errors only") from error
+    return answer(error)
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError("registered for validation errors only") from error
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in {"path", "query", "body", "header"}]
+    return answer(BadRequest(f"{first['msg']}.", hint="See /v1/openapi.json for this route.", field=".".join(place)))
+
+
+async def _routing(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise TypeError("registered for routing errors only") from error
+    code = {404: "flow.no_such_route", 405: "flow.no_such_method"}.get(error.status_code, "flow.http_error")
+    body = ErrorBody(
+        code=code,
+        message=f"{request.method} {request.url.path}: {error.detail}.",
+        hint="See /v1/openapi.json for the routes.",
+    )
+    return JSONResponse(body.model_dump(), status_code=error.status_code, headers=error.headers)
+
+
+async def _defect(request: Request, error: Exception) -> JSONResponse:
+    _log.error("rest.defect", path=request.url.path, error=repr(error), exc_info=error)
+    body = ErrorBody(
+        code="flow.defect",
+        message="Archipelago met a defect of its own.",
+        hint="The log of flow has the details; please report it.",
+    )
+    return JSONResponse(body.model_dump(), status_code=500)

@@ -1,0 +1,145 @@
+"""Routes about jobs: each checks who asks, asks Flow, and shows what Flow says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from flow.job_state import JobState
+from flow.rest.views import Submitted, Validation
+from flow.rest.who import ApproveJob, Known, ReadEvent, ReadJob, ReadLog, ReadMetric, SubmitJob
+from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
+from party.users import Thing
+
+router = APIRouter(tags=["jobs"])
+
+MAX_JOBS = 1000
+MAX_EVENTS = 10_000
+
+Since = Annotated[int, Query(ge=0, description="Only rows with a greater id.")]
+OneTask = Annotated[str | None, Query(description="Only rows of this task.")]
+
+
+class Reason(BaseModel):
+    """Why a job is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(default="", max_length=1000)
+
+
+async def _raw(request: Request) -> bytes:
+    return await request.body()
+
+
+Spec = Annotated[bytes, Depends(_raw)]
+_SPEC: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": "/v1/schema/job"}}}}
+}
+
+
+@router.get("/schema/job", summary="The JSON Schema of job.json")
+def schema(_known: Known) -> dict[str, Any]:
+    """The published JSON Schema of job.json."""
+    from flow.job_spec import job_schema
+
+    return job_schema()
+
+
+@router.post("/jobs", status_code=201, summary="Submit a job", openapi_extra=_SPEC)
+def submit(
+    known: SubmitJob,
+    spec: Spec,
+    submit_token: Annotated[str | None, Header(max_length=200, description="Makes a repeated submit safe.")] = None,
+) -> Submitted:
+    """Store the job and answer with its id at once. The same file with the same token gives the same id."""
+    return Submitted(id=known.backends.service.submit(spec, user=known.user, submit_token=submit_token))
+
+
+@router.post("/jobs/validate", summary="Check a job without submitting it", openapi_extra=_SPEC)
+def validate(known: Known, spec: Spec) -> Validation:
+    """Every problem of the job that this party can see."""
+    problems = known.backends.service.validate(spec)
+    return Validation(
+        valid=not problems,
+        problems=tuple({"path": p.path, "message": p.message, "hint": p.hint} for p in problems),
+    )
+
+
+@router.get("/jobs", summary="The newest jobs")
+def jobs(
+    known: ReadJob, limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50, state: JobState | None = None
+) -> list[JobSummary]:
+    """The newest jobs first, of one state if asked."""
+    return known.backends.service.jobs(limit, state)
+
+
+@router.get("/jobs/{job}", summary="One job")
+def show(known: ReadJob, job: str) -> JobView:
+    """Its state, parties, tasks and attempts."""
+    return known.backends.service.job(job)
+
+
+@router.get("/jobs/{job}/why", summary="What a job waits for")
+def why(known: ReadJob, job: str) -> list[str]:
+    """Sentences; none if it waits for nothing."""
+    return known.backends.service.why(job)
+
+
+@router.post("/jobs/{job}/stop", status_code=202, summary="Cancel a job everywhere")
+def stop(known: Known, job: str) -> JobView:
+    """Its owner or an operator may; a job that has ended stays as it is."""
+    service = known.backends.service
+    view = service.job(job)
+    owner = view.user if view.initiator == known.backends.party else ""  # users of other parties are not ours
+    known.may("stop", Thing("job", job, owner))
+    service.stop(job, known.user)
+    return service.job(job)
+
+
+@router.post("/jobs/{job}/approve", status_code=202, summary="Agree to a job that waits for a person here")
+def approve(known: ApproveJob, job: str) -> JobView:
+    """The party agrees."""
+    known.backends.service.approve(job, known.user)
+    return known.backends.service.job(job)
+
+
+@router.post("/jobs/{job}/refuse", status_code=202, summary="Refuse a job that waits for a person here")
+def refuse(known: ApproveJob, job: str, body: Annotated[Reason | None, Body()] = None) -> JobView:
+    """The party refuses, which ends the job."""
+    known.backends.service.refuse(job, known.user, body.reason if body else "")
+    return known.backends.service.job(job)
+
+
+@router.get("/jobs/{job}/metrics", summary="Metrics of each round")
+def metrics(known: ReadMetric, job: str, task: OneTask = None, since: Since = 0) -> list[MetricRow]:
+    """Oldest first."""
+    return known.backends.service.metrics(job, task, since)
+
+
+@router.get("/jobs/{job}/logs", summary="Log lines of the executors")
+def logs(known: ReadLog, job: str, task: OneTask = None, since: Since = 0) -> list[LogRow]:
+    """Oldest first."""
+    return known.backends.service.logs(job, task, since)
+
+
+@router.get("/jobs/{job}/outputs", summary="Published outputs")
+def outputs(known: ReadJob, job: str) -> list[OutputRow]:
+    """Tables, models, metrics and reports that became visible."""
+    return known.backends.service.outputs(job)
+
+
+@router.get("/jobs/{job}/progress", summary="How far each running side is")
+def progress(known: ReadJob, job: str) -> list[ProgressRow]:
+    """One row a side."""
+    return known.backends.service.progress(job)
+
+
+@router.get("/jobs/{job}/timeline", summary="What happened, as a list")
+def timeline(
+    known: ReadEvent, job: str, since: Since = 0, limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 1000
+) -> list[EventRow]:
+    """The same rows that the event stream carries."""
+    known.backends.service.job(job)
+    return known.backends.service.events(job, since, limit)

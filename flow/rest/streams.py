@@ -1,0 +1,80 @@
+"""Event streams (Server-Sent Events): what happened since a given event, then what happens, as it happens.
+
+The id of each event is the row's id, so a client that reconnects with Last-Event-ID misses nothing. A stream of one
+job ends after the job's end; the stream of all jobs ends when Flow stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from flow.job_state import ENDED_JOB
+from flow.rest.backends import Backends
+from flow.rest.errors import BadRequest
+from flow.rest.who import ReadEvent
+
+router = APIRouter(tags=["events"])
+
+PAGE = 500
+ENDS = frozenset(f"job.{state}" for state in ENDED_JOB)
+
+
+def _start(
+    since: Annotated[int, Query(ge=0, description="Only events with a greater id.")] = 0,
+    last_event_id: Annotated[
+        str | None, Header(description="Sent by browsers that reconnect; wins over since.")
+    ] = None,
+) -> int:
+    if last_event_id is None or last_event_id == "":
+        return since
+    if not last_event_id.isascii() or not last_event_id.isdigit():
+        raise BadRequest("Last-Event-ID is not the id of an event.", field="last-event-id")
+    return int(last_event_id)
+
+
+Start = Annotated[int, Depends(_start)]
+
+
+def _known_job(caller: ReadEvent, job: str) -> Backends:
+    caller.backends.service.job(job)  # an unknown job is answered before the stream begins
+    return caller.backends
+
+
+@router.get("/jobs/{job}/events", response_class=EventSourceResponse, summary="A job's events, live")
+async def job_events(
+    backends: Annotated[Backends, Depends(_known_job)], job: str, start: Start
+) -> AsyncIterable[ServerSentEvent]:
+    """The job's events after `since`; the stream ends when the job has."""
+    async for event in _events(backends, job, start):
+        yield event
+
+
+@router.get("/events", response_class=EventSourceResponse, summary="All events, live")
+async def all_events(caller: ReadEvent, start: Start) -> AsyncIterable[ServerSentEvent]:
+    """The events of every job of this party after `since`."""
+    async for event in _events(caller.backends, None, start):
+        yield event
+
+
+async def _events(backends: Backends, job: str | None, since: int) -> AsyncIterable[ServerSentEvent]:
+    yield ServerSentEvent(comment="open")  # the far side knows at once that it was let in
+    pulse, service = backends.pulse, backends.service
+    ended = job is not None and (await to_thread.run_sync(service.job, job)).state in ENDED_JOB
+    while not pulse.over:
+        newest = pulse.newest  # read before the rows: what comes in between rings the bell again
+        rows = await to_thread.run_sync(service.events, job, since, PAGE)
+        for row in rows:
+            since = row.id
+            ended = ended or (job is not None and row.kind in ENDS)
+            yield ServerSentEvent(id=str(row.id), raw_data=row.model_dump_json())
+        if len(rows) == PAGE:
+            continue
+        if ended:
+            yield ServerSentEvent(event="end", raw_data="{}")
+            return
+        await pulse.wait(max(since, newest))

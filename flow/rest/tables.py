@@ -1,0 +1,173 @@
+"""Routes about tables: an upload streams to a private spool file, then into the store; memory stays constant."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import unquote
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request
+
+from flow.rest.views import ColumnView, HeadView, TableView
+from flow.rest.who import Known, ReadRows, ReadTable, UploadTable
+from party.errors import PlatformError
+from party.users import Thing
+from storage.client import TableManifest, TableRef
+
+router = APIRouter(tags=["tables"])
+
+CHUNK_BYTES = 1 << 20
+MAX_HEAD_ROWS = 1000
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+Format = Annotated[
+    Literal["csv", "parquet", "arrow"] | None, Query(description="By default told from the file name's suffix.")
+]
+Version = Annotated[int | None, Query(ge=1, description="By default the newest.")]
+
+
+def is_upload(method: str, path: str) -> bool:
+    """Whether a request streams a table, which may be of any size."""
+    return method == "PUT" and path.startswith("/v1/tables/")
+
+
+async def _spooled(
+    request: Request,
+    known: UploadTable,  # refuses before the first byte is read
+    namespace: str,
+    name: str,
+    file_name: Annotated[str, Header(max_length=1000, description="Percent-encoded name of the file.")] = "table.csv",
+) -> AsyncIterator[Path]:
+    TableRef.parse(f"{namespace}/{name}")
+    folder = known.backends.spool / secrets.token_hex(8)
+    await to_thread.run_sync(lambda: folder.mkdir(parents=True, mode=0o700))
+    file = folder / (_UNSAFE.sub("_", Path(unquote(file_name)).name).lstrip(".") or "table")
+    try:
+        await _write(request, file)
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+        folder.rmdir()
+
+
+async def _write(request: Request, file: Path) -> None:
+    held = bytearray()
+    with file.open("wb") as out:
+        async for chunk in request.stream():
+            held += chunk
+            if len(held) >= CHUNK_BYTES:
+                await to_thread.run_sync(out.write, bytes(held))
+                held.clear()
+        await to_thread.run_sync(out.write, bytes(held))
+
+
+Spooled = Annotated[Path, Depends(_spooled)]
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+class _Upload:
+    """How the file is to be read; FastAPI fills it from the query."""
+
+    def __init__(
+        self,
+        form: Annotated[Literal["csv", "parquet", "arrow"] | None, Query(alias="format")] = None,
+        id_column: Annotated[str | None, Query(alias="id", max_length=200)] = None,
+        label_column: Annotated[str | None, Query(alias="label", max_length=200)] = None,
+    ) -> None:
+        self.form = form
+        self.id_column = id_column
+        self.label_column = label_column
+
+
+@router.put("/tables/{namespace}/{name}", status_code=201, summary="Upload a table", openapi_extra=_BODY)
+def upload(
+    known: UploadTable, namespace: str, name: str, file: Spooled, how: Annotated[_Upload, Depends()]
+) -> TableView:
+    """Store the body as the next version of the table; a bad line is named and leaves nothing behind."""
+    try:
+        manifest = known.backends.tables.upload(
+            str(file),
+            f"{namespace}/{name}",
+            format=how.form,
+            id_column=how.id_column,
+            label_column=how.label_column,
+            owner=known.user.name,
+        )
+    except PlatformError as error:
+        # The user knows the file by its own name, not by where it was spooled.
+        error.message = error.message.replace(str(file), file.name)
+        raise
+    return table_view(manifest)
+
+
+@router.get("/tables", summary="The tables of this party")
+def tables(known: ReadTable) -> list[TableView]:
+    """Every version of each, by name and version."""
+    return [table_view(manifest) for manifest in known.backends.tables.list()]
+
+
+@router.get("/tables/{namespace}/{name}", summary="One table")
+def show(known: ReadTable, namespace: str, name: str, version: Version = None) -> TableView:
+    """Its columns, rows and digest."""
+    return table_view(known.backends.tables.manifest(_reference(namespace, name, version)))
+
+
+@router.get("/tables/{namespace}/{name}/head", summary="The first rows of a table")
+def head(
+    known: ReadRows,
+    namespace: str,
+    name: str,
+    version: Version = None,
+    rows: Annotated[int, Query(ge=1, le=MAX_HEAD_ROWS)] = 10,
+) -> HeadView:
+    """Rows as JSON values; only for users who may read data."""
+    store = known.backends.tables
+    reference = str(store.resolve(_reference(namespace, name, version)))
+    first = store.head(reference, rows)
+    values = zip(*(_shown(column.to_pylist()) for column in first.columns), strict=True)
+    return HeadView(reference=reference, columns=tuple(first.column_names), rows=tuple(values))
+
+
+@router.delete("/tables/{namespace}/{name}", status_code=204, summary="Delete a table")
+def delete(known: Known, namespace: str, name: str, version: Version = None) -> None:
+    """All versions, or one; its owner or an operator may."""
+    store, reference = known.backends.tables, _reference(namespace, name, version)
+    known.may("read", "table")
+    known.may("delete", Thing("table", reference, store.manifest(reference).owner))
+    store.delete(reference)
+
+
+def table_view(manifest: TableManifest) -> TableView:
+    """What REST shows of a table's manifest."""
+    return TableView(
+        reference=f"{manifest.name}@{manifest.version}",
+        name=str(manifest.name),
+        version=manifest.version,
+        rows=manifest.rows,
+        columns=tuple(ColumnView(name=name, type=kind) for name, kind in manifest.columns),
+        size_bytes=sum(part.bytes for part in manifest.partitions),
+        partitions=len(manifest.partitions),
+        digest=manifest.digest,
+        id_column=manifest.id_column,
+        label_column=manifest.label_column,
+        owner=manifest.owner,
+        created_at=str(manifest.created_at),
+    )
+
+
+def _reference(namespace: str, name: str, version: int | None) -> str:
+    return f"{namespace}/{name}" if version is None else f"{namespace}/{name}@{version}"
+
+
+def _shown(values: list[object]) -> list[object]:
+    plain = (bool, int, float, str, type(None))
+    return [value if isinstance(value, plain) else str(value) for value in values]

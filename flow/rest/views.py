@@ -1,0 +1,124 @@
+"""What REST shows beside jobs: tables, the party's state, tickets and sessions. Shared with the client.
+
+Like `flow.views`, these are part of REST and of `--json`: their fields only ever grow.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from flow.views import View
+
+
+class Health(View):
+    """That the REST interface answers; all that a caller without a token may know."""
+
+    status: str = "ok"
+
+
+class Submitted(View):
+    """A job that was accepted."""
+
+    id: str
+
+
+class Validation(View):
+    """What `validate` found: the problems' paths and texts; empty if the job would be accepted."""
+
+    valid: bool
+    problems: tuple[dict[str, str], ...] = ()
+
+
+class ColumnView(View):
+    """One column of a table."""
+
+    name: str
+    type: str
+
+
+class TableView(View):
+    """One version of a table of this party."""
+
+    reference: str = Field(description="namespace/name@version")
+    name: str
+    version: int
+    rows: int
+    columns: tuple[ColumnView, ...]
+    size_bytes: int
+    partitions: int
+    digest: str
+    id_column: str | None = None
+    label_column: str | None = None
+    owner: str = ""
+    created_at: str = ""
+
+
+class HeadView(View):
+    """The first rows of a table, as JSON values."""
+
+    reference: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+class RoomView(View):
+    """Whether one service of the party answers."""
+
+    room: str
+    state: str = Field(description="ok | down")
+    text: str = ""
+
+
+class PeerView(View):
+    """What the gateway knows about a trusted party."""
+
+    party: str
+    state: str
+    addresses: tuple[str, ...] = ()
+    last_seen_ms: int | None = None
+    queued: int = 0
+    problem: str = ""
+
+
+class NodeView(View):
+    """One host that runs executors, and how busy it is."""
+
+    node: str
+    state: str = "up"
+    cores: int
+    reserved_cores: int = 0
+    memory_bytes: int
+    gpus: int = 0
+    cpu_percent: float = 0.0
+    memory_used_bytes: int = 0
+    executors: int = 0
+
+
+class PartyStatus(View):
+    """One party as a whole."""
+
+    party: str
+    healthy: bool
+    user: str = Field(description="Who asks.")
+    roles: tuple[str, ...] = ()
+    card_fingerprint: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    rooms: tuple[RoomView, ...] = ()
+    peers: tuple[PeerView, ...] = ()
+    nodes: tuple[NodeView, ...] = ()
+
+
+class Ticket(View):
+    """A login link's ticket: good once, for a short time."""
+
+    ticket: str
+    valid_s: int
+
+
+class Session(View):
+    """A session of a user; `token` stands in for the user's own until it ends."""
+
+    token: str
+    user: str
+    roles: tuple[str, ...]
+    until_ms: int

@@ -1,0 +1,91 @@
+"""Flow as a service: the store, the scheduler and REST, started together and stopped together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from cluster_manager.client import ClusterClient
+from flow.rest.app import create_app
+from flow.rest.backends import Backends, UserBook
+from flow.rest.pulse import Pulse
+from flow.rest.sessions import SessionBook
+from flow.service import FlowService
+from flow.web import HttpServer
+from gateway.client import GatewayAdmin
+from party.addresses import parse_listen, require_free
+from party.clock import SystemClock
+from party.home import PartyHome
+from party.seal import derive
+from party.service import Service
+from storage.client import Store
+
+SESSION_PURPOSE = b"flow-session"
+
+
+class FlowServer:
+    """One party's Flow. Its REST interface is up when `start` returns."""
+
+    def __init__(self, home: PartyHome) -> None:
+        self._home = home
+        self._service: FlowService | None = None
+        self._pulse: Pulse | None = None
+        self._http: HttpServer | None = None
+
+    @property
+    def port(self) -> int:
+        """Where REST listens."""
+        return self._http.port if self._http else 0
+
+    def start(self) -> None:
+        """Open the store, take up unfinished jobs, then serve. Raises PortInUse before anything else is touched."""
+        listen = parse_listen(self._home.settings.flow.listen)
+        if listen.port:
+            require_free(listen, "flow.listen")
+        service = FlowService.open(self._home)
+        service.start()
+        self._service = service
+        self._pulse = Pulse(service)
+        self._http = HttpServer(create_app(self._backends(service, self._pulse)), listen, "flow.listen")
+        try:
+            self._http.start()
+        except BaseException:
+            self.stop(1.0)
+            raise
+
+    def stop(self, grace_s: float) -> None:
+        """End open streams and requests, then Flow itself."""
+        if self._pulse is not None:
+            self._pulse.stop()
+        if self._http is not None:
+            self._http.stop(grace_s)
+        if self._service is not None:
+            self._service.close(grace_s)
+        self._service = self._pulse = self._http = None
+
+    def _backends(self, service: FlowService, pulse: Pulse) -> Backends:
+        home = self._home
+        return Backends(
+            party=home.party,
+            fingerprint=home.card.fingerprint,
+            service=service,
+            tables=Store(home.store).tables,
+            gateway=GatewayAdmin(home.socket("gateway-admin")),
+            cluster=ClusterClient(home.socket("cluster")),
+            book=UserBook(home.root / "users.json"),
+            sessions=SessionBook(derive(home.keys.master, SESSION_PURPOSE), SystemClock()),
+            pulse=pulse,
+            spool=_empty(home.state("flow") / "uploads"),
+        )
+
+
+def serve(home: PartyHome) -> Service:
+    """Flow of the party at `home`, not yet started."""
+    return FlowServer(home)
+
+
+def _empty(folder: Path) -> Path:
+    """The folder without what an earlier run left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder

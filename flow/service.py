@@ -1,0 +1,243 @@
+"""Flow as one object: what REST, the CLI and the board may ask of it.
+
+It joins the store, the scheduler, the coordinator of our own jobs and the participant in everybody's jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from algorithms.registry import component
+from cluster_manager.client import ClusterClient
+from flow.agreement import Policy
+from flow.bindings import Components
+from flow.calls import Calls
+from flow.coordinator.facts import Catalogue
+from flow.coordinator.leader import Coordinator
+from flow.doors import ClusterDoor, GatewayDoor, Stopper, StoreDoor
+from flow.messages import Decision
+from flow.news import NewsReader
+from flow.participant.agreeing import Agreeing
+from flow.participant.attempts import Attempts
+from flow.participant.courier import Courier, Delivery
+from flow.participant.ending import Ending
+from flow.party_store import PartyStore
+from flow.scheduler import Scheduler
+from flow.store.database import Database, sqlite_url, url_from_file
+from flow.store.queries import Reader, part_state, why
+from flow.submitting import Submitting
+from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow
+from gateway.client import GatewayAdmin
+from party.clock import Clock, SystemClock
+from party.home import PartyHome
+from party.ids import JobId
+from party.settings import PolicySettings
+from party.users import Thing, User, Verb, may
+from storage.client import Store
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms below, and what executors are told of them."""
+
+    gateway: GatewayDoor
+    cluster: ClusterDoor
+    store: StoreDoor
+    executor_door: str = ""  # the gateway's local socket
+    store_uri: str = ""
+    let_go: tuple[Callable[[], None], ...] = ()  # connections to end when Flow ends
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Who we are, what we agree to, whom we know, where we remember."""
+
+    party: str
+    database_url: str
+    policy: Policy
+    parties: Callable[[], Iterable[str]]
+    components: Components = component
+
+
+class FlowService:
+    """One party's Flow. Thread-safe; every method may be called from any thread."""
+
+    def __init__(self, config: FlowConfig, rooms: Rooms, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        party = config.party
+        self._party = party
+        self._gateway = rooms.gateway
+        self._let_go = rooms.let_go
+        self._database = database = Database(config.database_url, clock)
+        self._reader = Reader(party)
+        catalogue = Catalogue(config.components)
+        self._submitting = Submitting(party, database, config.components, rooms.store, config.parties, clock)
+        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
+        self._agreeing = Agreeing(party, config.policy, database, catalogue, (rooms.gateway, rooms.store), clock)
+        attempts = Attempts(party, database, catalogue, rooms.gateway, rooms.cluster, rooms.store)
+        attempts.places = (rooms.executor_door, rooms.store_uri)
+        self._ending = Ending(party, database, rooms.gateway, rooms.cluster, rooms.store)
+        self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
+        self._agreeing.answer_due = self._courier.due
+        self._ending.withdrawal_due = self._courier.due
+        self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
+        self._scheduler = Scheduler({**self._coordinator.handlers(), Delivery: self._courier.deliver})
+        self._news = NewsReader(party, database, rooms.cluster, self._courier.due)
+        self._subscription: Stopper | None = None
+
+    @classmethod
+    def open(cls, home: PartyHome) -> FlowService:
+        """Flow of a party's home, talking to its gateway and Cluster Manager; call `start` next.
+
+        Raises:
+            BadDatabase, StoreUnavailable: The database cannot be used.
+        """
+        settings = home.settings
+        if settings.flow.database == "mysql":
+            url = url_from_file(_inside(home.root, settings.flow.database_url_file))
+        else:
+            url = sqlite_url(home.state("flow") / "flow.sqlite")
+        config = FlowConfig(
+            party=settings.party,
+            database_url=url,
+            policy=policy_of(settings.policy),
+            parties=lambda: (settings.party, *home.trusted()),
+        )
+        gateway, cluster = GatewayAdmin(home.socket("gateway-admin")), ClusterClient(home.socket("cluster"))
+        rooms = Rooms(
+            gateway=gateway,
+            cluster=cluster,
+            store=PartyStore(Store(home.store)),
+            executor_door=str(home.socket("gateway")),
+            store_uri=home.store,
+            let_go=(gateway.close, cluster.close),
+        )
+        return cls(config, rooms)
+
+    def start(self) -> None:
+        """Subscribe to the gateway and the Cluster Manager, take up unfinished jobs."""
+        self._scheduler.start()
+        self._coordinator.start(self._scheduler)
+        self._courier.start(self._scheduler)
+        self._news.start()
+        self._subscription = self._gateway.serve_calls(self._calls.answer)
+
+    def close(self, grace_s: float = 5.0) -> None:
+        """Finish what is being written, then let go; jobs go on from the store at the next start."""
+        if self._subscription is not None:
+            self._subscription.stop()
+            self._subscription = None
+            self._news.close(grace_s)
+            self._scheduler.close()
+        for let_go in self._let_go:
+            let_go()
+        self._database.close()
+
+    # -- people ------------------------------------------------------------------------------------------------------
+    def submit(self, spec_json: bytes, *, user: User, submit_token: str | None = None) -> JobId:
+        """Store a job and begin. The same token with the same job gives the same id.
+
+        Raises:
+            JobInvalid: With every problem and its path; nothing is stored.
+            UnknownSchema: The job is of another version.
+            TokenReused: The token belongs to another job.
+            Denied: The user may not submit.
+        """
+        may(user, Verb.SUBMIT, "job")
+        name, is_new = self._submitting.submit(spec_json, user.name, submit_token)
+        if is_new:
+            self._coordinator.begin(name)
+        return name
+
+    def validate(self, spec_json: bytes) -> list[Problem]:
+        """Every problem of a job.json that this party can see; empty if it would be accepted."""
+        return self._submitting.validate(spec_json)
+
+    def stop(self, job: str, user: User) -> None:
+        """Cancel a job everywhere; at a party that does not lead it, withdraw from it. Ended jobs stay as they are."""
+        with self._database.read() as connection:
+            row = self._reader.row(connection, job)
+        owner = row.user_name if row.initiator == self._party else ""
+        may(user, Verb.STOP, Thing("job", job, owner))
+        if row.initiator == self._party:
+            self._coordinator.cancel(job, None)
+        else:
+            self._ending.withdraw(job, f"Stopped by {user.name}.")
+
+    def approve(self, job: str, user: User) -> None:
+        """Agree to a job that waits for a person of this party. Raises NotAskedForApproval."""
+        may(user, Verb.APPROVE, Thing("job", job))
+        self._agreeing.approve(job)
+
+    def refuse(self, job: str, user: User, reason: str = "") -> None:
+        """Refuse a job that waits for a person of this party. Raises NotAskedForApproval."""
+        may(user, Verb.APPROVE, Thing("job", job))
+        self._agreeing.refuse(job, reason)
+
+    # -- views -------------------------------------------------------------------------------------------------------
+    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
+        """The newest jobs first."""
+        with self._database.read() as connection:
+            return self._reader.jobs(connection, limit, state)
+
+    def job(self, job: str) -> JobView:
+        """One job. Raises UnknownJob."""
+        with self._database.read() as connection:
+            return self._reader.job(connection, job)
+
+    def why(self, job: str) -> list[str]:
+        """What the job waits for, in sentences; empty if it waits for nothing. Raises UnknownJob."""
+        with self._database.read() as connection:
+            return why(self._reader.job(connection, job), part_state(connection, job))
+
+    def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
+        """Metrics with an id above `since`, oldest first. Raises UnknownJob."""
+        with self._database.read() as connection:
+            self._reader.row(connection, job)
+            return self._reader.metrics(connection, job, task, since)
+
+    def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
+        """Log lines with an id above `since`, oldest first. Raises UnknownJob."""
+        with self._database.read() as connection:
+            self._reader.row(connection, job)
+            return self._reader.logs(connection, job, task, since)
+
+    def outputs(self, job: str) -> list[OutputRow]:
+        """Published outputs that this party knows of. Raises UnknownJob."""
+        with self._database.read() as connection:
+            self._reader.row(connection, job)
+            return self._reader.outputs(connection, job)
+
+    def progress(self, job: str) -> list[ProgressRow]:
+        """How far each side is. Raises UnknownJob."""
+        with self._database.read() as connection:
+            self._reader.row(connection, job)
+            return self._reader.progress(connection, job)
+
+    def events(self, job: str | None = None, since: int = 0, limit: int = 1000) -> list[EventRow]:
+        """Events with an id above `since`, oldest first."""
+        with self._database.read() as connection:
+            return self._reader.events(connection, job, since, limit)
+
+    def wait_events(self, since: int, timeout_s: float) -> int:
+        """Block until an event with an id above `since` exists or the time is over; the newest event id."""
+        return self._database.wait_events(since, timeout_s)
+
+
+def policy_of(settings: PolicySettings) -> Policy:
+    """The policy in the settings."""
+    return Policy(
+        accept=Decision(settings.accept),
+        components=settings.components,
+        peers=settings.peers,
+        share=settings.share,
+        min_rows=settings.min_rows,
+        min_trainers=settings.min_trainers,
+    )
+
+
+def _inside(root: Path, text: str) -> Path:
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else root / path

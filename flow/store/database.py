@@ -1,0 +1,236 @@
+"""Flow's database: one file per party on SQLite, or a schema on MySQL; same tables, same behaviour.
+
+One writer at a time in this process, so that a compare-and-swap is all the care a move needs. Every event row gets a
+hybrid logical clock reading in the order of its id; who waits for events is woken by the commit that wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition, Lock
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.sql import Executable
+from sqlalchemy.sql.schema import Table
+
+from flow.errors import BadDatabase, StoreUnavailable
+from flow.store import tables
+from flow.store.upgrade import upgrade
+from party.clock import Clock, HybridTime
+
+BUSY_MS = 20_000
+POOL = 8
+POOL_OVERFLOW = 32
+MYSQL_RECYCLE_S = 3600
+_WRITING = "flow_writing"
+
+
+def sqlite_url(path: Path) -> str:
+    """The address of an SQLite file."""
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def url_from_file(path: Path) -> str:
+    """The MySQL address in a private file. Raises BadDatabase, never showing the password."""
+    try:
+        text = path.read_text().strip()
+        url = make_url(text)
+    except OSError as error:
+        raise BadDatabase(f"The file with the database address cannot be read: {error}.") from None
+    except ArgumentError:
+        raise BadDatabase(
+            f"{path} holds no database address.", hint="Write mysql+pymysql://user:password@host:port/name on one line."
+        ) from None
+    if url.get_backend_name() not in {"mysql", "mariadb"}:
+        raise BadDatabase(
+            f"{path}: '{url.get_backend_name()}' is no MySQL address.", hint="It begins mysql+pymysql://."
+        )
+    return url.set(drivername="mysql+pymysql").render_as_string(hide_password=False)
+
+
+class Database:
+    """Connections, the one writer, the clock of events."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self.clock = clock
+        self._engine = _engine(url)
+        self._writing = Lock()
+        self._ticking = Lock()
+        self._news = Condition()
+        self._newest = 0
+        self._hlc = HybridTime(0, 0)
+        try:
+            with wrapped(), self._engine.connect() as connection:
+                upgrade(connection)
+            self._recover()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `mysql`."""
+        return self._engine.dialect.name
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        with self._news:
+            self._news.notify_all()
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the database."""
+        with wrapped(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """A transaction: everything in it happens, or nothing does. Raises StoreUnavailable."""
+        with self._writing, wrapped(), self._engine.connect() as plain:
+            connection = plain.execution_options(**{_WRITING: True})
+            with connection.begin():
+                writer = Writer(connection, self.hlc, self.clock)
+                yield writer
+        if writer.newest:
+            with self._news:
+                self._newest = max(self._newest, writer.newest)
+                self._news.notify_all()
+        for act in writer.afterwards:
+            act()
+
+    def saw(self, reading: HybridTime) -> None:
+        """Take note of another party's clock: what happens here from now on is later."""
+        with self._ticking:
+            self._hlc = max(self._hlc, reading)
+
+    def hlc(self) -> HybridTime:
+        """The next reading, for an event or a message."""
+        with self._ticking:
+            self._hlc = self._hlc.next(self.clock.now())
+            return self._hlc
+
+    def wait_events(self, since: int, timeout_s: float) -> int:
+        """Block until there is an event above `since`, or the time is over; the newest event's id."""
+        with self._news:
+            self._news.wait_for(lambda: self._newest > since, timeout_s)
+            return self._newest
+
+    def _recover(self) -> None:
+        with self.read() as connection:
+            last = connection.execute(
+                select(tables.event.c.id, tables.event.c.hlc).order_by(tables.event.c.id.desc()).limit(1)
+            ).first()
+        if last is not None:
+            self._newest, self._hlc = last.id, HybridTime.parse(last.hlc)
+
+
+class Writer:
+    """One transaction."""
+
+    def __init__(self, connection: Connection, tick: Callable[[], HybridTime], clock: Clock) -> None:
+        self.connection = connection
+        self.now_ms = int(clock.now().timestamp() * 1000)
+        self.newest = 0
+        self.afterwards: list[Callable[[], None]] = []
+        self._tick = tick
+
+    def event(
+        self,
+        kind: str,
+        job: str,
+        *,
+        place: tuple[str, int, str] = ("", 0, ""),
+        body: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write an event row; `place` is (task, attempt, party) where they matter."""
+        row = {
+            "hlc": str(self._tick()),
+            "kind": kind,
+            "job": job,
+            "task": place[0],
+            "attempt": place[1],
+            "party": place[2],
+            "body": json.dumps(body or {}),
+        }
+        result = self.connection.execute(tables.event.insert().values(row))
+        key = result.inserted_primary_key
+        self.newest = int(key[0]) if key else self.newest
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Do something once this is stored, never if it is not."""
+        self.afterwards.append(act)
+
+    def run(self, statement: Executable) -> CursorResult[Any]:
+        """Execute a statement."""
+        result: Any = self.connection.execute(statement)
+        return result  # type: ignore[no-any-return]
+
+    def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert the rows whose unique key is not there yet; the first write wins."""
+        if not rows:
+            return
+        if self.connection.dialect.name == "sqlite":
+            self.connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+            return
+        key = next(iter(table.primary_key.columns)).name
+        self.connection.execute(mysql.insert(table).on_duplicate_key_update({key: table.c[key]}), rows)
+
+    def put(self, table: Table, row: Mapping[str, object]) -> None:
+        """Insert the row, or overwrite the one with the same primary key."""
+        keys = [column.name for column in table.primary_key.columns]
+        rest = {name: value for name, value in row.items() if name not in keys}
+        if self.connection.dialect.name == "sqlite":
+            self.connection.execute(
+                sqlite.insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=rest)
+            )
+            return
+        self.connection.execute(mysql.insert(table).values(row).on_duplicate_key_update(rest))
+
+
+@contextmanager
+def wrapped() -> Iterator[None]:
+    """The driver's errors in Flow's words."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreUnavailable(
+            f"Flow's database does not answer as it should: {type(error.orig).__name__}: {error.orig}.",
+            hint="Is it running, and does its disk have room?",
+        ) from error
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(url, pool_size=POOL, max_overflow=POOL_OVERFLOW)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        url,
+        pool_size=POOL,
+        max_overflow=POOL_OVERFLOW,
+        pool_pre_ping=True,
+        pool_recycle=MYSQL_RECYCLE_S,
+        isolation_level="REPEATABLE READ",
+        connect_args={"charset": "utf8mb4", "connect_timeout": 10},
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get(_WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

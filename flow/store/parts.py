@@ -1,0 +1,138 @@
+"""This party's own part in jobs, its own executors: rows and their moves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select, update
+
+from flow.errors import UnknownJob
+from flow.job_state import ENDED_ATTEMPT, AttemptEvent, AttemptState, JobState
+from flow.messages import Manifest, Proposal, SignedAnswer
+from flow.store.database import Writer
+from flow.store.moves import NO_ERROR, Side, attempt_key, move_executor
+from flow.store.tables import executor, job, job_party, part
+from party.ids import AttemptId
+
+
+def insert_job(writer: Writer, proposal: Proposal, parties: Mapping[str, str], submit_token: str | None) -> None:
+    """Write a job that waits for its parties. `parties` are those to keep a row for, with their decision so far."""
+    row = {
+        "id": proposal.job,
+        "name": proposal.spec["name"],
+        "initiator": proposal.initiator,
+        "user_name": proposal.user,
+        "submit_token": submit_token,
+        "spec_digest": proposal.spec_digest,
+        "spec": json.dumps(proposal.spec),
+        "proposal": proposal.model_dump_json(by_alias=True),
+        "state": JobState.WAITING,
+        "submitted_ms": proposal.submitted_ms,
+        "phase_since_ms": writer.now_ms,
+    }
+    filled = {"manifest": "", "manifest_digest": "", "outcome": "", "closed": False, "phase": "waiting"}
+    writer.insert_new(job, [{**row, **filled, "ran_ms": 0, "waited_ms": 0, **NO_ERROR}])
+    put_parties(writer, proposal.job, parties)
+    writer.event("job.waiting", proposal.job, place=("", 0, proposal.initiator), body={"user": proposal.user})
+
+
+def put_parties(writer: Writer, name: str, decisions: Mapping[str, str]) -> None:
+    """Write a row for each party of a job."""
+    filled = {"answer": "", "opened": False, "closed": False, "absent_why": ""}
+    rows = [{"job": name, "party": party, "decision": said, **filled} for party, said in decisions.items()]
+    writer.insert_new(job_party, rows)
+
+
+def find_part(connection: Connection, name: str) -> Row[Any] | None:
+    """Our part in a job, if we have one."""
+    return connection.execute(select(part).where(part.c.job == name)).first()
+
+
+def part_of(connection: Connection, name: str) -> Row[Any]:
+    """Our part in a job. Raises UnknownJob."""
+    row = find_part(connection, name)
+    if row is None:
+        raise UnknownJob(f"There is no job {name} here.")
+    return row
+
+
+def insert_part(writer: Writer, proposal: Proposal, signed: SignedAnswer, state: str) -> None:
+    """Write what was proposed and what we said."""
+    row = {
+        "job": proposal.job,
+        "initiator": proposal.initiator,
+        "state": state,
+        "proposal": proposal.model_dump_json(by_alias=True),
+        "answer": signed.model_dump_json(by_alias=True),
+        "answer_due": False,
+        "withdrawal": "",
+        "manifest": "",
+        "metrics_sent": 0,
+        "logs_sent": 0,
+    }
+    writer.insert_new(part, [row])
+
+
+def change_part(writer: Writer, name: str, **changes: object) -> None:
+    """Change columns of our part."""
+    writer.run(update(part).where(part.c.job == name).values(changes))
+
+
+def part_manifest(row: Row[Any]) -> Manifest:
+    """The manifest of a job that is open here. Raises UnknownJob."""
+    if not row.manifest:
+        raise UnknownJob(f"Job {row.job} was not agreed on here.")
+    return Manifest.model_validate_json(row.manifest)
+
+
+def executors(
+    connection: Connection, job_id: str, task: str | None = None, attempt: int | None = None
+) -> list[Row[Any]]:
+    """Our executors of a job, of one of its tasks, of one attempt; in address order."""
+    where = [executor.c.job == job_id]
+    where += [executor.c.task == task] if task is not None else []
+    where += [executor.c.attempt == attempt] if attempt is not None else []
+    return list(connection.execute(select(executor).where(*where).order_by(executor.c.address)).all())
+
+
+def put_reserved(writer: Writer, name: Side, reservation: str, node: str, until_ms: int) -> None:
+    """Our executor has room; `reservation` replaces an older one."""
+    empty = {"incarnation": 1, "retryable": False, "reported": "", "reservation": "", "node": "", "lease_until_ms": 0}
+    writer.insert_new(executor, [{**name.key(), **empty, "state": AttemptState.PENDING, **NO_ERROR}])
+    columns = {"reservation": reservation, "node": node, "lease_until_ms": until_ms}
+    seen = state_of(writer, name)
+    if seen is AttemptState.RESERVED:
+        writer.run(update(executor).where(*_match(name)).values(columns))
+    else:
+        move_executor(writer, name, seen, AttemptEvent.RESERVED, **columns)
+
+
+def state_of(writer: Writer, name: Side) -> AttemptState:
+    """The state of our executor."""
+    return AttemptState(writer.run(select(executor.c.state).where(*_match(name))).scalar_one())
+
+
+def find_executor(writer: Writer, name: Side, incarnation: int) -> AttemptState | None:
+    """The state of our executor if it is of this incarnation."""
+    where = [*_match(name), executor.c.incarnation == incarnation]
+    found = writer.run(select(executor.c.state).where(*where)).scalar_one_or_none()
+    return None if found is None else AttemptState(found)
+
+
+def cancel_executors(writer: Writer, job_id: str, attempt: AttemptId | None = None) -> None:
+    """Cancel our executors that have not ended."""
+    where = [executor.c.job == job_id, executor.c.state.not_in(list(ENDED_ATTEMPT))]
+    if attempt is not None:
+        where += [executor.c[key] == value for key, value in attempt_key(attempt).items()]
+    rows = writer.run(select(executor).where(*where)).all()
+    changes = {"state": AttemptState.CANCELLED, "ended_ms": writer.now_ms}
+    writer.run(update(executor).where(and_(*where)).values(changes))
+    for row in rows:
+        place = (row.task, row.attempt, row.address.partition(":")[2])
+        writer.event("executor.cancelled", job_id, place=place, body={"address": row.address})
+
+
+def _match(name: Side) -> list[Any]:
+    return [executor.c[key] == value for key, value in name.key().items()]

@@ -1,0 +1,273 @@
+"""Rows of the store as the records of `flow.views`. Reads only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from flow.errors import UnknownJob
+from flow.inputs import needs_of
+from flow.job_state import AttemptState, JobState
+from flow.messages import SignedAnswer
+from flow.store.moves import error_of
+from flow.store.news import number
+from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
+from flow.views import (
+    AttemptView,
+    EventRow,
+    JobSummary,
+    JobView,
+    LogRow,
+    MetricRow,
+    OutputRow,
+    PartyView,
+    ProgressRow,
+    SideView,
+    TaskView,
+    Waiting,
+)
+from party.ids import Address
+
+MAX_ROWS = 100_000
+
+
+class Reader:
+    """Reads what this party knows of its jobs, those it leads and those of others."""
+
+    def __init__(self, party: str) -> None:
+        self._party = party
+
+    # -- jobs --------------------------------------------------------------------------------------------------------
+    def jobs(self, connection: Connection, limit: int, state: str | None) -> list[JobSummary]:
+        """The newest jobs first."""
+        query = select(job).order_by(job.c.id.desc()).limit(limit)
+        rows = connection.execute(query.where(job.c.state == state) if state else query).all()
+        names = [row.id for row in rows]
+        done = _tasks_done(connection, names)
+        return [JobSummary(**self._summary(connection, row, done.get(row.id, 0))) for row in rows]
+
+    def job(self, connection: Connection, name: str) -> JobView:
+        """One job. Raises UnknownJob."""
+        row = self.row(connection, name)
+        tasks = self._tasks(connection, row)
+        spec = json.loads(row.spec)
+        return JobView(
+            **self._summary(connection, row, sum(task.state == AttemptState.SUCCEEDED for task in tasks)),
+            error=error_of(row),
+            parties=tuple(_parties(connection, name, spec)),
+            tasks=tuple(tasks),
+            manifest_digest=row.manifest_digest,
+            closed=bool(row.closed),
+            spec=spec,
+        )
+
+    def row(self, connection: Connection, name: str) -> Row[Any]:
+        """A job's row. Raises UnknownJob."""
+        found = connection.execute(select(job).where(job.c.id == name)).first()
+        if found is None:
+            raise UnknownJob(
+                f"There is no job '{name[:80]}' here.", hint="`flow job list` shows the jobs of this party."
+            )
+        return found
+
+    def _summary(self, connection: Connection, row: Row[Any], done: int) -> dict[str, Any]:
+        return {
+            "id": row.id,
+            "name": row.name,
+            "initiator": row.initiator,
+            "user": row.user_name,
+            "state": JobState(row.state),
+            "outcome": row.outcome,
+            "submitted_ms": row.submitted_ms,
+            "started_ms": row.started_ms,
+            "ended_ms": row.ended_ms,
+            "tasks_done": done,
+            "tasks_total": len(json.loads(row.spec)["tasks"]),
+            "waiting_for": tuple(self.waiting(connection, row)),
+        }
+
+    def waiting(self, connection: Connection, row: Row[Any]) -> list[Waiting]:
+        """What a job waits for, if it has not ended."""
+        if row.ended_ms is not None:
+            return []
+        found = []
+        for party in connection.execute(select(job_party).where(job_party.c.job == row.id)).all():
+            if party.decision == "ask":
+                text = f"a person at {party.party} to approve the job"
+                since = party.asked_ms or row.submitted_ms
+                found.append(Waiting(who=party.party, what="person", text=text, since_ms=since))
+            if party.absent_ms is not None:
+                text = f"{party.party}, which cannot be reached: {party.absent_why}"
+                found.append(Waiting(who=party.party, what="party", text=text, since_ms=party.absent_ms))
+        waits = select(attempt).where(attempt.c.job == row.id, attempt.c.state == "pending", attempt.c.waits != "")
+        for try_ in connection.execute(waits).all():
+            who = try_.waits.partition(":")[0]
+            text = f"room for task {try_.task} at {try_.waits}"
+            found.append(Waiting(who=who, what="room", text=text, since_ms=try_.waits_ms))
+        return found
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+    def _tasks(self, connection: Connection, row: Row[Any]) -> list[TaskView]:
+        spec = json.loads(row.spec)
+        leading = row.initiator == self._party
+        tries = connection.execute(
+            select(attempt).where(attempt.c.job == row.id).order_by(attempt.c.task, attempt.c.attempt)
+        ).all()
+        table = side if leading else executor
+        sides = connection.execute(select(table).where(table.c.job == row.id).order_by(table.c.address)).all()
+        how_far = {
+            (p.task, p.attempt, p.address): p
+            for p in connection.execute(select(progress).where(progress.c.job == row.id)).all()
+        }
+        found = []
+        for name, task in spec["tasks"].items():
+            mine = [t for t in tries if t.task == name]
+            views = [_attempt(t, [s for s in sides if (s.task, s.attempt) == (name, t.attempt)], how_far) for t in mine]
+            last = [s for s in sides if mine and (s.task, s.attempt) == (name, mine[-1].attempt)]
+            succeeded = bool(mine) and mine[-1].state == AttemptState.SUCCEEDED
+            published = succeeded and (not leading or all(s.published for s in last))
+            found.append(
+                TaskView(
+                    name=name,
+                    component=task["component"],
+                    state=mine[-1].state if mine else "waiting",
+                    needs=tuple(sorted(needs_of(task["inputs"]))),
+                    published=published,
+                    attempts=tuple(views),
+                )
+            )
+        return found
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+    def metrics(self, connection: Connection, name: str, task: str | None, since: int) -> list[MetricRow]:
+        """Numbers with an id above `since`, oldest first."""
+        query = select(metric).where(metric.c.job == name, metric.c.id > since).order_by(metric.c.id).limit(MAX_ROWS)
+        rows = connection.execute(query.where(metric.c.task == task) if task else query).all()
+        return [
+            MetricRow(
+                id=r.id, task=r.task, attempt=r.attempt, party=r.party, role=r.role, name=r.name, step=r.step,
+                value=number(r.value, r.special), at_ms=r.at_ms,
+            )
+            for r in rows
+        ]  # fmt: skip
+
+    def logs(self, connection: Connection, name: str, task: str | None, since: int) -> list[LogRow]:
+        """Log lines with an id above `since`, oldest first."""
+        query = select(log_line).where(log_line.c.job == name, log_line.c.id > since)
+        query = query.order_by(log_line.c.id).limit(MAX_ROWS)
+        rows = connection.execute(query.where(log_line.c.task == task) if task else query).all()
+        return [LogRow.model_validate(dict(r._mapping)) for r in rows]
+
+    def outputs(self, connection: Connection, name: str) -> list[OutputRow]:
+        """Published outputs."""
+        query = select(output).where(output.c.job == name).order_by(output.c.task, output.c.address, output.c.name)
+        return [
+            OutputRow(task=r.task, name=r.name, kind=r.kind, reference=r.reference, digest=r.digest, **_who(r.address))
+            for r in connection.execute(query).all()
+        ]
+
+    def progress(self, connection: Connection, name: str) -> list[ProgressRow]:
+        """How far each side is."""
+        query = select(progress).where(progress.c.job == name).order_by(progress.c.task, progress.c.address)
+        return [
+            ProgressRow(
+                task=r.task,
+                attempt=r.attempt,
+                done=r.done,
+                total=r.total,
+                what=r.what,
+                at_ms=r.at_ms,
+                **_who(r.address),
+            )
+            for r in connection.execute(query).all()
+        ]
+
+    def events(self, connection: Connection, name: str | None, since: int, limit: int) -> list[EventRow]:
+        """Events with an id above `since`, oldest first."""
+        query = select(event).where(event.c.id > since).order_by(event.c.id).limit(limit)
+        rows = connection.execute(query.where(event.c.job == name) if name else query).all()
+        return [
+            EventRow(
+                id=r.id, hlc=r.hlc, kind=r.kind, job=r.job, task=r.task, attempt=r.attempt, party=r.party,
+                body=json.loads(r.body),
+            )
+            for r in rows
+        ]  # fmt: skip
+
+
+def why(view: JobView, part_state: str) -> list[str]:
+    """What a job waits for, in sentences; empty if it waits for nothing. Pure."""
+    if view.ended_ms is not None:
+        return []
+    found = [f"It waits for {waiting.text}." for waiting in view.waiting_for]
+    if part_state == "asked" and not any(w.what == "person" for w in view.waiting_for):
+        found.append("It waits for a person of this party: `flow job approve` or `flow job refuse`.")
+    if view.state is JobState.WAITING and not found:
+        silent = [p.party for p in view.parties if not p.decision]
+        found.append(f"It waits for the answer of {', '.join(silent)}." if silent else "It waits for its manifest.")
+    for task in view.tasks:
+        unmet = [need for need in task.needs if not any(t.name == need and t.published for t in view.tasks)]
+        if task.state == "waiting" and unmet and view.state is not JobState.WAITING:
+            found.append(f"Task {task.name} waits for {', '.join(unmet)}.")
+    return found
+
+
+def part_state(connection: Connection, name: str) -> str:
+    """The state of our own part in a job, or nothing."""
+    return str(connection.execute(select(part.c.state).where(part.c.job == name)).scalar_one_or_none() or "")
+
+
+def _tasks_done(connection: Connection, names: list[str]) -> dict[str, int]:
+    query = select(attempt.c.job, func.count()).where(attempt.c.job.in_(names), attempt.c.state == "succeeded")
+    return {row[0]: int(row[1]) for row in connection.execute(query.group_by(attempt.c.job)).all()}
+
+
+def _parties(connection: Connection, name: str, spec: dict[str, Any]) -> list[PartyView]:
+    rows = connection.execute(select(job_party).where(job_party.c.job == name)).all()
+    known = {row.party: row for row in rows}
+    found = []
+    for party in sorted({p for parties in spec["roles"].values() for p in parties}):
+        row = known.get(party)
+        said = SignedAnswer.model_validate_json(row.answer).answer if row is not None and row.answer else None
+        found.append(
+            PartyView(
+                party=party,
+                roles=tuple(role for role, parties in spec["roles"].items() if party in parties),
+                decision=row.decision if row is not None else "",
+                reasons=said.reasons if said else (),
+                warnings=said.warnings if said else (),
+            )
+        )
+    return found
+
+
+def _attempt(row: Row[Any], sides: list[Row[Any]], how_far: dict[tuple[str, int, str], Row[Any]]) -> AttemptView:
+    return AttemptView(
+        attempt=row.attempt,
+        state=AttemptState(row.state),
+        created_ms=row.created_ms,
+        started_ms=row.started_ms,
+        ended_ms=row.ended_ms,
+        error=error_of(row) or next((e for s in sides if (e := error_of(s))), None),
+        sides=tuple(_side(s, how_far.get((s.task, s.attempt, s.address))) for s in sides),
+    )
+
+
+def _side(row: Row[Any], how_far: Row[Any] | None) -> SideView:
+    return SideView(
+        address=row.address,
+        **_who(row.address),
+        state=AttemptState(row.state),
+        started_ms=row.started_ms,
+        ended_ms=row.ended_ms,
+        done=how_far.done if how_far is not None else None,
+        total=how_far.total if how_far is not None else None,
+        error=error_of(row),
+    )
+
+
+def _who(address: str) -> dict[str, str]:
+    who = Address.parse(address)
+    return {"party": who.party, "role": str(who.role)}

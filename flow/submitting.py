@@ -1,0 +1,143 @@
+"""Takes jobs from people: every rule that this party can check is checked before anything is stored."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import select
+
+from flow.agreement import wanted
+from flow.bindings import BoundTask, Components, bind
+from flow.doors import StoreDoor
+from flow.errors import JobInvalid, TokenReused, UnknownSchema
+from flow.inputs import OutputInput, TableInput
+from flow.job_spec import JobSpec, parse_job
+from flow.messages import Proposal
+from flow.problems import did_you_mean
+from flow.store.database import Database, Writer
+from flow.store.parts import insert_job
+from flow.store.tables import job
+from flow.views import Problem
+from party.clock import Clock
+from party.errors import NotFound
+from party.ids import JobId, new_job_id
+
+MAX_TOKEN_CHARS = 200
+
+
+class Submitting:
+    """Validates and stores jobs that this party leads."""
+
+    def __init__(
+        self,
+        party: str,
+        database: Database,
+        components: Components,
+        store: StoreDoor,
+        parties: Callable[[], Iterable[str]],
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        self._party = party
+        self._database = database
+        self._components = components
+        self._store = store
+        self._parties = parties
+        self._clock = clock
+
+    def validate(self, spec_json: bytes) -> list[Problem]:
+        """Every problem that this party can see."""
+        try:
+            self._checked(spec_json)
+        except JobInvalid as error:
+            return list(error.problems)
+        except UnknownSchema as error:
+            return [Problem(path="schema", message=error.message.removeprefix("schema: "), hint=error.hint)]
+        return []
+
+    def submit(self, spec_json: bytes, user: str, submit_token: str | None) -> tuple[JobId, bool]:
+        """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused."""
+        if submit_token is not None and not 0 < len(submit_token) <= MAX_TOKEN_CHARS:
+            raise JobInvalid([Problem(path="", message=f"a submit token has 1 to {MAX_TOKEN_CHARS} characters.")])
+        spec, tasks = self._checked(spec_json)
+        proposal = Proposal(
+            job=new_job_id(),
+            initiator=self._party,
+            user=user,
+            spec=spec.document(),
+            spec_digest=spec.digest(),
+            seed=secrets.token_hex(32),
+            code={task.component.reference: task.component.code_digest for task in tasks.values()},
+            submitted_ms=int(self._clock.now().timestamp() * 1000),
+        )
+        with self._database.write() as writer:
+            if submit_token is not None and (known := _by_token(writer, submit_token, proposal.spec_digest)):
+                return known, False
+            insert_job(writer, proposal, dict.fromkeys(spec.parties, ""), submit_token)
+        return JobId(proposal.job), True
+
+    def _checked(self, spec_json: bytes) -> tuple[JobSpec, dict[str, BoundTask]]:
+        spec = parse_job(spec_json)
+        problems = self._who(spec)
+        tasks, more = bind(spec, self._components)
+        problems += more
+        if not more:
+            problems += self._own_inputs(tasks)
+        if problems:
+            raise JobInvalid(problems)
+        return spec, tasks
+
+    def _who(self, spec: JobSpec) -> list[Problem]:
+        problems = []
+        if spec.initiator != self._party:
+            message = f"this party is '{self._party}'; a job is submitted at its initiator, here '{spec.initiator}'."
+            hint = f'Submit it there, or write "initiator": "{self._party}".'
+            problems.append(Problem(path="initiator", message=message, hint=hint))
+        known = {self._party, *self._parties()}
+        for role, parties in spec.roles.items():
+            for party in parties:
+                if party not in known:
+                    message = f"'{party}' is not a party that we trust."
+                    hint = f"{did_you_mean(party, known)} A new party is added with `flow party trust CARD`."
+                    problems.append(Problem(path=f"roles.{role}", message=message, hint=hint))
+        return problems
+
+    def _own_inputs(self, tasks: dict[str, BoundTask]) -> list[Problem]:
+        """Our own tables and earlier models that are not there; other parties look at theirs when they are asked."""
+        missing: dict[str, NotFound] = {}
+        tables, models = wanted(tasks, self._party)
+        for text, look in [*((t, self._store.table) for t in tables), *((m, self._store.check_model) for m in models)]:
+            try:
+                look(text)
+            except NotFound as error:
+                missing[text] = error
+        problems: list[Problem] = []
+        for task in tasks.values():
+            for address, side in task.sides.items():
+                for name, reference in side.inputs.items() if address.party == self._party else ():
+                    gone = next((missing[t] for t in _texts(reference) if t in missing), None)
+                    if gone is not None:
+                        path = f"tasks.{task.name}.inputs.{name}"
+                        problems.append(Problem(path=path, message=gone.message, hint=gone.hint))
+        return list(dict.fromkeys(problems))
+
+
+def _texts(reference: TableInput | OutputInput) -> tuple[str, ...]:
+    if isinstance(reference, TableInput):
+        return (reference.name,)
+    if reference.job is None:
+        return ()
+    return (reference.table(reference.job), reference.model(reference.job))
+
+
+def _by_token(writer: Writer, submit_token: str, digest: str) -> JobId | None:
+    """The job that was submitted with the token. Raises TokenReused if it is another one."""
+    row = writer.run(select(job.c.id, job.c.spec_digest).where(job.c.submit_token == submit_token)).first()
+    if row is None:
+        return None
+    if row.spec_digest != digest:
+        raise TokenReused(
+            f"The submit token '{submit_token[:40]}' belongs to job {row.id}, which is another job.",
+            hint="Use a new token for a new job.",
+        )
+    return JobId(row.id)

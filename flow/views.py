@@ -1,0 +1,188 @@
+"""What Flow shows of a job: frozen records, the same in the service, in REST responses and in the client.
+
+Pure data; the field names are part of REST and of `--json`, so they only ever grow.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from flow.job_state import AttemptState, JobState
+
+
+class View(BaseModel):
+    """The base of every record: immutable, unknown keys of a newer Flow are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
+
+
+class Problem(View):
+    """One broken rule of a job.json: the path of the field, what is wrong, what to do."""
+
+    path: str
+    message: str
+    hint: str = ""
+
+
+class ErrorView(View):
+    """Why a job or one side of an attempt failed."""
+
+    code: str
+    message: str
+    hint: str = ""
+    party: str = ""  # where it happened
+
+
+class Waiting(View):
+    """One thing a job waits for: who, what, since when (milliseconds of wall time)."""
+
+    who: str  # a party id
+    what: str  # "person" | "party" | "room"
+    text: str
+    since_ms: int
+
+
+class SideView(View):
+    """One address's side of an attempt."""
+
+    address: str
+    party: str
+    role: str
+    state: AttemptState
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    done: int | None = None  # progress: `done` of `total`
+    total: int | None = None
+    error: ErrorView | None = None
+
+
+class AttemptView(View):
+    """One try of a task."""
+
+    attempt: int
+    state: AttemptState
+    created_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    error: ErrorView | None = None
+    sides: tuple[SideView, ...] = ()
+
+
+class TaskView(View):
+    """One task: `state` is that of its last attempt, "waiting" before the first, "published" is told apart."""
+
+    name: str
+    component: str
+    state: str
+    needs: tuple[str, ...] = ()
+    published: bool = False  # outputs are visible at every party
+    attempts: tuple[AttemptView, ...] = ()
+
+
+class PartyView(View):
+    """What one party said to the proposal."""
+
+    party: str
+    roles: tuple[str, ...]
+    decision: str  # "" (not asked yet) | "agree" | "ask" | "refuse"
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class JobSummary(View):
+    """One line of a job list."""
+
+    id: str
+    name: str
+    initiator: str
+    user: str
+    state: JobState
+    outcome: str = ""  # "complete" | "fewer parties" once it succeeded
+    submitted_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    tasks_done: int = 0
+    tasks_total: int = 0
+    waiting_for: tuple[Waiting, ...] = ()
+
+
+class JobView(JobSummary):
+    """Everything about a job except its rows of metrics, logs and events."""
+
+    error: ErrorView | None = None
+    parties: tuple[PartyView, ...] = ()
+    tasks: tuple[TaskView, ...] = ()
+    manifest_digest: str = ""
+    closed: bool = False  # every party has cleaned up
+    spec: dict[str, object]  # the job.json as submitted
+
+
+class MetricRow(View):
+    """One number of one round."""
+
+    id: int
+    task: str
+    attempt: int
+    party: str
+    role: str
+    name: str
+    step: int
+    value: float
+    at_ms: int = 0
+
+
+class LogRow(View):
+    """One log line of an executor."""
+
+    id: int
+    task: str
+    attempt: int
+    party: str
+    role: str
+    incarnation: int
+    sequence: int
+    at_ms: int
+    level: str
+    text: str
+
+
+class OutputRow(View):
+    """One published output: a table reference or `job/task.output`."""
+
+    task: str
+    party: str
+    role: str
+    name: str
+    kind: str  # "table" | "model" | "metrics" | "report"
+    reference: str
+    digest: str = ""
+
+
+class ProgressRow(View):
+    """How far one side of an attempt is."""
+
+    task: str
+    attempt: int
+    party: str
+    role: str
+    done: int
+    total: int
+    what: str
+    at_ms: int
+
+
+class EventRow(View):
+    """One move: `id` counts up at this party, `hlc` orders events across parties.
+
+    Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.back`, `task.published`,
+    `job.closed`, `metrics.recorded`, `logs.recorded`, `progress.recorded`.
+    """
+
+    id: int
+    hlc: str
+    kind: str
+    job: str
+    task: str = ""
+    attempt: int = 0
+    party: str = ""
+    body: dict[str, object] = {}

@@ -1,0 +1,268 @@
+"""One store, two databases: the same behaviour on SQLite and on MariaDB."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+
+from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
+from flow.job_spec import parse_job
+from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
+from flow.messages import LogNews, MetricNews, ProgressNews, Proposal
+from flow.store import tables
+from flow.store.database import Database, sqlite_url, url_from_file
+from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
+from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
+from flow.store.parts import insert_job
+from flow.store.queries import Reader
+from flow.views import ErrorView
+from party.clock import FakeClock, HybridTime
+from party.ids import Address, AttemptId, JobId, TaskName
+from tests.fakes.flow_world import World, nothing_job, train_job
+from tests.fixtures.mariadb import MariaDb
+
+JOB = "01M84NKVCS9025W7T6P1XBY3P8"
+NAME = AttemptId(JobId(JOB), TaskName("t"), 1)
+GUEST, HOST = Address.parse("guest:a"), Address.parse("host:b")
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "flow.sqlite")
+    server: MariaDb = request.getfixturevalue("mariadb")
+    return server.new_database()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(url: str, clock: FakeClock) -> Iterator[Database]:
+    made = Database(url, clock)
+    yield made
+    made.close()
+
+
+def add_job(store: Database, token: str | None = None, job: str = JOB) -> None:
+    spec = parse_job(json.dumps({**nothing_job(), "name": "jøb 🏝"}).encode()).document()
+    proposal = Proposal(
+        job=job, initiator="a", user="ann", spec=spec, spec_digest="0" * 64, seed="0" * 64, code={}, submitted_ms=5
+    )
+    with store.write() as writer:
+        insert_job(writer, proposal, {"a": "", "b": "", "c": ""}, token)
+
+
+def kinds(store: Database) -> list[str]:
+    with store.read() as connection:
+        return [e.kind for e in Reader("a").events(connection, JOB, 0, 1000)]
+
+
+def test_migrations_make_exactly_the_tables(store: Database) -> None:
+    with store.read() as connection:
+        assert set(inspect(connection).get_table_names()) == {*tables.metadata.tables, "alembic_version"}
+        context = MigrationContext.configure(connection, opts={"compare_type": store.dialect == "sqlite"})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_a_database_of_a_newer_release_is_refused(url: str, clock: FakeClock) -> None:
+    store = Database(url, clock)
+    with store.write() as writer:
+        writer.run(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    with pytest.raises(BadDatabase, match="does not know"):
+        Database(url, clock)
+
+
+def test_opening_again_keeps_everything_and_goes_on_counting(url: str, clock: FakeClock) -> None:
+    first = Database(url, clock)
+    add_job(first)
+    newest = first.wait_events(0, 0)
+    reading = first.hlc()
+    first.close()
+    clock.advance(-3600)  # the wall clock was set back
+    again = Database(url, clock)
+    assert again.wait_events(0, 0) == newest
+    with again.write() as writer:
+        move_job(writer, JOB, JobState.WAITING, JobEvent.AGREED)
+    with again.read() as connection:
+        rows = Reader("a").events(connection, JOB, 0, 10)
+        assert Reader("a").job(connection, JOB).name == "jøb 🏝"
+    assert HybridTime.parse(rows[-1].hlc) > HybridTime.parse(rows[0].hlc)
+    assert reading > HybridTime.parse(rows[0].hlc)
+    again.close()
+
+
+def test_a_job_is_moved_once(store: Database) -> None:
+    add_job(store)
+    with store.write() as writer:
+        move_job(writer, JOB, JobState.WAITING, JobEvent.AGREED)
+    with pytest.raises(Moved, match="no longer 'waiting'"), store.write() as writer:
+        move_job(writer, JOB, JobState.WAITING, JobEvent.AGREED)
+    with pytest.raises(IllegalTransition), store.write() as writer:
+        move_job(writer, JOB, JobState.AGREED, JobEvent.RESUMED)
+    assert kinds(store) == ["job.waiting", "job.agreed"]
+
+
+def test_of_many_threads_one_moves_the_job(store: Database) -> None:
+    add_job(store)
+    outcomes: list[str] = []
+
+    def move() -> None:
+        try:
+            with store.write() as writer:
+                move_job(writer, JOB, JobState.WAITING, JobEvent.AGREED)
+            outcomes.append("moved")
+        except Moved:
+            outcomes.append("late")
+
+    threads = [threading.Thread(target=move) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["late"] * 7 + ["moved"]
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Database) -> None:
+    add_job(store)
+
+    def half() -> None:
+        with store.write() as writer:
+            new_attempt(writer, NAME, [GUEST])
+            move_attempt(writer, NAME, AttemptState.PENDING, AttemptEvent.SUCCEEDED)
+
+    with pytest.raises(IllegalTransition):
+        half()
+    assert kinds(store) == ["job.waiting"]
+    with store.read() as connection:
+        assert connection.execute(select(tables.attempt)).all() == []
+
+
+def test_an_attempt_lives_with_its_sides_and_is_cancelled_with_its_job(store: Database) -> None:
+    add_job(store)
+    error = ErrorView(code="x.y", message="ü" * 5000, hint="h", party="b")
+    with store.write() as writer:
+        new_attempt(writer, NAME, [GUEST, HOST])
+        new_attempt(writer, NAME, [GUEST, HOST])  # again changes nothing
+        move_attempt(writer, NAME, AttemptState.PENDING, AttemptEvent.RESERVED)
+        move_side(writer, Side(NAME, GUEST), AttemptState.PENDING, AttemptEvent.RESERVED)
+        move_job(writer, JOB, JobState.WAITING, JobEvent.FAILED, error)
+        cancel_open(writer, JOB)
+        mirror_job(writer, JOB, JobState.SUCCEEDED)  # an ended job stays as it is
+    with store.read() as connection:
+        view = Reader("a").job(connection, JOB)
+        states = connection.execute(select(tables.side.c.state)).scalars().all()
+    assert view.state is JobState.FAILED
+    assert view.error == error
+    assert states == ["cancelled", "cancelled"]
+    assert kinds(store)[-1] == "attempt.cancelled"
+
+
+def metric(step: int, value: float, name: str = "loss", address: str = "guest:a") -> MetricNews:
+    return MetricNews(task="t", attempt=1, address=address, name=name, step=step, value=value, at_ms=step)
+
+
+def test_numbers_are_recorded_once_and_the_first_counts(store: Database) -> None:
+    add_job(store)
+    values = [0.1, math.nan, math.inf, -math.inf, 1e308, -2.5]
+    with store.write() as writer:
+        insert_metrics(writer, JOB, [metric(t, v) for t, v in enumerate(values)])
+        insert_metrics(writer, JOB, [metric(0, 9.9), metric(0, 0.2, "auc"), metric(0, 0.3, address="arbiter:a")])
+        insert_metrics(writer, JOB, [])
+    with store.read() as connection:
+        rows = Reader("a").metrics(connection, JOB, "t", 0)
+    loss = [r.value for r in rows if (r.name, r.role) == ("loss", "guest")]
+    assert [str(v) for v in loss] == [str(v) for v in values]
+    assert len(rows) == 8
+    assert kinds(store).count("metrics.recorded") == 2
+
+
+def test_log_lines_and_progress_are_recorded(store: Database) -> None:
+    add_job(store)
+    line = LogNews(task="t", attempt=1, address="host:b", incarnation=1, sequence=4, level="info", text="é", at_ms=1)
+    far = ProgressNews(task="t", attempt=1, address="host:b", done=1, total=9, what="w" * 300, at_ms=1)
+    with store.write() as writer:
+        insert_logs(writer, JOB, [line, line])
+        put_progress(writer, JOB, [far, far.model_copy(update={"done": 2})])
+        put_progress(writer, JOB, [far.model_copy(update={"done": 3})])
+    with store.read() as connection:
+        assert [r.text for r in Reader("a").logs(connection, JOB, None, 0)] == ["é"]
+        [row] = Reader("a").progress(connection, JOB)
+    assert (row.done, len(row.what)) == (3, 200)
+
+
+def test_the_place_in_a_stream_is_remembered(store: Database) -> None:
+    with store.write() as writer:
+        assert position(writer, "cluster") == 0
+        put_position(writer, "cluster", 7)
+        put_position(writer, "cluster", 9)
+    with store.write() as writer:
+        assert position(writer, "cluster") == 9
+
+
+def test_who_waits_for_events_is_woken_by_the_commit(store: Database) -> None:
+    add_job(store)
+    seen = store.wait_events(0, 0)
+    found: list[int] = []
+    waiter = threading.Thread(target=lambda: found.append(store.wait_events(seen, 10)))
+    waiter.start()
+    with store.write() as writer:
+        move_job(writer, JOB, JobState.WAITING, JobEvent.AGREED)
+    waiter.join(5)
+    assert found == [seen + 1]
+    assert store.wait_events(seen + 1, 0.01) == seen + 1
+
+
+def test_a_clock_seen_elsewhere_puts_our_events_after_it(store: Database, clock: FakeClock) -> None:
+    far = HybridTime(int((clock.now() + timedelta(hours=1)).timestamp() * 1000), 3)
+    store.saw(far)
+    add_job(store)
+    with store.read() as connection:
+        [row] = Reader("a").events(connection, JOB, 0, 10)
+    assert HybridTime.parse(row.hlc) == HybridTime(far.wall_ms, 4)
+
+
+def test_a_whole_life_is_found_in_the_tables(url: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world["a"].url = url
+    world.up()
+    job = world.submit(train_job(), token="once")
+    world.wait_closed(job, party="a")
+    assert world.submit(train_job(), token="once") == job
+    world["a"].down()
+    flow = world["a"].up()  # the store alone tells the same
+    view = flow.job(job)
+    assert (view.state, view.closed, [t.state for t in view.tasks]) == (JobState.SUCCEEDED, True, ["succeeded"] * 2)
+    world.down()
+
+
+def test_a_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        Database("mysql+pymysql://nobody@127.0.0.1:1/none", FakeClock())
+    with pytest.raises(StoreUnavailable):
+        Database(sqlite_url(tmp_path / "no" / "folder" / "x.sqlite"), FakeClock())
+
+
+def test_the_address_comes_from_a_private_file_and_never_shows(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("mysql://u:secret@127.0.0.1:3306/flow\n")
+    assert url_from_file(file) == "mysql+pymysql://u:secret@127.0.0.1:3306/flow"
+    for text_, says in (("", "no database address"), ("postgresql://u:secret@h/d", "no MySQL address")):
+        file.write_text(text_)
+        with pytest.raises(BadDatabase, match=says) as caught:
+            url_from_file(file)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(BadDatabase, match="cannot be read"):
+        url_from_file(tmp_path / "none")

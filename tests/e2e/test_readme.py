@@ -1,0 +1,88 @@
+"""README's commands, run as they stand there by a user who is not root, in a folder that was empty."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOBODY = 65534
+
+
+def commands(name: str) -> str:
+    """The shell block of README that stands under `<!-- run: NAME -->`."""
+    block = re.search(rf"<!-- run: {name} -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    return block[1]
+
+
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Path]:
+    """A clone in a fresh folder that belongs to an ordinary user."""
+    folder = Path(tempfile.mkdtemp(prefix="apl-readme-"))
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, files.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_path() -> str:
+    """The folders of PATH that every user may enter; root's own are left out."""
+
+    def is_open(folder: Path) -> bool:
+        return folder.is_dir() and all(f.stat().st_mode & stat.S_IXOTH for f in (folder, *folder.parents))
+
+    return os.pathsep.join(f for f in os.environ["PATH"].split(os.pathsep) if is_open(Path(f)))
+
+
+def run_as_user(script: str, folder: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in the folder, without root's rights, home or Python path."""
+    keep = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "REQUESTS_", "LANG"))}
+    environment = keep | {"HOME": str(folder), "PATH": open_path(), "TMPDIR": tempfile.gettempdir()}
+    who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        **who,
+    )
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_of_the_readme_ends_well(checkout: Path) -> None:
+    script = commands("demo").replace("make demo", "make demo ARGS=--exit")
+    done = run_as_user(script, checkout, 580)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "Quality" in done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_a_job_on_ones_own_csv_files_runs_as_the_readme_says(checkout: Path) -> None:
+    rng = np.random.default_rng(3)
+    for bank in ("a", "b"):
+        x = rng.normal(size=(200, 3))
+        y = (x @ [1.0, -2.0, 0.5] + rng.normal(scale=0.1, size=200) > 0).astype(int)
+        lines = ["customer,defaulted,income,age,debt"]
+        lines += [f"{bank}{i},{y[i]},{x[i][0]},{x[i][1]},{x[i][2]}" for i in range(len(y))]
+        (checkout / f"loans_{bank}.csv").write_text("\n".join(lines) + "\n")
+    done = run_as_user(commands("own-job"), checkout, 280)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "succeeded" in done.stdout

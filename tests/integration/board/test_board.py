@@ -1,0 +1,205 @@
+"""The board over HTTP: who may look, what is shown, which forms are believed."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from board.server import BoardServer
+from flow.client import JobState
+from flow.views import ErrorView
+from party.errors import PortInUse, Unavailable
+from tests.fakes.flow_party import FakeParty, job_json
+from tests.fakes.flow_service import waiting_for_person
+from tests.integration.board.conftest import Browser
+
+
+def test_a_stranger_is_sent_to_the_login(stranger: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    for path in ("/", f"/jobs/{job}"):
+        answer = stranger.get(path)
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/login"
+    for path in ("/live", "/stream", f"/jobs/{job}/live", f"/jobs/{job}/stream"):
+        assert stranger.get(path).status_code == 401
+    assert stranger.get("/login").status_code == 200
+
+
+def test_a_token_opens_the_board_and_the_cookie_is_closed_to_scripts(stranger: Browser, party: FakeParty) -> None:
+    answer = stranger.log_in(party.home.token())
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("archipelago-hospital-a=")
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert party.home.token() not in cookie
+    assert "This party" in stranger.get("/").text
+    assert stranger.get("/login").headers["location"] == "/"
+
+
+def test_a_wrong_token_is_told_and_opens_nothing(stranger: Browser) -> None:
+    for token in ("arch_wrong", "", "ü"):
+        answer = stranger.log_in(token)
+        assert answer.status_code == 401
+        assert 'role="alert"' in answer.text
+    assert stranger.get("/").status_code == 303
+
+
+def test_a_login_link_works_once_and_only_by_post(stranger: Browser, party: FakeParty) -> None:
+    ticket = party.client.ticket().ticket
+    for _preview in range(2):
+        page = stranger.get("/login", params={"ticket": ticket})
+        assert ticket in page.text
+    csrf = stranger.csrf("/login")
+    assert stranger.post("/login", data={"csrf": csrf, "ticket": ticket}).status_code == 303
+    assert stranger.get("/").status_code == 200
+    again = stranger.post("/login", data={"csrf": stranger.csrf("/"), "ticket": ticket})
+    assert again.status_code == 401
+
+
+def test_a_form_from_elsewhere_is_refused(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    for data in ({}, {"csrf": "made up"}):
+        for path in (f"/jobs/{job}/stop", f"/jobs/{job}/approve", f"/jobs/{job}/refuse", "/logout", "/login"):
+            assert browser.post(path, data=data).status_code == 403, path
+    assert party.client.job(job).state is JobState.WAITING
+
+
+def test_a_changed_cookie_is_nobody(browser: Browser) -> None:
+    for value in ("nonsense", "AAAA", browser.cookies["archipelago-hospital-a"][:-4] + "AAAA"):
+        answer = httpx.get(
+            f"{browser.base_url}/", headers={"Cookie": f"archipelago-hospital-a={value}"}, follow_redirects=False
+        )
+        assert answer.status_code == 303
+
+
+def test_logging_out_ends_the_session_at_flow_too(browser: Browser) -> None:
+    kept = browser.cookies["archipelago-hospital-a"]
+    assert browser.post("/logout", data={"csrf": browser.csrf()}).status_code == 303
+    assert browser.get("/").status_code == 303
+    browser.cookies.set("archipelago-hospital-a", kept, domain="127.0.0.1")
+    assert browser.get("/").headers["location"] == "/login"
+
+
+def test_the_pages_show_the_job_escaped(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json(name="<script>alert(1)</script>"))
+    party.service.play(job, rounds=3)
+    page = browser.get("/").text
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+    page = browser.get(f"/jobs/{job}").text
+    for text in ("guest:hospital-a", "homo_lr@1", "0.9954", "Job succeeded", "agrees"):
+        assert text in page
+    assert browser.get("/?state=succeeded").text.count("/jobs/") >= 1
+    assert browser.get("/?state=paused").text.count('href="/jobs/') == 0
+
+
+def test_a_person_decides_by_the_buttons(browser: Browser, party: FakeParty) -> None:
+    jobs = [party.client.submit(job_json()) for _ in range(3)]
+    for job in jobs:
+        party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    page = browser.get(f"/jobs/{jobs[0]}").text
+    assert "Approve" in page
+    csrf = browser.csrf(f"/jobs/{jobs[0]}")
+    for job, verb in zip(jobs, ("approve", "refuse", "stop"), strict=True):
+        assert browser.post(f"/jobs/{job}/{verb}", data={"csrf": csrf}).headers["location"] == f"/jobs/{job}"
+    assert [party.client.job(j).state for j in jobs] == ["agreed", "refused", "cancelled"]
+    assert browser.post(f"/jobs/{jobs[1]}/approve", data={"csrf": csrf}).status_code == 409
+
+
+def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.metric(job, "train", "hospital-a", 1, loss=0.5, accuracy=float("nan"))
+    first = browser.get(f"/jobs/{job}/live").json()
+    assert [m["name"] for m in first["metrics"]] == ["loss"]
+    assert set(first["parts"]) == {"summary", "results", "tasks", "parties", "events"}
+    party.service.metric(job, "train", "hospital-b", 1, loss=0.25)
+    second = browser.get(f"/jobs/{job}/live", params={"metrics_since": 2}).json()
+    assert [m["party"] for m in second["metrics"]] == ["hospital-b"]
+    assert "hospital-b 0.2500" in second["parts"]["results"]
+    assert not second["ended"]
+    assert job in browser.get("/live").json()["parts"]["jobs"]
+
+
+def test_the_stream_passes_on_what_flow_says(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=2)
+    text = browser.get(f"/jobs/{job}/stream").text
+    assert "job.succeeded" in text
+    assert text.rstrip().endswith("data: {}")
+    last = text.count("data: {") - 1
+    resumed = browser.get(f"/jobs/{job}/stream", headers={"Last-Event-ID": "999999"}).text
+    assert resumed.count("data: {") == 1 < last
+    assert browser.get("/jobs/nope/stream").status_code == 404
+
+
+def test_a_failed_job_says_why(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    error = ErrorView(code="a.b", message="The table is empty.", hint="Upload rows.", party="hospital-b")
+    party.service.move(job, JobState.FAILED, error=error)
+    page = browser.get(f"/jobs/{job}").text
+    for text in ("The table is empty.", "Upload rows.", "a.b", "hospital-b"):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/jobs/nope", 404), ("/nowhere", 404), ("/?state=lost", 400), ("/static/none.css", 404)]
+)
+def test_a_wrong_address_is_answered_by_a_page(browser: Browser, path: str, status: int) -> None:
+    answer = browser.get(path)
+    assert answer.status_code == status
+    assert "To the jobs" in answer.text
+
+
+def test_a_flow_that_is_down_is_told(browser: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = party.client.submit(job_json())
+    monkeypatch.setattr(party.service, "broken", Unavailable("The database is away.", hint="Try again."))
+    answer = browser.get(f"/jobs/{job}")
+    assert answer.status_code == 503
+    assert "The database is away." in answer.text
+    assert browser.get(f"/jobs/{job}/live").json()["message"] == "The database is away."
+
+
+def test_a_user_who_may_not_read_metrics_sees_the_rest(stranger: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=2)
+    assert stranger.log_in(party.home.add_user("root", ["admin"])).status_code == 303
+    page = stranger.get(f"/jobs/{job}")
+    assert page.status_code == 200
+    assert "Latest values" not in page.text
+    assert "Job succeeded" in page.text
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_inline_runs(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    for path in ("/", f"/jobs/{job}", "/login"):
+        answer = browser.get(path, follow_redirects=True)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "http://" not in answer.text.replace("http://www.w3.org", "")
+        assert " onclick" not in answer.text
+        assert " style=" not in answer.text
+    script = browser.get("/plotly.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert b"plotly.js" in script.content[:300]
+    assert browser.post("/login", content=b"x" * (65 << 10)).status_code == 413
+
+
+def test_a_second_board_on_the_same_port_is_refused(party: FakeParty, board: BoardServer) -> None:
+    with pytest.raises(PortInUse, match=r"board\.listen"):
+        BoardServer(party.home).start()
+
+
+def test_a_defect_shows_no_detail(browser: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("board.pages.jobs_values", broken)
+    answer = browser.get("/")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert json.dumps(answer.headers.get("content-type")).count("html")

@@ -1,0 +1,312 @@
+"""Whole lives of jobs over three Flows in one process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flow.errors import JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
+from flow.job_state import AttemptState, JobState
+from flow.messages import Decision
+from node_manager.client import EventKind
+from party.clock import HybridTime
+from party.errors import Denied
+from party.users import make_user
+from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path).up()
+    yield made
+    made.down()
+
+
+def test_a_job_that_does_nothing_succeeds_and_leaves_nothing(world: World) -> None:
+    job = world.submit(nothing_job())
+    view = world.wait_closed(job)
+    assert view.state is JobState.SUCCEEDED
+    assert view.outcome == "complete"
+    assert (view.tasks_done, view.tasks_total) == (1, 1)
+    assert [(p.party, p.decision) for p in view.parties] == [("a", "agree"), ("b", "agree"), ("c", "agree")]
+    [task] = view.tasks
+    assert task.published
+    [attempt] = task.attempts
+    assert [(s.address, s.state) for s in attempt.sides] == [
+        ("arbiter:c", "succeeded"), ("guest:a", "succeeded"), ("host:b", "succeeded"),
+    ]  # fmt: skip
+    for name in "abc":
+        party = world[name]
+        assert party.gateway.closed == [job]
+        assert party.cluster.ended == [job]
+        assert party.cluster.rooms == {}
+        assert party.store.forgotten == [job]
+        assert party.gateway.open == {}
+
+
+def test_the_other_parties_see_the_job_end_too(world: World) -> None:
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    view = world.wait_closed(job, party="b")
+    assert (view.state, view.initiator, view.user) == (JobState.SUCCEEDED, "a", "ann")
+    assert view.manifest_digest == world.a.job(job).manifest_digest
+    assert view.tasks[0].attempts[0].sides[0].address == "host:b"
+    kinds = [e.kind for e in world["b"].flow.events(job)]  # type: ignore[union-attr]
+    assert kinds[0] == "job.waiting"
+    assert {"job.agreed", "attempt.running", "executor.succeeded", "job.succeeded", "job.closed"} <= set(kinds)
+
+
+def test_a_second_task_gets_the_model_of_the_first(world: World) -> None:
+    job = world.submit(train_job())
+    world.wait_closed(job)
+    orders = world["a"].cluster.orders
+    assert [o.task for o in orders] == ["train", "score"]
+    assert orders[0].inputs["train"].reference == "breast/train@1"
+    assert orders[1].inputs["model"].reference == f"{job}/train.model"
+    assert orders[0].token.startswith("token-")
+    assert world["c"].cluster.orders[0].inputs == {}
+    assert {(o.party, o.reference) for o in world.a.outputs(job)} >= {("a", f"{job}/train.model")}
+    assert len({o.cluster.orders[0].seed for o in world.parties.values()}) == 1
+
+
+def test_events_are_in_one_causal_order_across_parties(world: World) -> None:
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    world.wait_closed(job, party="b")
+    ours, theirs = (world[p].flow.events(job) for p in "ab")  # type: ignore[union-attr]
+    for rows in (ours, theirs):
+        readings = [HybridTime.parse(row.hlc) for row in rows]
+        assert readings == sorted(readings)
+    at = {(row.kind, side): HybridTime.parse(row.hlc) for side, rows in (("a", ours), ("b", theirs)) for row in rows}
+    assert at["job.waiting", "a"] < at["party.agree", "b"] < at["job.agreed", "a"] < at["job.agreed", "b"]
+    assert at["executor.succeeded", "b"] < at["job.succeeded", "a"] < at["job.succeeded", "b"]
+
+
+def test_metrics_logs_and_progress_are_recorded_once_and_shared_by_policy(world: World) -> None:
+    def speaks(order):  # type: ignore[no-untyped-def]
+        number = [(EventKind.METRIC, {"name": "loss", "step": t, "value": 1.0 / (t + 1)}) for t in range(3)]
+        nan = [(EventKind.METRIC, {"name": "auc", "step": 0, "value": float("nan")})]
+        line = [(EventKind.LOG, {"level": "info", "text": f"hello from {order.address}"})]
+        progress = [(EventKind.PROGRESS, {"done": 2, "total": 3, "what": "rounds"})]
+        more = [(EventKind.CHECKPOINT, {"step": 1})]
+        start, end = succeeds(order)
+        return [start, *number, *number, *nan, *line, *progress, *more, end]
+
+    for party in world.parties.values():
+        party.cluster.script = speaks
+    world["c"].down()
+    world["c"].policy = replace(world["c"].policy, share=())
+    world["c"].up()
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    rows = world.a.metrics(job)
+    loss = sorted((r.party, r.step, r.value) for r in rows if r.name == "loss")
+    assert loss == [(p, t, 1.0 / (t + 1)) for p in "ab" for t in range(3)]
+    assert [str(r.value) for r in rows if r.name == "auc"] == ["nan", "nan"]
+    assert world.a.metrics(job, "idle", since=rows[-1].id) == []
+    assert world.a.metrics(job, "other") == []
+    assert [r.text for r in world.a.logs(job)] == ["hello from guest:a"]
+    assert [(r.party, r.done, r.total) for r in world.a.progress(job)] == [("a", 2, 3), ("b", 2, 3)]
+    assert {r.party for r in world["c"].flow.metrics(job)} == {"c"}  # type: ignore[union-attr]
+    assert world["b"].flow.logs(job, "idle")[0].party == "b"  # type: ignore[union-attr]
+    assert world.a.job(job).tasks[0].attempts[0].sides[1].done == 2
+
+
+def test_logs_reach_the_initiator_where_policy_shares_them(world: World) -> None:
+    world["b"].down()
+    world["b"].policy = replace(world["b"].policy, share=("logs",))
+    world["b"].up()
+    world["b"].cluster.script = lambda o: [(EventKind.LOG, {"level": "warning", "text": "slow"}), *succeeds(o)]
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    assert [(r.party, r.level, r.text) for r in world.a.logs(job)] == [("b", "warning", "slow")]
+
+
+def test_a_party_that_refuses_ends_the_job_before_anything_is_reserved(world: World) -> None:
+    world["b"].down()
+    world["b"].policy = replace(world["b"].policy, peers=("a",))
+    world["b"].up()
+    job = world.submit(nothing_job())
+    view = world.wait_closed(job)
+    assert view.state is JobState.REFUSED
+    assert view.error.code == "flow.job_refused"
+    assert view.error.party == "b"
+    assert "does not allow jobs with c" in view.error.message
+    assert world.hub.count("reserve") == 0
+    assert world["b"].flow.job(job).state is JobState.REFUSED  # type: ignore[union-attr]
+
+
+def test_another_partys_unknown_table_refuses_with_a_suggestion(world: World) -> None:
+    world["b"].store.tables.clear()
+    view = world.wait(world.submit(train_job()), "refused")
+    assert "tasks.train.inputs.train: There is no table 'breast/train'. Did you mean" in view.error.message
+
+
+def test_a_person_is_asked_and_agrees(world: World) -> None:
+    world["b"].down()
+    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    flow = world["b"].up()
+    job = world.submit(nothing_job())
+    view = world.until(lambda v: v.waiting_for, job)
+    assert [(w.who, w.what) for w in view.waiting_for] == [("b", "person")]
+    assert world.a.why(job) == ["It waits for a person at b to approve the job."]
+    assert flow.why(job) != []
+    with pytest.raises(Denied):
+        flow.approve(job, make_user("eve", ["auditor"]))
+    flow.approve(job, SCIENTIST)
+    assert world.wait(job, "succeeded").error is None
+    with pytest.raises(NotAskedForApproval):
+        flow.approve(job, SCIENTIST)
+
+
+def test_a_person_is_asked_and_refuses(world: World) -> None:
+    world["b"].down()
+    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    flow = world["b"].up()
+    job = world.submit(nothing_job())
+    world.until(lambda v: v.waiting_for, job)
+    flow.refuse(job, SCIENTIST, "Not this month.")
+    assert "b refuses: Not this month." in world.wait(job, "refused").error.message
+
+
+def test_a_failure_brings_its_code_message_and_hint_from_the_side_that_failed(world: World) -> None:
+    world["a"].cluster.script = hangs
+    world["c"].cluster.script = hangs
+    world["b"].cluster.script = fails()
+    job = world.submit(nothing_job(retries=5))
+    view = world.wait_closed(job)
+    assert view.state is JobState.FAILED
+    assert (view.error.code, view.error.party) == ("algorithms.bad_labels", "b")
+    assert view.error.message == "host:b: no labels"
+    assert view.error.hint == "Upload them."
+    assert [a.attempt for a in view.tasks[0].attempts] == [1]
+    for party in world.parties.values():
+        assert party.cluster.running() == 0
+        assert party.cluster.rooms == {}
+    assert world["c"].flow.job(job).error.code == "algorithms.bad_labels"  # type: ignore[union-attr]
+
+
+def test_a_stopped_job_is_cancelled_everywhere(world: World) -> None:
+    for party in world.parties.values():
+        party.cluster.script = hangs
+    job = world.submit(nothing_job())
+    world.until(lambda v: v.tasks[0].state == "running" and world["c"].cluster.running() == 1, job)
+    with pytest.raises(Denied):
+        world.a.stop(job, make_user("eve", ["auditor"]))
+    world.a.stop(job, SCIENTIST)
+    view = world.wait_closed(job)
+    assert view.state is JobState.CANCELLED
+    assert view.tasks[0].attempts[0].state is AttemptState.CANCELLED
+    for party in world.parties.values():
+        assert party.cluster.running() == 0
+        assert party.cluster.rooms == {}
+        assert party.gateway.closed == [job]
+    world.a.stop(job, SCIENTIST)  # an ended job stays as it is
+    assert world.a.job(job).state is JobState.CANCELLED
+
+
+def test_a_party_may_withdraw_from_a_running_job(world: World) -> None:
+    for party in world.parties.values():
+        party.cluster.script = hangs
+    job = world.submit(nothing_job())
+    world.until(lambda v: v.tasks[0].state == "running" and world["b"].cluster.running() == 1, job)
+    world["b"].flow.stop(job, SCIENTIST)  # type: ignore[union-attr]
+    view = world.wait_closed(job)
+    assert view.state is JobState.CANCELLED
+    assert (view.error.code, view.error.party) == ("flow.withdrawn", "b")
+    assert all(p.cluster.running() == 0 for p in world.parties.values())
+    world["b"].flow.stop(job, SCIENTIST)  # type: ignore[union-attr]
+
+
+def test_the_same_token_gives_the_same_job_and_another_job_is_refused(world: World) -> None:
+    job = world.submit(nothing_job(), token="mine")
+    assert world.submit(nothing_job(), token="mine") == job
+    with pytest.raises(TokenReused, match=job):
+        world.submit(nothing_job(retries=0), token="mine")
+    with pytest.raises(JobInvalid):
+        world.submit(nothing_job(), token="")
+    assert world.submit(nothing_job()) != job
+    assert len(world.a.jobs()) == 2
+
+
+def test_a_wrong_job_changes_nothing(world: World) -> None:
+    wrong = train_job()
+    wrong["roles"]["host"] = ["bb"]
+    wrong["tasks"]["train"]["inputs"]["train"] = "breast/tarin"
+    found = {p.path: p for p in world.a.validate(json.dumps(wrong).encode())}
+    assert "Did you mean 'b'?" in found["roles.host"].hint
+    assert "There is no table 'breast/tarin'" in found["tasks.train.inputs.train"].message
+    with pytest.raises(JobInvalid):
+        world.submit(wrong)
+    other = {**nothing_job(), "initiator": "b"}
+    assert "submitted at its initiator" in world.a.validate(json.dumps(other).encode())[0].message
+    assert world.a.validate(json.dumps({**nothing_job(), "schema": 9}).encode())[0].path == "schema"
+    with pytest.raises(UnknownSchema):
+        world.submit({**nothing_job(), "schema": 9})
+    with pytest.raises(Denied):
+        world.submit(nothing_job(), user=make_user("eve", ["auditor"]))
+    earlier = train_job()
+    earlier["tasks"]["score"]["inputs"]["model"] = "job:01M84NKVCS9025W7T6P1XBY3P8/train.model"
+    assert "There is no model" in world.a.validate(json.dumps(earlier).encode())[0].message
+    assert world.a.validate(json.dumps(train_job()).encode()) == []
+    assert world.a.jobs() == []
+    assert world.hub.calls == []
+
+
+def test_a_job_that_runs_too_long_fails_and_is_stopped(world: World) -> None:
+    for party in world.parties.values():
+        party.cluster.script = hangs
+    view = world.wait_closed(world.submit(nothing_job(timeout_s=0.4)))
+    assert view.state is JobState.FAILED
+    assert view.error.code == "flow.timed_out"
+    assert "timeout_s" in view.error.message
+    assert all(p.cluster.running() == 0 for p in world.parties.values())
+
+
+def test_a_job_that_waits_too_long_fails(world: World) -> None:
+    world["b"].cluster.cores = 0
+    view = world.wait_closed(world.submit(nothing_job(wait_s=1.0)))
+    assert view.error.code == "flow.timed_out"
+    assert "wait_s" in view.error.message
+
+
+def test_a_job_that_does_not_fit_waits_and_blocks_nobody(world: World) -> None:
+    big = nothing_job()
+    big["tasks"]["idle"]["resources"] = {"host": {"cores": 99}}
+    waits = world.submit(big)
+    view = world.until(lambda v: v.waiting_for, waits)
+    assert (view.waiting_for[0].who, view.waiting_for[0].what) == ("b", "room")
+    assert world.a.why(waits) == ["It waits for room for task idle at b: needs 99 cores, 4 are free."]
+    assert world["a"].cluster.rooms == {}
+    assert world.wait(world.submit(nothing_job()), "succeeded").state == "succeeded"
+    world["b"].cluster.cores = 99
+    assert world.wait(waits, "succeeded").waiting_for == ()
+
+
+def test_jobs_are_listed_newest_first_and_by_state(world: World) -> None:
+    first = world.submit(nothing_job())
+    world.wait(first, "succeeded")
+    world["b"].cluster.script = fails()
+    second = world.submit(nothing_job())
+    world.wait(second, "failed")
+    assert [j.id for j in world.a.jobs()] == [second, first]
+    assert [j.id for j in world.a.jobs(state="succeeded")] == [first]
+    assert [j.id for j in world.a.jobs(limit=1)] == [second]
+    assert world.a.jobs()[1].tasks_done == 1
+    for ask in (world.a.job, world.a.why, world.a.metrics, world.a.logs, world.a.outputs, world.a.progress):
+        with pytest.raises(UnknownJob):
+            ask("01M84NKVCS9025W7T6P1XBY3P8")
+    with pytest.raises(UnknownJob):
+        world.a.stop("01M84NKVCS9025W7T6P1XBY3P8", SCIENTIST)
+
+
+def test_many_jobs_at_once_all_succeed(world: World) -> None:
+    for party in world.parties.values():
+        party.cluster.cores = 2
+    jobs = [world.submit(nothing_job(priority=i)) for i in range(6)]
+    for job in jobs:
+        assert world.wait(job, "succeeded", "failed", timeout_s=40).state == "succeeded"

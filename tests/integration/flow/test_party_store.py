@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flow.party_store import PartyStore
+from party.ids import AttemptId, JobId, TaskName
+from storage.client import ModelNotFound, Store, TableNotFound
+
+NAME = AttemptId(JobId("01M84NKVCS9025W7T6P1XBY3P8"), TaskName("train"), 1)
+
+
+def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    csv = tmp_path / "data.csv"
+    csv.write_text("id,x,y\n1,0.5,1\n2,0.7,0\n")
+    store.tables.upload(csv, "breast/train", id_column="id", label_column="y")
+    ours = PartyStore(store)
+    facts = ours.table("breast/train")
+    assert (facts.reference, facts.rows, facts.peers) == ("breast/train@1", 2, ("*",))
+    with pytest.raises(TableNotFound) as caught:
+        ours.table("breast/tarin")
+    assert "breast/train" in str(caught.value)
+    with pytest.raises(ModelNotFound):
+        ours.check_model(f"{NAME.job}/train.model")
+
+
+def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:
+    from party.ids import Address
+
+    store = Store(tmp_path / "store")
+    ours = PartyStore(store)
+    assert ours.publish(AttemptId(NAME.job, TaskName("empty"), 1)) == []
+    store.staging.outputs(NAME, Address.parse("guest:a")).save_report("roc", "roc", 1, {"auc": 1})
+    first = ours.publish(NAME)
+    assert [(o.address, o.name, o.kind, o.reference) for o in first] == [
+        ("guest:a", "roc", "report", f"{NAME.job}/train.roc")
+    ]
+    assert ours.publish(NAME) == first
+    other = AttemptId(NAME.job, TaskName("other"), 1)
+    store.staging.outputs(other, Address.parse("guest:a")).save_report("roc", "roc", 1, {"auc": 1})
+    ours.discard(other)
+    assert ours.publish(other) == []
+    ours.forget(NAME.job)
+    assert store.report(f"{NAME.job}/train.roc").body == {"auc": 1}

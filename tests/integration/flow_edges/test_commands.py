@@ -1,0 +1,196 @@
+"""What the commands promise beyond their text: one JSON document, exit codes, a quick start, parties made and kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flow.cli.exit_codes import MEANING, Exit, exit_for, exit_for_end
+from flow.client import JobState
+from flow.views import ErrorView
+from party.errors import PlatformError
+from party.home import create_home
+from tests.fakes.flow_party import FakeParty, job_json
+from tests.integration.flow_edges.conftest import Command
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def test_json_is_one_document_on_stdout_and_nothing_else(party: FakeParty, flow: Command, folder: Path) -> None:
+    (folder / "job.json").write_bytes(job_json())
+    (folder / "t.csv").write_text("id,x\n1,2\n")
+    job = json.loads(flow("job", "submit", "job.json", "--json").out)["job"]
+    party.service.play(job, rounds=2)
+    commands = [
+        ("job", "list"),
+        ("job", "show", job),
+        ("job", "metrics", job),
+        ("job", "logs", job),
+        ("job", "outputs", job),
+        ("job", "why", job),
+        ("job", "schema"),
+        ("job", "validate", "job.json"),
+        ("job", "stop", job),
+        ("data", "upload", "t.csv", "--table", "json/t"),
+        ("data", "list"),
+        ("data", "show", "json/t"),
+        ("data", "head", "json/t"),
+        ("party", "status"),
+        ("party", "card"),
+        ("party", "board"),
+        ("data", "delete", "json/t"),
+    ]
+    for words in commands:
+        done = flow(*words, "--json")
+        assert done.code == 0, (words, done.err)
+        assert json.loads(done.out) is not None, words
+    assert json.loads(flow("job", "metrics", job, "--json").out)[0]["name"] == "loss"
+    wrong = flow("job", "show", "nope", "--json")
+    assert json.loads(wrong.out)["error"]["code"] == "flow.unknown_job"
+    assert "There is no job" in wrong.err
+
+
+def test_watching_with_json_writes_a_record_a_line_and_ends_with_the_job(
+    party: FakeParty, flow: Command, folder: Path
+) -> None:
+    (folder / "job.json").write_bytes(job_json())
+    job = party.client.submit(job_json())
+
+    def later() -> None:
+        time.sleep(0.2)
+        party.service.play(job, rounds=2)
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    done = flow("job", "watch", job, "--json")
+    thread.join()
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert [r["kind"] for r in records[:1]] == ["job"]
+    assert records[-1]["job"]["state"] == "succeeded"
+    assert {r["metric"]["name"] for r in records if r["kind"] == "metric"} == {"loss", "accuracy", "auc"}
+    assert done.code == 0
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 10), ("cancelled", 11), ("refused", 12)])
+def test_the_exit_code_of_a_watched_job_tells_how_it_ended(
+    party: FakeParty, flow: Command, state: str, code: int
+) -> None:
+    job = party.client.submit(job_json())
+    error = ErrorView(code="x.y", message="The table is empty.", hint="Upload rows.", party="hospital-b")
+    party.service.move(job, JobState(state), error=error)
+    done = flow("job", "watch", job)
+    assert done.code == code
+    assert "hospital-b: The table is empty. Upload rows. [x.y]" in done.out
+
+
+def test_submit_with_watch_shows_the_job_to_its_end(party: FakeParty, flow: Command, folder: Path) -> None:
+    (folder / "job.json").write_bytes(job_json())
+
+    def later() -> None:
+        while not (jobs := party.service.jobs(1)) or jobs[0].state is not JobState.WAITING:
+            time.sleep(0.02)
+        party.service.play(jobs[0].id, rounds=2)
+
+    for job in party.service.jobs(100):
+        party.service.stop(job.id, None)
+    thread = threading.Thread(target=later)
+    thread.start()
+    done = flow("job", "submit", "job.json", "--watch")
+    thread.join()
+    assert done.code == 0
+    assert "train: round 2  loss 0.3500  accuracy 0.8667" in done.out
+
+
+def test_every_exit_code_has_a_meaning_and_every_root_a_code() -> None:
+    assert set(MEANING) == set(Exit)
+    assert exit_for(PlatformError("x")) is Exit.DEFECT
+    assert exit_for_end("running") is Exit.DEFECT
+    text = (CHECKOUT / "docs/cli.md").read_text()
+    for code, meaning in MEANING.items():
+        assert f"| {code.value} | {meaning} |" in text
+
+
+def test_help_starts_fast_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom flow.cli.app import app\n"
+        "try:\n    app(['--help'], prog_name='flow')\nexcept SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'pyarrow', 'torch', 'sqlalchemy', 'httpx', 'pydantic', 'grpc', 'rich'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "Exit codes:" in done.stdout
+    assert done.stdout.rstrip().endswith("HEAVY []")
+
+
+def test_a_party_is_made_and_trusts_another(flow: Command, tmp_path: Path) -> None:
+    made = flow("party", "init", "hospital-x", "--home", tmp_path / "x", "--json")
+    told = json.loads(made.out)
+    assert told["party"] == "hospital-x"
+    again = flow("party", "init", "hospital-x", "--home", tmp_path / "x")
+    assert again.code == 5
+    other = create_home(tmp_path / "y", "hospital-y")
+    done = flow("party", "trust", other.root / "card.json", "--home", tmp_path / "x")
+    assert done.code == 0, done.err
+    assert other.card.fingerprint in done.out
+    assert flow("party", "trust", tmp_path / "none.json", "--home", tmp_path / "x").code == 3
+    card = flow("party", "card", "--home", tmp_path / "y", "--out", tmp_path / "card.json")
+    assert card.code == 0
+    assert json.loads((tmp_path / "card.json").read_text())["party"] == "hospital-y"
+    renewed = flow("party", "card", "--home", tmp_path / "y", "--renew")
+    assert json.loads(renewed.out)["party"] == "hospital-y"
+    assert flow("party", "untrust", "hospital-y", "--home", tmp_path / "x").code == 0
+    assert flow("party", "untrust", "hospital-y", "--home", tmp_path / "x").code == 3
+
+
+def test_trusting_tells_the_running_gateway(party: FakeParty, flow: Command, tmp_path: Path) -> None:
+    before = party.gateway.reloads
+    other = create_home(tmp_path / "z", "hospital-z")
+    assert flow("party", "trust", other.root / "card.json").code == 0
+    assert party.gateway.reloads == before + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--database", "oracle"], "use sqlite or mysql"),
+        (["--database", "mysql"], "--database-url-file"),
+        (["--database", "mysql", "--database-url-file", "nowhere"], "does not exist"),
+        (["--address", "nonsense"], "is not an address"),
+    ],
+)
+def test_wrong_options_of_init_leave_nothing(flow: Command, tmp_path: Path, words: list[str], says: str) -> None:
+    done = flow("party", "init", "p", "--home", tmp_path / "w", *words)
+    assert done.code in (2, 3)
+    assert says in done.err
+    assert not (tmp_path / "w").exists()
+
+
+def test_compose_files_are_written_on_request(flow: Command, tmp_path: Path) -> None:
+    pytest.importorskip("deploy.compose")
+    done = flow("party", "init", "p", "--home", tmp_path / "c", "--compose", "--json")
+    assert done.code == 0, done.err
+    assert Path(json.loads(done.out)["compose"]).is_file()
+
+
+def test_a_status_that_is_not_healthy_has_its_own_exit_code(
+    party: FakeParty, flow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert flow("party", "status").code == 0
+    monkeypatch.setattr(party.gateway, "down", PlatformError("It is down."))
+    assert flow("party", "status").code == Exit.UNHEALTHY
+
+
+def test_down_is_quiet_when_nothing_runs(flow: Command) -> None:
+    done = flow("party", "down")
+    assert done.code == 0
+    assert "was not running" in done.out
+
+
+def test_the_version_is_told(flow: Command) -> None:
+    assert flow("--version").out.startswith("archipelago-fl ")

@@ -1,0 +1,325 @@
+"""REST as a client meets it: every route asks who calls, every error has one form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flow.client import FlowClient, FlowUnreachable, JobState
+from flow.views import ErrorView
+from party.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
+from tests.fakes.flow_party import FakeParty, job_json
+from tests.fakes.flow_service import waiting_for_person
+
+OPEN_ROUTES = {("/v1/health", "get"), ("/v1/sessions/ticket", "post")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=60) as client:
+        yield client
+
+
+def url(party: FakeParty, path: str) -> str:
+    return f"http://127.0.0.1:{party.server.port}{path}"
+
+
+def test_every_route_but_health_and_tickets_needs_a_token(http: httpx.Client, party: FakeParty) -> None:
+    document = http.get(url(party, "/v1/openapi.json")).json()
+    routes = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    assert len(routes) > 25
+    for path, method in sorted(routes - OPEN_ROUTES):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer s1.e30.x"}):
+            answer = http.request(method, url(party, path.replace("{", "x").replace("}", "")), headers=headers)
+            assert answer.status_code == 401, (method, path)
+            assert answer.json()["code"] == "party.not_authenticated"
+            assert answer.headers["www-authenticate"] == "Bearer"
+    assert http.get(url(party, "/v1/health")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "denied"),
+    [
+        (["auditor"], ["submit", "stop", "approve", "upload", "head", "delete", "reload"]),
+        (["operator"], ["submit", "head", "reload"]),
+        (["scientist"], ["approve", "reload"]),
+        (["admin"], ["submit", "stop", "approve", "upload", "head", "delete", "metrics", "logs"]),
+    ],
+    ids=["auditor", "operator", "scientist", "admin"],
+)
+def test_a_role_may_do_what_the_table_says_and_nothing_else(
+    party: FakeParty, tmp_path: Path, roles: list[str], denied: list[str]
+) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    file = tmp_path / "t.csv"
+    file.write_text("id,x\n1,2\n")
+    name = f"roles/{roles[0]}"
+    party.client.upload(file, name)
+    user = party.client_of(f"user-{roles[0]}", *roles)
+    actions = {
+        "submit": lambda: user.submit(job_json()),
+        "metrics": lambda: user.metrics(job),
+        "logs": lambda: user.logs(job),
+        "upload": lambda: user.upload(file, "roles/other"),
+        "head": lambda: user.head(name),
+        "delete": lambda: user.delete(name),
+        "approve": lambda: user.approve(job),
+        "stop": lambda: user.stop(job),
+        "reload": user.reload,
+    }
+    refused = []
+    for action, do in actions.items():
+        try:
+            do()
+        except Denied as error:
+            refused.append((action, error.code))
+    expected = set(denied) | ({"stop", "delete"} if roles == ["scientist"] else set())
+    assert set(refused) == {(action, "party.not_allowed") for action in expected}
+
+
+def test_a_user_of_another_party_does_not_own_our_view_of_its_job(party: FakeParty) -> None:
+    scientist = party.client_of("alice", "scientist")
+    own = scientist.submit(job_json())
+    foreign = scientist.submit(job_json(initiator="hospital-b"))
+    assert scientist.stop(own).state is JobState.CANCELLED
+    with pytest.raises(Denied):
+        scientist.stop(foreign)
+
+
+def test_a_removed_user_is_out_at_once_with_token_and_session(party: FakeParty) -> None:
+    user = party.client_of("gone", "scientist")
+    session = party.client.as_user(user.open_session().token)
+    assert session.jobs() is not None
+    party.home.remove_user("gone")
+    for client in (user, session):
+        with pytest.raises(Denied) as refused:
+            client.jobs()
+        assert refused.value.code == "party.not_authenticated"
+
+
+def test_a_ticket_opens_one_session_and_a_session_ends(party: FakeParty) -> None:
+    ticket = party.client.ticket().ticket
+    session = party.client.as_user("").redeem(ticket)
+    assert session.user == "admin"
+    with pytest.raises(Denied, match="used already"):
+        party.client.as_user("").redeem(ticket)
+    late = party.client.ticket(valid_s=60).ticket
+    party.clock.advance(61)
+    with pytest.raises(Denied, match="too old"):
+        party.client.as_user("").redeem(late)
+    client = party.client.as_user(session.token)
+    client.end_session()
+    with pytest.raises(Denied, match="over"):
+        client.jobs()
+    old = party.client.open_session().token
+    party.clock.advance(13 * 3600)
+    with pytest.raises(Denied, match="over"):
+        party.client.as_user(old).jobs()
+    with pytest.raises(Denied):
+        party.client.end_session()  # a user's own token is no session
+
+
+def test_a_job_is_submitted_once_per_token(party: FakeParty) -> None:
+    client = party.client
+    job = client.submit(job_json(), submit_token="t")
+    assert client.submit(job_json(), submit_token="t") == job
+    with pytest.raises(Conflict) as refused:
+        client.submit(job_json(name="other"), submit_token="t")
+    assert refused.value.code == "flow.submit_token_reused"
+    assert client.job(job).state is JobState.WAITING
+    assert [j.id for j in client.jobs(1)] == [job]
+    assert client.jobs(state="succeeded") == []
+
+
+def test_a_wrong_job_names_every_problem_with_its_path(party: FakeParty) -> None:
+    wrong = job_json(tasks={"train": {"component": "homo_lrr@1"}})
+    found = party.client.validate(wrong)
+    assert not found.valid
+    assert found.problems[0]["path"] == "tasks.train.component"
+    with pytest.raises(InvalidInput) as refused:
+        party.client.submit(wrong)
+    assert refused.value.field == "tasks.train.component"
+    assert "Did you mean" in refused.value.hint
+    assert party.client.validate(job_json()).valid
+    assert party.client.schema()["type"] == "object"
+
+
+def test_decisions_reach_flow(party: FakeParty) -> None:
+    client = party.client
+    approved, refused = client.submit(job_json()), client.submit(job_json())
+    assert client.approve(approved).state is JobState.AGREED
+    with pytest.raises(Conflict):
+        client.approve(approved)
+    assert client.refuse(refused, "not with us").error == ErrorView(code="flow.job_refused", message="not with us")
+    party.service.reasons[approved] = ["train waits for 64 cores."]
+    assert client.why(approved) == ["train waits for 64 cores."]
+
+
+def test_the_events_of_a_job_stream_to_its_end_and_can_be_taken_up_again(http: httpx.Client, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=3)
+    rows = list(party.client.events(job))
+    assert rows[0].kind == "job.waiting"
+    assert rows[-1].kind == "job.succeeded"
+    assert [r.id for r in rows] == sorted({r.id for r in rows})
+    assert list(party.client.events(job, since=rows[3].id)) == rows[4:]
+    assert party.client.timeline(job, since=rows[3].id) == rows[4:]
+    headers = {"Authorization": f"Bearer {party.home.token()}", "Last-Event-ID": str(rows[-2].id)}
+    with http.stream("GET", url(party, f"/v1/jobs/{job}/events"), headers=headers) as stream:
+        text = stream.read().decode()
+    assert text.count('data: {"id"') == 1
+    assert "event: end" in text
+    headers["Last-Event-ID"] = "x"
+    bad = http.get(url(party, f"/v1/jobs/{job}/events"), headers=headers)
+    assert bad.status_code == 400
+    assert bad.json()["field"] == "last-event-id"
+    with pytest.raises(NotFound):
+        list(party.client.events("nope"))
+    assert len(party.client.metrics(job, "train")) == 12
+    assert len(party.client.metrics(job, "train", since=4)) == 8
+    assert party.client.logs(job)[0].text == "round 1 done"
+    assert party.client.outputs(job)[0].kind == "model"
+    assert party.client.progress(job) == []
+
+
+def test_the_stream_of_all_jobs_carries_what_happens_after(party: FakeParty) -> None:
+    newest = party.service.wait_events(0, 0)
+    stream = party.client.events(since=newest)
+    job = party.client.submit(job_json())
+    assert next(stream).job == job
+
+
+def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path) -> None:
+    file = tmp_path / "pätients x.csv"
+    file.write_text("id,x,y\n" + "".join(f"{i},{i / 2},{i % 2}\n" for i in range(1, 101)))
+    told: list[tuple[int, int]] = []
+    client = party.client
+    view = client.upload(file, "breast/train", id_column="id", label_column="y", sent=lambda *a: told.append(a))
+    size = file.stat().st_size
+    assert told[-1] == (size, size)
+    assert (view.reference, view.rows, view.owner) == ("breast/train@1", 100, "admin")
+    assert client.upload(file, "breast/train", id_column="id").version == 2
+    assert client.table("breast/train@1").label_column == "y"
+    head = client.head("breast/train@1", 2)
+    assert head.columns == ("id", "x", "y")
+    assert head.rows == ((1, 0.5, 1), (2, 1.0, 0))
+    assert {"breast/train@1", "breast/train@2"} <= {t.reference for t in client.tables()}
+    client.delete("breast/train@1")
+    with pytest.raises(NotFound) as missing:
+        client.table("breast/train@1")
+    assert missing.value.code == "storage.table_not_found"
+    assert not list((party.home.state("flow") / "uploads").iterdir())
+
+
+def test_a_bad_line_is_told_by_the_files_own_name_and_leaves_nothing(party: FakeParty, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text("id,y,x\n1,0,0.5\n2,1,0.25\n3,0\n")
+    before = party.client.tables()
+    with pytest.raises(InvalidInput) as refused:
+        party.client.upload(file, "breast/bad", id_column="id")
+    assert refused.value.message.startswith("bad.csv")
+    assert "line 4" in refused.value.message
+    assert party.client.tables() == before
+    with pytest.raises(InvalidInput) as wrong_name:
+        party.client.upload(file, "Bad Name/x")
+    assert wrong_name.value.code == "storage.bad_reference"
+    assert not list((party.home.state("flow") / "uploads").iterdir())
+
+
+def test_a_large_body_is_refused_except_as_a_table(http: httpx.Client, party: FakeParty, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {party.home.token()}"}
+    large = b" " * ((4 << 20) + 1)
+    declared = http.post(url(party, "/v1/jobs"), headers=headers, content=large)
+    streamed = http.post(url(party, "/v1/jobs"), headers=headers, content=iter([large[: 1 << 20]] * 5))
+    for answer in (declared, streamed):
+        assert answer.status_code == 413
+        assert answer.json()["code"] == "flow.body_too_large"
+    file = tmp_path / "large.csv"
+    file.write_text("id,x\n" + "".join(f"{i},{i}.{'0' * 400}\n" for i in range(12_000)))
+    assert file.stat().st_size > 4 << 20
+    assert party.client.upload(file, "large/table").rows == 12_000
+
+
+def test_answers_carry_security_headers_and_no_open_door_for_other_sites(http: httpx.Client, party: FakeParty) -> None:
+    answer = http.get(url(party, "/v1/health"), headers={"Origin": "https://evil.example"})
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "server" not in answer.headers
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "flow.no_such_route"),
+        ("PUT", "/v1/health", 405, "flow.no_such_method"),
+        ("GET", "/v1/jobs?limit=0", 400, "flow.bad_request"),
+        ("GET", "/v1/jobs?state=lost", 400, "flow.bad_request"),
+        ("GET", "/v1/jobs/nope", 404, "flow.unknown_job"),
+        ("GET", "/v1/tables/a/b", 404, "storage.table_not_found"),
+    ],
+)
+def test_every_refusal_has_one_form(
+    http: httpx.Client, party: FakeParty, method: str, path: str, status: int, code: str
+) -> None:
+    answer = http.request(method, url(party, path), headers={"Authorization": f"Bearer {party.home.token()}"})
+    assert answer.status_code == status
+    body = answer.json()
+    assert body["code"] == code
+    assert set(body) == {"code", "message", "hint", "field", "problems"}
+    if code == "flow.bad_request":
+        assert body["field"] in ("limit", "state")
+
+
+def test_a_defect_is_not_shown_and_does_not_end_the_service(
+    http: httpx.Client, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(party.service, "jobs", broken)
+    answer = http.get(url(party, "/v1/jobs"), headers={"Authorization": f"Bearer {party.home.token()}"})
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "flow.defect"
+    assert "secret" not in answer.text
+    with pytest.raises(Exception, match="defect") as seen:
+        party.client.jobs()
+    assert seen.value.code == "flow.defect"
+    monkeypatch.undo()
+    assert party.client.health().status == "ok"
+
+
+def test_the_status_tells_what_is_down(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = party.client.status()
+    assert status.healthy
+    assert status.peers[0].last_seen_ms == 1_767_225_600_000
+    assert status.nodes[0].executors == 1
+    assert status.card_fingerprint == party.home.card.fingerprint
+    monkeypatch.setattr(party.gateway, "down", Unavailable("The gateway does not answer."))
+    status = party.client.status()
+    assert not status.healthy
+    assert {r.room: r.state for r in status.rooms}["gateway"] == "down"
+    assert status.peers == ()
+
+
+def test_a_client_says_what_it_could_not_reach() -> None:
+    for address in ("http://127.0.0.1:1", "http://127.0.0.1:1/"):
+        with pytest.raises(FlowUnreachable, match=r"127\.0\.0\.1:1"), FlowClient(address) as client:
+            client.health()
+    for address in ("nonsense", "ftp://x", "http://a:b"):
+        with pytest.raises(InvalidInput, match="not an address"), FlowClient(address) as client:
+            client.health()
+
+
+def test_the_openapi_document_describes_errors_and_security(http: httpx.Client, party: FakeParty) -> None:
+    document = http.get(url(party, "/v1/openapi.json")).json()
+    submit = document["paths"]["/v1/jobs"]["post"]
+    assert submit["security"]
+    assert "409" in submit["responses"]
+    assert json.dumps(document).count("ErrorBody") > 10

@@ -1,0 +1,92 @@
+"""The command line as transcripts: what is typed, what comes out, how it ends.
+
+$ flow ...        a command; the lines below it are its stdout, without differences of spacing
+! exit N          how it ends (0 if absent)
+stderr: ...       its stderr
+@ play JOB        the job runs to its end
+...               anything, a whole line or the rest of one
+<JOB> <TIME> <SIZE>   a job id (the same one all along), a time, a size
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.flow_party import FakeParty, fake_party, job_json
+from tests.integration.flow_edges.conftest import Command
+
+FOLDER = Path(__file__).parent / "transcripts"
+ANY = {"<TIME>": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "<SIZE>": r"[\d.]+ (B|KiB)"}
+
+
+@dataclass
+class Step:
+    line: str
+    out: list[str] = field(default_factory=list)
+    err: list[str] = field(default_factory=list)
+    code: int = 0
+
+
+def steps(text: str) -> list[Step]:
+    found: list[Step] = []
+    for line in text.splitlines():
+        if line.startswith(("$", "@")):
+            found.append(Step(line))
+        elif line.startswith("! exit "):
+            found[-1].code = int(line.removeprefix("! exit "))
+        elif line.startswith("stderr: "):
+            found[-1].err.append(line.removeprefix("stderr: "))
+        elif line and not line.startswith("#"):
+            found[-1].out.append(line)
+    return found
+
+
+def pattern(lines: list[str], job: str) -> str:
+    parts = []
+    for line in lines:
+        if line == "...":
+            parts.append(r"(?:.*\n)*?")
+            continue
+        text = re.escape(re.sub(r"\s+", " ", line).strip())
+        for name, what in {**ANY, "<JOB>": job or "(?P<JOB>[0-9A-Z]{26})"}.items():
+            text = text.replace(re.escape(name), what)
+        parts.append(text.replace(r"\.\.\.", ".*") + r"\n")
+    return "".join(parts)
+
+
+def plain(text: str) -> str:
+    return "".join(re.sub(r"\s+", " ", line).strip() + "\n" for line in text.splitlines() if line.strip())
+
+
+@pytest.fixture
+def party(tmp_path: Path) -> FakeParty:
+    with fake_party(tmp_path / "p") as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", ["jobs", "wrong", "data"])
+def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, name: str) -> None:
+    (folder / "job.json").write_bytes(job_json())
+    (folder / "other.json").write_bytes(job_json(name="other"))
+    (folder / "typo.json").write_bytes(job_json(tasks={"train": {"component": "homo_lrr@1"}}))
+    (folder / "broken.json").write_text('{"schema": ')
+    (folder / "good.csv").write_text("id,y,x\n1,0,0.5\n2,1,0.25\n3,0,1.5\n")
+    (folder / "bad.csv").write_text("id,y,x\n1,0,0.5\n2,1\n")
+    (folder / "token").write_text("arch_wrong\n")
+    flow, job = Command(party), ""
+    for step in steps((FOLDER / f"{name}.txt").read_text()):
+        kind, *words = shlex.split(step.line.replace("<JOB>", job))
+        if kind == "@":
+            party.service.play(job, rounds=2)
+            continue
+        done = flow(*words[1:])
+        matched = re.fullmatch(pattern(step.out, job), plain(done.out))
+        assert matched, f"{step.line}\n{done.out}{done.err}"
+        assert re.fullmatch(pattern(step.err, job), plain(done.err)), f"{step.line}\n{done.err}"
+        assert done.code == step.code, step.line
+        job = job or matched.groupdict().get("JOB") or ""
