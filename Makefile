@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup setup-check system demo test check bench proto up down compose-test clean
 

@@ -81,6 +81,7 @@ class Engine:
         if pid:
             os.kill(pid, signal.SIGTERM)
             _wait_until(lambda: not Path(f"/proc/{pid}").exists(), 60)
+        self._unmount_leftovers()
         if not os.environ.get("ARCHIPELAGO_ENGINE_KEEP"):
             shutil.rmtree(self.folder)
 
@@ -103,6 +104,13 @@ class Engine:
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False)
         if done.returncode != 0:
             raise OSError(f"{command[0]} ended with {done.returncode}: {done.stderr[-1000:]}")
+
+    def _unmount_leftovers(self) -> None:
+        """The daemon leaves a network namespace mounted below its folder."""
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in reversed(mounts):
+            if mount.startswith(f"{self.folder}/"):
+                self._run("umount", mount)
 
     def _install_packages(self) -> None:
         wanted = ("dockerd", "docker", "iptables", "mmdebstrap")
