@@ -125,11 +125,14 @@ class Context:
         text = f"{purpose}/{'.'.join(map(str, steps))}".encode()
         return np.random.Generator(np.random.PCG64(int.from_bytes(sha256(own + text).digest(), "big")))
 
-    def own_orders(self, rows: int, batch_size: int, epochs: int, step: int | Step) -> list[NDArray[np.int64]]:
-        """An order of the own rows for each epoch, of this address alone; as they lie if one batch holds them all."""
+    def row_orders(self, rows: int, batch_size: int, epochs: int, step: int | Step) -> list[NDArray[np.int64]]:
+        """An order of this address's rows for each epoch; as they lie if one batch holds them all.
+
+        From the common seed, so that the same job gives the same model: an order of positions tells nothing of rows.
+        """
         if batch_size >= rows:
             return [np.arange(rows)] * epochs
-        rng = self.own_rng("orders", step)
+        rng = self.common_rng(f"orders/{self.address}", step)
         return [rng.permutation(rows) for _ in range(epochs)]
 
     def once(self, name: str, make: Callable[[], Value]) -> Value:

@@ -152,7 +152,7 @@ class _LogisticLearner:
     def update(self, common: Weights, round_number: int) -> Weights:
         """Train on the own rows in orders of this party's own."""
         p = self.parameters
-        shuffles = self.ctx.own_orders(self.rows, p.batch_size, p.local_epochs, round_number)
+        shuffles = self.ctx.row_orders(self.rows, p.batch_size, p.local_epochs, round_number)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent
             return local_update(*self._train, common, p, shuffles)
 

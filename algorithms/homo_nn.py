@@ -169,7 +169,7 @@ class _NetLearner:
         from algorithms.nn.training import LocalTraining, local_update
 
         p = self.parameters
-        shuffles = self.ctx.own_orders(self.rows, p.batch_size, p.local_epochs, round_number)
+        shuffles = self.ctx.row_orders(self.rows, p.batch_size, p.local_epochs, round_number)
         training = LocalTraining(p.optimizer, p.learning_rate, p.momentum, p.weight_decay, p.batch_size)
         return local_update(self._net, common, self._train, training, shuffles)
 

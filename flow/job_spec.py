@@ -62,7 +62,7 @@ class _Section(BaseModel):
 
 
 class JobSettings(_Section):
-    """How long, how often, how urgent."""
+    """How long, how often, how urgent, from which seed."""
 
     priority: int = Field(default=5, ge=0, le=9, description="Higher goes first where both wait for room.")
     timeout_s: float = Field(default=3600, gt=0, description="Running time after which the job fails.")
@@ -71,6 +71,12 @@ class JobSettings(_Section):
     )
     retries: int = Field(
         default=2, ge=0, le=100, description="New attempts of a task after a loss or a passing failure."
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1 << 63,
+        description="Fixes initial models and the order of rows, so that a job can be repeated; else drawn.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 
 from sqlalchemy import select
 
@@ -23,6 +24,7 @@ from party.clock import Clock
 from party.errors import NotFound
 from party.ids import JobId, new_job_id
 
+SEED_BYTES = 32
 MAX_TOKEN_CHARS = 200
 
 
@@ -66,7 +68,7 @@ class Submitting:
             user=user,
             spec=spec.document(),
             spec_digest=spec.digest(),
-            seed=secrets.token_hex(32),
+            seed=_seed(spec.settings.seed),
             code={task.component.reference: task.component.code_digest for task in tasks.values()},
             submitted_ms=int(self._clock.now().timestamp() * 1000),
         )
@@ -141,3 +143,10 @@ def _by_token(writer: Writer, submit_token: str, digest: str) -> JobId | None:
             hint="Use a new token for a new job.",
         )
     return JobId(row.id)
+
+
+def _seed(asked: int | None) -> str:
+    """The common seed of a job, hex: from the number in its settings, or drawn."""
+    if asked is None:
+        return secrets.token_hex(SEED_BYTES)
+    return sha256(b"archipelago/job-seed/v1" + asked.to_bytes(8, "big")).hexdigest()

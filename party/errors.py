@@ -245,3 +245,12 @@ def all_codes() -> dict[str, type[PlatformError]]:
         found[error.code] = error
         pending.extend(error.__subclasses__())
     return found
+
+
+def public_sentence(code: str) -> str:
+    """What the code says about any case of it: the first line of its class's docstring, without a value of this one.
+
+    It is what another party may read; the message of an error may quote a value and stays at home.
+    """
+    kind = all_codes().get(code, PlatformError)
+    return (kind.__doc__ or PlatformError.__doc__ or "").strip().splitlines()[0]

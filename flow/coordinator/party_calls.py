@@ -14,7 +14,7 @@ from flow.manifest import check_answer
 from flow.messages import Ack, EndOrder, JobOrder, Method, Report, SignedAnswer
 from flow.plan import End, Open, Propose
 from flow.store.database import Database, Writer
-from flow.store.moves import error_of
+from flow.store.moves import error_of, for_another_party
 from flow.store.tables import job, job_party
 from party.errors import NotFound
 from party.log import get_logger
@@ -59,7 +59,8 @@ class PartyCalls:
         """Tell a party how the job ended; a party that never heard of it has nothing to clean up."""
         with self._database.read() as connection:
             row = connection.execute(select(job).where(job.c.id == errand.job)).one()
-        order = EndOrder(job=errand.job, state=JobState(row.state), error=error_of(row))
+        error = for_another_party(error_of(row), shared=False)
+        order = EndOrder(job=errand.job, state=JobState(row.state), error=error)
         try:
             self._caller.ask(errand.party, Method.END, order, Ack, END_S)
         except NotFound as error:

@@ -96,12 +96,15 @@ class Courier:
                 change_part(writer, row.job, answer_due=False)
         with self._database.read() as connection:
             ended = _unreported(connection, row.job)
-            shared = signed.answer.share if row.initiator != self._party else ()
+            ours = row.initiator == self._party
+            shared = () if ours else signed.answer.share
             metrics = _metrics(connection, row) if "metrics" in shared else []
             logs = _logs(connection, row) if "logs" in shared else []
             moved = self._progress(connection, row.job) if "metrics" in shared else []
         full = len(metrics) == ROWS or len(logs) == ROWS
-        sides = () if full else tuple(side_news(r) for r in ended)  # an end is the last thing to arrive
+        sides = (
+            () if full else tuple(side_news(r, ours or "logs" in shared) for r in ended)
+        )  # an end is the last thing to arrive
         if not (sides or metrics or logs or moved):
             return False
         report = Report(

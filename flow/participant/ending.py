@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
 from flow.errors import NotInitiator
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState
-from flow.messages import Ack, EndOrder, JobOrder, Report
+from flow.messages import Ack, EndOrder, JobOrder, Report, SignedAnswer
 from flow.participant.running import REPORTED, side_news
 from flow.store.database import Database
-from flow.store.moves import cancel_open, mirror_job
+from flow.store.moves import cancel_open, error_of, mirror_job
 from flow.store.parts import cancel_executors, change_part, executors, part_of
 from flow.store.tables import job
+from flow.views import ErrorView
 
 
 class Ending:
@@ -42,7 +44,7 @@ class Ending:
         with self._database.write() as writer:
             cancel_executors(writer, order.job)
             if caller != self._party:
-                mirror_job(writer, order.job, order.state, order.error)
+                mirror_job(writer, order.job, order.state, self._in_full(order.error, ran))
                 cancel_open(writer, order.job)
         if any(executor.state not in ENDED_ATTEMPT for executor in ran):
             self._cluster.stop(order.job)
@@ -57,6 +59,13 @@ class Ending:
                 writer.event("job.closed", order.job)
         return Ack()
 
+    def _in_full(self, error: ErrorView | None, ran: Sequence[Row[Any]]) -> ErrorView | None:
+        """The error that ended the job; with our own words if it is ours, which left only as a code."""
+        if error is None or error.party != self._party:
+            return error
+        ours = (error_of(row) for row in ran)
+        return next((own for own in ours if own is not None and own.code == error.code), error)
+
     def probe(self, order: JobOrder, caller: str) -> Report:
         """Where our sides are."""
         with self._database.read() as connection:
@@ -65,7 +74,8 @@ class Ending:
         if row.initiator != caller:
             raise NotInitiator(f"{caller} asks about job {order.job}, which {row.initiator} leads.")
         shown = (*REPORTED, AttemptState.RUNNING)
-        return Report(job=order.job, sides=tuple(side_news(r) for r in ran if r.state in shown))
+        shared = caller == self._party or "logs" in SignedAnswer.model_validate_json(row.answer).answer.share
+        return Report(job=order.job, sides=tuple(side_news(r, shared) for r in ran if r.state in shown))
 
     def withdraw(self, name: str, reason: str) -> None:
         """Stop our executors of a job that another party leads, and let it know."""

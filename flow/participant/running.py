@@ -10,7 +10,7 @@ from flow.coordinator.moves import bring
 from flow.job_state import AttemptState
 from flow.messages import SideNews
 from flow.store.database import Writer
-from flow.store.moves import Side, error_columns, error_of, move_executor
+from flow.store.moves import Side, error_columns, error_of, for_another_party, move_executor
 from flow.views import ErrorView
 from node_manager.client import EventKind, ExecutorEvent
 from party.errors import all_codes
@@ -55,13 +55,13 @@ def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
     return {}
 
 
-def side_news(row: Row[Any]) -> SideNews:
-    """What the initiator hears of one of our executors."""
+def side_news(row: Row[Any], shared: bool) -> SideNews:
+    """What the initiator hears of one of our executors; `shared` says whether it may read our log text."""
     return SideNews(
         task=row.task,
         attempt=row.attempt,
         address=row.address,
         state=AttemptState(row.state),
         retryable=bool(row.retryable),
-        error=error_of(row),
+        error=for_another_party(error_of(row), shared),
     )

