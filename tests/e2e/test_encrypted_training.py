@@ -15,7 +15,7 @@ from gateway.client import GatewayAdmin
 from launcher.federation import LocalFederation
 from storage.client import Store
 from tests.e2e.conftest import TRAINERS
-from tests.e2e.leaks import found, recorded
+from tests.e2e.leaks import found, recordings
 
 CANARY = 7719.401562839175  # a value that no computation makes by chance
 PARTIES = (*TRAINERS, "coordinator")
@@ -94,10 +94,10 @@ def test_the_encrypted_run_equals_the_plain_ones(federation: LocalFederation, tm
 def test_parameters_cross_only_in_a_plain_run_and_rows_never(
     federation: LocalFederation, tmp_path: Path, canary_table: str, secure: str
 ) -> None:
-    before = {party: len(recorded(federation.folder / "envelopes" / party)) for party in PARTIES}
+    before = recordings(federation.folder / "envelopes")
     spec = job(f"leaks-{secure}", canary_table, rounds=1, secure=secure, learning_rate=0.01)
     trained = run(federation, tmp_path, spec)
-    crossed = b"".join(recorded(federation.folder / "envelopes" / party)[before[party] :] for party in PARTIES)
+    crossed = b"".join(file.read_bytes() for file in recordings(federation.folder / "envelopes") - before)
     parameters = model_of(federation, "hospital-a", trained)
     assert len(crossed) > 1000
     hits = found(parameters, crossed)

@@ -404,14 +404,14 @@ class World:
     def submit(self, spec: dict[str, Any], user: User = SCIENTIST, token: str | None = None) -> str:
         return self.a.submit(json.dumps(spec).encode(), user=user, submit_token=token)
 
-    def wait(self, job: str, *states: str, party: str = "a", timeout_s: float = 15.0) -> Any:
+    def wait(self, job: str, *states: str, party: str = "a", timeout_s: float = 60.0) -> Any:
         """The job's view once it is in one of the states."""
         return self.until(lambda v: v.state in states, job, party=party, timeout_s=timeout_s)
 
     def wait_closed(self, job: str, party: str = "a") -> Any:
         return self.until(lambda v: v.closed, job, party=party)
 
-    def until(self, match: Callable[[Any], bool], job: str, *, party: str = "a", timeout_s: float = 15.0) -> Any:
+    def until(self, match: Callable[[Any], bool], job: str, *, party: str = "a", timeout_s: float = 60.0) -> Any:
         flow = self.parties[party].flow
         assert flow is not None
         deadline = time.monotonic() + timeout_s

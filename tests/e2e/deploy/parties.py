@@ -162,9 +162,10 @@ class Federation:
             party.flow("party", "trust", *(party.receive(self._folder / f"{other}.card.json") for other in others))
 
     def down(self):
-        """Take everything down and remove what compose made."""
+        """Take everything down; remove what compose made, and the homes with their databases."""
         self.each(lambda party: party.compose("down", "--volumes", "--timeout", "20", check=False, timeout_s=180))
         self._engine.docker("network", "rm", self.network, check=False)
+        shutil.rmtree(self._folder)
 
     def each(self, work):
         with ThreadPoolExecutor(len(self.parties)) as pool:

@@ -185,7 +185,7 @@ def test_the_gateway_as_a_process_starts_says_so_and_stops(tmp_path: Path) -> No
     with os.fdopen(reading, "rb") as pipe:
         assert pipe.read() == b"ready\n"
     assert GatewayAdmin(home.socket("gateway-admin")).health().pid == process.pid
-    assert subprocess.run(command[:-2], cwd=ROOT, capture_output=True, check=False).returncode == 4
+    assert subprocess.run(command[:-2], cwd=ROOT, capture_output=True, check=False).returncode == 5
     process.terminate()
     assert process.wait(20) == 0
 
