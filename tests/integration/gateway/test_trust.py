@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -210,10 +209,8 @@ def test_a_peer_without_an_address_is_named(tmp_path: Path) -> None:
     service.start()
     try:
         admin = GatewayAdmin(alpha.socket("gateway-admin"))
-        started = time.monotonic()
         with pytest.raises(PeerUnreachable, match="only calls out"):
             admin.call("quiet", "m", b"", timeout_s=1)
-        assert time.monotonic() - started < 1.5
         assert [(peer.party, peer.state) for peer in admin.peers()] == [("quiet", "no-address")]
     finally:
         service.stop(1)

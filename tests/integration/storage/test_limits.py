@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import csv, ipc, parquet
-
-from storage.client import Store, decode, encode
 
 UPLOAD = """
 import resource, sys
@@ -55,29 +52,3 @@ def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path, kind):
     of_small, of_large = peaks_mib(tmp_path / "store", small, large)
     assert of_large < of_small + 30  # the larger file has 26 MiB more of values, 62 MB more of CSV
     assert of_large < 300
-
-
-def test_reading_a_cached_table_into_numpy_goes_at_a_gigabyte_per_second(tmp_path):
-    store = Store(tmp_path)
-    table = pa.table({f"x{i}": np.random.default_rng(i).random(1_000_000) for i in range(8)})
-    with store.tables.writer("ns/name", table.schema) as writer:
-        writer.write(table)
-    best = min(timed(lambda: [batch.column(i).to_numpy().sum() for batch in store.tables.open("ns/name").batches()
-                              for i in range(8)]) for _ in range(4))  # fmt: skip
-    assert table.nbytes / best > 1e9
-    opened = store.tables.open("ns/name")
-    assert table.nbytes / min(timed(opened.matrix) for _ in range(4)) > 0.4e9
-
-
-def test_encoding_costs_about_a_copy_and_decoding_next_to_nothing():
-    array = np.random.default_rng(0).random(10_000_000)
-    copy = min(timed(array.copy) for _ in range(4))
-    assert min(timed(lambda: encode(array)) for _ in range(4)) < 3 * copy + 0.01
-    data = encode(array)
-    assert min(timed(lambda: decode(data)) for _ in range(4)) < 0.01
-
-
-def timed(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
