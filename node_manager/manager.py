@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from party.log import get_logger
 
 START_WAIT_S = 150.0
 KILL_WAIT_S = 10.0
+NEVER_STARTED: dict[str, object] = {"schema": SCHEMA, "pid": 0, "status": None, "peak_bytes": 0}
 _log = get_logger("node_manager")
 
 
@@ -67,6 +69,7 @@ class NodeManager:
         """End (or leave, where so configured) the executors; then let everything go."""
         self._stopping.set()
         if not self._config.keep_on_stop:
+            self._give_up_waiting()
             self._end(self._roster.all(), grace_s / 2)
         self._keeper.stop()
         self._news.close()
@@ -190,6 +193,16 @@ class NodeManager:
         running.ended.set()
         shutil.rmtree(running.folder, ignore_errors=True)
 
+    def _give_up_waiting(self) -> None:
+        """Orders that the warm parent has not come to: should it still do, the child finds the end and goes."""
+        for running in self._roster.unanswered():
+            if read_json(running.folder / PROCESS) is None:
+                running.decided = Cause.NOT_STARTED
+                write_json(running.folder / EXIT, NEVER_STARTED)
+                running.gone_at = time.monotonic()
+            with suppress(InvalidStateError):  # it has started meanwhile
+                running.started.set_exception(NodeStopping("The Node Manager is going down.", hint="Try again later."))
+
     def _end(self, chosen: list[Running], grace_s: float) -> None:
         """SIGTERM to each process group, SIGKILL after the grace, then whatever had left its group."""
         for running in chosen:
@@ -214,7 +227,7 @@ class NodeManager:
         self._roster.add(running)
         if read_json(folder / PROCESS) is None and read_json(folder / EXIT) is None:
             running.decided = Cause.NOT_STARTED
-            write_json(folder / EXIT, {"schema": SCHEMA, "pid": 0, "status": None, "peak_bytes": 0})
+            write_json(folder / EXIT, NEVER_STARTED)
         _log.info("Executor adopted", executor=key.folder)
         self._keeper.watch(running)
 

@@ -85,8 +85,13 @@ class Roster:
         with self._lock:
             return self._numbers.pop(int(str(number)), None)
 
+    def unanswered(self) -> list[Running]:
+        """Those whose assignment is not answered; the answer may still come."""
+        with self._lock:
+            return list(self._numbers.values())
+
     def waiting(self) -> list[Running]:
-        """Those whose assignment is not answered."""
+        """Those whose assignment is not answered and will not be: they wait no longer."""
         with self._lock:
             found, self._numbers = list(self._numbers.values()), {}
             return found

@@ -13,6 +13,7 @@ import argparse
 import gc
 import importlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -75,11 +76,17 @@ class WarmParent:
             message = self._orders.recv(MAX_MESSAGE_BYTES)
         except OSError:
             message = b""
-        if not message:
+        if not message or self._abandoned():
             self._selector.unregister(self._orders)
             return False
         self._fork(Assignment.model_validate_json(message))
         return True
+
+    def _abandoned(self) -> bool:
+        """Whether the Node Manager is gone: what it still had in the line is not carried out, nobody would watch it."""
+        line = select.poll()
+        line.register(self._orders, select.POLLHUP)
+        return any(happened & select.POLLHUP for _, happened in line.poll(0))
 
     def _fork(self, assignment: Assignment) -> None:
         try:

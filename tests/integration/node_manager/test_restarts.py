@@ -183,6 +183,24 @@ def test_an_orderly_stop_ends_the_executors_and_tells_it_later(host):
     assert host.reader.final(order).body["cause"] == "stopped"
 
 
+def test_an_order_that_still_waits_when_the_node_manager_stops_is_never_carried_out(home):
+    host = Host(home)
+    host.client.start(make_order(task="first"))
+    parent = host.warm_parent()
+    os.kill(parent, signal.SIGSTOP)
+    asked = threading.Thread(target=_quietly, args=(host.client.start, make_order("sleep", task="waits")))
+    asked.start()
+    folder = home.state("node") / "executors/JOB1/waits-1-guest-a-i1"
+    eventually(lambda: (folder / "order.json").exists())
+    host.process.terminate()
+    host.process.wait(30)
+    os.kill(parent, signal.SIGCONT)
+    eventually(lambda: not living(parent))
+    assert not (folder / "process.json").exists()
+    asked.join(10)
+    host.close()
+
+
 def test_a_folder_whose_order_cannot_be_read_is_removed(home):
     broken = home.state("node") / "executors/JOB1/task-1-guest-a-i1"
     broken.mkdir(parents=True)
