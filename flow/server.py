@@ -73,7 +73,7 @@ class FlowServer:
             gateway=GatewayAdmin(home.socket("gateway-admin")),
             cluster=ClusterClient(home.socket("cluster")),
             book=UserBook(home.root / "users.json"),
-            sessions=SessionBook(derive(home.keys.master, SESSION_PURPOSE), SystemClock()),
+            sessions=SessionBook(derive(home.master, SESSION_PURPOSE), SystemClock()),
             pulse=pulse,
             spool=_empty(home.state("flow") / "uploads"),
         )

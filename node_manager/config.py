@@ -44,7 +44,7 @@ class NodeConfig:
     def of(home: PartyHome) -> NodeConfig:
         """From a party's home."""
         node = home.settings.node
-        master = home.keys.master
+        master = home.master
         return NodeConfig(
             name=str(home.party),
             state=home.state("node"),

@@ -35,7 +35,7 @@ from party.errors import (
 )
 from party.files import private_folder, read_private, write_whole
 from party.ids import PartyId, checked_name, party_id
-from party.keys import PartyKeys, load_keys
+from party.keys import PartyKeys, load_keys, load_master
 from party.settings import PartySettings, load_settings
 from party.users import Users, load_users, make_user, new_token, save_users
 
@@ -73,6 +73,11 @@ class PartyHome:
     def keys(self) -> PartyKeys:
         """Our private keys. Raises FileExposed or BadKeys."""
         return load_keys(self.root / "keys")
+
+    @cached_property
+    def master(self) -> bytes:
+        """The key from which those for data at rest are derived. Raises FileExposed or BadKeys."""
+        return load_master(self.root / "keys")
 
     @property
     def card(self) -> Card:

@@ -104,7 +104,7 @@ def load_keys(folder: Path) -> PartyKeys:
         tls_cert_pem=certificate.public_bytes(serialization.Encoding.PEM),
         signing=_load_private(signing, _read(signing), ed25519.Ed25519PrivateKey),
         sealing=_load_private(sealing, _read(sealing), x25519.X25519PrivateKey),
-        master=_load_master(folder / "master.key"),
+        master=load_master(folder),
     )
 
 
@@ -166,7 +166,9 @@ def _load_private(path: Path, pem: bytes, kind: Any) -> Any:
     return key
 
 
-def _load_master(path: Path) -> bytes:
+def load_master(folder: Path) -> bytes:
+    """The master key alone, for a service that needs no other. Raises FileExposed or BadKeys."""
+    path = folder / "master.key"
     try:
         master = bytes.fromhex(_read(path).decode())
     except ValueError:

@@ -31,8 +31,8 @@ class Recorder:
     [
         (InvalidInput("x"), 2),
         (NoHome("x"), 3),
-        (Conflict("x"), 4),
-        (Denied("x"), 5),
+        (Conflict("x"), 5),
+        (Denied("x"), 4),
         (PortInUse("x"), 6),
         (PlatformError("x"), 1),
     ],
