@@ -78,12 +78,16 @@ def _key_lines() -> tuple[Line, ...]:
 
 
 def require_aggregating_roles(parameters: AggregationParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Raises RolesRefused: no trainer, not exactly one arbiter, or an arbiter that could decrypt what it adds."""
-    trainers = sorted({party for role in TRAINERS for party in roles.get(role, ())})
+    """Raises RolesRefused: no trainer, one twice, not one arbiter, or an arbiter that could decrypt what it adds."""
+    trainers = sorted(party for role in TRAINERS for party in roles.get(role, ()))
     arbiters = roles.get(Role.ARBITER, ())
     if not trainers:
         raise RolesRefused(
             "The task has no trainer.", hint="Give it at least one guest or host; two or more to federate."
+        )
+    if twice := [party for party in trainers if trainers.count(party) > 1]:
+        raise RolesRefused(
+            f"'{twice[0]}' is guest and host: a party trains once.", hint="Name it under one of the two roles."
         )
     if len(arbiters) != 1:
         raise RolesRefused(f"The task has {len(arbiters)} arbiters and needs one.", hint="Name one party as arbiter.")
@@ -92,6 +96,11 @@ def require_aggregating_roles(parameters: AggregationParameters, roles: Mapping[
             f"'{arbiters[0]}' is arbiter and trainer: it would hold the private key to the updates it adds.",
             hint='Name another party as arbiter, or choose `"secure": "plain"`.',
         )
+
+
+def require_aggregating_addresses(ctx: Context, parameters: AggregationParameters) -> None:
+    """The same rules for this executor's own parameters: it refuses by itself, whoever admitted the job."""
+    require_aggregating_roles(parameters, {role: [a.party for a in ctx.peers(role)] for role in Role})
 
 
 class Contributor:
@@ -104,6 +113,7 @@ class Contributor:
     """
 
     def __init__(self, ctx: Context, parameters: AggregationParameters, expected: int) -> None:
+        require_aggregating_addresses(ctx, parameters)
         self._ctx = ctx
         self._parameters = parameters
         self._trainers = ctx.peers(*TRAINERS)
@@ -161,6 +171,7 @@ class Adder:
     """The arbiter's side: add what the trainers send, give the sum back to each."""
 
     def __init__(self, ctx: Context, parameters: AggregationParameters) -> None:
+        require_aggregating_addresses(ctx, parameters)
         self._ctx = ctx
         self._parameters = parameters
         self._trainers = ctx.peers(*TRAINERS)
@@ -206,7 +217,7 @@ def _agree_on_key(ctx: Context, parameters: AggregationParameters) -> PrivateKey
     public = _receive_key(ctx, parameters)
     received = ctx.once("paillier-key", lambda: ctx.channel.recv(maker, "private-key", 0))
     private = PrivateKey.from_record(_record(received))
-    if private.public.fingerprint != public.fingerprint:
+    if private.public != public:
         raise WrongKey(f"The private key that {maker} sent does not belong to the public key it sent.")
     return private
 

@@ -7,12 +7,13 @@ calls its role function. Importing a component's module needs neither torch nor 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,10 +124,12 @@ class Component:
     def code_digest(self) -> str:
         """SHA-256 of the sources the component is made of; parties compare it before they agree to a job.
 
-        The component's own module, and of this room every module reached from it by imports.
+        The modules of its parameters and functions, and every module reached from them by imports that lies in their
+        own packages or in this room.
         """
+        parts = [self.parameters, self.conversation, self.check, *self.roles.values()]
         digest = sha256()
-        for name, path in sorted(_sources(self.conversation.__module__).items()):
+        for name, path in sorted(_sources({part.__module__ for part in parts if part}).items()):
             digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
         return digest.hexdigest()
 
@@ -145,31 +148,40 @@ class Component:
             self.check(parameters, roles)
 
 
-def _sources(module: str) -> dict[str, Path]:
-    """The source files of a module and of every `algorithms` module it imports, directly or not, by name."""
+def _sources(modules: Iterable[str]) -> dict[str, Path]:
+    """The files of modules and of what they import, directly or not, from their own packages or this one, by name."""
+    pending = list(modules)
+    packages = {name.split(".")[0] for name in (*pending, __name__)}
     found: dict[str, Path] = {}
-    pending = [module]
     while pending:
         name = pending.pop()
-        spec = find_spec(name) if name not in found else None
-        if spec is None or spec.origin is None:
+        spec = _spec(name) if name not in found and name.split(".")[0] in packages else None
+        if spec is None:
             continue
-        found[name] = Path(spec.origin)
-        pending.extend(_imports(found[name].read_text()))
+        pending.append(name.rpartition(".")[0])  # importing a module runs its package too
+        if spec.origin is not None:
+            found[name] = Path(spec.origin)
+            pending.extend(_imports(spec) if found[name].suffix == ".py" else ())
     return found
 
 
-def _imports(source: str) -> Iterator[str]:
-    """The `algorithms` modules named in import statements, also those inside functions."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "algorithms":
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if _is_module(node.module, alias.name))
+def _imports(spec: ModuleSpec) -> Iterator[str]:
+    """The modules that a module's import statements may name, also those inside functions."""
+    for node in ast.walk(ast.parse(Path(spec.origin or "").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), spec.parent)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "algorithms")
+            yield from (alias.name for alias in node.names)
 
 
-def _is_module(package: str | None, name: str) -> bool:
-    parent = find_spec(package) if package else None
-    is_package = parent is not None and parent.submodule_search_locations is not None
-    return is_package and find_spec(f"{package}.{name}") is not None
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module lies, found without importing anything; None for what is no module."""
+    package = name.rpartition(".")[0]
+    if not package:
+        return find_spec(name)
+    parent = _spec(package)
+    if parent is None or parent.submodule_search_locations is None:
+        return None
+    return PathFinder.find_spec(name, parent.submodule_search_locations)

@@ -95,7 +95,6 @@ class Context:
         channel: The way to the others.
         seed: The manifest's common seed for this task, 32 bytes.
         cores: How many threads I may use.
-        share_metrics: Names of metrics that the manifest shares with other parties.
     """
 
     address: Address

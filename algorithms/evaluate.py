@@ -1,7 +1,7 @@
 """How good a model is on rows it was not trained on. Each party judges its own rows; nothing is said.
 
-Sources: scikit-learn's metrics; KS is the largest distance between the true and false positive rates over all
-thresholds (Kolmogorov-Smirnov between the scores of the two classes).
+Sources: scikit-learn's metrics; KS is the largest distance, in either direction, between the true and false
+positive rates over all thresholds (Kolmogorov-Smirnov between the scores of the two classes).
 
 Conversation: none. Nobody learns anything of another party's rows.
 """
@@ -76,7 +76,7 @@ def binary_metrics(y: NDArray[np.float64], positive: NDArray[np.float64], thresh
     }
     if len(np.unique(y)) > 1:
         false_rate, true_rate, _ = metrics.roc_curve(y, positive)
-        found |= {"auc": metrics.roc_auc_score(y, positive), "ks": np.max(true_rate - false_rate)}
+        found |= {"auc": metrics.roc_auc_score(y, positive), "ks": np.max(np.abs(true_rate - false_rate))}
     return {name: float(value) for name, value in found.items()}
 
 

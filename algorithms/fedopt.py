@@ -63,7 +63,7 @@ class Learner(Protocol):
 
     @property
     def classes(self) -> Classes:
-        """The distinct class labels seen here; empty where the classes are fixed."""
+        """The set of class labels seen here, or of those that say how labels are written; never one a row."""
 
     @property
     def warm_start(self) -> str:

@@ -6,8 +6,8 @@ Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (ClientUpdate); the r
 Conversation; trainers are guests and hosts, `round` counts from 0:
 
     tag           from      to                 step      what
-    join          trainer   arbiter            0         rows, digests of columns, settings and start model
-    start         arbiter   trainers           0         rows in all
+    join          trainer   arbiter            0         rows, coding of labels, digests of columns, settings, model
+    start         arbiter   trainers           0         rows in all, coding of labels
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
     private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
     score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
@@ -34,13 +34,13 @@ from algorithms import fedopt
 from algorithms.aggregation import require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line, Port, PortKind
 from algorithms.context import Context
-from algorithms.errors import WrongModel
+from algorithms.errors import BadLabels, WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
 from algorithms.linear import linear_model, log_loss, probability, weights_of
-from algorithms.rows import binary_labels, features, required_table, title
+from algorithms.rows import binary_labels, features, label_coding, required_table, title
 from algorithms.scores import Score, Scores
-from algorithms.server_optimizer import ServerOptimizer, Weights
+from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
 from party.ids import Role
 from storage.client import Model, Table
 
@@ -56,12 +56,15 @@ class HomoLRParameters(FedOptParameters):
     local_epochs: int = Field(1, ge=1, description="Passes over the own rows in a round.")
     l2: float = Field(0.0, ge=0, description="Penalty: l2 / 2 * |w|^2 is added to the mean loss; not on the bias.")
     optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum of updates.")
-    server_learning_rate: float = Field(1.0, gt=0, description="Step of that optimiser.")
+    server_learning_rate: float | None = Field(
+        None, gt=0, description="Step of that optimiser; left out: 0.1 for `adam`, else 1."
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (beta_1), for `momentum` and `adam`.")
 
     def server(self) -> ServerOptimizer:
         """The optimiser applied to the sum of the updates."""
-        return ServerOptimizer(self.optimizer, self.server_learning_rate, self.momentum)
+        rate = self.server_learning_rate or default_rate(self.optimizer)
+        return ServerOptimizer(self.optimizer, rate, self.momentum)
 
 
 def conversation(parameters: HomoLRParameters) -> tuple[Line, ...]:
@@ -79,7 +82,8 @@ def trainer(ctx: Context, parameters: HomoLRParameters) -> None:
     table = required_table(ctx, "train")
     learner = _LogisticLearner(ctx, parameters, table, ctx.inputs.table("validate"), ctx.inputs.model("model"))
     trained = fedopt.train(ctx, parameters, learner)
-    ctx.outputs.save_model("model", linear_model(trained.weights, table.features))
+    coding = trained.classes.tolist() or (0, 1)
+    ctx.outputs.save_model("model", linear_model(trained.weights, table.features, coding))
 
 
 def arbiter(ctx: Context, parameters: HomoLRParameters) -> None:
@@ -122,9 +126,10 @@ class _LogisticLearner:
     def rows(self) -> int:
         return self.table.rows
 
-    @property
+    @cached_property
     def classes(self) -> Classes:
-        return np.zeros(0, dtype=np.int64)
+        binary_labels(self.table)
+        return label_coding(self.table)
 
     @property
     def warm_start(self) -> str:
@@ -140,8 +145,14 @@ class _LogisticLearner:
             return None
         return features(self.validate, self.features), binary_labels(self.validate)
 
-    def initial(self, _classes: Classes) -> Weights:
+    def initial(self, classes: Classes) -> Weights:
         """Zeros, or the model given to start from."""
+        if len(classes) > 2:
+            raise BadLabels(
+                f"Table {title(self.table)} holds labels {self.classes.tolist()}, the trainers together "
+                f"{classes.tolist()}.",
+                hint="Write the labels alike everywhere: 0 and 1, or -1 and 1.",
+            )
         if self.start is None:
             return {"weights": np.zeros(len(self.features)), "bias": np.zeros(1)}
         names, weights = weights_of(self.start)
@@ -150,7 +161,7 @@ class _LogisticLearner:
         return weights
 
     def update(self, common: Weights, round_number: int) -> Weights:
-        """Train on the own rows in orders of this party's own."""
+        """Train on the own rows, in orders that follow from the common seed."""
         p = self.parameters
         shuffles = self.ctx.row_orders(self.rows, p.batch_size, p.local_epochs, round_number)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent

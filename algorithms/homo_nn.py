@@ -16,7 +16,7 @@ Conversation; trainers are guests and hosts, `round` counts from 0, P is the num
     sum           arbiter   trainers           round     the sum of the updates, or its ciphertexts
     verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
 
-Who learns what: the arbiter learns row counts, class labels that occur, and scores; in the clear also every update,
+Who learns what: the arbiter learns row counts, the set of class values, and scores; in the clear also every update,
 under Paillier none. The trainers learn the model of each round; of two trainers, each can subtract its own update and
 learn the other's, and updates of a network can reveal rows (Zhu et al. 2019, arXiv:1906.08935).
 """
@@ -26,10 +26,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 
 from algorithms import fedopt
 from algorithms.aggregation import require_aggregating_roles
@@ -39,9 +39,9 @@ from algorithms.errors import BadLabels, WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
 from algorithms.nn.spec import NetSpec
-from algorithms.rows import class_labels, features, require_kind, required_table, title
+from algorithms.rows import class_labels, distinct_classes, features, require_kind, required_table, title
 from algorithms.scores import Scores
-from algorithms.server_optimizer import ServerOptimizer, Weights
+from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
 from party.ids import Role
 from storage.client import Model, Table
 
@@ -59,9 +59,11 @@ class HomoNNParameters(FedOptParameters):
 
     rounds: int = Field(10, ge=1, le=1_000_000, description="Rounds of training.")
     net: Literal["mlp", "cnn"] = Field("mlp", description="Which network.")
-    hidden: tuple[int, ...] = Field((64,), description="Width of each hidden linear layer.")
-    input_shape: tuple[int, int, int] | None = Field(None, description="Channels, height, width of a row (cnn).")
-    channels: tuple[int, int] = Field((16, 32), description="Channels of the two convolutions (cnn).")
+    hidden: tuple[PositiveInt, ...] = Field((64,), description="Width of each hidden linear layer.")
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        None, description="Channels, height, width of a row (cnn)."
+    )
+    channels: tuple[PositiveInt, PositiveInt] = Field((16, 32), description="Channels of the two convolutions (cnn).")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="What trains locally.")
     learning_rate: float = Field(0.05, gt=0, description="Its step.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (sgd).")
@@ -69,12 +71,21 @@ class HomoNNParameters(FedOptParameters):
     batch_size: int = Field(32, ge=1, description="Rows in a mini-batch.")
     local_epochs: int = Field(2, ge=1, description="Passes over the own rows in a round.")
     server_optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum.")
-    server_learning_rate: float = Field(1.0, gt=0, description="Step of that optimiser.")
+    server_learning_rate: float | None = Field(
+        None, gt=0, description="Step of that optimiser; left out: 0.1 for `adam`, else 1."
+    )
     server_momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (beta_1), for `momentum` and `adam`.")
+
+    @model_validator(mode="after")
+    def _cnn_has_a_shape(self) -> Self:
+        if self.net == "cnn" and self.input_shape is None:
+            raise ValueError("a cnn needs `input_shape`: channels, height, width; for digits [1, 8, 8]")
+        return self
 
     def server(self) -> ServerOptimizer:
         """The optimiser applied to the sum of the updates."""
-        return ServerOptimizer(self.server_optimizer, self.server_learning_rate, self.server_momentum)
+        rate = self.server_learning_rate or default_rate(self.server_optimizer)
+        return ServerOptimizer(self.server_optimizer, rate, self.server_momentum)
 
     def alike(self) -> dict[str, object]:
         """The network too must be alike."""
@@ -138,7 +149,7 @@ class _NetLearner:
 
     @cached_property
     def classes(self) -> Classes:
-        return np.unique(class_labels(self.table))
+        return distinct_classes(self.table)
 
     @property
     def warm_start(self) -> str:
@@ -165,7 +176,7 @@ class _NetLearner:
         return {name: array.astype(np.float64) for name, array in networks.arrays_of(self._net).items()}
 
     def update(self, common: Weights, round_number: int) -> Weights:
-        """Train on the own rows in orders of this party's own."""
+        """Train on the own rows, in orders that follow from the common seed."""
         from algorithms.nn.training import LocalTraining, local_update
 
         p = self.parameters

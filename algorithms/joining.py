@@ -38,7 +38,7 @@ class Joining:
     Attributes:
         rows: How many rows.
         features: The names of the columns, in order.
-        classes: The distinct class labels that occur; empty where the classes are fixed.
+        classes: The set of class labels that occur, or of those that say how labels are written; never one a row.
         warm_start: Digest of the model training starts from, empty for a fresh one.
     """
 

@@ -26,9 +26,10 @@ def log_loss(z: Floats, y: Floats) -> float:
     return float(np.mean(np.logaddexp(0.0, z) - y * z))
 
 
-def linear_model(weights: Weights, features: Sequence[str]) -> Model:
-    """The trained classifier as a model to keep."""
-    return Model(kind=KIND, schema=1, arrays=dict(weights), details={"features": list(features), "classes": [0, 1]})
+def linear_model(weights: Weights, features: Sequence[str], classes: Sequence[int] = (0, 1)) -> Model:
+    """The trained classifier as a model to keep; `classes` is how its labels were written."""
+    details = {"features": list(features), "classes": list(classes)}
+    return Model(kind=KIND, schema=1, arrays=dict(weights), details=details)
 
 
 def weights_of(model: Model) -> tuple[tuple[str, ...], Weights]:

@@ -12,7 +12,7 @@ from algorithms.context import Context
 from algorithms.errors import BadFeatures, BadLabels, MissingInput, WrongModel
 from storage.client import Model, Table
 
-MOST_CLASSES = 10_000
+MOST_CLASSES = 1_000
 
 
 def required_table(ctx: Context, name: str) -> Table:
@@ -80,8 +80,14 @@ def binary_labels(table: Table) -> NDArray[np.float64]:
     )
 
 
+def label_coding(table: Table) -> NDArray[np.int64]:
+    """The two values that checked binary labels are written in: 0 and 1, or -1 and 1; empty where every label is 1."""
+    labels = np.unique(_labels(table)).astype(np.int64)
+    return np.array([labels[0], 1]) if labels[0] < 1 else labels[:0]
+
+
 def class_labels(table: Table) -> NDArray[np.int64]:
-    """Labels as integers. Raises BadLabels unless they are whole numbers of at most 10,000 kinds."""
+    """Labels as integers. Raises BadLabels unless they are whole numbers."""
     labels = _labels(table)
     whole = labels == np.rint(labels)
     if not whole.all():
@@ -89,12 +95,20 @@ def class_labels(table: Table) -> NDArray[np.int64]:
             f"Table {title(table)}: label column '{table.manifest.label_column}' holds {labels[~whole][0]:g}.",
             hint="A classifier learns whole numbers, one for each class.",
         )
-    if len(np.unique(labels)) > MOST_CLASSES:
-        raise BadLabels(
-            f"Table {title(table)}: label column '{table.manifest.label_column}' has more than {MOST_CLASSES} values.",
-            hint="Is the right column named as the label?",
-        )
     return labels.astype(np.int64)
+
+
+def distinct_classes(table: Table) -> NDArray[np.int64]:
+    """The labels that occur, to tell others. Raises BadLabels if they are so many that they may be values of rows."""
+    classes = np.unique(class_labels(table))
+    most = min(MOST_CLASSES, max(2, table.rows // 2))
+    if len(classes) > most:
+        raise BadLabels(
+            f"Table {title(table)}: label column '{table.manifest.label_column}' has {len(classes)} distinct values "
+            f"in {table.rows} rows; at most {most} can be classes.",
+            hint="The set of classes leaves the party. Is the right column named as the label?",
+        )
+    return classes
 
 
 def title(table: Table) -> str:

@@ -1,8 +1,8 @@
 """What every trainer does with the aggregated update: one deterministic step of the server's optimiser.
 
-Source: Reddi et al. 2021, "Adaptive Federated Optimization", arXiv:2003.00295, Algorithm 2 (FedAdam; without bias
-correction, as there); "momentum" is FedAvgM of Hsu et al. 2019. The update plays the part of the negative gradient.
-Element-wise float64 arithmetic only, so every party reaches the same bits.
+Source: Reddi et al. 2021, "Adaptive Federated Optimization", arXiv:2003.00295, Algorithm 2 (FedAdam; v starts at
+tau^2 and there is no bias correction, as there); "momentum" is FedAvgM of Hsu et al. 2019. The update plays the part
+of the negative gradient. Element-wise float64 arithmetic only, so every party reaches the same bits.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ Weights = dict[str, NDArray[np.float64]]
 Kind = Literal["sgd", "momentum", "adam"]
 
 
+def default_rate(kind: Kind) -> float:
+    """The learning rate where the job names none. adam's step is about the rate itself, whatever the update's size."""
+    return 0.1 if kind == "adam" else 1.0
+
+
 @dataclass(frozen=True)
 class ServerOptimizer:
     """Settings of the step; the state is passed in and out.
 
     Attributes:
         kind: `sgd` adds the update, `momentum` a decaying sum of updates, `adam` scales each coordinate.
-        learning_rate: eta of the paper.
+        learning_rate: eta of the paper; `default_rate` gives the usual one.
         momentum: beta_1. beta_2 and tau: the paper's.
     """
 
@@ -35,9 +40,9 @@ class ServerOptimizer:
     tau: float = 1e-3
 
     def start(self, model: Mapping[str, NDArray[np.float64]]) -> Weights:
-        """The state before the first step: zeros; empty for `sgd`."""
-        moments = {"sgd": (), "momentum": ("m",), "adam": ("m", "v")}[self.kind]
-        return {f"{moment}.{name}": np.zeros_like(array) for moment in moments for name, array in model.items()}
+        """The state before the first step: m is zero, v is tau^2; empty for `sgd`."""
+        moments = {"sgd": {}, "momentum": {"m": 0.0}, "adam": {"m": 0.0, "v": self.tau**2}}[self.kind]
+        return {f"{m}.{name}": np.full_like(array, at) for m, at in moments.items() for name, array in model.items()}
 
     def step(self, model: Weights, update: Weights, state: Weights) -> tuple[Weights, Weights]:
         """The next model and state."""

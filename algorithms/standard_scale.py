@@ -99,7 +99,14 @@ def fit(ctx: Context, parameters: StandardScaleParameters, x: Floats, names: tup
     squares = ((x - mean) ** 2).mean(axis=0)
     variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)))
     variance = np.maximum(variance, 0.0)
-    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
+    return mean, np.where(is_constant(mean, variance, rows), 1.0, np.sqrt(variance))
+
+
+def is_constant(mean: Floats, variance: Floats, rows: int) -> NDArray[np.bool_]:
+    """Whether a variance is no more than what rounding gives a column of one value; as in scikit-learn's scaler."""
+    epsilon = np.finfo(np.float64).eps
+    found: NDArray[np.bool_] = variance <= rows * epsilon * variance + (rows * mean * epsilon) ** 2
+    return found
 
 
 def split_limbs(name: str, values: Floats) -> dict[str, Floats]:

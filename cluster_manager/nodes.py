@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -100,6 +101,9 @@ class Members:
                 member.heard_at = -SILENT_S
                 pause_s = FIRST_PAUSE_S if fresh else min(pause_s * 2, LAST_PAUSE_S)
                 member.gone.wait(pause_s)
+            except (sqlite3.Error, ValueError) as problem:  # a full disk, for one: what was not stored is read again
+                _log.error("News not stored, trying again", node=member.address, reason=str(problem))
+                member.gone.wait(LAST_PAUSE_S)
 
     def _read(self, member: Member) -> None:
         epoch = member.client.describe().epoch

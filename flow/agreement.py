@@ -203,7 +203,7 @@ def _trainers(task: BoundTask) -> int:
     addresses = task.addresses
     if not any(address.role is Role.ARBITER for address in addresses):
         return 0
-    return sum(address.role is not Role.ARBITER for address in addresses)
+    return len({address.party for address in addresses if address.role is not Role.ARBITER})
 
 
 def _earlier(reference: TableInput | OutputInput, *, is_table: bool) -> str:

@@ -77,15 +77,17 @@ class _Binder:
             return None
         addresses = self._addresses(name, task, component)
         self._check_names(name, task, component)
-        sides = {}
+        sides, parameters = {}, []
         for address in addresses:
+            own = self._parameters(name, task, component, address)
+            parameters += [own] if own else []
             sides[address] = BoundSide(
-                parameters=self._parameters(name, task, component, address),
+                parameters=own.model_dump(mode="json") if own else {},
                 inputs=self._inputs(name, task, component, address),
                 resources=self._resources(name, task, address),
                 outputs=tuple(o for o, port in component.outputs.items() if address.role in port.roles),
             )
-        self._check_whole(name, task, component, addresses)
+        self._check_whole(name, component, addresses, parameters)
         return BoundTask(name, component, sides, frozenset(self._needs(task)))
 
     def check_cycles(self) -> None:
@@ -130,25 +132,25 @@ class _Binder:
             self._complain(f"tasks.{name}.roles", "nobody takes part in this task.")
         return [address for address in addresses if address.role in component.roles]
 
-    def _check_whole(self, name: str, task: TaskSpec, component: Component, addresses: Iterable[Address]) -> None:
+    def _check_whole(
+        self, name: str, component: Component, addresses: Iterable[Address], parameters: Iterable[BaseModel]
+    ) -> None:
+        """The component's rules for the whole job, with the parameters of each side as that side will run them."""
         if component.check is None:
             return
         roles: dict[Role, list[str]] = {}
         for address in sorted(addresses):
             roles.setdefault(address.role, []).append(address.party)
-        common = {k: v for k, v in task.parameters.items() if k not in self._places}
-        try:
-            component.check(component.parameters.model_validate(common), roles)
-        except PlatformError as error:
-            self._complain(f"tasks.{name}", error.message, error.hint)
-        except ValidationError:
-            return  # told already, side by side
+        for own in parameters:
+            try:
+                component.check(own, roles)
+            except PlatformError as error:
+                self._complain(f"tasks.{name}", error.message, error.hint)
 
     # -- what --------------------------------------------------------------------------------------------------------
-    def _parameters(self, name: str, task: TaskSpec, component: Component, address: Address) -> dict[str, Any]:
+    def _parameters(self, name: str, task: TaskSpec, component: Component, address: Address) -> BaseModel | None:
         merged = _merged(task.parameters, address, self._places - set(component.parameters.model_fields))
-        checked = self._checked(component.parameters, merged, f"tasks.{name}.parameters")
-        return checked.model_dump(mode="json") if checked else {}
+        return self._checked(component.parameters, merged, f"tasks.{name}.parameters")
 
     def _resources(self, name: str, task: TaskSpec, address: Address) -> ResourceSpec:
         checked = self._checked(ResourceSpec, _merged(task.resources, address, self._places), f"tasks.{name}.resources")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,10 +18,15 @@ from flow.views import ErrorView
 from party.canonical import parse_json
 from party.clock import HybridTime
 from party.errors import PlatformError
+from party.ids import JOB_ID_PATTERN, MAX_NAME_CHARS, NAME_PATTERN
 
 MESSAGE_SCHEMA = 1
 MAX_MESSAGE_BYTES = 8 << 20
 MAX_REPORT_ROWS = 5_000
+
+
+JobName = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
+Task = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=MAX_NAME_CHARS)]
 
 
 class Message(BaseModel):
@@ -51,7 +56,7 @@ class Proposal(Message):
         code: The digest of each component's source at the initiator, by component reference.
     """
 
-    job: str
+    job: JobName
     initiator: str
     user: str
     spec: dict[str, Any]
@@ -71,7 +76,7 @@ class Answer(Message):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    job: str
+    job: JobName
     party: str
     proposal_digest: str
     decision: Decision
@@ -100,8 +105,8 @@ class Manifest(Message):
 class AttemptOrder(Message):
     """An order about one attempt."""
 
-    job: str
-    task: str
+    job: JobName
+    task: Task
     attempt: int = Field(ge=1)
 
 
@@ -143,7 +148,7 @@ class Published(Message):
 class EndOrder(Message):
     """The job is over: close, clean up, remember how it ended."""
 
-    job: str
+    job: JobName
     state: JobState
     error: ErrorView | None = None
 
@@ -151,20 +156,20 @@ class EndOrder(Message):
 class JobOrder(Message):
     """An order or question about a whole job."""
 
-    job: str
+    job: JobName
 
 
 class Withdrawal(Message):
     """A party leaves the job; the initiator ends it."""
 
-    job: str
+    job: JobName
     reason: str
 
 
 class MetricNews(Message):
     """One number of one round."""
 
-    task: str
+    task: Task
     attempt: int
     address: str
     name: str
@@ -176,7 +181,7 @@ class MetricNews(Message):
 class LogNews(Message):
     """One log line."""
 
-    task: str
+    task: Task
     attempt: int
     address: str
     incarnation: int
@@ -189,7 +194,7 @@ class LogNews(Message):
 class ProgressNews(Message):
     """How far a side is."""
 
-    task: str
+    task: Task
     attempt: int
     address: str
     done: int
@@ -201,7 +206,7 @@ class ProgressNews(Message):
 class SideNews(Message):
     """Where one of the sender's sides is."""
 
-    task: str
+    task: Task
     attempt: int
     address: str
     state: AttemptState
@@ -212,7 +217,7 @@ class SideNews(Message):
 class Report(Message):
     """News of a party's sides of a job; numbers and lines only where its policy shares them."""
 
-    job: str
+    job: JobName
     sides: tuple[SideNews, ...] = ()
     metrics: tuple[MetricNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
     logs: tuple[LogNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)

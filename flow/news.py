@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from flow.doors import ClusterDoor, NewsDoor
 from flow.messages import LogNews, MetricNews, ProgressNews
@@ -22,6 +25,8 @@ from node_manager.client import EventKind, ExecutorEvent
 from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
 from party.log import get_logger
+
+T = TypeVar("T")
 
 STREAM = "cluster"
 BATCH = 1_000
@@ -88,6 +93,9 @@ class NewsReader:
             except PlatformError as error:
                 self._log.warning("news.not_recorded", code=error.code, message=error.message)
                 self._closed.wait(LAST_PAUSE_S)
+            except SQLAlchemyError as error:
+                self._log.warning("news.not_recorded", code="flow.database", message=str(error)[:200])
+                self._closed.wait(LAST_PAUSE_S)
 
     def _next_batch(self) -> list[NewsDoor]:
         batch = [self._queue.get()]
@@ -112,9 +120,9 @@ class NewsReader:
             self._heard(job)
 
     def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent]) -> None:
-        insert_metrics(writer, job, [_metric(e) for e in events if e.kind is EventKind.METRIC])
-        insert_logs(writer, job, [_log_line(e) for e in events if e.kind is EventKind.LOG])
-        put_progress(writer, job, [_progress(e) for e in events if e.kind is EventKind.PROGRESS])
+        insert_metrics(writer, job, self._read(_metric, EventKind.METRIC, events))
+        insert_logs(writer, job, self._read(_log_line, EventKind.LOG, events))
+        put_progress(writer, job, self._read(_progress, EventKind.PROGRESS, events))
         for event in events:
             state = state_in(event)
             if state is None:
@@ -124,6 +132,17 @@ class NewsReader:
             seen = find_executor(writer, name, event.incarnation)
             if seen is not None:
                 run_state(writer, name, seen, state, **end_columns(event, self._party))
+
+    def _read(self, form: Callable[[ExecutorEvent], T], kind: EventKind, events: Sequence[ExecutorEvent]) -> list[T]:
+        """The events of a kind in their form; one that has none is left out, so that it stops no other."""
+        found = []
+        for event in events:
+            if event.kind is kind:
+                try:
+                    found.append(form(event))
+                except (KeyError, ValueError) as problem:
+                    self._log.warning("news.unreadable", job=event.job, kind=kind, reason=str(problem)[:200])
+        return found
 
 
 def _metric(event: ExecutorEvent) -> MetricNews:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from random import SystemRandom
 from threading import Condition, Thread
 from typing import Any
 
@@ -22,6 +23,8 @@ WORKERS = 16
 REMEMBERED = 10_000
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 15.0
+JITTER = SystemRandom()
+"""Spreads tries; of the system, because the module's own generator belongs to whoever seeds it."""
 
 Handler = Callable[[Any], float | None]
 """Does one piece of work; returns the seconds until it wants to run again, or None."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
+from random import SystemRandom
 
 FIRST_S = 0.02
+_SPREAD = SystemRandom()  # of the system: the module's own generator belongs to whoever seeds it
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Backoff:
     def next(self) -> float:
         """The wait before the next try, in seconds."""
         self._next_s = min(self.ceiling_s, self._next_s * 2 or self.first_s)
-        return self._next_s * random.uniform(0.75, 1.0)  # noqa: S311 - spreads tries, protects nothing
+        return self._next_s * _SPREAD.uniform(0.75, 1.0)
 
     def reset(self) -> None:
         """A try succeeded."""

@@ -31,6 +31,7 @@ from party.seal import sign, verify
 CALL_VERSION: Literal[1] = 1
 CALL_PURPOSE = b"archipelago/call/v1"
 ANSWER_PURPOSE = b"archipelago/answer/v1"
+ANSWERED = ".answer"  # after the method's name in the ledger
 MAX_CALL_BYTES = 4 << 20
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -112,6 +113,7 @@ class Calls:
         answer = _opened(Answer, reply, card, ANSWER_PURPOSE, self._book.party)
         if answer.request != sha256(letter.header).hexdigest():
             raise PeerRefused(f"{party} answered another request than the one it was asked.")
+        self._mailbox.record_call(party, method + ANSWERED, answer.size, answer.sha256, inward=True)
         if answer.code:
             raise raised(Problem(answer.code, answer.message, answer.hint, answer.kind))
         return reply.body
@@ -135,6 +137,7 @@ class Calls:
             **fields,  # type: ignore[arg-type]
         )
         header = canonical_json(answer.model_dump(mode="json"))
+        self._mailbox.record_call(sender.party, request.method + ANSWERED, answer.size, answer.sha256, inward=False)
         self._recorder.record(f"answer-{request.id}", header, body)
         return Sealed(header, sign(self._book.keys, ANSWER_PURPOSE, header), body)
 

@@ -6,6 +6,7 @@ keeps anything from another party.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,7 @@ SEALED = "aggregate-sealed"
 SEAL_BYTES = 256  # what sealing may add to a part, at most
 SCALARS = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT})
 CONTRACT_SCHEMA: Literal[1] = 1
+_JOB = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,16 @@ def contract_from_json(data: bytes) -> JobContract:
         raise BadContract(f"The contract has schema {schema!r}; this gateway reads {CONTRACT_SCHEMA}.")
     try:
         tasks = {task: tuple(_line_from_json(line) for line in lines) for task, lines in values["tasks"].items()}
-        contract = JobContract(values["job"], values["manifest_digest"], tasks)
+        contract = JobContract(_checked_job(values["job"]), values["manifest_digest"], tasks)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadContract(f"A job's contract cannot be read: {error!r}.") from None
     return contract
+
+
+def _checked_job(job: object) -> str:
+    if not isinstance(job, str) or not _JOB.fullmatch(job):
+        raise BadContract(f"{str(job)[:80]!r} is not a job id.", hint="It becomes part of file names.")
+    return job
 
 
 def _line_from_json(line: dict[str, Any]) -> ContractLine:

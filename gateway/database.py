@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -101,15 +102,16 @@ class Database:
         with self._queue_lock:
             batch, self._queue = self._queue, []
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
-        self._writer.execute("BEGIN IMMEDIATE")
+        committed = False
         try:
+            self._writer.execute("BEGIN IMMEDIATE")
             for work, done in batch:
                 outcomes.append((done, *self._attempt(work, alone=len(batch) == 1)))
-            if self._writer.in_transaction:
-                self._writer.execute("COMMIT")
+            self._writer.execute("COMMIT")
+            committed = True
         finally:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            if not committed:
+                self._roll_back()
                 broken = sqlite3.OperationalError("the transaction was not committed")
                 outcomes = [(done, None, broken) for _, done in batch]
             for done, result, error in outcomes:
@@ -119,14 +121,25 @@ class Database:
                     done.set_exception(error)
 
     def _attempt(self, work: Callable[[sqlite3.Connection], Any], *, alone: bool) -> tuple[Any, Exception | None]:
-        if not alone:
-            self._writer.execute("SAVEPOINT one")
+        """The result of `work`, or its error once its part is undone; raises if the whole transaction is to go."""
+        if alone:  # the caller's own work
+            return work(self._writer), None
+        self._writer.execute("SAVEPOINT one")
+        result, failure = None, None
         try:
             result = work(self._writer)
         except (PlatformError, sqlite3.Error, OSError) as error:
-            self._writer.execute("ROLLBACK" if alone else "ROLLBACK TO one")
-            return None, error
-        return result, None
+            failure = error
+        if not self._writer.in_transaction:  # SQLite itself gave it up, as it does on a full disk
+            raise sqlite3.OperationalError(f"the transaction was given up: {failure}") from failure
+        if failure is not None:
+            self._writer.execute("ROLLBACK TO one")
+        return result, failure
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # what is wrong was raised already
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
 
     def _prepare(self, path: Path) -> None:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]

@@ -10,9 +10,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
+from hashlib import sha256
 
 from gateway.backoff import Backoff
-from gateway.errors import MessageRefused
+from gateway.errors import JobClosed, MessageRefused
 from gateway.link import Link, Outcome, PeerStatus, Receipt
 from gateway.mailbox.store import Mailbox, Outgoing
 from gateway.peers import PeerBook
@@ -24,6 +25,7 @@ BATCH_ENVELOPES = 64
 BATCH_BYTES = 2 << 20
 WAITING_CEILING_S = 1.0  # between tries while something waits for the peer
 IDLE_CEILING_S = 5.0  # between tries to greet a peer for whom nothing waits
+_FAULTS = (sqlite3.Error, OSError, ValueError, PlatformError)
 _log = get_logger("gateway")
 
 
@@ -78,9 +80,15 @@ class Lane:
                 backoff.reset()
                 self._wake.wait()
                 continue
-            waiting = self._mailbox.queued(self._link.party, large=self._large, after=0, limit=1)
-            backoff.ceiling_s = WAITING_CEILING_S if waiting else IDLE_CEILING_S
+            backoff.ceiling_s = self._ceiling_s()
             self._wake.wait(backoff.next())
+
+    def _ceiling_s(self) -> float:
+        try:
+            waiting = self._mailbox.queued(self._link.party, large=self._large, after=0, limit=1)
+        except _FAULTS:
+            return IDLE_CEILING_S
+        return WAITING_CEILING_S if waiting else IDLE_CEILING_S
 
     def _round(self) -> _Round:
         """Offer everything in the queue once."""
@@ -88,15 +96,16 @@ class Lane:
         try:
             if not self._link.up and not self._large:
                 self._link.greet()
-            for batch in self._batches():
-                if self._settle(batch, self._deliver(batch)):
+            for found in self._batches():
+                batch = [item for item in found if self._whole(item)]
+                if batch and self._settle(batch, self._deliver(batch)):
                     result = _Round.AGAIN
                 if self._stopping:
                     break
         except PlatformError as error:
             _log.debug("A delivery was put off", peer=self._link.party, code=error.code, reason=error.message)
             return _Round.AGAIN
-        except (OSError, sqlite3.Error):
+        except _FAULTS:
             _log.exception("A delivery met a fault of this host", peer=self._link.party)
             return _Round.AGAIN
         return result
@@ -121,8 +130,25 @@ class Lane:
         header = item.envelope.header
         _log.warning("A peer refused a message", peer=self._link.party, code=problem.code, reason=problem.message)
         text = f"{self._link.party} refused '{header.tag}' of {header.frm}: {problem.message} ({problem.code})"
-        self._mailbox.refused(item, MessageRefused(text, hint=problem.hint))
+        self._give_up(item, MessageRefused(text, hint=problem.hint))
+
+    def _give_up(self, item: Outgoing, error: MessageRefused) -> None:
+        self._mailbox.refused(item, error)
         self._refused(item)
+
+    def _whole(self, item: Outgoing) -> bool:
+        """Whether the body can be offered; one that is missing or damaged is settled, so that the others go on."""
+        problem = _damage(item, digest=not self._large)
+        if problem:
+            header = item.envelope.header
+            try:
+                self._mailbox.contract(header.job)
+            except JobClosed:  # its bodies were deleted meanwhile
+                return False
+            _log.error("A message that waits was damaged", peer=self._link.party, job=header.job, reason=problem)
+            text = f"'{header.tag}' of {header.frm} cannot be delivered to {self._link.party}: {problem}."
+            self._give_up(item, MessageRefused(text, hint="Look for a fault of this party's disk."))
+        return not problem
 
     def _batches(self) -> Iterator[list[Outgoing]]:
         after = 0
@@ -158,7 +184,10 @@ class Delivery:
     def reload(self) -> None:
         """Follow the book: lines to new peers, none to those no longer trusted, and everybody is tried at once."""
         for party in self._book.parties:
-            self.link(party)
+            try:
+                self.link(party)
+            except PlatformError as error:
+                _log.warning("A party cannot be delivered to", peer=party, code=error.code, reason=error.message)
         with self._lock:
             gone = [party for party in self._links if party not in self._book.parties]
             links = [self._links.pop(party) for party in gone]
@@ -168,16 +197,17 @@ class Delivery:
             self.wake(party)
 
     def link(self, party: str) -> Link:
-        """The line to a party. Raises PeerUnknown."""
-        self._book.card(party)
+        """The line to a party. Raises PeerUnknown, CardExpired."""
+        card = self._book.card(party)
         with self._lock:
             if party not in self._links:
                 link = self._links[party] = Link(self._book, party)
                 small, large = (self._lane(link, large=large) for large in (False, True))
                 self._lanes[party] = (small, large)
-                if self._running and self._book.card(party).addresses:
-                    small.start()
-                    large.start()
+            if self._running and card.addresses:
+                for lane in self._lanes[party]:
+                    if not lane.started:
+                        lane.start()
             return self._links[party]
 
     def wake(self, party: str) -> None:
@@ -190,7 +220,7 @@ class Delivery:
     def peers(self) -> list[PeerStatus]:
         """How all trusted peers are doing."""
         backlog = self._mailbox.backlog()
-        return [self.link(party).status(backlog.get(party, 0)) for party in self._book.parties]
+        return [self._status(party, backlog.get(party, 0)) for party in self._book.parties]
 
     def stop(self, grace_s: float) -> None:
         """Deliver no more; what is left is delivered after the next start."""
@@ -200,8 +230,30 @@ class Delivery:
             links = list(self._links.values())
         _end(lanes, links, grace_s)
 
+    def _status(self, party: str, queued: int) -> PeerStatus:
+        try:
+            return self.link(party).status(queued)
+        except PlatformError as error:  # a card that has expired says nothing about the others
+            with self._lock:
+                known = self._links.get(party)
+            return PeerStatus(party, (), "down", known.last_seen_s if known else 0.0, queued, str(error))
+
     def _lane(self, link: Link, *, large: bool) -> Lane:
         return Lane(link, self._mailbox, self._recorder, self._refused, large=large)
+
+
+def _damage(item: Outgoing, *, digest: bool) -> str:
+    """What is wrong with the body that waits, or nothing. The digest of a large one is left to its receiver."""
+    header, place = item.envelope.header, item.place
+    try:
+        held = len(place.data) if place.path is None else place.path.stat().st_size - place.offset
+    except FileNotFoundError:
+        return "its body is missing"
+    if held < place.size or place.size != header.size:
+        return f"its body has {held} of {header.size} bytes"
+    if digest and sha256(place.buffer()).hexdigest() != header.sha256:
+        return "its body is damaged"
+    return ""
 
 
 def _end(lanes: list[Lane], links: list[Link], grace_s: float) -> None:

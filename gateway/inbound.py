@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -24,9 +25,9 @@ from storage.client import describe
 class _Delivery:
     """One delivery that is coming in; a newer one of the same envelope takes the file over."""
 
-    spool: Spool
+    spool: Spool = field(init=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    over: bool = False
+    over: bool = True  # until its file is open, and again once it is closed
 
     def write(self, data: bytes | memoryview) -> None:
         with self.lock:
@@ -212,12 +213,21 @@ class Inbound:
 
     def _begin(self, envelope: Envelope, offset: int) -> _Delivery:
         self._take_over(envelope)
-        delivery = _Delivery(self._mailbox.spool(_spool_name(envelope)))
-        if delivery.spool.size != offset:
-            delivery.end()
-            raise DeliveryCut(f"The delivery goes on at byte {offset}, but {delivery.spool.size} bytes are here.")
-        with self._deliveries_lock:
-            self._deliveries[envelope.id] = delivery
+        delivery = _Delivery()
+        # Who holds a delivery's lock may take `_deliveries_lock`, never the other way round. What is in the file is
+        # read back under the first alone, so that other deliveries go on meanwhile.
+        with delivery.lock, ExitStack() as undo:
+            with self._deliveries_lock:
+                if envelope.id in self._deliveries:
+                    raise DeliveryCut("Another delivery of this envelope has just begun.")
+                self._deliveries[envelope.id] = delivery
+            undo.callback(self._forget, envelope, delivery)
+            spool = delivery.spool = self._mailbox.spool(_spool_name(envelope))
+            undo.callback(spool.keep)
+            if spool.size != offset:
+                raise DeliveryCut(f"The delivery goes on at byte {offset}, but {spool.size} bytes are here.")
+            delivery.over = False
+            undo.pop_all()
         return delivery
 
     def _finish(self, envelope: Envelope, delivery: _Delivery, *, resumed: bool) -> bool:
@@ -253,9 +263,10 @@ class Inbound:
 
     def _take_over(self, envelope: Envelope) -> None:
         with self._deliveries_lock:
-            earlier = self._deliveries.pop(envelope.id, None)
+            earlier = self._deliveries.get(envelope.id)
         if earlier is not None:
-            earlier.end()
+            earlier.end()  # before it is forgotten: while it is known nobody else opens its file
+            self._forget(envelope, earlier)
 
     def _forget(self, envelope: Envelope, delivery: _Delivery) -> None:
         with self._deliveries_lock:

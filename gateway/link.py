@@ -12,12 +12,12 @@ import grpc
 
 from gateway.backoff import Backoff
 from gateway.calls import Sealed
-from gateway.errors import CallTimeout, PeerUnreachable, ProtocolMismatch
+from gateway.errors import CallTimeout, PeerRefused, PeerUnreachable, ProtocolMismatch
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
 from gateway.wire import LIMITS, RECONNECT, Problem, TransferStub, chunked, raised, rpc_error, transfer, transfer_stub
 from party.card import Card
-from party.errors import PlatformError
+from party.errors import BadCard, PlatformError
 
 PROTOCOL = 1
 MINIMUM = 1
@@ -30,6 +30,7 @@ KEEP_ALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]
+_REFUSES_US = (PeerRefused, ProtocolMismatch, BadCard)  # what a peer answers that takes nothing from this gateway
 
 
 class Outcome(StrEnum):
@@ -95,6 +96,11 @@ class Link:
     def up(self) -> bool:
         """Whether the peer answered the last call."""
         return self._up
+
+    @property
+    def last_seen_s(self) -> float:
+        """When the peer last answered or greeted, seconds since 1970; 0 for never."""
+        return self._last_seen_s
 
     def status(self, queued: int) -> PeerStatus:
         """How the peer is doing."""
@@ -223,12 +229,18 @@ class _Calling:
             return PeerUnreachable(f"The gateway of {party} cannot be called: {error}.")
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             return CallTimeout(f"The gateway of {party} did not answer in time.")
-        self._link.failed(str(error.details())[:200])
         unreachable = PeerUnreachable(
             f"The gateway of {party} cannot be reached: {str(error.details())[:200]}.",
             hint="It is tried again; see: flow party status",
         )
-        return rpc_error(error, unreachable)
+        named = rpc_error(error, unreachable)
+        if named is unreachable:
+            self._link.failed(str(error.details())[:200])
+        elif isinstance(named, _REFUSES_US):
+            self._link.failed(str(named)[:200])
+        else:  # the far handler said no to this one call: the line works
+            self._link.answered()
+        return named
 
 
 def _message(item: Outgoing, body: bytes) -> transfer.Envelope:

@@ -60,7 +60,9 @@ __all__ = [
 
 CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = 8 << 20
-MAX_TEXT_CHARS = 2000  # of an error; gRPC's limit for all metadata is 8 KiB
+MAX_TEXT_CHARS = 2000  # of an error, as encoded for the status details; gRPC's limit for all metadata is 8 KiB
+MAX_HINT_CHARS = 1000
+MAX_CODE_CHARS = 200
 TOKEN_KEY = "archipelago-token"  # noqa: S105 - the name of the metadata entry
 
 RECONNECT = [
@@ -98,7 +100,8 @@ class Problem:
 def problem_of(error: PlatformError) -> Problem:
     """The error as it travels."""
     kind = next((kind.code for kind in _STATUS if isinstance(error, kind)), PlatformError.code)
-    return Problem(error.code, error.message[:MAX_TEXT_CHARS], error.hint[:MAX_TEXT_CHARS], kind)
+    code, hint = _cut(error.code, MAX_CODE_CHARS), _cut(error.hint, MAX_HINT_CHARS)
+    return Problem(code, _cut(error.message, MAX_TEXT_CHARS), hint, kind)
 
 
 def raised(problem: Problem) -> PlatformError:
@@ -214,3 +217,15 @@ def executor_stub(channel: grpc.Channel) -> ExecutorStub:
     )
     vars(stub).update(SendLarge=send, Take=take)
     return stub
+
+
+def _cut(text: str, limit: int) -> str:
+    """As much of the text as takes `limit` characters in the status details."""
+    if len(text) * 12 <= limit:  # no character takes more: two escapes for one outside the first plane
+        return text
+    taken = 0
+    for at, char in enumerate(text):
+        taken += 3 if char == "%" else len(json.dumps(char)) - 2  # gRPC itself escapes "%" as %25
+        if taken > limit:
+            return text[:at]
+    return text

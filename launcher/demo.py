@@ -74,7 +74,8 @@ def main(
     """Three parties on this machine train on encrypted updates."""
     if database not in ("sqlite", "mysql"):
         raise typer.BadParameter("is sqlite or mysql", param_hint="--database")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     scratch = folder or Path(tempfile.mkdtemp(prefix="archipelago-demo-"))
     federation = LocalFederation(scratch, [*HOSPITALS, COORDINATOR], database=database)
     try:

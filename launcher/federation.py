@@ -120,7 +120,7 @@ class LocalFederation:
 
 def flow_command(*arguments: str | Path) -> list[str]:
     """The `flow` console script of this Python, whether or not it is on the PATH."""
-    return [sys.executable, "-m", "flow.cli", *map(str, arguments)]
+    return [sys.executable, "-P", "-m", "flow.cli", *map(str, arguments)]
 
 
 def _database_of(party: str) -> str:

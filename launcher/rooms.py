@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import board.server
 import cluster_manager.server
@@ -31,9 +32,11 @@ class Rooms:
             raise
 
     def stop(self, grace_s: float) -> None:
-        """Stop what was started, highest floor first."""
-        while self._started:
-            self._started.pop().stop(grace_s)
+        """Stop what was started, highest floor first, each whatever becomes of the others."""
+        with ExitStack() as stopping:
+            for service in self._started:
+                stopping.callback(service.stop, grace_s)
+        self._started = []
 
 
 def serve(home: PartyHome) -> Service:

@@ -5,6 +5,7 @@ The file is the truth; the doorbell only saves waiting. A ring that nobody hears
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -55,7 +56,7 @@ class EventLog:
                 sequence=self._sequence,
                 at_ms=time.time_ns() // 1_000_000,
                 kind=kind,
-                body=body,
+                body={name: _plain(value) for name, value in body.items()},
             )
             os.write(self._file, event.model_dump_json(by_alias=True).encode() + b"\n")
         ring(self._doorbell, self._key.folder)
@@ -63,6 +64,11 @@ class EventLog:
     def close(self) -> None:
         """No more events."""
         os.close(self._file)
+
+
+def _plain(value: object) -> object:
+    """JSON has no NaN and no infinity: they travel as text, which `float` reads."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def ring(doorbell: str, folder: str) -> None:

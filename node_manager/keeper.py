@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
 from node_manager.config import NodeConfig
@@ -117,7 +118,7 @@ class Keeper:
             if running is not None and answer["kind"] == "started":
                 self._follow(running)
             elif running is not None:
-                running.started.set_exception(ForkFailed(f"No process could be made ({answer.get('text')})."))
+                _fail(running, f"No process could be made ({answer.get('text')}).")
 
     def _replace_parent(self) -> None:
         """The warm parent died: its executors become our children, unanswered assignments are asked about."""
@@ -131,7 +132,7 @@ class Keeper:
             if (running.folder / PROCESS).exists():
                 self._follow(running)
             else:
-                running.started.set_exception(ForkFailed("The warm parent died before it made the process."))
+                _fail(running, "The warm parent died before it made the process.")
 
     # One executor
 
@@ -149,7 +150,7 @@ class Keeper:
             self._on(handle, lambda: self._ended(running))
         elif handle is not None:
             os.close(handle)
-        if not running.started.done():
+        with suppress(InvalidStateError):
             running.started.set_result(process.pid)
         if running.process_file is None:
             self._ended(running)
@@ -233,8 +234,7 @@ class Keeper:
         self._news.add(key.folder, key.job, events, Place(place.offset, place.own + len(events), True, True))
         self._roster.remove(running)
         running.ended.set()
-        if not running.started.done():
-            running.started.set_exception(ForkFailed("The process ended before it began."))
+        _fail(running, "The process ended before it began.")
 
     # Ticks and bells
 
@@ -276,6 +276,12 @@ class Keeper:
     def _wake_up(self) -> None:
         with suppress(BlockingIOError):
             self._wake.send(b"w")
+
+
+def _fail(running: Running, why: str) -> None:
+    """Whoever waits for the start hears why there is none; nothing changes if it has been answered."""
+    with suppress(InvalidStateError):
+        running.started.set_exception(ForkFailed(why))
 
 
 def _bind(path: os.PathLike[str]) -> socket.socket:

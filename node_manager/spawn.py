@@ -31,7 +31,7 @@ class WarmParentProcess:
     def __init__(self, preload: Sequence[str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-m", "node_manager.warm_parent", "--socket", str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", "node_manager.warm_parent", "--socket", str(theirs.fileno())]
             self._process = subprocess.Popen(
                 [*command, "--preload", ",".join(preload)],
                 pass_fds=[theirs.fileno()],

@@ -18,7 +18,9 @@ PartyId = NewType("PartyId", str)
 JobId = NewType("JobId", str)
 TaskName = NewType("TaskName", str)
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+NAME_PATTERN = r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*"
+JOB_ID_PATTERN = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"  # a ULID; it becomes part of paths at every party
+_NAME = re.compile(NAME_PATTERN)
 MAX_NAME_CHARS = 63
 
 

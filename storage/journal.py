@@ -143,11 +143,22 @@ class Journal:
         text = name.encode()
         boxed = box(self._key, _NAME.pack(len(text)) + text + value, self._bound())
         record = _LENGTH.pack(len(boxed)) + boxed
-        os.pwrite(handle, record, self._end)
-        os.fsync(handle)
+        try:
+            _write_all(handle, record, self._end)
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, self._end)  # what was not returned to anyone is not there
+            raise
         self._known[name] = value
         self._end += len(record)
         self._records += 1
 
     def _bound(self) -> bytes:
         return _BOUND + str(self._records).encode()
+
+
+def _write_all(handle: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(handle, view, at)
+        view, at = view[written:], at + written

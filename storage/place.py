@@ -50,7 +50,7 @@ class Place:
 
     def local(self, path: str = "") -> Path | None:
         """The path on this machine's disk, or None where the place is elsewhere."""
-        return self._local / path if self._local is not None else None
+        return self._local / inside(path) if self._local is not None else None
 
     def make_folder(self, path: str) -> None:
         """Make the folder and those above it."""
@@ -66,7 +66,7 @@ class Place:
         self.make_folder(_parent(path))
         with _reaching(self, path):
             if self._local is not None:
-                _write_local(self._local / path, pieces)
+                _write_local(self._local / inside(path), pieces)
                 return
             with self._fs.open_output_stream(self._full(path)) as stream:
                 for piece in pieces:
@@ -79,7 +79,7 @@ class Place:
                 return False
             self.write(path, data)
             return True
-        target = self._local / path
+        target = self._local / inside(path)
         beside = f"{_parent(path)}/.new-{ULID()}"
         self.write(beside, data)
         try:
@@ -102,7 +102,7 @@ class Place:
         """A file for random reading, mapped into memory where it is local. Raises FileNotFoundError."""
         with _reaching(self, path):
             if self._local is not None:
-                return pa.memory_map(str(self._local / path))
+                return pa.memory_map(str(self._local / inside(path)))
             return self._fs.open_input_file(self._full(path))
 
     def exists(self, path: str) -> bool:
@@ -123,13 +123,15 @@ class Place:
         self.make_folder(_parent(target))
         with _reaching(self, source):
             if self._local is not None:
-                (self._local / source).rename(self._local / target)
+                (self._local / inside(source)).rename(self._local / inside(target))
                 sync_folder((self._local / target).parent)
                 return
             self._move_elsewhere(source, target)
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it; nothing happens if it is not there."""
+        if not path:
+            raise BadReference("The store's root is not removed.")
         with _reaching(self, path):
             info = self._fs.get_file_info(self._full(path))
             if info.type == fs.FileType.Directory:
@@ -152,11 +154,21 @@ class Place:
 
     def _names(self, folder: str, kind: fs.FileType) -> list[str]:
         with _reaching(self, folder):
-            found = self._fs.get_file_info(fs.FileSelector(self._full(folder), allow_not_found=True))
+            try:
+                found = self._fs.get_file_info(fs.FileSelector(self._full(folder), allow_not_found=True))
+            except FileNotFoundError:  # Arrow looks twice, and the folder came or went in between
+                return self._names(folder, kind) if self.exists(folder) else []
         return sorted(info.base_name for info in found if info.type == kind and not info.base_name.startswith("."))
 
     def _full(self, path: str) -> str:
-        return f"{self._root}/{path}" if path else self._root
+        return f"{self._root}/{inside(path)}" if path else self._root
+
+
+def inside(path: str) -> str:
+    """The path itself. Raises BadReference for one that could lead out of the place: names come from other parties."""
+    if any(part in ("", ".", "..") for part in path.split("/")) and path:
+        raise BadReference(f"'{path[:200]}' is not a path inside the store.")
+    return path
 
 
 def _parent(path: str) -> str:

@@ -309,9 +309,12 @@ class _Lock:
 
 
 def _is_free(path: Path | None) -> bool:
-    if path is None or not path.exists():
+    if path is None:
         return True
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -140,7 +140,7 @@ class FixedPointLayout:
             schema = fields.pop("schema")
             terms = int(fields.pop("terms"))
             layout = FixedPointLayout(**{name: int(value) for name, value in fields.items()})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise WrongLayout(f"'{text[:120]}' is not a layout.") from error
         if schema != LAYOUT_SCHEMA or not 1 <= terms <= layout.additions:
             raise WrongLayout(f"A layout of schema {schema} with {terms} terms; this version reads {LAYOUT_SCHEMA}.")

@@ -56,8 +56,8 @@ class PublicKey:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of n under a context string; it names the key in every encrypted vector."""
-        return sha256(_CONTEXT + _to_bytes(self.n)).hexdigest()
+        """SHA-256 of n and h (0 for none) under a context string; it names the key in every encrypted vector."""
+        return sha256(_CONTEXT + f"/{self.n:x}/{self.h or 0:x}".encode()).hexdigest()
 
     def record(self) -> dict[str, Field]:
         """The key as a record to send."""
@@ -67,7 +67,8 @@ class PublicKey:
     def from_record(record: Mapping[str, Value]) -> PublicKey:
         """The key of a record. Raises BadKey."""
         n, h = (_number(record, name) for name in ("n", "h"))
-        if n.bit_length() < LEAST_KEY_BITS or n % 2 == 0 or h >= n or (h and gmpy2.gcd(h, n) != 1):
+        hides = not h or gmpy2.gcd(h * (h * h - 1), n) == 1  # a unit, and neither 1 nor -1 modulo a factor of n
+        if n.bit_length() < LEAST_KEY_BITS or n % 2 == 0 or h >= n or not hides:
             raise BadKey("The public key received is not a Paillier key.", hint="Ask its maker's party for its log.")
         return PublicKey(n, h or None)
 

@@ -17,7 +17,7 @@ from party.files import write_whole
 from party.home import AlreadyRunning, PartyHome
 
 START_S = 90.0
-STOP_S = 20.0
+STOP_S = 60.0  # longer than its rooms take together: killed, it would leave executors behind
 PID_FILE = "launcher.json"
 
 
@@ -110,7 +110,7 @@ def stop(home: PartyHome) -> bool:
 
 
 def _command(home: PartyHome) -> list[str]:
-    return [sys.executable, "-m", "launcher", "--home", str(home.root)]
+    return [sys.executable, "-P", "-m", "launcher", "--home", str(home.root)]
 
 
 def _pid_file(home: PartyHome) -> Path:

@@ -7,10 +7,12 @@ used on a terminal only and imported only then, so that the commands start fast.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from party.errors import PlatformError
 
@@ -29,11 +31,11 @@ class Screen:
 
     def document(self, value: object) -> None:
         """The one JSON document of this command."""
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def record(self, value: object) -> None:
         """One JSON line of a stream, visible at once."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n")
         sys.stdout.flush()
 
     def line(self, text: str = "") -> None:
@@ -82,6 +84,17 @@ class Screen:
                 yield move
         else:
             yield _quarters(self, what)
+
+
+def finite(value: Any) -> Any:
+    """The same for JSON, which has no NaN and no infinity: they become text, which `float` reads."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def complaint(message: str, *, hint: str = "", field: str = "", source: str = "") -> str:

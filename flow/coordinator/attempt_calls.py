@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from sqlalchemy import select, update
@@ -13,6 +12,7 @@ from flow.doors import Caller
 from flow.job_state import AttemptEvent, AttemptState
 from flow.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
 from flow.plan import Publish, Reserve, Start, Stop
+from flow.scheduler import JITTER
 from flow.store.database import Database, Writer
 from flow.store.moves import attempt_key, error_columns, move_attempt
 from flow.store.tables import attempt, output, side
@@ -168,4 +168,4 @@ def _addresses(writer: Writer, name: AttemptId, party: str) -> list[str]:
 
 
 def _jitter() -> float:
-    return random.uniform(0.3, 1.0)  # noqa: S311 - so that two jobs part ways
+    return JITTER.uniform(0.3, 1.0)  # so that two jobs part ways

@@ -6,7 +6,6 @@ growing pauses; any other error of a call is final and ends the attempt or the j
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from sqlalchemy import select
@@ -18,6 +17,7 @@ from flow.coordinator.party_calls import PartyCalls
 from flow.errors import IllegalTransition, Moved, StartedTooLate
 from flow.job_state import ENDED_JOB, JobEvent, JobState
 from flow.plan import End, Errand, Open, Propose, Publish, Reserve, Start, Stop, step
+from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.moves import cancel_open, move_job, told
 from flow.store.tables import job
@@ -62,7 +62,7 @@ class Errands:
             return errand in step(self._snapshots.take(connection, errand.job).facts)
 
     def _judged(self, errand: Errand, tries: int) -> float | None:
-        pause = min(FIRST_PAUSE_S * 2.0**tries, LAST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        pause = min(FIRST_PAUSE_S * 2.0**tries, LAST_PAUSE_S) * JITTER.uniform(0.5, 1.0)
         try:
             return self._carry_out(errand)
         except (Moved, IllegalTransition):

@@ -49,11 +49,21 @@ class Incoming:
             raise BadMessage(f"{caller} reports about sides of another party in job {report.job}.")
         with self._database.write() as writer:
             self._leading(writer, report.job)
+            self._refuse_strangers(writer, report, caller)
             insert_metrics(writer, report.job, report.metrics)
             insert_logs(writer, report.job, report.logs)
             put_progress(writer, report.job, report.progress)
             for news in report.sides:
                 self._side(writer, report.job, news, caller)
+
+    def _refuse_strangers(self, writer: Writer, report: Report, caller: str) -> None:
+        """Raises BadMessage for a side that the job does not have."""
+        told = {(item.task, item.address) for item in report.sides} | {(m.task, m.address) for m in report.metrics}
+        told |= {(line.task, line.address) for line in report.logs} | {(p.task, p.address) for p in report.progress}
+        tasks = self._catalogue.of_job(writer.connection, report.job).tasks
+        known = {(name, str(address)) for name, task in tasks.items() for address in task.addresses}
+        for task, address in sorted(told - known):
+            raise BadMessage(f"{caller} reports about {address} in task '{task}', which is not in job {report.job}.")
 
     def answer(self, signed: SignedAnswer, caller: str) -> Ack:
         """A person of that party decided."""

@@ -18,7 +18,7 @@ router = APIRouter(tags=["jobs"])
 MAX_JOBS = 1000
 MAX_EVENTS = 10_000
 
-Since = Annotated[int, Query(ge=0, description="Only rows with a greater id.")]
+Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
 OneTask = Annotated[str | None, Query(description="Only rows of this task.")]
 
 

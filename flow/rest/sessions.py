@@ -74,7 +74,7 @@ class SessionBook:
 
     def _read(self, token: str) -> dict[str, str | int]:
         text, _, signature = token.removeprefix(PREFIX).partition(".")
-        if not hmac.compare_digest(_b64(self._sign(text)), signature):
+        if not hmac.compare_digest(_b64(self._sign(text)).encode(), signature.encode()):
             raise NotAuthenticated("The session token is not valid.", hint="Log in again.")
         try:
             body: dict[str, str | int] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))

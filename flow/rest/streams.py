@@ -25,7 +25,7 @@ ENDS = frozenset(f"job.{state}" for state in ENDED_JOB)
 
 
 def _start(
-    since: Annotated[int, Query(ge=0, description="Only events with a greater id.")] = 0,
+    since: Annotated[int, Query(ge=0, lt=1 << 63, description="Only events with a greater id.")] = 0,
     last_event_id: Annotated[
         str | None, Header(description="Sent by browsers that reconnect; wins over since.")
     ] = None,

@@ -16,7 +16,7 @@ from flow.rest.views import ColumnView, HeadView, TableView
 from flow.rest.who import Known, ReadRows, ReadTable, UploadTable
 from party.errors import PlatformError
 from party.users import Thing
-from storage.client import TableManifest, TableRef
+from storage.client import TableManifest, TableRef, TableStore
 
 router = APIRouter(tags=["tables"])
 
@@ -142,8 +142,15 @@ def delete(known: Known, namespace: str, name: str, version: Version = None) -> 
     """All versions, or one; its owner or an operator may."""
     store, reference = known.backends.tables, _reference(namespace, name, version)
     known.may("read", "table")
-    known.may("delete", Thing("table", reference, store.manifest(reference).owner))
+    for manifest in [store.manifest(reference)] if version is not None else _versions(store, reference):
+        known.may("delete", Thing("table", reference, manifest.owner))
     store.delete(reference)
+
+
+def _versions(store: TableStore, reference: str) -> list[TableManifest]:
+    """The manifests of all versions of a table. Raises TableNotFound."""
+    name = store.manifest(reference).name
+    return [manifest for manifest in store.list() if manifest.name == name]
 
 
 def table_view(manifest: TableManifest) -> TableView:

@@ -25,7 +25,7 @@ def set_setting(party: LocalParty, key: str, value: str) -> None:
     file.write_text(text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def federation() -> Iterator[LocalFederation]:
     """Three parties that work together and one that refuses every job; breast cancer uploaded at the trainers."""
     folder = Path(tempfile.mkdtemp(prefix="apl-e2e-"))

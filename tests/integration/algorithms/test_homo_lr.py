@@ -124,6 +124,26 @@ def test_labels_minus_one_and_one_mean_the_same(tmp_path, tables):
     np.testing.assert_array_equal(flat(train(signed, {"rounds": 2})), flat(train(tables, {"rounds": 2})))
 
 
+def test_predictions_are_written_as_the_labels_were(tmp_path, tables):
+    data, cut = breast(), tables[0].rows
+    first = make_table(tmp_path, "f", data.x[:cut], data.y[:cut] * 2 - 1)
+    ones = make_table(tmp_path, "ones", data.x[cut:][data.y[cut:] == 1], data.y[cut:][data.y[cut:] == 1])
+    trained, exchange = train([first, ones], {"rounds": 2}), RecordingExchange()
+    models = [trained.model(address) for address in (GUEST, HOST)]
+    assert [model.details["classes"] for model in models] == [[-1, 1], [-1, 1]]
+    made = run_local(component("predict"), {}, {GUEST: {"model": models[0], "data": first}}, exchange)
+    column = made.outputs[GUEST]["predictions"].column("predicted").to_numpy()
+    assert set(column) == {-1, 1}
+    assert (column == data.y[:cut] * 2 - 1).mean() > 0.9
+    assert train(tables, {"rounds": 1}).model(GUEST).details["classes"] == [0, 1]
+
+
+def test_trainers_that_write_labels_differently_are_refused(tmp_path, tables):
+    signed = make_table(tmp_path, "signed", breast().x[:9], breast().y[:9] * 2 - 1)
+    with pytest.raises(BadLabels, match=r"the trainers together \[-1, 0, 1\]"):
+        train([tables[0], signed])
+
+
 @pytest.mark.parametrize(
     ("labels", "says"),
     [([0, 1, 2, 0], "'test/bad@1': label column 'label' holds 2"),
@@ -180,7 +200,8 @@ PARTIES = {"guest": ["a"], "host": ["b"], "arbiter": ["c"]}
 
 @pytest.mark.parametrize(
     ("roles", "says"),
-    [(PARTIES | {"arbiter": ["b"]}, "'b' is arbiter and trainer"), (PARTIES | {"arbiter": []}, "at least 1 arbiter"),
+    [(PARTIES | {"host": ["a", "b"]}, "'a' is guest and host"),
+     (PARTIES | {"arbiter": ["b"]}, "'b' is arbiter and trainer"), (PARTIES | {"arbiter": []}, "at least 1 arbiter"),
      (PARTIES | {"arbiter": ["c", "d"]}, "2 arbiters"), ({"arbiter": ["c"]}, "no trainer")],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["homo_lr", "homo_nn"])

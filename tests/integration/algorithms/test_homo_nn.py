@@ -79,12 +79,36 @@ def test_training_goes_on_from_a_model_given(tables):
 
 @pytest.mark.parametrize(
     ("parameters", "says"),
-    [({"net": "cnn"}, "input_shape"), (CNN | {"input_shape": [1, 8, 9]}, "64 columns"),
+    [(CNN | {"input_shape": [1, 8, 9]}, "64 columns"),
      (CNN | {"input_shape": [32, 2, 1]}, "4 by 4")],
 )  # fmt: skip
 def test_shapes_that_do_not_go_together_are_refused(tables, parameters, says):
     with pytest.raises(WrongModel, match=says):
         train(tables, parameters)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"net": "cnn"},
+        {"hidden": [8, 0]},
+        {"hidden": [-1]},
+        CNN | {"channels": [2, 0]},
+        CNN | {"input_shape": [1, 0, 8]},
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_with_the_parameters(wrong):
+    with pytest.raises(ValueError, match=r"input_shape|hidden|channels"):
+        NN.parameters.model_validate(wrong)
+
+
+@pytest.mark.parametrize(("rows", "distinct", "most"), [(9, 5, 4), (3000, 1001, 1000), (3, 3, 2)])
+def test_a_label_column_that_may_tell_of_rows_is_not_sent(tmp_path, tables, rows, distinct, most):
+    exchange = RecordingExchange()
+    many = make_table(tmp_path, "many", np.zeros((rows, 64)), np.arange(rows) % distinct)
+    with pytest.raises(BadLabels, match=rf"'test/many@1': label column 'label' has {distinct} .* at most {most}"):
+        run_local(NN, {}, {GUEST: {"train": tables[0]}, HOST: {"train": many}, ARBITER: {}}, exchange)
+    assert not [message for message in exchange.sent if message.frm == HOST]
 
 
 def test_labels_that_are_no_classes_are_refused(tmp_path, tables):

@@ -9,10 +9,10 @@ import pytest
 from sklearn import metrics
 
 from algorithms.errors import BadLabels, FeaturesDiffer, MissingInput, ParametersDiffer, RolesRefused, WrongModel
-from algorithms.evaluate import roc_points
+from algorithms.evaluate import binary_metrics, roc_points
 from algorithms.local import run_local
 from algorithms.registry import component
-from algorithms.standard_scale import join_limbs, split_limbs
+from algorithms.standard_scale import is_constant, join_limbs, split_limbs
 from storage.client import Model
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
 
@@ -71,6 +71,14 @@ def test_a_constant_column_becomes_zero(tmp_path):
     assert made.column("x01").to_pylist() == [0.0] * 5
 
 
+def test_a_column_that_varies_by_rounding_alone_is_constant(tmp_path):
+    tables = [make_table(tmp_path, f"n{i}", np.full((rows, 1), 1e10 / 3)) for i, rows in enumerate((3, 7))]
+    parties = {GUEST: {"data": tables[0]}, HOST: {"data": tables[1]}, ARBITER: {}}
+    assert run_local(SCALE, {}, parties, RecordingExchange()).model(HOST).arrays["deviation"].tolist() == [1.0]
+    mean, variance = np.array([1e10 / 3, 1e10 / 3, 0.0]), np.array([1e-13, 1e-6, 0.0])
+    assert is_constant(mean, variance, 10).tolist() == [True, False, True]
+
+
 def test_scaling_without_an_arbiter_or_with_other_columns_is_refused(tmp_path, raw):
     with pytest.raises(RolesRefused, match="0 arbiters"):
         alone(SCALE, {"data": raw[0]})
@@ -106,6 +114,11 @@ def test_binary_metrics_are_those_of_scikit_learn(tmp_path):
     assert roc.body["true_positive_rate"][-1] == 1
     strict = alone(EVALUATE, {"model": linear(weights), "data": table}, {"threshold": 1.0}).series(GUEST, "recall")
     assert strict[0] < found["recall"]
+
+
+def test_ks_is_the_largest_distance_in_either_direction():
+    y, worst = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.8, 0.9, 0.1, 0.2])
+    assert binary_metrics(y, worst, 0.5)["ks"] == binary_metrics(y, 1 - worst, 0.5)["ks"] == 1.0
 
 
 def test_a_curve_of_many_points_is_thinned_and_keeps_its_ends():

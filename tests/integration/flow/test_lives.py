@@ -92,7 +92,7 @@ def test_metrics_logs_and_progress_are_recorded_once_and_shared_by_policy(world:
         nan = [(EventKind.METRIC, {"name": "auc", "step": 0, "value": float("nan")})]
         line = [(EventKind.LOG, {"level": "info", "text": f"hello from {order.address}"})]
         progress = [(EventKind.PROGRESS, {"done": 2, "total": 3, "what": "rounds"})]
-        more = [(EventKind.CHECKPOINT, {"step": 1})]
+        more = [(EventKind.CHECKPOINT, {"step": 1}), (EventKind.METRIC, {"name": "odd", "step": 0, "value": None})]
         start, end = succeeds(order)
         return [start, *number, *number, *nan, *line, *progress, *more, end]
 

@@ -216,6 +216,18 @@ def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path)
     assert not list((party.home.state("flow") / "uploads").iterdir())
 
 
+def test_adding_a_version_gives_no_right_to_the_older_ones(party: FakeParty, tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,x\n1,2\n")
+    alice, eve = (party.client_of(name, "scientist") for name in ("alice", "eve"))
+    alice.upload(file, "shared/table")
+    eve.upload(file, "shared/table")
+    with pytest.raises(Denied):
+        eve.delete("shared/table")
+    eve.delete("shared/table@2")
+    alice.delete("shared/table")
+
+
 def test_a_bad_line_is_told_by_the_files_own_name_and_leaves_nothing(party: FakeParty, tmp_path: Path) -> None:
     file = tmp_path / "bad.csv"
     file.write_text("id,y,x\n1,0,0.5\n2,1,0.25\n3,0\n")

@@ -119,7 +119,7 @@ def test_a_port_in_use_is_said_with_what_to_change(home: PartyHome, start) -> No
 def test_the_same_service_runs_once_on_a_home(home: PartyHome, start) -> None:
     start("--home", str(home.root))
     code, error = _ended(start("--home", str(home.root), ready=False))
-    assert code == 4
+    assert code == 5
     assert "toyroom of alice runs already" in error
 
 

@@ -11,11 +11,11 @@ import pytest
 from pyarrow import csv, ipc, parquet
 
 UPLOAD = """
-import resource, sys
+import re, sys
 from storage.client import Store
 for path in sys.argv[2:]:
     Store(sys.argv[1]).tables.upload(path, "ns/name", partition_rows=50_000)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
 
 

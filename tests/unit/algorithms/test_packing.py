@@ -64,6 +64,8 @@ def test_a_layout_survives_its_json():
     [
         "", "[]", "{}", "7",
         LAYOUT.to_json(4), LAYOUT.to_json(0), LAYOUT.to_json(1).replace('"schema": 1', '"schema": 2'),
+        LAYOUT.to_json(1).replace('"terms": 1', '"terms": Infinity'), LAYOUT.to_json(1).replace("33", "-Infinity"),
+        LAYOUT.to_json(1).replace("33", "NaN"), LAYOUT.to_json(1).replace("33", "1e400"), "[" * 100_000,
         LAYOUT.to_json(1).replace("33", "63"), LAYOUT.to_json(1).replace("slots", "slot"),
     ],
 )  # fmt: skip

@@ -87,6 +87,19 @@ def test_a_public_key_that_is_none_is_refused(key, change):
         PublicKey.from_record(key.public.record() | change)
 
 
+def test_an_h_that_hides_nothing_is_refused(key):
+    n, p = key.public.n, key.p
+    one_modulo_p = 1 + p * (key.q - 2)
+    for h in (mpz(1), n - 1, p, one_modulo_p):
+        with pytest.raises(BadKey):
+            PublicKey.from_record(PublicKey(n, h).record())
+
+
+def test_the_fingerprint_names_n_and_h(key):
+    n = key.public.n
+    assert len({PublicKey(n, h).fingerprint for h in (None, key.h, key.h + 1)} | {PublicKey(n + 2).fingerprint}) == 4
+
+
 def test_a_private_key_whose_factors_are_not_prime_is_refused(key):
     record = key.record()
     with pytest.raises(BadKey):

@@ -9,12 +9,13 @@ from algorithms import scores
 from algorithms.aggregation import Adder, AggregationParameters, Contributor
 from algorithms.channel import Channel
 from algorithms.context import Context
-from algorithms.errors import BadKey, ParametersDiffer, WrongKey, WrongLayout
+from algorithms.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
 from algorithms.linear import log_loss, probability
 from algorithms.local import LocalMemory
+from algorithms.registry import component
 from algorithms.scores import Score, Scores
 from algorithms.server_optimizer import ServerOptimizer
-from party.ids import Role
+from party.ids import Address, Role
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange
 
 MODEL = {"w": np.array([1.0, -1.0])}
@@ -43,9 +44,17 @@ def test_momentum_keeps_going():
 def test_adam_is_that_of_the_paper():
     optimizer = ServerOptimizer("adam", 0.1, 0.9)
     model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
-    m, v = 0.1 * 0.5, 0.01 * 0.25
+    m, v = 0.1 * 0.5, 0.99 * 1e-6 + 0.01 * 0.25  # v starts at tau^2
     assert model["w"][0] == pytest.approx(1 + 0.1 * m / (np.sqrt(v) + 1e-3))
     assert set(state) == {"m.w", "v.w"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("homo_lr", "optimizer"), ("homo_nn", "server_optimizer")])
+def test_the_rate_left_out_is_that_of_its_optimiser(name, kind):
+    made = component(name).parameters
+    rates = {how: made.model_validate({kind: how}).server().learning_rate for how in ("sgd", "momentum", "adam")}
+    assert rates == {"sgd": 1.0, "momentum": 1.0, "adam": 0.1}
+    assert made.model_validate({kind: "adam", "server_learning_rate": 0.5}).server().learning_rate == 0.5
 
 
 def test_scores_are_weighted_by_rows():
@@ -164,6 +173,26 @@ def test_a_key_of_another_length_or_a_foreign_half_is_refused():
     maker.send(HOST, "private-key", 0, other.record())
     with pytest.raises(WrongKey, match="guest:hospital-a"):
         Contributor(context(HOST, exchange), secure, 1)
+
+
+def test_a_public_key_with_another_h_than_the_private_one_is_refused():
+    from algorithms.crypto.paillier import PublicKey, generate
+
+    secure, exchange = AggregationParameters(secure="paillier"), RecordingExchange()
+    good, other = generate(2048), generate(2048)
+    maker = Channel(exchange.wire(GUEST))
+    maker.send(HOST, "public-key", 0, PublicKey(good.public.n, other.h % good.public.n).record())
+    maker.send(HOST, "private-key", 0, good.record())
+    with pytest.raises(WrongKey, match="guest:hospital-a"):
+        Contributor(context(HOST, exchange), secure, 1)
+
+
+@pytest.mark.parametrize("side", [lambda ctx, how: Contributor(ctx, how, 1), Adder], ids=["trainer", "arbiter"])
+def test_every_executor_refuses_an_arbiter_that_could_decrypt(side):
+    arbiter = Address.parse("arbiter:hospital-a")
+    ctx = context(arbiter, addresses=(GUEST, HOST, arbiter))
+    with pytest.raises(RolesRefused, match="'hospital-a' is arbiter and trainer"):
+        side(ctx, AggregationParameters(secure="paillier"))
 
 
 def test_peers_are_sorted_and_chosen_by_role():

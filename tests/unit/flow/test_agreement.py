@@ -51,6 +51,14 @@ def test_below_three_trainers_agreement_warns() -> None:
     assert answer(three).warnings == ()
 
 
+def test_a_party_that_trains_in_two_roles_counts_once() -> None:
+    document = train_job()
+    document["roles"]["host"] = ["a", "b"]
+    [warning] = answer(document).warnings
+    assert "with 2 trainers" in warning
+    assert "the job has 2" in answer(document, min_trainers=3).reasons[0]
+
+
 @pytest.mark.parametrize(
     ("policy", "says"),
     [

@@ -129,6 +129,13 @@ def test_a_paillier_arbiter_may_not_train() -> None:
     assert problems(document)["tasks.train"] == "a is arbiter and trainer. Choose another arbiter."
 
 
+def test_a_rule_of_the_whole_job_is_not_passed_by_with_parameters_for_each_role() -> None:
+    paillier = {"secure": "paillier"}
+    document = with_train(parameters={"guest": paillier, "host": paillier, "arbiter": paillier})
+    document["roles"] = {"guest": ["a"], "host": ["b"], "arbiter": ["a"]}
+    assert problems(document) == {"tasks.train": "a is arbiter and trainer. Choose another arbiter."}
+
+
 def test_references_are_tables_outputs_or_outputs_of_earlier_jobs() -> None:
     assert parse_reference("ns/name@3") == TableInput("ns/name@3")
     assert parse_reference("train.model") == OutputInput("train", "model")

@@ -32,6 +32,12 @@ def test_a_contract_that_cannot_be_read_is_named(change: dict[str, object]) -> N
         contract_from_json(canonical_json(contract_to_json(make_contract()) | change))
 
 
+@pytest.mark.parametrize("job", ["", "../x", "-a", "a.b", "a/b", "a" * 65, "a\n", 7])
+def test_a_job_id_that_cannot_be_part_of_a_file_name_is_refused(job: object) -> None:
+    with pytest.raises(BadContract, match="is not a job id"):
+        contract_from_json(canonical_json(contract_to_json(make_contract()) | {"job": job}))
+
+
 def test_an_unknown_protection_is_refused() -> None:
     contract = make_contract("J", (line("t", "float", "plain"),))
     values = contract_to_json(contract)

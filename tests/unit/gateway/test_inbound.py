@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -192,6 +192,21 @@ def test_a_newer_delivery_of_the_same_envelope_takes_the_file_over(beta: Beta) -
     with pytest.raises(DeliveryCut, match="begun again"):
         beta.inbound.deliver(beta.alpha, envelope, 0, overtaken())  # type: ignore[arg-type]
     assert beta.inbound.deliver(beta.alpha, envelope, 10, [data[10:]])
+
+
+def test_two_deliveries_that_begin_at_once_never_write_one_file(beta: Beta, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = body()
+    envelope = beta.envelope(data)
+
+    def raced() -> Iterator[bytes]:
+        yield data[:10]
+        with monkeypatch.context() as late:
+            late.setattr(beta.inbound, "_take_over", lambda envelope: None)  # it had looked before the first came
+            with pytest.raises(DeliveryCut, match="just begun"):
+                beta.inbound.deliver(beta.alpha, envelope, 0, [data])
+        yield data[10:]
+
+    assert beta.inbound.deliver(beta.alpha, envelope, 0, raced())
 
 
 def test_a_stored_body_that_a_power_cut_damaged_is_not_handed_out(beta: Beta) -> None:

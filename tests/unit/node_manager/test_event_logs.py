@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 
 from node_manager.event_log import EventLog, ring
@@ -29,6 +30,15 @@ def test_what_is_written_is_read_once(tmp_path):
     events, place = read_new(tmp_path, KEY, place)
     assert len(events[0].body["text"]) == 4000
     assert not place.final
+
+
+def test_a_number_that_json_does_not_have_comes_back(tmp_path):
+    log = make_log(tmp_path)
+    for step, value in enumerate((math.nan, math.inf, -math.inf)):
+        log.metric("loss", step, value)
+    events, _ = read_new(tmp_path, KEY, Place())
+    assert [float(event.body["value"]) for event in events[1:]] == [math.inf, -math.inf]
+    assert math.isnan(float(events[0].body["value"]))
 
 
 def test_a_torn_line_is_left_until_it_is_whole(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from threading import Thread
 
 import pytest
@@ -120,3 +122,26 @@ def test_a_file_that_is_no_journal_or_of_another_version_is_refused(path):
     with pytest.raises(Damaged):
         Journal(path, KEY).names()
     assert Journal(path.with_name("none"), KEY).names() == []
+
+
+def test_a_record_is_whole_however_little_the_disk_takes_at_once(path, monkeypatch):
+    journal, pwrite = Journal(path, KEY), os.pwrite
+    journal.once("a", lambda: b"1")
+    whole = path.read_bytes()
+    room = 40
+
+    def little(handle, data, at):
+        nonlocal room
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "full")
+        written = pwrite(handle, data[:7], at)
+        room -= written
+        return written
+
+    monkeypatch.setattr(os, "pwrite", little)
+    with pytest.raises(OSError, match="full"):
+        journal.once("b", lambda: b"2" * 50)
+    assert path.read_bytes() == whole
+    room = 1000
+    assert journal.once("b", lambda: b"3" * 50) == b"3" * 50
+    assert Journal(path, KEY).once("b", never) == b"3" * 50

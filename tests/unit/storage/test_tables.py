@@ -211,3 +211,15 @@ def test_a_store_that_cannot_be_reached_or_named_says_so(tmp_path):
     with pytest.raises(BadReference, match="not the address of a store"):
         Place.of("nosuch://x/y")
     assert repr(Store(f"file://{tmp_path}")) == f"<Store <Place local:{tmp_path}>>"
+
+
+@pytest.mark.parametrize("path", ["..", "../x", "a/../../x", "/x", "a//b", "a/.", "./a"])
+def test_no_path_leads_out_of_the_store(tmp_path, path):
+    (tmp_path / "x").write_text("outside")
+    place = Place.of(tmp_path / "store")
+    for act in (place.remove, place.read, place.exists, place.local, place.make_folder, lambda p: place.write(p, b"")):
+        with pytest.raises(BadReference):
+            act(path)
+    with pytest.raises(BadReference):
+        place.remove("")
+    assert (tmp_path / "x").read_text() == "outside"
