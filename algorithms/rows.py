@@ -43,7 +43,8 @@ def require_kind(model: Model, *kinds: str) -> Model:
 
 def features(table: Table, names: Sequence[str], dtype: type[np.floating[Any]] = np.float64) -> NDArray[Any]:
     """The named columns as an (n, d) array. Raises BadFeatures: a column missing, not numeric, or not finite."""
-    missing = [name for name in names if name not in table.features]
+    known = set(table.features)
+    missing = [name for name in names if name not in known]
     if missing:
         raise BadFeatures(
             f"Table {title(table)} has no feature column '{missing[0]}' ({len(missing)} of {len(names)} are missing).",

@@ -77,9 +77,11 @@ class Table:
             ColumnTypeRefused: A column is not a number.
         """
         names = self.features if columns is None else list(columns)
+        schema = self.to_arrow().schema
+        for name in sorted(set(names) - set(schema.names)):
+            check_column(name, schema.names, f"of {self.manifest.reference}")
         for name in names:
-            check_column(name, self.to_arrow().column_names, f"of {self.manifest.reference}")
-            _check_number(self.to_arrow().schema.field(name))
+            _check_number(schema.field(name))
         filled = np.empty((self.rows, len(names)), dtype)
         first = 0
         for batch in self.batches():

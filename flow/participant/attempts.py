@@ -68,7 +68,7 @@ class Attempts:
                     room = self._cluster.reserve(name, str(address), resources_for(task, address), order.lease_s)
                 except NoRoom as error:
                     self._release(held)
-                    return Reserved(reserved=False, reason=error.message)
+                    return Reserved(reserved=False, reason=f"{error.message} {error.hint}".rstrip())
                 held.append((address, room.id, room.node))
             with self._database.write() as writer:
                 until_ms = writer.now_ms + int(order.lease_s * 1000)

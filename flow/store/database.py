@@ -25,6 +25,7 @@ from flow.store import tables
 from flow.store.upgrade import upgrade
 from party.clock import Clock, HybridTime
 
+MOST_AHEAD_MS = 3_600_000  # another party's clock may be wrong by so much
 BUSY_MS = 20_000
 POOL = 8
 POOL_OVERFLOW = 32
@@ -107,7 +108,9 @@ class Database:
             act()
 
     def saw(self, reading: HybridTime) -> None:
-        """Take note of another party's clock: what happens here from now on is later."""
+        """Take note of another party's clock: what happens here from now on is later. A wrong clock moves nothing."""
+        if reading.wall_ms > int(self.clock.now().timestamp() * 1000) + MOST_AHEAD_MS:
+            return
         with self._ticking:
             self._hlc = max(self._hlc, reading)
 

@@ -228,6 +228,7 @@ def test_who_waits_for_events_is_woken_by_the_commit(store: Database) -> None:
 def test_a_clock_seen_elsewhere_puts_our_events_after_it(store: Database, clock: FakeClock) -> None:
     far = HybridTime(int((clock.now() + timedelta(hours=1)).timestamp() * 1000), 3)
     store.saw(far)
+    store.saw(HybridTime(far.wall_ms + 1, 0))  # further ahead than a clock may be wrong
     add_job(store)
     with store.read() as connection:
         [row] = Reader("a").events(connection, JOB, 0, 10)
