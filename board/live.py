@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -50,7 +51,7 @@ def job(looking: LoggedIn, job: str, metrics_since: Since = 0) -> dict[str, Any]
                 "value": m.value,
             }
             for m in values["metrics"]
-            if m.id > metrics_since and m.value == m.value  # JSON has no NaN
+            if m.id > metrics_since and math.isfinite(m.value)  # JSON has no other numbers
         ],
     }
 

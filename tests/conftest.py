@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["PYTHONPATH"] = str(ROOT)  # processes that a test starts find its fakes whatever their working folder
 
 
 @pytest.fixture(autouse=True)

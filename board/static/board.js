@@ -154,7 +154,8 @@
     const values = new Map(same.map((row) => [row.name, row.value]));
     const text = [...values].map(([name, value]) => `${shown(name)} ${value.toFixed(4)}`).join(", ");
     const latest = byId("latest");
-    const rounds = [...charts.values()].some((chart) => chart.task === newest.task && chart.plot);
+    const ofTask = [...charts.values()].filter((chart) => chart.task === newest.task);
+    const rounds = ofTask.some((chart) => [...chart.series.values()].some((series) => series.points.size > 1));
     latest.textContent = `${newest.task}${rounds ? `, round ${newest.step}` : ""}: ${text}`;
     latest.hidden = false;
   };

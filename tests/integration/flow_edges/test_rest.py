@@ -219,7 +219,7 @@ def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path)
 def test_adding_a_version_gives_no_right_to_the_older_ones(party: FakeParty, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("id,x\n1,2\n")
-    alice, eve = (party.client_of(name, "scientist") for name in ("alice", "eve"))
+    alice, eve = (party.client_of(name, "scientist") for name in ("table-alice", "table-eve"))
     alice.upload(file, "shared/table")
     eve.upload(file, "shared/table")
     with pytest.raises(Denied):
