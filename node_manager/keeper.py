@@ -137,10 +137,7 @@ class Keeper:
     # One executor
 
     def _follow(self, running: Running) -> None:
-        body = read_json(running.folder / PROCESS) or {}
-        process = ProcessId(int(str(body.get("pid", 0))), int(str(body.get("start_ticks", 0))))
-        running.process = process
-        running.inherited_bytes = int(str(body.get("inherited_bytes", 0)))
+        process = self._identify(running)
         try:
             handle = os.pidfd_open(process.pid)
         except OSError:
@@ -150,10 +147,18 @@ class Keeper:
             self._on(handle, lambda: self._ended(running))
         elif handle is not None:
             os.close(handle)
-        with suppress(InvalidStateError):
-            running.started.set_result(process.pid)
         if running.process_file is None:
             self._ended(running)
+
+    def _identify(self, running: Running) -> ProcessId:
+        """Who the process is, by what it left in its folder; whoever waits for its start hears its pid."""
+        body = read_json(running.folder / PROCESS) or {}
+        process = ProcessId(int(str(body.get("pid", 0))), int(str(body.get("start_ticks", 0))))
+        running.process = process
+        running.inherited_bytes = int(str(body.get("inherited_bytes", 0)))
+        with suppress(InvalidStateError):
+            running.started.set_result(process.pid)
+        return process
 
     def _unfollow(self, running: Running) -> None:
         if running.process_file is not None:
@@ -212,6 +217,8 @@ class Keeper:
     def _finish(self, running: Running, place: Place, status: int | None) -> None:
         key = running.key
         self._unfollow(running)
+        if (running.folder / PROCESS).exists():  # so quick that its end is known before the warm parent's answer
+            self._identify(running)
         events = []
         if not place.final:
             oom = kernel_oom_kills() > running.oom_kills
