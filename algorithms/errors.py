@@ -14,13 +14,16 @@ InvalidInput
   WrongLayout           ciphertexts of another layout, or more of them added than the layout allows
   BadCiphertext         not a unit modulo n squared: damaged or forged
   BadKey                a key that no honest generation makes
+  WrongSum              a sum that is not that of the trainers' numbers
 NotFound
   UnknownComponent      no such component is installed
+Unavailable
+  WorkerLost            a process that computed for an executor ended
 """
 
 from __future__ import annotations
 
-from party.errors import InvalidInput, NotFound
+from party.errors import InvalidInput, NotFound, Unavailable
 
 
 class UnknownComponent(NotFound):
@@ -105,3 +108,15 @@ class BadKey(InvalidInput):
     """A key that no honest key generation makes."""
 
     code = "algorithms.bad_key"
+
+
+class WrongSum(InvalidInput):
+    """A sum that is not that of the trainers' numbers, found where everybody knows them."""
+
+    code = "algorithms.wrong_sum"
+
+
+class WorkerLost(Unavailable):
+    """A process that computed for an executor ended before it was done."""
+
+    code = "algorithms.worker_lost"

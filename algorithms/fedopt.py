@@ -17,6 +17,7 @@ costs one round trip. Metrics of step t are those of the model after t rounds; s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -95,15 +96,18 @@ class _State:
     stopped: bool
     model: Weights
     optimizer: Weights
+    rounding: Mapping[str, Any]
 
     def parts(self) -> dict[str, Any]:
         progress = {"rounds": self.rounds, "stopped": self.stopped}
-        return {"progress": progress, "model": self.model} | ({"optimizer": self.optimizer} if self.optimizer else {})
+        others = {"optimizer": self.optimizer, "rounding": self.rounding}
+        return {"progress": progress, "model": self.model} | {name: part for name, part in others.items() if part}
 
     @staticmethod
     def from_parts(parts: Mapping[str, Any]) -> _State:
         progress = parts["progress"]
-        return _State(progress["rounds"], progress["stopped"], dict(parts["model"]), dict(parts.get("optimizer", {})))
+        optimizer, rounding = (dict(parts.get(name, {})) for name in ("optimizer", "rounding"))
+        return _State(progress["rounds"], progress["stopped"], dict(parts["model"]), optimizer, rounding)
 
 
 def conversation(parameters: FedOptParameters, max_bytes: int) -> tuple[Line, ...]:
@@ -125,18 +129,18 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
     all_rows, classes = joining.join(ctx, joined, parameters.alike())
     start = learner.initial(classes)
     checkpoint = ctx.memory.latest()
-    state = _State.from_parts(checkpoint[1]) if checkpoint else _State(0, False, start, optimizer.start(start))
-    contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds)
+    state = _State.from_parts(checkpoint[1]) if checkpoint else _State(0, False, start, optimizer.start(start), {})
+    contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, state.rounding)
     share = learner.rows / all_rows
-    with ctx.progress(parameters.rounds, "rounds") as progress:
+    with closing(contributor), ctx.progress(parameters.rounds, "rounds") as progress:
         while state.rounds < parameters.rounds and not state.stopped:
             t = state.rounds
             ctx.channel.send(arbiter, "score", t, learner.score(state.model).record())
             update = learner.update(state.model, t)
-            total = contributor.sum(t, {name: share * array for name, array in update.items()})
+            total = contributor.sum(t, update, share)
             stopped = _verdict(ctx, arbiter, t)
             model, kept = optimizer.step(state.model, total, state.optimizer)
-            state = _State(t + 1, stopped, model, kept)
+            state = _State(t + 1, stopped, model, kept, contributor.kept())
             ctx.memory.checkpoint(state.rounds, state.parts())
             progress(state.rounds)
     ctx.channel.send(arbiter, "score", state.rounds, learner.score(state.model).record())
@@ -152,7 +156,7 @@ def coordinate(ctx: Context, parameters: FedOptParameters) -> None:
     progress_part: Any = checkpoint[1]["progress"] if checkpoint else {"rounds": 0, "stopped": False, "loss": np.inf}
     t, stopped, loss = progress_part["rounds"], progress_part["stopped"], progress_part["loss"]
     adder = Adder(ctx, parameters)
-    with ctx.progress(parameters.rounds, "rounds") as progress:
+    with closing(adder), ctx.progress(parameters.rounds, "rounds") as progress:
         while t < parameters.rounds and not stopped:
             loss, stopped = _judge(ctx, parameters, trainers, t, loss)
             adder.add(t)

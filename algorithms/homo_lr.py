@@ -8,11 +8,12 @@ Conversation; trainers are guests and hosts, `round` counts from 0:
     tag           from      to                 step      what
     join          trainer   arbiter            0         rows, coding of labels, digests of columns, settings, model
     start         arbiter   trainers           0         rows in all, coding of labels
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
-    private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
     score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
-    update        trainer   arbiter            round     n_k / n * (w_k - w): float64[d + 1], or its ciphertexts
-    sum           arbiter   trainers           round     the sum of the updates, or its ciphertexts
+    update        trainer   arbiter            round     n_k / n * (w_k - w): float64[d + 1]; (paillier) a part of it
+    sum           arbiter   trainers           round     the sum of the updates; (paillier) a part, to key holders
+    share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
     verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
 
 Who learns what: the arbiter learns row counts and scores; in the clear also every update, under Paillier none. The

@@ -9,11 +9,12 @@ Conversation; trainers are guests and hosts, `round` counts from 0, P is the num
     tag           from      to                 step      what
     join          trainer   arbiter            0         rows, classes seen, digests of columns, settings, start model
     start         arbiter   trainers           0         rows in all, all classes
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
-    private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
     score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
-    update        trainer   arbiter            round     n_k / n * (w_k - w): float64[P], or its ciphertexts
-    sum           arbiter   trainers           round     the sum of the updates, or its ciphertexts
+    update        trainer   arbiter            round     n_k / n * (w_k - w): float64[P]; (paillier) a part of it
+    sum           arbiter   trainers           round     the sum of the updates; (paillier) a part, to key holders
+    share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
     verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
 
 Who learns what: the arbiter learns row counts, the set of class values, and scores; in the clear also every update,

@@ -92,6 +92,16 @@ class LocalMemory:
         step = max(self._checkpoints)
         return step, {name: decode(part) for name, part in self._checkpoints[step].items()}
 
+    def steps(self) -> list[int]:
+        """Steps whose state is kept, oldest first."""
+        return sorted(self._checkpoints)
+
+    def going_on(self, step: int) -> LocalMemory:
+        """A memory whose run goes on after `step` of this one with new keys: what a job that resumes another gets."""
+        fresh = LocalMemory()
+        fresh._checkpoints[step] = self._checkpoints[step]
+        return fresh
+
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
         """What `make` returned the first time."""
         if name not in self._journal:

@@ -8,10 +8,11 @@ Conversation of a fit; trainers are guests and hosts:
     tag           from      to                 step      what
     join          trainer   arbiter            0         rows, digests of columns and settings
     start         arbiter   trainers           0         rows in all
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first trainer
-    private-key   trainer   trainers           0         (paillier) p and q, sealed, from the first trainer
-    update        trainer   arbiter            0, 1      n_k / n * the own means, then mean squares; or ciphertexts
-    sum           arbiter   trainers           0, 1      their sums, or ciphertexts
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
+    update        trainer   arbiter            0, 1      n_k / n * the own means, then mean squares; (paillier) parts
+    sum           arbiter   trainers           0, 1      their sums; (paillier) parts, to key holders
+    share         trainer   trainers           0, 1      (paillier) what a key holder decrypted for all, sealed
 
 With `fit` false a scaler made before is applied and nothing is said.
 
@@ -22,7 +23,8 @@ work out the other's. The arbiter learns row counts, and in the clear also each 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import closing
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +52,7 @@ class StandardScaleParameters(AggregationParameters):
     """Parameters of `standard_scale@1`."""
 
     value_range: float = Field(LIMB_RANGE, ge=LIMB_RANGE, le=LIMB_RANGE, description="Fixed: numbers travel in limbs.")
+    packing: Literal["exact"] = Field("exact", description="Fixed: 16 bits would not hold a limb.")
     fit: bool = Field(True, description="Fit a scaler with the other parties, or apply the one given as `model`.")
 
 
@@ -85,19 +88,19 @@ def arbiter(ctx: Context, parameters: StandardScaleParameters) -> None:
     if not parameters.fit:
         return
     joining.admit(ctx, parameters.alike())
-    adder = Adder(ctx, parameters)
-    adder.add(0)
-    adder.add(1)
+    with closing(Adder(ctx, parameters)) as adder:
+        adder.add(0)
+        adder.add(1)
 
 
 def fit(ctx: Context, parameters: StandardScaleParameters, x: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column over everybody's rows; a constant column has deviation 1."""
     rows, _ = joining.join(ctx, Joining(len(x), names), parameters.alike())
-    contributor = Contributor(ctx, parameters, 2)
     share = len(x) / rows
-    mean = join_limbs(contributor.sum(0, split_limbs("mean", share * x.mean(axis=0))))
-    squares = ((x - mean) ** 2).mean(axis=0)
-    variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)))
+    with closing(Contributor(ctx, parameters, 2)) as contributor:
+        mean = join_limbs(contributor.sum(0, split_limbs("mean", share * x.mean(axis=0))))
+        squares = ((x - mean) ** 2).mean(axis=0)
+        variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)))
     variance = np.maximum(variance, 0.0)
     return mean, np.where(is_constant(mean, variance, rows), 1.0, np.sqrt(variance))
 

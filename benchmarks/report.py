@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,9 @@ from rich.table import Table
 RESULTS = Path(__file__).parent / "results"
 
 
-def tell(name: str, rows: list[dict[str, Any]]) -> None:
-    """Print the rows as a table and write them to `results/NAME.json`."""
-    table = Table(*rows[0], title=name)
-    for row in rows:
-        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
+def tell(name: str, rows: list[dict[str, Any]], more: Mapping[str, Any] | None = None) -> None:
+    """Print the rows as a table and write them to `results/NAME.json`, with what `more` there is to know of them."""
+    show(name, rows)
     RESULTS.mkdir(exist_ok=True)
     about = {
         "benchmark": name,
@@ -28,6 +26,15 @@ def tell(name: str, rows: list[dict[str, Any]]) -> None:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "versions": {p: version(p) for p in ("archipelago-fl", "grpcio", "numpy", "pyarrow", "torch")},
+        **(more or {}),
         "rows": rows,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def show(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print the rows as a table."""
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)

@@ -8,40 +8,35 @@ a power: `best_window` balances the two for the number of powers expected.
 
 from __future__ import annotations
 
-import os
-
 from gmpy2 import mpz
 
-MAX_WINDOW = 8  # a digit is drawn as one byte; 2^8 * 128 entries of 512 bytes are 16 MiB at 2048 bits
+WINDOWS = (1, 2, 4, 8)  # what a byte is cut into without a rest; 2^8 * 128 entries of 256 bytes are 8 MiB
+_SPLIT = {w: [bytes(byte >> at & ((1 << w) - 1) for at in range(0, 8, w)) for byte in range(256)] for w in WINDOWS}
 
 
 def best_window(exponent_bits: int, powers: int) -> int:
     """The window that makes a table and then `powers` powers with the fewest multiplications."""
-    return min(range(1, MAX_WINDOW + 1), key=lambda w: -(-exponent_bits // w) * ((1 << w) + powers))
-
-
-def random_digits(window: int, exponent_bits: int) -> bytes:
-    """A uniform exponent of at least `exponent_bits` bits as digits, from the operating system's randomness."""
-    mask = (1 << window) - 1
-    return bytes(byte & mask for byte in os.urandom(-(-exponent_bits // window)))
+    return min(WINDOWS, key=lambda window: -(-exponent_bits // window) * ((1 << window) + powers))
 
 
 class FixedBase:
-    """The table of one base and modulus."""
+    """The table of one base and modulus, for exponents of up to `exponent_bits` bits, a multiple of 8."""
 
     def __init__(self, base: mpz, modulus: mpz, *, window: int, exponent_bits: int) -> None:
         self._modulus = modulus
+        self._split = None if window == 8 else _SPLIT[window]  # a byte is a digit then
         self._rows: list[list[mpz]] = []
-        for _ in range(-(-exponent_bits // window)):
+        for _ in range(exponent_bits // window):
             row = [mpz(1)]
             for _ in range(1 << window):
                 row.append(row[-1] * base % modulus)
             base = row.pop()
             self._rows.append(row)
 
-    def power(self, digits: bytes) -> mpz:
-        """base^e mod modulus, e given by its digits, the lowest first."""
+    def power(self, exponent: bytes) -> mpz:
+        """base^exponent mod modulus, the exponent given little-endian in `exponent_bits` / 8 bytes."""
         modulus = self._modulus
+        digits = exponent if self._split is None else b"".join(map(self._split.__getitem__, exponent))
         result = mpz(1)
         for row, digit in zip(self._rows, digits, strict=True):
             result = result * row[digit] % modulus

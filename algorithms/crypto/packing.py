@@ -2,31 +2,34 @@
 
 A real value v becomes the integer round(v * 2^scale) of `value_bits` bits, sign included. In a slot it is stored with
 the offset 2^(value_bits - 1), so that a slot is never negative and never borrows from its neighbour; the guard bits
-above it take the carries of `additions` vectors, so that it never lends either. The offset comes off again at
-unpacking, once for each vector added. What does not fit is an error with its index, never silent.
+above it take the carries of `additions` vectors (one with the integer weight k counts as k), so that it never lends
+either. The offset comes off again at unpacking, once for each vector added. What does not fit is an error with its
+index, never silent.
 
-Pure: integers in, integers out; the layout says all of it and travels with the vector.
+Pure: integers in, rows of bytes out, a few hundred at a time; the layout says all of it and travels with the vector.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from algorithms.errors import NotFinite, ValueOutgrewLayout, WrongLayout
 
 LAYOUT_SCHEMA = 1
-EXACT_BITS = 33  # of a value: its rounding error is at most 2^-33 of the largest magnitude
+EXACT_BITS = 33  # of a value: rounding moves it by at most 2^-32 of the range asked for
+COMPACT_BITS = 16
 MAX_SLOT_BITS = 62  # sums stay within a signed 64-bit integer with a bit to spare
+ROWS_AT_ONCE = 256  # bits are handled as bytes, eight times the size
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Rows = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class FixedPointLayout:
         slot_bits = value_bits + _guard_bits(additions)
         return FixedPointLayout(value_bits, scale, additions, max(1, (key_bits - 1) // slot_bits))
 
+    @staticmethod
+    def compact(largest: float, additions: int, key_bits: int) -> FixedPointLayout:
+        """The same with 16 bits a value, for `algorithms.crypto.feedback`, which keeps what rounding takes."""
+        return FixedPointLayout.exact(largest, additions, key_bits, COMPACT_BITS)
+
     @property
     def slot_bits(self) -> int:
         """Value bits and guard bits."""
@@ -78,47 +86,66 @@ class FixedPointLayout:
         """How many plaintexts `count` values take."""
         return -(-count // self.slots)
 
+    @property
+    def row_bytes(self) -> int:
+        """A full plaintext fits into this many bytes."""
+        return (self.slots * self.slot_bits + 7) // 8
+
     def fits(self, key_bits: int) -> bool:
         """Whether a full plaintext is below every modulus of `key_bits` bits."""
         return self.slots * self.slot_bits < key_bits
 
-    def integers(self, values: Floats, name: str = "vector") -> Integers:
-        """Fixed-point integers, rounded half to even. Raises NotFinite, ValueOutgrewLayout (name and index)."""
-        require_finite(values, name)
-        scaled = np.rint(np.ldexp(values, self.scale))
-        outside = np.abs(scaled) >= self.offset
-        if outside.any():
-            index = int(np.argmax(outside))
-            raise ValueOutgrewLayout(
-                f"{name}[{index}] = {values[index]:.6g} is outside the layout's range of ±{self.largest:.6g}.",
-                hint="Raise the parameter `value_range`, lower the learning rate, or standardise the features first.",
-            )
+    def integers(self, values: Floats, name: str = "vector", start: int = 0) -> Integers:
+        """Fixed-point integers, rounded half to even; `start` is the index of the first value, for errors.
+
+        Raises:
+            NotFinite, ValueOutgrewLayout: With name and index.
+        """
+        require_finite(values, name, start)
+        with np.errstate(over="ignore"):  # what gets infinite here is outside in any case
+            scaled = np.rint(np.ldexp(values, self.scale))
+        require_within(np.abs(scaled) < self.offset, values, self.largest, name, start)
         return scaled.astype(np.int64)
 
     def floats(self, integers: Integers) -> Floats:
         """The real values of fixed-point integers or of sums of them."""
         return np.ldexp(integers.astype(np.float64), -self.scale)
 
-    def pack(self, integers: Integers) -> list[mpz]:
-        """One plaintext for each `slots` integers, the first integer in the lowest slot."""
-        count, bits = len(integers), self.slot_bits
-        shifted = np.zeros(self.plaintexts(count) * self.slots, dtype=">u8")
-        shifted[:count] = integers + self.offset
-        wide = np.unpackbits(shifted.view(np.uint8).reshape(-1, 8), axis=1)[:, 64 - bits :]
-        rows = np.packbits(_big_endian(wide.reshape(-1, self.slots, bits)), axis=1)
-        return [mpz.from_bytes(row.tobytes(), "big") for row in rows]
+    def pack(self, integers: Integers, row_bytes: int) -> Rows:
+        """One plaintext of `row_bytes`, big-endian, for each `slots` integers, the first one in the lowest slot.
 
-    def unpack(self, plaintexts: Sequence[mpz], count: int, terms: int) -> Integers:
+        Raises WrongLayout for an integer that no value of this layout has.
+        """
+        if len(integers) and max(-int(integers.min()), int(integers.max())) >= self.offset:
+            raise WrongLayout(f"An integer to be packed is not between -{self.offset} and {self.offset}.")
+        rows: Rows = np.zeros((self.plaintexts(len(integers)), row_bytes), dtype=np.uint8)
+        for first, last in _pieces(len(rows)):
+            piece = integers[first * self.slots : last * self.slots]
+            shifted = np.zeros((last - first) * self.slots, dtype=">u8")
+            shifted[: len(piece)] = piece + self.offset
+            wide = np.unpackbits(shifted.view(np.uint8).reshape(-1, 8), axis=1)[:, 64 - self.slot_bits :]
+            packed = np.packbits(self._highest_first(wide), axis=1)
+            rows[first:last, row_bytes - packed.shape[1] :] = packed
+        return rows
+
+    def unpack(self, rows: Rows, count: int, terms: int) -> Integers:
         """The first `count` integers of plaintexts that are sums of `terms` packed vectors. Raises WrongLayout."""
-        bits, row_bytes = self.slot_bits, (self.slots * self.slot_bits + 7) // 8
-        if len(plaintexts) != self.plaintexts(count) or not 1 <= terms <= self.additions:
-            raise WrongLayout(f"{len(plaintexts)} plaintexts, {count} values and {terms} terms do not fit the layout.")
-        if any(m.bit_length() > self.slots * bits for m in plaintexts):
+        if len(rows) != self.plaintexts(count) or not 1 <= terms <= self.additions:
+            raise WrongLayout(f"{len(rows)} plaintexts, {count} values and {terms} terms do not fit the layout.")
+        integers = np.empty(count, dtype=np.int64)
+        for first, last in _pieces(len(rows)):
+            integers[first * self.slots : last * self.slots] = self._unpacked(
+                rows[first:last], min(count, last * self.slots) - first * self.slots, terms
+            )
+        return integers
+
+    def _unpacked(self, rows: Rows, count: int, terms: int) -> Integers:
+        bits, row_bits = self.slot_bits, rows.shape[1] * 8
+        flat = np.unpackbits(rows, axis=1)
+        if flat[:, : row_bits - self.slots * bits].any():
             raise WrongLayout("A decrypted plaintext is larger than its layout.", hint="Was it made with this layout?")
-        raw = b"".join(m.to_bytes(row_bytes, "big") for m in plaintexts)
-        rows = np.unpackbits(np.frombuffer(raw, dtype=np.uint8).reshape(len(plaintexts), row_bytes), axis=1)
-        wide = np.zeros((len(plaintexts) * self.slots, 64), dtype=np.uint8)
-        used = rows[:, row_bytes * 8 - self.slots * bits :].reshape(-1, self.slots, bits)
+        wide = np.zeros((len(rows) * self.slots, 64), dtype=np.uint8)
+        used = flat[:, row_bits - self.slots * bits :].reshape(-1, self.slots, bits)
         wide[:, 64 - bits :] = used[:, ::-1].reshape(-1, bits)
         shifted = np.packbits(wide, axis=1).view(">u8").ravel().astype(np.int64)
         integers = shifted[:count] - terms * self.offset
@@ -127,6 +154,14 @@ class FixedPointLayout:
                 f"A decrypted vector is not a sum of {terms} packed ones.", hint="It was damaged or forged."
             )
         return integers
+
+    def _highest_first(self, wide: Rows) -> Rows:
+        """Rows of bits, whole bytes, the highest slot first, from the bits of each slot in turn."""
+        slots = wide.reshape(-1, self.slots, self.slot_bits)
+        used = self.slots * self.slot_bits
+        flat: Rows = np.zeros((len(slots), self.row_bytes * 8), dtype=np.uint8)
+        flat[:, self.row_bytes * 8 - used :] = slots[:, ::-1].reshape(len(slots), used)
+        return flat
 
     def to_json(self, terms: int) -> str:
         """The layout and the number of vectors added so far, as it travels with a vector."""
@@ -147,14 +182,24 @@ class FixedPointLayout:
         return layout, terms
 
 
-def require_finite(values: Floats, name: str) -> None:
-    """Raises NotFinite with the index of the first NaN or infinity."""
+def require_finite(values: Floats, name: str, start: int = 0) -> None:
+    """Raises NotFinite with the index of the first NaN or infinity; `start` is that of the first value."""
     wrong = ~np.isfinite(values)
     if wrong.any():
         index = int(np.argmax(wrong))
         raise NotFinite(
-            f"{name}[{index}] is {values[index]}.",
+            f"{name}[{start + index}] is {values[index]}.",
             hint="Training diverged: lower the learning rate, standardise the features, or look for bad rows.",
+        )
+
+
+def require_within(inside: NDArray[np.bool_], values: Floats, largest: float, name: str, start: int) -> None:
+    """Raises ValueOutgrewLayout with the index of the first value that is not `inside`."""
+    if not inside.all():
+        index = int(np.argmin(inside))
+        raise ValueOutgrewLayout(
+            f"{name}[{start + index}] = {values[index]:.6g} is outside the layout's range of ±{largest:.6g}.",
+            hint="Raise the parameter `value_range`, lower the learning rate, or standardise the features first.",
         )
 
 
@@ -162,10 +207,6 @@ def _guard_bits(additions: int) -> int:
     return max(0, additions - 1).bit_length()
 
 
-def _big_endian(slots: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Rows of bits, whole bytes, the highest slot first."""
-    rows, count, bits = slots.shape
-    padding = -count * bits % 8
-    flat = np.zeros((rows, padding + count * bits), dtype=np.uint8)
-    flat[:, padding:] = slots[:, ::-1].reshape(rows, count * bits)
-    return flat
+def _pieces(rows: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, rows, ROWS_AT_ONCE):
+        yield first, min(first + ROWS_AT_ONCE, rows)

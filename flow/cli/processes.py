@@ -142,7 +142,13 @@ def _give_up(process: subprocess.Popen[bytes], said: Path, *, in_time: bool) -> 
     except subprocess.TimeoutExpired:
         process.kill()
         code = process.wait()
-    lines = said.read_text(errors="replace").strip().splitlines()
-    reason = lines[-1].removeprefix("launcher: ") if lines else f"it ended with {code}"
+    reason = last_words(said.read_text(errors="replace")) or f"it ended with {code}"
     kind = _BY_CODE.get(code, StartFailed) if in_time else StartFailed
     raise kind(f"The services did not start: {reason}", hint=f"See the logs in {said.parent}.")
+
+
+def last_words(text: str) -> str:
+    """Why a process ended, by what it wrote: its last line, but for a C++ library's failed check, which comes first."""
+    lines = text.strip().splitlines()
+    told = next((line for line in lines if "Check failed" in line), lines[-1] if lines else "")
+    return told.removeprefix("launcher: ")

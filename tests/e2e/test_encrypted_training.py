@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,32 @@ def test_a_job_can_be_stopped_at_every_party(federation: LocalFederation, tmp_pa
         federation["hospital-a"].flow("job", "stop", submitted)
         assert watcher.wait(timeout=60) == 11
     assert guest.flow_json("job", "show", submitted)["state"] == "cancelled"
+
+
+def test_an_executor_with_two_cores_computes_with_workers_and_leaves_none(
+    federation: LocalFederation, tmp_path: Path
+) -> None:
+    spec = job("exchange", "breast/train")
+    spec["tasks"] = {
+        "exchange": {
+            "component": "exchange@1",
+            "parameters": {"values": 30_000, "rounds": 2, "secure": "paillier", "keygen": "subgroup"},
+            "resources": {"cores": 1, "hospital-a": {"cores": 2}},
+        }
+    }
+    (tmp_path / "exchange.json").write_text(json.dumps(spec))
+    guest = federation["hospital-a"]
+    submitted = str(guest.flow_json("job", "submit", tmp_path / "exchange.json")["job"])
+    most = 0
+    with guest.popen("job", "watch", submitted) as watcher:
+        while watcher.poll() is None:
+            most = max(most, len(workers()))
+            time.sleep(0.05)
+    assert watcher.returncode == 0
+    assert most == 2
+    assert not workers()
+
+
+def workers() -> list[psutil.Process]:
+    commands = ((p, p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+    return [process for process, command in commands if "algorithms.crypto.worker" in command]

@@ -32,7 +32,7 @@ def echo(tmp_path):
 
 @pytest.mark.timeout(900)  # a minute on a machine of its own; several beside other work
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
-def test_a_thousand_executors_convolve_scan_and_call(echo, monkeypatch):
+def test_a_thousand_executors_convolve_scan_and_call(echo, monkeypatch, request):
     for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
         monkeypatch.delenv(name, raising=False)  # a thousand data files more would tell nothing new
     with pa.OSFile(str(echo / "numbers.arrow"), "wb") as sink:
@@ -41,7 +41,9 @@ def test_a_thousand_executors_convolve_scan_and_call(echo, monkeypatch):
             writer.write_table(table)
     service = NodeService(make_config(echo, preload=("torch", "pyarrow.dataset", "grpc", *PRELOAD)))
     service.start()
+    request.addfinalizer(lambda: service.stop(5))
     reader = Reader(echo / "node.sock")
+    request.addfinalizer(reader.close)
     reader.client.start(make_order(task="first"))
     parent = service._manager._keeper.parent
     assert parent.threads == 1
@@ -63,5 +65,3 @@ def test_a_thousand_executors_convolve_scan_and_call(echo, monkeypatch):
     assert len(list(Path(f"/proc/{parent.pid}/task").iterdir())) == 1
     reader.client.clean("JOB1")
     assert not (echo / "executors" / "JOB1").exists()
-    reader.close()
-    service.stop(5)

@@ -11,6 +11,13 @@ from algorithms.errors import NotFinite, ValueOutgrewLayout, WrongLayout
 LAYOUT = FixedPointLayout.exact(16.0, additions=3, key_bits=2048)
 
 
+def times(rows, factor):
+    """The same plaintexts multiplied, cut to the width of a row."""
+    width = rows.shape[1]
+    numbers = [int.from_bytes(row.tobytes(), "big") * factor % (1 << 8 * width) for row in rows]
+    return np.array([np.frombuffer(number.to_bytes(width, "big"), np.uint8) for number in numbers])
+
+
 def test_three_parties_need_less_than_nine_bytes_a_value():
     assert LAYOUT.slot_bits == 35
     assert 512 / LAYOUT.slots <= 9
@@ -29,7 +36,7 @@ def test_the_edges_of_the_range_come_back():
     edge = LAYOUT.largest
     values = np.array([edge, -edge, 0.0, -0.0, 5e-324, -1e-300])
     integers = LAYOUT.integers(values)
-    back = LAYOUT.unpack(LAYOUT.pack(integers), len(values), 1)
+    back = LAYOUT.unpack(LAYOUT.pack(integers, 256), len(values), 1)
     np.testing.assert_array_equal(back, integers)
     np.testing.assert_array_equal(LAYOUT.floats(back), [edge, -edge, 0, 0, 0, 0])
 
@@ -51,8 +58,20 @@ def test_what_is_not_finite_is_named_with_its_index(wrong):
 def test_sums_of_extreme_values_do_not_reach_their_neighbours(count, key_bits):
     layout = FixedPointLayout.exact(16.0, 4, key_bits)
     extremes = np.where(np.arange(count) % 2, layout.offset - 1, -(layout.offset - 1))
-    plain = [sum(column) for column in zip(*[layout.pack(extremes)] * 4, strict=True)]
-    np.testing.assert_array_equal(layout.unpack(plain, count, 4), 4 * extremes)
+    rows = layout.pack(extremes, key_bits // 8)
+    np.testing.assert_array_equal(layout.unpack(times(rows, 4), count, 4), 4 * extremes)
+
+
+def test_an_integer_that_no_value_has_is_not_packed():
+    for wrong in (LAYOUT.offset, -LAYOUT.offset):
+        with pytest.raises(WrongLayout, match="between"):
+            LAYOUT.pack(np.array([0, wrong]), 256)
+
+
+def test_sixteen_bits_for_three_parties_need_less_than_five_and_a_half_bytes_a_value():
+    layout = FixedPointLayout.compact(1.0, 3, 2048)
+    assert (layout.value_bits, layout.scale) == (16, 15)
+    assert 512 / layout.slots <= 5.5
 
 
 def test_a_layout_survives_its_json():
@@ -75,14 +94,14 @@ def test_a_layout_that_is_none_is_refused(text):
 
 
 def test_a_sum_with_another_count_or_too_many_terms_is_refused():
-    packed = LAYOUT.pack(np.arange(10))
+    packed = LAYOUT.pack(np.arange(10), 256)
     for count, terms in ((100, 1), (10, 4), (10, 0)):
         with pytest.raises(WrongLayout):
             LAYOUT.unpack(packed, count, terms)
     with pytest.raises(WrongLayout):
-        LAYOUT.unpack([packed[0] << 1800], 10, 1)
+        LAYOUT.unpack(times(packed, 1 << 1800), 10, 1)
     with pytest.raises(WrongLayout, match="forged"):
-        LAYOUT.unpack([packed[0] << 1000], 10, 1)
+        LAYOUT.unpack(times(packed, 1 << 1000), 10, 1)
 
 
 def test_slots_wider_than_a_word_are_refused():

@@ -9,14 +9,23 @@ import pytest
 from gmpy2 import mpz
 
 from algorithms.crypto import paillier
-from algorithms.crypto.fixed_base import FixedBase, best_window, random_digits
-from algorithms.crypto.paillier import Encryptor, PrivateKey, PublicKey, generate
+from algorithms.crypto.batch import BatchArithmetic
+from algorithms.crypto.fixed_base import WINDOWS, FixedBase, best_window
+from algorithms.crypto.masks import Masks
+from algorithms.crypto.paillier import SUBGROUP_BITS, PrivateKey, PublicKey, generate
 from algorithms.errors import BadCiphertext, BadKey
 
 
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    return generate(1024)
+@pytest.fixture(scope="module", params=["standard", "subgroup"])
+def key(request) -> PrivateKey:
+    return generate(1024, request.param)
+
+
+def encrypt(key: PrivateKey | PublicKey, plain: int, expected: int = 1) -> mpz:
+    public = key.public if isinstance(key, PrivateKey) else key
+    raw = BatchArithmetic(key, expected).encrypt(plain.to_bytes(public.plaintext_bytes, "big"), b"")
+    assert len(raw) == public.ciphertext_bytes
+    return mpz.from_bytes(raw, "big")
 
 
 def phe_pair(key: PrivateKey) -> tuple[phe.PaillierPublicKey, phe.PaillierPrivateKey]:
@@ -43,9 +52,8 @@ def test_a_key_size_that_is_too_small_or_odd_is_refused(bits):
 @pytest.mark.parametrize("owner", [True, False])
 def test_phe_decrypts_what_we_encrypt(key, owner, expected):
     _, private = phe_pair(key)
-    encryptor = Encryptor(key if owner else key.public, expected)
     for plain in (0, 1, 12345678901234567890, int(key.public.n) - 1):
-        assert private.raw_decrypt(int(encryptor.encrypt(mpz(plain)))) == plain
+        assert private.raw_decrypt(int(encrypt(key if owner else key.public, plain, expected))) == plain
 
 
 def test_we_decrypt_what_phe_encrypts(key):
@@ -55,32 +63,58 @@ def test_we_decrypt_what_phe_encrypts(key):
 
 
 def test_a_key_without_h_encrypts_by_the_textbook(key):
-    bare = PublicKey(key.public.n)
-    assert key.decrypt([Encryptor(bare, 1).encrypt(mpz(77))]) == [77]
+    assert key.decrypt([encrypt(PublicKey(key.public.n), 77)]) == [77]
 
 
-def test_two_encryptions_of_one_number_differ(key):
-    encryptor = Encryptor(key.public, 10)
-    assert len({encryptor.encrypt(mpz(5)) for _ in range(20)}) == 20
+@pytest.mark.parametrize("owner", [True, False])
+def test_masks_differ_and_are_encryptions_of_zero(key, owner):
+    masks = Masks(key if owner else key.public, 20)
+    found = [masks.next() for _ in range(20)]
+    assert len(set(found)) == 20
+    assert key.decrypt(found) == [0] * 20
+
+
+def test_owner_and_others_draw_their_masks_from_the_same_group(key):
+    n_squared, order = key.public.n_squared, 2 * key.orders[0] * key.orders[1]
+    for maker in (key, key.public):
+        masks = Masks(maker, 3)
+        assert all(pow(masks.next(), order, n_squared) == 1 for _ in range(5))
 
 
 def test_the_product_of_ciphertexts_decrypts_to_the_sum(key):
-    encryptor = Encryptor(key, 10)
-    product = encryptor.encrypt(mpz(40)) * encryptor.encrypt(mpz(2)) % key.public.n_squared
+    product = encrypt(key, 40) * encrypt(key.public, 2) % key.public.n_squared
     assert key.decrypt([product]) == [42]
+
+
+def test_a_subgroup_key_has_its_two_small_primes_and_a_generator_of_their_group():
+    key = generate(2048, "subgroup")
+    assert key.public.bits == 2048
+    assert key.public.exponent_bits == SUBGROUP_BITS[2048] == 448
+    for prime, a in ((key.p, key.a_p), (key.q, key.a_q)):
+        assert a.bit_length() == 224
+        assert prime % 4 == 3
+        assert pow(key.h, 2 * a, prime) == 1
+        assert pow(key.h, 2, prime) != 1
+
+
+def test_a_private_key_that_lies_about_its_subgroup_is_refused():
+    key = generate(1024, "subgroup")
+    for wrong in ({"a_p": key.record()["a_q"]}, {"h": b"\x02"}, {"keygen": "standard"}, {"a_q": b"\x01"}):
+        with pytest.raises(BadKey):
+            PrivateKey.from_record(key.record() | wrong)
 
 
 def test_a_key_survives_its_record(key):
     again = PrivateKey.from_record(key.record())
-    assert (again.p, again.q, again.h) == (key.p, key.q, key.h)
+    assert again == key
     assert PublicKey.from_record(key.public.record()) == key.public
     assert again.public.fingerprint == key.public.fingerprint
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"n": b"\x05"}, {"n": "text"}, {"h": b"\xff" * 129}],
-    ids=["another schema", "short n", "no bytes", "h above n"],
+    [{"schema": 1}, {"n": b"\x05"}, {"n": "text"}, {"h": b"\xff" * 129}, {"keygen": "mine"}],
+    ids=["another schema", "short n", "no bytes", "h above n", "unknown keygen"],
 )
 def test_a_public_key_that_is_none_is_refused(key, change):
     with pytest.raises(BadKey):
@@ -93,11 +127,14 @@ def test_an_h_that_hides_nothing_is_refused(key):
     for h in (mpz(1), n - 1, p, one_modulo_p):
         with pytest.raises(BadKey):
             PublicKey.from_record(PublicKey(n, h).record())
+    with pytest.raises(BadKey):
+        PublicKey.from_record(PublicKey(n, None, "subgroup").record())
 
 
-def test_the_fingerprint_names_n_and_h(key):
+def test_the_fingerprint_names_n_h_and_keygen(key):
     n = key.public.n
-    assert len({PublicKey(n, h).fingerprint for h in (None, key.h, key.h + 1)} | {PublicKey(n + 2).fingerprint}) == 4
+    known = [PublicKey(n, h, how) for h in (None, key.h, key.h + 1) for how in ("standard", "subgroup")]
+    assert len({public.fingerprint for public in (*known, PublicKey(n + 2))}) == 7
 
 
 def test_a_private_key_whose_factors_are_not_prime_is_refused(key):
@@ -105,7 +142,7 @@ def test_a_private_key_whose_factors_are_not_prime_is_refused(key):
     with pytest.raises(BadKey):
         PrivateKey.from_record(record | {"q": record["p"]})
     with pytest.raises(BadKey):
-        PrivateKey.from_record(record | {"p": bytes((key.p + 2).to_bytes(64, "big"))})
+        PrivateKey.from_record(record | {"p": bytes((key.p + 4).to_bytes(64, "big"))})
 
 
 def test_a_ciphertext_that_is_no_unit_is_refused(key):
@@ -124,12 +161,10 @@ def test_keys_do_not_print_their_numbers(key):
 
 def test_powers_from_the_table_are_powers():
     modulus, base = mpz(10**18 + 9), mpz(123456789)
-    for window in (1, 3, 8):
+    for window in WINDOWS:
         table = FixedBase(base, modulus, window=window, exponent_bits=40)
-        digits = random_digits(window, 40)
-        exponent = sum(d << (window * i) for i, d in enumerate(digits))
-        assert all(d < 1 << window for d in digits)
-        assert table.power(digits) == pow(base, exponent, modulus)
+        for exponent in (0, 1, 2**40 - 1, 0x123456789A):
+            assert table.power(exponent.to_bytes(5, "little")) == pow(base, exponent, modulus)
 
 
 def test_the_window_grows_with_the_number_of_powers():

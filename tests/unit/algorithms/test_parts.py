@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms import scores
-from algorithms.aggregation import Adder, AggregationParameters, Contributor
+from algorithms.aggregation import Adder, AggregationParameters, Contributor, rounding_of
 from algorithms.channel import Channel
 from algorithms.context import Context
 from algorithms.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
@@ -145,7 +145,7 @@ def test_a_fixed_point_vector_of_another_layout_is_refused():
     with pytest.raises(ParametersDiffer):
         two_sides(fixed, fixed, RecordingExchange(), np.zeros(2))
     wider = AggregationParameters(fixed_point=True, value_range=64.0)
-    layout = Contributor(context(addresses=(GUEST, ARBITER)), wider, 1)._layout
+    layout = rounding_of(wider, 1).layout
     vector = {"layout": layout.to_json(1), "integers": np.zeros(2, np.int64)}
     with pytest.raises(WrongLayout):
         two_sides(fixed, fixed, RecordingExchange(), vector)
@@ -154,7 +154,7 @@ def test_a_fixed_point_vector_of_another_layout_is_refused():
 def test_a_sum_that_lacks_a_trainer_is_refused():
     fixed, exchange = AggregationParameters(fixed_point=True), RecordingExchange()
     guest = Contributor(context(GUEST, exchange), fixed, 1)
-    one = {"layout": guest._layout.to_json(1), "integers": np.zeros(2, np.int64)}
+    one = {"layout": rounding_of(fixed, 2).layout.to_json(1), "integers": np.zeros(2, np.int64)}
     Channel(exchange.wire(ARBITER)).send(GUEST, "sum", 0, one)
     with pytest.raises(WrongLayout, match="1 terms; there are 2 trainers"):
         guest.sum(0, {"w": np.zeros(2)})
@@ -167,7 +167,7 @@ def test_a_key_of_another_length_or_a_foreign_half_is_refused():
     small, good, other = generate(1024), generate(2048), generate(2048)
     maker = Channel(exchange.wire(GUEST))
     maker.send(ARBITER, "public-key", 0, small.public.record())
-    with pytest.raises(BadKey, match="1024 bits; the job says 2048"):
+    with pytest.raises(BadKey, match="1024 bits; the job says standard, 2048 bits"):
         Adder(context(ARBITER, exchange), secure)
     maker.send(HOST, "public-key", 0, good.public.record())
     maker.send(HOST, "private-key", 0, other.record())

@@ -26,7 +26,7 @@ def test_a_component_is_found_with_and_without_its_version():
     [
         ("homo_rl@1", "Did you mean 'homo_lr'?"),
         ("homo_lr@2", "'homo_lr@1'"),
-        ("zzz", "Installed are evaluate, homo_lr"),
+        ("zzz", "Installed are evaluate, exchange, homo_lr"),
     ],
 )
 def test_an_unknown_component_says_what_was_meant(reference, hint):
@@ -93,7 +93,7 @@ def test_a_role_below_its_minimum_is_refused():
 def test_error_codes_of_the_room_are_unique():
     found = [error for error in _all(PlatformError) if error.__module__ == "algorithms.errors"]
     codes = [error.code for error in found]
-    assert len(set(codes)) == len(codes) == 14
+    assert len(set(codes)) == len(codes) == 16
     assert all(all_codes()[code] is error for code, error in zip(codes, found, strict=True))
 
 

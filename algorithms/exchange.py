@@ -1,0 +1,112 @@
+"""Rounds of adding up made-up numbers: shows what a federation's links, hosts and encryption bear before it trains.
+
+Source: none; the sums are those of `algorithms.aggregation`, as a training of that many parameters would make them.
+
+Conversation, `round` counts from 0; trainers are guests and hosts:
+
+    tag           from      to                 step      what
+    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
+    update        trainer   arbiter            round     the trainer's numbers: float64[values]; (paillier) a part of it
+    sum           arbiter   trainers           round     their sum; (paillier) a part, to key holders
+    share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
+
+Everybody can compute everybody's numbers, so each trainer checks the sums; each side reports wall and CPU seconds of
+each round. Who learns what: nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+
+import numpy as np
+from pydantic import Field
+
+from algorithms import aggregation
+from algorithms.aggregation import Adder, AggregationParameters, Contributor, require_aggregating_roles
+from algorithms.component import TRAINERS, Component, Line
+from algorithms.context import Context
+from algorithms.crypto.packing import Floats
+from algorithms.errors import WrongSum
+from party.ids import Address, Role
+
+MOST_VALUES = 1 << 28
+CHECKED = 1000  # values of each sum that are held against what they must be
+EXACT_STEP, COMPACT_STEP = 2.0**-31, 2.0**-14  # of the range: what rounding may move one trainer's number by
+
+
+class ExchangeParameters(AggregationParameters):
+    """Parameters of `exchange@1`."""
+
+    values: int = Field(1000, ge=1, le=MOST_VALUES, description="How many numbers each trainer contributes.")
+    rounds: int = Field(1, ge=1, le=1_000_000, description="How often.")
+
+
+def conversation(parameters: ExchangeParameters) -> tuple[Line, ...]:
+    """The table above as data."""
+    return aggregation.conversation(parameters, 8 * parameters.values)
+
+
+def check(parameters: ExchangeParameters, roles: Mapping[Role, Sequence[str]]) -> None:
+    """Rules of the whole job. Raises RolesRefused."""
+    require_aggregating_roles(parameters, roles)
+
+
+def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
+    """A guest or host: contribute, check the sum, report how long it took.
+
+    Raises:
+        WrongSum: The sum is not that of all trainers' numbers.
+    """
+    numbers = {"numbers": made_up(ctx, ctx.address, np.arange(parameters.values, dtype=np.float64))}
+    checked = np.unique(np.linspace(0, parameters.values - 1, CHECKED).astype(np.int64))
+    trainers = ctx.peers(*TRAINERS)
+    expected = np.sum([made_up(ctx, trainer, checked.astype(np.float64)) for trainer in trainers], axis=0)
+    step = COMPACT_STEP if parameters.packing == "compact" else EXACT_STEP
+    contributing = closing(Contributor(ctx, parameters, parameters.rounds))
+    with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:
+        for t in range(parameters.rounds):
+            with _timed(ctx, t):
+                total = contributor.sum(t, numbers)["numbers"]
+            if np.abs(total[checked] - expected).max() > len(trainers) * parameters.value_range * step:
+                raise WrongSum(f"The sum of round {t} is not that of {len(trainers)} trainers' numbers.")
+            progress(t + 1)
+
+
+def made_up(ctx: Context, address: Address, places: Floats) -> Floats:
+    """The numbers of an address at these places, between -1 and 1; `places` is overwritten with them."""
+    places += 1.0
+    places *= ctx.common_rng(f"numbers/{address}").uniform(1.0, 2.0)
+    return np.sin(places, out=places)
+
+
+def arbiter(ctx: Context, parameters: ExchangeParameters) -> None:
+    """The arbiter: add, and report how long the adding took, waiting for the trainers included."""
+    with closing(Adder(ctx, parameters)) as adder, ctx.progress(parameters.rounds, "rounds") as progress:
+        for t in range(parameters.rounds):
+            with _timed(ctx, t):
+                adder.add(t)
+            progress(t + 1)
+
+
+@contextmanager
+def _timed(ctx: Context, t: int) -> Iterator[None]:
+    """Report the wall and CPU seconds of a round."""
+    begin, cpu = time.monotonic(), time.process_time()
+    yield
+    ctx.report(t, seconds=time.monotonic() - begin, cpu_seconds=time.process_time() - cpu)
+
+
+COMPONENT = Component(
+    name="exchange",
+    version=1,
+    parameters=ExchangeParameters,
+    inputs={},
+    outputs={},
+    conversation=conversation,
+    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
+    minimum={Role.ARBITER: 1},
+    check=check,
+)

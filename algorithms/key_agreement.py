@@ -1,0 +1,117 @@
+"""Who holds which half of a job's Paillier key.
+
+Conversation, once:
+
+    tag           from           to                  what
+    public-key    first holder   arbiter, trainers   n and h, and how they were made
+    private-key   first holder   other holders       the primes, sealed to the receiver
+
+The first key holder in address order makes the pair. The arbiter has the public half alone. Both halves go to the
+sealed journal before they are used, so that a restarted executor goes on with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from algorithms.component import ARBITER, TRAINERS, Line, Protection
+from algorithms.context import Context
+from algorithms.crypto.paillier import Keygen, PrivateKey, PublicKey, generate
+from algorithms.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey
+from party.ids import Address
+from storage.client import Value
+
+KEY_BYTES = 1 << 14
+
+
+class KeySettings(Protocol):
+    """What a job says about its key."""
+
+    @property
+    def key_bits(self) -> int:
+        """Length of the modulus."""
+
+    @property
+    def keygen(self) -> Keygen:
+        """How the key is made."""
+
+    @property
+    def key_holders(self) -> Sequence[str] | None:
+        """Parties with the private half; None: all trainers."""
+
+
+def conversation() -> tuple[Line, ...]:
+    """The table above as data."""
+    public, private = "The public half of the job's key.", "The private half, sealed to each key holder."
+    sealed = Protection.AGGREGATE_SEALED
+    return (
+        Line("public-key", TRAINERS, TRAINERS | ARBITER, "(0,)", "record", KEY_BYTES, Protection.PLAIN, public),
+        Line("private-key", TRAINERS, TRAINERS, "(0,)", "record", KEY_BYTES, sealed, private),
+    )
+
+
+def holders(trainers: Sequence[Address], settings: KeySettings) -> tuple[Address, ...]:
+    """The trainers that hold the private half, in address order."""
+    named = settings.key_holders
+    return tuple(trainer for trainer in sorted(trainers) if named is None or trainer.party in named)
+
+
+def require_holders(trainers: Sequence[str], settings: KeySettings) -> None:
+    """Raises RolesRefused for a key holder that trains nothing, one named twice, or none at all."""
+    named = settings.key_holders
+    if named is None:
+        return
+    if not named or len(set(named)) != len(named):
+        raise RolesRefused(
+            "`key_holders` names nobody, or a party twice.", hint="Name each holder once, or leave it out."
+        )
+    for party in named:
+        if party not in trainers:
+            raise RolesRefused(
+                f"`key_holders` names '{party}', which is no trainer of the task.",
+                hint=f"Only trainers may hold the key: {', '.join(trainers)}.",
+            )
+
+
+def agree_on_key(ctx: Context, settings: KeySettings) -> PrivateKey | PublicKey:
+    """The private key for a key holder, the public one for everybody else.
+
+    Raises:
+        BadKey, WrongKey: What was received is no key, not the kind the job asks for, or its halves do not belong
+            together.
+    """
+    able = holders(ctx.peers(*TRAINERS), settings)
+    maker = able[0]
+    if ctx.address == maker:
+        made = ctx.once("paillier-key", lambda: generate(settings.key_bits, settings.keygen).record())
+        private = PrivateKey.from_record(_record(made))
+        others = [address for address in ctx.addresses if address != maker]
+        ctx.channel.broadcast(others, "public-key", 0, private.public.record())
+        ctx.channel.broadcast(able[1:], "private-key", 0, private.record())
+        return private
+    public = _public(ctx, settings, maker)
+    if ctx.address not in able:
+        return public
+    received = ctx.once("paillier-key", lambda: ctx.channel.recv(maker, "private-key", 0))
+    private = PrivateKey.from_record(_record(received))
+    if private.public != public:
+        raise WrongKey(f"The private key that {maker} sent does not belong to the public key it sent.")
+    return private
+
+
+def _public(ctx: Context, settings: KeySettings, maker: Address) -> PublicKey:
+    received = ctx.once("paillier-public-key", lambda: ctx.channel.recv(maker, "public-key", 0))
+    public = PublicKey.from_record(_record(received))
+    if (public.bits, public.keygen) != (settings.key_bits, settings.keygen):
+        raise BadKey(
+            f"{maker} sent a {public.keygen} key of {public.bits} bits; the job says {settings.keygen}, "
+            f"{settings.key_bits} bits."
+        )
+    return public
+
+
+def _record(value: Value) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ParametersDiffer(f"A key was expected, not a {type(value).__name__}.")
+    return value

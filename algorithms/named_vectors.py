@@ -1,0 +1,54 @@
+"""Arrays by name as one long vector, read piece by piece without joining them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_VALUES = 1 << 15  # so that what is computed from a piece stays small
+Vectors: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the long vector within one array.
+
+    Attributes:
+        name: The array's name.
+        start: Index of the first value within the array, flattened.
+        at: Index of the first value within the long vector.
+        values: A view of the array's values, one-dimensional.
+    """
+
+    name: str
+    start: int
+    at: int
+    values: NDArray[Any]
+
+
+class NamedVectors:
+    """Arrays in the order of their mapping, one after the other."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._shapes = {name: np.shape(array) for name, array in vectors.items()}
+        self._flat = {name: np.asarray(array).reshape(-1) for name, array in vectors.items()}
+        self.count = sum(len(array) for array in self._flat.values())
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """What lies between two places of the long vector, array by array, at most `MOST_VALUES` at a time."""
+        begins = 0
+        for name, array in self._flat.items():
+            first, last = max(start - begins, 0), min(stop - begins, len(array))
+            for at in range(first, last, MOST_VALUES):
+                yield Piece(name, at, begins + at, array[at : min(at + MOST_VALUES, last)])
+            begins += len(array)
+
+    def shaped(self, whole: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """A long vector as arrays of the same names and shapes; views of it."""
+        ends = np.cumsum([len(array) for array in self._flat.values()])
+        parts = np.split(whole, ends[:-1])
+        return {name: part.reshape(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}

@@ -1,0 +1,188 @@
+"""Encrypted sums over an exchange: parts, shares, key holders, and going on with a wider layout."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from algorithms import secure_sum
+from algorithms.aggregation import Adder, AggregationParameters, Contributor
+from algorithms.errors import ParametersDiffer, RolesRefused, ValueOutgrewLayout, WrongLayout, WrongSum
+from algorithms.inference import predict
+from algorithms.local import LocalMemory, LocalSettings, run_local
+from algorithms.registry import component
+from storage.client import decode
+from tests.fixtures.algorithms import (
+    ARBITER,
+    GUEST,
+    HOST,
+    HOST_C,
+    RecordingExchange,
+    breast,
+    digits,
+    halves,
+    make_table,
+)
+from tests.unit.algorithms.test_parts import context
+
+TRAINERS = (GUEST, HOST, HOST_C)
+SECURE: dict[str, Any] = {"secure": "paillier", "keygen": "subgroup"}
+
+
+def contexts(exchange):
+    return {address: context(address, exchange, addresses=(*TRAINERS, ARBITER)) for address in (*TRAINERS, ARBITER)}
+
+
+def sums(parameters, vectors, exchange, rounds=1):
+    """What each trainer gets, round after round."""
+    everybody = contexts(exchange)
+
+    def add():
+        adder = Adder(everybody[ARBITER], parameters)
+        for step in range(rounds):
+            adder.add(step)
+
+    def contribute(address):
+        contributor = Contributor(everybody[address], parameters, rounds)
+        return [contributor.sum(step, vectors[address], 0.25) for step in range(rounds)]
+
+    def guarded(work, *args):
+        try:
+            return work(*args)
+        except BaseException as error:
+            exchange.close(error)
+            raise
+
+    with ThreadPoolExecutor(4) as pool:
+        adding = pool.submit(guarded, add)
+        found = dict(zip(TRAINERS, pool.map(lambda a: guarded(contribute, a), TRAINERS), strict=True))
+        adding.result()
+    return found
+
+
+def vectors_of(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return {a: {"w": rng.normal(size=(count - 1, 1)), "b": rng.normal(size=1)} for a in TRAINERS}
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(secure_sum, "PART_CIPHERTEXTS", 4)
+    monkeypatch.setattr(secure_sum, "SHARED_FROM", 3)
+
+
+@pytest.mark.parametrize("holders", [None, ("hospital-b",), ("hospital-a", "hospital-c")], ids=["all", "one", "two"])
+@pytest.mark.parametrize("count", [5, 58 * 4 - 1, 58 * 4, 58 * 8, 58 * 9 + 3])
+def test_sums_of_any_length_and_holders_equal_the_fixed_point_sums(small_parts, count, holders):
+    vectors = vectors_of(count)
+    secure = AggregationParameters(**SECURE, key_holders=holders)
+    encrypted = sums(secure, vectors, exchange := RecordingExchange())
+    fixed = sums(AggregationParameters(fixed_point=True), vectors, RecordingExchange())
+    for address in TRAINERS:
+        for name, array in fixed[GUEST][0].items():
+            np.testing.assert_array_equal(encrypted[address][0][name], array)
+            np.testing.assert_allclose(array, sum(0.25 * v[name] for v in vectors.values()), atol=1e-8)
+    told = {(s.frm, s.to) for s in exchange.sent if s.tag == "private-key"}
+    able = [a for a in TRAINERS if holders is None or a.party in holders]
+    assert told == {(able[0], other) for other in able[1:]}
+    assert {s.to for s in exchange.sent if s.tag == "sum"} == set(able)
+
+
+def test_each_holder_decrypts_its_share_and_passes_it_on(small_parts):
+    sums(AggregationParameters(**SECURE), vectors_of(58 * 4 - 1), exchange := RecordingExchange())
+    shares = [s for s in exchange.sent if s.tag == "share"]
+    assert sorted({(s.frm, s.to) for s in shares}) == sorted((a, b) for a in TRAINERS for b in TRAINERS if a != b)
+    cut = {s.to: len(decode(s.body).data) for s in exchange.sent if s.tag == "sum" and s.step == (0, 0)}
+    assert sorted(cut.values()) == [1, 1, 2]
+
+
+def test_a_small_sum_costs_no_further_message():
+    sums(AggregationParameters(**SECURE), vectors_of(20), exchange := RecordingExchange(), rounds=2)
+    assert not [s for s in exchange.sent if s.tag == "share"]
+
+
+def test_compact_rounds_end_where_plain_ones_do(small_parts):
+    vectors = vectors_of(300)
+    compact = AggregationParameters(**SECURE, packing="compact")
+    found = sums(compact, vectors, RecordingExchange(), rounds=6)
+    plain = sums(AggregationParameters(), vectors, RecordingExchange(), rounds=6)
+    total, expected = (sum(turn["w"] for turn in result[HOST]) for result in (found, plain))
+    assert np.abs(total - expected).max() < 3 * 8 * np.abs(expected).max() / 6 / 2**15
+    for address in TRAINERS:
+        np.testing.assert_array_equal(found[address][5]["w"], found[GUEST][5]["w"])
+
+
+@pytest.mark.parametrize(
+    ("holders", "says"),
+    [(("coordinator",), "no trainer"), ((), "nobody"), (("hospital-a", "hospital-a"), "twice")],
+)
+def test_holders_that_cannot_be_are_refused(holders, says):
+    parameters = AggregationParameters(**SECURE, key_holders=holders)
+    with pytest.raises(RolesRefused, match=says):
+        Contributor(contexts(RecordingExchange())[GUEST], parameters, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (np.zeros((1, 255), np.uint8), ParametersDiffer),
+        (np.zeros((1, 256)), ParametersDiffer),
+        (np.full((1, 256), 255, np.uint8), WrongLayout),
+    ],
+    ids=["a byte short", "floats", "beyond the layout"],
+)
+def test_a_share_that_is_none_is_refused(small_parts, value, error):
+    exchange = RecordingExchange()
+    exchange.wire(HOST).send(GUEST, "share", (0, 0), value)  # the first write of a key wins
+    exchange.wire(HOST_C).send(GUEST, "share", (0, 0), np.zeros((2, 256), np.uint8))
+    with pytest.raises(error):
+        sums(AggregationParameters(**SECURE), vectors_of(58 * 4 - 1), exchange)
+
+
+GROWING = {"rounds": 8, "learning_rate": 5.0, "l2": 0.5, "batch_size": 10_000}  # each update 1.5 times the last
+
+
+def test_a_task_goes_on_from_its_checkpoint_with_a_wider_layout(tmp_path):
+    tables = halves(tmp_path, breast(), 3)
+    parties = {a: {"train": t} for a, t in zip(TRAINERS, tables, strict=True)} | {ARBITER: {}}
+    memories = {address: LocalMemory() for address in parties}
+
+    def run(memories, value_range, **how):
+        parameters = GROWING | how | {"value_range": value_range}
+        return run_local(
+            component("homo_lr"), parameters, parties, RecordingExchange(), LocalSettings(memories=memories)
+        )
+
+    with pytest.raises(ValueOutgrewLayout, match=r"weights\[\d+\]"):
+        run(memories, 8.0, **SECURE)
+    common = max(set.intersection(*(set(memory.steps()) for memory in memories.values())))
+    assert common >= 1
+    wider = run({a: memory.going_on(common) for a, memory in memories.items()}, 1024.0, **SECURE)
+    assert min(m.step for m in wider.metrics) == common
+    plain = run({}, 1024.0)
+    for name, array in plain.model(GUEST).arrays.items():
+        np.testing.assert_allclose(wider.model(HOST).arrays[name], array, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("packing", ["exact", "compact"])
+def test_the_digits_cnn_is_as_good_encrypted_as_in_the_clear(tmp_path, packing):
+    data = digits()
+    tables, test = halves(tmp_path, data, 3), make_table(tmp_path, "test", data.x_test, data.y_test)
+    parties = {a: {"train": t} for a, t in zip(TRAINERS, tables, strict=True)} | {ARBITER: {}}
+    cnn = {"net": "cnn", "input_shape": [1, 8, 8], "rounds": 8}
+    accuracy = [
+        (predict(run_local(component("homo_nn"), cnn | how, parties, RecordingExchange()).model(HOST), test).predicted
+         == data.y_test).mean()
+        for how in ({}, {"fixed_point": True, "packing": packing})
+    ]  # fmt: skip
+    assert abs(accuracy[0] - accuracy[1]) <= 0.005, accuracy
+
+
+def test_an_exchange_names_a_sum_that_is_none():
+    exchange = RecordingExchange()
+    exchange.wire(ARBITER).send(GUEST, "sum", (0,), np.zeros(10))  # the first write of a key wins
+    with pytest.raises(WrongSum, match="round 0"):
+        run_local(component("exchange"), {"values": 10}, {a: {} for a in (*TRAINERS, ARBITER)}, exchange)
