@@ -54,7 +54,7 @@ class Keeping:
             return
         with self._database.read() as connection:
             earlier = {row.job for row in earlier_parts(connection, spec_of(part_of(connection, name)))}
-            used = _used(connection, but=name)
+            used = _used(connection, but=name) if earlier else set()
         for over in [name, *sorted(earlier - used)]:
             self._store.forget(over)
 
