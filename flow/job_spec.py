@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from flow.errors import JobInvalid, UnknownSchema
+from flow.errors import BadMessage, JobInvalid, UnknownSchema
 from flow.problems import did_you_mean, from_validation
 from flow.views import Problem
 from party.canonical import canonical_digest, parse_json
@@ -171,6 +171,18 @@ def parse_job(data: bytes) -> JobSpec:
     if problems := _own_rules(spec):
         raise JobInvalid(problems)
     return spec
+
+
+def proposed_job(document: dict[str, Any]) -> JobSpec:
+    """The job in a proposal, as its initiator's Flow wrote it out. Raises BadMessage."""
+    try:
+        return JobSpec.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        first = from_validation(error, JobSpec)[0]
+        raise BadMessage(
+            f"The proposed job cannot be read: {first.path}: {first.message}",
+            hint="Bring both parties to the same release.",
+        ) from None
 
 
 def job_schema() -> dict[str, Any]:

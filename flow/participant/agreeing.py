@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from flow.bindings import bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import GatewayDoor, StoreDoor
 from flow.errors import ManifestMismatch, NotAskedForApproval
-from flow.job_spec import JobSpec
+from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
@@ -48,7 +47,7 @@ class Agreeing:
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
         """Our signed answer; the same proposal gets the same answer."""
-        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        spec = proposed_job(proposal.spec)
         check_proposal(proposal, caller, spec, self._party)
         with self._database.read() as connection:
             known = find_part(connection, proposal.job)
@@ -109,7 +108,7 @@ class Agreeing:
                 f"Job {name} does not wait for a person of {self._party}; it is {row.state} here."
             )
         proposal = Proposal.model_validate_json(row.proposal)
-        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        spec = proposed_job(proposal.spec)
         policy = replace(self._policy, accept=decision)
         answer = decide(proposal, spec, self._knowledge(spec, policy))
         if reason:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, select, update
 
 from flow.errors import UnknownJob
-from flow.job_spec import JobSpec
+from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import ENDED_ATTEMPT, AttemptEvent, AttemptState, JobState
 from flow.messages import Manifest, Proposal, SignedAnswer
 from flow.store.database import Writer
@@ -61,7 +61,7 @@ def part_of(connection: Connection, name: str) -> Row[Any]:
 
 def spec_of(row: Row[Any]) -> JobSpec:
     """The job that a part is in."""
-    return JobSpec.model_validate_json(json.dumps(Proposal.model_validate_json(row.proposal).spec))
+    return proposed_job(Proposal.model_validate_json(row.proposal).spec)
 
 
 def earlier_parts(connection: Connection, spec: JobSpec) -> list[Row[Any]]:
