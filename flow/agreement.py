@@ -16,7 +16,7 @@ from flow.errors import BadMessage, NotInitiator
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec
 from flow.manifest import proposal_digest
-from flow.messages import Answer, Decision, Proposal
+from flow.messages import Answer, Decision, KeptSteps, Proposal
 from party.errors import PlatformError
 from party.ids import Role
 
@@ -55,6 +55,7 @@ class Knowledge:
         party, policy, now: Who decides, by which rules, when.
         tables: For each table text that the job names for this party: what it is, or why it is not there.
         models: For each output of an earlier job (`job/task.output`) that this party must hold: the error, or None.
+        checkpoints: What it holds of the jobs that this one goes on from.
     """
 
     party: str
@@ -63,6 +64,7 @@ class Knowledge:
     components: Components
     tables: Mapping[str, TableFacts | PlatformError]
     models: Mapping[str, PlatformError | None]
+    checkpoints: tuple[KeptSteps, ...] = ()
 
 
 def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[str]]:
@@ -117,6 +119,7 @@ def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Answer:
         warnings=tuple(_warnings(tasks)),
         tables=tables,
         share=know.policy.share,
+        checkpoints=know.checkpoints,
     )
 
 

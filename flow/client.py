@@ -7,7 +7,7 @@ far side is raised again as an error of the same root with the same code, messag
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -31,6 +31,7 @@ from flow.rest.views import (
     Ticket,
     Validation,
 )
+from flow.routes import part, rows_of, table_at, table_path
 from flow.views import (
     AttemptView,
     ErrorView,
@@ -148,6 +149,14 @@ class FlowClient:
         headers = {"Submit-Token": submit_token} if submit_token else {}
         return self._ask(Submitted, "POST", "/jobs", content=spec_json, headers=headers).id
 
+    def resume(
+        self, job: str, parameters: Mapping[str, Mapping[str, object]], *, submit_token: str | None = None
+    ) -> str:
+        """Go on from a job that failed or was stopped, with new values of parameters by task; the new job's id."""
+        headers = {"Submit-Token": submit_token} if submit_token else {}
+        body = {"parameters": parameters}
+        return self._ask(Submitted, "POST", f"/jobs/{part(job)}/resume", json=body, headers=headers).id
+
     def validate(self, spec_json: bytes) -> Validation:
         """What would be wrong with a job."""
         return self._ask(Validation, "POST", "/jobs/validate", content=spec_json)
@@ -163,44 +172,44 @@ class FlowClient:
 
     def job(self, job: str) -> JobView:
         """One job."""
-        return self._ask(JobView, "GET", f"/jobs/{_part(job)}")
+        return self._ask(JobView, "GET", f"/jobs/{part(job)}")
 
     def why(self, job: str) -> list[str]:
         """What a job waits for, in sentences."""
-        return self._ask(list[str], "GET", f"/jobs/{_part(job)}/why")
+        return self._ask(list[str], "GET", f"/jobs/{part(job)}/why")
 
     def stop(self, job: str) -> JobView:
         """Cancel a job everywhere."""
-        return self._ask(JobView, "POST", f"/jobs/{_part(job)}/stop")
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/stop")
 
     def approve(self, job: str) -> JobView:
         """Agree to a job that waits for a person here."""
-        return self._ask(JobView, "POST", f"/jobs/{_part(job)}/approve")
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/approve")
 
     def refuse(self, job: str, reason: str = "") -> JobView:
         """Refuse a job that waits for a person here."""
-        return self._ask(JobView, "POST", f"/jobs/{_part(job)}/refuse", json={"reason": reason})
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/refuse", json={"reason": reason})
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         """Metrics with an id above `since`."""
-        return self._ask(list[MetricRow], "GET", f"/jobs/{_part(job)}/metrics", params=_rows(task, since))
+        return self._ask(list[MetricRow], "GET", f"/jobs/{part(job)}/metrics", params=rows_of(task, since))
 
     def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
         """Log lines with an id above `since`."""
-        return self._ask(list[LogRow], "GET", f"/jobs/{_part(job)}/logs", params=_rows(task, since))
+        return self._ask(list[LogRow], "GET", f"/jobs/{part(job)}/logs", params=rows_of(task, since))
 
     def outputs(self, job: str) -> list[OutputRow]:
         """Published outputs."""
-        return self._ask(list[OutputRow], "GET", f"/jobs/{_part(job)}/outputs")
+        return self._ask(list[OutputRow], "GET", f"/jobs/{part(job)}/outputs")
 
     def progress(self, job: str) -> list[ProgressRow]:
         """How far each running side is."""
-        return self._ask(list[ProgressRow], "GET", f"/jobs/{_part(job)}/progress")
+        return self._ask(list[ProgressRow], "GET", f"/jobs/{part(job)}/progress")
 
     def timeline(self, job: str, since: int = 0, limit: int = 1000) -> list[EventRow]:
         """What happened to a job so far."""
         params = {"since": since, "limit": limit}
-        return self._ask(list[EventRow], "GET", f"/jobs/{_part(job)}/timeline", params=params)
+        return self._ask(list[EventRow], "GET", f"/jobs/{part(job)}/timeline", params=params)
 
     # -- streams -----------------------------------------------------------------------------------------------------
     def events(self, job: str | None = None, since: int = 0) -> Iterator[EventRow]:
@@ -263,7 +272,7 @@ class FlowClient:
         return self._ask(
             TableView,
             "PUT",
-            _table_path(table),
+            table_path(table),
             content=_chunks(file, sent),
             params=params,
             headers=headers,
@@ -276,16 +285,16 @@ class FlowClient:
 
     def table(self, reference: str) -> TableView:
         """One table."""
-        return self._ask(TableView, "GET", *_table_at(reference))
+        return self._ask(TableView, "GET", *table_at(reference))
 
     def head(self, reference: str, rows: int = 10) -> HeadView:
         """The first rows of a table."""
-        path, params = _table_at(reference, "/head")
+        path, params = table_at(reference, "/head")
         return self._ask(HeadView, "GET", path, params | {"rows": rows})
 
     def delete(self, reference: str) -> None:
         """Delete a table, or one version of it."""
-        path, params = _table_at(reference)
+        path, params = table_at(reference)
         self._call("DELETE", path, params=params)
 
     # -- the party ---------------------------------------------------------------------------------------------------
@@ -339,7 +348,7 @@ class FlowClient:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     def _events_url(self, job: str | None) -> str:
-        return f"{self.url}/v1/events" if job is None else f"{self.url}/v1/jobs/{_part(job)}/events"
+        return f"{self.url}/v1/events" if job is None else f"{self.url}/v1/jobs/{part(job)}/events"
 
     def _stream(self, job: str | None, since: int) -> Iterator[EventRow | None]:
         """Rows of one connection; None once the job's stream has come to its proper end."""
@@ -368,24 +377,6 @@ def serve(home: PartyHome) -> Service:
     from flow.server import serve as make
 
     return make(home)
-
-
-def _part(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _rows(task: str | None, since: int) -> dict[str, Any]:
-    return {"since": since} | ({"task": task} if task else {})
-
-
-def _table_path(table: str) -> str:
-    namespace, _, name = table.partition("/")
-    return f"/tables/{_part(namespace) or '-'}/{_part(name) or '-'}"
-
-
-def _table_at(reference: str, suffix: str = "") -> tuple[str, dict[str, Any]]:
-    table, _, version = reference.partition("@")
-    return _table_path(table) + suffix, {"version": version} if version else {}
 
 
 def _chunks(file: Path, sent: Sent | None) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from flow.messages import M, Message, Method, PublishedOutput, decode, encode
 from flow.store.database import Database
 from gateway.client import JobContract
 from node_manager.client import ExecutorEvent, Order, Resources
-from party.ids import AttemptId
+from party.ids import Address, AttemptId
 
 
 class IncomingCall(Protocol):
@@ -123,7 +123,16 @@ class StoreDoor(Protocol):
         """Drop what an attempt staged."""
 
     def forget(self, job: str) -> None:
-        """Drop what a job needs no more: checkpoints and journals."""
+        """Drop what a job needs no more: what is staged, checkpoints and journals."""
+
+    def keep_checkpoints(self, job: str) -> None:
+        """Drop the same, but for the checkpoints."""
+
+    def checkpointed(self) -> list[str]:
+        """The jobs of which checkpoints are kept."""
+
+    def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
+        """The steps for which an address has a checkpoint, by attempt."""
 
 
 class Caller:

@@ -17,6 +17,7 @@ PlatformError
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
   Unavailable
+    EarlierJobRuns        the job to go on from has not ended at this party yet
     StoreUnavailable      the database cannot be reached now
 """
 
@@ -124,6 +125,12 @@ class StartedTooLate(Conflict):
     """The reservation of an attempt had expired before it was started."""
 
     code = "flow.reservation_expired"
+
+
+class EarlierJobRuns(Unavailable):
+    """The job to go on from has not ended at this party yet."""
+
+    code = "flow.earlier_job_runs"
 
 
 class StoreUnavailable(Unavailable):

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from flow.errors import JobInvalid, UnknownSchema
+from flow.errors import BadMessage, JobInvalid, UnknownSchema
 from flow.problems import did_you_mean, from_validation
 from flow.views import Problem
 from party.canonical import canonical_digest, parse_json
 from party.errors import PlatformError
-from party.ids import Role, party_id, task_name
+from party.ids import JOB_ID_PATTERN, Role, party_id, task_name
 from party.settings import size_bytes
 
 JOB_SCHEMA = 1
@@ -41,6 +41,12 @@ def _component(text: str) -> str:
     return text
 
 
+def _job(text: str) -> str:
+    if not re.fullmatch(JOB_ID_PATTERN, text):
+        raise ValueError("a job id is written like 01M84NKVCS9025W7T6P1XBY3P8")
+    return text
+
+
 def _memory(text: str) -> str:
     size_bytes(text)
     return text
@@ -62,7 +68,7 @@ class _Section(BaseModel):
 
 
 class JobSettings(_Section):
-    """How long, how often, how urgent, from which seed."""
+    """How long, how often, how urgent, from which seed, from which job on."""
 
     priority: int = Field(default=5, ge=0, le=9, description="Higher goes first where both wait for room.")
     timeout_s: float = Field(default=3600, gt=0, description="Running time after which the job fails.")
@@ -77,6 +83,11 @@ class JobSettings(_Section):
         ge=0,
         lt=1 << 63,
         description="Fixes initial models and the order of rows, so that a job can be repeated; else drawn.",
+    )
+    resume: Annotated[str, AfterValidator(_job)] | None = Field(
+        default=None,
+        exclude_if=lambda job: job is None,  # so that the digest of a job without it is what it always was
+        description="A job that failed or was stopped: tasks alike go on from its checkpoints.",
     )
 
 
@@ -160,6 +171,18 @@ def parse_job(data: bytes) -> JobSpec:
     if problems := _own_rules(spec):
         raise JobInvalid(problems)
     return spec
+
+
+def proposed_job(document: dict[str, Any]) -> JobSpec:
+    """The job in a proposal, as its initiator's Flow wrote it out. Raises BadMessage."""
+    try:
+        return JobSpec.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        first = from_validation(error, JobSpec)[0]
+        raise BadMessage(
+            f"The proposed job cannot be read: {first.path}: {first.message}",
+            hint="Bring both parties to the same release.",
+        ) from None
 
 
 def job_schema() -> dict[str, Any]:

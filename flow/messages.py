@@ -66,6 +66,16 @@ class Proposal(Message):
     submitted_ms: int
 
 
+class KeptSteps(Message):
+    """The steps of an earlier job's attempt for which an address of the sender still has a checkpoint."""
+
+    job: JobName
+    task: Task
+    attempt: int = Field(ge=1)
+    address: str
+    steps: tuple[Annotated[int, Field(ge=0)], ...]
+
+
 class Answer(Message):
     """What one party says to a proposal.
 
@@ -73,6 +83,7 @@ class Answer(Message):
         proposal_digest: Of exactly what was proposed.
         tables: By task, address and input, the table version that this party brings.
         share: What it lets the initiator see beside states and error codes.
+        checkpoints: What it holds of the jobs that this one goes on from.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -84,6 +95,10 @@ class Answer(Message):
     warnings: tuple[str, ...] = ()
     tables: dict[str, dict[str, dict[str, str]]] = {}
     share: tuple[str, ...] = ()
+    checkpoints: tuple[KeptSteps, ...] = Field(
+        default=(),
+        exclude_if=lambda kept: not kept,  # so that the signature of an answer without them is what it always was
+    )
 
 
 class SignedAnswer(Message):

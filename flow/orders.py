@@ -11,6 +11,7 @@ from flow.bindings import BoundTask
 from flow.inputs import OutputInput, Reference
 from flow.manifest import task_seed
 from flow.messages import Manifest
+from flow.resuming import resume_point
 from gateway.client import ContractLine, JobContract
 from node_manager.client import Input, Order, Resources
 from party.ids import Address, AttemptId
@@ -68,6 +69,7 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, name: Attem
         gateway=launch.gateway,
         token=launch.token,
         store=launch.store,
+        resume=resume_point(manifest, task),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flow.agreement import TableFacts
 from flow.messages import PublishedOutput
-from party.ids import AttemptId
+from party.ids import Address, AttemptId
 from storage.client import Store
 
-_NO_KEY = bytes(32)  # deleting checkpoints opens none
+_NO_KEY = bytes(32)  # counting and deleting checkpoints opens none
 
 
 class PartyStore:
@@ -15,6 +15,7 @@ class PartyStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._checkpoints = store.checkpoints(_NO_KEY)
 
     def table(self, text: str) -> TableFacts:
         """What is known of a table. Raises TableNotFound."""
@@ -46,4 +47,17 @@ class PartyStore:
     def forget(self, job: str) -> None:
         """Drop what a job needs no more: what is staged, checkpoints and journals."""
         self._store.staging.discard(job)
-        self._store.checkpoints(_NO_KEY).delete(job)
+        self._checkpoints.delete(job)
+
+    def keep_checkpoints(self, job: str) -> None:
+        """Drop the same, but for the checkpoints."""
+        self._store.staging.discard(job)
+        self._checkpoints.delete_journals(job)
+
+    def checkpointed(self) -> list[str]:
+        """The jobs of which checkpoints are kept."""
+        return self._checkpoints.jobs()
+
+    def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
+        """The steps for which an address has a checkpoint, by attempt."""
+        return self._checkpoints.held(job, task, address)

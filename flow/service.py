@@ -5,6 +5,7 @@ It joins the store, the scheduler, the coordinator of our own jobs and the parti
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,9 @@ from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
 from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
+from flow.participant.keeping import Keeping, Sweep
 from flow.party_store import PartyStore
+from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
 from flow.store.database import Database, sqlite_url, url_from_file
 from flow.store.queries import Reader, part_state, why
@@ -33,7 +36,7 @@ from gateway.client import GatewayAdmin
 from party.clock import Clock, SystemClock
 from party.home import PartyHome
 from party.ids import JobId
-from party.settings import PolicySettings
+from party.settings import KEEP_CHECKPOINTS_S, PolicySettings
 from party.users import Thing, User, Verb, may
 from storage.client import Store
 
@@ -59,6 +62,7 @@ class FlowConfig:
     policy: Policy
     parties: Callable[[], Iterable[str]]
     components: Components = component
+    keep_checkpoints_s: int = KEEP_CHECKPOINTS_S
 
 
 class FlowService:
@@ -75,15 +79,18 @@ class FlowService:
         catalogue = Catalogue(config.components)
         self._submitting = Submitting(party, database, config.components, rooms.store, config.parties, clock)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
-        self._agreeing = Agreeing(party, config.policy, database, catalogue, (rooms.gateway, rooms.store), clock)
+        keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
+        self._agreeing = Agreeing(party, config.policy, database, catalogue, (rooms.gateway, rooms.store), keeping)
         attempts = Attempts(party, database, catalogue, rooms.gateway, rooms.cluster, rooms.store)
         attempts.places = (rooms.executor_door, rooms.store_uri)
-        self._ending = Ending(party, database, rooms.gateway, rooms.cluster, rooms.store)
+        self._ending = Ending(party, database, rooms.gateway, rooms.cluster, keeping)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
         self._agreeing.answer_due = self._courier.due
         self._ending.withdrawal_due = self._courier.due
         self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
-        self._scheduler = Scheduler({**self._coordinator.handlers(), Delivery: self._courier.deliver})
+        self._scheduler = Scheduler(
+            {**self._coordinator.handlers(), Delivery: self._courier.deliver, Sweep: keeping.sweep}
+        )
         self._news = NewsReader(party, database, rooms.cluster, self._courier.due)
         self._subscription: Stopper | None = None
 
@@ -104,6 +111,7 @@ class FlowService:
             database_url=url,
             policy=policy_of(settings.policy),
             parties=lambda: (settings.party, *home.trusted()),
+            keep_checkpoints_s=settings.flow.keep_checkpoints_s,
         )
         gateway, cluster = GatewayAdmin(home.socket("gateway-admin")), ClusterClient(home.socket("cluster"))
         rooms = Rooms(
@@ -121,6 +129,7 @@ class FlowService:
         self._scheduler.start()
         self._coordinator.start(self._scheduler)
         self._courier.start(self._scheduler)
+        self._scheduler.poke(Sweep())
         self._news.start()
         self._subscription = self._gateway.serve_calls(self._calls.answer)
 
@@ -143,13 +152,19 @@ class FlowService:
             JobInvalid: With every problem and its path; nothing is stored.
             UnknownSchema: The job is of another version.
             TokenReused: The token belongs to another job.
-            Denied: The user may not submit.
+            Denied: The user may not submit, or not see the job that it goes on from.
         """
         may(user, Verb.SUBMIT, "job")
-        name, is_new = self._submitting.submit(spec_json, user.name, submit_token)
+        name, is_new = self._submitting.submit(spec_json, user, submit_token)
         if is_new:
             self._coordinator.begin(name)
         return name
+
+    def resume(self, job: str, changes: Changes, *, user: User, submit_token: str | None = None) -> JobId:
+        """Submit a job again, with other parameters, to go on from its checkpoints. Raises what `submit` raises."""
+        may(user, Verb.READ, Thing("job", job))
+        spec = resumed(self.job(job).spec, job, changes)
+        return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token)
 
     def validate(self, spec_json: bytes) -> list[Problem]:
         """Every problem of a job.json that this party can see; empty if it would be accepted."""

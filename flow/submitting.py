@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from flow.doors import StoreDoor
 from flow.errors import JobInvalid, TokenReused, UnknownSchema
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec, parse_job
+from flow.job_state import ENDED_JOB, JobState
 from flow.messages import Proposal
 from flow.problems import did_you_mean
 from flow.store.database import Database, Writer
@@ -23,6 +24,7 @@ from flow.views import Problem
 from party.clock import Clock
 from party.errors import NotFound
 from party.ids import JobId, new_job_id
+from party.users import Thing, User, Verb, may
 
 SEED_BYTES = 32
 MAX_TOKEN_CHARS = 200
@@ -50,22 +52,25 @@ class Submitting:
     def validate(self, spec_json: bytes) -> list[Problem]:
         """Every problem that this party can see."""
         try:
-            self._checked(spec_json)
+            self._checked(parse_job(spec_json))
         except JobInvalid as error:
             return list(error.problems)
         except UnknownSchema as error:
             return [Problem(path="schema", message=error.message.removeprefix("schema: "), hint=error.hint)]
         return []
 
-    def submit(self, spec_json: bytes, user: str, submit_token: str | None) -> tuple[JobId, bool]:
-        """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused."""
+    def submit(self, spec_json: bytes, user: User, submit_token: str | None) -> tuple[JobId, bool]:
+        """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused, NotAllowed."""
         if submit_token is not None and not 0 < len(submit_token) <= MAX_TOKEN_CHARS:
             raise JobInvalid([Problem(path="", message=f"a submit token has 1 to {MAX_TOKEN_CHARS} characters.")])
-        spec, tasks = self._checked(spec_json)
+        spec = parse_job(spec_json)
+        if spec.settings.resume is not None:
+            may(user, Verb.READ, Thing("job", spec.settings.resume))
+        tasks = self._checked(spec)
         proposal = Proposal(
             job=new_job_id(),
             initiator=self._party,
-            user=user,
+            user=user.name,
             spec=spec.document(),
             spec_digest=spec.digest(),
             seed=_seed(spec.settings.seed),
@@ -78,16 +83,15 @@ class Submitting:
             insert_job(writer, proposal, dict.fromkeys(spec.parties, ""), submit_token)
         return JobId(proposal.job), True
 
-    def _checked(self, spec_json: bytes) -> tuple[JobSpec, dict[str, BoundTask]]:
-        spec = parse_job(spec_json)
-        problems = self._who(spec)
+    def _checked(self, spec: JobSpec) -> dict[str, BoundTask]:
+        problems = [*self._who(spec), *self._earlier(spec.settings.resume)]
         tasks, more = bind(spec, self._components)
         problems += more
         if not more:
             problems += self._own_inputs(tasks)
         if problems:
             raise JobInvalid(problems)
-        return spec, tasks
+        return tasks
 
     def _who(self, spec: JobSpec) -> list[Problem]:
         problems = []
@@ -103,6 +107,23 @@ class Submitting:
                     hint = f"{did_you_mean(party, known)} A new party is added with `flow party trust CARD`."
                     problems.append(Problem(path=f"roles.{role}", message=message, hint=hint))
         return problems
+
+    def _earlier(self, name: str | None) -> Iterator[Problem]:
+        """What keeps a job from going on from another one."""
+        if name is None:
+            return
+        with self._database.read() as connection:
+            state = connection.execute(select(job.c.state).where(job.c.id == name)).scalar_one_or_none()
+        path = "settings.resume"
+        if state is None:
+            hint = "`flow job list` shows the jobs of this party."
+            yield Problem(path=path, message=f"there is no job '{name}' here.", hint=hint)
+        elif state not in ENDED_JOB:
+            hint = "`flow job stop` ends it."
+            yield Problem(path=path, message=f"job {name} has not ended; it is {state}.", hint=hint)
+        elif state not in (JobState.FAILED, JobState.CANCELLED):
+            hint = "A job goes on from one that failed or was stopped; job:ID/task.output is an input by name."
+            yield Problem(path=path, message=f"job {name} is {state}: there is nothing to go on from.", hint=hint)
 
     def _own_inputs(self, tasks: dict[str, BoundTask]) -> list[Problem]:
         """Our own tables and earlier models that are not there; other parties look at theirs when they are asked."""

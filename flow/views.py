@@ -175,7 +175,8 @@ class EventRow(View):
     """One move: `id` counts up at this party, `hlc` orders events across parties.
 
     Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.back`, `task.published`,
-    `job.closed`, `metrics.recorded`, `logs.recorded`, `progress.recorded`.
+    `task.resumes` (the body tells job, attempt and step; empty: the task starts afresh), `job.closed`,
+    `metrics.recorded`, `logs.recorded`, `progress.recorded`.
     """
 
     id: int

@@ -21,6 +21,7 @@ class Assignment(BaseModel):
         folder: The working folder, which holds the order without its token.
         token: For the gateway, this attempt and address only.
         task_key: Hex of the key that seals the journal and the checkpoints of the task.
+        earlier_key: The same of the earlier job's task that the order goes on from; empty if there is none.
         doorbell: Path of the Node Manager's datagram socket.
         received_at: Monotonic time at which the order came in.
         gpus: Indexes of the GPUs that the executor may see.
@@ -32,6 +33,7 @@ class Assignment(BaseModel):
     folder: Path
     token: str = Field(repr=False)
     task_key: str = Field(repr=False)
+    earlier_key: str = Field(default="", repr=False)
     doorbell: str
     received_at: float
     gpus: tuple[int, ...] = ()

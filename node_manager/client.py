@@ -19,7 +19,7 @@ from node_manager.errors import (
 )
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause
-from node_manager.order import Input, Order, Resources
+from node_manager.order import Input, Order, Resources, ResumePoint
 from node_manager.rpc import answering, asking, unix_channel, unix_server
 from node_manager.status import NodeNews, NodeStatus
 from node_manager.wire import NodeClient, document, parse_event, parse_order, parse_status
@@ -44,6 +44,7 @@ __all__ = [
     "Order",
     "OrderRefused",
     "Resources",
+    "ResumePoint",
     "StaleIncarnation",
     "UnknownWireVersion",
     "answering",

@@ -166,6 +166,7 @@ class NodeManager:
         return running, running is fresh
 
     def _launch(self, running: Running, order: Order, received_at: float) -> None:
+        earlier = order.resume
         for last in (False, True):
             assignment = Assignment(
                 schema=1,
@@ -173,6 +174,7 @@ class NodeManager:
                 folder=running.folder,
                 token=order.token,
                 task_key=self._config.task_key(order.job, order.task).hex(),
+                earlier_key=self._config.task_key(earlier.job, order.task).hex() if earlier else "",
                 doorbell=str(self._config.doorbell),
                 received_at=received_at,
                 gpus=running.gpus,

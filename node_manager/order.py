@@ -22,6 +22,15 @@ class Resources(BaseModel):
     gpus: int = Field(default=0, ge=0)
 
 
+class ResumePoint(BaseModel):
+    """A checkpoint of an earlier job: of the same task and address, after a step of an attempt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    job: str
+    attempt: int = Field(ge=1)
+    step: int = Field(ge=0)
+
+
 class Order(BaseModel):
     """Start one executor.
 
@@ -36,6 +45,7 @@ class Order(BaseModel):
         gateway: Address of the gateway's local door; token: for this attempt and address only.
         store: The party's store (a folder or URI).
         checkpoint_every: Steps between checkpoints, 0 for none.
+        resume: What the attempt goes on from while it has no checkpoint of its own; without it, it starts afresh.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,3 +67,4 @@ class Order(BaseModel):
     token: str
     store: str
     checkpoint_every: int = 1
+    resume: ResumePoint | None = None

@@ -2,7 +2,7 @@
 
 inputs    the tables and models that the order names, from the store
 outputs   staged under the attempt; each is announced in the event log when it is whole
-memory    sealed checkpoints in the store; a sealed journal beside them
+memory    sealed checkpoints in the store, the one of an earlier job among them; a sealed journal beside them
 channel   the gateway's local door, with the order's token
 """
 
@@ -24,10 +24,10 @@ from node_manager.assignment import Assignment
 from node_manager.errors import OrderRefused
 from node_manager.event_log import EventLog
 from node_manager.events import EventKind
-from node_manager.order import Order
+from node_manager.order import Order, ResumePoint
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import (
-    CheckpointStore,
+    Checkpoint,
     Journal,
     Model,
     ModelNotFound,
@@ -62,9 +62,9 @@ def open_context(
         outputs=AnnouncedOutputs(store.staging.outputs(attempt, address), attempt, events),
         news=events,
         memory=TaskMemory(
-            store.checkpoints(),
+            SideCheckpoints(store, (attempt, address), order.resume, bytes.fromhex(assignment.earlier_key)),
             Journal(journal_path(order, assignment.folder), key),
-            (attempt, address),
+            order.attempt,
             events,
             released=wire.checkpointed,
             every=order.checkpoint_every,
@@ -189,14 +189,38 @@ class AnnouncedWriter:
         self._writer.abandon()
 
 
+class SideCheckpoints:
+    """The checkpoints of one address of an attempt, and the one of an earlier job that the attempt goes on from."""
+
+    def __init__(
+        self, store: Store, side: tuple[AttemptId, Address], resume: ResumePoint | None, earlier_key: bytes
+    ) -> None:
+        self._own = store.checkpoints()
+        self._attempt, self._address = side
+        self._resume = resume
+        self._earlier = store.checkpoints(earlier_key)
+
+    def save(self, step: int, parts: Mapping[str, Value]) -> None:
+        """Store the state after `step`."""
+        self._own.save(self._attempt, self._address, step, parts)
+
+    def latest(self) -> Checkpoint | None:
+        """The newest of this attempt; before the first, the one it goes on from. Raises Damaged."""
+        own = self._own.latest(self._attempt, self._address)
+        if own is not None or self._resume is None:
+            return own
+        earlier = AttemptId(JobId(self._resume.job), self._attempt.task, self._resume.attempt)
+        return self._earlier.load(earlier, self._address, self._resume.step)
+
+
 class TaskMemory:
     """What survives a restart of the executor."""
 
     def __init__(
         self,
-        checkpoints: CheckpointStore,
+        checkpoints: SideCheckpoints,
         journal: Journal,
-        side: tuple[AttemptId, Address],
+        attempt: int,
         events: EventLog,
         *,
         released: Callable[[], None],
@@ -204,7 +228,7 @@ class TaskMemory:
     ) -> None:
         self._checkpoints = checkpoints
         self._journal = journal
-        self._attempt, self._address = side
+        self._attempt = attempt
         self._events = events
         self._released = released
         self._every = every
@@ -213,16 +237,16 @@ class TaskMemory:
         """Store the state after `step`, as often as the order says, then release the messages it covers."""
         if self._every == 0 or (step + 1) % self._every:
             return
-        self._checkpoints.save(self._attempt, self._address, step, parts)
+        self._checkpoints.save(step, parts)
         self._released()
         self._events.write(EventKind.CHECKPOINT, step=step)
 
     def latest(self) -> tuple[int, dict[str, Value]] | None:
-        """The newest checkpoint of this attempt, or None."""
-        found = self._checkpoints.latest(self._attempt, self._address)
+        """The newest checkpoint of this attempt (or the one this attempt goes on from), or None."""
+        found = self._checkpoints.latest()
         return None if found is None else (found.step, found.parts)
 
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
         """The bytes `make` returned the first time."""
-        scope = "task" if name == OWN_SEED else f"attempt-{self._attempt.attempt}"
+        scope = "task" if name == OWN_SEED else f"attempt-{self._attempt}"
         return self._journal.once(f"{scope}/{name}", make)

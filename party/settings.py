@@ -20,6 +20,7 @@ from party.ids import PartyId, party_id
 
 SETTINGS_SCHEMA = 1
 MAX_SETTINGS_BYTES = 1 << 20
+KEEP_CHECKPOINTS_S = 7 * 24 * 3600
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -84,6 +85,12 @@ class FlowSettings(_Section):
     database: Literal["sqlite", "mysql"] = Field(default="sqlite", description="Where jobs and events are recorded.")
     database_url_file: str = Field(
         default="", description="For mysql: a private file holding mysql+pymysql://user:password@host:port/name."
+    )
+
+    keep_checkpoints_s: int = Field(
+        default=KEEP_CHECKPOINTS_S,
+        ge=0,
+        description="How long checkpoints of a job that failed or was stopped stay, to go on from; 0: not at all.",
     )
 
     @model_validator(mode="after")

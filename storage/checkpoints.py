@@ -6,6 +6,8 @@ A file is a magic number and version, then boxes one after the other, each with 
 its name and size, then the part in pieces; at the end the number of parts. Every box is bound to the attempt, address,
 step and its place in the file, so that nothing can be swapped, left out or cut off unseen. The last two steps are
 kept: what a power cut tears is the newest, and the one before it is still there.
+
+Beside the attempts lie the journals, where the store is on this host.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from party.errors import CannotUnseal
-from party.ids import Address, AttemptId
+from party.ids import Address, AttemptId, JobId, TaskName
 from party.seal import box, unbox
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.place import Place
@@ -99,9 +101,25 @@ class CheckpointStore:
         opened = _opened(self._key, _bound(attempt, address, step), data, what)
         return Checkpoint(step, {name: decode(part) for name, part in opened})
 
+    def jobs(self) -> list[str]:
+        """The jobs of which something is there."""
+        return self._place.folders(ROOT)
+
+    def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
+        """The steps for which there is a checkpoint, by attempt."""
+        attempts = [int(name) for name in self._place.folders(f"{ROOT}/{job}/{task}") if name.isdecimal()]
+        steps = {n: self.steps(AttemptId(JobId(job), TaskName(task), n), address) for n in sorted(attempts)}
+        return {attempt: found for attempt, found in steps.items() if found}
+
     def delete(self, job: str, task: str | None = None) -> None:
-        """Delete every checkpoint of a task, or of all tasks of a job."""
+        """Delete every checkpoint and journal of a task, or of all tasks of a job."""
         self._place.remove(f"{ROOT}/{job}" + (f"/{task}" if task else ""))
+
+    def delete_journals(self, job: str) -> None:
+        """Delete the journals of a job; its checkpoints stay."""
+        for task in self._place.folders(f"{ROOT}/{job}"):
+            for journal in self._place.files(f"{ROOT}/{job}/{task}"):
+                self._place.remove(f"{ROOT}/{job}/{task}/{journal}")
 
 
 def _folder(attempt: AttemptId, address: Address) -> str:

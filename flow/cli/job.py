@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.exit_codes import Exit, exit_for_end
-from flow.cli.options import Desk, asks_a_party, read_bytes
+from flow.cli.options import Desk, asks_a_party, parameter_changes, read_bytes
 from flow.cli.screen import complaint
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ app = typer.Typer(help="Submit jobs and see how they go.", no_args_is_help=True,
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A job.json.", show_default=False)]
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only this task.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Stay and show every round until the job ends.")]
 SinceOption = Annotated[int, typer.Option("--since", min=0, help="Only rows with a greater id.")]
 
 
@@ -30,7 +31,7 @@ def submit(
     submit_token: Annotated[
         str | None, typer.Option("--submit-token", help="Repeat a submit safely: same token, same job, same id.")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay and show every round until the job ends.")] = False,
+    watch: WatchOption = False,
 ) -> None:
     """Submit a job. Its id is printed at once."""
     spec = read_bytes(file, "job file")
@@ -38,12 +39,24 @@ def submit(
         desk.source = str(file)
         job = flow.submit(spec, submit_token=submit_token)
         desk.source = ""
-        if not watch:
-            desk.screen.result({"job": job}, job)
-            return
-        if desk.screen.as_json:
-            desk.screen.record({"job": job})
-        _watch(desk, flow, job)
+        _submitted(desk, flow, job, watch=watch)
+
+
+@app.command("resume")
+@asks_a_party
+def resume(
+    desk: Desk,
+    job: JobArgument,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TASK.PARAMETER=VALUE", help="A new value, JSON or text. May be repeated."),
+    ] = None,
+    watch: WatchOption = False,
+) -> None:
+    """Go on from the checkpoints of a job that failed or was stopped, as a new job. Its id is printed at once."""
+    parameters = parameter_changes(changes or [])
+    with desk.client() as flow:
+        _submitted(desk, flow, flow.resume(job, parameters), watch=watch)
 
 
 @app.command("validate")
@@ -180,6 +193,15 @@ def refuse(
     """Refuse a job that waits for a person of this party."""
     with desk.client() as flow:
         _decided(desk, flow.refuse(job, reason))
+
+
+def _submitted(desk: Desk, flow: FlowClient, job: str, *, watch: bool) -> None:
+    if not watch:
+        desk.screen.result({"job": job}, job)
+        return
+    if desk.screen.as_json:
+        desk.screen.record({"job": job})
+    _watch(desk, flow, job)
 
 
 def _show(desk: Desk, view: JobView) -> None:

@@ -19,6 +19,7 @@ import typer
 
 from flow.cli.exit_codes import Exit, exit_for
 from flow.cli.screen import Screen
+from party.canonical import parse_json
 from party.errors import InvalidInput, NotFound, PlatformError
 
 if TYPE_CHECKING:
@@ -143,6 +144,18 @@ def complaints(desk: Desk) -> Iterator[None]:
         raise typer.Exit(Exit.OK) from error
 
 
+def parameter_changes(texts: list[str]) -> dict[str, dict[str, object]]:
+    """`TASK.PARAMETER=VALUE` as values by task and parameter; a value that is not JSON is text. Raises InvalidInput."""
+    changes: dict[str, dict[str, object]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        task, _, parameter = place.partition(".")
+        if not (task and parameter and equals):
+            raise InvalidInput(f"--set '{text[:80]}' changes nothing.", hint="Write --set TASK.PARAMETER=VALUE.")
+        changes.setdefault(task, {})[parameter] = _json_or_text(value)
+    return changes
+
+
 def read_token(file: Path) -> str:
     """The token in a file. Raises NoSuchFile."""
     return read_text(file, "token file").strip()
@@ -161,3 +174,10 @@ def read_bytes(file: Path, what: str) -> bytes:
         raise NoSuchFile(f"The {what} {file} does not exist.", hint="Check the path.") from None
     except OSError as error:
         raise InvalidInput(f"The {what} {file} cannot be read: {error.strerror}.") from error
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return parse_json(text.encode(), "The value")
+    except InvalidInput:
+        return text

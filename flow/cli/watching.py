@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flow.cli.job_text import error_text
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow
@@ -60,6 +62,8 @@ class Watcher:
             self._screen.line(f"job {what}")
         elif kind == "attempt" and what in ("running", "failed", "lost"):
             self._once(f"{event.task}: attempt {event.attempt} {what}")
+        elif event.kind == "task.resumes":
+            self._once(f"{event.task}: {_resumes(event.body)}")
         elif event.kind == "task.published":
             self._once(f"{event.task}: succeeded")
         elif kind == "party" and what in _PARTY_SAYS:
@@ -91,6 +95,12 @@ class Watcher:
             task, _attempt, step = self._round
             self._screen.line(f"{task}: round {step}  {'  '.join(self._values)}")
         self._round, self._values = None, []
+
+
+def _resumes(body: Mapping[str, object]) -> str:
+    if not body:
+        return "no checkpoint that all parties share, starts afresh"
+    return f"goes on from step {body['step']} of job {body['job']}"
 
 
 def _end_lines(job: JobView) -> list[str]:

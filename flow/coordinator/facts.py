@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from flow.bindings import BoundTask, Components, bind
 from flow.errors import JobInvalid, UnknownJob
-from flow.job_spec import JobSpec
+from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import AttemptState, JobState
 from flow.messages import Decision, Manifest, Proposal, SignedAnswer
 from flow.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
@@ -69,7 +68,7 @@ class Catalogue:
             if proposal.job in self._known and self._known[proposal.job].proposal == proposal:
                 self._known.move_to_end(proposal.job)
                 return self._known[proposal.job]
-        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        spec = proposed_job(proposal.spec)
         tasks, problems = bind(spec, self._components)
         if problems:
             raise JobInvalid(problems)

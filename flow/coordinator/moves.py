@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from sqlalchemy import select, update
 
-from flow.coordinator.facts import Catalogue, answers_of
+from flow.bindings import BoundTask
+from flow.coordinator.facts import Catalogue, answers_of, manifest_of
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.manifest import make_manifest
 from flow.plan import Agree, EndAttempt, Finish, JobFacts, MarkClosed, Move, OpenAttempt, Refuse
+from flow.resuming import resume_point
 from flow.store.database import Writer
 from flow.store.moves import (
     Side,
@@ -49,6 +51,8 @@ def carry_out(writer: Writer, facts: JobFacts, move: Move, catalogue: Catalogue)
             known = catalogue.of_job(writer.connection, facts.job)
             name = AttemptId(JobId(facts.job), TaskName(move.task), move.attempt)
             new_attempt(writer, name, known.tasks[move.task].addresses)
+            if known.spec.settings.resume is not None:
+                _tell_resume(writer, name, known.tasks[move.task])
         case EndAttempt():
             name = AttemptId(JobId(facts.job), TaskName(move.task), move.attempt)
             extra = {**error_columns(move.error), "retryable": move.retryable}
@@ -104,6 +108,13 @@ def _side_state(writer: Writer, name: Side) -> AttemptState | None:
     where = [side.c[key] == value for key, value in name.key().items()]
     found = writer.run(select(side.c.state).where(*where)).scalar_one_or_none()
     return None if found is None else AttemptState(found)
+
+
+def _tell_resume(writer: Writer, name: AttemptId, task: BoundTask) -> None:
+    """Tell from where an attempt goes on; an empty body: it starts afresh."""
+    point = resume_point(manifest_of(writer.connection, name.job), task)
+    body = point.model_dump() if point is not None else {}
+    writer.event("task.resumes", name.job, place=(name.task, name.attempt, ""), body=body)
 
 
 def _agree(writer: Writer, facts: JobFacts, catalogue: Catalogue) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,16 +10,16 @@ from flow.bindings import bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import GatewayDoor, StoreDoor
 from flow.errors import ManifestMismatch, NotAskedForApproval
-from flow.job_spec import JobSpec
+from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
 from flow.orders import contract_for
+from flow.participant.keeping import Keeping
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
 from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
 from flow.store.tables import job, job_party
-from party.clock import Clock
 from party.errors import PlatformError
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
@@ -36,19 +35,19 @@ class Agreeing:
         database: Database,
         catalogue: Catalogue,
         doors: tuple[GatewayDoor, StoreDoor],
-        clock: Clock,
+        keeping: Keeping,
     ) -> None:
         self._party = party
         self._policy = policy
         self._database = database
         self._catalogue = catalogue
         self._gateway, self._store = doors
-        self._clock = clock
+        self._keeping = keeping
         self.answer_due: Callable[[str], None] = lambda _: None
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
         """Our signed answer; the same proposal gets the same answer."""
-        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        spec = proposed_job(proposal.spec)
         check_proposal(proposal, caller, spec, self._party)
         with self._database.read() as connection:
             known = find_part(connection, proposal.job)
@@ -109,7 +108,7 @@ class Agreeing:
                 f"Job {name} does not wait for a person of {self._party}; it is {row.state} here."
             )
         proposal = Proposal.model_validate_json(row.proposal)
-        spec = JobSpec.model_validate_json(json.dumps(proposal.spec))
+        spec = proposed_job(proposal.spec)
         policy = replace(self._policy, accept=decision)
         answer = decide(proposal, spec, self._knowledge(spec, policy))
         if reason:
@@ -146,10 +145,11 @@ class Agreeing:
         return Knowledge(
             party=self._party,
             policy=policy,
-            now=self._clock.now(),
+            now=self._database.clock.now(),
             components=self._catalogue.components,
             tables={text: self._table(text) for text in tables},
             models={text: self._model(text) for text in models},
+            checkpoints=self._keeping.offered(spec, tasks) if not problems else (),
         )
 
     def _table(self, text: str) -> TableFacts | PlatformError:

@@ -1,4 +1,7 @@
-"""The end of a job at this party: nothing of it runs, waits, is staged or holds room afterwards."""
+"""The end of a job at this party: nothing of it runs, waits, is staged or holds room afterwards.
+
+Checkpoints of a job that did not succeed stay for a while: see `flow.participant.keeping`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
+from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import NotInitiator
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState
 from flow.messages import Ack, EndOrder, JobOrder, Report, SignedAnswer
+from flow.participant.keeping import Keeping
 from flow.participant.running import REPORTED, side_news
 from flow.store.database import Database
 from flow.store.moves import cancel_open, error_of, mirror_job
@@ -23,13 +27,13 @@ class Ending:
     """Ends jobs here, answers probes, and lets this party leave a job."""
 
     def __init__(
-        self, party: str, database: Database, gateway: GatewayDoor, cluster: ClusterDoor, store: StoreDoor
+        self, party: str, database: Database, gateway: GatewayDoor, cluster: ClusterDoor, keeping: Keeping
     ) -> None:
         self._party = party
         self._database = database
         self._gateway = gateway
         self._cluster = cluster
-        self._store = store
+        self._keeping = keeping
         self.withdrawal_due: Callable[[str], None] = lambda _: None
 
     def end(self, order: EndOrder, caller: str) -> Ack:
@@ -51,7 +55,7 @@ class Ending:
         if row.state == "open":
             self._cluster.end_job(order.job)
             self._gateway.close_job(order.job)
-            self._store.forget(order.job)
+            self._keeping.job_ended(order.job, order.state)
         with self._database.write() as writer:
             change_part(writer, order.job, state="ended", answer_due=False, withdrawal="")
             if caller != self._party:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flow.job_state import JobState
 from flow.rest.views import Submitted, Validation
@@ -27,6 +27,13 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     reason: str = Field(default="", max_length=1000)
+
+
+class Resumption(BaseModel):
+    """What is other in the job that goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+    parameters: dict[str, dict[str, JsonValue]] = Field(default={}, description="New values, by task and parameter.")
 
 
 async def _raw(request: Request) -> bytes:
@@ -55,6 +62,19 @@ def submit(
 ) -> Submitted:
     """Store the job and answer with its id at once. The same file with the same token gives the same id."""
     return Submitted(id=known.backends.service.submit(spec, user=known.user, submit_token=submit_token))
+
+
+@router.post("/jobs/{job}/resume", status_code=201, summary="Go on from a job that failed or was stopped")
+def resume(
+    known: SubmitJob,
+    job: str,
+    body: Annotated[Resumption | None, Body()] = None,
+    submit_token: Annotated[str | None, Header(max_length=200, description="Makes a repeated submit safe.")] = None,
+) -> Submitted:
+    """Submit the same job with other parameters; its tasks go on from the earlier job's checkpoints."""
+    changes = body.parameters if body else {}
+    service = known.backends.service
+    return Submitted(id=service.resume(job, changes, user=known.user, submit_token=submit_token))
 
 
 @router.post("/jobs/validate", summary="Check a job without submitting it", openapi_extra=_SPEC)

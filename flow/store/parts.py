@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select, update
 
 from flow.errors import UnknownJob
+from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import ENDED_ATTEMPT, AttemptEvent, AttemptState, JobState
 from flow.messages import Manifest, Proposal, SignedAnswer
 from flow.store.database import Writer
@@ -56,6 +57,36 @@ def part_of(connection: Connection, name: str) -> Row[Any]:
     if row is None:
         raise UnknownJob(f"There is no job {name} here.")
     return row
+
+
+def spec_of(row: Row[Any]) -> JobSpec:
+    """The job that a part is in."""
+    return proposed_job(Proposal.model_validate_json(row.proposal).spec)
+
+
+def earlier_parts(connection: Connection, spec: JobSpec) -> list[Row[Any]]:
+    """Our parts in the jobs that a job goes on from, newest first, as far back as its initiator took part."""
+    found: list[Row[Any]] = []
+    name = spec.settings.resume
+    while name is not None and (row := find_part(connection, name)) is not None:
+        earlier = spec_of(row)
+        if spec.initiator not in earlier.parties:
+            break
+        found.append(row)
+        before = earlier.settings.resume
+        name = before if before is not None and before < name else None  # ids sort by time: a made-up circle ends
+    return found
+
+
+def live_parts(connection: Connection) -> list[Row[Any]]:
+    """Our parts in jobs that are not over."""
+    return list(connection.execute(select(part).where(part.c.state.not_in(["ended", "refused"]))).all())
+
+
+def ended_before(connection: Connection, names: Collection[str], before_ms: int) -> set[str]:
+    """Those of the jobs that ended, here as well, before a time."""
+    over = select(job.c.id).join(part, part.c.job == job.c.id).where(job.c.id.in_(names))
+    return set(connection.execute(over.where(part.c.state == "ended", job.c.ended_ms <= before_ms)).scalars())
 
 
 def insert_part(writer: Writer, proposal: Proposal, signed: SignedAnswer, state: str) -> None:

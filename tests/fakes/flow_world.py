@@ -22,7 +22,7 @@ from gateway.client import JobContract, NoSubscriber, PeerUnknown, PeerUnreachab
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources
 from party.clock import Clock
 from party.errors import NotFound, PlatformError
-from party.ids import AttemptId, Role
+from party.ids import Address, AttemptId, Role
 from party.users import User, make_user
 
 SCIENTIST = make_user("ann", ["scientist", "operator"])
@@ -309,6 +309,9 @@ class FakeStore:
         self.published: list[AttemptId] = []
         self.discarded: list[AttemptId] = []
         self.forgotten: list[str] = []
+        self.kept: list[str] = []
+        self.looked = 0
+        self.checkpoints: dict[tuple[str, str, str], dict[int, list[int]]] = {}  # (job, task, address): attempt: steps
 
     def table(self, text: str) -> TableFacts:
         name = text.partition("@")[0]
@@ -330,6 +333,17 @@ class FakeStore:
 
     def forget(self, job: str) -> None:
         self.forgotten.append(job)
+        self.checkpoints = {key: steps for key, steps in self.checkpoints.items() if key[0] != job}
+
+    def keep_checkpoints(self, job: str) -> None:
+        self.kept.append(job)
+
+    def checkpointed(self) -> list[str]:
+        self.looked += 1
+        return sorted({job for job, _, _ in self.checkpoints})
+
+    def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
+        return self.checkpoints.get((job, task, str(address)), {})
 
 
 # -- the world -------------------------------------------------------------------------------------------------------
@@ -344,6 +358,7 @@ class FakeParty:
     cluster: FakeCluster
     store: FakeStore
     policy: Policy = field(default_factory=Policy)
+    keep_checkpoints_s: int = 3600
     url: str = ""
     flow: FlowService | None = None
     clock: Clock | None = None
@@ -355,6 +370,7 @@ class FakeParty:
             policy=self.policy,
             parties=lambda: self.hub.parties,
             components=component,
+            keep_checkpoints_s=self.keep_checkpoints_s,
         )
         self.cluster.reopen()
         rooms = Rooms(self.gateway, self.cluster, self.store, "gateway.sock", "store")

@@ -15,14 +15,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
 from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
-from flow.job_spec import parse_job
+from flow.job_spec import JobSpec, parse_job
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
-from flow.messages import LogNews, MetricNews, ProgressNews, Proposal
+from flow.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
 from flow.store import tables
 from flow.store.database import Database, sqlite_url, url_from_file
 from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
-from flow.store.parts import insert_job
+from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts
 from flow.store.queries import Reader
 from flow.views import ErrorView
 from party.clock import FakeClock, HybridTime
@@ -267,3 +267,60 @@ def test_the_address_comes_from_a_private_file_and_never_shows(tmp_path: Path) -
         assert "secret" not in str(caught.value)
     with pytest.raises(BadDatabase, match="cannot be read"):
         url_from_file(tmp_path / "none")
+
+
+# -- earlier jobs ----------------------------------------------------------------------------------------------------
+JOBS = [f"01M84NKVCS9025W7T6P1XBY3P{digit}" for digit in "0123"]
+
+
+def add_part(store: Database, name: str, resume: str | None, state: str, initiator: str = "a") -> JobSpec:
+    """A job that we take part in."""
+    document = {**nothing_job(resume=resume), "initiator": initiator, "roles": {"guest": [initiator], "host": ["b"]}}
+    spec = parse_job(json.dumps(document).encode())
+    proposal = Proposal(
+        job=name, initiator=initiator, user="ann", spec=spec.document(), spec_digest="0" * 64, seed="0" * 64, code={},
+        submitted_ms=5,
+    )  # fmt: skip
+    answer = Answer(job=name, party="b", proposal_digest="", decision=Decision.AGREE)
+    with store.write() as writer:
+        insert_job(writer, proposal, {}, None)
+        insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), state)
+        if state == "ended":
+            mirror_job(writer, name, JobState.FAILED)
+    return spec
+
+
+def line(store: Database, spec: JobSpec) -> list[str]:
+    with store.read() as connection:
+        return [row.job for row in earlier_parts(connection, spec)]
+
+
+def test_the_line_of_earlier_jobs_goes_back_newest_first(store: Database) -> None:
+    add_part(store, JOBS[0], None, "ended")
+    add_part(store, JOBS[1], JOBS[0], "ended")
+    assert line(store, add_part(store, JOBS[2], JOBS[1], "open")) == [JOBS[1], JOBS[0]]
+    assert line(store, add_part(store, JOBS[3], JOB, "open")) == []
+
+
+def test_the_line_ends_before_a_job_that_its_initiator_was_not_in(store: Database) -> None:
+    add_part(store, JOBS[0], None, "ended", initiator="c")
+    add_part(store, JOBS[1], JOBS[0], "ended")
+    assert line(store, add_part(store, JOBS[2], JOBS[1], "open")) == [JOBS[1]]
+
+
+def test_a_made_up_circle_of_jobs_ends(store: Database) -> None:
+    add_part(store, JOBS[0], JOBS[1], "ended")
+    add_part(store, JOBS[1], JOBS[0], "ended")
+    assert line(store, add_part(store, JOBS[2], JOBS[1], "open")) == [JOBS[1], JOBS[0]]
+
+
+def test_a_job_whose_time_is_over_has_ended_here_too(store: Database, clock: FakeClock) -> None:
+    add_part(store, JOBS[0], None, "ended")
+    add_part(store, JOBS[1], None, "open")
+    add_part(store, JOBS[3], None, "ended")
+    now_ms = int(clock.now().timestamp() * 1000)
+    with store.read() as connection:
+        assert ended_before(connection, JOBS[:3], now_ms) == {JOBS[0]}
+        assert ended_before(connection, JOBS, now_ms - 1) == set()
+        assert ended_before(connection, [], now_ms) == set()
+        assert [row.job for row in live_parts(connection)] == [JOBS[1]]

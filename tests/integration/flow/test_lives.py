@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from flow.errors import JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
+from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
 from flow.job_state import AttemptState, JobState
-from flow.messages import Decision
+from flow.messages import Decision, Proposal, encode
 from node_manager.client import EventKind
 from party.clock import HybridTime
 from party.errors import Denied
+from party.ids import new_job_id
 from party.users import make_user
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
 
@@ -144,6 +145,16 @@ def test_another_partys_unknown_table_refuses_with_a_suggestion(world: World) ->
     world["b"].store.tables.clear()
     view = world.wait(world.submit(train_job()), "refused")
     assert "tasks.train.inputs.train: There is no table 'breast/train'. Did you mean" in view.error.message
+
+
+def test_a_job_of_another_release_is_refused_by_path(world: World) -> None:
+    document = {**nothing_job(), "settings": {"resumes": "x"}}
+    proposal = Proposal(
+        job=new_job_id(), initiator="a", user="ann", spec=document, spec_digest="0" * 64, seed="0" * 64, code={},
+        submitted_ms=1,
+    )  # fmt: skip
+    with pytest.raises(BadMessage, match=r"settings\.resumes: this key is not known"):
+        world.hub.call("a", "b", "propose", encode(proposal, HybridTime(1, 1)))
 
 
 def test_a_person_is_asked_and_agrees(world: World) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from flow.party_store import PartyStore
-from party.ids import AttemptId, JobId, TaskName
-from storage.client import ModelNotFound, Store, TableNotFound
+from party.ids import Address, AttemptId, JobId, TaskName
+from storage.client import Journal, ModelNotFound, Store, TableNotFound
 
 NAME = AttemptId(JobId("01M84NKVCS9025W7T6P1XBY3P8"), TaskName("train"), 1)
 
@@ -27,8 +27,6 @@ def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
 
 
 def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:
-    from party.ids import Address
-
     store = Store(tmp_path / "store")
     ours = PartyStore(store)
     assert ours.publish(AttemptId(NAME.job, TaskName("empty"), 1)) == []
@@ -44,3 +42,18 @@ def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:
     assert ours.publish(other) == []
     ours.forget(NAME.job)
     assert store.report(f"{NAME.job}/train.roc").body == {"auc": 1}
+
+
+def test_of_a_job_that_did_not_succeed_only_the_checkpoints_stay(tmp_path: Path) -> None:
+    store, guest = Store(tmp_path / "store", bytes(32)), Address.parse("guest:a")
+    ours = PartyStore(store)
+    store.checkpoints().save(NAME, guest, 4, {"w": 1})
+    store.staging.outputs(NAME, guest).save_report("roc", "roc", 1, {"auc": 1})
+    Journal(tmp_path / f"store/checkpoints/{NAME.job}/train/guest-a.journal", bytes(32)).once("key", lambda: b"k")
+    ours.keep_checkpoints(NAME.job)
+    left = [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert left == ["000000000004.ckpt"]
+    assert ours.checkpointed() == [NAME.job]
+    assert ours.held(NAME.job, "train", guest) == {1: [4]}
+    ours.forget(NAME.job)
+    assert ours.checkpointed() == []

@@ -107,6 +107,39 @@ def test_submit_with_watch_shows_the_job_to_its_end(party: FakeParty, flow: Comm
     assert "train: round 2  loss 0.3500  accuracy 0.8667" in done.out
 
 
+def test_resume_submits_the_earlier_job_with_its_changes(party: FakeParty, flow: Command) -> None:
+    first = party.client.submit(job_json())
+    party.service.move(first, JobState.FAILED)
+    changes = ("--set", "train.rounds=30", "--set", "train.secure=paillier", "--set", "evaluate.bins=[1, 2]")
+    second = json.loads(flow("job", "resume", first, *changes, "--json").out)["job"]
+    spec = party.client.job(second).spec
+    assert spec["settings"] == {"resume": first}
+    assert spec["tasks"]["train"]["parameters"] == {"rounds": 30, "secure": "paillier"}
+    assert spec["tasks"]["evaluate"]["parameters"] == {"bins": [1, 2]}
+    assert f"goes on    from job {first}" in flow("job", "show", second).out
+    wrong = flow("job", "resume", first, "--set", "trian.rounds=3")
+    assert wrong.code == Exit.BAD_INPUT
+    assert "tasks.trian: there is no task 'trian' in this job; did you mean 'train'?" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"job": "J", "attempt": 1, "step": 5}, "train: goes on from step 5 of job J"),
+        ({}, "train: no checkpoint that all parties share, starts afresh"),
+    ],
+)
+def test_watching_tells_where_a_task_goes_on(
+    party: FakeParty, flow: Command, body: dict[str, object], says: str
+) -> None:
+    first = party.client.submit(job_json())
+    party.service.move(first, JobState.FAILED)
+    job = party.client.resume(first, {})
+    party.service.event("task.resumes", job, task="train", attempt=1, body=body)
+    party.service.play(job, rounds=1)
+    assert says in flow("job", "watch", job).out
+
+
 def test_every_exit_code_has_a_meaning_and_every_root_a_code() -> None:
     assert set(MEANING) == set(Exit)
     assert exit_for(PlatformError("x")) is Exit.DEFECT

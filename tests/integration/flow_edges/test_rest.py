@@ -44,10 +44,10 @@ def test_every_route_but_health_and_tickets_needs_a_token(http: httpx.Client, pa
 @pytest.mark.parametrize(
     ("roles", "denied"),
     [
-        (["auditor"], ["submit", "stop", "approve", "upload", "head", "delete", "reload"]),
-        (["operator"], ["submit", "head", "reload"]),
+        (["auditor"], ["submit", "resume", "stop", "approve", "upload", "head", "delete", "reload"]),
+        (["operator"], ["submit", "resume", "head", "reload"]),
         (["scientist"], ["approve", "reload"]),
-        (["admin"], ["submit", "stop", "approve", "upload", "head", "delete", "metrics", "logs"]),
+        (["admin"], ["submit", "resume", "stop", "approve", "upload", "head", "delete", "metrics", "logs"]),
     ],
     ids=["auditor", "operator", "scientist", "admin"],
 )
@@ -63,6 +63,7 @@ def test_a_role_may_do_what_the_table_says_and_nothing_else(
     user = party.client_of(f"user-{roles[0]}", *roles)
     actions = {
         "submit": lambda: user.submit(job_json()),
+        "resume": lambda: user.resume(job, {}),
         "metrics": lambda: user.metrics(job),
         "logs": lambda: user.logs(job),
         "upload": lambda: user.upload(file, "roles/other"),

@@ -16,6 +16,7 @@ from node_manager.client import (
     NodeUnavailable,
     OrderRefused,
     Resources,
+    ResumePoint,
     StaleIncarnation,
     UnknownWireVersion,
 )
@@ -299,6 +300,44 @@ def test_a_restart_in_the_same_attempt_goes_on_from_the_checkpoint(client, reade
     assert sorted(p.reference for p in published) == sorted(str(body["reference"]) for body in made)
     journal = Path(store / "checkpoints" / make(1).job / "task" / "guest-a.journal").read_bytes()
     assert bytes.fromhex(first[0].split()[0]) not in journal
+
+
+def test_an_attempt_goes_on_from_an_earlier_jobs_checkpoint_with_keys_of_its_own(client, reader, order_of, tmp_path):
+    store = str(tmp_path / "store")
+    first = order_of("remember", where="die", count=6, store=store)
+    client.start(first)
+    assert reader.final(first).kind is EventKind.LOST
+    resume = ResumePoint(job=first.job, attempt=1, step=3)
+    second = order_of("remember", count=6, store=store, job=f"{first.job}-again", resume=resume)
+    client.start(second)
+    assert reader.final(second).kind is EventKind.SUCCEEDED, reader.final(second)
+    assert (reader.texts(first)[1], reader.texts(second)[1]) == ("from 0", "from 4")
+    assert not set(reader.texts(first)[0].split()) & set(reader.texts(second)[0].split())
+    made = Store(store).staging.publish(second.job, "task", 1)
+    report = next(p.reference for p in made if p.output == "report")
+    assert Store(store).report(report).body == {"total": float(sum(range(6)))}
+
+
+def test_a_restart_goes_on_from_its_own_checkpoint_before_an_earlier_jobs(client, reader, order_of, tmp_path):
+    store = str(tmp_path / "store")
+    first = order_of("remember", count=2, store=store)
+    client.start(first)
+    assert reader.final(first).kind is EventKind.SUCCEEDED
+    resume = ResumePoint(job=first.job, attempt=1, step=1)
+    again = {"store": store, "job": f"{first.job}-again", "resume": resume}
+    for incarnation, count, begins in ((1, 5, "from 2"), (2, 9, "from 5")):
+        order = order_of("remember", count=count, incarnation=incarnation, **again)
+        client.start(order)
+        assert reader.final(order).kind is EventKind.SUCCEEDED
+        assert reader.texts(order)[1] == begins
+
+
+def test_an_earlier_checkpoint_that_is_gone_is_named(client, reader, order_of, tmp_path):
+    order = order_of("remember", store=str(tmp_path), resume=ResumePoint(job="JOB0", attempt=1, step=3))
+    client.start(order)
+    body = reader.final(order).body
+    assert body["code"] == "storage.damaged"
+    assert "JOB0/task/1 at guest:a after step 3 is not there" in body["message"]
 
 
 def test_inputs_are_opened_from_the_store(client, reader, order_of, tmp_path):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from party.ids import Address, AttemptId, JobId, Role, TaskName, party_id
-from storage.client import CheckpointStore, Damaged, SchemaVersionUnknown, Store, UnsupportedValue
+from storage.client import CheckpointStore, Damaged, Journal, SchemaVersionUnknown, Store, UnsupportedValue
 
 KEY = bytes(range(32))
 ATTEMPT = AttemptId(JobId("01JOB"), TaskName("train"), 1)
@@ -115,3 +115,27 @@ def test_nothing_in_the_file_is_readable(tmp_path):
     data = path(tmp_path, 1).read_bytes()
     assert b"secret" not in data
     assert path(tmp_path, 1).stat().st_mode & 0o077 == 0
+
+
+def test_what_is_held_is_told_by_attempt_without_a_key(checkpoints, tmp_path):
+    second = AttemptId(ATTEMPT.job, ATTEMPT.task, 2)
+    for attempt, step in ((ATTEMPT, 8), (ATTEMPT, 9), (second, 1)):
+        checkpoints.save(attempt, GUEST, step, {"w": 1})
+    Journal(tmp_path / "checkpoints/01JOB/train/guest-a.journal", KEY).once("x", lambda: b"y")
+    blind = CheckpointStore(tmp_path, b"")
+    assert blind.jobs() == ["01JOB"]
+    assert blind.held("01JOB", "train", GUEST) == {1: [8, 9], 2: [1]}
+    assert blind.held("01JOB", "train", Address(party_id("b"), Role.GUEST)) == {}
+    assert blind.held("02JOB", "train", GUEST) == {}
+
+
+def test_journals_are_deleted_and_checkpoints_stay(checkpoints, tmp_path):
+    checkpoints.save(ATTEMPT, GUEST, 1, {"w": 1})
+    journal = tmp_path / "checkpoints/01JOB/train/guest-a.journal"
+    Journal(journal, KEY).once("x", lambda: b"y")
+    checkpoints.delete_journals("01JOB")
+    checkpoints.delete_journals("02JOB")
+    assert not journal.exists()
+    assert checkpoints.latest(ATTEMPT, GUEST).step == 1
+    checkpoints.delete("01JOB")
+    assert checkpoints.jobs() == []

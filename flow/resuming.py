@@ -1,0 +1,63 @@
+"""Going on from an earlier job: its document changed, what a party offers of it, where a task goes on. Pure.
+
+Every party signs which checkpoints it still holds for its own addresses. The manifest carries all answers, so each
+party finds the same point by itself, and opens no checkpoint that it did not offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flow.bindings import BoundTask
+from flow.errors import JobInvalid
+from flow.messages import Manifest
+from flow.problems import did_you_mean
+from flow.views import Problem
+from node_manager.client import ResumePoint
+
+Changes = Mapping[str, Mapping[str, Any]]
+"""New common values of parameters, by task."""
+
+
+def resumed(spec: Mapping[str, Any], job: str, changes: Changes) -> dict[str, Any]:
+    """The job.json that goes on from a job: its own, with other parameters. Overrides by role or party stay.
+
+    Raises:
+        JobInvalid: A change names a task that the job does not have.
+    """
+    tasks = dict(spec["tasks"])
+    unknown = [name for name in changes if name not in tasks]
+    if unknown:
+        raise JobInvalid(
+            [
+                Problem(path=f"tasks.{n}", message=f"there is no task '{n}' in this job.", hint=did_you_mean(n, tasks))
+                for n in unknown
+            ]
+        )
+    for name, values in changes.items():
+        tasks[name] = {**tasks[name], "parameters": {**tasks[name].get("parameters", {}), **values}}
+    return {**spec, "settings": {**spec.get("settings", {}), "resume": job}, "tasks": tasks}
+
+
+def goes_on(task: BoundTask, earlier: BoundTask) -> bool:
+    """Whether a task may go on from checkpoints of a task of the same name in an earlier job."""
+    return task.component.reference == earlier.component.reference and task.addresses == earlier.addresses
+
+
+def resume_point(manifest: Manifest, task: BoundTask) -> ResumePoint | None:
+    """Where every address of a task goes on from: the last step they share of the newest job and attempt with one.
+
+    None if they share none: the task starts afresh.
+    """
+    held: dict[tuple[str, int], dict[str, set[int]]] = {}
+    for signed in manifest.answers:
+        own = {str(address) for address in task.addresses if address.party == signed.answer.party}
+        for kept in signed.answer.checkpoints:
+            if kept.task == task.name and kept.address in own:
+                held.setdefault((kept.job, kept.attempt), {})[kept.address] = set(kept.steps)
+    for (job, attempt), sides in sorted(held.items(), key=lambda item: item[0], reverse=True):  # ids sort by time
+        shared = set.intersection(*(sides.get(str(address), set()) for address in task.addresses))
+        if shared:
+            return ResumePoint(job=job, attempt=attempt, step=max(shared))
+    return None
