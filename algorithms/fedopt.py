@@ -28,6 +28,7 @@ from algorithms import aggregation, joining, scores
 from algorithms.aggregation import Adder, AggregationParameters, Contributor
 from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
+from algorithms.errors import ParametersDiffer
 from algorithms.joining import Classes, Joining
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights
@@ -104,10 +105,21 @@ class _State:
         return {"progress": progress, "model": self.model} | {name: part for name, part in others.items() if part}
 
     @staticmethod
-    def from_parts(parts: Mapping[str, Any]) -> _State:
+    def from_parts(parts: Mapping[str, Any], fresh: _State) -> _State:
+        """The state of a checkpoint. Raises ParametersDiffer if this training's fresh state has another form."""
         progress = parts["progress"]
         optimizer, rounding = (dict(parts.get(name, {})) for name in ("optimizer", "rounding"))
-        return _State(progress["rounds"], progress["stopped"], dict(parts["model"]), optimizer, rounding)
+        state = _State(progress["rounds"], progress["stopped"], dict(parts["model"]), optimizer, rounding)
+        if _form(state) != _form(fresh):
+            raise ParametersDiffer(
+                "The checkpoint is of another model or another server optimizer than this training's.",
+                hint="Go on with the parameters of the earlier job; value_range, packing and keys may change.",
+            )
+        return state
+
+
+def _form(state: _State) -> dict[str, Any]:
+    return {name: array.shape for name, array in (state.model | state.optimizer).items()}
 
 
 def conversation(parameters: FedOptParameters, max_bytes: int) -> tuple[Line, ...]:
@@ -129,7 +141,8 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
     all_rows, classes = joining.join(ctx, joined, parameters.alike())
     start = learner.initial(classes)
     checkpoint = ctx.memory.latest()
-    state = _State.from_parts(checkpoint[1]) if checkpoint else _State(0, False, start, optimizer.start(start), {})
+    fresh = _State(0, False, start, optimizer.start(start), {})
+    state = _State.from_parts(checkpoint[1], fresh) if checkpoint else fresh
     contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, state.rounding)
     share = learner.rows / all_rows
     with closing(contributor), ctx.progress(parameters.rounds, "rounds") as progress:

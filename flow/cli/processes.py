@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from party.home import AlreadyRunning, PartyHome
 
 START_S = 90.0
 STOP_S = 60.0  # longer than its rooms take together: killed, it would leave executors behind
+LOOK_EVERY_S = 0.05
 PID_FILE = "launcher.json"
 
 
@@ -100,13 +102,21 @@ def stop(home: PartyHome) -> bool:
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-            try:
-                process.wait(STOP_S)
-            except psutil.TimeoutExpired:
+            if not _ends(process):
                 process.kill()
-                process.wait(STOP_S)
+                _ends(process)
     _pid_file(home).unlink(missing_ok=True)
     return process is not None
+
+
+def _ends(process: psutil.Process) -> bool:
+    """Wait for its end; one that nobody reaps, as in a container whose first process does not, has ended too."""
+    deadline = time.monotonic() + STOP_S
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
 
 
 def _command(home: PartyHome) -> list[str]:

@@ -167,6 +167,23 @@ def test_a_task_goes_on_from_its_checkpoint_with_a_wider_layout(tmp_path):
         np.testing.assert_allclose(wider.model(HOST).arrays[name], array, rtol=0, atol=1e-5)
 
 
+def test_a_checkpoint_of_another_optimizer_is_refused_and_another_packing_is_not(tmp_path):
+    tables = halves(tmp_path, breast(), 3)
+    parties = {a: {"train": t} for a, t in zip(TRAINERS, tables, strict=True)} | {ARBITER: {}}
+    memories = {address: LocalMemory() for address in parties}
+
+    def run(**how):
+        going_on = {a: memory.going_on(2) if memory.steps() else memory for a, memory in memories.items()}
+        return run_local(
+            component("homo_lr"), {"rounds": 3} | how, parties, RecordingExchange(), LocalSettings(memories=going_on)
+        )
+
+    run_local(component("homo_lr"), {"rounds": 3}, parties, RecordingExchange(), LocalSettings(memories=memories))
+    assert run(**SECURE, packing="compact").model(GUEST).arrays["weights"].any()
+    with pytest.raises(ParametersDiffer, match="optimizer"):
+        run(optimizer="adam")
+
+
 @pytest.mark.parametrize("packing", ["exact", "compact"])
 def test_the_digits_cnn_is_as_good_encrypted_as_in_the_clear(tmp_path, packing):
     data = digits()
