@@ -158,7 +158,10 @@ def _give_up(process: subprocess.Popen[bytes], said: Path, *, in_time: bool) -> 
 
 
 def last_words(text: str) -> str:
-    """Why a process ended, by what it wrote: its last line, but for a C++ library's failed check, which comes first."""
+    """Why a process ended, by what it wrote: its own error, else a C++ library's failed check, else the last line."""
     lines = text.strip().splitlines()
-    told = next((line for line in lines if "Check failed" in line), lines[-1] if lines else "")
-    return told.removeprefix("launcher: ")
+    for mark in ("launcher: ", "Check failed"):
+        for line in lines:
+            if mark in line:
+                return line.removeprefix("launcher: ")
+    return lines[-1] if lines else ""
