@@ -14,7 +14,8 @@ order of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ from party.ids import Role
 from storage.client import Value
 
 OVERHEAD_BYTES = 1 << 16
+LONG_TURNS = 10  # a million numbers or so
 
 
 class AggregationParameters(Parameters):
@@ -170,13 +172,22 @@ class Contributor:
         ciphertexts = layout.plaintexts(whole.count)
         side = self._side(layout, ciphertexts)
         cuts = secure_sum.cut(whole.count, layout)
-        for part, (start, stop) in enumerate(cuts):
-            side.send((step, part), self._integers(whole, weight, start, stop))
         total = np.empty(whole.count)
         prepare = ciphertexts if self._left > 1 else 0
-        for part, (start, stop) in enumerate(cuts):
-            total[start:stop] = self._rounding.floats(side.receive((step, part), stop - start, prepare))
+        with self._progress(step, 2 * len(cuts)) as progress:
+            for part, (start, stop) in enumerate(cuts):
+                side.send((step, part), self._integers(whole, weight, start, stop))
+                progress(part + 1)
+            for part, (start, stop) in enumerate(cuts):
+                total[start:stop] = self._rounding.floats(side.receive((step, part), stop - start, prepare))
+                progress(len(cuts) + part + 1)
         return total
+
+    def _progress(self, step: int, turns: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Shows how far a sum is that takes long; a short one shows in the count of rounds."""
+        if turns < LONG_TURNS:
+            return nullcontext(lambda _done: None)
+        return self._ctx.progress(turns, f"parts of sum {step}, sent and received")
 
     def _side(self, layout: FixedPointLayout, ciphertexts: int) -> secure_sum.TrainerSide:
         if self._key is None:

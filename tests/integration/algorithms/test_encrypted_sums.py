@@ -104,6 +104,17 @@ def test_a_small_sum_costs_no_further_message():
     assert not [s for s in exchange.sent if s.tag == "share"]
 
 
+def test_a_long_sum_shows_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(secure_sum, "PART_CIPHERTEXTS", 1)
+    told = []
+    monkeypatch.setattr(
+        "algorithms.local._LocalRun.progress", lambda _run, done, total, what: told.append((done, what))
+    )
+    parameters = {"values": 58 * 5, "rounds": 1, **SECURE}
+    run_local(component("exchange"), parameters, {a: {} for a in (*TRAINERS, ARBITER)}, RecordingExchange())
+    assert [done for done, what in told if what.startswith("parts of sum 0")].count(12) == 3
+
+
 def test_compact_rounds_end_where_plain_ones_do(small_parts):
     vectors = vectors_of(300)
     compact = AggregationParameters(**SECURE, packing="compact")
