@@ -7,9 +7,10 @@ Conversation, `step` numbers the sums; under Paillier those of `algorithms.key_a
     sum       arbiter   trainers   (sum,)     the sum of all: float64 or integers
 
 Under Paillier the arbiter has the public key alone, so it must not be a trainer too: it would hold both the updates
-and the key. In fixed point the arbiter adds the same integers that Paillier would carry, so both runs end bit for bit
-alike. Trainers weight their vectors before they round and send them; vectors are added in address order, whatever the
-order of arrival.
+and the key. In compact packing each sum takes two: step 2s adds the largest magnitudes, 2s + 1 the vectors. In fixed
+point the arbiter adds the same integers that Paillier would carry, so in exact packing both runs end bit for bit alike.
+Trainers weight their vectors before they round and send them; vectors are added in address order, whatever the order
+of arrival.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class AggregationParameters(Parameters):
     packing: Literal["exact", "compact"] = Field(
         "exact", description="33 bits a number, or 16 with stochastic rounding and error feedback."
     )
-    value_range: float = Field(16.0, gt=0, le=2.0**40, description="Largest magnitude of a number in an update.")
+    value_range: float = Field(
+        16.0, gt=0, le=2.0**40, description="Every number in a weighted update is smaller than this."
+    )
     key_bits: Literal[2048, 3072, 4096] = Field(2048, description="Length of the Paillier modulus.")
     keygen: Literal["standard", "subgroup"] = Field(
         "standard", description="subgroup: faster, under a stronger assumption (docs/security.md)."
@@ -123,6 +126,7 @@ class Contributor:
         self._secure = parameters.secure == "paillier"
         self._key = key_agreement.agree_on_key(ctx, parameters) if self._secure else None
         self._engine: VectorPaillier | None = None
+        self._ciphertexts = 0  # of one vector
 
     def sum(self, step: int, vectors: Vectors, weight: float = 1.0) -> dict[str, Floats]:
         """The sum over all trainers of weight * vectors, by the same names and shapes.
@@ -134,8 +138,7 @@ class Contributor:
         if not self._secure and not self._parameters.fixed_point:
             total = self._plain(step, whole, weight)
         else:
-            self._rounding.begin(whole.count, lambda: self._ctx.own_rng("rounding", step))
-            total = self._encrypted(step, whole, weight) if self._secure else self._fixed(step, whole, weight)
+            total = self._rounded(step, whole, weight)
         self._left -= 1
         return whole.shaped(total)
 
@@ -158,28 +161,43 @@ class Contributor:
         _require_length(total, whole.count, str(self._arbiter))
         return total
 
-    def _fixed(self, step: int, whole: NamedVectors, weight: float) -> Floats:
-        layout = self._rounding.layout
-        sent = _fixed_record(self._integers(whole, weight, 0, whole.count), layout, terms=1)
-        summed, terms = _fixed_parts(self._exchange(step, sent), layout)
+    def _rounded(self, step: int, whole: NamedVectors, weight: float) -> Floats:
+        """Round and add; the whole vector is seen before, so that nothing of it is sent if a value does not fit."""
+        rounding = self._rounding
+        self._ciphertexts = rounding.layout.plaintexts(whole.count)
+        rounding.begin(whole.count, lambda: self._ctx.own_rng("rounding", step))
+        for piece in whole.pieces(0, whole.count):
+            rounding.look(weight * piece.values, piece.name, piece.start, piece.at)
+        if not isinstance(rounding, FeedbackRounding):
+            return self._summed(step, rounding, whole, weight)
+        seen = NamedVectors({"range": np.array([rounding.seen])})
+        layout = range_layout(self._parameters, len(self._trainers))
+        rounding.cover(float(self._summed(2 * step, NearestRounding(layout), seen, 1.0)[0]))
+        return self._summed(2 * step + 1, rounding, whole, weight)
+
+    def _summed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
+        return (self._encrypted if self._secure else self._fixed)(step, rounding, whole, weight)
+
+    def _fixed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
+        sent = _fixed_record(_integers(rounding, whole, weight, (0, whole.count)), rounding.layout, terms=1)
+        summed, terms = _fixed_parts(self._exchange(step, sent), rounding.layout)
         _require_length(summed, whole.count, str(self._arbiter))
         if terms != len(self._trainers):
             raise WrongLayout(f"The arbiter's sum has {terms} terms; there are {len(self._trainers)} trainers.")
-        return self._rounding.floats(summed)
+        return rounding.floats(summed)
 
-    def _encrypted(self, step: int, whole: NamedVectors, weight: float) -> Floats:
-        layout = self._rounding.layout
-        ciphertexts = layout.plaintexts(whole.count)
-        side = self._side(layout, ciphertexts)
-        cuts = secure_sum.cut(whole.count, layout)
+    def _encrypted(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
+        side = self._side(rounding.layout)
+        cuts = secure_sum.cut(whole.count, rounding.layout)
         total = np.empty(whole.count)
-        prepare = ciphertexts if self._left > 1 else 0
+        is_last = self._left == 1 and rounding is self._rounding
+        prepare = 0 if is_last else self._ciphertexts
         with self._progress(step, 2 * len(cuts)) as progress:
-            for part, (start, stop) in enumerate(cuts):
-                side.send((step, part), self._integers(whole, weight, start, stop))
+            for part, cut in enumerate(cuts):
+                side.send((step, part), _integers(rounding, whole, weight, cut))
                 progress(part + 1)
             for part, (start, stop) in enumerate(cuts):
-                total[start:stop] = self._rounding.floats(side.receive((step, part), stop - start, prepare))
+                total[start:stop] = rounding.floats(side.receive((step, part), stop - start, prepare))
                 progress(len(cuts) + part + 1)
         return total
 
@@ -189,20 +207,13 @@ class Contributor:
             return nullcontext(lambda _done: None)
         return self._ctx.progress(turns, f"parts of sum {step}, sent and received")
 
-    def _side(self, layout: FixedPointLayout, ciphertexts: int) -> secure_sum.TrainerSide:
+    def _side(self, layout: FixedPointLayout) -> secure_sum.TrainerSide:
         if self._key is None:
             raise RuntimeError("Only encrypted sums have a key.")
         if self._engine is None:
-            self._engine = VectorPaillier(self._key, self._left * ciphertexts, self._ctx.cores)
+            self._engine = VectorPaillier(self._key, self._left * self._ciphertexts, self._ctx.cores)
         able = key_agreement.holders(self._trainers, self._parameters)
         return secure_sum.TrainerSide(self._ctx, self._engine, layout, able, self._arbiter)
-
-    def _integers(self, whole: NamedVectors, weight: float, start: int, stop: int) -> Integers:
-        integers = np.empty(stop - start, dtype=np.int64)
-        for piece in whole.pieces(start, stop):
-            found = self._rounding.integers(weight * piece.values, piece.name, piece.start, piece.at)
-            integers[piece.at - start : piece.at - start + len(found)] = found
-        return integers
 
     def _exchange(self, step: int, value: Value) -> Value:
         self._ctx.channel.send(self._arbiter, "update", step, value)
@@ -224,28 +235,35 @@ class Adder:
 
     def add(self, step: int) -> None:
         """One sum. Raises ParametersDiffer, WrongKey, WrongLayout, BadCiphertext."""
+        if self._parameters.packing == "compact" and (self._engine is not None or self._parameters.fixed_point):
+            self._add(2 * step, range_layout(self._parameters, len(self._trainers)))
+            self._add(2 * step + 1, self._layout)
+        else:
+            self._add(step, self._layout)
+
+    def _add(self, step: int, layout: FixedPointLayout) -> None:
         if self._engine is not None:
             able = key_agreement.holders(self._trainers, self._parameters)
-            secure_sum.add_parts(self._ctx, self._engine, self._layout, able, step)
+            secure_sum.add_parts(self._ctx, self._engine, layout, able, step)
             return
         updates = self._ctx.channel.gather(self._trainers, "update", step)
-        self._ctx.channel.broadcast(self._trainers, "sum", step, self._total(updates))
+        self._ctx.channel.broadcast(self._trainers, "sum", step, self._total(updates, layout))
 
     def close(self) -> None:
         """Let go of processes that computed."""
         if self._engine is not None:
             self._engine.close()
 
-    def _total(self, updates: list[Value]) -> Value:
+    def _total(self, updates: list[Value], layout: FixedPointLayout) -> Value:
         if not self._parameters.fixed_point:
             vectors = [_floats(update) for update in updates]
             for trainer, vector in zip(self._trainers, vectors, strict=True):
                 _require_length(vector, len(vectors[0]), str(trainer))
             return reduce(np.add, vectors)
-        parts = [_fixed_parts(update, self._layout) for update in updates]
+        parts = [_fixed_parts(update, layout) for update in updates]
         for trainer, (integers, _) in zip(self._trainers, parts, strict=True):
             _require_length(integers, len(parts[0][0]), str(trainer))
-        return _fixed_record(reduce(np.add, [p for p, _ in parts]), self._layout, sum(terms for _, terms in parts))
+        return _fixed_record(reduce(np.add, [p for p, _ in parts]), layout, sum(terms for _, terms in parts))
 
 
 def rounding_of(parameters: AggregationParameters, trainers: int, kept: Kept | None = None) -> Rounding:
@@ -254,6 +272,21 @@ def rounding_of(parameters: AggregationParameters, trainers: int, kept: Kept | N
         layout = FixedPointLayout.compact(1.0, trainers, parameters.key_bits)
         return FeedbackRounding(layout, parameters.value_range, kept)
     return NearestRounding(FixedPointLayout.exact(parameters.value_range, trainers, parameters.key_bits))
+
+
+def range_layout(parameters: AggregationParameters, trainers: int) -> FixedPointLayout:
+    """How the largest magnitudes are added that set the range of a compact sum, with room for what was left over."""
+    return FixedPointLayout.exact(2 * parameters.value_range, trainers, parameters.key_bits)
+
+
+def _integers(rounding: Rounding, whole: NamedVectors, weight: float, cut: tuple[int, int]) -> Integers:
+    """A stretch of the weighted vector, rounded piece by piece."""
+    start, stop = cut
+    integers = np.empty(stop - start, dtype=np.int64)
+    for piece in whole.pieces(start, stop):
+        found = rounding.integers(weight * piece.values, piece.at)
+        integers[piece.at - start : piece.at - start + len(found)] = found
+    return integers
 
 
 def _fixed_record(integers: Integers, layout: FixedPointLayout, terms: int) -> dict[str, Any]:

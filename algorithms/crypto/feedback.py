@@ -4,10 +4,11 @@ Sources: Alistarh et al. 2017, "QSGD", arXiv:1610.02132, section 3.1 (stochastic
 2014, "1-Bit Stochastic Gradient Descent", and Karimireddy et al. 2019, arXiv:1901.09847, Algorithm 2 (what rounding
 took is added to the next vector).
 
-Sixteen bits are few, so `FeedbackRounding` gives them a range that follows the sums: 2^e with e from the largest
-value of the sum before, which every trainer knows and the arbiter does not. Values are divided by 2^e before they are
-rounded; a value beyond the range is sent as its end, and the rest of it goes with the next sum. A value beyond the
-range that the job allows is an error in both, never silent.
+Sixteen bits are few, so `FeedbackRounding` wants to be told, before each vector, a range that covers every trainer's
+vector: the trainers add up the largest magnitudes in their vectors (in the exact way, which is one encrypted number
+more), and the sum of these bounds every single one, whatever cancels out in the sum of the vectors. The trainers learn
+that sum, the arbiter nothing: values are divided by the range before they are rounded. A value beyond the range that
+the job allows is an error in both, never silent.
 """
 
 from __future__ import annotations
@@ -17,12 +18,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from algorithms.crypto.packing import FixedPointLayout, Floats, Integers, require_finite, require_within
 
-MARGIN_BITS = 3  # the range is at most 2^3 times what the last sum would have needed
-DEEPEST_BITS = 40  # how far the range may shrink below the one that the job allows
 Kept = Mapping[str, Any]
 
 
@@ -36,12 +34,15 @@ class Rounding(Protocol):
     def begin(self, count: int, rng: Callable[[], np.random.Generator]) -> None:
         """The next vector has `count` values; what is drawn for it, if anything, comes from what `rng` returns."""
 
-    def integers(self, values: Floats, name: str, start: int, at: int) -> Integers:
-        """Integers of a piece of the vector that begins at `at`; in errors it is `name` from index `start` on.
+    def look(self, values: Floats, name: str, start: int, at: int) -> None:
+        """See every piece of the vector before any is rounded; this one begins at `at`, in `name` at index `start`.
 
         Raises:
             NotFinite, ValueOutgrewLayout: With name and index.
         """
+
+    def integers(self, values: Floats, at: int) -> Integers:
+        """Integers of a piece of the vector that begins at `at`."""
 
     def floats(self, integers: Integers) -> Floats:
         """The numbers of a piece of the sum."""
@@ -59,9 +60,13 @@ class NearestRounding:
     def begin(self, count: int, rng: Callable[[], np.random.Generator]) -> None:
         """Nothing is drawn."""
 
-    def integers(self, values: Floats, name: str, start: int, at: int) -> Integers:  # noqa: ARG002  no place is kept
-        """Rounded half to even. Raises NotFinite, ValueOutgrewLayout."""
-        return self.layout.integers(values, name, start)
+    def look(self, values: Floats, name: str, start: int, at: int) -> None:  # noqa: ARG002  no place is kept
+        """Raises NotFinite, ValueOutgrewLayout."""
+        self.layout.integers(values, name, start)
+
+    def integers(self, values: Floats, at: int) -> Integers:  # noqa: ARG002  no place is kept
+        """Rounded half to even."""
+        return self.layout.integers(values)
 
     def floats(self, integers: Integers) -> Floats:
         """Exact."""
@@ -77,64 +82,51 @@ class FeedbackRounding:
 
     Args:
         layout: A compact layout for values of magnitude up to 1.
-        largest: The largest magnitude a value may have; the first vector's range.
+        largest: Every value's magnitude must be below this.
         kept: What an earlier object kept, to go on from.
     """
 
     def __init__(self, layout: FixedPointLayout, largest: float, kept: Kept | None = None) -> None:
         self.layout = layout
+        self.seen = 0.0  # the largest magnitude in the vector, with what rounding took before
         self._largest = largest
-        self._exponent = math.ceil(math.log2(largest))
-        self._residual: NDArray[np.float32] | None = None
-        if kept:
-            self._exponent = min(int(kept["exponent"]), self._exponent)
-            self._residual = np.array(kept["residual"], dtype=np.float32)
+        self._shift = 0
+        self._residual = np.array(kept["residual"] if kept else [], dtype=np.float32)
         self._rng = np.random.default_rng(0)
-        self._sum_largest: float | None = None  # of the sum that came last, until the range has followed it
 
     def begin(self, count: int, rng: Callable[[], np.random.Generator]) -> None:
-        """The range follows from the sum before."""
-        if self._residual is None or len(self._residual) != count:
+        """What was left over belongs to a vector of the same length; of another one nothing is known."""
+        if len(self._residual) != count:
             self._residual = np.zeros(count, dtype=np.float32)
-        self._rng = rng()
-        self._follow()
+        self._rng, self.seen = rng(), 0.0
 
-    def integers(self, values: Floats, name: str, start: int, at: int) -> Integers:
-        """Rounded up with the probability of the fraction. Raises NotFinite, ValueOutgrewLayout."""
+    def look(self, values: Floats, name: str, start: int, at: int) -> None:
+        """Raises NotFinite, ValueOutgrewLayout."""
         require_finite(values, name, start)
-        place = self._place(at, len(values))
+        require_within(np.abs(values) < self._largest, values, self._largest, name, start)
+        wanted = values + self._residual[at : at + len(values)]
+        self.seen = max(self.seen, float(np.abs(wanted).max(initial=0.0)))
+
+    def cover(self, bound: float) -> None:
+        """No trainer has seen more than `bound` in this vector: its range is the next power of two."""
+        self._shift = self.layout.scale - (math.ceil(math.log2(bound)) if bound > 0 else 0)
+
+    def integers(self, values: Floats, at: int) -> Integers:
+        """Rounded up with the probability of the fraction."""
+        place = self._residual[at : at + len(values)]
         wanted = values + place
-        require_within(np.abs(wanted) <= self._largest, wanted, self._largest, name, start)
-        shift = self.layout.scale - self._exponent
-        scaled = np.ldexp(wanted, shift)
+        scaled = np.ldexp(wanted, self._shift)
         rounded = np.floor(scaled + self._rng.random(len(scaled)))
         end = self.layout.offset - 1
-        np.clip(rounded, -end, end, out=rounded)
-        place[:] = wanted - np.ldexp(rounded, -shift)
+        np.clip(rounded, -end, end, out=rounded)  # the range's own edge is one step too far
+        place[:] = wanted - np.ldexp(rounded, -self._shift)
         return rounded.astype(np.int64)
 
     def floats(self, integers: Integers) -> Floats:
-        """The sum's numbers; the largest of them sets the next range."""
-        numbers = np.ldexp(integers.astype(np.float64), self._exponent - self.layout.scale)
-        self._sum_largest = max(self._sum_largest or 0.0, float(np.abs(numbers).max(initial=0.0)))
+        """The sum's numbers."""
+        numbers: Floats = np.ldexp(integers.astype(np.float64), -self._shift)
         return numbers
 
     def kept(self) -> Kept:
-        """The range of the next vector, and what rounding took so far."""
-        self._follow()
-        return {"exponent": self._exponent, "residual": self._residual}
-
-    def _follow(self) -> None:
-        if self._sum_largest is None:
-            return
-        most = math.ceil(math.log2(self._largest))
-        if self._sum_largest:
-            self._exponent = min(math.ceil(math.log2(self._sum_largest)) + MARGIN_BITS, most)
-        else:  # every value was too small for its range
-            self._exponent = max(self._exponent - MARGIN_BITS, most - DEEPEST_BITS)
-        self._sum_largest = None
-
-    def _place(self, at: int, count: int) -> NDArray[np.float32]:
-        if self._residual is None:
-            raise RuntimeError("`begin` comes before `integers`.")
-        return self._residual[at : at + count]
+        """What rounding took so far."""
+        return {"residual": self._residual}

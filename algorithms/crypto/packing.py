@@ -25,6 +25,7 @@ LAYOUT_SCHEMA = 1
 EXACT_BITS = 33  # of a value: rounding moves it by at most 2^-32 of the range asked for
 COMPACT_BITS = 16
 MAX_SLOT_BITS = 62  # sums stay within a signed 64-bit integer with a bit to spare
+MOST_IN_A_LAYOUT = 1 << 32  # of any of its numbers
 ROWS_AT_ONCE = 256  # bits are handled as bytes, eight times the size
 
 Integers = NDArray[np.int64]
@@ -57,7 +58,7 @@ class FixedPointLayout:
 
     @staticmethod
     def exact(largest: float, additions: int, key_bits: int, value_bits: int = EXACT_BITS) -> FixedPointLayout:
-        """The layout for values of magnitude up to at least `largest`, as many as fit under a key of `key_bits`."""
+        """The layout for values of magnitude below `largest`, as many as fit under a key of `key_bits`."""
         scale = value_bits - 1 - math.ceil(math.log2(largest))
         slot_bits = value_bits + _guard_bits(additions)
         return FixedPointLayout(value_bits, scale, additions, max(1, (key_bits - 1) // slot_bits))
@@ -172,9 +173,10 @@ class FixedPointLayout:
         """The layout and terms of `to_json`. Raises WrongLayout."""
         try:
             fields = json.loads(text)
-            schema = fields.pop("schema")
-            terms = int(fields.pop("terms"))
-            layout = FixedPointLayout(**{name: int(value) for name, value in fields.items()})
+            if not all(type(value) is int and abs(value) <= MOST_IN_A_LAYOUT for value in fields.values()):
+                raise TypeError("a number was expected")
+            schema, terms = fields.pop("schema"), fields.pop("terms")
+            layout = FixedPointLayout(**fields)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise WrongLayout(f"'{text[:120]}' is not a layout.") from error
         if schema != LAYOUT_SCHEMA or not 1 <= terms <= layout.additions:

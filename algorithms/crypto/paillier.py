@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what a worker process has no use for
 Keygen = Literal["standard", "subgroup"]
 LEAST_KEY_BITS = 1024  # for tests; the parameters of components ask for 2048 and more
 SUBGROUP_BITS = {1024: 320, 2048: 448, 3072: 512, 4096: 608}  # four times the security level of the key size
+LARGEST_KEY_BITS = 4096
 KEY_SCHEMA = 2
 _CONTEXT = b"archipelago/paillier/v1"
 _PRIME_ROUNDS = 40
@@ -128,7 +129,10 @@ class PrivateKey:
     def from_record(record: Mapping[str, Value]) -> PrivateKey:
         """The key of a record. Raises BadKey."""
         p, q, h, a_p, a_q = (_number(record, name) for name in ("p", "q", "h", "a_p", "a_q"))
-        primes = p != q and gmpy2.is_prime(p) and gmpy2.is_prime(q) and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
+        sized = max(number.bit_length() for number in (p, q, h)) <= LARGEST_KEY_BITS
+        primes = (
+            sized and p != q and gmpy2.is_prime(p) and gmpy2.is_prime(q) and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
+        )
         subgroup = _keygen(record) == "subgroup"
         if not primes or subgroup != bool(a_p) or (subgroup and not _has_order(h, ((p, a_p), (q, a_q)))):
             raise BadKey("The private key received is not a Paillier key.", hint="Ask its maker's party for its log.")
@@ -245,9 +249,12 @@ def _search(candidate: Callable[[], mpz]) -> mpz:
 
 
 def _has_order(h: mpz, parts: Sequence[tuple[mpz, mpz]]) -> bool:
-    """Whether the primes a divide p - 1 and h^(2a) is one modulo each p."""
-    return all(gmpy2.is_prime(a) and p % a == 1 and gmpy2.powmod(h, 2 * a, p) == 1 for p, a in parts if a > 1) and all(
-        a > 1 for _, a in parts
+    """Whether each a is a prime of the length it should have, divides its p - 1, and h^(2a) is one modulo p."""
+    bits = int((parts[0][0] * parts[1][0]).bit_length())
+    length = SUBGROUP_BITS.get(bits, 0) // 2
+    return all(
+        a.bit_length() == length and gmpy2.is_prime(a) and p % a == 1 and gmpy2.powmod(h, 2 * a, p) == 1
+        for p, a in parts
     )
 
 

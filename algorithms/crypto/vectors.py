@@ -20,7 +20,7 @@ from algorithms.crypto.batch import Raw
 from algorithms.crypto.packing import FixedPointLayout, Integers, Rows
 from algorithms.crypto.paillier import PrivateKey, PublicKey
 from algorithms.crypto.workers import Order, Workers
-from algorithms.errors import BadCiphertext, WorkerLost, WrongKey, WrongLayout
+from algorithms.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, WrongLayout
 from storage.client import Ciphertexts
 
 MOST_AT_ONCE, LEAST_AT_ONCE = 128, 32  # ciphertexts in a batch
@@ -39,6 +39,7 @@ class VectorPaillier:
 
     def __init__(self, key: PublicKey | PrivateKey, expected: int = 1, cores: int = 1) -> None:
         self.public = key.public if isinstance(key, PrivateKey) else key
+        self._is_owner = isinstance(key, PrivateKey)
         self._workers = Workers(key, expected, cores)
         self._stock = bytearray()  # masks made in advance, each for one use
 
@@ -108,6 +109,8 @@ class VectorPaillier:
     def decrypt_rows(self, layout: FixedPointLayout, vector: Ciphertexts) -> tuple[Rows, int]:
         """The plaintexts as they are packed, for `layout.unpack` here or elsewhere. Raises as `decrypt`."""
         terms, raw = self._terms(vector, layout, vector.count), _raw(vector)
+        if not self._is_owner:
+            raise BadKey(f"The public key {self.public.fingerprint[:12]} does not decrypt.")
         rows = np.empty((len(raw), self.public.plaintext_bytes), dtype=np.uint8)
         self._fill(rows, (_order(b"decrypt", _bytes(raw[a:b])) for a, b in self._cuts(len(raw))))
         return rows, terms
@@ -130,10 +133,11 @@ class VectorPaillier:
         self._stock.clear()
 
     def _prepare(self, count: int, stop: threading.Event) -> None:
-        width, number = self.public.ciphertext_bytes, MASKS_AT_ONCE.to_bytes(2, "big")
+        width, order = self.public.ciphertext_bytes, _order(b"masks", MASKS_AT_ONCE.to_bytes(2, "big"))
         with suppress(WorkerLost):  # what is missing is made when it is needed
-            while len(self._stock) < count * width and not stop.is_set():
-                for masks in self._workers.each([_order(b"masks", number)] * self._workers.cores):
+            while (missing := count - len(self._stock) // width) > 0 and not stop.is_set():
+                batches = min(-(-missing // MASKS_AT_ONCE), self._workers.cores)  # a single one starts no process
+                for masks in self._workers.each([order] * batches):
                     self._stock += masks
 
     def _prepared(self, count: int) -> bytes:
@@ -186,7 +190,7 @@ class VectorPaillier:
         if vector.key != self.public.fingerprint:
             raise WrongKey(f"The vector is encrypted under key {vector.key[:12]}, not {self.public.fingerprint[:12]}.")
         found, terms = FixedPointLayout.parse(vector.layout)
-        if found != layout or vector.count != count:
+        if found != layout or vector.count != count or count < 0:
             raise WrongLayout(f"{vector.count} values in {found} do not go with {count} values in {layout}.")
         self._require_fit(layout)
         if vector.data.type != pa.binary(self.public.ciphertext_bytes) or vector.data.null_count:

@@ -51,7 +51,7 @@ class Workers:
     def each(self, orders: Iterable[Order]) -> Iterator[Raw]:
         """The results in the order of the orders, which are taken as workers get free.
 
-        Raises BadCiphertext, BadKey, and WorkerLost if a worker process ends.
+        Raises BadCiphertext, and WorkerLost if a worker process ends.
         """
         if self._cores == 1:
             return (carry_out(self._own, order) for order in orders)

@@ -121,7 +121,7 @@ def test_compact_rounds_end_where_plain_ones_do(small_parts):
     found = sums(compact, vectors, RecordingExchange(), rounds=6)
     plain = sums(AggregationParameters(), vectors, RecordingExchange(), rounds=6)
     total, expected = (sum(turn["w"] for turn in result[HOST]) for result in (found, plain))
-    assert np.abs(total - expected).max() < 3 * 8 * np.abs(expected).max() / 6 / 2**15
+    assert np.abs(total - expected).max() < 3 * 4 * np.abs(expected).max() / 2**15
     for address in TRAINERS:
         np.testing.assert_array_equal(found[address][5]["w"], found[GUEST][5]["w"])
 
@@ -196,17 +196,37 @@ def test_a_checkpoint_of_another_optimizer_is_refused_and_another_packing_is_not
 
 
 @pytest.mark.parametrize("packing", ["exact", "compact"])
-def test_the_digits_cnn_is_as_good_encrypted_as_in_the_clear(tmp_path, packing):
+def test_the_digits_cnn_is_as_good_in_fixed_point_as_in_floats(tmp_path, packing):
     data = digits()
     tables, test = halves(tmp_path, data, 3), make_table(tmp_path, "test", data.x_test, data.y_test)
     parties = {a: {"train": t} for a, t in zip(TRAINERS, tables, strict=True)} | {ARBITER: {}}
-    cnn = {"net": "cnn", "input_shape": [1, 8, 8], "rounds": 8}
-    accuracy = [
-        (predict(run_local(component("homo_nn"), cnn | how, parties, RecordingExchange()).model(HOST), test).predicted
-         == data.y_test).mean()
-        for how in ({}, {"fixed_point": True, "packing": packing})
-    ]  # fmt: skip
+    cnn = {"net": "cnn", "input_shape": [1, 8, 8], "rounds": 20}
+    accuracy = []
+    for how in ({}, {"fixed_point": True, "packing": packing}):
+        memories = {address: LocalMemory() for address in parties}
+        for address, memory in memories.items():  # so that stochastic rounding is the same in each run of this test
+            memory.once("own-seed", lambda name=str(address): name.encode().ljust(32))
+        settings = LocalSettings(memories=memories)
+        result = run_local(component("homo_nn"), cnn | how, parties, RecordingExchange(), settings)
+        accuracy.append((predict(result.model(HOST), test).predicted == data.y_test).mean())
     assert abs(accuracy[0] - accuracy[1]) <= 0.005, accuracy
+
+
+@pytest.mark.parametrize("l2", [0.01, 0.1])
+def test_compact_training_reaches_the_optimum_of_parties_that_pull_apart(tmp_path, l2):
+    data = breast()
+    order = np.argsort(data.y, kind="stable")  # one party has nearly all of a class
+    tables = [
+        make_table(tmp_path, f"p{i}", data.x[part], data.y[part]) for i, part in enumerate(np.split(order, [150]))
+    ]
+    parties = {a: {"train": t} for a, t in zip((GUEST, HOST), tables, strict=True)} | {ARBITER: {}}
+    slow = {"rounds": 400, "batch_size": 10_000, "learning_rate": 0.5, "l2": l2}
+    plain, compact = (
+        run_local(component("homo_lr"), slow | how, parties, RecordingExchange()).model(GUEST).arrays
+        for how in ({}, {"fixed_point": True, "packing": "compact"})
+    )
+    for name, array in plain.items():
+        np.testing.assert_allclose(compact[name], array, rtol=0, atol=1e-4)
 
 
 def test_an_exchange_names_a_sum_that_is_none():

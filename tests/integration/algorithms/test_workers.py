@@ -13,7 +13,7 @@ import pytest
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.errors import BadCiphertext, WorkerLost
+from algorithms.errors import BadCiphertext, BadKey, WorkerLost
 from tests.fakes.nodes import eventually
 
 LAYOUT = FixedPointLayout.exact(16.0, 3, 1024)
@@ -54,7 +54,16 @@ def test_every_operation_gives_what_one_process_gives(key, engine):
 def test_a_small_vector_starts_no_process(engine):
     vector = engine.encrypt(LAYOUT, INTEGERS[:40])
     np.testing.assert_array_equal(engine.decrypt(LAYOUT, vector)[0], INTEGERS[:40])
+    with engine.preparing(1):
+        eventually(lambda: engine._stock)
     assert not workers()
+
+
+def test_without_the_private_key_nothing_is_decrypted(key):
+    public = VectorPaillier(key.public, cores=2)
+    with pytest.raises(BadKey, match="public"):
+        public.decrypt(LAYOUT, public.encrypt(LAYOUT, INTEGERS))
+    public.close()
 
 
 def test_masks_are_made_by_the_workers_too(engine):

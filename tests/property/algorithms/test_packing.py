@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -105,12 +105,11 @@ def test_multiples_plain_sums_and_slices_are_what_they_are_in_the_clear(keygen, 
     np.testing.assert_array_equal(owner.decrypt(layout, slice_of(changed, start, count))[0], expected[start:])
 
 
-@given(values=VALUES, index=st.integers(0, 69), wrong=st.sampled_from([np.nan, np.inf, -np.inf, 16.5, -17.0, 1e300]))
+@given(values=VALUES, index=st.integers(0, 20), wrong=st.sampled_from([np.nan, np.inf, -np.inf, 16.5, -17.0, 1e300]))
 @settings(max_examples=60, deadline=None)
 def test_what_does_not_fit_is_refused_with_its_index(values, index, wrong):
     layout = FixedPointLayout.exact(16.0, 2, 1024)
-    if index >= len(values):
-        return
+    assume(index < len(values))
     values[index] = wrong
     error = ValueOutgrewLayout if np.isfinite(wrong) else NotFinite
     with pytest.raises(error, match=rf"w\[{index + 7}\]"):
@@ -124,7 +123,6 @@ def test_a_tampered_ciphertext_is_refused_or_means_something_else(keygen, seed, 
     layout = FixedPointLayout.exact(16.0, 2, 1024)
     integers = np.random.default_rng(seed).integers(-1000, 1000, layout.slots)
     vector = owner.encrypt(layout, integers)
-    vector.data.buffers()[1]
     raw = np.frombuffer(vector.data.buffers()[1], np.uint8)
     raw[place] ^= 1 << bit
     try:

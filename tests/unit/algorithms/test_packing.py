@@ -41,6 +41,14 @@ def test_the_edges_of_the_range_come_back():
     np.testing.assert_array_equal(LAYOUT.floats(back), [edge, -edge, 0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("largest", [0.3, 1.0, 16.0])
+def test_values_must_be_smaller_than_the_range_asked_for(largest):
+    layout = FixedPointLayout.exact(largest, 3, 2048)
+    layout.integers(np.array([np.nextafter(largest, 0) * (1 - 2**-32)]))
+    with pytest.raises(ValueOutgrewLayout):
+        layout.integers(np.array([2 * largest]))
+
+
 def test_a_value_beyond_the_edge_is_named_with_its_index():
     values = np.array([0.0, 1.0, -16.5])
     with pytest.raises(ValueOutgrewLayout, match=r"bias\[2\] = -16.5"):
@@ -86,6 +94,8 @@ def test_a_layout_survives_its_json():
         LAYOUT.to_json(1).replace('"terms": 1', '"terms": Infinity'), LAYOUT.to_json(1).replace("33", "-Infinity"),
         LAYOUT.to_json(1).replace("33", "NaN"), LAYOUT.to_json(1).replace("33", "1e400"), "[" * 100_000,
         LAYOUT.to_json(1).replace("33", "63"), LAYOUT.to_json(1).replace("slots", "slot"),
+        LAYOUT.to_json(1).replace("33", "33.0"), LAYOUT.to_json(1).replace("33", '"33"'),
+        LAYOUT.to_json(1).replace("58", "9" * 4000),
     ],
 )  # fmt: skip
 def test_a_layout_that_is_none_is_refused(text):

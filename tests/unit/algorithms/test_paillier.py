@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import gcd
 
+import gmpy2
 import phe
 import pytest
 from gmpy2 import mpz
@@ -99,9 +100,29 @@ def test_a_subgroup_key_has_its_two_small_primes_and_a_generator_of_their_group(
 
 def test_a_private_key_that_lies_about_its_subgroup_is_refused():
     key = generate(1024, "subgroup")
-    for wrong in ({"a_p": key.record()["a_q"]}, {"h": b"\x02"}, {"keygen": "standard"}, {"a_q": b"\x01"}):
+    for wrong in (
+        {"a_p": key.record()["a_q"]},
+        {"h": b"\x02"},
+        {"keygen": "standard"},
+        {"a_q": b"\x01"},
+        {"p": b"\xff" * 600},
+    ):
         with pytest.raises(BadKey):
             PrivateKey.from_record(key.record() | wrong)
+
+
+def test_a_subgroup_too_small_to_hide_anything_is_refused():
+    small = [gmpy2.next_prime(10**6), gmpy2.next_prime(10**6 + 100)]
+    primes = []
+    for a in small:
+        b = mpz(2) ** 511 // (2 * a) | 1
+        while not gmpy2.is_prime(2 * a * b + 1):
+            b += 2
+        primes.append(2 * a * b + 1)
+    (p, q), n = primes, primes[0] * primes[1]
+    h = -gmpy2.powmod(5, 2 * (p - 1) // (2 * small[0]) * ((q - 1) // (2 * small[1])), n) % n
+    with pytest.raises(BadKey):
+        PrivateKey.from_record(PrivateKey(p, q, h, *small).record())
 
 
 def test_a_key_survives_its_record(key):

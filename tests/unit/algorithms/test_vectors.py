@@ -85,6 +85,8 @@ def test_another_layout_or_length_is_refused():
         OWNER.encrypt(FixedPointLayout.exact(16.0, 3, 2048), INTEGERS)
     with pytest.raises(WrongLayout):
         OWNER.decrypt(LAYOUT, replace(fresh(), count=1000))
+    with pytest.raises(WrongLayout):
+        PUBLIC.add([replace(fresh(), count=-5, data=fresh().data[:0])] * 2)
 
 
 def test_more_vectors_than_the_layout_allows_are_refused():
