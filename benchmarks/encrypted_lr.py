@@ -24,7 +24,7 @@ from node_manager.client import EventKind, NodeClient
 HOSPITALS = ("hospital-a", "hospital-b")
 NAMES = (*HOSPITALS, "coordinator")
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "homo_lr" / "job.json"
-TURNS = 5
+TURNS = 3
 ROUNDS = (1, 20, 100)
 MOST_KEY_S, MOST_ROUND_MS, MOST_JOB_S = 1.0, 50.0, 6.0
 

@@ -57,11 +57,9 @@ class BatchArithmetic:
         """The sums, ciphertext by ciphertext. Raises BadCiphertext."""
         n_squared = self._public.n_squared
         sums = []
-        for column in zip(*(self._numbers(batch) for batch in batches), strict=True):
+        for column in zip(*(self._ciphertexts(batch) for batch in batches), strict=True):
             total = mpz(1)
             for ciphertext in column:
-                if ciphertext >= n_squared:
-                    raise BadCiphertext("A ciphertext is not below n squared.")
                 total = total * ciphertext % n_squared
             sums.append(total)
         self._require_units(sums)
@@ -83,11 +81,17 @@ class BatchArithmetic:
         return self._joined(c * (next(given, None) or self._masks.next()) % n_squared for c in self._units(ciphertexts))
 
     def _units(self, ciphertexts: Raw) -> list[mpz]:
-        units = list(self._numbers(ciphertexts))
-        if any(c >= self._public.n_squared for c in units):
-            raise BadCiphertext("A ciphertext is not below n squared.")
+        units = list(self._ciphertexts(ciphertexts))
         self._require_units(units)
         return units
+
+    def _ciphertexts(self, batch: Raw) -> Iterator[mpz]:
+        """Raises BadCiphertext."""
+        n_squared = self._public.n_squared
+        for ciphertext in self._numbers(batch):
+            if ciphertext >= n_squared:
+                raise BadCiphertext("A ciphertext is not below n squared.")
+            yield ciphertext
 
     def _require_units(self, numbers: Iterable[mpz]) -> None:
         """A product is a unit modulo n, and so modulo n squared, only if every factor is. Raises BadCiphertext."""

@@ -124,7 +124,7 @@ class FeedbackRounding:
 
     def floats(self, integers: Integers) -> Floats:
         """The sum's numbers."""
-        numbers: Floats = np.ldexp(integers.astype(np.float64), -self._shift)
+        numbers: Floats = np.ldexp(integers, -self._shift)
         return numbers
 
     def kept(self) -> Kept:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-import gmpy2
-from gmpy2 import mpz
+from gmpy2 import mpz, powmod
 
-from algorithms.crypto.fixed_base import FixedBase, best_window
+from algorithms.crypto.fixed_base import FixedBase, best_depth, columns_of, digits_of
 from algorithms.crypto.paillier import PrivateKey, PublicKey, random_power
 
 
@@ -35,26 +34,24 @@ class Masks:
         exponent = os.urandom(public.exponent_bits // 8)
         if owner is None:
             return self._tables[0].power(exponent)
-        return owner.join(*(table.power(part) for table, part in zip(self._tables, self._parts(exponent), strict=True)))
+        parts = self._reduced(exponent, owner) if owner.a_p else (exponent, exponent)
+        return owner.join(*(table.power(part) for table, part in zip(self._tables, parts, strict=True)))
 
-    def _parts(self, exponent: bytes) -> tuple[bytes, ...]:
-        """The exponent for each of the owner's tables: reduced by the order of h^n where that makes it shorter."""
+    def _reduced(self, exponent: bytes, owner: PrivateKey) -> tuple[bytes, ...]:
+        """The digits of an exponent modulo the order of h^n, modulo p^2 and q^2: half as many."""
+        number = mpz.from_bytes(exponent, "little")
+        return tuple(digits_of(number % order, self._columns()) for order in owner.orders)
+
+    def _columns(self) -> int:
         owner = self._owner
         if owner is None or owner.a_p is None:
-            return (exponent, exponent)
-        number, size = mpz.from_bytes(exponent, "little"), self._table_bits() // 8
-        return tuple((number % order).to_bytes(size, "little") for order in owner.orders)
-
-    def _table_bits(self) -> int:
-        if self._owner is None or self._owner.a_p is None:
-            return self._public.exponent_bits
-        return int(max(order.bit_length() for order in self._owner.orders) + 7) // 8 * 8
+            return columns_of(self._public.exponent_bits)
+        return columns_of(max(order.bit_length() for order in owner.orders))
 
     def _make_tables(self, h: mpz) -> tuple[FixedBase, ...]:
-        owner, bits = self._owner, self._table_bits()
+        owner, columns = self._owner, self._columns()
         moduli = (owner.p_squared, owner.q_squared) if owner else (self._public.n_squared,)
-        window = best_window(bits, self._expected)
+        depth = best_depth(columns, self._expected)
         return tuple(
-            FixedBase(gmpy2.powmod(h, self._public.n, modulus), modulus, window=window, exponent_bits=bits)
-            for modulus in moduli
+            FixedBase(powmod(h, self._public.n, modulus), modulus, columns=columns, depth=depth) for modulus in moduli
         )

@@ -26,7 +26,7 @@ EXACT_BITS = 33  # of a value: rounding moves it by at most 2^-32 of the range a
 COMPACT_BITS = 16
 MAX_SLOT_BITS = 62  # sums stay within a signed 64-bit integer with a bit to spare
 MOST_IN_A_LAYOUT = 1 << 32  # of any of its numbers
-ROWS_AT_ONCE = 256  # bits are handled as bytes, eight times the size
+ROWS_AT_ONCE = 64  # bits are handled as bytes, eight times the size, which should stay in the cache
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -110,7 +110,8 @@ class FixedPointLayout:
 
     def floats(self, integers: Integers) -> Floats:
         """The real values of fixed-point integers or of sums of them."""
-        return np.ldexp(integers.astype(np.float64), -self.scale)
+        numbers: Floats = np.ldexp(integers, -self.scale)
+        return numbers
 
     def pack(self, integers: Integers, row_bytes: int) -> Rows:
         """One plaintext of `row_bytes`, big-endian, for each `slots` integers, the first one in the lowest slot.

@@ -86,14 +86,13 @@ class PublicKey:
 
     def record(self) -> dict[str, Field]:
         """The key as a record to send."""
-        numbers: dict[str, Field] = {"n": _to_bytes(self.n), "h": _to_bytes(self.h or mpz(0))}
+        numbers: dict[str, Field] = {"n": to_bytes(self.n), "h": to_bytes(self.h or mpz(0))}
         return {"schema": KEY_SCHEMA, "keygen": self.keygen, **numbers}
 
     @staticmethod
     def from_record(record: Mapping[str, Value]) -> PublicKey:
         """The key of a record. Raises BadKey."""
-        keygen = _keygen(record)
-        n, h = (_number(record, name) for name in ("n", "h"))
+        keygen, (n, h) = _fields(record, "n", "h")
         hides = not h or gmpy2.gcd(h * (h * h - 1), n) == 1  # a unit, and neither 1 nor -1 modulo a factor of n
         sized = n.bit_length() >= LEAST_KEY_BITS and (keygen == "standard" or n.bit_length() in SUBGROUP_BITS)
         if not sized or n % 2 == 0 or h >= n or not hides or (keygen == "subgroup" and not h):
@@ -122,18 +121,18 @@ class PrivateKey:
     def record(self) -> dict[str, Field]:
         """The key as a record, for the journal and for sealed messages only."""
         numbers = {"p": self.p, "q": self.q, "h": self.h, "a_p": self.a_p, "a_q": self.a_q}
-        halves: dict[str, Field] = {name: _to_bytes(number or mpz(0)) for name, number in numbers.items()}
+        halves: dict[str, Field] = {name: to_bytes(number or mpz(0)) for name, number in numbers.items()}
         return {"schema": KEY_SCHEMA, "keygen": self.public.keygen, **halves}
 
     @staticmethod
     def from_record(record: Mapping[str, Value]) -> PrivateKey:
         """The key of a record. Raises BadKey."""
-        p, q, h, a_p, a_q = (_number(record, name) for name in ("p", "q", "h", "a_p", "a_q"))
+        keygen, (p, q, h, a_p, a_q) = _fields(record, "p", "q", "h", "a_p", "a_q")
         sized = max(number.bit_length() for number in (p, q, h)) <= LARGEST_KEY_BITS
         primes = (
             sized and p != q and gmpy2.is_prime(p) and gmpy2.is_prime(q) and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
         )
-        subgroup = _keygen(record) == "subgroup"
+        subgroup = keygen == "subgroup"
         if not primes or subgroup != bool(a_p) or (subgroup and not _has_order(h, ((p, a_p), (q, a_q)))):
             raise BadKey("The private key received is not a Paillier key.", hint="Ask its maker's party for its log.")
         return PrivateKey(p, q, h or None, a_p or None, a_q or None)
@@ -193,6 +192,11 @@ def generate(bits: int = 2048, keygen: Keygen = "standard") -> PrivateKey:
         return PrivateKey(p, q, -x * x % n)
     cofactor = (p - 1) // (2 * a_p) * ((q - 1) // (2 * a_q))
     return PrivateKey(p, q, -gmpy2.powmod(x, 2 * cofactor, n) % n, a_p, a_q)
+
+
+def to_bytes(number: mpz) -> bytes:
+    """Big-endian, as few bytes as it takes and at least one."""
+    return bytes(number.to_bytes((number.bit_length() + 7) // 8 or 1, "big"))
 
 
 def random_power(public: PublicKey) -> mpz:
@@ -262,19 +266,11 @@ def _whole_bytes(bits: int) -> int:
     return (bits + 7) // 8 * 8
 
 
-def _to_bytes(number: mpz) -> bytes:
-    return bytes(number.to_bytes((number.bit_length() + 7) // 8 or 1, "big"))
-
-
-def _number(record: Mapping[str, Value], name: str) -> mpz:
-    raw = record.get(name)
-    if record.get("schema") != KEY_SCHEMA or not isinstance(raw, bytes):
+def _fields(record: Mapping[str, Value], *names: str) -> tuple[Keygen, list[mpz]]:
+    """How a key was made, and its numbers. Raises BadKey."""
+    keygen, raws = record.get("keygen"), [record.get(name) for name in names]
+    readable = record.get("schema") == KEY_SCHEMA and keygen in get_args(Keygen)
+    numbers = [mpz.from_bytes(raw, "big") for raw in raws if isinstance(raw, bytes)]
+    if not readable or len(numbers) != len(names):
         raise BadKey(f"The key received has schema {record.get('schema')!r}, this version reads {KEY_SCHEMA}.")
-    return mpz.from_bytes(raw, "big")
-
-
-def _keygen(record: Mapping[str, Value]) -> Keygen:
-    found = record.get("keygen")
-    if record.get("schema") != KEY_SCHEMA or found not in get_args(Keygen):
-        raise BadKey(f"The key received has schema {record.get('schema')!r}, this version reads {KEY_SCHEMA}.")
-    return cast("Keygen", found)
+    return cast("Keygen", keygen), numbers

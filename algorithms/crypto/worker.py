@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from gmpy2 import mpz
 
 from algorithms.crypto.batch import BatchArithmetic, Raw
-from algorithms.crypto.paillier import Keygen, PrivateKey, PublicKey
+from algorithms.crypto.paillier import Keygen, PrivateKey, PublicKey, to_bytes
 from algorithms.errors import BadCiphertext
 
 DONE, FAILED = b"done", b"failed"
@@ -44,7 +44,7 @@ def pack_key(key: PublicKey | PrivateKey, expected: int) -> bytes:
         kind, keygen, numbers = b"private", key.public.keygen, (key.p, key.q, key.h, key.a_p, key.a_q)
     else:
         kind, keygen, numbers = b"public", key.keygen, (key.n, key.h)
-    known = (_number(number or mpz(0)) for number in (mpz(expected), *numbers))
+    known = (to_bytes(number or mpz(0)) for number in (mpz(expected), *numbers))
     return pack([kind, keygen.encode(), *known])
 
 
@@ -98,10 +98,6 @@ def main(handle: int) -> None:
                 orders.send_bytes(answer)
         except (EOFError, ConnectionError):
             return
-
-
-def _number(number: mpz) -> bytes:
-    return bytes(number.to_bytes((number.bit_length() + 7) // 8 or 1, "big"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from gmpy2 import mpz
 
 from algorithms.crypto import paillier
 from algorithms.crypto.batch import BatchArithmetic
-from algorithms.crypto.fixed_base import WINDOWS, FixedBase, best_window
+from algorithms.crypto.fixed_base import DEPTHS, FixedBase, best_depth, digits_of
 from algorithms.crypto.masks import Masks
 from algorithms.crypto.paillier import SUBGROUP_BITS, PrivateKey, PublicKey, generate
 from algorithms.errors import BadCiphertext, BadKey
@@ -180,18 +180,25 @@ def test_keys_do_not_print_their_numbers(key):
     assert key.public.fingerprint[:12] in shown
 
 
-def test_powers_from_the_table_are_powers():
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("columns", [1, 5, 29, 56])
+def test_powers_from_the_tables_are_powers(depth, columns):
     modulus, base = mpz(10**18 + 9), mpz(123456789)
-    for window in WINDOWS:
-        table = FixedBase(base, modulus, window=window, exponent_bits=40)
-        for exponent in (0, 1, 2**40 - 1, 0x123456789A):
-            assert table.power(exponent.to_bytes(5, "little")) == pow(base, exponent, modulus)
+    table, end = FixedBase(base, modulus, columns=columns, depth=depth), 2 ** (8 * columns)
+    for exponent in (0, 1, 2, 255, end // 3, end // 2, end - 1):
+        digits = digits_of(mpz(exponent), columns)
+        assert len(digits) == columns
+        assert table.power(digits) == pow(base, exponent, modulus)
 
 
-def test_the_window_grows_with_the_number_of_powers():
-    windows = [best_window(1024, count) for count in (1, 20, 200, 5000)]
-    assert windows == sorted(windows)
-    assert windows[0] < windows[-1]
+def test_each_exponent_has_its_own_digits():
+    assert len({digits_of(mpz(exponent), 2) for exponent in range(2**16)}) == 2**16
+
+
+def test_tables_get_shallower_with_the_number_of_powers():
+    depths = [best_depth(128, count) for count in (1, 20, 200, 5000)]
+    assert depths == sorted(depths, reverse=True)
+    assert depths[0] > depths[-1]
 
 
 def test_the_fingerprint_is_bound_to_its_use(key):
