@@ -23,7 +23,7 @@ from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause, lost_body
 from node_manager.folders import EXIT, PROCESS, SCHEMA, read_json, write_json
 from node_manager.news import NewsStore, Place
-from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills, signal_group
+from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_groups, kernel_oom_kills, signal_group
 from node_manager.roster import Roster, Running
 from node_manager.spawn import WarmParentProcess
 from node_manager.tail import read_new
@@ -257,9 +257,8 @@ class Keeper:
 
     def _tick(self) -> None:
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_S
+        self._check_memory(whole_groups=look)
         for running in self._roster.all():
-            if running.process_file is not None:
-                self._check_memory(running)
             if running.gone_at is not None:
                 self._reap_orphan(running)
             if look or running.gone_at is not None:
@@ -268,13 +267,16 @@ class Keeper:
         if look:
             self._looked_at = time.monotonic()
 
-    def _check_memory(self, running: Running) -> None:
-        if running.process is None or running.decided is not None:
-            return
-        used = anonymous_bytes(running.process.pid) - running.inherited_bytes
-        if used > running.resources.memory_bytes * MEMORY_HEADROOM:
-            running.decided = Cause.MEMORY
-            running.process.signal_group(signal.SIGKILL)
+    def _check_memory(self, *, whole_groups: bool) -> None:
+        """Kill what outgrew its order: executors themselves often, with all that they started more rarely."""
+        watched = {r.process: r for r in self._roster.all() if r.process is not None and r.process_file is not None}
+        pids = [process.pid for process in watched]
+        used = anonymous_bytes_of_groups(pids) if whole_groups else {pid: anonymous_bytes(pid) for pid in pids}
+        for process, running in watched.items():
+            grown = used[process.pid] - running.inherited_bytes
+            if running.decided is None and grown > running.resources.memory_bytes * MEMORY_HEADROOM:
+                running.decided = Cause.MEMORY
+                process.signal_group(signal.SIGKILL)
 
     def _woken(self) -> None:
         with suppress(BlockingIOError):

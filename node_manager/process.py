@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 PR_SET_CHILD_SUBREAPER = 36
 _START_TIME_FIELD = 19  # field 22 of proc_pid_stat(5), counted after the command's closing bracket
 _STATE_FIELD = 0
+_GROUP_FIELD = 2
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,20 @@ def become_subreaper() -> None:
 
 def anonymous_bytes(pid: int) -> int:
     """Memory that only this process's own doing made: anonymous and shared, without mapped files. 0 when gone."""
-    total = 0
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith(("RssAnon:", "RssShmem:")):
-                total += int(line.split()[1]) * 1024
-    except (OSError, IndexError, ValueError):
-        return 0
+    return _kilobytes(Path(f"/proc/{pid}/status"), ("RssAnon:", "RssShmem:")) * 1024
+
+
+def anonymous_bytes_of_groups(leaders: Collection[int]) -> dict[int, int]:
+    """The same of the leaders of process groups and of all in their groups, what a member shares with others left out.
+
+    A forked member shares what its parent had before; that is counted once, with the leader.
+    """
+    total = {leader: anonymous_bytes(leader) for leader in leaders}
+    for pid in psutil.pids() if leaders else ():
+        fields = _stat(pid)
+        group = int(fields[_GROUP_FIELD]) if fields else 0
+        if group in total and pid != group:
+            total[group] += _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), ("Private_Dirty:",)) * 1024
     return total
 
 
@@ -69,6 +80,14 @@ def kernel_oom_kills() -> int:
             if name == "oom_kill":
                 return int(count)
     return 0
+
+
+def _kilobytes(table: Path, rows: tuple[str, ...]) -> int:
+    """The sum of these rows of a table of the kernel's. 0 when the process is gone."""
+    try:
+        return sum(int(line.split()[1]) for line in table.read_text().splitlines() if line.startswith(rows))
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def _stat(pid: int) -> list[str]:

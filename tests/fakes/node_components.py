@@ -90,6 +90,24 @@ def grow(ctx, p):
     time.sleep(p.seconds or 300)
 
 
+def grow_elsewhere(ctx, p):
+    """Use `count` MiB of memory in a process that we start."""
+    ctx.news.log("info", f"{p.count} MiB")
+    script = f"import time; block = b'x' * ({p.count} << 20); time.sleep({p.seconds or 300})"
+    subprocess.run([sys.executable, "-S", "-c", script], check=True)
+
+
+def share(ctx, p):
+    """Fork a child that holds the `count` MiB that we have, and no memory of its own."""
+    block = np.ones(p.count << 17)
+    child = os.fork()
+    if not child:
+        time.sleep(p.seconds)
+        os._exit(0)
+    ctx.news.log("info", f"{block.nbytes}")
+    os.waitpid(child, 0)
+
+
 def count(ctx, p):
     """Report `count` numbers, slowly."""
     for i in range(p.count):
@@ -180,8 +198,8 @@ def _target(link):
 PLAYS = {
     play.__name__: play
     for play in (
-        nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, count, count_until, look_around,
-        remember, work,
+        nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
+        look_around, remember, work,
     )
 }  # fmt: skip
 

@@ -130,8 +130,15 @@ def test_an_executor_that_outgrows_its_order_is_killed_for_memory(client, reader
     assert reader.final(order).body["cause"] == "memory"
 
 
-def test_an_executor_inside_its_memory_is_left_alone(client, reader, order_of):
-    order = order_of("grow", count=50, seconds=1.0, resources=Resources(memory_bytes=100 << 20))
+def test_what_an_executor_starts_uses_the_memory_of_its_order_too(client, reader, order_of):
+    order = order_of("grow_elsewhere", count=300, resources=Resources(memory_bytes=100 << 20))
+    client.start(order)
+    assert reader.final(order).body["cause"] == "memory"
+
+
+@pytest.mark.parametrize("do", ["grow", "grow_elsewhere", "share"])
+def test_an_executor_inside_its_memory_is_left_alone(client, reader, order_of, do):
+    order = order_of(do, count=60, seconds=3.0, resources=Resources(memory_bytes=100 << 20))
     client.start(order)
     assert reader.final(order).kind is EventKind.SUCCEEDED
 
