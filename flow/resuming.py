@@ -46,9 +46,10 @@ def goes_on(task: BoundTask, earlier: BoundTask) -> bool:
 
 
 def resume_point(manifest: Manifest, task: BoundTask) -> ResumePoint | None:
-    """Where every address of a task goes on from: the last step they share of the newest job and attempt with one.
+    """Where every address of a task goes on from: the furthest step they share of the newest job with one.
 
-    None if they share none: the task starts afresh.
+    A later attempt of a job may have started afresh and got less far than an earlier one. None if they share no step:
+    the task starts afresh.
     """
     held: dict[tuple[str, int], dict[str, set[int]]] = {}
     for signed in manifest.answers:
@@ -56,8 +57,12 @@ def resume_point(manifest: Manifest, task: BoundTask) -> ResumePoint | None:
         for kept in signed.answer.checkpoints:
             if kept.task == task.name and kept.address in own:
                 held.setdefault((kept.job, kept.attempt), {})[kept.address] = set(kept.steps)
-    for (job, attempt), sides in sorted(held.items(), key=lambda item: item[0], reverse=True):  # ids sort by time
-        shared = set.intersection(*(sides.get(str(address), set()) for address in task.addresses))
-        if shared:
-            return ResumePoint(job=job, attempt=attempt, step=max(shared))
-    return None
+    shared = {
+        (job, step, attempt)
+        for (job, attempt), sides in held.items()
+        for step in set.intersection(*(sides.get(str(address), set()) for address in task.addresses))
+    }
+    if not shared:
+        return None
+    job, step, attempt = max(shared)  # ids sort by time
+    return ResumePoint(job=job, attempt=attempt, step=step)

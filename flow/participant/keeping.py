@@ -63,9 +63,11 @@ class Keeping:
         now_ms = int(self._database.clock.now().timestamp() * 1000)
         with self._database.read() as connection:
             over = ended_before(connection, self._store.checkpointed(), now_ms - self._keep_s * 1000)
-            used = _used(connection)
-        for name in sorted(over - used):
-            self._store.forget(name)
+        for name in sorted(over):
+            with self._database.read() as connection:
+                used = _used(connection)  # as it is now: deleting takes its time, and a job may come meanwhile
+            if name not in used:
+                self._store.forget(name)
         return SWEEP_S
 
     def _held(self, row: Row[Any], tasks: Mapping[str, BoundTask]) -> Iterator[KeptSteps]:

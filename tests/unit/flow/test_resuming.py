@@ -69,10 +69,12 @@ def test_without_a_step_that_all_share_it_starts_afresh() -> None:
     assert point(a=other[:1], b=other[1:2], c=other[2:]) is None
 
 
-def test_the_latest_attempt_that_has_a_common_step_counts() -> None:
-    offers = {p: [kept(s, 7, 8), kept(s, 2, 3, attempt=2), kept(s, *range(p == "a"), attempt=3)]
+def test_the_attempt_that_got_furthest_counts_and_of_two_the_later() -> None:
+    offers = {p: [kept(s, 7, 8), kept(s, 2, 3, attempt=2), kept(s, *range(9 * (p == "a")), attempt=3)]
               for p, s in SIDES.items()}  # fmt: skip
-    assert point(**offers) == ResumePoint(job=NEWER, attempt=2, step=3)
+    assert point(**offers) == ResumePoint(job=NEWER, attempt=1, step=8)
+    both = {p: [*offers[p], kept(s, 8, attempt=4)] for p, s in SIDES.items()}
+    assert point(**both) == ResumePoint(job=NEWER, attempt=4, step=8)
 
 
 def test_a_job_that_never_got_to_a_checkpoint_leads_to_the_one_that_it_went_on_from() -> None:
