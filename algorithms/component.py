@@ -87,6 +87,10 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def alike(self) -> dict[str, object]:
+        """What all addresses of a task must have alike, by the name of the field; the rest may differ."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Component:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,8 +48,8 @@ class FedOptParameters(AggregationParameters):
         return ServerOptimizer()
 
     def alike(self) -> dict[str, object]:
-        """What all parties must have alike; the components' own parameters may differ between parties."""
-        return self.model_dump(include=set(FedOptParameters.model_fields)) | {"server": asdict(self.server())}
+        """How often and how sums are made and used; what concerns a party's own training may differ."""
+        return self.model_dump(include=set(FedOptParameters.model_fields))
 
 
 class Learner(Protocol):

@@ -67,6 +67,10 @@ class HomoLRParameters(FedOptParameters):
         rate = self.server_learning_rate or default_rate(self.optimizer)
         return ServerOptimizer(self.optimizer, rate, self.momentum)
 
+    def alike(self) -> dict[str, object]:
+        """The server's optimiser too."""
+        return super().alike() | self.model_dump(include={"optimizer", "server_learning_rate", "momentum"})
+
 
 def conversation(parameters: HomoLRParameters) -> tuple[Line, ...]:
     """The table above as data."""

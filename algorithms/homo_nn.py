@@ -89,8 +89,9 @@ class HomoNNParameters(FedOptParameters):
         return ServerOptimizer(self.server_optimizer, rate, self.server_momentum)
 
     def alike(self) -> dict[str, object]:
-        """The network too must be alike."""
-        return super().alike() | self.model_dump(include={"net", "hidden", "input_shape", "channels"})
+        """The network and the server's optimiser too."""
+        net, server = {"net", "hidden", "input_shape", "channels"}, {"optimizer", "learning_rate", "momentum"}
+        return super().alike() | self.model_dump(include=net | {f"server_{name}" for name in server})
 
     def spec(self, inputs: int, outputs: int) -> NetSpec:
         """The network for that many columns and classes."""

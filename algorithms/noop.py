@@ -27,6 +27,10 @@ class NoopParameters(Parameters):
 
     rounds: int = Field(1, ge=0, le=1_000_000, description="How often to greet.")
 
+    def alike(self) -> dict[str, object]:
+        """Everything."""
+        return self.model_dump()
+
 
 def conversation(_parameters: NoopParameters) -> tuple[Line, ...]:
     """The table above as data."""

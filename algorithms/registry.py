@@ -15,7 +15,7 @@ from algorithms.component import Component
 from algorithms.errors import UnknownComponent
 
 GROUP = "archipelago.components"
-OURS = ("evaluate", "homo_lr", "homo_nn", "noop", "predict", "standard_scale")
+OURS = ("evaluate", "exchange", "homo_lr", "homo_nn", "noop", "predict", "standard_scale")
 
 
 def component(reference: str) -> Component:

@@ -55,6 +55,10 @@ class StandardScaleParameters(AggregationParameters):
     packing: Literal["exact"] = Field("exact", description="Fixed: 16 bits would not hold a limb.")
     fit: bool = Field(True, description="Fit a scaler with the other parties, or apply the one given as `model`.")
 
+    def alike(self) -> dict[str, object]:
+        """Whether to fit, too."""
+        return super().alike() | {"fit": self.fit}
+
 
 def conversation(parameters: StandardScaleParameters) -> tuple[Line, ...]:
     """The table above as data."""

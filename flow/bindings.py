@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from algorithms.component import Component, Port, PortKind
+from algorithms.component import Component, Parameters, Port, PortKind
 from flow.inputs import BadReference, OutputInput, Reference, TableInput, needs_of, parse_reference
 from flow.job_spec import COMMON, JobSpec, ResourceSpec, TaskSpec
 from flow.problems import did_you_mean, from_validation
@@ -23,6 +23,7 @@ from party.errors import PlatformError
 from party.ids import Address, PartyId, Role
 
 Components = Callable[[str], Component]
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,19 @@ class _Binder:
             return None
         addresses = self._addresses(name, task, component)
         self._check_names(name, task, component)
-        sides, parameters = {}, []
+        sides: dict[Address, BoundSide] = {}
+        parameters: dict[Address, Parameters] = {}
         for address in addresses:
             own = self._parameters(name, task, component, address)
-            parameters += [own] if own else []
+            parameters |= {address: own} if own else {}
             sides[address] = BoundSide(
                 parameters=own.model_dump(mode="json") if own else {},
                 inputs=self._inputs(name, task, component, address),
                 resources=self._resources(name, task, address),
                 outputs=tuple(o for o, port in component.outputs.items() if address.role in port.roles),
             )
-        self._check_whole(name, component, addresses, parameters)
+        self._check_whole(name, component, addresses, parameters.values())
+        self._check_alike(name, parameters)
         return BoundTask(name, component, sides, frozenset(self._needs(task)))
 
     def check_cycles(self) -> None:
@@ -133,7 +136,7 @@ class _Binder:
         return [address for address in addresses if address.role in component.roles]
 
     def _check_whole(
-        self, name: str, component: Component, addresses: Iterable[Address], parameters: Iterable[BaseModel]
+        self, name: str, component: Component, addresses: Iterable[Address], parameters: Iterable[Parameters]
     ) -> None:
         """The component's rules for the whole job, with the parameters of each side as that side will run them."""
         if component.check is None:
@@ -147,16 +150,29 @@ class _Binder:
             except PlatformError as error:
                 self._complain(f"tasks.{name}", error.message, error.hint)
 
+    def _check_alike(self, name: str, parameters: Mapping[Address, Parameters]) -> None:
+        """What the sides of a task must have alike, they have alike: else they would wait for each other in vain."""
+        needed = {address: own.alike() for address, own in parameters.items()}
+        for key in next(iter(needed.values()), {}):
+            values = {address: json.dumps(own[key]) for address, own in needed.items()}
+            if len(set(values.values())) > 1:
+                told = ", ".join(f"{value} for {address}" for address, value in values.items())
+                self._complain(
+                    f"tasks.{name}.parameters.{key}",
+                    f"`{key}` must be the same everywhere in a task; here it is {told}.",
+                    "Set it once for all, not by role or party.",
+                )
+
     # -- what --------------------------------------------------------------------------------------------------------
-    def _parameters(self, name: str, task: TaskSpec, component: Component, address: Address) -> BaseModel | None:
+    def _parameters(self, name: str, task: TaskSpec, component: Component, address: Address) -> Parameters | None:
         merged = _merged(task.parameters, address, self._places - set(component.parameters.model_fields))
         return self._checked(component.parameters, merged, f"tasks.{name}.parameters")
 
     def _resources(self, name: str, task: TaskSpec, address: Address) -> ResourceSpec:
-        checked = self._checked(ResourceSpec, _merged(task.resources, address, self._places), f"tasks.{name}.resources")
-        return checked if isinstance(checked, ResourceSpec) else ResourceSpec()
+        merged = _merged(task.resources, address, self._places)
+        return self._checked(ResourceSpec, merged, f"tasks.{name}.resources") or ResourceSpec()
 
-    def _checked(self, model: type[BaseModel], values: dict[str, Any], path: str) -> BaseModel | None:
+    def _checked(self, model: type[M], values: dict[str, Any], path: str) -> M | None:
         try:
             return model.model_validate_json(json.dumps(values), strict=True)
         except ValidationError as error:

@@ -35,6 +35,9 @@ class TrainParameters(Parameters):
     rounds: int = 3
     secure: str = "plain"
 
+    def alike(self) -> dict[str, object]:
+        return {"secure": self.secure}
+
 
 class NoParameters(Parameters):
     pass

@@ -39,6 +39,11 @@ def test_every_component_of_ours_is_listed():
     assert {made.name for made in components()} >= set(registry.OURS)
 
 
+@pytest.mark.parametrize("made", components(), ids=lambda made: made.name)
+def test_what_must_be_alike_are_parameters_of_the_component(made):
+    assert made.parameters().alike().keys() <= made.parameters.model_fields.keys()
+
+
 def test_an_entry_point_that_is_no_component_is_refused(monkeypatch):
     entry = EntryPoint("odd", "math:pi", registry.GROUP)
     monkeypatch.setattr(registry, "_sources", lambda: {"odd": entry})

@@ -136,6 +136,13 @@ def test_a_rule_of_the_whole_job_is_not_passed_by_with_parameters_for_each_role(
     assert problems(document) == {"tasks.train": "a is arbiter and trainer. Choose another arbiter."}
 
 
+def test_what_a_task_must_have_alike_differs_for_nobody() -> None:
+    assert problems(with_train(parameters={"guest": {"rounds": 9}, "b": {"secure": "plain"}})) == {}
+    told = problems(with_train(parameters={"secure": "paillier", "b": {"secure": "plain"}}))
+    assert list(told) == ["tasks.train.parameters.secure"]
+    assert '"paillier" for guest:a, "plain" for host:b' in told["tasks.train.parameters.secure"]
+
+
 def test_references_are_tables_outputs_or_outputs_of_earlier_jobs() -> None:
     assert parse_reference("ns/name@3") == TableInput("ns/name@3")
     assert parse_reference("train.model") == OutputInput("train", "model")
