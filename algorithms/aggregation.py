@@ -7,8 +7,8 @@ Conversation, `step` numbers the sums; under Paillier those of `algorithms.key_a
     sum       arbiter   trainers   (sum,)     the sum of all: float64 or integers
 
 Under Paillier the arbiter has the public key alone, so it must not be a trainer too: it would hold both the updates
-and the key. In compact packing each sum takes two: step 2s adds the largest magnitudes, 2s + 1 the vectors. In fixed
-point the arbiter adds the same integers that Paillier would carry, so in exact packing both runs end bit for bit alike.
+and the key. In compact packing each sum takes two: step 2s finds the range, 2s + 1 adds the vectors. In fixed point
+the arbiter adds the same integers that Paillier would carry, so in exact packing both runs end bit for bit alike.
 Trainers weight their vectors before they round and send them; vectors are added in address order, whatever the order
 of arrival.
 """
@@ -43,7 +43,9 @@ class AggregationParameters(Parameters):
     """How the trainers' vectors are protected on their way through the arbiter."""
 
     secure: Literal["plain", "paillier"] = Field("plain", description="What the arbiter may see: the updates, or not.")
-    fixed_point: bool = Field(False, description="Plain, but rounded as Paillier would: equals its result bit for bit.")
+    fixed_point: bool = Field(
+        False, description="Plain, but rounded as Paillier would; in exact packing with the same result bit for bit."
+    )
     packing: Literal["exact", "compact"] = Field(
         "exact", description="33 bits a number, or 16 with stochastic rounding and error feedback."
     )
@@ -59,7 +61,7 @@ class AggregationParameters(Parameters):
     )
 
     def alike(self) -> dict[str, object]:
-        """What all parties of the task must have alike."""
+        """How vectors are protected, on all sides."""
         return self.model_dump(include=set(AggregationParameters.model_fields))
 
 
@@ -170,9 +172,9 @@ class Contributor:
             rounding.look(weight * piece.values, piece.name, piece.start, piece.at)
         if not isinstance(rounding, FeedbackRounding):
             return self._summed(step, rounding, whole, weight)
-        seen = NamedVectors({"range": np.array([rounding.seen])})
-        layout = range_layout(self._parameters, len(self._trainers))
-        rounding.cover(float(self._summed(2 * step, NearestRounding(layout), seen, 1.0)[0]))
+        marks = NearestRounding(range_layout(self._parameters, len(self._trainers)))
+        own = NamedVectors({"range": rounding.mark()})
+        rounding.cover(self._summed(2 * step, marks, own, 1.0), len(self._trainers))
         return self._summed(2 * step + 1, rounding, whole, weight)
 
     def _summed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
@@ -275,8 +277,8 @@ def rounding_of(parameters: AggregationParameters, trainers: int, kept: Kept | N
 
 
 def range_layout(parameters: AggregationParameters, trainers: int) -> FixedPointLayout:
-    """How the largest magnitudes are added that set the range of a compact sum, with room for what was left over."""
-    return FixedPointLayout.exact(2 * parameters.value_range, trainers, parameters.key_bits)
+    """How the marks are added that set the range of a compact sum: zeros and ones, a few bits each."""
+    return FixedPointLayout.exact(2.0, trainers, parameters.key_bits, value_bits=2)
 
 
 def _integers(rounding: Rounding, whole: NamedVectors, weight: float, cut: tuple[int, int]) -> Integers:

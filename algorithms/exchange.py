@@ -34,7 +34,8 @@ from party.ids import Address, Role
 
 MOST_VALUES = 1 << 28
 CHECKED = 1000  # values of each sum that are held against what they must be
-EXACT_STEP, COMPACT_STEP = 2.0**-31, 2.0**-14  # of the range: what rounding may move one trainer's number by
+EXACT_STEP = 2.0**-31  # of the range that the job allows: what rounding may move one trainer's number by
+COMPACT_STEP = 2.0**-13  # two steps, this round's and the one before, of a range of twice the largest number
 
 
 class ExchangeParameters(AggregationParameters):
@@ -42,6 +43,10 @@ class ExchangeParameters(AggregationParameters):
 
     values: int = Field(1000, ge=1, le=MOST_VALUES, description="How many numbers each trainer contributes.")
     rounds: int = Field(1, ge=1, le=1_000_000, description="How often.")
+
+    def alike(self) -> dict[str, object]:
+        """Everything."""
+        return self.model_dump()
 
 
 def conversation(parameters: ExchangeParameters) -> tuple[Line, ...]:
@@ -64,13 +69,13 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     checked = np.unique(np.linspace(0, parameters.values - 1, CHECKED).astype(np.int64))
     trainers = ctx.peers(*TRAINERS)
     expected = np.sum([made_up(ctx, trainer, checked.astype(np.float64)) for trainer in trainers], axis=0)
-    step = COMPACT_STEP if parameters.packing == "compact" else EXACT_STEP
+    step = COMPACT_STEP if parameters.packing == "compact" else EXACT_STEP * parameters.value_range
     contributing = closing(Contributor(ctx, parameters, parameters.rounds))
     with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
             with _timed(ctx, t):
                 total = contributor.sum(t, numbers)["numbers"]
-            if np.abs(total[checked] - expected).max() > len(trainers) * parameters.value_range * step:
+            if np.abs(total[checked] - expected).max() > len(trainers) * step:
                 raise WrongSum(f"The sum of round {t} is not that of {len(trainers)} trainers' numbers.")
             progress(t + 1)
 

@@ -100,7 +100,7 @@ class TrainerSide:
         mine = self._own_rows(step, count, shares, prepare)
         for holder, (first, last) in zip(self._holders, shares, strict=False):
             own = holder == self._ctx.address or (whole and self._is_holder)
-            rows.append(mine if own else self._received(holder, step, last - first))
+            rows.append(mine if own else self._received(holder, step, last - first, prepare))
         return self._layout.unpack(np.concatenate(rows), count, len(self._trainers))
 
     @property
@@ -113,9 +113,7 @@ class TrainerSide:
             return np.zeros((0, 0), dtype=np.uint8)
         whole, place = len(shares) < len(self._holders), self._holders.index(self._ctx.address)
         first, last = shares[0] if whole else shares[place]
-        waiting = self._engine.preparing(prepare) if prepare else nullcontext()
-        with waiting:
-            total = _ciphertexts(self._ctx.channel.recv(self._arbiter, "sum", step))
+        total = _ciphertexts(self._awaited(self._arbiter, "sum", step, prepare))
         if total.count != min(last * self._layout.slots, count) - first * self._layout.slots:
             raise WrongLayout(
                 f"The arbiter's sum has {total.count} values, not those of ciphertexts {first} to {last}."
@@ -128,12 +126,16 @@ class TrainerSide:
             self._ctx.channel.broadcast(others, "share", step, rows)
         return rows
 
-    def _received(self, holder: Address, step: tuple[int, int], ciphertexts: int) -> Rows:
-        rows = self._ctx.channel.recv(holder, "share", step)
+    def _received(self, holder: Address, step: tuple[int, int], ciphertexts: int, prepare: int) -> Rows:
+        rows = self._awaited(holder, "share", step, prepare)
         expected = (ciphertexts, self._engine.public.plaintext_bytes)
         if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape != expected:
             raise ParametersDiffer(f"{holder} did not send the {ciphertexts} plaintexts that are its share.")
         return rows
+
+    def _awaited(self, frm: Address, tag: str, step: tuple[int, int], prepare: int) -> Value:
+        with self._engine.preparing(prepare) if prepare else nullcontext():
+            return self._ctx.channel.recv(frm, tag, step)
 
 
 def add_parts(

@@ -5,10 +5,10 @@ Sources: Alistarh et al. 2017, "QSGD", arXiv:1610.02132, section 3.1 (stochastic
 took is added to the next vector).
 
 Sixteen bits are few, so `FeedbackRounding` wants to be told, before each vector, a range that covers every trainer's
-vector: the trainers add up the largest magnitudes in their vectors (in the exact way, which is one encrypted number
-more), and the sum of these bounds every single one, whatever cancels out in the sum of the vectors. The trainers learn
-that sum, the arbiter nothing: values are divided by the range before they are rounded. A value beyond the range that
-the job allows is an error in both, never silent.
+vector, whatever cancels out in their sum. Each trainer marks the power of two that its largest magnitude is below, in
+`RANGES` numbers that are added up as any other vector; the highest one marked is the range. The trainers learn how many
+of them lie in which power of two, the arbiter nothing: values are divided by the range before they are rounded. A value
+beyond the range that the job allows is an error in both, never silent.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from algorithms.crypto.packing import FixedPointLayout, Floats, Integers, require_finite, require_within
+from algorithms.errors import WrongLayout
 
 Kept = Mapping[str, Any]
+RANGES = 128
+LOWEST_RANGE = -86  # 2^-86; what is smaller is below it too. The highest is 2^41, twice the widest a job may allow
 
 
 class Rounding(Protocol):
@@ -90,7 +93,7 @@ class FeedbackRounding:
         self.layout = layout
         self.seen = 0.0  # the largest magnitude in the vector, with what rounding took before
         self._largest = largest
-        self._shift = 0
+        self._shift = layout.scale
         self._residual = np.array(kept["residual"] if kept else [], dtype=np.float32)
         self._rng = np.random.default_rng(0)
 
@@ -107,9 +110,23 @@ class FeedbackRounding:
         wanted = values + self._residual[at : at + len(values)]
         self.seen = max(self.seen, float(np.abs(wanted).max(initial=0.0)))
 
-    def cover(self, bound: float) -> None:
-        """No trainer has seen more than `bound` in this vector: its range is the next power of two."""
-        self._shift = self.layout.scale - (math.ceil(math.log2(bound)) if bound > 0 else 0)
+    def mark(self) -> Floats:
+        """A one where the power of two stands that `seen` is below, of `RANGES` zeros, to be added up."""
+        marks = np.zeros(RANGES)
+        marks[self._place()] = 1.0
+        return marks
+
+    def cover(self, marks: Floats, trainers: int) -> None:
+        """Take the range from the sum of all trainers' marks. Raises WrongLayout if it cannot be that sum."""
+        if marks.min() < 0 or marks.sum() != trainers or marks[self._place()] < 1:
+            raise WrongLayout(
+                f"The ranges received are not those of {trainers} trainers, this one among them.",
+                hint="A trainer or a key holder does not keep to the protocol.",
+            )
+        self._shift = self.layout.scale - (LOWEST_RANGE + int(np.flatnonzero(marks)[-1]))
+
+    def _place(self) -> int:
+        return max(math.frexp(self.seen)[1] - LOWEST_RANGE, 0) if self.seen else 0
 
     def integers(self, values: Floats, at: int) -> Integers:
         """Rounded up with the probability of the fraction."""

@@ -26,6 +26,7 @@ from storage.client import Ciphertexts
 MOST_AT_ONCE, LEAST_AT_ONCE = 128, 32  # ciphertexts in a batch
 SHARES = 4  # batches for each core, so that all end at about the same time
 MASKS_AT_ONCE = 16
+MOST_PREPARED = 1 << 14  # masks; 8 MiB under a key of 2048 bits
 
 
 class VectorPaillier:
@@ -117,7 +118,7 @@ class VectorPaillier:
 
     @contextmanager
     def preparing(self, count: int) -> Iterator[None]:
-        """Make masks for the next `count` ciphertexts while the caller waits for something else."""
+        """Make masks for the next `count` ciphertexts, within bounds, while the caller waits for something else."""
         stop = threading.Event()
         maker = threading.Thread(target=self._prepare, args=(count, stop), name="masks", daemon=True)
         maker.start()
@@ -134,6 +135,7 @@ class VectorPaillier:
 
     def _prepare(self, count: int, stop: threading.Event) -> None:
         width, order = self.public.ciphertext_bytes, _order(b"masks", MASKS_AT_ONCE.to_bytes(2, "big"))
+        count = min(count, MOST_PREPARED)
         with suppress(WorkerLost):  # what is missing is made when it is needed
             while (missing := count - len(self._stock) // width) > 0 and not stop.is_set():
                 batches = min(-(-missing // MASKS_AT_ONCE), self._workers.cores)  # a single one starts no process

@@ -10,6 +10,7 @@ import pytest
 
 from algorithms import secure_sum
 from algorithms.aggregation import Adder, AggregationParameters, Contributor
+from algorithms.crypto.vectors import VectorPaillier
 from algorithms.errors import ParametersDiffer, RolesRefused, ValueOutgrewLayout, WrongLayout, WrongSum
 from algorithms.inference import predict
 from algorithms.local import LocalMemory, LocalSettings, run_local
@@ -99,6 +100,22 @@ def test_each_holder_decrypts_its_share_and_passes_it_on(small_parts):
     assert sorted(cut.values()) == [1, 1, 2]
 
 
+def test_trainers_without_the_key_make_masks_while_they_wait_too(monkeypatch):
+    waited, preparing = set(), VectorPaillier.preparing
+    monkeypatch.setattr(
+        VectorPaillier, "preparing", lambda engine, count: waited.add(engine._is_owner) or preparing(engine, count)
+    )
+    sums(AggregationParameters(**SECURE, key_holders=("hospital-b",)), vectors_of(20), RecordingExchange(), rounds=2)
+    assert waited == {True, False}
+
+
+@pytest.mark.parametrize("packing", ["exact", "compact"])
+@pytest.mark.parametrize("widest", [1.5, 2.0, 16.0, 1000.0])
+def test_an_exchange_of_made_up_numbers_takes_no_right_sum_for_a_wrong_one(packing, widest):
+    parameters = {"values": 1000, "rounds": 6, "packing": packing, "value_range": widest, "fixed_point": True}
+    run_local(component("exchange"), parameters, {a: {} for a in (*TRAINERS, ARBITER)}, RecordingExchange())
+
+
 def test_a_small_sum_costs_no_further_message():
     sums(AggregationParameters(**SECURE), vectors_of(20), exchange := RecordingExchange(), rounds=2)
     assert not [s for s in exchange.sent if s.tag == "share"]
@@ -113,6 +130,18 @@ def test_a_long_sum_shows_how_far_it_is(monkeypatch):
     parameters = {"values": 58 * 5, "rounds": 1, **SECURE}
     run_local(component("exchange"), parameters, {a: {} for a in (*TRAINERS, ARBITER)}, RecordingExchange())
     assert [done for done, what in told if what.startswith("parts of sum 0")].count(12) == 3
+
+
+@pytest.mark.parametrize(("widest", "largest"), [(2.0**40, 200.0), (2.0**33, 1.9), (2.0**20, 1e-4), (16.0, 1e-12)])
+@pytest.mark.parametrize("how", [{"fixed_point": True}, SECURE], ids=["fixed point", "paillier"])
+def test_a_compact_sum_follows_its_vectors_however_wide_a_range_the_job_allows(how, widest, largest):
+    rng = np.random.default_rng(4)
+    pulls = dict(zip(TRAINERS, (1.0, 0.4, -0.4), strict=True))
+    vectors = {a: {"w": pull * largest * np.append(rng.uniform(-1, 1, 99), 1.0)} for a, pull in pulls.items()}
+    compact = AggregationParameters(**how, packing="compact", value_range=widest)
+    found = sums(compact, vectors, RecordingExchange())[HOST][0]["w"]
+    expected = 0.25 * sum(vector["w"] for vector in vectors.values())
+    assert np.abs(found - expected).max() <= 3 * 0.5 * largest * 2.0**-15
 
 
 def test_compact_rounds_end_where_plain_ones_do(small_parts):

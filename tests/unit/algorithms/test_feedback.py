@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.crypto.feedback import FeedbackRounding
+from algorithms.crypto.feedback import LOWEST_RANGE, FeedbackRounding
 from algorithms.crypto.packing import FixedPointLayout
-from algorithms.errors import NotFinite, ValueOutgrewLayout
+from algorithms.errors import NotFinite, ValueOutgrewLayout, WrongLayout
 from storage.client import decode, encode
 
 LAYOUT = FixedPointLayout.compact(1.0, 3, 2048)
@@ -35,10 +35,10 @@ def a_sum(sides, vectors, seed=0):
     for i, (side, vector) in enumerate(zip(sides, vectors, strict=True)):
         side.begin(len(vector), drawn((seed, i)))
         side.look(vector, "w", 0, 0)
-    bound = sum(side.seen for side in sides)
+    marks = sum(side.mark() for side in sides)
     total = 0
     for side, vector in zip(sides, vectors, strict=True):
-        side.cover(bound)
+        side.cover(marks, len(sides))
         integers = side.integers(vector, 0)
         LAYOUT.pack(integers, 256)
         total = total + integers
@@ -77,7 +77,7 @@ def test_a_piece_at_a_time_is_the_whole():
         pieces.look(values[a:b], "w", a, a)
     assert pieces.seen == whole.seen == np.abs(values).max()
     for side in (pieces, whole):
-        side.cover(side.seen)
+        side.cover(side.mark(), 1)
     cut = [pieces.integers(values[a:b], a) for a, b in cuts]
     np.testing.assert_array_equal(np.concatenate(cut), whole.integers(values, 0))
     assert pieces.kept()["residual"].tobytes() == whole.kept()["residual"].tobytes()
@@ -94,10 +94,11 @@ def test_it_goes_on_from_what_a_checkpoint_kept_bit_for_bit():
 
 
 def test_an_integer_never_leaves_sixteen_bits_and_the_rest_is_kept():
-    rounded, values = rounding(), np.array([8.0, -8.0, 0.0, 7.999])
+    edge = np.nextafter(8.0, 0.0)
+    rounded, values = rounding(), np.array([edge, -edge, 0.0, 7.999])
     rounded.begin(4, drawn())
     rounded.look(values, "w", 0, 0)
-    rounded.cover(8.0)
+    rounded.cover(rounded.mark(), 1)
     integers = rounded.integers(values, 0)
     assert integers[:3].tolist() == [32767, -32767, 0]
     LAYOUT.pack(integers, 256)
@@ -111,6 +112,41 @@ def test_vectors_that_cancel_out_keep_their_range():
         w = w + a_sum(sides, [0.5 * (pull - w) / 3 for pull in pulls], seed)
     assert np.abs(w).max() < 1e-3
     assert max(np.abs(side.kept()["residual"]).max() for side in sides) < 1e-3
+
+
+@pytest.mark.parametrize("largest", [0.0, 5e-324, 2.0**-90, 2.0**-86, 1e-9, 0.75, 1.0, 2.0**40])
+def test_the_range_is_the_power_of_two_above_the_largest_value_of_anybody(largest):
+    sides = [rounding(2.0**40 + 1), rounding(2.0**40 + 1)]
+    for side, seen in zip(sides, (largest, largest / 3), strict=True):
+        side.begin(1, drawn())
+        side.look(np.array([-seen]), "w", 0, 0)
+    marks = sides[0].mark() + sides[1].mark()
+    assert marks.sum() == 2
+    for side in sides:
+        side.cover(marks, 2)
+    unit = sides[0].floats(np.array([2**15]))[0]
+    assert largest < unit
+    assert unit == 2.0**LOWEST_RANGE or unit <= 2 * largest
+
+
+@pytest.mark.parametrize("change", [(0, 1), (5, -1)], ids=["one more", "less than none"])
+def test_ranges_that_are_not_those_of_all_trainers_are_refused(change):
+    rounded = rounding()
+    rounded.begin(1, drawn())
+    rounded.look(np.array([3.0]), "w", 0, 0)
+    marks = rounded.mark()
+    marks[change[0]] += change[1]
+    with pytest.raises(WrongLayout, match="not those of 1 trainers"):
+        rounded.cover(marks, 1)
+
+
+def test_a_range_that_leaves_out_our_own_is_refused():
+    """Whoever could make it small would see which way each of our numbers points."""
+    rounded = rounding()
+    rounded.begin(1, drawn())
+    rounded.look(np.array([3.0]), "w", 0, 0)
+    with pytest.raises(WrongLayout):
+        rounded.cover(np.roll(rounded.mark(), -1), 1)
 
 
 @pytest.mark.parametrize("wrong", [16.0, -17.0])
