@@ -9,7 +9,6 @@ from party.errors import Denied
 
 SHOWN_JOBS = 100
 SHOWN_EVENTS = 200
-MAX_EVENTS = 10_000
 _NOISE = "recorded"
 
 
@@ -53,6 +52,6 @@ def _result(name: str, rows: dict[str, MetricRow]) -> dict[str, Any]:
 
 def _events(flow: FlowClient, job: str) -> list[EventRow]:
     try:
-        return flow.timeline(job, limit=MAX_EVENTS)
+        return flow.timeline(job)
     except Denied:
         return []

@@ -33,6 +33,8 @@ from flow.rest.views import (
 )
 from flow.routes import part, rows_of, table_at, table_path
 from flow.views import (
+    MOST_EVENTS,
+    MOST_ROWS,
     AttemptView,
     ErrorView,
     EventRow,
@@ -97,6 +99,7 @@ PATIENCE_S = 30.0  # how long a broken event stream is tried again
 CHUNK_BYTES = 1 << 20
 
 T = TypeVar("T")
+R = TypeVar("R", MetricRow, LogRow, EventRow)
 Sent = Callable[[int, int], None]
 
 
@@ -191,12 +194,12 @@ class FlowClient:
         return self._ask(JobView, "POST", f"/jobs/{part(job)}/refuse", json={"reason": reason})
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
-        """Metrics with an id above `since`."""
-        return self._ask(list[MetricRow], "GET", f"/jobs/{part(job)}/metrics", params=rows_of(task, since))
+        """All metrics with an id above `since`."""
+        return self._all_rows(list[MetricRow], f"/jobs/{part(job)}/metrics", MOST_ROWS, rows_of(task, since))
 
     def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
-        """Log lines with an id above `since`."""
-        return self._ask(list[LogRow], "GET", f"/jobs/{part(job)}/logs", params=rows_of(task, since))
+        """All log lines with an id above `since`."""
+        return self._all_rows(list[LogRow], f"/jobs/{part(job)}/logs", MOST_ROWS, rows_of(task, since))
 
     def outputs(self, job: str) -> list[OutputRow]:
         """Published outputs."""
@@ -206,10 +209,10 @@ class FlowClient:
         """How far each running side is."""
         return self._ask(list[ProgressRow], "GET", f"/jobs/{part(job)}/progress")
 
-    def timeline(self, job: str, since: int = 0, limit: int = 1000) -> list[EventRow]:
+    def timeline(self, job: str) -> list[EventRow]:
         """What happened to a job so far."""
-        params = {"since": since, "limit": limit}
-        return self._ask(list[EventRow], "GET", f"/jobs/{part(job)}/timeline", params=params)
+        asked = {"limit": MOST_EVENTS}
+        return self._all_rows(list[EventRow], f"/jobs/{part(job)}/timeline", MOST_EVENTS, asked)
 
     # -- streams -----------------------------------------------------------------------------------------------------
     def events(self, job: str | None = None, since: int = 0) -> Iterator[EventRow]:
@@ -349,6 +352,16 @@ class FlowClient:
 
     def _events_url(self, job: str | None) -> str:
         return f"{self.url}/v1/events" if job is None else f"{self.url}/v1/jobs/{part(job)}/events"
+
+    def _all_rows(self, kind: type[list[R]], path: str, most: int, asked: dict[str, Any]) -> list[R]:
+        """What is there, however many answers of at most so many rows it takes."""
+        rows: list[R] = []
+        while True:
+            page = self._ask(kind, "GET", path, params=asked)
+            rows += page
+            if len(page) < most:
+                return rows
+            asked = {**asked, "since": page[-1].id}
 
     def _stream(self, job: str | None, since: int) -> Iterator[EventRow | None]:
         """Rows of one connection; None once the job's stream has come to its proper end."""

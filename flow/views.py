@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from flow.job_state import AttemptState, JobState
 
+MOST_ROWS, MOST_EVENTS = 100_000, 10_000  # metrics or log lines, events in one answer; more by the last one's id
+
 
 class View(BaseModel):
     """The base of every record: immutable, unknown keys of a newer Flow are ignored."""

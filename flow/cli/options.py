@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from flow.client import FlowClient
     from party.home import PartyHome
 
+HOME_VARIABLE, URL_VARIABLE = "ARCHIPELAGO_HOME", "ARCHIPELAGO_URL"
+"""Read below, not by typer: a `--home` that is typed counts more than a URL that is set."""
+
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", envvar="ARCHIPELAGO_HOME", help="Home folder of the party.", show_default=False),
+    typer.Option("--home", help="Home folder of the party. [env var: ARCHIPELAGO_HOME]", show_default=False),
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", envvar="ARCHIPELAGO_URL", help="Address of a party's REST API, instead of --home."),
+    typer.Option("--url", help=f"Address of a party's REST API, instead of --home. [env var: {URL_VARIABLE}]"),
 ]
 TokenOption = Annotated[
     Path | None,
@@ -119,6 +122,9 @@ def _with_options(command: Callable[..., None], names: tuple[str, ...]) -> Calla
     @functools.wraps(command)
     def run(**given: Any) -> None:
         taken = {name: given.pop(name, None) for name in _SHARED}
+        if taken["home"] is None:
+            taken["home"] = Path(os.environ[HOME_VARIABLE]) if os.environ.get(HOME_VARIABLE) else None
+            taken["url"] = taken["url"] or os.environ.get(URL_VARIABLE) or None
         desk = Desk(taken["home"], taken["url"], taken["token_file"], Screen(bool(taken["as_json"])))
         with complaints(desk):
             command(desk, **given)

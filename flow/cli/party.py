@@ -148,7 +148,7 @@ def up(
 @app.command("down")
 @at_home
 def down(desk: Desk) -> None:
-    """Stop the services that 'up --detach' started. Nothing is lost: jobs go on at the next start."""
+    """Stop the services that 'up' started. Nothing is lost: jobs go on at the next start."""
     from flow.cli import processes
 
     home = desk.home()

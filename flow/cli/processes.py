@@ -59,6 +59,7 @@ _BY_CODE: dict[int, type[PlatformError]] = {2: StartRefused, 3: StartMissing, 4:
 def run_here(home: PartyHome) -> None:
     """Become the launcher; does not return."""
     _refuse_second(home)
+    _note(home, os.getpid())
     sys.stdout.flush()
     os.execv(sys.executable, _command(home))  # noqa: S606 - our own Python, no shell
 
@@ -90,14 +91,13 @@ def start(home: PartyHome) -> int:
         answer = pipe.read(16) if ready else None
     if not answer:
         _give_up(process, said, in_time=answer is not None)
-    started = psutil.Process(process.pid).create_time()
-    write_whole(_pid_file(home), json.dumps({"pid": process.pid, "started": started}).encode())
+    _note(home, process.pid)
     process.returncode = 0  # it is meant to outlive this command
     return process.pid
 
 
 def stop(home: PartyHome) -> bool:
-    """Stop the launcher that `start` started; False if none runs."""
+    """Stop the launcher, whichever way it was started; False if none runs."""
     process = _running(home)
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -125,6 +125,12 @@ def _command(home: PartyHome) -> list[str]:
 
 def _pid_file(home: PartyHome) -> Path:
     return home.run_dir / PID_FILE
+
+
+def _note(home: PartyHome, pid: int) -> None:
+    """Write who the launcher is; a process keeps its pid and start time when it becomes the launcher."""
+    started = psutil.Process(pid).create_time()
+    write_whole(_pid_file(home), json.dumps({"pid": pid, "started": started}).encode())
 
 
 def _running(home: PartyHome) -> psutil.Process | None:

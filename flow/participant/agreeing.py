@@ -16,6 +16,7 @@ from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
 from flow.orders import contract_for
 from flow.participant.keeping import Keeping
+from flow.participant.turns import Turns
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
 from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
@@ -26,7 +27,10 @@ _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "ref
 
 
 class Agreeing:
-    """Answers proposals and opens agreed jobs. `answer_due(job)` is called when a later answer wants to be sent."""
+    """Answers proposals and opens agreed jobs.
+
+    `answer_due(job)` is called when a later answer wants to be sent; who ends jobs takes `turns` by job, as this does.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Agreeing:
         self._catalogue = catalogue
         self._gateway, self._store = doors
         self._keeping = keeping
+        self.turns = Turns()
         self.answer_due: Callable[[str], None] = lambda _: None
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
@@ -72,6 +77,10 @@ class Agreeing:
 
     def open(self, manifest: Manifest, caller: str) -> Ack:
         """Check the manifest, open the job at our gateway."""
+        with self.turns.of(manifest.proposal.job):
+            return self._open(manifest, caller)
+
+    def _open(self, manifest: Manifest, caller: str) -> Ack:
         proposal = manifest.proposal
         with self._database.read() as connection:
             row = part_of(connection, proposal.job)
@@ -94,11 +103,13 @@ class Agreeing:
 
     def approve(self, name: str) -> None:
         """A person of ours agrees. Raises NotAskedForApproval; what changed since the proposal may still refuse."""
-        self._decide_later(name, Decision.AGREE, "")
+        with self.turns.of(name):
+            self._decide_later(name, Decision.AGREE, "")
 
     def refuse(self, name: str, reason: str) -> None:
         """A person of ours refuses. Raises NotAskedForApproval."""
-        self._decide_later(name, Decision.REFUSE, reason or "A person refused.")
+        with self.turns.of(name):
+            self._decide_later(name, Decision.REFUSE, reason or "A person refused.")
 
     def _decide_later(self, name: str, decision: Decision, reason: str) -> None:
         with self._database.read() as connection:

@@ -5,9 +5,7 @@ Every handler may be called again at any time: it looks at what is recorded, doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Row
@@ -22,13 +20,12 @@ from flow.job_state import AttemptEvent, AttemptState, JobState
 from flow.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
 from flow.orders import Launch, order_for, resources_for
 from flow.participant.running import run_state
+from flow.participant.turns import Turns
 from flow.store.database import Database
 from flow.store.moves import mirror_attempt, mirror_job, move_executor
 from flow.store.parts import cancel_executors, executors, part_manifest, part_of, put_reserved, state_of
 from flow.store.tables import output
 from party.ids import Address, AttemptId, JobId, TaskName
-
-STRIPES = 64
 
 
 class Attempts:
@@ -50,11 +47,11 @@ class Attempts:
         self._cluster = cluster
         self._store = store
         self.places = ("", "")  # the gateway's local door, the party's store: what orders name
-        self._locks = [Lock() for _ in range(STRIPES)]
+        self._turns = Turns()
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
-        with self._one_at_a_time(order):
+        with self._turns.of(order.job, order.task):
             task, _ = self._open_task(order, caller)
             name = _name(order)
             with self._database.read() as connection:
@@ -81,7 +78,7 @@ class Attempts:
 
     def give_back(self, order: AttemptOrder, caller: str) -> Ack:
         """Return held room; what was started stays."""
-        with self._one_at_a_time(order):
+        with self._turns.of(order.job, order.task):
             self._open_task(order, caller)
             for row in self._rows(order):
                 if row.state == AttemptState.RESERVED:
@@ -96,7 +93,7 @@ class Attempts:
 
     def start(self, order: AttemptOrder, caller: str) -> Ack:
         """Start our executors in the room held for them. Raises StartedTooLate if it is not held any more."""
-        with self._one_at_a_time(order):
+        with self._turns.of(order.job, order.task):
             task, manifest = self._open_task(order, caller)
             rows = {row.address: row for row in self._rows(order)}
             for address in self._mine(task):
@@ -113,7 +110,7 @@ class Attempts:
 
     def stop(self, order: StopOrder, caller: str) -> Ack:
         """End our executors of an attempt, give their room back, drop what they staged."""
-        with self._one_at_a_time(order):
+        with self._turns.of(order.job, order.task):
             self._known(order.job, caller)
             name = _name(order)
             rows = self._rows(order)
@@ -129,7 +126,7 @@ class Attempts:
 
     def publish(self, order: AttemptOrder, caller: str) -> Published:
         """Make what our executors staged visible."""
-        with self._one_at_a_time(order):
+        with self._turns.of(order.job, order.task):
             self._open_task(order, caller)
             outputs = tuple(self._store.publish(_name(order)))
             with self._database.write() as writer:
@@ -181,11 +178,6 @@ class Attempts:
     def _release(self, held: Iterable[tuple[object, str, str]]) -> None:
         for _, reservation, _ in held:
             self._cluster.release(reservation)
-
-    @contextmanager
-    def _one_at_a_time(self, order: AttemptOrder) -> Iterator[None]:
-        with self._locks[hash((order.job, order.task)) % STRIPES]:
-            yield
 
 
 def _name(order: AttemptOrder) -> AttemptId:

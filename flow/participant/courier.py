@@ -26,6 +26,7 @@ from party.ids import Address, AttemptId, JobId, TaskName
 from party.log import get_logger
 
 ROWS = 2_000
+LOG_BYTES = 2 << 20  # of lines in one report; a call carries 4 MiB
 SEND_S = 20.0
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
@@ -101,7 +102,8 @@ class Courier:
             metrics = _metrics(connection, row) if "metrics" in shared else []
             logs = _logs(connection, row) if "logs" in shared else []
             moved = self._progress(connection, row.job) if "metrics" in shared else []
-        full = len(metrics) == ROWS or len(logs) == ROWS
+        logs, cut = _within(logs, LOG_BYTES)
+        full = cut or len(metrics) == ROWS or len(logs) == ROWS
         sides = (
             () if full else tuple(side_news(r, ours or "logs" in shared) for r in ended)
         )  # an end is the last thing to arrive
@@ -198,6 +200,16 @@ def _metrics(connection: Connection, row: Row[Any]) -> list[tuple[int, MetricNew
         )
         for r in rows
     ]
+
+
+def _within(logs: list[tuple[int, LogNews]], most: int) -> tuple[list[tuple[int, LogNews]], bool]:
+    """The first lines, as many as take so many bytes, one at least; and whether there are more."""
+    size = 0
+    for i, (_, line) in enumerate(logs):
+        size += len(line.model_dump_json().encode())
+        if i and size > most:
+            return logs[:i], True
+    return logs, False
 
 
 def _logs(connection: Connection, row: Row[Any]) -> list[tuple[int, LogNews]]:

@@ -16,6 +16,7 @@ from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState
 from flow.messages import Ack, EndOrder, JobOrder, Report, SignedAnswer
 from flow.participant.keeping import Keeping
 from flow.participant.running import REPORTED, side_news
+from flow.participant.turns import Turns
 from flow.store.database import Database
 from flow.store.moves import cancel_open, error_of, mirror_job
 from flow.store.parts import cancel_executors, change_part, executors, part_of
@@ -27,17 +28,28 @@ class Ending:
     """Ends jobs here, answers probes, and lets this party leave a job."""
 
     def __init__(
-        self, party: str, database: Database, gateway: GatewayDoor, cluster: ClusterDoor, keeping: Keeping
+        self,
+        party: str,
+        database: Database,
+        gateway: GatewayDoor,
+        cluster: ClusterDoor,
+        keeping: Keeping,
+        turns: Turns,
     ) -> None:
         self._party = party
         self._database = database
         self._gateway = gateway
         self._cluster = cluster
         self._keeping = keeping
+        self._turns = turns
         self.withdrawal_due: Callable[[str], None] = lambda _: None
 
     def end(self, order: EndOrder, caller: str) -> Ack:
         """The job is over."""
+        with self._turns.of(order.job):
+            return self._end(order, caller)
+
+    def _end(self, order: EndOrder, caller: str) -> Ack:
         with self._database.read() as connection:
             row = part_of(connection, order.job)
             ran = executors(connection, order.job)

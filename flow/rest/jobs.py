@@ -10,13 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from flow.job_state import JobState
 from flow.rest.views import Submitted, Validation
 from flow.rest.who import ApproveJob, Known, ReadEvent, ReadJob, ReadLog, ReadMetric, SubmitJob
-from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
+from flow.views import MOST_EVENTS, EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
 from party.users import Thing
 
 router = APIRouter(tags=["jobs"])
 
 MAX_JOBS = 1000
-MAX_EVENTS = 10_000
 
 Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
 OneTask = Annotated[str | None, Query(description="Only rows of this task.")]
@@ -158,7 +157,7 @@ def progress(known: ReadJob, job: str) -> list[ProgressRow]:
 
 @router.get("/jobs/{job}/timeline", summary="What happened, as a list")
 def timeline(
-    known: ReadEvent, job: str, since: Since = 0, limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 1000
+    known: ReadEvent, job: str, since: Since = 0, limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 1000
 ) -> list[EventRow]:
     """The same rows that the event stream carries."""
     known.backends.service.job(job)

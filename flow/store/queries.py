@@ -15,6 +15,7 @@ from flow.store.moves import error_of
 from flow.store.news import number
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
 from flow.views import (
+    MOST_ROWS,
     AttemptView,
     EventRow,
     JobSummary,
@@ -29,8 +30,6 @@ from flow.views import (
     Waiting,
 )
 from party.ids import Address
-
-MAX_ROWS = 100_000
 
 
 class Reader:
@@ -143,7 +142,7 @@ class Reader:
     # -- rows --------------------------------------------------------------------------------------------------------
     def metrics(self, connection: Connection, name: str, task: str | None, since: int) -> list[MetricRow]:
         """Numbers with an id above `since`, oldest first."""
-        query = select(metric).where(metric.c.job == name, metric.c.id > since).order_by(metric.c.id).limit(MAX_ROWS)
+        query = select(metric).where(metric.c.job == name, metric.c.id > since).order_by(metric.c.id).limit(MOST_ROWS)
         rows = connection.execute(query.where(metric.c.task == task) if task else query).all()
         return [
             MetricRow(
@@ -156,7 +155,7 @@ class Reader:
     def logs(self, connection: Connection, name: str, task: str | None, since: int) -> list[LogRow]:
         """Log lines with an id above `since`, oldest first."""
         query = select(log_line).where(log_line.c.job == name, log_line.c.id > since)
-        query = query.order_by(log_line.c.id).limit(MAX_ROWS)
+        query = query.order_by(log_line.c.id).limit(MOST_ROWS)
         rows = connection.execute(query.where(log_line.c.task == task) if task else query).all()
         return [LogRow.model_validate(dict(r._mapping)) for r in rows]
 

@@ -10,6 +10,7 @@ from flow.errors import JobInvalid, NotAskedForApproval, TokenReused, UnknownJob
 from flow.job_state import ENDED_JOB, AttemptState, JobState
 from flow.service import FlowService
 from flow.views import (
+    MOST_ROWS,
     AttemptView,
     ErrorView,
     EventRow,
@@ -41,6 +42,7 @@ class FakeFlowService(FlowService):
         self._jobs: dict[str, JobView] = {}
         self._tokens: dict[str, tuple[str, bytes]] = {}
         self._events: list[EventRow] = []
+        self.most_rows = MOST_ROWS
         self._metrics: dict[str, list[MetricRow]] = {}
         self._logs: dict[str, list[LogRow]] = {}
         self._outputs: dict[str, list[OutputRow]] = {}
@@ -142,11 +144,11 @@ class FakeFlowService(FlowService):
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         self.job(job)
-        return [r for r in self._metrics.get(job, []) if r.id > since and task in (None, r.task)]
+        return [r for r in self._metrics.get(job, []) if r.id > since and task in (None, r.task)][: self.most_rows]
 
     def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
         self.job(job)
-        return [r for r in self._logs.get(job, []) if r.id > since and task in (None, r.task)]
+        return [r for r in self._logs.get(job, []) if r.id > since and task in (None, r.task)][: self.most_rows]
 
     def outputs(self, job: str) -> list[OutputRow]:
         self.job(job)

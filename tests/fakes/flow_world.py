@@ -18,7 +18,9 @@ from flow.agreement import Policy, TableFacts
 from flow.messages import PublishedOutput
 from flow.service import FlowConfig, FlowService, Rooms
 from flow.store.database import sqlite_url
+from gateway.calls import MAX_CALL_BYTES
 from gateway.client import JobContract, NoSubscriber, PeerUnknown, PeerUnreachable
+from gateway.errors import CallTooLarge
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources
 from party.clock import Clock
 from party.errors import NotFound, PlatformError
@@ -112,6 +114,8 @@ class Hub:
 
     def call(self, frm: str, to: str, method: str, body: bytes) -> bytes:
         self.calls.append((frm, to, method))
+        if len(body) > MAX_CALL_BYTES:
+            raise CallTooLarge(f"The call '{method}' has {len(body)} bytes.")
         self.before(frm, to, method)
         if to not in self.parties:
             raise PeerUnknown(f"There is no card of {to}.")

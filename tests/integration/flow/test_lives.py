@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import sleep
 
 import pytest
 
 from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
 from flow.job_state import AttemptState, JobState
-from flow.messages import Decision, Proposal, encode
+from flow.messages import Decision, EndOrder, Proposal, encode
+from flow.store.parts import part_of
+from gateway.client import JobContract
 from node_manager.client import EventKind
 from party.clock import HybridTime
 from party.errors import Denied
@@ -125,6 +130,42 @@ def test_logs_reach_the_initiator_where_policy_shares_them(world: World) -> None
     job = world.submit(nothing_job())
     world.wait_closed(job)
     assert [(r.party, r.level, r.text) for r in world.a.logs(job)] == [("b", "warning", "slow")]
+
+
+def test_more_log_text_than_a_call_carries_arrives_in_several(world: World) -> None:
+    world["b"].down()
+    world["b"].policy = replace(world["b"].policy, share=("logs",))
+    world["b"].up()
+    lines = [(EventKind.LOG, {"level": "info", "text": f"{i} " + "é" * 3_990}) for i in range(1_000)]
+    world["b"].cluster.script = lambda o: [*lines, *succeeds(o)]
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    assert [r.text for r in world.a.logs(job)] == [body["text"] for _, body in lines]
+
+
+def test_an_end_that_comes_while_the_job_is_being_opened_is_the_last_word(world: World) -> None:
+    gateway = world["b"].gateway
+    opening, go_on, open_job = Event(), Event(), gateway.open_job
+
+    def slowly(contract: JobContract) -> None:
+        opening.set()
+        assert go_on.wait(10)
+        open_job(contract)
+
+    gateway.open_job = slowly  # type: ignore[method-assign]
+    job = world.submit(nothing_job())
+    assert opening.wait(10)
+    flow = world["b"].flow
+    order = EndOrder(job=job, state=JobState.CANCELLED, error=None)
+    with ThreadPoolExecutor(1) as other:
+        ending = other.submit(flow._ending.end, order, "a")  # type: ignore[union-attr]
+        sleep(0.1)
+        go_on.set()
+        ending.result(10)
+    assert gateway.open == {}
+    assert gateway.closed == [job]
+    with flow._database.read() as connection:  # type: ignore[union-attr]
+        assert part_of(connection, job).state == "ended"
 
 
 def test_a_party_that_refuses_ends_the_job_before_anything_is_reserved(world: World) -> None:

@@ -29,6 +29,11 @@ class Command:
     def __init__(self, party: FakeParty) -> None:
         self._environment = {"ARCHIPELAGO_HOME": str(party.home.root), "COLUMNS": "200"}
 
+    def with_environment(self, **variables: str) -> Command:
+        """The same with these set too."""
+        self._environment |= variables
+        return self
+
     def __call__(self, *words: object) -> Done:
         runner = typer.testing.CliRunner()
         result = runner.invoke(app, [str(word) for word in words], env=self._environment, catch_exceptions=False)

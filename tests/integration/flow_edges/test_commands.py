@@ -56,6 +56,30 @@ def test_json_is_one_document_on_stdout_and_nothing_else(party: FakeParty, flow:
     assert "There is no job" in wrong.err
 
 
+def test_a_home_that_is_typed_counts_more_than_an_address_that_is_set(party: FakeParty, flow: Command) -> None:
+    flow.with_environment(ARCHIPELAGO_URL="http://127.0.0.1:9", ARCHIPELAGO_TOKEN_FILE="nowhere")
+    home = ("--home", party.home.root)
+    assert "nowhere does not exist" in flow("job", "list").err
+    flow.with_environment(ARCHIPELAGO_TOKEN_FILE="")
+    assert flow("job", "list", *home).code == 0
+    assert flow("job", "list").code == Exit.BAD_INPUT
+    other = flow("job", "list", *home, "--url", "http://127.0.0.1:9")
+    assert "--url needs a token" in other.err
+
+
+def test_more_rows_than_one_answer_holds_are_all_shown(
+    party: FakeParty, flow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=8)
+    whole = {what: json.loads(flow("job", what, job, "--json").out) for what in ("metrics", "logs")}
+    monkeypatch.setattr(party.service, "most_rows", 3)
+    monkeypatch.setattr("flow.client.MOST_ROWS", 3)
+    for what, rows in whole.items():
+        assert len(rows) > 6
+        assert json.loads(flow("job", what, job, "--json").out) == rows
+
+
 def test_watching_with_json_writes_a_record_a_line_and_ends_with_the_job(
     party: FakeParty, flow: Command, folder: Path
 ) -> None:
