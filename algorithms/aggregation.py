@@ -2,9 +2,11 @@
 
 Conversation, `step` numbers the sums; under Paillier those of `algorithms.key_agreement` and `algorithms.secure_sum`:
 
-    tag       from      to         step       what
-    update    trainer   arbiter    (sum,)     one weighted vector: float64, or its fixed-point integers
-    sum       arbiter   trainers   (sum,)     the sum of all: float64 or integers
+    tag       from      to         step          what
+    update    trainer   arbiter    (sum, part)   a part of a weighted vector: float64, or its fixed-point integers
+    sum       arbiter   trainers   (sum, part)   the sum of all: float64 or integers
+
+The last part is the first that is not full.
 
 Under Paillier the arbiter has the public key alone, so it must not be a trainer too: it would hold both the updates
 and the key. In compact packing each sum takes two: step 2s finds the range, 2s + 1 adds the vectors. In fixed point
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +33,16 @@ from algorithms.crypto.feedback import FeedbackRounding, Kept, NearestRounding, 
 from algorithms.crypto.packing import FixedPointLayout, Floats, Integers, require_finite
 from algorithms.crypto.vectors import VectorPaillier
 from algorithms.errors import ParametersDiffer, RolesRefused, WrongLayout
-from algorithms.named_vectors import NamedVectors, Vectors
+from algorithms.named_vectors import NamedVectors, Vectors, cut
 from party.ids import Role
 from storage.client import Value
 
+PART_VALUES = 1 << 21  # of a part in the clear, 16 MiB: larger ones cost memory, smaller ones time
 OVERHEAD_BYTES = 1 << 16
 LONG_TURNS = 10  # a million numbers or so
+
+Step: TypeAlias = tuple[int, int]
+Part: TypeAlias = tuple[int, int]  # where it begins and ends
 
 
 class AggregationParameters(Parameters):
@@ -69,11 +75,11 @@ def conversation(parameters: AggregationParameters, max_bytes: int) -> tuple[Lin
     """The lines of the tables above; `max_bytes` bounds a plain vector."""
     if parameters.secure == "paillier":
         return (*key_agreement.conversation(), *secure_sum.conversation())
-    kind, limit = "record" if parameters.fixed_point else "array", max_bytes + OVERHEAD_BYTES
-    update, total = "One weighted update, which the arbiter sees.", "The sum of the updates, which the arbiter sees."
+    kind, limit = "record" if parameters.fixed_point else "array", min(max_bytes, 8 * PART_VALUES) + OVERHEAD_BYTES
+    update, total = "A part of one weighted update, which the arbiter sees.", "The sum of that part, which it sees too."
     return (
-        Line("update", TRAINERS, ARBITER, "(sum,)", kind, limit, Protection.PLAIN, update),
-        Line("sum", ARBITER, TRAINERS, "(sum,)", kind, limit, Protection.PLAIN, total),
+        Line("update", TRAINERS, ARBITER, "(sum, part)", kind, limit, Protection.PLAIN, update),
+        Line("sum", ARBITER, TRAINERS, "(sum, part)", kind, limit, Protection.PLAIN, total),
     )
 
 
@@ -154,14 +160,19 @@ class Contributor:
             self._engine.close()
 
     def _plain(self, step: int, whole: NamedVectors, weight: float) -> Floats:
-        sent = np.empty(whole.count)
+        """Add; the whole vector is seen before, so that nothing of it is sent if a value is not finite."""
         for piece in whole.pieces(0, whole.count):
-            weighted = weight * piece.values
-            require_finite(weighted, piece.name, piece.start)
-            sent[piece.at : piece.at + len(weighted)] = weighted
-        total = _floats(self._exchange(step, sent))
-        _require_length(total, whole.count, str(self._arbiter))
-        return total
+            require_finite(weight * piece.values, piece.name, piece.start)
+
+        def send(at: Step, part: Part) -> None:
+            self._send(at, _weighted(whole, weight, part))
+
+        def receive(at: Step, count: int) -> Floats:
+            total = _floats(self._ctx.channel.recv(self._arbiter, "sum", at))
+            _require_length(total, count, str(self._arbiter))
+            return total
+
+        return self._in_parts(step, whole.count, PART_VALUES, send, receive)
 
     def _rounded(self, step: int, whole: NamedVectors, weight: float) -> Floats:
         """Round and add; the whole vector is seen before, so that nothing of it is sent if a value does not fit."""
@@ -181,26 +192,49 @@ class Contributor:
         return (self._encrypted if self._secure else self._fixed)(step, rounding, whole, weight)
 
     def _fixed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
-        sent = _fixed_record(_integers(rounding, whole, weight, (0, whole.count)), rounding.layout, terms=1)
-        summed, terms = _fixed_parts(self._exchange(step, sent), rounding.layout)
-        _require_length(summed, whole.count, str(self._arbiter))
-        if terms != len(self._trainers):
-            raise WrongLayout(f"The arbiter's sum has {terms} terms; there are {len(self._trainers)} trainers.")
-        return rounding.floats(summed)
+        def send(at: Step, part: Part) -> None:
+            self._send(at, _fixed_record(_integers(rounding, whole, weight, part), rounding.layout, terms=1))
+
+        def receive(at: Step, count: int) -> Floats:
+            summed, terms = _fixed_parts(self._ctx.channel.recv(self._arbiter, "sum", at), rounding.layout)
+            _require_length(summed, count, str(self._arbiter))
+            if terms != len(self._trainers):
+                raise WrongLayout(f"The arbiter's sum has {terms} terms; there are {len(self._trainers)} trainers.")
+            return rounding.floats(summed)
+
+        return self._in_parts(step, whole.count, PART_VALUES, send, receive)
 
     def _encrypted(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
         side = self._side(rounding.layout)
-        cuts = secure_sum.cut(whole.count, rounding.layout)
-        total = np.empty(whole.count)
         is_last = self._left == 1 and rounding is self._rounding
         prepare = 0 if is_last else self._ciphertexts
+
+        def send(at: Step, part: Part) -> None:
+            side.send(at, _integers(rounding, whole, weight, part))
+
+        def receive(at: Step, count: int) -> Floats:
+            return rounding.floats(side.receive(at, count, prepare))
+
+        return self._in_parts(step, whole.count, secure_sum.part_values(rounding.layout), send, receive)
+
+    def _in_parts(
+        self,
+        step: int,
+        count: int,
+        size: int,
+        send: Callable[[Step, Part], None],
+        receive: Callable[[Step, int], Floats],
+    ) -> Floats:
+        """Send a vector part by part, then take its sum part by part."""
+        cuts = cut(count, size)
+        total = np.empty(count)
         with self._progress(step, 2 * len(cuts)) as progress:
-            for part, cut in enumerate(cuts):
-                side.send((step, part), _integers(rounding, whole, weight, cut))
-                progress(part + 1)
-            for part, (start, stop) in enumerate(cuts):
-                total[start:stop] = rounding.floats(side.receive((step, part), stop - start, prepare))
-                progress(len(cuts) + part + 1)
+            for i, part in enumerate(cuts):
+                send((step, i), part)
+                progress(i + 1)
+            for i, (start, stop) in enumerate(cuts):
+                total[start:stop] = receive((step, i), stop - start)
+                progress(len(cuts) + i + 1)
         return total
 
     def _progress(self, step: int, turns: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -217,9 +251,8 @@ class Contributor:
         able = key_agreement.holders(self._trainers, self._parameters)
         return secure_sum.TrainerSide(self._ctx, self._engine, layout, able, self._arbiter)
 
-    def _exchange(self, step: int, value: Value) -> Value:
-        self._ctx.channel.send(self._arbiter, "update", step, value)
-        return self._ctx.channel.recv(self._arbiter, "sum", step)
+    def _send(self, at: Step, value: Value) -> None:
+        self._ctx.channel.send(self._arbiter, "update", at, value)
 
 
 class Adder:
@@ -248,24 +281,32 @@ class Adder:
             able = key_agreement.holders(self._trainers, self._parameters)
             secure_sum.add_parts(self._ctx, self._engine, layout, able, step)
             return
-        updates = self._ctx.channel.gather(self._trainers, "update", step)
-        self._ctx.channel.broadcast(self._trainers, "sum", step, self._total(updates, layout))
+        part, full = 0, True
+        while full:
+            updates = self._ctx.channel.gather(self._trainers, "update", (step, part))
+            total, count = self._total(updates, layout)
+            self._ctx.channel.broadcast(self._trainers, "sum", (step, part), total)
+            full = count == PART_VALUES
+            part += 1
 
     def close(self) -> None:
         """Let go of processes that computed."""
         if self._engine is not None:
             self._engine.close()
 
-    def _total(self, updates: list[Value], layout: FixedPointLayout) -> Value:
+    def _total(self, updates: list[Value], layout: FixedPointLayout) -> tuple[Value, int]:
+        """The sum of one part, and how many values it has."""
         if not self._parameters.fixed_point:
-            vectors = [_floats(update) for update in updates]
-            for trainer, vector in zip(self._trainers, vectors, strict=True):
-                _require_length(vector, len(vectors[0]), str(trainer))
-            return reduce(np.add, vectors)
+            total: NDArray[Any] = self._added([_floats(update) for update in updates])
+            return total, len(total)
         parts = [_fixed_parts(update, layout) for update in updates]
-        for trainer, (integers, _) in zip(self._trainers, parts, strict=True):
-            _require_length(integers, len(parts[0][0]), str(trainer))
-        return _fixed_record(reduce(np.add, [p for p, _ in parts]), layout, sum(terms for _, terms in parts))
+        total = self._added([integers for integers, _ in parts])
+        return _fixed_record(total, layout, sum(terms for _, terms in parts)), len(total)
+
+    def _added(self, vectors: list[NDArray[Any]]) -> NDArray[Any]:
+        for trainer, vector in zip(self._trainers, vectors, strict=True):
+            _require_length(vector, len(vectors[0]), str(trainer))
+        return reduce(np.add, vectors)
 
 
 def rounding_of(parameters: AggregationParameters, trainers: int, kept: Kept | None = None) -> Rounding:
@@ -281,9 +322,18 @@ def range_layout(parameters: AggregationParameters, trainers: int) -> FixedPoint
     return FixedPointLayout.exact(2.0, trainers, parameters.key_bits, value_bits=2)
 
 
-def _integers(rounding: Rounding, whole: NamedVectors, weight: float, cut: tuple[int, int]) -> Integers:
-    """A stretch of the weighted vector, rounded piece by piece."""
-    start, stop = cut
+def _weighted(whole: NamedVectors, weight: float, part: Part) -> Floats:
+    """A part of the weighted vector."""
+    start, stop = part
+    values = np.empty(stop - start)
+    for piece in whole.pieces(start, stop):
+        np.multiply(weight, piece.values, out=values[piece.at - start : piece.at - start + len(piece.values)])
+    return values
+
+
+def _integers(rounding: Rounding, whole: NamedVectors, weight: float, part: Part) -> Integers:
+    """A part of the weighted vector, rounded piece by piece."""
+    start, stop = part
     integers = np.empty(stop - start, dtype=np.int64)
     for piece in whole.pieces(start, stop):
         found = rounding.integers(weight * piece.values, piece.at)

@@ -7,7 +7,7 @@ Conversation, `round` counts from 0; trainers are guests and hosts:
     tag           from      to                 step      what
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    update        trainer   arbiter            round     the trainer's numbers: float64[values]; (paillier) a part of it
+    update        trainer   arbiter            round     a part of the trainer's numbers, float64 (paillier: encrypted)
     sum           arbiter   trainers           round     their sum; (paillier) a part, to key holders
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
 
@@ -74,8 +74,8 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
             with _timed(ctx, t):
-                total = contributor.sum(t, numbers)["numbers"]
-            if np.abs(total[checked] - expected).max() > len(trainers) * step:
+                found = contributor.sum(t, numbers)["numbers"][checked]
+            if np.abs(found - expected).max() > len(trainers) * step:
                 raise WrongSum(f"The sum of round {t} is not that of {len(trainers)} trainers' numbers.")
             progress(t + 1)
 

@@ -30,6 +30,11 @@ class Piece:
     values: NDArray[Any]
 
 
+def cut(count: int, size: int) -> list[tuple[int, int]]:
+    """Where a vector of `count` values is cut into parts of `size`; the last one is not full and may be empty."""
+    return [(start, min(start + size, count)) for start in range(0, count + 1, size)]
+
+
 class NamedVectors:
     """Arrays in the order of their mapping, one after the other."""
 

@@ -51,12 +51,6 @@ def part_values(layout: FixedPointLayout) -> int:
     return PART_CIPHERTEXTS * layout.slots
 
 
-def cut(count: int, layout: FixedPointLayout) -> list[tuple[int, int]]:
-    """Where a vector of `count` values is cut into parts; the last one is not full and may be empty."""
-    size = part_values(layout)
-    return [(start, min(start + size, count)) for start in range(0, count + 1, size)]
-
-
 class TrainerSide:
     """A trainer's side of encrypted sums.
 

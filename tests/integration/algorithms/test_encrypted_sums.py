@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import secure_sum
+from algorithms import aggregation, secure_sum
 from algorithms.aggregation import Adder, AggregationParameters, Contributor
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.errors import ParametersDiffer, RolesRefused, ValueOutgrewLayout, WrongLayout, WrongSum
+from algorithms.errors import NotFinite, ParametersDiffer, RolesRefused, ValueOutgrewLayout, WrongLayout, WrongSum
 from algorithms.inference import predict
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
@@ -90,6 +90,30 @@ def test_sums_of_any_length_and_holders_equal_the_fixed_point_sums(small_parts, 
     able = [a for a in TRAINERS if holders is None or a.party in holders]
     assert told == {(able[0], other) for other in able[1:]}
     assert {s.to for s in exchange.sent if s.tag == "sum"} == set(able)
+
+
+@pytest.mark.parametrize("how", [{}, {"fixed_point": True}], ids=["floats", "fixed point"])
+@pytest.mark.parametrize("count", [2, 9, 10, 20, 23])
+def test_sums_in_the_clear_go_in_parts_and_do_not_depend_on_them(monkeypatch, count, how):
+    parameters, vectors = AggregationParameters(**how), vectors_of(count)
+    whole = sums(parameters, vectors, RecordingExchange())
+    monkeypatch.setattr(aggregation, "PART_VALUES", 10)
+    parts = sums(parameters, vectors, exchange := RecordingExchange())
+    for address in TRAINERS:
+        for name, array in whole[address][0].items():
+            np.testing.assert_array_equal(parts[address][0][name], array)
+    sent = [s.step for s in exchange.sent if s.tag == "update" and s.frm == GUEST]
+    assert sent == [(0, part) for part in range(count // 10 + 1)]
+
+
+def test_nothing_of_a_vector_is_sent_that_is_not_finite_somewhere(monkeypatch):
+    monkeypatch.setattr(aggregation, "PART_VALUES", 10)
+    vectors = vectors_of(30)
+    vectors[GUEST]["b"][0] = np.inf
+    exchange = RecordingExchange()
+    with pytest.raises(NotFinite, match=r"b\[0\]"):
+        sums(AggregationParameters(), vectors, exchange)
+    assert not [s for s in exchange.sent if s.frm == GUEST]
 
 
 def test_each_holder_decrypts_its_share_and_passes_it_on(small_parts):
@@ -260,6 +284,6 @@ def test_compact_training_reaches_the_optimum_of_parties_that_pull_apart(tmp_pat
 
 def test_an_exchange_names_a_sum_that_is_none():
     exchange = RecordingExchange()
-    exchange.wire(ARBITER).send(GUEST, "sum", (0,), np.zeros(10))  # the first write of a key wins
+    exchange.wire(ARBITER).send(GUEST, "sum", (0, 0), np.zeros(10))  # the first write of a key wins
     with pytest.raises(WrongSum, match="round 0"):
         run_local(component("exchange"), {"values": 10}, {a: {} for a in (*TRAINERS, ARBITER)}, exchange)

@@ -125,7 +125,7 @@ def test_memory_keeps_the_last_two_checkpoints():
 def two_sides(contributor, adder, exchange, vector):
     """A trainer with its own settings against an arbiter with its own, for one sum, step by step."""
     guest, arbiter = context(GUEST, exchange, (GUEST, ARBITER)), context(ARBITER, exchange, (GUEST, ARBITER))
-    guest.channel.send(ARBITER, "update", 0, vector)
+    guest.channel.send(ARBITER, "update", (0, 0), vector)
     Adder(arbiter, adder).add(0)
     return Contributor(guest, contributor, 1).sum(0, {"w": np.zeros(2)})
 
@@ -155,7 +155,7 @@ def test_a_sum_that_lacks_a_trainer_is_refused():
     fixed, exchange = AggregationParameters(fixed_point=True), RecordingExchange()
     guest = Contributor(context(GUEST, exchange), fixed, 1)
     one = {"layout": rounding_of(fixed, 2).layout.to_json(1), "integers": np.zeros(2, np.int64)}
-    Channel(exchange.wire(ARBITER)).send(GUEST, "sum", 0, one)
+    Channel(exchange.wire(ARBITER)).send(GUEST, "sum", (0, 0), one)
     with pytest.raises(WrongLayout, match="1 terms; there are 2 trainers"):
         guest.sum(0, {"w": np.zeros(2)})
 
