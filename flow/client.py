@@ -355,13 +355,10 @@ class FlowClient:
 
     def _all_rows(self, kind: type[list[R]], path: str, most: int, asked: dict[str, Any]) -> list[R]:
         """What is there, however many answers of at most so many rows it takes."""
-        rows: list[R] = []
-        while True:
-            page = self._ask(kind, "GET", path, params=asked)
-            rows += page
-            if len(page) < most:
-                return rows
-            asked = {**asked, "since": page[-1].id}
+        rows = self._ask(kind, "GET", path, params=asked)
+        if len(rows) < most:
+            return rows
+        return rows + self._all_rows(kind, path, most, {**asked, "since": rows[-1].id})
 
     def _stream(self, job: str | None, since: int) -> Iterator[EventRow | None]:
         """Rows of one connection; None once the job's stream has come to its proper end."""

@@ -31,18 +31,25 @@
   if (self) self.requestSubmit();
 
   // -- parts of the page that changed ------------------------------------------------------------------------------
+  const placeOf = (element) => {
+    const href = element.getAttribute("href");
+    if (href) return `[href="${CSS.escape(href)}"]`;
+    const action = element.form?.getAttribute("action");
+    return action ? `form[action="${CSS.escape(action)}"] ${element.localName}` : null;
+  };
+
   const replacePart = (name, html) => {
     const part = document.querySelector(`[data-part="${name}"]`);
     if (!part || part.dataset.html === html) return;
     const list = part.querySelector(".events");
     const top = list ? list.scrollTop : 0;
-    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const focused = part.contains(document.activeElement) ? placeOf(document.activeElement) : null;
     part.innerHTML = html; // made and escaped by our own server
     part.dataset.html = html;
     localTimes(part);
     const newList = part.querySelector(".events");
     if (newList) newList.scrollTop = top;
-    if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) part.querySelector(focused)?.focus();
   };
 
   // -- charts ------------------------------------------------------------------------------------------------------

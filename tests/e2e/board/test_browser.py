@@ -121,11 +121,26 @@ def test_a_person_can_decide_with_the_keyboard(page: Page, party: FakeParty) -> 
     log_in(page, party)
     page.goto(f"/jobs/{job}")
     page.get_by_role("button", name="Approve").focus()
-    page.keyboard.press("Enter")
+    with page.expect_navigation():  # the chip may change before, by the live stream
+        page.keyboard.press("Enter")
     expect(page.locator("#summary .chip")).to_have_text("◔ agreed")
     page.once("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Stop").press("Enter")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Stop").press("Enter")
     expect(page.locator("#summary .chip")).to_have_text("⊘ cancelled")
+
+
+def test_a_button_keeps_the_focus_while_the_page_goes_on(page: Page, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    log_in(page, party)
+    page.goto(f"/jobs/{job}")
+    expect(page.locator("#connection")).to_have_text("live")
+    stop = page.get_by_role("button", name="Stop")
+    stop.focus()
+    party.service.change(job, state=JobState.AGREED)
+    party.service.event("job.agreed", job)
+    expect(page.locator("#summary .chip")).to_have_text("◔ agreed")
+    expect(stop).to_be_focused()
 
 
 def test_a_person_logs_in_with_a_token(page: Page, party: FakeParty) -> None:
