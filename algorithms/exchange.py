@@ -8,7 +8,7 @@ Conversation, `round` counts from 0; trainers are guests and hosts:
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
     update        trainer   arbiter            round     a part of the trainer's numbers, float64 (paillier: encrypted)
-    sum           arbiter   trainers           round     their sum; (paillier) a part, to key holders
+    sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
 
 Everybody can compute everybody's numbers, so each trainer checks the sums; each side reports wall and CPU seconds of

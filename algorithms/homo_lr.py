@@ -12,7 +12,7 @@ Conversation; trainers are guests and hosts, `round` counts from 0:
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
     score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
     update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float64 (paillier: encrypted)
-    sum           arbiter   trainers           round     the sum of the updates; (paillier) a part, to key holders
+    sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
     verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
 
