@@ -3,10 +3,11 @@
 Conversation, `step` numbers the sums; under Paillier those of `algorithms.key_agreement` and `algorithms.secure_sum`:
 
     tag       from      to         step          what
-    update    trainer   arbiter    (sum, part)   a part of a weighted vector: float64, or its fixed-point integers
-    sum       arbiter   trainers   (sum, part)   the sum of all: float64 or integers
+    update    trainer   arbiter    (sum, part)   a part of a weighted vector: numbers, or its fixed-point integers
+    sum       arbiter   trainers   (sum, part)   the sum of all: numbers or integers
 
-The last part is the first that is not full.
+The last part is the first that is not full. Numbers are float32 if the vector is, else float64; so is the sum that a
+trainer gets, however it was made.
 
 Under Paillier the arbiter has the public key alone, so it must not be a trainer too: it would hold both the updates
 and the key. In compact packing each sum takes two: step 2s finds the range, 2s + 1 adds the vectors. In fixed point
@@ -23,21 +24,22 @@ from functools import reduce
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
 from pydantic import Field
 
 from algorithms import key_agreement, secure_sum
 from algorithms.component import ARBITER, TRAINERS, Line, Parameters, Protection
 from algorithms.context import Context
 from algorithms.crypto.feedback import FeedbackRounding, Kept, NearestRounding, Rounding
-from algorithms.crypto.packing import FixedPointLayout, Floats, Integers, require_finite
+from algorithms.crypto.packing import FixedPointLayout, Integers, require_finite
 from algorithms.crypto.vectors import VectorPaillier
 from algorithms.errors import ParametersDiffer, RolesRefused, WrongLayout
-from algorithms.named_vectors import NamedVectors, Vectors, cut
+from algorithms.named_vectors import NamedVectors, Piece, Vectors, cut
 from party.ids import Role
 from storage.client import Value
 
-PART_VALUES = 1 << 21  # of a part in the clear, 16 MiB: larger ones cost memory, smaller ones time
+PART_VALUES = 1 << 21  # of a part in the clear, at most 16 MiB: larger ones cost memory, smaller ones time
 OVERHEAD_BYTES = 1 << 16
 LONG_TURNS = 10  # a million numbers or so
 
@@ -136,8 +138,8 @@ class Contributor:
         self._engine: VectorPaillier | None = None
         self._ciphertexts = 0  # of one vector
 
-    def sum(self, step: int, vectors: Vectors, weight: float = 1.0) -> dict[str, Floats]:
-        """The sum over all trainers of weight * vectors, by the same names and shapes.
+    def sum(self, step: int, vectors: Vectors, weight: float = 1.0) -> dict[str, NDArray[Any]]:
+        """The sum over all trainers of weight * vectors, by the same names and shapes; float32 if all vectors are.
 
         Raises:
             NotFinite, ValueOutgrewLayout: Before the value is sent, with the vector's name and the index in it.
@@ -159,28 +161,28 @@ class Contributor:
         if self._engine is not None:
             self._engine.close()
 
-    def _plain(self, step: int, whole: NamedVectors, weight: float) -> Floats:
+    def _plain(self, step: int, whole: NamedVectors, weight: float) -> NDArray[Any]:
         """Add; the whole vector is seen before, so that nothing of it is sent if a value is not finite."""
         for piece in whole.pieces(0, whole.count):
-            require_finite(weight * piece.values, piece.name, piece.start)
+            require_finite(_times(weight, piece, whole.dtype), piece.name, piece.start)
 
         def send(at: Step, part: Part) -> None:
             self._send(at, _weighted(whole, weight, part))
 
-        def receive(at: Step, count: int) -> Floats:
-            total = _floats(self._ctx.channel.recv(self._arbiter, "sum", at))
-            _require_length(total, count, str(self._arbiter))
+        def receive(at: Step, count: int) -> NDArray[Any]:
+            total = _numbers(self._ctx.channel.recv(self._arbiter, "sum", at))
+            _require_form(total, count, whole.dtype, str(self._arbiter))
             return total
 
-        return self._in_parts(step, whole.count, PART_VALUES, send, receive)
+        return self._in_parts(step, whole, PART_VALUES, send, receive)
 
-    def _rounded(self, step: int, whole: NamedVectors, weight: float) -> Floats:
+    def _rounded(self, step: int, whole: NamedVectors, weight: float) -> NDArray[Any]:
         """Round and add; the whole vector is seen before, so that nothing of it is sent if a value does not fit."""
         rounding = self._rounding
         self._ciphertexts = rounding.layout.plaintexts(whole.count)
         rounding.begin(whole.count, lambda: self._ctx.own_rng("rounding", step))
         for piece in whole.pieces(0, whole.count):
-            rounding.look(weight * piece.values, piece.name, piece.start, piece.at)
+            rounding.look(_times(weight, piece), piece.name, piece.start, piece.at)
         if not isinstance(rounding, FeedbackRounding):
             return self._summed(step, rounding, whole, weight)
         marks = NearestRounding(range_layout(self._parameters, len(self._trainers)))
@@ -188,23 +190,23 @@ class Contributor:
         rounding.cover(self._summed(2 * step, marks, own, 1.0), len(self._trainers))
         return self._summed(2 * step + 1, rounding, whole, weight)
 
-    def _summed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
+    def _summed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> NDArray[Any]:
         return (self._encrypted if self._secure else self._fixed)(step, rounding, whole, weight)
 
-    def _fixed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
+    def _fixed(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> NDArray[Any]:
         def send(at: Step, part: Part) -> None:
             self._send(at, _fixed_record(_integers(rounding, whole, weight, part), rounding.layout, terms=1))
 
-        def receive(at: Step, count: int) -> Floats:
+        def receive(at: Step, count: int) -> NDArray[Any]:
             summed, terms = _fixed_parts(self._ctx.channel.recv(self._arbiter, "sum", at), rounding.layout)
-            _require_length(summed, count, str(self._arbiter))
+            _require_form(summed, count, np.int64, str(self._arbiter))
             if terms != len(self._trainers):
                 raise WrongLayout(f"The arbiter's sum has {terms} terms; there are {len(self._trainers)} trainers.")
             return rounding.floats(summed)
 
-        return self._in_parts(step, whole.count, PART_VALUES, send, receive)
+        return self._in_parts(step, whole, PART_VALUES, send, receive)
 
-    def _encrypted(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> Floats:
+    def _encrypted(self, step: int, rounding: Rounding, whole: NamedVectors, weight: float) -> NDArray[Any]:
         side = self._side(rounding.layout)
         is_last = self._left == 1 and rounding is self._rounding
         prepare = 0 if is_last else self._ciphertexts
@@ -212,26 +214,27 @@ class Contributor:
         def send(at: Step, part: Part) -> None:
             side.send(at, _integers(rounding, whole, weight, part))
 
-        def receive(at: Step, count: int) -> Floats:
+        def receive(at: Step, count: int) -> NDArray[Any]:
             return rounding.floats(side.receive(at, count, prepare))
 
-        return self._in_parts(step, whole.count, secure_sum.part_values(rounding.layout), send, receive)
+        return self._in_parts(step, whole, secure_sum.part_values(rounding.layout), send, receive)
 
     def _in_parts(
         self,
         step: int,
-        count: int,
+        whole: NamedVectors,
         size: int,
         send: Callable[[Step, Part], None],
-        receive: Callable[[Step, int], Floats],
-    ) -> Floats:
+        receive: Callable[[Step, int], NDArray[Any]],
+    ) -> NDArray[Any]:
         """Send a vector part by part, then take its sum part by part."""
-        cuts = cut(count, size)
-        total = np.empty(count)
+        cuts = cut(whole.count, size)
+        total = np.empty(whole.count, dtype=whole.dtype)
         with self._progress(step, 2 * len(cuts)) as progress:
             for i, part in enumerate(cuts):
                 send((step, i), part)
                 progress(i + 1)
+            pa.default_memory_pool().release_unused()  # what the parts that were sent took
             for i, (start, stop) in enumerate(cuts):
                 total[start:stop] = receive((step, i), stop - start)
                 progress(len(cuts) + i + 1)
@@ -297,7 +300,7 @@ class Adder:
     def _total(self, updates: list[Value], layout: FixedPointLayout) -> tuple[Value, int]:
         """The sum of one part, and how many values it has."""
         if not self._parameters.fixed_point:
-            total: NDArray[Any] = self._added([_floats(update) for update in updates])
+            total: NDArray[Any] = self._added([_numbers(update) for update in updates])
             return total, len(total)
         parts = [_fixed_parts(update, layout) for update in updates]
         total = self._added([integers for integers, _ in parts])
@@ -305,7 +308,7 @@ class Adder:
 
     def _added(self, vectors: list[NDArray[Any]]) -> NDArray[Any]:
         for trainer, vector in zip(self._trainers, vectors, strict=True):
-            _require_length(vector, len(vectors[0]), str(trainer))
+            _require_form(vector, len(vectors[0]), vectors[0].dtype, str(trainer))
         return reduce(np.add, vectors)
 
 
@@ -322,12 +325,18 @@ def range_layout(parameters: AggregationParameters, trainers: int) -> FixedPoint
     return FixedPointLayout.exact(2.0, trainers, parameters.key_bits, value_bits=2)
 
 
-def _weighted(whole: NamedVectors, weight: float, part: Part) -> Floats:
+def _times(weight: float, piece: Piece, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """A piece of the weighted vector; what is rounded is computed in float64, whatever it comes from."""
+    weighted: NDArray[Any] = np.multiply(weight, piece.values, dtype=dtype)
+    return weighted
+
+
+def _weighted(whole: NamedVectors, weight: float, part: Part) -> NDArray[Any]:
     """A part of the weighted vector."""
     start, stop = part
-    values = np.empty(stop - start)
+    values = np.empty(stop - start, dtype=whole.dtype)
     for piece in whole.pieces(start, stop):
-        np.multiply(weight, piece.values, out=values[piece.at - start : piece.at - start + len(piece.values)])
+        values[piece.at - start : piece.at - start + len(piece.values)] = _times(weight, piece, whole.dtype)
     return values
 
 
@@ -336,7 +345,7 @@ def _integers(rounding: Rounding, whole: NamedVectors, weight: float, part: Part
     start, stop = part
     integers = np.empty(stop - start, dtype=np.int64)
     for piece in whole.pieces(start, stop):
-        found = rounding.integers(weight * piece.values, piece.at)
+        found = rounding.integers(_times(weight, piece), piece.at)
         integers[piece.at - start : piece.at - start + len(found)] = found
     return integers
 
@@ -362,12 +371,16 @@ def _record(value: Value) -> Mapping[str, Any]:
     return value
 
 
-def _require_length(vector: NDArray[Any], length: int, sender: str) -> None:
-    if vector.ndim != 1 or len(vector) != length:
-        raise ParametersDiffer(f"{sender} sent a vector of shape {vector.shape}, {length} numbers were expected.")
+def _require_form(vector: NDArray[Any], length: int, dtype: DTypeLike, sender: str) -> None:
+    if vector.ndim != 1 or len(vector) != length or vector.dtype != dtype:
+        raise ParametersDiffer(
+            f"{sender} sent {vector.dtype} numbers of shape {vector.shape}, {length} {np.dtype(dtype)} were expected."
+        )
 
 
-def _floats(value: Value) -> Floats:
-    if not isinstance(value, np.ndarray) or value.dtype != np.float64:
-        raise ParametersDiffer("A float64 vector was expected.", hint="Give all parties the same `secure` setting.")
+def _numbers(value: Value) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
+        raise ParametersDiffer(
+            "A float32 or float64 vector was expected.", hint="Give all parties the same `secure` setting."
+        )
     return value

@@ -7,12 +7,12 @@ Conversation, `round` counts from 0; trainers are guests and hosts:
     tag           from      to                 step      what
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    update        trainer   arbiter            round     a part of the trainer's numbers, float64 (paillier: encrypted)
+    update        trainer   arbiter            round     a part of the trainer's numbers, float32 (paillier: encrypted)
     sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
 
-Everybody can compute everybody's numbers, so each trainer checks the sums; each side reports wall and CPU seconds of
-each round. Who learns what: nothing.
+Numbers are float32, as the weights of a network. Everybody can compute everybody's, so each trainer checks the sums;
+each side reports wall and CPU seconds of each round. Who learns what: nothing.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from algorithms import aggregation
 from algorithms.aggregation import Adder, AggregationParameters, Contributor, require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line
 from algorithms.context import Context
-from algorithms.crypto.packing import Floats
+from algorithms.crypto.packing import Integers
 from algorithms.errors import WrongSum
+from algorithms.named_vectors import NamedVectors
 from party.ids import Address, Role
 
 MOST_VALUES = 1 << 28
 CHECKED = 1000  # values of each sum that are held against what they must be
+SINGLE_STEP = 2.0**-24  # of a sum's magnitude: what rounding to float32 may move it by
 EXACT_STEP = 2.0**-31  # of the range that the job allows: what rounding may move one trainer's number by
 COMPACT_STEP = 2.0**-13  # two steps, this round's and the one before, of a range of twice the largest number
 
@@ -51,7 +54,7 @@ class ExchangeParameters(AggregationParameters):
 
 def conversation(parameters: ExchangeParameters) -> tuple[Line, ...]:
     """The table above as data."""
-    return aggregation.conversation(parameters, 8 * parameters.values)
+    return aggregation.conversation(parameters, 8 * parameters.values)  # of fixed-point integers
 
 
 def check(parameters: ExchangeParameters, roles: Mapping[Role, Sequence[str]]) -> None:
@@ -65,11 +68,14 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     Raises:
         WrongSum: The sum is not that of all trainers' numbers.
     """
-    numbers = {"numbers": made_up(ctx, ctx.address, np.arange(parameters.values, dtype=np.float64))}
+    numbers = {"numbers": np.empty(parameters.values, dtype=np.float32)}
+    for piece in NamedVectors(numbers).pieces(0, parameters.values):
+        piece.values[:] = made_up(ctx, ctx.address, piece.at + np.arange(len(piece.values)))
     checked = np.unique(np.linspace(0, parameters.values - 1, CHECKED).astype(np.int64))
     trainers = ctx.peers(*TRAINERS)
-    expected = np.sum([made_up(ctx, trainer, checked.astype(np.float64)) for trainer in trainers], axis=0)
+    expected = np.sum([made_up(ctx, trainer, checked) for trainer in trainers], axis=0, dtype=np.float64)
     step = COMPACT_STEP if parameters.packing == "compact" else EXACT_STEP * parameters.value_range
+    step += SINGLE_STEP * len(trainers)
     contributing = closing(Contributor(ctx, parameters, parameters.rounds))
     with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
@@ -80,11 +86,11 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
             progress(t + 1)
 
 
-def made_up(ctx: Context, address: Address, places: Floats) -> Floats:
-    """The numbers of an address at these places, between -1 and 1; `places` is overwritten with them."""
-    places += 1.0
-    places *= ctx.common_rng(f"numbers/{address}").uniform(1.0, 2.0)
-    return np.sin(places, out=places)
+def made_up(ctx: Context, address: Address, places: Integers) -> NDArray[np.float32]:
+    """The numbers of an address at these places, between -1 and 1."""
+    pace = ctx.common_rng(f"numbers/{address}").uniform(1.0, 2.0)
+    numbers: NDArray[np.float32] = np.sin(pace * (places + 1.0)).astype(np.float32)
+    return numbers
 
 
 def arbiter(ctx: Context, parameters: ExchangeParameters) -> None:

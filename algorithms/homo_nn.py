@@ -12,7 +12,7 @@ Conversation; trainers are guests and hosts, `round` counts from 0, P is the num
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
     score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
-    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float64 (paillier: encrypted)
+    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float32 (paillier: encrypted)
     sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
     verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
@@ -39,6 +39,7 @@ from algorithms.context import Context
 from algorithms.errors import BadLabels, WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
+from algorithms.named_vectors import Vectors
 from algorithms.nn.spec import NetSpec
 from algorithms.rows import class_labels, distinct_classes, features, require_kind, required_table, title
 from algorithms.scores import Scores
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from algorithms.nn.training import Rows
 
 KIND = "torch"
-MOST_BYTES = 1 << 31  # of one update in the clear: 268 million weights
+MOST_BYTES = 1 << 31  # of one update in the clear: 268 million weights in fixed point, twice that in float32
 
 
 class HomoNNParameters(FedOptParameters):
@@ -177,7 +178,7 @@ class _NetLearner:
         networks.load(self._net, self.start.arrays)
         return {name: array.astype(np.float64) for name, array in networks.arrays_of(self._net).items()}
 
-    def update(self, common: Weights, round_number: int) -> Weights:
+    def update(self, common: Weights, round_number: int) -> Vectors:
         """Train on the own rows, in orders that follow from the common seed."""
         from algorithms.nn.training import LocalTraining, local_update
 

@@ -36,12 +36,19 @@ def cut(count: int, size: int) -> list[tuple[int, int]]:
 
 
 class NamedVectors:
-    """Arrays in the order of their mapping, one after the other."""
+    """Arrays in the order of their mapping, one after the other.
+
+    Attributes:
+        count: How many values there are.
+        dtype: float32 if all arrays are, as those of a network, else float64.
+    """
 
     def __init__(self, vectors: Vectors) -> None:
         self._shapes = {name: np.shape(array) for name, array in vectors.items()}
         self._flat = {name: np.asarray(array).reshape(-1) for name, array in vectors.items()}
         self.count = sum(len(array) for array in self._flat.values())
+        is_single = {array.dtype for array in self._flat.values()} == {np.dtype(np.float32)}
+        self.dtype = np.dtype(np.float32 if is_single else np.float64)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """What lies between two places of the long vector, array by array, at most `MOST_VALUES` at a time."""

@@ -27,7 +27,7 @@ from algorithms.errors import ParametersDiffer, WrongLayout
 from party.ids import Address
 from storage.client import Ciphertexts, Value
 
-PART_CIPHERTEXTS = 2048
+PART_CIPHERTEXTS = 1024
 SHARED_FROM = 32  # ciphertexts; fewer are decrypted sooner than a message arrives
 CIPHERTEXT_BYTES = 1024  # of the longest key
 PART_BYTES = PART_CIPHERTEXTS * CIPHERTEXT_BYTES + (1 << 16)

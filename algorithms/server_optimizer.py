@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +44,11 @@ class ServerOptimizer:
         moments = {"sgd": {}, "momentum": {"m": 0.0}, "adam": {"m": 0.0, "v": self.tau**2}}[self.kind]
         return {f"{m}.{name}": np.full_like(array, at) for m, at in moments.items() for name, array in model.items()}
 
-    def step(self, model: Weights, update: Weights, state: Weights) -> tuple[Weights, Weights]:
+    def step(self, model: Weights, update: Mapping[str, NDArray[Any]], state: Weights) -> tuple[Weights, Weights]:
         """The next model and state."""
         moved, kept = {}, {}
         for name, array in model.items():
-            direction = update[name]
+            direction = np.asarray(update[name], dtype=np.float64)
             if self.kind == "momentum":
                 direction = kept[f"m.{name}"] = self.momentum * state[f"m.{name}"] + direction
             elif self.kind == "adam":

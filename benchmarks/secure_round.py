@@ -6,9 +6,8 @@ tables included (they are made in the first round, so a round of one-round jobs 
 agreed on before. Bytes are what all gateways sent to each other.
 
 Memory is the peak of an executor's resident memory over that of one that does nothing (which has some 250 MB of
-libraries), in MB and in times of the plain model in float32, as a network is saved. Any sum, however short, touches
-some 13 MB of program text more; so it is also told over the same exchange of a few values, in float32 and in float64,
-as the model is sent in the clear.
+libraries), in MB and in times of the plain model: float32, as a network's weights are, and as it travels in the clear.
+Any sum, however short, touches some 13 MB of program text, which counts here.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 LONG = 10_000_000  # minutes a round with standard keys; taken with --long
-FEW = 100
-FLOAT32, FLOAT64 = 4, 8  # bytes of a value
+VALUE_BYTES = 4  # float32
 MB = 1e6
 
 
@@ -76,7 +74,6 @@ class Measured:
         self._client = FlowClient.of_home(federation[TRAINERS[0]].settings_home())
         self._run({"component": "noop@1"})  # the first job waits for the warm parents' imports
         self._idle = self._peaks(self._run({"component": "noop@1"}))
-        self._few = {mode: self._peaks(self._run(_task(FEW, mode))) for mode in MODES}
 
     def row(self, size: int, mode: str, turns: int) -> dict[str, Any]:
         """The medians of one size and mode."""
@@ -95,9 +92,7 @@ class Measured:
             for row in self._federation[party].flow_json("job", "metrics", job)
             if row["party"] == party
         }
-        peaks = self._peaks(job)
-        over_idle = {party: peak - self._idle[party] for party, peak in peaks.items()}
-        for_model = max(peak - self._few[mode][party] for party, peak in peaks.items())
+        over_idle = {party: peak - self._idle[party] for party, peak in self._peaks(job).items()}
         return {
             "round_s": max(told[name, "seconds"] for name in TRAINERS),
             "trainer_cpu_s": max(told[name, "cpu_seconds"] for name in TRAINERS),
@@ -105,9 +100,7 @@ class Measured:
             "links_mb": self._sent(job) / MB,
             "trainer_mb": max(over_idle[name] for name in TRAINERS) / MB,
             "arbiter_mb": over_idle[ARBITER] / MB,
-            "idle_float32": max(over_idle.values()) / (FLOAT32 * size),
-            "times_float32": for_model / (FLOAT32 * size),
-            "times_float64": for_model / (FLOAT64 * size),
+            "times_model": max(over_idle.values()) / (VALUE_BYTES * size),
         }
 
     def _run(self, task: dict[str, Any]) -> str:
@@ -160,7 +153,7 @@ def _targets(rows: list[dict[str, Any]]) -> list[str]:
             exact = row["mode"].startswith("exact")
             for name, most in (("round_s", 60 if exact else 10), ("links_mb", 60 if exact else 35)):
                 lines.append(_line(row, name, most))
-            lines += [_line(row, "arbiter_cpu_s", 2), _line(row, "idle_float32", 10), _line(row, "times_float32", 10)]
+            lines += [_line(row, "arbiter_cpu_s", 2), _line(row, "times_model", 10)]
     return lines
 
 

@@ -22,7 +22,7 @@ from algorithms.crypto.vectors import VectorPaillier
 TURNS = 5
 PLAIN = ("", "plain work")
 COUNTED_BITS = 2048  # longer keys do less
-COUNTS: dict[Keygen, tuple[int, int]] = {"standard": (512, 128), "subgroup": (2048, 512)}  # encrypted, decrypted
+COUNTS: dict[Keygen, tuple[int, int]] = {"standard": (512, 256), "subgroup": (2048, 1024)}  # encrypted, decrypted
 POWERS = 60
 PLAIN_PROCESS = f"""
 import gmpy2, sys

@@ -23,10 +23,11 @@ from algorithms.crypto.workers import Order, Workers
 from algorithms.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, WrongLayout
 from storage.client import Ciphertexts
 
-MOST_AT_ONCE, LEAST_AT_ONCE = 128, 32  # ciphertexts in a batch
+MOST_AT_ONCE, LEAST_AT_ONCE = 128, 16  # ciphertexts in a batch
+ALONE = 32  # ciphertexts; fewer are computed sooner than processes start
 SHARES = 4  # batches for each core, so that all end at about the same time
 MASKS_AT_ONCE = 16
-MOST_PREPARED = 1 << 14  # masks; 8 MiB under a key of 2048 bits
+MOST_PREPARED = 1 << 12  # masks; 2 MiB under a key of 2048 bits
 
 
 class VectorPaillier:
@@ -167,7 +168,8 @@ class VectorPaillier:
 
     def _cuts(self, count: int) -> list[tuple[int, int]]:
         """Where a column is cut into batches."""
-        size = min(max(-(-count // (SHARES * self._workers.cores)), LEAST_AT_ONCE), MOST_AT_ONCE)
+        share = -(-count // (SHARES * self._workers.cores))
+        size = ALONE if count <= ALONE else min(max(share, LEAST_AT_ONCE), MOST_AT_ONCE)
         return [(start, min(start + size, count)) for start in range(0, count, size)]
 
     def _vector(

@@ -15,6 +15,7 @@ from algorithms.errors import NotFinite, ParametersDiffer, RolesRefused, ValueOu
 from algorithms.inference import predict
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
+from gateway.errors import ExchangeClosed
 from storage.client import decode
 from tests.fixtures.algorithms import (
     ARBITER,
@@ -37,7 +38,7 @@ def contexts(exchange):
     return {address: context(address, exchange, addresses=(*TRAINERS, ARBITER)) for address in (*TRAINERS, ARBITER)}
 
 
-def sums(parameters, vectors, exchange, rounds=1):
+def sums(parameters, vectors, exchange, rounds=1, weight=0.25):
     """What each trainer gets, round after round."""
     everybody = contexts(exchange)
 
@@ -48,7 +49,7 @@ def sums(parameters, vectors, exchange, rounds=1):
 
     def contribute(address):
         contributor = Contributor(everybody[address], parameters, rounds)
-        return [contributor.sum(step, vectors[address], 0.25) for step in range(rounds)]
+        return [contributor.sum(step, vectors[address], weight) for step in range(rounds)]
 
     def guarded(work, *args):
         try:
@@ -104,6 +105,34 @@ def test_sums_in_the_clear_go_in_parts_and_do_not_depend_on_them(monkeypatch, co
             np.testing.assert_array_equal(parts[address][0][name], array)
     sent = [s.step for s in exchange.sent if s.tag == "update" and s.frm == GUEST]
     assert sent == [(0, part) for part in range(count // 10 + 1)]
+
+
+@pytest.mark.parametrize("how", [{}, {"fixed_point": True}, SECURE], ids=["floats", "fixed point", "paillier"])
+def test_single_precision_comes_back_in_single_precision(how):
+    vectors = {a: {n: v.astype(np.float32) for n, v in named.items()} for a, named in vectors_of(100).items()}
+    found = sums(AggregationParameters(**how), vectors, exchange := RecordingExchange())
+    for name in ("w", "b"):
+        exact = sum(0.25 * vector[name].astype(np.float64) for vector in vectors.values())
+        for address in TRAINERS:
+            assert found[address][0][name].dtype == np.float32
+            np.testing.assert_allclose(found[address][0][name], exact, rtol=1e-6, atol=1e-7)
+    if not how:
+        assert {decode(s.body).dtype for s in exchange.sent} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("how", [{"fixed_point": True}, SECURE], ids=["fixed point", "paillier"])
+def test_single_precision_is_weighted_before_it_is_rounded(how):
+    number, weight = np.float32(15.123456), 1 / 3
+    vectors = {a: {"w": np.array([number if a == GUEST else -number])} for a in TRAINERS}
+    found = sums(AggregationParameters(**how), vectors, RecordingExchange(), weight=weight)
+    assert found[GUEST][0]["w"][0] == np.float32(-np.rint(number.astype(np.float64) * weight * 2**28) / 2**28)
+
+
+def test_double_and_single_precision_are_not_added():
+    vectors = vectors_of(10)
+    vectors[HOST_C] = {name: array.astype(np.float32) for name, array in vectors[HOST_C].items()}
+    with pytest.raises(ExchangeClosed, match=f"{HOST_C} sent float32 numbers .* float64 were expected"):
+        sums(AggregationParameters(), vectors, RecordingExchange())
 
 
 def test_nothing_of_a_vector_is_sent_that_is_not_finite_somewhere(monkeypatch):
@@ -284,6 +313,6 @@ def test_compact_training_reaches_the_optimum_of_parties_that_pull_apart(tmp_pat
 
 def test_an_exchange_names_a_sum_that_is_none():
     exchange = RecordingExchange()
-    exchange.wire(ARBITER).send(GUEST, "sum", (0, 0), np.zeros(10))  # the first write of a key wins
+    exchange.wire(ARBITER).send(GUEST, "sum", (0, 0), np.zeros(10, np.float32))  # the first write of a key wins
     with pytest.raises(WrongSum, match="round 0"):
         run_local(component("exchange"), {"values": 10}, {a: {} for a in (*TRAINERS, ARBITER)}, exchange)

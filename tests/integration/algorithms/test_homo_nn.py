@@ -16,6 +16,7 @@ from algorithms.nn import model as networks
 from algorithms.nn.optimizers import Adam, Sgd
 from algorithms.nn.spec import NetSpec
 from algorithms.registry import component
+from storage.client import decode
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, digits, halves, make_table
 
 NN = component("homo_nn")
@@ -23,12 +24,12 @@ CNN = {"net": "cnn", "input_shape": [1, 8, 8]}
 SMALL = CNN | {"channels": [2, 3], "hidden": [8], "rounds": 2}
 
 
-def train(tables, parameters, **more):
+def train(tables, parameters, exchange=None, **more):
     memories = {address: LocalMemory() for address in (GUEST, HOST, ARBITER)}
     for address, memory in memories.items():
         memory.once("own-seed", lambda name=str(address): name.encode().ljust(32))
     parties = {a: {"train": t, **more} for a, t in zip((GUEST, HOST), tables, strict=True)} | {ARBITER: {}}
-    return run_local(NN, parameters, parties, RecordingExchange(), LocalSettings(memories=memories))
+    return run_local(NN, parameters, parties, exchange or RecordingExchange(), LocalSettings(memories=memories))
 
 
 @pytest.fixture
@@ -59,6 +60,14 @@ def test_encrypted_equals_fixed_point_bit_for_bit(tables):
     fixed, encrypted = (train(tables, SMALL | how) for how in ({"fixed_point": True}, {"secure": "paillier"}))
     for name, array in fixed.model(GUEST).arrays.items():
         np.testing.assert_array_equal(array, encrypted.model(HOST).arrays[name])
+
+
+def test_updates_travel_in_single_precision_and_the_rounds_go_on_in_double(tables):
+    exchange, parameters = RecordingExchange(), SMALL | {"server_optimizer": "adam"}
+    single, fixed = train(tables, parameters, exchange), train(tables, parameters | {"fixed_point": True})
+    assert {decode(s.body).dtype for s in exchange.sent if s.tag in ("update", "sum")} == {np.dtype(np.float32)}
+    for name, array in single.model(GUEST).arrays.items():
+        np.testing.assert_allclose(array, fixed.model(GUEST).arrays[name], atol=2e-5)
 
 
 def test_a_party_may_lack_a_class(tmp_path):

@@ -52,8 +52,9 @@ def test_every_operation_gives_what_one_process_gives(key, engine):
 
 
 def test_a_small_vector_starts_no_process(engine):
-    vector = engine.encrypt(LAYOUT, INTEGERS[:40])
-    np.testing.assert_array_equal(engine.decrypt(LAYOUT, vector)[0], INTEGERS[:40])
+    small = INTEGERS[: LAYOUT.slots * 32]
+    vector = engine.encrypt(LAYOUT, small)
+    np.testing.assert_array_equal(engine.decrypt(LAYOUT, vector)[0], small)
     with engine.preparing(1):
         eventually(lambda: engine._stock)
     assert not workers()

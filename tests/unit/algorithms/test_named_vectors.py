@@ -29,6 +29,14 @@ def test_pieces_cover_a_stretch_and_know_their_places(start, stop):
         assert piece.values[0] == piece.at
 
 
+def test_they_are_single_if_all_are():
+    single, double = np.zeros(2, np.float32), np.zeros(2)
+    assert NamedVectors({"a": single, "b": single}).dtype == np.float32
+    assert NamedVectors({"a": single, "b": double}).dtype == np.float64
+    assert NamedVectors({"a": np.zeros(2, np.int32)}).dtype == np.float64
+    assert NamedVectors({}).dtype == np.float64
+
+
 def test_pieces_are_views():
     array = np.zeros(4)
     next(NamedVectors({"a": array}).pieces(1, 3)).values[:] = 7
