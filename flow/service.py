@@ -81,9 +81,10 @@ class FlowService:
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
         self._agreeing = Agreeing(party, config.policy, database, catalogue, (rooms.gateway, rooms.store), keeping)
-        attempts = Attempts(party, database, catalogue, rooms.gateway, rooms.cluster, rooms.store)
+        turns = self._agreeing.turns
+        attempts = Attempts(party, database, catalogue, (rooms.gateway, rooms.cluster, rooms.store), turns)
         attempts.places = (rooms.executor_door, rooms.store_uri)
-        self._ending = Ending(party, database, rooms.gateway, rooms.cluster, keeping, self._agreeing.turns)
+        self._ending = Ending(party, database, rooms.gateway, rooms.cluster, keeping, turns)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
         self._agreeing.answer_due = self._courier.due
         self._ending.withdrawal_due = self._courier.due

@@ -9,7 +9,7 @@ from flow.agreement import Knowledge, Policy, TableFacts, check_proposal, decide
 from flow.bindings import bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import GatewayDoor, StoreDoor
-from flow.errors import ManifestMismatch, NotAskedForApproval
+from flow.errors import ManifestMismatch, NotAskedForApproval, UnknownJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
@@ -29,7 +29,8 @@ _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "ref
 class Agreeing:
     """Answers proposals and opens agreed jobs.
 
-    `answer_due(job)` is called when a later answer wants to be sent; who ends jobs takes `turns` by job, as this does.
+    `answer_due(job)` is called when a later answer wants to be sent; who starts something for a job or ends it takes
+    `turns`, as this does.
     """
 
     def __init__(
@@ -51,9 +52,15 @@ class Agreeing:
         self.answer_due: Callable[[str], None] = lambda _: None
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
-        """Our signed answer; the same proposal gets the same answer."""
+        """Our signed answer; the same proposal gets the same answer. Raises UnknownJob if it comes after the end."""
         spec = proposed_job(proposal.spec)
         check_proposal(proposal, caller, spec, self._party)
+        with self.turns.of(proposal.job):
+            if self.turns.is_over(proposal.job, caller):
+                raise UnknownJob(f"Job {proposal.job} was over before {self._party} heard of it.")
+            return self._propose(proposal, spec)
+
+    def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
         with self._database.read() as connection:
             known = find_part(connection, proposal.job)
         if known is not None:

@@ -36,22 +36,19 @@ class Attempts:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        gateway: GatewayDoor,
-        cluster: ClusterDoor,
-        store: StoreDoor,
-    ) -> None:  # fmt: skip
+        doors: tuple[GatewayDoor, ClusterDoor, StoreDoor],
+        turns: Turns,
+    ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._gateway = gateway
-        self._cluster = cluster
-        self._store = store
+        self._gateway, self._cluster, self._store = doors
         self.places = ("", "")  # the gateway's local door, the party's store: what orders name
-        self._turns = Turns()
+        self._turns = turns
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
-        with self._turns.of(order.job, order.task):
+        with self._turns.of(order.job):
             task, _ = self._open_task(order, caller)
             name = _name(order)
             with self._database.read() as connection:
@@ -78,7 +75,7 @@ class Attempts:
 
     def give_back(self, order: AttemptOrder, caller: str) -> Ack:
         """Return held room; what was started stays."""
-        with self._turns.of(order.job, order.task):
+        with self._turns.of(order.job):
             self._open_task(order, caller)
             for row in self._rows(order):
                 if row.state == AttemptState.RESERVED:
@@ -93,7 +90,7 @@ class Attempts:
 
     def start(self, order: AttemptOrder, caller: str) -> Ack:
         """Start our executors in the room held for them. Raises StartedTooLate if it is not held any more."""
-        with self._turns.of(order.job, order.task):
+        with self._turns.of(order.job):
             task, manifest = self._open_task(order, caller)
             rows = {row.address: row for row in self._rows(order)}
             for address in self._mine(task):
@@ -110,7 +107,7 @@ class Attempts:
 
     def stop(self, order: StopOrder, caller: str) -> Ack:
         """End our executors of an attempt, give their room back, drop what they staged."""
-        with self._turns.of(order.job, order.task):
+        with self._turns.of(order.job):
             self._known(order.job, caller)
             name = _name(order)
             rows = self._rows(order)
@@ -126,7 +123,7 @@ class Attempts:
 
     def publish(self, order: AttemptOrder, caller: str) -> Published:
         """Make what our executors staged visible."""
-        with self._turns.of(order.job, order.task):
+        with self._turns.of(order.job):
             self._open_task(order, caller)
             outputs = tuple(self._store.publish(_name(order)))
             with self._database.write() as writer:

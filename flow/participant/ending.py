@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from flow.doors import ClusterDoor, GatewayDoor
-from flow.errors import NotInitiator
+from flow.errors import NotInitiator, UnknownJob
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState
 from flow.messages import Ack, EndOrder, JobOrder, Report, SignedAnswer
 from flow.participant.keeping import Keeping
@@ -45,9 +45,13 @@ class Ending:
         self.withdrawal_due: Callable[[str], None] = lambda _: None
 
     def end(self, order: EndOrder, caller: str) -> Ack:
-        """The job is over."""
+        """The job is over. Raises UnknownJob if it is not known here, and will not be if its proposal is on its way."""
         with self._turns.of(order.job):
-            return self._end(order, caller)
+            try:
+                return self._end(order, caller)
+            except UnknownJob:
+                self._turns.end_unknown(order.job, caller)
+                raise
 
     def _end(self, order: EndOrder, caller: str) -> Ack:
         with self._database.read() as connection:
@@ -95,6 +99,10 @@ class Ending:
 
     def withdraw(self, name: str, reason: str) -> None:
         """Stop our executors of a job that another party leads, and let it know."""
+        with self._turns.of(name):
+            self._withdraw(name, reason)
+
+    def _withdraw(self, name: str, reason: str) -> None:
         with self._database.write() as writer:
             state = writer.run(select(job.c.state).where(job.c.id == name)).scalar_one()
             row = part_of(writer.connection, name)
