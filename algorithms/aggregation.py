@@ -41,7 +41,7 @@ from storage.client import Value
 
 PART_VALUES = 1 << 21  # of a part in the clear, at most 16 MiB: larger ones cost memory, smaller ones time
 OVERHEAD_BYTES = 1 << 16
-LONG_TURNS = 10  # a million numbers or so
+LONG_TURNS = 10  # five parts sent and received
 
 Step: TypeAlias = tuple[int, int]
 Part: TypeAlias = tuple[int, int]  # where it begins and ends
@@ -73,11 +73,11 @@ class AggregationParameters(Parameters):
         return self.model_dump(include=set(AggregationParameters.model_fields))
 
 
-def conversation(parameters: AggregationParameters, max_bytes: int) -> tuple[Line, ...]:
-    """The lines of the tables above; `max_bytes` bounds a plain vector."""
+def conversation(parameters: AggregationParameters) -> tuple[Line, ...]:
+    """The lines of the tables above."""
     if parameters.secure == "paillier":
         return (*key_agreement.conversation(), *secure_sum.conversation())
-    kind, limit = "record" if parameters.fixed_point else "array", min(max_bytes, 8 * PART_VALUES) + OVERHEAD_BYTES
+    kind, limit = "record" if parameters.fixed_point else "array", 8 * PART_VALUES + OVERHEAD_BYTES
     update, total = "A part of one weighted update, which the arbiter sees.", "The sum of that part, which it sees too."
     return (
         Line("update", TRAINERS, ARBITER, "(sum, part)", kind, limit, Protection.PLAIN, update),
@@ -143,6 +143,8 @@ class Contributor:
 
         Raises:
             NotFinite, ValueOutgrewLayout: Before the value is sent, with the vector's name and the index in it.
+            NotFinite: The sum that came is not finite.
+            ParametersDiffer, WrongKey, WrongLayout, BadCiphertext: What came is not what was agreed.
         """
         whole = NamedVectors(vectors)
         if not self._secure and not self._parameters.fixed_point:
@@ -169,9 +171,10 @@ class Contributor:
         def send(at: Step, part: Part) -> None:
             self._send(at, _weighted(whole, weight, part))
 
-        def receive(at: Step, count: int) -> NDArray[Any]:
+        def receive(at: Step, part: Part) -> NDArray[Any]:
             total = _numbers(self._ctx.channel.recv(self._arbiter, "sum", at))
-            _require_form(total, count, whole.dtype, str(self._arbiter))
+            _require_form(total, part[1] - part[0], whole.dtype, str(self._arbiter))
+            require_finite(total, "sum", part[0])
             return total
 
         return self._in_parts(step, whole, PART_VALUES, send, receive)
@@ -197,9 +200,9 @@ class Contributor:
         def send(at: Step, part: Part) -> None:
             self._send(at, _fixed_record(_integers(rounding, whole, weight, part), rounding.layout, terms=1))
 
-        def receive(at: Step, count: int) -> NDArray[Any]:
+        def receive(at: Step, part: Part) -> NDArray[Any]:
             summed, terms = _fixed_parts(self._ctx.channel.recv(self._arbiter, "sum", at), rounding.layout)
-            _require_form(summed, count, np.int64, str(self._arbiter))
+            _require_form(summed, part[1] - part[0], np.int64, str(self._arbiter))
             if terms != len(self._trainers):
                 raise WrongLayout(f"The arbiter's sum has {terms} terms; there are {len(self._trainers)} trainers.")
             return rounding.floats(summed)
@@ -214,8 +217,8 @@ class Contributor:
         def send(at: Step, part: Part) -> None:
             side.send(at, _integers(rounding, whole, weight, part))
 
-        def receive(at: Step, count: int) -> NDArray[Any]:
-            return rounding.floats(side.receive(at, count, prepare))
+        def receive(at: Step, part: Part) -> NDArray[Any]:
+            return rounding.floats(side.receive(at, part[1] - part[0], prepare))
 
         return self._in_parts(step, whole, secure_sum.part_values(rounding.layout), send, receive)
 
@@ -225,7 +228,7 @@ class Contributor:
         whole: NamedVectors,
         size: int,
         send: Callable[[Step, Part], None],
-        receive: Callable[[Step, int], NDArray[Any]],
+        receive: Callable[[Step, Part], NDArray[Any]],
     ) -> NDArray[Any]:
         """Send a vector part by part, then take its sum part by part."""
         cuts = cut(whole.count, size)
@@ -235,8 +238,8 @@ class Contributor:
                 send((step, i), part)
                 progress(i + 1)
             pa.default_memory_pool().release_unused()  # what the parts that were sent took
-            for i, (start, stop) in enumerate(cuts):
-                total[start:stop] = receive((step, i), stop - start)
+            for i, part in enumerate(cuts):
+                total[slice(*part)] = receive((step, i), part)
                 progress(len(cuts) + i + 1)
         return total
 
@@ -308,7 +311,7 @@ class Adder:
 
     def _added(self, vectors: list[NDArray[Any]]) -> NDArray[Any]:
         for trainer, vector in zip(self._trainers, vectors, strict=True):
-            _require_form(vector, len(vectors[0]), vectors[0].dtype, str(trainer))
+            _require_form(vector, vectors[0].size, vectors[0].dtype, str(trainer))
         return reduce(np.add, vectors)
 
 
@@ -362,6 +365,8 @@ def _fixed_parts(value: Value, layout: FixedPointLayout) -> tuple[Integers, int]
         raise WrongLayout(
             f"A vector in {found} does not go with {layout}.", hint="Give all parties the same parameters."
         )
+    if integers.size and max(-int(integers.min()), int(integers.max())) > terms * (layout.offset - 1):
+        raise WrongLayout(f"An integer is larger than those of {terms} vectors in {layout}.")
     return integers, terms
 
 

@@ -18,7 +18,7 @@ InvalidInput
 NotFound
   UnknownComponent      no such component is installed
 Unavailable
-  WorkerLost            a process that computed for an executor ended
+  WorkerLost            a process that computed for an executor ended, or could not be started
 """
 
 from __future__ import annotations
@@ -117,6 +117,6 @@ class WrongSum(InvalidInput):
 
 
 class WorkerLost(Unavailable):
-    """A process that computed for an executor ended before it was done."""
+    """A process that computed for an executor ended before it was done, or could not be started."""
 
     code = "algorithms.worker_lost"

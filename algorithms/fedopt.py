@@ -123,15 +123,15 @@ def _form(state: _State) -> dict[str, Any]:
     return {name: array.shape for name, array in (state.model | state.optimizer).items()}
 
 
-def conversation(parameters: FedOptParameters, max_bytes: int) -> tuple[Line, ...]:
-    """The lines of the table above and of the aggregation; `max_bytes` bounds one update in the clear."""
+def conversation(parameters: FedOptParameters) -> tuple[Line, ...]:
+    """The lines of the table above and of the aggregation."""
     scalar = Protection.PLAIN_SCALAR
     score, verdict = "Loss and accuracy on the sender's rows.", "Loss and accuracy over all parties' rows."
     return (
         *joining.conversation(),
         Line("score", TRAINERS, ARBITER, "(round,)", "record", SCORE_BYTES, scalar, score),
         Line("verdict", ARBITER, TRAINERS, "(round,)", "record", SCORE_BYTES, scalar, verdict),
-        *aggregation.conversation(parameters, max_bytes),
+        *aggregation.conversation(parameters),
     )
 
 
@@ -196,4 +196,6 @@ def _verdict(ctx: Context, arbiter: Address, t: int) -> bool:
     """Report the federation's scores of round `t`; whether this is the last one."""
     verdict: Any = ctx.channel.recv(arbiter, "verdict", t)
     ctx.report(t, **Scores.from_record(verdict).metrics())
+    if not isinstance(verdict.get("stop"), bool):
+        raise ParametersDiffer(f"{arbiter} does not say whether round {t} is the last.")
     return bool(verdict["stop"])

@@ -46,7 +46,6 @@ from party.ids import Role
 from storage.client import Model, Table
 
 Floats = NDArray[np.float64]
-MOST_BYTES = 1 << 26  # of one update in the clear: 8 million columns
 
 
 class HomoLRParameters(FedOptParameters):
@@ -74,7 +73,7 @@ class HomoLRParameters(FedOptParameters):
 
 def conversation(parameters: HomoLRParameters) -> tuple[Line, ...]:
     """The table above as data."""
-    return fedopt.conversation(parameters, MOST_BYTES)
+    return fedopt.conversation(parameters)
 
 
 def check(parameters: HomoLRParameters, roles: Mapping[Role, Sequence[str]]) -> None:

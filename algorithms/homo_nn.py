@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from algorithms.nn.training import Rows
 
 KIND = "torch"
-MOST_BYTES = 1 << 31  # of one update in the clear: 268 million weights in fixed point, twice that in float32
 
 
 class HomoNNParameters(FedOptParameters):
@@ -108,7 +107,7 @@ class HomoNNParameters(FedOptParameters):
 
 def conversation(parameters: HomoNNParameters) -> tuple[Line, ...]:
     """The table above as data."""
-    return fedopt.conversation(parameters, MOST_BYTES)
+    return fedopt.conversation(parameters)
 
 
 def check(parameters: HomoNNParameters, roles: Mapping[Role, Sequence[str]]) -> None:

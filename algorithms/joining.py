@@ -29,6 +29,8 @@ from storage.client import Value
 
 Classes = NDArray[np.int64]
 JOIN_BYTES = 1 << 18
+_START: dict[str, type] = {"rows": int, "classes": np.ndarray}
+_JOIN = _START | {"columns": int, "features": str, "settings": str, "warm_start": str}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def join(ctx: Context, joining: Joining, alike: Mapping[str, object]) -> tuple[i
         "warm_start": joining.warm_start,
     }
     ctx.channel.send(arbiter, "join", 0, brought)
-    start: Any = ctx.once("start", lambda: ctx.channel.recv(arbiter, "start", 0))
+    start: Any = ctx.once("start", lambda: _record(ctx.channel.recv(arbiter, "start", 0), _START, arbiter))
+    if start["rows"] < joining.rows:
+        raise ParametersDiffer(f"{arbiter} counts {start['rows']} rows in all; {ctx.address} has {joining.rows}.")
     return start["rows"], start["classes"]
 
 
@@ -81,7 +85,8 @@ def admit(ctx: Context, alike: Mapping[str, object]) -> None:
 
 def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
     trainers = ctx.peers(*TRAINERS)
-    joined: dict[Address, Any] = dict(zip(trainers, ctx.channel.gather(trainers, "join", 0), strict=True))
+    found = dict(zip(trainers, ctx.channel.gather(trainers, "join", 0), strict=True))
+    joined = {trainer: _record(value, _JOIN, trainer) for trainer, value in found.items()}
     if odd := _odd_ones({trainer: join["features"] for trainer, join in joined.items()}):
         counts = ", ".join(f"{trainer} has {join['columns']}" for trainer, join in joined.items())
         raise FeaturesDiffer(
@@ -101,6 +106,18 @@ def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
     start: dict[str, Any] = {"rows": sum(join["rows"] for join in joined.values()), "classes": classes}
     ctx.channel.broadcast(trainers, "start", 0, start)
     return start
+
+
+def _record(value: Value, fields: Mapping[str, type], sender: Address) -> dict[str, Any]:
+    """What the sender says. Raises ParametersDiffer unless it has these fields, of these types."""
+    found: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {}
+    is_whole = {name: type(field) for name, field in found.items()} == fields
+    if not is_whole or found["rows"] < 1 or found["classes"].ndim != 1 or found["classes"].dtype != np.int64:
+        raise ParametersDiffer(
+            f"{sender} does not say how a training begins in the form that this version knows.",
+            hint="Bring all parties to the same release.",
+        )
+    return found
 
 
 def _digest(value: object) -> str:

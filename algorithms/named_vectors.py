@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,6 +62,8 @@ class NamedVectors:
 
     def shaped(self, whole: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """A long vector as arrays of the same names and shapes; views of it."""
-        ends = np.cumsum([len(array) for array in self._flat.values()])
-        parts = np.split(whole, ends[:-1])
-        return {name: part.reshape(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
+        ends = accumulate(len(array) for array in self._flat.values())
+        return {
+            name: whole[end - len(self._flat[name]) : end].reshape(shape)
+            for (name, shape), end in zip(self._shapes.items(), ends, strict=True)
+        }

@@ -42,7 +42,6 @@ from storage.client import Model, Table
 
 Floats = NDArray[np.float64]
 KIND = "scaler"
-MOST_BYTES = 1 << 26
 CHUNK_ROWS = 1 << 16
 LIMB_EXPONENTS = (30, 0, -30, -60)  # a number is a sum of integers below 2^31 times these powers of two
 LIMB_RANGE = 2.0**31
@@ -64,7 +63,7 @@ def conversation(parameters: StandardScaleParameters) -> tuple[Line, ...]:
     """The table above as data."""
     if not parameters.fit:
         return ()
-    return (*joining.conversation(), *aggregation.conversation(parameters, MOST_BYTES))
+    return (*joining.conversation(), *aggregation.conversation(parameters))
 
 
 def check(parameters: StandardScaleParameters, roles: Mapping[Role, Sequence[str]]) -> None:

@@ -362,7 +362,10 @@ def _array(header: FieldHeader, items: pa.Array) -> Array:
         if flat.size and flat.max() > 1:
             raise ValueDamaged(f"The field '{header.name[:60]}' holds a boolean that is neither 0 nor 1.")
         flat = flat.view(np.bool_)
-    array = flat.reshape(shape)
+    try:
+        array = flat.reshape(shape)
+    except ValueError as error:  # an empty array whose other dimensions are beyond NumPy's
+        raise ValueDamaged(f"The field '{header.name[:60]}' has the shape {shape}.") from error
     array.flags.writeable = False
     return array
 

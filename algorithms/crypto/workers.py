@@ -66,12 +66,12 @@ class Workers:
         if len(first) < LEAST_ORDERS:
             yield from (carry_out(self._own, order) for order in first)
             return
-        self._start()
-        waiting = deque(first)
-        idle, busy, numbers = list(self._lines), dict[Connection, int](), iter(range(sys.maxsize))
+        waiting, busy, numbers = deque(first), dict[Connection, int](), iter(range(sys.maxsize))
         done: dict[int, Raw] = {}
         told = 0
         try:
+            self._start()
+            idle = list(self._lines)
             while True:
                 while idle and (order := waiting.popleft() if waiting else next(orders, None)) is not None:
                     line = idle.pop()
@@ -96,14 +96,24 @@ class Workers:
         self._close = weakref.finalize(self, _let_go, self._lines, self._processes)
         share = -(-self._expected // self._cores)
         for _ in range(self._cores):
-            ours, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-P", "-m", "algorithms.crypto.worker", str(theirs.fileno())]
-                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-            line = Connection(ours.detach())
-            self._processes.append(process)
+            line, process = _start_one()
             self._lines.append(line)
+            self._processes.append(process)
             _send(line, pack_key(self._key, share))
+
+
+def _start_one() -> tuple[Connection, subprocess.Popen[bytes]]:
+    """A worker process and the line to it. Raises WorkerLost."""
+    try:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            command = [sys.executable, "-P", "-m", "algorithms.crypto.worker", str(theirs.fileno())]
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            return Connection(ours.detach()), process
+    except OSError as error:
+        raise WorkerLost(
+            f"No worker process could be started: {error}.", hint="Is the limit of processes or open files reached?"
+        ) from error
 
 
 def _send(line: Connection, message: bytes) -> None:

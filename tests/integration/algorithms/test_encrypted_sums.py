@@ -311,8 +311,9 @@ def test_compact_training_reaches_the_optimum_of_parties_that_pull_apart(tmp_pat
         np.testing.assert_allclose(compact[name], array, rtol=0, atol=1e-4)
 
 
-def test_an_exchange_names_a_sum_that_is_none():
+@pytest.mark.parametrize(("wrong", "error"), [(0.0, WrongSum), (np.nan, NotFinite)])
+def test_an_exchange_names_a_sum_that_is_none(wrong, error):
     exchange = RecordingExchange()
-    exchange.wire(ARBITER).send(GUEST, "sum", (0, 0), np.zeros(10, np.float32))  # the first write of a key wins
-    with pytest.raises(WrongSum, match="round 0"):
+    exchange.wire(ARBITER).send(GUEST, "sum", (0, 0), np.full(10, wrong, np.float32))  # the first write of a key wins
+    with pytest.raises(error, match=r"round 0|sum\[0\]"):
         run_local(component("exchange"), {"values": 10}, {a: {} for a in (*TRAINERS, ARBITER)}, exchange)

@@ -13,6 +13,7 @@ from algorithms.errors import (
     FeaturesDiffer,
     MissingInput,
     NotFinite,
+    ParametersDiffer,
     RolesRefused,
     ValueOutgrewLayout,
     WrongModel,
@@ -20,6 +21,7 @@ from algorithms.errors import (
 from algorithms.linear import probability
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
+from algorithms.scores import Score, Scores
 from tests.fixtures.algorithms import (
     ARBITER,
     GUEST,
@@ -224,3 +226,11 @@ def test_in_the_clear_an_arbiter_may_train_too():
 def test_parameters_out_of_range_or_unknown_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         LR.parameters.model_validate(wrong)
+
+
+def test_a_verdict_that_says_nothing_of_stopping_is_refused(tables):
+    exchange = RecordingExchange()
+    verdict = Scores(Score(0.5, 0.5, 3)).record()
+    exchange.wire(ARBITER).send(GUEST, "verdict", (0,), verdict)  # the first write of a key wins
+    with pytest.raises(ParametersDiffer, match="arbiter:coordinator does not say whether round 0"):
+        train(tables, {"rounds": 1}, exchange=exchange)

@@ -97,6 +97,25 @@ def test_a_killed_worker_is_an_error_that_may_be_tried_again(engine, killed):
     np.testing.assert_array_equal(engine.decrypt(LAYOUT, vector)[0], INTEGERS)
 
 
+def test_workers_that_cannot_be_started_are_an_error_that_may_be_tried_again(engine, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def one_only(*args, **how):
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(popen(*args, **how))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", one_only)
+    with pytest.raises(WorkerLost, match=r"could be started: .*temporarily") as lost:
+        engine.encrypt(LAYOUT, INTEGERS)
+    assert lost.value.retry
+    assert not workers()
+    monkeypatch.undo()
+    np.testing.assert_array_equal(engine.decrypt(LAYOUT, engine.encrypt(LAYOUT, INTEGERS))[0], INTEGERS)
+    assert len(workers()) == 2
+
+
 HOLDING = """
 import threading, numpy as np, psutil
 from algorithms.crypto.packing import FixedPointLayout

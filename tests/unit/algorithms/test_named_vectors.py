@@ -37,6 +37,10 @@ def test_they_are_single_if_all_are():
     assert NamedVectors({}).dtype == np.float64
 
 
+def test_no_arrays_are_a_vector_too():
+    assert NamedVectors({}).shaped(np.zeros(0)) == {}
+
+
 def test_pieces_are_views():
     array = np.zeros(4)
     next(NamedVectors({"a": array}).pieces(1, 3)).values[:] = 7

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms import scores
+from algorithms import joining, scores
 from algorithms.aggregation import Adder, AggregationParameters, Contributor, rounding_of
 from algorithms.channel import Channel
 from algorithms.context import Context
-from algorithms.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
+from algorithms.errors import BadKey, NotFinite, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
+from algorithms.joining import Joining
 from algorithms.linear import log_loss, probability
 from algorithms.local import LocalMemory
 from algorithms.registry import component
@@ -132,12 +133,27 @@ def two_sides(contributor, adder, exchange, vector):
 
 @pytest.mark.parametrize(
     ("vector", "error"),
-    [(np.zeros(2, np.float32), ParametersDiffer), ("text", ParametersDiffer), (np.zeros(3), ParametersDiffer)],
+    [
+        (np.zeros(2, np.float32), ParametersDiffer),
+        (np.zeros(2, np.int64), ParametersDiffer),
+        ("text", ParametersDiffer),
+        (np.zeros(3), ParametersDiffer),
+        (np.array(0.0), ParametersDiffer),
+        (np.zeros((1, 2)), ParametersDiffer),
+        (np.array([0.0, np.nan]), NotFinite),
+    ],
 )
 def test_a_vector_of_another_type_or_length_is_refused(vector, error):
     plain = AggregationParameters()
     with pytest.raises(error):
         two_sides(plain, plain, RecordingExchange(), vector)
+
+
+def test_a_sum_that_is_not_finite_is_refused_with_its_index():
+    plain, exchange = AggregationParameters(), RecordingExchange()
+    Channel(exchange.wire(ARBITER)).send(GUEST, "sum", (0, 0), np.array([0.0, np.inf], np.float32))
+    with pytest.raises(NotFinite, match=r"sum\[1\] is inf"):
+        Contributor(context(GUEST, exchange), plain, 1).sum(0, {"w": np.zeros(2, np.float32)})
 
 
 def test_a_fixed_point_vector_of_another_layout_is_refused():
@@ -149,6 +165,52 @@ def test_a_fixed_point_vector_of_another_layout_is_refused():
     vector = {"layout": layout.to_json(1), "integers": np.zeros(2, np.int64)}
     with pytest.raises(WrongLayout):
         two_sides(fixed, fixed, RecordingExchange(), vector)
+
+
+@pytest.mark.parametrize("integer", [1 << 32, -(1 << 32), 1 << 62, -(1 << 63)])
+def test_a_fixed_point_integer_that_no_value_has_is_refused(integer):
+    fixed = AggregationParameters(fixed_point=True)
+    layout = rounding_of(fixed, 1).layout
+    vector = {"layout": layout.to_json(1), "integers": np.array([0, integer])}
+    with pytest.raises(WrongLayout, match="larger than those of 1 vectors"):
+        two_sides(fixed, fixed, RecordingExchange(), vector)
+    vector["integers"] = np.array(0)
+    with pytest.raises(ParametersDiffer):
+        two_sides(fixed, fixed, RecordingExchange(), vector)
+
+
+BEGIN = {"rows": 3, "classes": np.zeros(0, np.int64)}
+BROUGHT = BEGIN | {"columns": 1, "features": "ab", "settings": "cd", "warm_start": ""}
+ODD = [{"rows": 0}, {"rows": "3"}, {"rows": True}, {"classes": np.zeros(2)}, {"classes": np.zeros((1, 1), np.int64)},
+       {"classes": None}, {"more": 1}]  # fmt: skip
+
+
+def guest_and_arbiter():
+    exchange = RecordingExchange()
+    return context(GUEST, exchange, (GUEST, ARBITER)), context(ARBITER, exchange, (GUEST, ARBITER))
+
+
+@pytest.mark.parametrize("brought", [7, {}, BEGIN, *(BROUGHT | odd for odd in (*ODD, {"features": np.zeros(2)}))])
+def test_what_is_no_joining_is_refused(brought):
+    guest, arbiter = guest_and_arbiter()
+    guest.channel.send(ARBITER, "join", 0, brought)
+    with pytest.raises(ParametersDiffer, match="guest:hospital-a does not say"):
+        joining.admit(arbiter, {})
+
+
+@pytest.mark.parametrize("start", [7, {}, {"rows": 3}, *(BEGIN | odd for odd in ODD)])
+def test_what_is_no_start_is_refused(start):
+    guest, arbiter = guest_and_arbiter()
+    arbiter.channel.send(GUEST, "start", 0, start)
+    with pytest.raises(ParametersDiffer, match="arbiter:coordinator does not say"):
+        joining.join(guest, Joining(3, ("x",)), {})
+
+
+def test_fewer_rows_in_all_than_the_own_ones_are_refused():
+    guest, arbiter = guest_and_arbiter()
+    arbiter.channel.send(GUEST, "start", 0, BEGIN | {"rows": 2})
+    with pytest.raises(ParametersDiffer, match="counts 2 rows in all; guest:hospital-a has 3"):
+        joining.join(guest, Joining(3, ("x",)), {})
 
 
 def test_a_sum_that_lacks_a_trainer_is_refused():

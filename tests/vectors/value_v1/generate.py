@@ -120,6 +120,9 @@ BAD: dict[str, Callable[[], bytes]] = {
     "shape_of_a_hundred_dimensions": lambda: stream(
         {"": (cell(TWO), array_field(shape=b",".join([b"1"] * 100)))}, b"array"
     ),
+    "shape_of_nothing_by_too_much": lambda: stream(
+        {"": (cell(pa.array(np.zeros(0))), array_field(shape=b",".join([b"0"] + [b"9" * 18] * 2)))}, b"array"
+    ),
     "items_outside_the_list": lambda: with_offsets(0, 1),
     "null_where_an_int_is": lambda: stream({"a": (pa.array([None], pa.int64()), INT)}),
     "two_rows": lambda: stream({"a": (pa.array([1, 2]), INT)}),
