@@ -30,7 +30,6 @@ from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.errors import ParametersDiffer
 from algorithms.joining import Classes, Joining
-from algorithms.named_vectors import Vectors
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights
 from party.ids import Address, Role
@@ -75,7 +74,7 @@ class Learner(Protocol):
     def initial(self, classes: Classes, /) -> Weights:
         """The weights to start from, the same at every trainer."""
 
-    def update(self, common: Weights, round_number: int) -> Vectors:
+    def update(self, common: Weights, round_number: int) -> Weights:
         """Weights after training on the own rows, minus `common`."""
 
     def score(self, common: Weights) -> Scores:

@@ -39,7 +39,6 @@ from algorithms.context import Context
 from algorithms.errors import BadLabels, WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
-from algorithms.named_vectors import Vectors
 from algorithms.nn.spec import NetSpec
 from algorithms.rows import class_labels, distinct_classes, features, require_kind, required_table, title
 from algorithms.scores import Scores
@@ -122,8 +121,7 @@ def trainer(ctx: Context, parameters: HomoNNParameters) -> None:
     trained = fedopt.train(ctx, parameters, learner)
     spec = parameters.spec(len(table.features), len(trained.classes))
     details = {"spec": spec.details(), "features": table.features, "classes": trained.classes.tolist()}
-    arrays = {name: array.astype(np.float32) for name, array in trained.weights.items()}
-    ctx.outputs.save_model("model", Model(kind=KIND, schema=1, arrays=arrays, details=details))
+    ctx.outputs.save_model("model", Model(kind=KIND, schema=1, arrays=trained.weights, details=details))
 
 
 def arbiter(ctx: Context, parameters: HomoNNParameters) -> None:
@@ -175,9 +173,9 @@ class _NetLearner:
         if self.start.details != own:
             raise WrongModel(f"The model to start from has another network, columns or classes than {own['spec']}.")
         networks.load(self._net, self.start.arrays)
-        return {name: array.astype(np.float64) for name, array in networks.arrays_of(self._net).items()}
+        return networks.arrays_of(self._net)
 
-    def update(self, common: Weights, round_number: int) -> Vectors:
+    def update(self, common: Weights, round_number: int) -> Weights:
         """Train on the own rows, in orders that follow from the common seed."""
         from algorithms.nn.training import LocalTraining, local_update
 

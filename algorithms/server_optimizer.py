@@ -2,19 +2,18 @@
 
 Source: Reddi et al. 2021, "Adaptive Federated Optimization", arXiv:2003.00295, Algorithm 2 (FedAdam; v starts at
 tau^2 and there is no bias correction, as there); "momentum" is FedAvgM of Hsu et al. 2019. The update plays the part
-of the negative gradient. Element-wise float64 arithmetic only, so every party reaches the same bits.
+of the negative gradient. Element-wise arithmetic in the model's own precision, so every party reaches the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Weights = dict[str, NDArray[np.float64]]
+Weights = dict[str, NDArray[Any]]  # float64, or float32 for a network
 Kind = Literal["sgd", "momentum", "adam"]
 
 
@@ -39,16 +38,16 @@ class ServerOptimizer:
     beta_2: float = 0.99
     tau: float = 1e-3
 
-    def start(self, model: Mapping[str, NDArray[np.float64]]) -> Weights:
+    def start(self, model: Weights) -> Weights:
         """The state before the first step: m is zero, v is tau^2; empty for `sgd`."""
         moments = {"sgd": {}, "momentum": {"m": 0.0}, "adam": {"m": 0.0, "v": self.tau**2}}[self.kind]
         return {f"{m}.{name}": np.full_like(array, at) for m, at in moments.items() for name, array in model.items()}
 
-    def step(self, model: Weights, update: Mapping[str, NDArray[Any]], state: Weights) -> tuple[Weights, Weights]:
+    def step(self, model: Weights, update: Weights, state: Weights) -> tuple[Weights, Weights]:
         """The next model and state."""
         moved, kept = {}, {}
         for name, array in model.items():
-            direction = np.asarray(update[name], dtype=np.float64)
+            direction = update[name]
             if self.kind == "momentum":
                 direction = kept[f"m.{name}"] = self.momentum * state[f"m.{name}"] + direction
             elif self.kind == "adam":

@@ -51,7 +51,7 @@ def build(spec: NetSpec) -> nn.Module:
     return NETS[spec.net](spec)
 
 
-def start(net: nn.Module, seed: int) -> dict[str, NDArray[np.float64]]:
+def start(net: nn.Module, seed: int) -> dict[str, NDArray[np.float32]]:
     """The weights everybody starts from: He's uniform initialisation from a seed of our own, biases zero.
 
     Source: He et al. 2015, arXiv:1502.01852, equation 10. torch's global generator plays no part.
@@ -63,7 +63,7 @@ def start(net: nn.Module, seed: int) -> dict[str, NDArray[np.float64]]:
                 nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=generator)
             else:
                 parameter.zero_()
-    return {name: array.astype(np.float64) for name, array in arrays_of(net).items()}
+    return arrays_of(net)
 
 
 def arrays_of(net: nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -76,7 +76,8 @@ def load(net: nn.Module, arrays: Arrays) -> None:
     own = net.state_dict()
     if {name: tuple(t.shape) for name, t in own.items()} != {name: a.shape for name, a in arrays.items()}:
         raise WrongModel("The model's arrays are not those of its network.", hint="Was it made by another version?")
-    net.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()})
+    for name, tensor in own.items():
+        np.copyto(tensor.numpy(), arrays[name], casting="same_kind")
 
 
 def probabilities(model: Model, x: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ class Rows:
 
 def local_update(
     net: nn.Module, common: Weights, rows: Rows, training: LocalTraining, shuffles: Sequence[NDArray[np.int64]]
-) -> dict[str, NDArray[np.float32]]:
+) -> Weights:
     """Train from the common weights, one epoch for each shuffle. Returns the weights minus the common ones."""
     networks.load(net, common)
     net.train()
@@ -58,7 +58,7 @@ def local_update(
         for batch in torch.from_numpy(order).split(training.batch_size):
             loss_of(net(rows.x[batch]), rows.y[batch]).backward()
             optimizer.step()
-    return {name: (array - common[name]).astype(np.float32) for name, array in networks.arrays_of(net).items()}
+    return {name: tensor.numpy() - common[name] for name, tensor in net.state_dict().items()}
 
 
 def score(net: nn.Module, common: Weights, rows: Rows) -> Score:

@@ -62,11 +62,12 @@ def test_encrypted_equals_fixed_point_bit_for_bit(tables):
         np.testing.assert_array_equal(array, encrypted.model(HOST).arrays[name])
 
 
-def test_updates_travel_in_single_precision_and_the_rounds_go_on_in_double(tables):
+def test_a_network_is_in_single_precision_from_its_updates_to_its_model(tables):
     exchange, parameters = RecordingExchange(), SMALL | {"server_optimizer": "adam"}
     single, fixed = train(tables, parameters, exchange), train(tables, parameters | {"fixed_point": True})
     assert {decode(s.body).dtype for s in exchange.sent if s.tag in ("update", "sum")} == {np.dtype(np.float32)}
     for name, array in single.model(GUEST).arrays.items():
+        assert array.dtype == np.float32
         np.testing.assert_allclose(array, fixed.model(GUEST).arrays[name], atol=2e-5)
 
 
