@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from time import sleep
-from typing import Any
 
 import pytest
 
 from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
 from flow.job_state import AttemptState, JobState
-from flow.messages import Decision, EndOrder, Proposal, encode
-from flow.service import FlowService
-from flow.store.parts import executors, part_of
-from gateway.client import JobContract
+from flow.messages import Decision, Proposal, encode
 from node_manager.client import EventKind
 from party.clock import HybridTime
 from party.errors import Denied
@@ -143,110 +136,6 @@ def test_more_log_text_than_a_call_carries_arrives_in_several(world: World) -> N
     job = world.submit(nothing_job())
     world.wait_closed(job)
     assert [r.text for r in world.a.logs(job)] == [body["text"] for _, body in lines]
-
-
-def test_an_end_that_comes_while_the_job_is_being_opened_is_the_last_word(world: World) -> None:
-    gateway = world["b"].gateway
-    opening, go_on, open_job = Event(), Event(), gateway.open_job
-
-    def slowly(contract: JobContract) -> None:
-        opening.set()
-        assert go_on.wait(10)
-        open_job(contract)
-
-    gateway.open_job = slowly  # type: ignore[method-assign]
-    job = world.submit(nothing_job())
-    assert opening.wait(10)
-    flow = world["b"].flow
-    order = EndOrder(job=job, state=JobState.CANCELLED, error=None)
-    with ThreadPoolExecutor(1) as other:
-        ending = other.submit(flow._ending.end, order, "a")  # type: ignore[union-attr]
-        sleep(0.1)
-        go_on.set()
-        ending.result(10)
-    assert gateway.open == {}
-    assert gateway.closed == [job]
-    with flow._database.read() as connection:  # type: ignore[union-attr]
-        assert part_of(connection, job).state == "ended"
-
-
-class Slow:
-    """Put in the place of a function: it waits until it may go on."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self.reached, self.go_on = Event(), Event()
-
-    def __call__(self, *args: Any) -> Any:
-        self.reached.set()
-        assert self.go_on.wait(20)
-        return self._function(*args)
-
-
-def part_state(flow: FlowService, job: str) -> str:
-    with flow._database.read() as connection:
-        return str(part_of(connection, job).state)
-
-
-def refusing(world: World, name: str) -> None:
-    world[name].down()
-    world[name].policy = replace(world[name].policy, peers=())
-    world[name].up()
-
-
-def test_an_end_that_comes_while_the_proposal_is_being_answered_is_the_last_word(world: World) -> None:
-    refusing(world, "b")
-    c = world["c"]
-    c.gateway.sign = slow = Slow(c.gateway.sign)  # type: ignore[method-assign]
-    job = world.submit(nothing_job())
-    assert slow.reached.wait(10)
-    world.wait(job, "refused")
-    sleep(0.1)
-    slow.go_on.set()
-    assert world.wait_closed(job).state is JobState.REFUSED
-    assert part_state(c.flow, job) == "ended"  # type: ignore[arg-type]
-
-
-def test_a_proposal_that_comes_after_the_end_is_not_answered(world: World) -> None:
-    refusing(world, "b")
-    travelling, arrive = Event(), Event()
-
-    def before(_frm: str, to: str, method: str) -> None:
-        if (to, method) == ("c", "propose"):
-            travelling.set()
-            assert arrive.wait(20)
-
-    world.hub.before = before
-    answers: list[str] = []
-    world.hub.after = lambda _frm, to, method: answers.append(f"{to} {method}")
-    job = world.submit(nothing_job())
-    assert travelling.wait(10)
-    world.wait_closed(job)
-    arrive.set()
-    sleep(0.3)
-    assert "c propose" not in answers
-    with pytest.raises(UnknownJob):
-        part_state(world["c"].flow, job)  # type: ignore[arg-type]
-    assert world.a.job(job).state is JobState.REFUSED
-
-
-@pytest.mark.parametrize("doing", ["reserve", "start"])
-def test_an_end_that_comes_while_room_is_held_or_executors_start_is_the_last_word(world: World, doing: str) -> None:
-    c = world["c"]
-    c.cluster.script = hangs
-    slow = Slow(getattr(c.cluster, doing))
-    setattr(c.cluster, doing, slow)
-    job = world.submit(nothing_job())
-    assert slow.reached.wait(10)
-    world.a.stop(job, SCIENTIST)
-    world.wait(job, "cancelled")
-    sleep(0.1)
-    slow.go_on.set()
-    world.wait_closed(job)
-    assert part_state(c.flow, job) == "ended"  # type: ignore[arg-type]
-    assert (c.cluster.running(), c.cluster.rooms) == (0, {})
-    with c.flow._database.read() as connection:  # type: ignore[union-attr]
-        assert {row.state for row in executors(connection, job)} <= {"cancelled"}
 
 
 def test_a_party_that_refuses_ends_the_job_before_anything_is_reserved(world: World) -> None:
