@@ -24,7 +24,7 @@ from algorithms.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, Wrong
 from storage.client import Ciphertexts
 
 MOST_AT_ONCE, LEAST_AT_ONCE = 128, 16  # ciphertexts in a batch
-ALONE = 32  # ciphertexts; fewer are computed sooner than processes start
+ALONE = 32  # ciphertexts; no more than these are computed sooner than processes start
 SHARES = 4  # batches for each core, so that all end at about the same time
 MASKS_AT_ONCE = 16
 MOST_PREPARED = 1 << 12  # masks; 2 MiB under a key of 2048 bits

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from time import sleep
 from typing import Any
@@ -19,13 +18,6 @@ from flow.service import FlowService
 from flow.store.parts import executors, part_of
 from gateway.client import JobContract
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path).up()
-    yield made
-    made.down()
 
 
 def test_an_end_that_comes_while_the_job_is_being_opened_is_the_last_word(world: World) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +16,6 @@ from party.errors import Denied
 from party.ids import new_job_id
 from party.users import make_user
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path).up()
-    yield made
-    made.down()
 
 
 def test_a_job_that_does_nothing_succeeds_and_leaves_nothing(world: World) -> None:

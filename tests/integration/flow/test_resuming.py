@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +23,6 @@ from tests.fakes.nodes import eventually
 
 SIDES = {"a": "guest:a", "b": "host:b", "c": "arbiter:c"}
 NOBODYS = "01M84NKVCS9025W7T6P1XBY3P8"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path).up()
-    yield made
-    made.down()
 
 
 def failed(world: World, spec: dict[str, Any], **steps: list[int]) -> str:
