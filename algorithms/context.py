@@ -5,6 +5,7 @@ One concrete class over small ports, so that the same algorithm runs in one proc
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -124,15 +125,18 @@ class Context:
         text = f"{purpose}/{'.'.join(map(str, steps))}".encode()
         return np.random.Generator(np.random.PCG64(int.from_bytes(sha256(own + text).digest(), "big")))
 
-    def row_orders(self, rows: int, batch_size: int, epochs: int, step: int | Step) -> list[NDArray[np.int64]]:
-        """An order of this address's rows for each epoch; as they lie if one batch holds them all.
+    def mini_batches(self, rows: int, batch_size: int, epochs: int, step: int | Step) -> list[NDArray[np.int64]]:
+        """Positions of this address's rows for one step of training after the other, each row once in an epoch.
 
-        From the common seed, so that the same job gives the same model: an order of positions tells nothing of rows.
+        The batches of an epoch are as few as can be and differ by at most one row: a left-over batch of a row or two
+        would move the model as far as a full one does. Rows are taken as they lie if one batch holds them all. The
+        order is from the common seed, so that the same job gives the same model; positions tell nothing of rows.
         """
         if batch_size >= rows:
             return [np.arange(rows)] * epochs
         rng = self.common_rng(f"orders/{self.address}", step)
-        return [rng.permutation(rows) for _ in range(epochs)]
+        batches = math.ceil(rows / batch_size)
+        return [batch for _ in range(epochs) for batch in np.array_split(rng.permutation(rows), batches)]
 
     def once(self, name: str, make: Callable[[], Value]) -> Value:
         """The value `make` returned the first time: journaled, so that a restarted executor goes on with the same."""

@@ -52,7 +52,7 @@ class HomoLRParameters(FedOptParameters):
     """Parameters of `homo_lr@1`."""
 
     learning_rate: float = Field(0.15, gt=0, description="Step of the local gradient descent.")
-    batch_size: int = Field(64, ge=1, description="Rows in a mini-batch.")
+    batch_size: int = Field(64, ge=1, description="Most rows in a mini-batch.")
     local_epochs: int = Field(1, ge=1, description="Passes over the own rows in a round.")
     l2: float = Field(0.0, ge=0, description="Penalty: l2 / 2 * |w|^2 is added to the mean loss; not on the bias.")
     optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum of updates.")
@@ -96,19 +96,18 @@ def arbiter(ctx: Context, parameters: HomoLRParameters) -> None:
 
 
 def local_update(
-    x: Floats, y: Floats, common: Weights, parameters: HomoLRParameters, shuffles: Sequence[NDArray[np.int64]]
+    x: Floats, y: Floats, common: Weights, parameters: HomoLRParameters, batches: Sequence[NDArray[np.int64]]
 ) -> Weights:
-    """ClientUpdate: one pass of mini-batch gradient descent for each shuffle. Returns w_k - w.
+    """ClientUpdate: a step of gradient descent for each mini-batch. Returns w_k - w.
 
     Source: McMahan et al. 2017, Algorithm 1; gradient of the mean log loss plus l2 / 2 * |w|^2.
     """
     w, b = common["weights"], common["bias"]
-    for order in shuffles:
-        for batch in np.split(order, range(parameters.batch_size, len(order), parameters.batch_size)):
-            residual = probability(x[batch], w, b) - y[batch]
-            gradient = x[batch].T @ residual / len(batch) + parameters.l2 * w
-            w = w - parameters.learning_rate * gradient
-            b = b - parameters.learning_rate * residual.mean(keepdims=True)
+    for batch in batches:
+        residual = probability(x[batch], w, b) - y[batch]
+        gradient = x[batch].T @ residual / len(batch) + parameters.l2 * w
+        w = w - parameters.learning_rate * gradient
+        b = b - parameters.learning_rate * residual.mean(keepdims=True)
     return {"weights": w - common["weights"], "bias": b - common["bias"]}
 
 
@@ -165,11 +164,11 @@ class _LogisticLearner:
         return weights
 
     def update(self, common: Weights, round_number: int) -> Weights:
-        """Train on the own rows, in orders that follow from the common seed."""
+        """Train on the own rows, in an order that follows from the common seed."""
         p = self.parameters
-        shuffles = self.ctx.row_orders(self.rows, p.batch_size, p.local_epochs, round_number)
+        batches = self.ctx.mini_batches(self.rows, p.batch_size, p.local_epochs, round_number)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent
-            return local_update(*self._train, common, p, shuffles)
+            return local_update(*self._train, common, p, batches)
 
     def score(self, common: Weights) -> Scores:
         """Mean log loss and accuracy at 0.5."""

@@ -68,7 +68,7 @@ class HomoNNParameters(FedOptParameters):
     learning_rate: float = Field(0.05, gt=0, description="Its step.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (sgd).")
     weight_decay: float = Field(0.0, ge=0, description="Its L2 penalty.")
-    batch_size: int = Field(32, ge=1, description="Rows in a mini-batch.")
+    batch_size: int = Field(32, ge=1, description="Most rows in a mini-batch.")
     local_epochs: int = Field(2, ge=1, description="Passes over the own rows in a round.")
     server_optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum.")
     server_learning_rate: float | None = Field(
@@ -176,13 +176,13 @@ class _NetLearner:
         return networks.arrays_of(self._net)
 
     def update(self, common: Weights, round_number: int) -> Weights:
-        """Train on the own rows, in orders that follow from the common seed."""
+        """Train on the own rows, in an order that follows from the common seed."""
         from algorithms.nn.training import LocalTraining, local_update
 
         p = self.parameters
-        shuffles = self.ctx.row_orders(self.rows, p.batch_size, p.local_epochs, round_number)
-        training = LocalTraining(p.optimizer, p.learning_rate, p.momentum, p.weight_decay, p.batch_size)
-        return local_update(self._net, common, self._train, training, shuffles)
+        batches = self.ctx.mini_batches(self.rows, p.batch_size, p.local_epochs, round_number)
+        training = LocalTraining(p.optimizer, p.learning_rate, p.momentum, p.weight_decay)
+        return local_update(self._net, common, self._train, training, batches)
 
     def score(self, common: Weights) -> Scores:
         """Mean cross-entropy and accuracy."""

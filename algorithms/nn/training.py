@@ -29,7 +29,6 @@ class LocalTraining:
     learning_rate: float
     momentum: float
     weight_decay: float
-    batch_size: int
 
     def over(self, net: nn.Module) -> Sgd | Adam:
         """A fresh optimiser over the network's weights."""
@@ -47,17 +46,16 @@ class Rows:
 
 
 def local_update(
-    net: nn.Module, common: Weights, rows: Rows, training: LocalTraining, shuffles: Sequence[NDArray[np.int64]]
+    net: nn.Module, common: Weights, rows: Rows, training: LocalTraining, batches: Sequence[NDArray[np.int64]]
 ) -> Weights:
-    """Train from the common weights, one epoch for each shuffle. Returns the weights minus the common ones."""
+    """Train from the common weights, a step for each mini-batch. Returns the weights minus the common ones."""
     networks.load(net, common)
     net.train()
     optimizer = training.over(net)
     loss_of = nn.CrossEntropyLoss()
-    for order in shuffles:
-        for batch in torch.from_numpy(order).split(training.batch_size):
-            loss_of(net(rows.x[batch]), rows.y[batch]).backward()
-            optimizer.step()
+    for batch in map(torch.from_numpy, batches):
+        loss_of(net(rows.x[batch]), rows.y[batch]).backward()
+        optimizer.step()
     return {name: tensor.numpy() - common[name] for name, tensor in net.state_dict().items()}
 
 

@@ -40,7 +40,7 @@ def tables(tmp_path):
 def test_the_cnn_reads_the_digits(tmp_path, tables):
     data = digits()
     test = make_table(tmp_path, "test", data.x_test, data.y_test)
-    result = train(tables, CNN | {"rounds": 5}, validate=test)
+    result = train(tables, CNN | {"rounds": 12}, validate=test)
     model = result.model(HOST)
     assert sum(array.size for array in model.arrays.values()) == 13_706
     assert (predict(model, test).predicted == data.y_test).mean() >= 0.95
@@ -171,7 +171,7 @@ def test_training_does_not_import_the_compiler_of_torch():
         "from algorithms.nn.spec import NetSpec\n"
         "net = model.build(NetSpec(net='mlp', inputs=4, outputs=2))\n"
         "rows = training.Rows(np.ones((8, 4), np.float32), np.arange(8) % 2)\n"
-        "how = training.LocalTraining('adam', 0.1, 0.9, 0.0, 4)\n"
+        "how = training.LocalTraining('adam', 0.1, 0.9, 0.0)\n"
         "training.local_update(net, model.start(net, 1), rows, how, [np.arange(8)])\n"
         "assert 'torch._dynamo' not in sys.modules\n"
     )

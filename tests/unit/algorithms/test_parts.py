@@ -89,9 +89,17 @@ def test_common_randomness_is_common_and_own_is_own():
 
 
 def test_rows_in_one_batch_are_taken_as_they_lie():
-    orders = context().row_orders(5, 5, 2, 0)
-    assert [order.tolist() for order in orders] == [[0, 1, 2, 3, 4]] * 2
-    assert sorted(context().row_orders(50, 5, 1, 0)[0]) == list(range(50))
+    batches = context().mini_batches(5, 5, 2, 0)
+    assert [batch.tolist() for batch in batches] == [[0, 1, 2, 3, 4]] * 2
+
+
+@pytest.mark.parametrize(("rows", "size", "sizes"), [(65, 32, [22, 22, 21]), (64, 32, [32, 32]), (7, 1, [1] * 7)])
+def test_mini_batches_are_of_one_size_and_hold_each_row_once_in_an_epoch(rows, size, sizes):
+    batches = context().mini_batches(rows, size, 2, 0)
+    assert [len(batch) for batch in batches] == sizes * 2
+    first, second = (np.concatenate(half).tolist() for half in (batches[: len(sizes)], batches[len(sizes) :]))
+    assert sorted(first) == sorted(second) == list(range(rows))
+    assert first != second
 
 
 def test_once_gives_the_first_value_for_ever():
