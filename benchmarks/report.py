@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 RESULTS = Path(__file__).parent / "results"
+WIDTH_IN_FILES = 240
 
 
 def tell(name: str, rows: list[dict[str, Any]], more: Mapping[str, Any] | None = None) -> None:
@@ -33,8 +34,11 @@ def tell(name: str, rows: list[dict[str, Any]], more: Mapping[str, Any] | None =
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print the rows as a table."""
-    table = Table(*rows[0], title=title)
+    """Print the rows as a table, cut nowhere: folded in a narrow terminal, wide in a file."""
+    table = Table(*(Column(name, overflow="fold") for name in rows[0]), title=title)
     for row in rows:
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_FILES
+    console.print(table)
