@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup setup-check system demo test check bench proto up down compose-test clean
+.PHONY: setup setup-check system demo test soak check bench proto up down compose-test clean
 
 setup: $(VENV)/.installed
 setup-check: $(VENV)/.installed-check
@@ -30,6 +30,10 @@ test: setup system
 	$(BIN)/python -m coverage run -m pytest $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --skip-empty --fail-under=85
+
+# One part: make soak ARGS='-k NAME'. Parts take less than an hour each and keep nothing between them.
+soak: setup system
+	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 check: setup-check
 	$(BIN)/ruff check .

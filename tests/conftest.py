@@ -12,6 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = str(ROOT)  # processes that a test starts find its fakes whatever their working folder
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long runs of one kind (fuzzing, matrices, seeds) run where they are asked for: `make soak`."""
+    if "soak" in config.getoption("-m"):
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
+    items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
 @pytest.fixture(autouse=True)
 def _no_party_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may find the home of a party that the developer runs."""
