@@ -69,7 +69,7 @@ class FlowServer:
             party=home.party,
             fingerprint=home.card.fingerprint,
             service=service,
-            tables=Store(home.store).tables,
+            store=Store(home.store),
             gateway=GatewayAdmin(home.socket("gateway-admin")),
             cluster=ClusterClient(home.socket("cluster")),
             book=UserBook(home.root / "users.json"),

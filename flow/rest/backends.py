@@ -15,7 +15,7 @@ from flow.service import FlowService
 from gateway.client import PeerStatus
 from party.errors import NotAuthenticated, UserUnknown
 from party.users import User, Users, authenticate, load_users
-from storage.client import TableStore
+from storage.client import Store, TableStore
 
 
 class Gateway(Protocol):
@@ -62,7 +62,7 @@ class Backends:
         party: Our id.
         fingerprint: Of our card.
         service: Flow itself.
-        tables: The party's tables.
+        store: The party's tables, models and reports.
         gateway, cluster: Doors for the status page.
         book, sessions: Who may come in.
         pulse: Wakes event streams.
@@ -72,13 +72,18 @@ class Backends:
     party: str
     fingerprint: str
     service: FlowService
-    tables: TableStore
+    store: Store
     gateway: Gateway
     cluster: Cluster
     book: UserBook
     sessions: SessionBook
     pulse: Pulse
     spool: Path
+
+    @property
+    def tables(self) -> TableStore:
+        """The party's tables."""
+        return self.store.tables
 
     def user(self, token: str) -> User:
         """The user of a token or session token, with the roles that user has now. Raises NotAuthenticated."""

@@ -21,7 +21,7 @@ from party.addresses import parse_listen
 from party.clock import FakeClock
 from party.errors import PlatformError
 from party.home import PartyHome, create_home
-from storage.client import TableStore
+from storage.client import Store, TableStore
 from tests.fakes.flow_service import FakeFlowService
 
 
@@ -68,8 +68,12 @@ class FakeParty:
     service: FakeFlowService
     gateway: FakeGateway
     clock: FakeClock
-    tables: TableStore
+    store: Store
     server: HttpServer = field(init=False)
+
+    @property
+    def tables(self) -> TableStore:
+        return self.store.tables
 
     @cached_property
     def client(self) -> FlowClient:
@@ -84,12 +88,12 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
     """The party, served on its own port until the block ends."""
     home = create_home(root / name, name)
     service = FakeFlowService()
-    party = FakeParty(home, service, FakeGateway(), FakeClock(), TableStore(home.store))
+    party = FakeParty(home, service, FakeGateway(), FakeClock(), Store(home.store))
     backends = Backends(
         party=home.party,
         fingerprint=home.card.fingerprint,
         service=service,
-        tables=party.tables,
+        store=party.store,
         gateway=party.gateway,
         cluster=FakeCluster(),
         book=UserBook(home.root / "users.json"),
