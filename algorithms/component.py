@@ -39,6 +39,20 @@ class Protection(StrEnum):
     MASKED = "masked"
     AGGREGATE_SEALED = "aggregate-sealed"
 
+    @property
+    def strength(self) -> int:
+        """To compare two of them: the more is hidden from whoever passes a message on or adds it up, the higher."""
+        return (Protection.PLAIN, Protection.MASKED, Protection.ENCRYPTED, Protection.AGGREGATE_SEALED).index(
+            Protection.PLAIN if self is Protection.PLAIN_SCALAR else self
+        )
+
+
+class ModelUse(StrEnum):
+    """What a component does with a model it is given."""
+
+    START = "start"  # what leaves afterwards depends on it
+    APPLY = "apply"  # only the own results depend on it
+
 
 class PortKind(StrEnum):
     """What an input accepts or an output makes."""
@@ -61,6 +75,7 @@ class Line:
         max_bytes: The largest encoded value allowed.
         protection: What protects it; the gateway refuses anything weaker.
         says: One sentence for the security officer.
+        of_rows: Whether it may hold numbers computed from rows; not so keys, counts and settings.
     """
 
     tag: str
@@ -71,15 +86,24 @@ class Line:
     max_bytes: int
     protection: Protection
     says: str
+    of_rows: bool = True
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its kind, which roles have it, whether it may be left out (inputs only)."""
+    """An input or output.
+
+    Attributes:
+        kind: What it takes or makes.
+        roles: Which roles have it.
+        optional: Whether it may be left out (inputs only).
+        use: What is done with it (inputs that are models only).
+    """
 
     kind: PortKind
     roles: frozenset[Role]
     optional: bool = False
+    use: ModelUse = ModelUse.START
 
 
 class Parameters(BaseModel):
@@ -150,6 +174,23 @@ class Component:
                 )
         if self.check is not None:
             self.check(parameters, roles)
+
+
+def weakest_protection(component: Component, parameters: Parameters) -> Protection | None:
+    """The weakest protection of a message that holds numbers computed from rows; None if there is no such message."""
+    found = [line.protection for line in _of_rows(component, parameters)]
+    return min(found, key=lambda protection: protection.strength) if found else None
+
+
+def aggregates(component: Component, parameters: Parameters) -> bool:
+    """Whether numbers computed from the rows of several parties are put together by one of them."""
+    return any(Role.ARBITER in line.to for line in _of_rows(component, parameters))
+
+
+def _of_rows(component: Component, parameters: Parameters) -> Iterator[Line]:
+    for line in component.conversation(parameters):
+        if line.of_rows and line.protection is not Protection.PLAIN_SCALAR:
+            yield line
 
 
 def _sources(modules: Iterable[str]) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from algorithms import linear
-from algorithms.component import TRAINERS, Component, Line, Parameters, Port, PortKind
+from algorithms.component import TRAINERS, Component, Line, ModelUse, Parameters, Port, PortKind
 from algorithms.context import Context
 from algorithms.errors import BadLabels, RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction, predict
@@ -128,7 +128,7 @@ COMPONENT = Component(
     name="evaluate",
     version=1,
     parameters=EvaluateParameters,
-    inputs={"model": Port(PortKind.MODEL, TRAINERS), "data": Port(PortKind.TABLE, TRAINERS)},
+    inputs={"model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY), "data": Port(PortKind.TABLE, TRAINERS)},
     outputs={"roc": Port(PortKind.REPORT, TRAINERS)},
     conversation=conversation,
     roles={Role.GUEST: judge, Role.HOST: judge},

@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class ExchangeParameters(AggregationParameters):
 
 def conversation(parameters: ExchangeParameters) -> tuple[Line, ...]:
     """The table above as data."""
-    return aggregation.conversation(parameters)
+    return tuple(replace(line, of_rows=False) for line in aggregation.conversation(parameters))
 
 
 def check(parameters: ExchangeParameters, roles: Mapping[Role, Sequence[str]]) -> None:

@@ -55,8 +55,8 @@ def conversation() -> tuple[Line, ...]:
     join = "Rows, class labels that occur, digests of column names, settings and start model."
     start = "Rows in all, all class labels."
     return (
-        Line("join", TRAINERS, ARBITER, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, join),
-        Line("start", ARBITER, TRAINERS, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, start),
+        Line("join", TRAINERS, ARBITER, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, join, of_rows=False),
+        Line("start", ARBITER, TRAINERS, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, start, of_rows=False),
     )
 
 

@@ -44,10 +44,10 @@ class KeySettings(Protocol):
 def conversation() -> tuple[Line, ...]:
     """The table above as data."""
     public, private = "The public half of the job's key.", "The private half, sealed to each key holder."
-    sealed = Protection.AGGREGATE_SEALED
+    everybody, plain, sealed = TRAINERS | ARBITER, Protection.PLAIN, Protection.AGGREGATE_SEALED
     return (
-        Line("public-key", TRAINERS, TRAINERS | ARBITER, "(0,)", "record", KEY_BYTES, Protection.PLAIN, public),
-        Line("private-key", TRAINERS, TRAINERS, "(0,)", "record", KEY_BYTES, sealed, private),
+        Line("public-key", TRAINERS, everybody, "(0,)", "record", KEY_BYTES, plain, public, of_rows=False),
+        Line("private-key", TRAINERS, TRAINERS, "(0,)", "record", KEY_BYTES, sealed, private, of_rows=False),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from algorithms.component import TRAINERS, Component, Line, Parameters, Port, PortKind
+from algorithms.component import TRAINERS, Component, Line, ModelUse, Parameters, Port, PortKind
 from algorithms.context import Context
 from algorithms.errors import RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction
@@ -64,7 +64,7 @@ COMPONENT = Component(
     name="predict",
     version=1,
     parameters=PredictParameters,
-    inputs={"model": Port(PortKind.MODEL, TRAINERS), "data": Port(PortKind.TABLE, TRAINERS)},
+    inputs={"model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY), "data": Port(PortKind.TABLE, TRAINERS)},
     outputs={"predictions": Port(PortKind.TABLE, TRAINERS)},
     conversation=conversation,
     roles={Role.GUEST: predict, Role.HOST: predict},

@@ -33,7 +33,7 @@ from pydantic import Field
 
 from algorithms import aggregation, joining
 from algorithms.aggregation import Adder, AggregationParameters, Contributor, require_aggregating_roles
-from algorithms.component import TRAINERS, Component, Line, Port, PortKind
+from algorithms.component import TRAINERS, Component, Line, ModelUse, Port, PortKind
 from algorithms.context import Context
 from algorithms.joining import Joining
 from algorithms.rows import features, require_kind, required_model, required_table
@@ -158,7 +158,10 @@ COMPONENT = Component(
     name="standard_scale",
     version=1,
     parameters=StandardScaleParameters,
-    inputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, optional=True)},
+    inputs={
+        "data": Port(PortKind.TABLE, TRAINERS),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True, use=ModelUse.APPLY),
+    },
     outputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS)},
     conversation=conversation,
     roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},

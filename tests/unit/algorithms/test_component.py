@@ -1,0 +1,51 @@
+"""What a policy asks of a component: does it put numbers of several parties together, and what protects them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from algorithms.component import Line, ModelUse, Protection, aggregates, weakest_protection
+from algorithms.registry import component
+
+PLAIN, ENCRYPTED = Protection.PLAIN, Protection.ENCRYPTED
+TRAININGS = ("homo_lr", "homo_nn", "standard_scale")
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize(
+    ("settings", "weakest"), [({}, PLAIN), ({"fixed_point": True}, PLAIN), ({"secure": "paillier"}, ENCRYPTED)]
+)
+def test_a_training_is_as_protected_as_its_weakest_message_about_rows(name, settings, weakest):
+    made = component(name)
+    parameters = made.parameters.model_validate(settings)
+    assert weakest_protection(made, parameters) is weakest
+    assert aggregates(made, parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("noop", {}), ("exchange", {}), ("evaluate", {}), ("predict", {}), ("standard_scale", {"fit": False})],
+)
+def test_what_says_nothing_about_rows_needs_no_protection(name, settings):
+    made = component(name)
+    parameters = made.parameters.model_validate(settings)
+    assert weakest_protection(made, parameters) is None
+    assert not aggregates(made, parameters)
+
+
+def test_a_line_that_says_nothing_of_itself_counts():
+    line = Line("x", frozenset(), frozenset(), "(0,)", "array", 1, PLAIN, "Numbers.")
+    made = replace(component("noop"), conversation=lambda _parameters: (line,))
+    assert weakest_protection(made, made.parameters()) is PLAIN
+
+
+def test_protections_have_an_order():
+    strengths = [p.strength for p in (PLAIN, Protection.MASKED, ENCRYPTED, Protection.AGGREGATE_SEALED)]
+    assert strengths == [0, 1, 2, 3]
+
+
+def test_inputs_say_what_a_model_is_used_for():
+    used = {name: component(name).inputs["model"].use for name in (*TRAININGS, "evaluate", "predict")}
+    assert [name for name, use in used.items() if use is ModelUse.START] == ["homo_lr", "homo_nn"]
