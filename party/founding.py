@@ -29,7 +29,7 @@ from party.home_folder import (
 from party.ids import PartyId, party_id
 from party.keys import make_keys, renewed, save_keys
 from party.settings import BoardSettings, FlowSettings, GatewaySettings, PartySettings, render_settings
-from party.users import UserRole, Users, make_user, new_token, save_users
+from party.users import FOUNDER_ROLES, Users, make_user, new_token, save_users
 
 FIRST_USER = "admin"
 FOLDERS = ("trusted", "tokens", "store", "state", "logs", "run")
@@ -182,7 +182,7 @@ def _fill(staging: Path, settings: PartySettings, database: str) -> None:
     write_whole(staging / CARD_FILE, make_card(keys, settings.party_id, settings.gateway.public).to_json())
     token = new_token()
     write_whole(staging / "tokens" / f"{FIRST_USER}.token", token.encode() + b"\n")
-    save_users(staging / USERS_FILE, Users().added(make_user(FIRST_USER, UserRole), token))
+    save_users(staging / USERS_FILE, Users().added(make_user(FIRST_USER, FOUNDER_ROLES), token))
     write_whole(staging / SETTINGS_FILE, render_settings(settings))
 
 

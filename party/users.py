@@ -31,10 +31,15 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 class UserRole(StrEnum):
     """What a user is for. A user may hold several."""
 
-    ADMIN = "admin"  # peers, users, hosts and settings
-    OPERATOR = "operator"  # keeps jobs and data moving, approves proposals
-    SCIENTIST = "scientist"  # submits jobs, reads results
+    SCIENTIST = "scientist"  # jobs and their own data
+    OPERATOR = "operator"  # keeps services, hosts and jobs moving
+    OFFICER = "officer"  # decides for the party: policy, users, trust, approvals
     AUDITOR = "auditor"  # reads what happened, changes nothing
+
+
+FOUNDER_ROLES = (UserRole.SCIENTIST, UserRole.OPERATOR, UserRole.OFFICER)
+"""What the first user of a party may do: everything; later users hold less."""
+_OLD_ROLES = {"admin": frozenset(FOUNDER_ROLES)}  # a word of older users files
 
 
 class Verb(StrEnum):
@@ -45,9 +50,18 @@ class Verb(StrEnum):
     STOP = "stop"
     APPROVE = "approve"
     UPLOAD = "upload"
+    EXPORT = "export"
     DELETE = "delete"
     TRUST = "trust"
     MANAGE = "manage"
+
+
+def _kinds(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+KINDS = _kinds("job event metric log ledger party user policy node settings service table rows model report")
+"""Every kind of thing. To read a `table` or `model` is to see what it is; its values are `rows`, or exported."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +85,40 @@ class User:
 
 
 _ANY: dict[str, dict[str, frozenset[str]]] = {
-    UserRole.ADMIN: {
-        Verb.READ: frozenset({"job", "event", "party", "user", "node", "settings", "table"}),
-        Verb.TRUST: frozenset({"party"}),
-        Verb.MANAGE: frozenset({"user", "node", "settings"}),
+    UserRole.SCIENTIST: {
+        Verb.READ: _kinds("job event metric log party node table model report"),
+        Verb.SUBMIT: _kinds("job"),
+        Verb.UPLOAD: _kinds("table"),
     },
     UserRole.OPERATOR: {
-        Verb.READ: frozenset({"job", "event", "metric", "log", "party", "node", "table"}),
-        Verb.STOP: frozenset({"job"}),
-        Verb.APPROVE: frozenset({"job"}),
-        Verb.UPLOAD: frozenset({"table"}),
-        Verb.DELETE: frozenset({"table"}),
-        Verb.MANAGE: frozenset({"node"}),
+        Verb.READ: _kinds("job event metric log party node settings service table"),
+        Verb.STOP: _kinds("job"),
+        Verb.MANAGE: _kinds("node service"),
     },
-    UserRole.SCIENTIST: {
-        Verb.READ: frozenset({"job", "event", "metric", "log", "party", "node", "table", "rows", "model", "report"}),
-        Verb.SUBMIT: frozenset({"job"}),
-        Verb.UPLOAD: frozenset({"table"}),
+    UserRole.OFFICER: {
+        Verb.READ: _kinds("job event metric ledger party user policy settings table model report"),
+        Verb.APPROVE: _kinds("job"),
+        Verb.TRUST: _kinds("party"),
+        Verb.MANAGE: _kinds("user policy table model"),
+        Verb.DELETE: _kinds("table model"),
     },
-    UserRole.AUDITOR: {
-        Verb.READ: frozenset(
-            {"job", "event", "metric", "log", "ledger", "party", "user", "settings", "table", "report"}
-        ),
-    },
+    UserRole.AUDITOR: {Verb.READ: KINDS - {"rows"}},
 }
+"""What a role may do to any thing of these kinds. To manage a table or model is to set its use policy."""
 _OWN: dict[str, dict[str, frozenset[str]]] = {
-    UserRole.SCIENTIST: {Verb.STOP: frozenset({"job"}), Verb.DELETE: frozenset({"table", "model"})},
+    UserRole.SCIENTIST: {
+        Verb.READ: _kinds("rows"),
+        Verb.STOP: _kinds("job"),
+        Verb.EXPORT: _kinds("table model"),
+        Verb.DELETE: _kinds("table model"),
+        Verb.MANAGE: _kinds("table model"),
+    },
 }
+"""What a role may do beyond that to things that belong to the user."""
+_NOBODYS: dict[str, dict[str, frozenset[str]]] = {
+    UserRole.SCIENTIST: {Verb.READ: _kinds("rows"), Verb.EXPORT: _kinds("table model")},
+}
+"""And to things that belong to no user: what another party's job has made here."""
 
 
 def may(user: User, verb: str, thing: Thing | str) -> None:
@@ -109,13 +130,32 @@ def may(user: User, verb: str, thing: Thing | str) -> None:
         thing: A `Thing`, or its kind alone where neither name nor owner matters.
     """
     about = Thing(thing) if isinstance(thing, str) else thing
-    owns = bool(about.owner) and about.owner == user.name
-    for role in user.roles:
-        if about.kind in _ANY.get(role, {}).get(verb, ()):
-            return
-        if owns and about.kind in _OWN.get(role, {}).get(verb, ()):
-            return
-    raise NotAllowed(f"User {user.name} may not {verb} {about}.", hint=_who_may(verb, about.kind))
+    if not allows(user, verb, about):
+        raise NotAllowed(f"User {user.name} may not {verb} {about}.", hint=_who_may(verb, about.kind))
+
+
+def allows(user: User, verb: str, thing: Thing | str) -> bool:
+    """Whether `may` would return: for showing a button only to whom it serves."""
+    about = Thing(thing) if isinstance(thing, str) else thing
+    tables = [_ANY]
+    if not about.owner:
+        tables.append(_NOBODYS)
+    elif about.owner == user.name:
+        tables.append(_OWN)
+    return _in_tables(user, verb, about.kind, tables)
+
+
+def may_some(user: User, verb: str, kind: str) -> None:
+    """Return if the user may do so to any thing of the kind or to some, such as their own; else raise NotAllowed.
+
+    It refuses early who may do it to none; `may` decides once the thing and its owner are known.
+    """
+    if not _in_tables(user, verb, kind, [_ANY, _OWN, _NOBODYS]):
+        raise NotAllowed(f"User {user.name} may not {verb} {kind}.", hint=_who_may(verb, kind))
+
+
+def _in_tables(user: User, verb: str, kind: str, tables: Iterable[dict[str, dict[str, frozenset[str]]]]) -> bool:
+    return any(kind in table.get(role, {}).get(verb, ()) for table in tables for role in user.roles)
 
 
 @dataclass(frozen=True)
@@ -200,7 +240,8 @@ def _from_json(values: object) -> Users:
         raise BadUsers(f"schema is not {USERS_SCHEMA}.", hint="The file was made by another release.")
     entries: list[tuple[User, str]] = []
     for row in values["users"]:
-        user, digest = make_user(row["name"], row["roles"]), str(row["token_sha256"])
+        roles = [role for word in row["roles"] for role in _OLD_ROLES.get(word, {word})]
+        user, digest = make_user(row["name"], roles), str(row["token_sha256"])
         if not _DIGEST.fullmatch(digest):
             raise BadUsers(f"User '{user.name}': token_sha256 is not a SHA-256 digest.")
         entries.append((user, digest))
@@ -213,4 +254,7 @@ def _digest(token: str) -> str:
 
 def _who_may(verb: str, kind: str) -> str:
     roles = [role for role in UserRole if kind in _ANY[role].get(verb, ())]
-    return f"It takes the role {' or '.join(roles)}." if roles else ""
+    owners = [role for role in UserRole if role not in roles and kind in _OWN.get(role, {}).get(verb, ())]
+    ways = [f"the role {' or '.join(roles)}"] if roles else []
+    ways += [f"the role {' or '.join(owners)} for one's own"] if owners else []
+    return f"It takes {', or '.join(ways)}." if ways else ""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flow.job_state import JobState
 from flow.rest.views import Submitted, Validation
-from flow.rest.who import ApproveJob, Known, ReadEvent, ReadJob, ReadLog, ReadMetric, SubmitJob
+from flow.rest.who import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
 from flow.views import MOST_EVENTS, EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
 from party.users import Thing
 
@@ -46,7 +46,7 @@ _SPEC: dict[str, Any] = {
 
 
 @router.get("/schema/job", summary="The JSON Schema of job.json")
-def schema(_known: Known) -> dict[str, Any]:
+def schema(_known: Anybody) -> dict[str, Any]:
     """The published JSON Schema of job.json."""
     from flow.job_spec import job_schema
 
@@ -77,7 +77,7 @@ def resume(
 
 
 @router.post("/jobs/validate", summary="Check a job without submitting it", openapi_extra=_SPEC)
-def validate(known: Known, spec: Spec) -> Validation:
+def validate(known: SubmitJob, spec: Spec) -> Validation:
     """Every problem of the job that this party can see."""
     problems = known.backends.service.validate(spec)
     return Validation(
@@ -107,7 +107,7 @@ def why(known: ReadJob, job: str) -> list[str]:
 
 
 @router.post("/jobs/{job}/stop", status_code=202, summary="Cancel a job everywhere")
-def stop(known: Known, job: str) -> JobView:
+def stop(known: StopSomeJob, job: str) -> JobView:
     """Its owner or an operator may; a job that has ended stays as it is."""
     service = known.backends.service
     view = service.job(job)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cluster_manager.client import NodeStatus
 from flow.rest.sessions import TICKET_S
 from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, Session, Ticket
-from flow.rest.who import Behind, Known, ReadParty
+from flow.rest.who import Anybody, Behind, ReadParty, TrustParty, openly
 from gateway.client import PeerStatus
 from party.errors import PlatformError
 from party.users import User
@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 
 @router.get("/health", summary="Whether the REST interface answers")
+@openly
 def health() -> Health:
     """Needs no token and tells nothing else."""
     return Health()
@@ -51,14 +52,13 @@ def status(known: ReadParty) -> PartyStatus:
 
 
 @router.post("/party/reload", status_code=204, summary="Read again whom this party trusts")
-def reload(known: Known) -> None:
+def reload(known: TrustParty) -> None:
     """After cards were added to or taken from the home."""
-    known.may("trust", "party")
     known.backends.gateway.reload()
 
 
 @router.post("/tickets", status_code=201, summary="A single-use login ticket for yourself")
-def ticket(known: Known, valid_s: Annotated[int, Query(ge=5, le=600)] = TICKET_S) -> Ticket:
+def ticket(known: Anybody, valid_s: Annotated[int, Query(ge=5, le=600)] = TICKET_S) -> Ticket:
     """Opens one session of the caller, for a login link to the board."""
     return Ticket(ticket=known.backends.sessions.issue_ticket(known.user.name, valid_s), valid_s=valid_s)
 
@@ -71,12 +71,13 @@ class Redeem(BaseModel):
 
 
 @router.post("/sessions", status_code=201, summary="Open a session with your token")
-def open_session(known: Known) -> Session:
+def open_session(known: Anybody) -> Session:
     """A short-lived token that stands in for the caller's own."""
     return _session(known.backends, known.user)
 
 
 @router.post("/sessions/ticket", status_code=201, summary="Open a session with a ticket")
+@openly
 def open_by_ticket(backends: Behind, body: Annotated[Redeem, Body()]) -> Session:
     """Needs no token: the ticket is the proof, once."""
     name = backends.sessions.redeem(body.ticket)
@@ -84,7 +85,7 @@ def open_by_ticket(backends: Behind, body: Annotated[Redeem, Body()]) -> Session
 
 
 @router.delete("/sessions", status_code=204, summary="End this session")
-def end_session(known: Known) -> None:
+def end_session(known: Anybody) -> None:
     """The session token of this request works no longer. A user's own token is not a session."""
     known.backends.sessions.end(known.token)
 

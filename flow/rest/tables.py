@@ -13,7 +13,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 
 from flow.rest.views import ColumnView, HeadView, TableView
-from flow.rest.who import Known, ReadRows, ReadTable, UploadTable
+from flow.rest.who import DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from party.errors import PlatformError
 from party.users import Thing
 from storage.client import TableManifest, TableRef, TableStore
@@ -123,25 +123,26 @@ def show(known: ReadTable, namespace: str, name: str, version: Version = None) -
 
 @router.get("/tables/{namespace}/{name}/head", summary="The first rows of a table")
 def head(
-    known: ReadRows,
+    known: ReadSomeRows,
     namespace: str,
     name: str,
     version: Version = None,
     rows: Annotated[int, Query(ge=1, le=MAX_HEAD_ROWS)] = 10,
 ) -> HeadView:
-    """Rows as JSON values; only for users who may read data."""
+    """Rows as JSON values; only of one's own tables and of those that belong to nobody."""
     store = known.backends.tables
-    reference = str(store.resolve(_reference(namespace, name, version)))
+    manifest = store.manifest(_reference(namespace, name, version))
+    reference = f"{manifest.name}@{manifest.version}"
+    known.may("read", Thing("rows", reference, manifest.owner))
     first = store.head(reference, rows)
     values = zip(*(_shown(column.to_pylist()) for column in first.columns), strict=True)
     return HeadView(reference=reference, columns=tuple(first.column_names), rows=tuple(values))
 
 
 @router.delete("/tables/{namespace}/{name}", status_code=204, summary="Delete a table")
-def delete(known: Known, namespace: str, name: str, version: Version = None) -> None:
-    """All versions, or one; its owner or an operator may."""
+def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version = None) -> None:
+    """All versions, or one; its owner or an officer may."""
     store, reference = known.backends.tables, _reference(namespace, name, version)
-    known.may("read", "table")
     for manifest in [store.manifest(reference)] if version is not None else _versions(store, reference):
         known.may("delete", Thing("table", reference, manifest.owner))
     store.delete(reference)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, ParamSpec, TypeVar, cast
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flow.rest.backends import Backends
 from party.errors import NotAuthenticated
-from party.users import Thing, User, may
+from party.users import Thing, User, may, may_some
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _bearer = HTTPBearer(auto_error=False, description="The token in HOME/tokens, or a session token.")
 
@@ -48,24 +53,75 @@ def caller(backends: Behind, credentials: Annotated[HTTPAuthorizationCredentials
 Known = Annotated[Caller, Depends(caller)]
 
 
-def allowed(verb: str, kind: str) -> Callable[[Caller], Caller]:
-    """A dependency: the caller, who may do `verb` to things of `kind` whoever owns them."""
+GUARDS: dict[Callable[..., Caller], tuple[str, str]] = {}
+"""Every dependency that asks what the caller may do, and the verb and kind of thing that it asks for."""
 
+
+def _guard(check: Callable[[User], None], verb: str, kind: str) -> Callable[[Caller], Caller]:
     def checked(known: Known) -> Caller:
-        known.may(verb, kind)
+        check(known.user)
         return known
 
+    GUARDS[checked] = (verb, kind)
     return checked
 
 
+def allowed(verb: str, kind: str) -> Callable[[Caller], Caller]:
+    """A dependency: the caller, who may do `verb` to things of `kind` whoever owns them."""
+    return _guard(lambda user: may(user, verb, kind), verb, kind)
+
+
+def allowed_some(verb: str, kind: str) -> Callable[[Caller], Caller]:
+    """A dependency: the caller, who may do `verb` to some things of `kind`; the route asks again about the one."""
+    return _guard(lambda user: may_some(user, verb, kind), verb, kind)
+
+
+def anybody(known: Known) -> Caller:
+    """A dependency of routes that are about the caller alone: whoever it is, but somebody."""
+    return known
+
+
+GUARDS[anybody] = ("", "")
+
+
+def guarded(router: APIRouter) -> APIRouter:
+    """The router, every route of which asks who calls and what they may, or says that it is open to all.
+
+    Raises:
+        TypeError: Naming the route that does neither: it would let everybody in.
+    """
+    for route in router.routes:
+        if not isinstance(route, APIRoute):
+            raise TypeError(f"{route} has no guard")
+        if not guards_of(route.dependant) and not getattr(route.endpoint, "is_open", False):
+            raise TypeError(f"{route.methods} {route.path} has no guard")
+    return router
+
+
+def guards_of(dependant: Dependant) -> list[tuple[str, str]]:
+    """What a route asks before it is run: verbs and kinds of things."""
+    found = [GUARDS[dependant.call]] if dependant.call in GUARDS else []
+    return found + [guard for below in dependant.dependencies for guard in guards_of(below)]
+
+
+def openly(endpoint: Callable[P, R]) -> Callable[P, R]:
+    """Say of a route that it is open to all: what it needs as proof, it checks itself."""
+    endpoint.is_open = True  # type: ignore[attr-defined]
+    return endpoint
+
+
+Anybody = Annotated[Caller, Depends(anybody)]
 ReadJob = Annotated[Caller, Depends(allowed("read", "job"))]
 ReadEvent = Annotated[Caller, Depends(allowed("read", "event"))]
 ReadMetric = Annotated[Caller, Depends(allowed("read", "metric"))]
 ReadLog = Annotated[Caller, Depends(allowed("read", "log"))]
 ReadTable = Annotated[Caller, Depends(allowed("read", "table"))]
-ReadRows = Annotated[Caller, Depends(allowed("read", "rows"))]
+ReadSomeRows = Annotated[Caller, Depends(allowed_some("read", "rows"))]
 ReadReport = Annotated[Caller, Depends(allowed("read", "report"))]
 ReadParty = Annotated[Caller, Depends(allowed("read", "party"))]
 SubmitJob = Annotated[Caller, Depends(allowed("submit", "job"))]
 ApproveJob = Annotated[Caller, Depends(allowed("approve", "job"))]
+StopSomeJob = Annotated[Caller, Depends(allowed_some("stop", "job"))]
+DeleteSomeTable = Annotated[Caller, Depends(allowed_some("delete", "table"))]
+TrustParty = Annotated[Caller, Depends(allowed("trust", "party"))]
 UploadTable = Annotated[Caller, Depends(allowed("upload", "table"))]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fastapi import FastAPI
+
 from cluster_manager.client import NodeStatus
 from flow.client import FlowClient
 from flow.rest.app import create_app
@@ -69,6 +71,7 @@ class FakeParty:
     gateway: FakeGateway
     clock: FakeClock
     store: Store
+    app: FastAPI = field(init=False)
     server: HttpServer = field(init=False)
 
     @property
@@ -101,7 +104,8 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         pulse=Pulse(service),
         spool=home.state("flow") / "uploads",
     )
-    party.server = HttpServer(create_app(backends), parse_listen(home.settings.flow.listen), "flow.listen")
+    party.app = create_app(backends)
+    party.server = HttpServer(party.app, parse_listen(home.settings.flow.listen), "flow.listen")
     party.server.start()
     try:
         yield party

@@ -164,7 +164,7 @@ def test_a_flow_that_is_down_is_told(browser: Browser, party: FakeParty, monkeyp
 def test_a_user_who_may_not_read_metrics_sees_the_rest(stranger: Browser, party: FakeParty) -> None:
     job = party.client.submit(job_json())
     party.service.play(job, rounds=2)
-    assert stranger.log_in(party.home.add_user("root", ["admin"])).status_code == 303
+    assert stranger.log_in(party.home.add_user("root", ["officer"])).status_code == 303
     page = stranger.get(f"/jobs/{job}")
     assert page.status_code == 200
     assert "Latest values" not in page.text
