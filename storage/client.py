@@ -30,8 +30,10 @@ from storage.errors import (
     ValueVersionUnknown,
     WrongKey,
 )
+from storage.export import ExportFormat, exported
 from storage.journal import Journal
 from storage.manifest import Alignment, Column, Partition, TableManifest, UsePolicy
+from storage.model_file import ModelFile, exported_model, read_model_file
 from storage.models import Model, ModelInfo, ModelStore, load_model, save_model
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
@@ -58,11 +60,13 @@ __all__ = [
     "DuplicateColumn",
     "DuplicateIds",
     "EmptySource",
+    "ExportFormat",
     "Field",
     "FieldHeader",
     "Journal",
     "Kind",
     "Model",
+    "ModelFile",
     "ModelInfo",
     "ModelNotFound",
     "ModelStore",
@@ -98,8 +102,11 @@ __all__ = [
     "decode",
     "describe",
     "encode",
+    "exported",
+    "exported_model",
     "kind_of",
     "load_model",
+    "read_model_file",
     "save_model",
 ]
 

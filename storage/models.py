@@ -61,7 +61,7 @@ class Model:
         return digest.hexdigest()
 
 
-class _Sidecar(BaseModel):
+class ModelDetails(BaseModel):
     """The JSON file beside the arrays."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -103,7 +103,7 @@ def save_model(where: str | Path | Place, model: Model) -> str:
     arrays = {name: _storable(name, array) for name, array in model.arrays.items()}
     content = safetensors.save(arrays)
     stored = Model(model.kind, model.schema, arrays, model.details)
-    sidecar = _Sidecar(
+    sidecar = ModelDetails(
         kind=model.kind,
         kind_schema=model.schema,
         details=dict(model.details),
@@ -153,11 +153,22 @@ class ModelStore:
     def load(self, ref: str | OutputRef, role: str | None = None) -> Model:
         """A model; of several roles' parts the named one, else the first that is there. Raises ModelNotFound."""
         found = self._info(OutputRef.parse(ref), role)
-        return load_model(self._place.inside(_path(found.ref, found.role)))
+        return load_model(self.place_of(found))
 
     def info(self, ref: str | OutputRef, role: str | None = None) -> ModelInfo:
         """What is known of a model. Raises ModelNotFound."""
         return self._info(OutputRef.parse(ref), role)
+
+    def details(self, info: ModelInfo) -> ModelDetails:
+        """What is needed to use a model beside its arrays. Raises ModelNotFound if it went meanwhile."""
+        try:
+            return _sidecar(self.place_of(info), DETAILS_FILE)
+        except FileNotFoundError:
+            raise ModelNotFound(f"There is no model '{info.ref}' here any more.") from None
+
+    def place_of(self, info: ModelInfo) -> Place:
+        """Where the files of a model lie."""
+        return self._place.inside(_path(info.ref, info.role))
 
     def list(self) -> _Infos:
         """Every model, by job, task, output and role."""
@@ -213,10 +224,10 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(found, dtype=found.dtype.newbyteorder("<"), order="C")
 
 
-def _sidecar(place: Place, file: str) -> _Sidecar:
+def _sidecar(place: Place, file: str) -> ModelDetails:
     data = place.read(file)
     check_schema(data, SCHEMA, f"{file} in {place}")
     try:
-        return _Sidecar.model_validate_json(data)
+        return ModelDetails.model_validate_json(data)
     except pydantic.ValidationError as error:
         raise Damaged(f"{file} in {place} does not describe a model: {error.errors()[0]['msg']}.") from error

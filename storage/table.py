@@ -48,11 +48,16 @@ class Table:
         """Names of the columns that are neither the id nor the label."""
         return self.manifest.features
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and their Arrow types."""
+        return pa.schema([pa.field(c.name, _type(c.type)) for c in self.manifest.columns])
+
     def to_arrow(self) -> pa.Table:
         """The whole table, one chunk a partition, mapped. Raises Damaged."""
         if self._opened is None:
             batches = [self._batch(partition) for partition in self.manifest.partitions]
-            self._opened = pa.Table.from_batches(batches) if batches else self._empty()
+            self._opened = pa.Table.from_batches(batches) if batches else self.schema.empty_table()
         return self._opened
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -131,10 +136,6 @@ class Table:
     def _damaged(self, partition: Partition, problem: str) -> Damaged:
         where = f"{self.manifest.reference}, file {partition.file}"
         return Damaged(f"{where} {problem}.", hint="Upload the table again.")
-
-    def _empty(self) -> pa.Table:
-        fields = [pa.field(c.name, _type(c.type)) for c in self.manifest.columns]
-        return pa.schema(fields).empty_table()
 
 
 def _type(text: str) -> pa.DataType:
