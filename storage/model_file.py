@@ -56,12 +56,18 @@ def read_model_file(path: Path) -> Model:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         details = parse_json(metadata["details"].encode(), f"The details in {path}")
-        model = Model(metadata["kind"], int(metadata["schema"]), arrays, dict(details))
+        model = Model(metadata["kind"], int(metadata["schema"]), arrays, _mapping(details))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, PlatformError) as error:
         raise Damaged(f"{path} is not the file of a model: {error}.", hint="Export it again.") from None
     if model.digest() != metadata.get("digest"):
         raise Damaged(f"{path} does not hold the model that was exported: its digest differs.", hint="Export it again.")
     return model
+
+
+def _mapping(details: object) -> dict[str, object]:
+    if not isinstance(details, dict):
+        raise ValueError("its details are not an object")  # noqa: TRY004 - one of those caught above
+    return details
 
 
 def _pieces(place: Place, start: bytes, after: int) -> Iterator[bytes]:

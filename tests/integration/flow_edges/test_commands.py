@@ -74,7 +74,7 @@ def test_more_rows_than_one_answer_holds_are_all_shown(
     party.service.play(job, rounds=8)
     whole = {what: json.loads(flow("job", what, job, "--json").out) for what in ("metrics", "logs")}
     monkeypatch.setattr(party.service, "most_rows", 3)
-    monkeypatch.setattr("flow.client.MOST_ROWS", 3)
+    monkeypatch.setattr("flow.asking.jobs.MOST_ROWS", 3)
     for what, rows in whole.items():
         assert len(rows) > 6
         assert json.loads(flow("job", what, job, "--json").out) == rows

@@ -114,7 +114,7 @@ def test_the_events_of_a_job_stream_to_its_end_and_can_be_taken_up_again(
     assert [r.id for r in rows] == sorted({r.id for r in rows})
     assert list(party.client.events(job, since=rows[3].id)) == rows[4:]
     assert party.client.timeline(job) == rows
-    monkeypatch.setattr("flow.client.MOST_EVENTS", 3)
+    monkeypatch.setattr("flow.asking.jobs.MOST_EVENTS", 3)
     assert party.client.timeline(job) == rows
     headers = {"Authorization": f"Bearer {party.home.token()}", "Last-Event-ID": str(rows[-2].id)}
     with http.stream("GET", url(party, f"/v1/jobs/{job}/events"), headers=headers) as stream:

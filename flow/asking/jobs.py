@@ -1,0 +1,176 @@
+"""Asking about jobs: submit, look, decide, and follow what happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, TypeVar
+
+import httpx
+
+from flow.asking.http import CONNECT_S, HttpCalls
+from flow.remote_errors import FlowUnreachable, raise_refusal, wrapped
+from flow.rest.views import Submitted, Validation
+from flow.routes import part, rows_of
+from flow.views import (
+    MOST_EVENTS,
+    MOST_ROWS,
+    EventRow,
+    JobSummary,
+    JobView,
+    LogRow,
+    MetricRow,
+    OutputRow,
+    ProgressRow,
+)
+
+SILENCE_S = 40.0  # streams carry a comment every 15 s
+PATIENCE_S = 30.0  # how long a broken event stream is tried again
+
+R = TypeVar("R", MetricRow, LogRow, EventRow)
+
+
+class JobCalls(HttpCalls):
+    """The jobs of a party."""
+
+    def submit(self, spec_json: bytes, *, submit_token: str | None = None) -> str:
+        """Submit a job; its id. The same job with the same token gives the same id."""
+        headers = {"Submit-Token": submit_token} if submit_token else {}
+        return self._ask(Submitted, "POST", "/jobs", content=spec_json, headers=headers).id
+
+    def resume(
+        self, job: str, parameters: Mapping[str, Mapping[str, object]], *, submit_token: str | None = None
+    ) -> str:
+        """Go on from a job that failed or was stopped, with new values of parameters by task; the new job's id."""
+        headers = {"Submit-Token": submit_token} if submit_token else {}
+        body = {"parameters": parameters}
+        return self._ask(Submitted, "POST", f"/jobs/{part(job)}/resume", json=body, headers=headers).id
+
+    def validate(self, spec_json: bytes) -> Validation:
+        """What would be wrong with a job."""
+        return self._ask(Validation, "POST", "/jobs/validate", content=spec_json)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of job.json."""
+        return self._ask(dict[str, Any], "GET", "/schema/job")
+
+    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
+        """The newest jobs first."""
+        params = {"limit": limit} | ({"state": state} if state else {})
+        return self._ask(list[JobSummary], "GET", "/jobs", params=params)
+
+    def job(self, job: str) -> JobView:
+        """One job."""
+        return self._ask(JobView, "GET", f"/jobs/{part(job)}")
+
+    def why(self, job: str) -> list[str]:
+        """What a job waits for, in sentences."""
+        return self._ask(list[str], "GET", f"/jobs/{part(job)}/why")
+
+    def stop(self, job: str) -> JobView:
+        """Cancel a job everywhere."""
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/stop")
+
+    def approve(self, job: str) -> JobView:
+        """Agree to a job that waits for a person here."""
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/approve")
+
+    def refuse(self, job: str, reason: str = "") -> JobView:
+        """Refuse a job that waits for a person here."""
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/refuse", json={"reason": reason})
+
+    def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
+        """All metrics with an id above `since`."""
+        return self._all_rows(list[MetricRow], f"/jobs/{part(job)}/metrics", MOST_ROWS, rows_of(task, since))
+
+    def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
+        """All log lines with an id above `since`."""
+        return self._all_rows(list[LogRow], f"/jobs/{part(job)}/logs", MOST_ROWS, rows_of(task, since))
+
+    def outputs(self, job: str) -> list[OutputRow]:
+        """Published outputs."""
+        return self._ask(list[OutputRow], "GET", f"/jobs/{part(job)}/outputs")
+
+    def progress(self, job: str) -> list[ProgressRow]:
+        """How far each running side is."""
+        return self._ask(list[ProgressRow], "GET", f"/jobs/{part(job)}/progress")
+
+    def timeline(self, job: str) -> list[EventRow]:
+        """What happened to a job so far."""
+        asked = {"limit": MOST_EVENTS}
+        return self._all_rows(list[EventRow], f"/jobs/{part(job)}/timeline", MOST_EVENTS, asked)
+
+    def events(self, job: str | None = None, since: int = 0) -> Iterator[EventRow]:
+        """Events after `since`, as they happen; one job's stream ends when the job has.
+
+        A broken stream is taken up again where it stopped. Raises FlowUnreachable when that fails for long.
+        """
+        broken_at: float | None = None
+        while True:
+            try:
+                for row in self._stream(job, since):
+                    if row is None:
+                        return
+                    since, broken_at = row.id, None
+                    yield row
+            except FlowUnreachable:
+                broken_at = broken_at or time.monotonic()
+                if time.monotonic() - broken_at > PATIENCE_S:
+                    raise
+            time.sleep(0.3)  # the server closed the stream: it restarts, or is gone
+
+    def watch(self, job: str) -> Iterator[JobView | EventRow | list[MetricRow]]:
+        """A job, its events and new metrics as they come, and at the end the job again."""
+        yield self.job(job)
+        seen = 0
+        for event in self.events(job):
+            yield event
+            if event.kind == "metrics.recorded" and (rows := self.metrics(job, since=seen)):
+                seen = rows[-1].id
+                yield rows
+        if rows := self.metrics(job, since=seen):
+            yield rows
+        yield self.job(job)
+
+    async def relay(self, job: str | None, last_event_id: str) -> AsyncIterator[bytes]:
+        """The event stream's own bytes, for a web page that passes them on."""
+        headers = self._headers() | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
+            with wrapped(self.url):
+                async with http.stream("GET", self._events_url(job), headers=headers) as response:
+                    if response.status_code != httpx.codes.OK:
+                        raise_refusal(response.status_code, await response.aread())
+                    async for chunk in response.aiter_raw():
+                        yield chunk
+
+    def _events_url(self, job: str | None) -> str:
+        return f"{self.url}/v1/events" if job is None else f"{self.url}/v1/jobs/{part(job)}/events"
+
+    def _all_rows(self, kind: type[list[R]], path: str, most: int, asked: dict[str, Any]) -> list[R]:
+        """What is there, however many answers of at most so many rows it takes."""
+        rows = self._ask(kind, "GET", path, params=asked)
+        if len(rows) < most:
+            return rows
+        return rows + self._all_rows(kind, path, most, {**asked, "since": rows[-1].id})
+
+    def _stream(self, job: str | None, since: int) -> Iterator[EventRow | None]:
+        """Rows of one connection; None once the job's stream has come to its proper end."""
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        with (
+            wrapped(self.url),
+            self._http.stream(
+                "GET", self._events_url(job), params={"since": since}, headers=self._headers(), timeout=timeout
+            ) as response,
+        ):
+            if response.is_error:
+                raise_refusal(response.status_code, response.read())
+            name = ""
+            for line in response.iter_lines():
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data" and name == "end":
+                    yield None
+                elif field == "data":
+                    yield EventRow.model_validate_json(value)

@@ -1,0 +1,73 @@
+"""Asking about tables: upload, look, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from flow.asking.http import CONNECT_S, HttpCalls
+from flow.rest.views import HeadView, TableView
+from flow.routes import table_at, table_path
+
+UPLOAD_S = 24 * 3600.0  # the answer comes when the whole file is stored
+CHUNK_BYTES = 1 << 20
+
+Sent = Callable[[int, int], None]
+
+
+class TableCalls(HttpCalls):
+    """The tables of a party."""
+
+    def upload(
+        self,
+        file: Path,
+        table: str,
+        *,
+        id_column: str | None = None,
+        label_column: str | None = None,
+        sent: Sent | None = None,
+    ) -> TableView:
+        """Store a CSV, Parquet or Arrow file as the next version of a table; `sent(done, total)` is told on the way."""
+        params = {k: v for k, v in (("id", id_column), ("label", label_column)) if v is not None}
+        headers = {"File-Name": quote(file.name), "Content-Type": "application/octet-stream"}
+        return self._ask(
+            TableView,
+            "PUT",
+            table_path(table),
+            content=_chunks(file, sent),
+            params=params,
+            headers=headers,
+            timeout=httpx.Timeout(UPLOAD_S, connect=CONNECT_S),
+        )
+
+    def tables(self) -> list[TableView]:
+        """The tables of this party."""
+        return self._ask(list[TableView], "GET", "/tables")
+
+    def table(self, reference: str) -> TableView:
+        """One table."""
+        return self._ask(TableView, "GET", *table_at(reference))
+
+    def head(self, reference: str, rows: int = 10) -> HeadView:
+        """The first rows of a table."""
+        path, params = table_at(reference, "/head")
+        return self._ask(HeadView, "GET", path, params | {"rows": rows})
+
+    def delete(self, reference: str) -> None:
+        """Delete a table, or one version of it."""
+        path, params = table_at(reference)
+        self._call("DELETE", path, params=params)
+
+
+def _chunks(file: Path, sent: Sent | None) -> Iterator[bytes]:
+    total = file.stat().st_size
+    done = 0
+    with file.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk
+            done += len(chunk)
+            if sent is not None:
+                sent(done, total)
