@@ -121,5 +121,5 @@ def test_a_file_that_was_changed_on_the_way_is_no_model(store, tmp_path):
 
 
 def test_a_model_that_is_not_there_is_named(store):
-    with pytest.raises(ModelNotFound, match="job1/train.model"):
+    with pytest.raises(ModelNotFound, match=r"job1/train\.model"):
         exported_model(store.models, "job1/train.model")
