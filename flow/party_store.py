@@ -37,7 +37,8 @@ class PartyStore:
         """Make an attempt's outputs visible; doing it again gives the same."""
         found = self._store.staging.publish(name.job, name.task, name.attempt)
         return [
-            PublishedOutput(address=p.address, name=p.output, kind=str(p.kind), reference=p.reference) for p in found
+            PublishedOutput(address=p.address, name=p.output, kind=str(p.kind), reference=p.reference, digest=p.digest)
+            for p in found
         ]
 
     def discard(self, name: AttemptId) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class OutputKind(StrEnum):
 
 
 class Published(BaseModel):
-    """One output that is visible: whose, which, and the name to open it by."""
+    """One output that is visible: whose, which, the name to open it by, and the digest of its content."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +55,7 @@ class Published(BaseModel):
     output: str
     kind: OutputKind
     reference: str
+    digest: str = ""  # SHA-256, hex; empty only for what an earlier release published
 
 
 class Report(BaseModel):
@@ -184,15 +186,19 @@ class Staging:
             role = address.partition(":")[0]
             staged = f"{folder}/{address.replace(':', '-')}/{kind}s/{output}"
             if kind == OutputKind.TABLE:
-                reference = self._publish_table(ref, staged, f"{job}/{task}/{folder.rpartition('/')[2]}/{address}")
+                table = self._publish_table(ref, staged, f"{job}/{task}/{folder.rpartition('/')[2]}/{address}")
+                reference, digest = table.reference, table.digest
             elif kind == OutputKind.MODEL:
                 self._models.adopt(ref, role, staged)
-                reference = str(ref)
+                reference, digest = str(ref), self._models.info(ref, role).digest
             else:
-                if self._place.exists(f"{staged}.json"):
-                    self._place.write(f"{_report_folder(ref)}/{role}.json", self._place.read(f"{staged}.json"))
-                reference = str(ref)
-            outputs.append(Published(address=address, output=output, kind=OutputKind(kind), reference=reference))
+                reference, digest = (
+                    str(ref),
+                    self._publish_report(f"{staged}.json", f"{_report_folder(ref)}/{role}.json"),
+                )
+            outputs.append(
+                Published(address=address, output=output, kind=OutputKind(kind), reference=reference, digest=digest)
+            )
         return outputs
 
     def _plan(self, folder: str) -> list[tuple[str, str, str]]:
@@ -218,14 +224,20 @@ class Staging:
         whole = _MANIFEST if kind is OutputKind.TABLE else "model.json"
         return [name for name in self._place.folders(folder) if self._place.exists(f"{folder}/{name}/{whole}")]
 
-    def _publish_table(self, ref: OutputRef, staged: str, origin: str) -> str:
+    def _publish_report(self, staged: str, visible: str) -> str:
+        """Copy a report to where it is visible, if that is not done; returns its digest."""
+        if self._place.exists(staged):
+            self._place.write(visible, self._place.read(staged))
+        return sha256(self._place.read(visible)).hexdigest()
+
+    def _publish_table(self, ref: OutputRef, staged: str, origin: str) -> TableManifest:
         visible = self._tables.made_by(ref.table, origin)
         if visible is not None:
-            return visible.reference
+            return visible
         manifest = TableManifest.from_json(self._place.read(f"{staged}/{_MANIFEST}"), f"{staged}/{_MANIFEST}")
         for data in self._place.folders(f"{staged}/data"):
             self._place.move(f"{staged}/data/{data}", f"{TABLES}/{ref.table.table}/data/{data}")
-        return self._tables.register_manifest(ref.table, manifest).reference
+        return self._tables.register_manifest(ref.table, manifest)
 
     def _publication(self, job: str, task: str) -> _Publication | None:
         path = f"{PUBLISHED}/{job}/{task}.json"

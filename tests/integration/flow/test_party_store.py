@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from flow.party_store import PartyStore
 from party.ids import Address, AttemptId, JobId, TaskName
-from storage.client import Journal, ModelNotFound, Store, TableNotFound
+from storage.client import Journal, Model, ModelNotFound, Store, TableNotFound
 
 NAME = AttemptId(JobId("01M84NKVCS9025W7T6P1XBY3P8"), TaskName("train"), 1)
 
@@ -42,6 +44,21 @@ def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:
     assert ours.publish(other) == []
     ours.forget(NAME.job)
     assert store.report(f"{NAME.job}/train.roc").body == {"auc": 1}
+
+
+def test_every_output_is_published_with_the_digest_of_its_content(tmp_path: Path) -> None:
+    store, guest = Store(tmp_path / "store"), Address.parse("guest:a")
+    staged = store.staging.outputs(NAME, guest)
+    model = Model("linear", 1, {"w": np.arange(3.0)})
+    staged.save_model("model", model)
+    staged.save_report("roc", "roc", 1, {"auc": 1})
+    with staged.table_writer("scores", pa.schema([("score", pa.float64())])) as writer:
+        writer.write(pa.record_batch({"score": [0.5, 1.0]}))
+    outputs = {output.name: output for output in PartyStore(store).publish(NAME)}
+    assert outputs["model"].digest == model.digest()
+    assert outputs["scores"].digest == store.tables.manifest(outputs["scores"].reference).digest
+    assert len(outputs["roc"].digest) == 64
+    assert {o.name: o for o in PartyStore(store).publish(NAME)} == outputs
 
 
 def test_of_a_job_that_did_not_succeed_only_the_checkpoints_stay(tmp_path: Path) -> None:
