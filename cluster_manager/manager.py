@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cluster_manager.errors import NodeExists, NodeUnknown, NoRoom, OrderMismatch
 from cluster_manager.news import ClusterNews
 from cluster_manager.nodes import Member, Members
-from cluster_manager.placement import Amount, Candidate, choose
+from cluster_manager.placement import Amount, Candidate, choose, never_fits
 from cluster_manager.reservations import ClusterStore, Reservation
 from node_manager.client import NodeStatus, NodeUnavailable, Order, Resources
 from party.errors import PlatformError
@@ -80,6 +80,17 @@ class ClusterManager:
             return choice.address
 
         return self._store.reserve(attempt, address, wanted, min(lease_s, MAX_LEASE_S), place)
+
+    def could_fit(self, sizes: Sequence[Resources]) -> str:
+        """Why executors of these sizes can never have room at the same time; empty if they could, if not now.
+
+        A node that is silent counts with the size it had; with one that was not heard from yet nothing is certain.
+        """
+        known = [member.status for member in self._members.all()]
+        capacities = [Amount(s.cores, s.memory_bytes, s.gpus) for s in known if s is not None]
+        if not capacities or len(capacities) < len(known):
+            return ""
+        return never_fits([Amount(size.cores, size.memory_bytes, size.gpus) for size in sizes], capacities)
 
     def release(self, reservation_id: str) -> None:
         """Give room back. May be repeated."""

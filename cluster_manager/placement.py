@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MEBIBYTE = 1 << 20
+MOST_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Amount:
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.cores + other.cores, self.memory_bytes + other.memory_bytes, self.gpus + other.gpus)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.cores - other.cores, self.memory_bytes - other.memory_bytes, self.gpus - other.gpus)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,39 @@ def choose(wanted: Amount, candidates: Sequence[Candidate], *, capability: str =
     if not reasons:
         reasons.append("no node is known")
     return Choice(None, tuple(reasons), any(_fits(wanted, c.capacity) for c in candidates) or not candidates)
+
+
+def never_fits(wanted: Sequence[Amount], capacities: Sequence[Amount]) -> str:
+    """Why nodes of these capacities, all of them empty, cannot bear all of `wanted` at once; empty if they can."""
+    for name, unit in (("cores", 1), ("MiB of memory", MEBIBYTE), ("GPUs", 1)):
+        most = max(_wanted(amount, name) for amount in wanted)
+        largest = max(_wanted(capacity, name) for capacity in capacities)
+        if most > largest:
+            return f"{-(-most // unit)} {name} wanted, the largest host has {largest // unit}"
+    if _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), tuple(capacities)):
+        return ""
+    return f"{_listed(wanted)} wanted at once, the hosts have {_listed(capacities)}"
+
+
+def _packed(wanted: Sequence[Amount], left: tuple[Amount, ...]) -> bool:
+    """Whether all of `wanted`, a handful at most, go into what is left on the nodes."""
+    if not wanted:
+        return True
+    return any(
+        _packed(wanted[1:], (*left[:place], room - wanted[0], *left[place + 1 :]))
+        for place, room in enumerate(left)
+        if room not in left[:place] and _fits(wanted[0], room)  # nodes alike are tried once
+    )
+
+
+def _listed(amounts: Sequence[Amount]) -> str:
+    more = f" and {len(amounts) - MOST_SHOWN} more" if len(amounts) > MOST_SHOWN else ""
+    return ", ".join(_shown(amount) for amount in amounts[:MOST_SHOWN]) + more
+
+
+def _shown(amount: Amount) -> str:
+    gpus = f" + {amount.gpus} GPUs" if amount.gpus else ""
+    return f"{amount.cores} cores + {amount.memory_bytes // MEBIBYTE} MiB{gpus}"
 
 
 def _against(wanted: Amount, candidate: Candidate, capability: str) -> str:

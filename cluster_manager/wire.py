@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,11 @@ class ClusterServicer(rpc.ClusterManagerServicer):
         """Room given back."""
         answering(lambda: self._manager.release(request.id), context)
         return pb.Done()
+
+    def CouldFit(self, request: pb.CouldFitRequest, context: grpc.ServicerContext) -> pb.CouldFitReply:  # noqa: N802
+        """Whether executors could ever have room at the same time."""
+        sizes = [Resources.model_validate_json(size) for size in request.sizes]
+        return answering(lambda: pb.CouldFitReply(reason=self._manager.could_fit(sizes)), context)
 
     def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """An executor in reserved room."""
@@ -161,6 +166,12 @@ class ClusterClient:
         """Give room back. May be repeated."""
         with asking(self._who, ClusterUnavailable):
             self._stub.Release(pb.ReleaseRequest(id=reservation_id), timeout=CALL_S)
+
+    def could_fit(self, sizes: Sequence[Resources]) -> str:
+        """Why executors of these sizes can never have room at the same time; empty if they could, if not now."""
+        request = pb.CouldFitRequest(sizes=[size.model_dump_json().encode() for size in sizes])
+        with asking(self._who, ClusterUnavailable):
+            return str(self._stub.CouldFit(request, timeout=CALL_S).reason)
 
     def start(self, reservation_id: str, order: Order) -> None:
         """Start the executor that the room was reserved for.

@@ -7,7 +7,7 @@ answer but an error: a proposal by a party that is not its initiator, and one wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -56,6 +56,7 @@ class Knowledge:
         tables: For each table text that the job names for this party: what it is, or why it is not there.
         models: For each output of an earlier job (`job/task.output`) that this party must hold: the error, or None.
         checkpoints: What it holds of the jobs that this one goes on from.
+        room: For each task that its hosts can never bear: why.
     """
 
     party: str
@@ -65,6 +66,7 @@ class Knowledge:
     tables: Mapping[str, TableFacts | PlatformError]
     models: Mapping[str, PlatformError | None]
     checkpoints: tuple[KeptSteps, ...] = ()
+    room: Mapping[str, str] = field(default_factory=dict)
 
 
 def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[str]]:
@@ -107,6 +109,7 @@ def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Answer:
         reasons += _policy(spec, tasks, know)
         tables, missing = _tables(spec, tasks, know)
         reasons += missing
+        reasons += [f"tasks.{task}.resources: {why} at {know.party}. Ask for less." for task, why in know.room.items()]
     decision = Decision.REFUSE if reasons else know.policy.accept
     if decision is Decision.REFUSE and not reasons:
         reasons = [f"The policy of {know.party} refuses every job."]

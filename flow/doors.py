@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from flow.agreement import TableFacts
@@ -93,6 +93,9 @@ class ClusterDoor(Protocol):
 
     def release(self, reservation_id: str) -> None:
         """Give it back."""
+
+    def could_fit(self, sizes: Sequence[Resources]) -> str:
+        """Why executors of these sizes can never have room at the same time; empty if they could, if not now."""
 
     def start(self, reservation_id: str, order: Order) -> None:
         """Start an executor. Raises ReservationExpired."""

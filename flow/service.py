@@ -80,9 +80,10 @@ class FlowService:
         self._submitting = Submitting(party, database, config.components, rooms.store, config.parties, clock)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
-        self._agreeing = Agreeing(party, config.policy, database, catalogue, (rooms.gateway, rooms.store), keeping)
+        doors = (rooms.gateway, rooms.cluster, rooms.store)
+        self._agreeing = Agreeing(party, config.policy, database, catalogue, doors, keeping)
         turns = self._agreeing.turns
-        attempts = Attempts(party, database, catalogue, (rooms.gateway, rooms.cluster, rooms.store), turns)
+        attempts = Attempts(party, database, catalogue, doors, turns)
         attempts.places = (rooms.executor_door, rooms.store_uri)
         self._ending = Ending(party, database, rooms.gateway, rooms.cluster, keeping, turns)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)

@@ -59,6 +59,11 @@ class ClusterManagerStub:
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
                 _registered_method=True)
+        self.CouldFit = channel.unary_unary(
+                '/archipelago.cluster.v1.ClusterManager/CouldFit',
+                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitRequest.SerializeToString,
+                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitReply.FromString,
+                _registered_method=True)
         self.Start = channel.unary_unary(
                 '/archipelago.cluster.v1.ClusterManager/Start',
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.StartRequest.SerializeToString,
@@ -111,6 +116,13 @@ class ClusterManagerServicer:
 
     def Release(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CouldFit(self, request, context):
+        """Whether the executors, all at once, could ever have room.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -169,6 +181,11 @@ def add_ClusterManagerServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.FromString,
                     response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.SerializeToString,
+            ),
+            'CouldFit': grpc.unary_unary_rpc_method_handler(
+                    servicer.CouldFit,
+                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitRequest.FromString,
+                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitReply.SerializeToString,
             ),
             'Start': grpc.unary_unary_rpc_method_handler(
                     servicer.Start,
@@ -326,6 +343,33 @@ class ClusterManager:
             '/archipelago.cluster.v1.ClusterManager/Release',
             cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.SerializeToString,
             cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CouldFit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/archipelago.cluster.v1.ClusterManager/CouldFit',
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitRequest.SerializeToString,
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitReply.FromString,
             options,
             channel_credentials,
             insecure,

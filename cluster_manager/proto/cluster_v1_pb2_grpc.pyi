@@ -39,6 +39,8 @@ class ClusterManagerStub:
     Reserve: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]
     """Promise room for one executor until the lease runs out; the same again renews it."""
     Release: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]
+    CouldFit: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]
+    """Whether the executors, all at once, could ever have room."""
     Start: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]
     """Start the executor that the room was reserved for."""
     Stop: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]
@@ -56,6 +58,8 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     Reserve: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]  # type: ignore[assignment]
     """Promise room for one executor until the lease runs out; the same again renews it."""
     Release: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
+    CouldFit: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]  # type: ignore[assignment]
+    """Whether the executors, all at once, could ever have room."""
     Start: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     """Start the executor that the room was reserved for."""
     Stop: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
@@ -100,6 +104,14 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.ReleaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def CouldFit(
+        self,
+        request: _cluster_v1_pb2.CouldFitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_v1_pb2.CouldFitReply, _abc.Awaitable[_cluster_v1_pb2.CouldFitReply]]:
+        """Whether the executors, all at once, could ever have room."""
 
     @_abc_1.abstractmethod
     def Start(

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from flow.agreement import Knowledge, Policy, TableFacts, check_proposal, decide, wanted
-from flow.bindings import bind
+from flow.bindings import BoundTask, bind
 from flow.coordinator.facts import Catalogue
-from flow.doors import GatewayDoor, StoreDoor
+from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
 from flow.errors import ManifestMismatch, NotAskedForApproval, UnknownJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
-from flow.orders import contract_for
+from flow.orders import contract_for, resources_for
 from flow.participant.keeping import Keeping
 from flow.participant.turns import Turns
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
 from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
 from flow.store.tables import job, job_party
-from party.errors import PlatformError
+from party.errors import PlatformError, Unavailable
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
 
@@ -39,14 +39,14 @@ class Agreeing:
         policy: Policy,
         database: Database,
         catalogue: Catalogue,
-        doors: tuple[GatewayDoor, StoreDoor],
+        doors: tuple[GatewayDoor, ClusterDoor, StoreDoor],
         keeping: Keeping,
     ) -> None:
         self._party = party
         self._policy = policy
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._store = doors
+        self._gateway, self._cluster, self._store = doors
         self._keeping = keeping
         self.turns = Turns()
         self.answer_due: Callable[[str], None] = lambda _: None
@@ -168,7 +168,21 @@ class Agreeing:
             tables={text: self._table(text) for text in tables},
             models={text: self._model(text) for text in models},
             checkpoints=self._keeping.offered(spec, tasks) if not problems else (),
+            room=self._room(tasks) if not problems else {},
         )
+
+    def _room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
+        """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""
+        reasons: dict[str, str] = {}
+        for name, task in tasks.items():
+            sizes = [resources_for(task, address) for address in task.addresses if address.party == self._party]
+            try:
+                reason = self._cluster.could_fit(sizes) if sizes else ""
+            except Unavailable:
+                return {}
+            if reason:
+                reasons[name] = reason
+        return reasons
 
     def _table(self, text: str) -> TableFacts | PlatformError:
         try:

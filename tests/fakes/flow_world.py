@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -211,10 +211,11 @@ class Room:
 
 
 class FakeCluster:
-    """Room for `cores`; executors that do what the script says, at once."""
+    """Room for `cores` now, for `largest` one day; executors that do what the script says, at once."""
 
     def __init__(self, cores: int = 4) -> None:
         self.cores = cores
+        self.largest = 128
         self.script: Script = succeeds
         self.orders: list[Order] = []
         self.ended: list[str] = []
@@ -246,6 +247,10 @@ class FakeCluster:
             room = Room(f"{attempt}/{address}", "node-1", address, attempt)
             self.rooms[room.id] = (room, resources.cores)
             return room
+
+    def could_fit(self, sizes: Sequence[Resources]) -> str:
+        wanted = sum(size.cores for size in sizes)
+        return f"{wanted} cores wanted, the largest host has {self.largest}" if wanted > self.largest else ""
 
     def release(self, reservation_id: str) -> None:
         with self._change:

@@ -198,6 +198,7 @@ def test_a_node_that_goes_is_silent_and_not_placed_on(cluster, client, order_of)
     node.stop(2)
     eventually(lambda: {s.node: s.state for s in client.nodes()} == {"one": "up", "two": "silent"})
     assert reserve(client, order_of(task="next")).node == "one"
+    assert client.could_fit([Resources(cores=4)]) == ""  # what it could bear it will bear again
     with pytest.raises(NodeUnavailable):
         client.start(room.id, order)
     with pytest.raises(NodeUnavailable):
@@ -205,6 +206,14 @@ def test_a_node_that_goes_is_silent_and_not_placed_on(cluster, client, order_of)
     node.start()
     assert cluster.final(order).body["cause"] == "stopped"
     eventually(lambda: all(s.state == "up" for s in client.nodes()))
+
+
+def test_what_can_never_fit_is_told_apart_from_what_does_not_fit_now(cluster, client, order_of):
+    reserve(client, order_of(task="big"))
+    assert client.could_fit([Resources(cores=4), Resources(cores=2)]) == ""
+    assert client.could_fit([Resources(cores=64)]) == "64 cores wanted, the largest host has 4"
+    assert "wanted at once" in client.could_fit([Resources(cores=3), Resources(cores=3)])
+    assert client.could_fit([Resources(gpus=1)]) == "1 GPUs wanted, the largest host has 0"
 
 
 def test_nodes_come_and_go_by_command(cluster, client, tmp_path, order_of):

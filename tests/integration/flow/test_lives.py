@@ -301,6 +301,15 @@ def test_a_job_that_does_not_fit_waits_and_blocks_nobody(world: World) -> None:
     assert world.wait(waits, "succeeded").waiting_for == ()
 
 
+def test_what_a_party_can_never_bear_is_refused_before_anything_waits(world: World) -> None:
+    big = nothing_job()
+    big["tasks"]["idle"]["resources"] = {"host": {"cores": 999}}
+    view = world.wait(world.submit(big), "refused")
+    said = "b refuses: tasks.idle.resources: 999 cores wanted, the largest host has 128 at b. Ask for less."
+    assert view.error.message == said
+    assert world.hub.count("reserve") == 0
+
+
 def test_jobs_are_listed_newest_first_and_by_state(world: World) -> None:
     first = world.submit(nothing_job())
     world.wait(first, "succeeded")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster_manager.placement import Amount, Candidate, choose
+from cluster_manager.placement import Amount, Candidate, choose, never_fits
 
 GIB = 1 << 30
 amounts = st.builds(
@@ -89,3 +90,27 @@ def test_whether_waiting_can_help_is_said():
     assert choose(Amount(1, GIB), [node]).can_ever_fit
     assert not choose(Amount(3, GIB), [node]).can_ever_fit
     assert choose(Amount(3, GIB), []).reasons == ("no node is known",)
+
+
+@given(st.lists(wanted, min_size=1, max_size=3), st.lists(capacities, min_size=1, max_size=4))
+def test_executors_never_fit_exactly_when_no_way_to_spread_them_over_empty_nodes_exists(sizes, nodes):
+    def holds(places):
+        used = [Amount()] * len(nodes)
+        for size, place in zip(sizes, places, strict=True):
+            used[place] += size
+        return all(
+            u.cores <= n.cores and u.memory_bytes <= n.memory_bytes and u.gpus <= n.gpus
+            for u, n in zip(used, nodes, strict=True)
+        )
+
+    ways = itertools.product(range(len(nodes)), repeat=len(sizes))
+    assert bool(never_fits(sizes, nodes)) is not any(holds(places) for places in ways)
+
+
+def test_what_never_fits_is_told_with_the_numbers():
+    small = Amount(2, 4 * GIB)
+    assert never_fits([Amount(64, GIB)], [small, Amount(1, GIB)]) == "64 cores wanted, the largest host has 2"
+    assert never_fits([Amount(1, GIB, 1)], [small]) == "1 GPUs wanted, the largest host has 0"
+    assert "6144 MiB of memory wanted, the largest host has 4096" in never_fits([Amount(1, 6 * GIB)], [small])
+    two = never_fits([Amount(1, 3 * GIB), Amount(1, 3 * GIB)], [small])
+    assert two == "1 cores + 3072 MiB, 1 cores + 3072 MiB wanted at once, the hosts have 2 cores + 4096 MiB"

@@ -43,6 +43,15 @@ def test_a_job_that_fits_is_agreed_to_with_exact_table_versions() -> None:
     assert said.share == ("metrics",)
 
 
+def test_a_task_that_the_hosts_of_a_party_can_never_bear_is_refused() -> None:
+    made, spec = proposal(train_job())
+    room = {"train": "64 cores wanted, the largest host has 2"}
+    know = Knowledge("b", Policy(), NOW, component, {"breast/train": TABLE}, {}, room=room)
+    said = decide(made, spec, know)
+    assert said.decision is Decision.REFUSE
+    assert said.reasons == ("tasks.train.resources: 64 cores wanted, the largest host has 2 at b. Ask for less.",)
+
+
 def test_below_three_trainers_agreement_warns() -> None:
     [warning] = answer(train_job()).warnings
     assert "with 2 trainers a sum reveals the other's update" in warning
