@@ -6,11 +6,12 @@ answer but an error: a proposal by a party that is not its initiator, and one wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from algorithms.component import Component, Parameters, Protection, aggregates, weakest_protection
 from flow.bindings import BoundTask, Components, bind
 from flow.errors import BadMessage, NotInitiator
 from flow.inputs import OutputInput, TableInput
@@ -21,18 +22,29 @@ from party.errors import PlatformError
 from party.ids import Role
 
 SAFE_TRAINERS = 3
+DEFAULT_PROTECTION = Protection.MASKED
 
 
 @dataclass(frozen=True)
 class Policy:
     """What a party agrees to; the `[policy]` section of its settings."""
 
-    accept: Decision = Decision.AGREE
+    accept: Decision = Decision.ASK
     components: tuple[str, ...] = ("*",)
     peers: tuple[str, ...] = ("*",)
     share: tuple[str, ...] = ("metrics",)
     min_rows: int = 1
-    min_trainers: int = 1
+    min_trainers: int = 2
+    min_protection: str | Mapping[str, str] = DEFAULT_PROTECTION
+
+    def protection_of(self, component: Component) -> Protection:
+        """The least that this party asks for where numbers computed from rows leave in a component."""
+        if isinstance(self.min_protection, str):
+            return Protection(self.min_protection)
+        for name in (component.reference, component.name, "*"):
+            if name in self.min_protection:
+                return Protection(self.min_protection[name])
+        return DEFAULT_PROTECTION
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,12 @@ def _policy(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> l
                 f"tasks.{task.name}: the policy of {know.party} asks for {policy.min_trainers} trainers, "
                 f"the job has {trainers}."
             )
+        least, weakest = policy.protection_of(task.component), _weakest(task)
+        if weakest is not None and weakest.strength < least.strength:
+            reasons.append(
+                f"tasks.{task.name}: the policy of {know.party} asks for '{least}' protection or better of what "
+                f"{reference} sends, the job has '{weakest}'."
+            )
     return reasons
 
 
@@ -206,10 +224,21 @@ def _warnings(tasks: Mapping[str, BoundTask]) -> list[str]:
 
 def _trainers(task: BoundTask) -> int:
     """How many parties' updates meet in the task's sums; 0 for a task in which nothing is summed by an arbiter."""
-    addresses = task.addresses
-    if not any(address.role is Role.ARBITER for address in addresses):
+    if not any(aggregates(task.component, own) for own in _parameters(task)):
         return 0
-    return len({address.party for address in addresses if address.role is not Role.ARBITER})
+    return len({address.party for address in task.addresses if address.role is not Role.ARBITER})
+
+
+def _weakest(task: BoundTask) -> Protection | None:
+    """The weakest protection of numbers computed from rows, whichever side's parameters decide it."""
+    found = [weakest for own in _parameters(task) if (weakest := weakest_protection(task.component, own)) is not None]
+    return min(found, key=lambda protection: protection.strength, default=None)
+
+
+def _parameters(task: BoundTask) -> Iterator[Parameters]:
+    """Each side's parameters, as that side will run them."""
+    for side in task.sides.values():
+        yield task.component.parameters.model_validate(side.parameters)
 
 
 def _earlier(reference: TableInput | OutputInput, *, is_table: bool) -> str:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from cluster_manager.client import ClusterClient
+from flow.policy_book import PolicyBook
 from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
@@ -16,6 +17,7 @@ from gateway.client import GatewayAdmin
 from party.addresses import parse_listen, require_free
 from party.clock import SystemClock
 from party.home import PartyHome
+from party.home_folder import SETTINGS_FILE
 from party.seal import derive
 from party.service import Service
 from storage.client import Store
@@ -42,11 +44,12 @@ class FlowServer:
         listen = parse_listen(self._home.settings.flow.listen)
         if listen.port:
             require_free(listen, "flow.listen")
-        service = FlowService.open(self._home)
+        policy = PolicyBook(self._home.root / SETTINGS_FILE)
+        service = FlowService.open(self._home, policy)
         service.start()
         self._service = service
         self._pulse = Pulse(service)
-        self._http = HttpServer(create_app(self._backends(service, self._pulse)), listen, "flow.listen")
+        self._http = HttpServer(create_app(self._backends(service, policy, self._pulse)), listen, "flow.listen")
         try:
             self._http.start()
         except BaseException:
@@ -63,12 +66,13 @@ class FlowServer:
             self._service.close(grace_s)
         self._service = self._pulse = self._http = None
 
-    def _backends(self, service: FlowService, pulse: Pulse) -> Backends:
+    def _backends(self, service: FlowService, policy: PolicyBook, pulse: Pulse) -> Backends:
         home = self._home
         return Backends(
             party=home.party,
             fingerprint=home.card.fingerprint,
             service=service,
+            policy=policy,
             store=Store(home.store),
             gateway=GatewayAdmin(home.socket("gateway-admin")),
             cluster=ClusterClient(home.socket("cluster")),

@@ -18,7 +18,6 @@ from flow.calls import Calls
 from flow.coordinator.facts import Catalogue
 from flow.coordinator.leader import Coordinator
 from flow.doors import ClusterDoor, GatewayDoor, Stopper, StoreDoor
-from flow.messages import Decision
 from flow.news import NewsReader
 from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
@@ -26,6 +25,7 @@ from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
 from flow.party_store import PartyStore
+from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
 from flow.store.database import Database, sqlite_url, url_from_file
@@ -36,7 +36,7 @@ from gateway.client import GatewayAdmin
 from party.clock import Clock, SystemClock
 from party.home import PartyHome
 from party.ids import JobId
-from party.settings import KEEP_CHECKPOINTS_S, PolicySettings
+from party.settings import KEEP_CHECKPOINTS_S
 from party.users import Thing, User, Verb, may
 from storage.client import Store
 
@@ -59,7 +59,7 @@ class FlowConfig:
 
     party: str
     database_url: str
-    policy: Policy
+    policy: Callable[[], Policy]
     parties: Callable[[], Iterable[str]]
     components: Components = component
     keep_checkpoints_s: int = KEEP_CHECKPOINTS_S
@@ -97,8 +97,8 @@ class FlowService:
         self._subscription: Stopper | None = None
 
     @classmethod
-    def open(cls, home: PartyHome) -> FlowService:
-        """Flow of a party's home, talking to its gateway and Cluster Manager; call `start` next.
+    def open(cls, home: PartyHome, policy: PolicyBook) -> FlowService:
+        """Flow of a party's home and policy, talking to its gateway and Cluster Manager; call `start` next.
 
         Raises:
             BadDatabase, StoreUnavailable: The database cannot be used.
@@ -111,7 +111,7 @@ class FlowService:
         config = FlowConfig(
             party=settings.party,
             database_url=url,
-            policy=policy_of(settings.policy),
+            policy=policy.policy,
             parties=lambda: (settings.party, *home.trusted()),
             keep_checkpoints_s=settings.flow.keep_checkpoints_s,
         )
@@ -241,18 +241,6 @@ class FlowService:
     def wait_events(self, since: int, timeout_s: float) -> int:
         """Block until an event with an id above `since` exists or the time is over; the newest event id."""
         return self._database.wait_events(since, timeout_s)
-
-
-def policy_of(settings: PolicySettings) -> Policy:
-    """The policy in the settings."""
-    return Policy(
-        accept=Decision(settings.accept),
-        components=settings.components,
-        peers=settings.peers,
-        share=settings.share,
-        min_rows=settings.min_rows,
-        min_trainers=settings.min_trainers,
-    )
 
 
 def _inside(root: Path, text: str) -> Path:

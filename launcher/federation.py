@@ -91,7 +91,7 @@ class LocalFederation:
         if self._mariadb is not None:
             self._mariadb.start()
         for party in self.parties.values():
-            party.flow("party", "init", party.name, *self._database_options(party))
+            party.flow("party", "init", party.name, "--accept", "agree", *self._database_options(party))
         cards = {name: party.home / "card.json" for name, party in self.parties.items()}
         self._each(lambda p: p.flow("party", "trust", *(card for name, card in cards.items() if name != p.name)))
 

@@ -56,6 +56,9 @@ Party = Annotated[str, AfterValidator(_checked_party)]
 Size = Annotated[str, AfterValidator(_checked_size)]
 Peer = Annotated[str, AfterValidator(_checked_peer)]
 Auto = Literal["auto"]
+Accept = Literal["agree", "ask", "refuse"]
+ACCEPTS: tuple[str, ...] = get_args(Accept)
+LeastProtection = Literal["plain", "masked", "encrypted"]
 
 
 class _Section(BaseModel):
@@ -139,8 +142,8 @@ class StoreSettings(_Section):
 class PolicySettings(_Section):
     """What this party agrees to when another party proposes a job."""
 
-    accept: Literal["agree", "ask", "refuse"] = Field(
-        default="agree", description="A proposal that fits this policy: agree at once, ask a person, or refuse."
+    accept: Accept = Field(
+        default="ask", description="A proposal that fits this policy: agree at once, ask a person, or refuse."
     )
     components: tuple[str, ...] = Field(
         default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.'
@@ -152,8 +155,24 @@ class PolicySettings(_Section):
     )
     min_rows: int = Field(default=1, ge=0, description="Tables with fewer rows are not used in a job.")
     min_trainers: int = Field(
-        default=1, ge=1, description="Jobs with fewer trainers are refused; below 3 a sum reveals the other's update."
+        default=2,
+        ge=1,
+        description="Where a component adds up what trainers send: fewer are refused; of 2, each learns the other's.",
     )
+    min_protection: LeastProtection | dict[str, LeastProtection] = Field(
+        default="masked",
+        description='How well numbers computed from rows are hidden when they leave: "plain", "masked", "encrypted"; '
+        'or by component, { "homo_lr" = "encrypted", "*" = "masked" }.',
+    )
+
+    def unsaid(self) -> tuple[str, ...]:
+        """What a settings file of an earlier release leaves to us, as sentences; empty if it says everything."""
+        said = self.model_fields_set
+        notes = {
+            "accept": f'policy.accept is not in party.toml: "{self.accept}" is taken, so a person is asked about jobs.',
+            "min_protection": "policy.min_protection is not in party.toml: sums of plain numbers are refused.",
+        }
+        return tuple(note for key, note in notes.items() if key not in said)
 
 
 class PartySettings(_Section):
@@ -220,9 +239,11 @@ def _rendered(section: _Section) -> list[str]:
     return lines
 
 
-def _toml(value: str | int | tuple[str, ...]) -> str:
+def _toml(value: str | int | tuple[str, ...] | dict[str, str]) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

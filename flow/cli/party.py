@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make, start and look after a party.", no_args_is_help=True, rich_markup_mode=None)
 
 
+_ACCEPTS = {
+    "agree": "It agrees at once to every job that fits its policy.",
+    "ask": "A person is asked about every job: 'flow job proposal JOB', then 'flow job approve JOB' or 'refuse'.",
+    "refuse": "It refuses every job.",
+}
+
+
 class NoComposer(NotFound):
     """The part that writes compose files is not installed."""
 
@@ -42,15 +49,24 @@ def init(  # noqa: PLR0913 - one parameter an option
             "--database-url-file", help="For mysql: a private file with the URL, which is copied into the home."
         ),
     ] = None,
+    accept: Annotated[
+        str, typer.Option("--accept", help="Jobs that fit the policy: agree at once, ask a person, or refuse.")
+    ] = "ask",
     compose: Annotated[bool, typer.Option("--compose", help="Also write compose files into HOME/compose.")] = False,
 ) -> None:
     """Make a party: its settings, keys, card, and a first user whose token is in HOME/tokens."""
-    from party.home import create_home
+    from party.home import create_home, save_settings
     from party.home_folder import DEFAULT_HOME
+    from party.settings import ACCEPTS
+
+    if accept not in ACCEPTS:
+        raise InvalidInput(f"--accept: '{accept}' is no decision.", hint=f"Use {', '.join(ACCEPTS)}.")
 
     target = desk.home_dir or DEFAULT_HOME
     url = _database(database, database_url_file)
     home = create_home(target, party, host=host, database=url, public=address)
+    policy = home.settings.policy.model_copy(update={"accept": accept})
+    home = save_settings(home, home.settings.model_copy(update={"policy": policy}))
     composed = _compose(home) if compose else None
     settings = home.settings
     told = {
@@ -61,9 +77,11 @@ def init(  # noqa: PLR0913 - one parameter an option
         "gateway": settings.gateway.listen,
         "flow": settings.flow.listen,
         "board": settings.board.listen,
+        "accept": accept,
         "compose": str(composed) if composed else None,
     }
     text = f"Made {home.party} in {home.root}.\nIts card is {told['card']}; start it with 'flow party up'."
+    text += f"\n{_ACCEPTS[accept]}"
     desk.screen.result(told, text)
 
 
@@ -236,3 +254,5 @@ def _show(desk: Desk, view: PartyStatus) -> None:
         for n in view.nodes
     ]
     screen.table(("host", "cores", "gpus", "cpu", "memory", "executors"), nodes, empty="No hosts.")
+    for note in view.notes:
+        screen.line(f"Note: {note}")

@@ -36,7 +36,7 @@ class Agreeing:
     def __init__(
         self,
         party: str,
-        policy: Policy,
+        policy: Callable[[], Policy],
         database: Database,
         catalogue: Catalogue,
         doors: tuple[GatewayDoor, ClusterDoor, StoreDoor],
@@ -67,7 +67,7 @@ class Agreeing:
             if Proposal.model_validate_json(known.proposal) != proposal:
                 raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
             return SignedAnswer.model_validate_json(known.answer)
-        signed = self._sign(decide(proposal, spec, self._knowledge(spec, self._policy)))
+        signed = self._sign(decide(proposal, spec, self._knowledge(spec, self._policy())))
         with self._database.write() as writer:
             insert_part(writer, proposal, signed, _STATE[signed.answer.decision])
             if proposal.initiator != self._party:
@@ -127,7 +127,7 @@ class Agreeing:
             )
         proposal = Proposal.model_validate_json(row.proposal)
         spec = proposed_job(proposal.spec)
-        policy = replace(self._policy, accept=decision)
+        policy = replace(self._policy(), accept=decision)
         answer = decide(proposal, spec, self._knowledge(spec, policy))
         if reason:
             answer = answer.model_copy(update={"reasons": (reason,)})

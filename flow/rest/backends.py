@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cluster_manager.client import NodeStatus
+from flow.policy_book import PolicyBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
 from flow.service import FlowService
@@ -62,6 +63,7 @@ class Backends:
         party: Our id.
         fingerprint: Of our card.
         service: Flow itself.
+        policy: What the party agrees to.
         store: The party's tables, models and reports.
         gateway, cluster: Doors for the status page.
         book, sessions: Who may come in.
@@ -72,6 +74,7 @@ class Backends:
     party: str
     fingerprint: str
     service: FlowService
+    policy: PolicyBook
     store: Store
     gateway: Gateway
     cluster: Cluster

@@ -48,6 +48,7 @@ def status(known: ReadParty) -> PartyStatus:
         rooms=tuple(rooms),
         peers=tuple(peers),
         nodes=tuple(nodes),
+        notes=backends.policy.notes(),
     )
 
 

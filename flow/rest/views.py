@@ -106,6 +106,7 @@ class PartyStatus(View):
     rooms: tuple[RoomView, ...] = ()
     peers: tuple[PeerView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), description="What a person of this party should know or decide.")
 
 
 class Ticket(View):

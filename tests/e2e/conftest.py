@@ -34,6 +34,7 @@ def federation() -> Iterator[LocalFederation]:
         federation.create()
         for party in federation.parties.values():
             (folder / "envelopes" / party.name).mkdir(parents=True)
+            set_setting(party, "min_protection", '"plain"')
             set_setting(party, "record_envelopes", f'"{folder / "envelopes" / party.name}"')
         set_setting(federation["refuser"], "accept", '"refuse"')
         federation.up()

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from cluster_manager.client import NodeStatus
 from flow.client import FlowClient
+from flow.policy_book import PolicyBook
 from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
@@ -23,6 +24,7 @@ from party.addresses import parse_listen
 from party.clock import FakeClock
 from party.errors import PlatformError
 from party.home import PartyHome, create_home
+from party.home_folder import SETTINGS_FILE
 from storage.client import Store, TableStore
 from tests.fakes.flow_service import FakeFlowService
 
@@ -96,6 +98,7 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         party=home.party,
         fingerprint=home.card.fingerprint,
         service=service,
+        policy=PolicyBook(home.root / SETTINGS_FILE),
         store=party.store,
         gateway=party.gateway,
         cluster=FakeCluster(),

@@ -15,7 +15,7 @@ from typing import Any
 from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
 from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
 from flow.agreement import Policy, TableFacts
-from flow.messages import PublishedOutput
+from flow.messages import Decision, PublishedOutput
 from flow.service import FlowConfig, FlowService, Rooms
 from flow.store.database import sqlite_url
 from gateway.calls import MAX_CALL_BYTES
@@ -369,7 +369,7 @@ class FakeParty:
     gateway: FakeGateway
     cluster: FakeCluster
     store: FakeStore
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = field(default_factory=lambda: Policy(accept=Decision.AGREE, min_protection="plain"))
     keep_checkpoints_s: int = 3600
     url: str = ""
     flow: FlowService | None = None
@@ -379,7 +379,7 @@ class FakeParty:
         config = FlowConfig(
             party=self.name,
             database_url=self.url or sqlite_url(self.folder / f"{self.name}.sqlite"),
-            policy=self.policy,
+            policy=lambda: self.policy,
             parties=lambda: self.hub.parties,
             components=component,
             keep_checkpoints_s=self.keep_checkpoints_s,

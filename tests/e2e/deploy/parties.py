@@ -13,7 +13,7 @@ from pathlib import Path
 
 import deploy
 from deploy import compose
-from party.home import Ports, create_home
+from party.home import Ports, create_home, save_settings
 
 CHECKOUT = Path(deploy.__file__).resolve().parent.parent
 SAMPLES = CHECKOUT / "deploy/samples"
@@ -92,6 +92,8 @@ class ComposedParty:
     def create(self):
         """What `flow party init --compose` does, with ports of our choice, and samples beside it."""
         home = create_home(self.home, self.name, public=[f"{self.name}:{self.ports.gateway}"], ports=self.ports)
+        policy = home.settings.policy.model_copy(update={"accept": "agree"})
+        home = save_settings(home, home.settings.model_copy(update={"policy": policy}))
         compose.write(home, self.folder)
         for sample in self._variables["COMPOSE_FILE"].split(":")[1:]:
             shutil.copy(SAMPLES / sample, self.folder)

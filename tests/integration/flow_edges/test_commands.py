@@ -15,7 +15,7 @@ from flow.cli.exit_codes import MEANING, Exit, exit_for, exit_for_end
 from flow.client import JobState
 from flow.views import ErrorView
 from party.errors import PlatformError
-from party.home import create_home
+from party.home import PartyHome, create_home
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.flow_edges.conftest import Command
 
@@ -219,6 +219,7 @@ def test_trusting_tells_the_running_gateway(party: FakeParty, flow: Command, tmp
         (["--database", "mysql"], "--database-url-file"),
         (["--database", "mysql", "--database-url-file", "nowhere"], "does not exist"),
         (["--address", "nonsense"], "is not an address"),
+        (["--accept", "maybe"], "use agree, ask, refuse"),
     ],
 )
 def test_wrong_options_of_init_leave_nothing(flow: Command, tmp_path: Path, words: list[str], says: str) -> None:
@@ -226,6 +227,21 @@ def test_wrong_options_of_init_leave_nothing(flow: Command, tmp_path: Path, word
     assert done.code in (2, 3)
     assert says in done.err
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(("words", "accept"), [([], "ask"), (["--accept", "agree"], "agree")])
+def test_a_new_party_asks_a_person_unless_told_otherwise(
+    flow: Command, tmp_path: Path, words: list[str], accept: str
+) -> None:
+    made = flow("party", "init", "p", "--home", tmp_path / "p", *words)
+    assert made.code == 0, made.err
+    assert PartyHome(tmp_path / "p").settings.policy.accept == accept
+
+
+def test_status_notes_what_an_older_settings_file_leaves_open(party: FakeParty, flow: Command) -> None:
+    file = party.home.root / "party.toml"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("accept")))
+    assert "Note: policy.accept is not in party.toml" in flow("party", "status").out
 
 
 def test_compose_files_are_written_on_request(flow: Command, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 TABLE = TableFacts("breast/train@4", rows=100)
+OPEN: dict[str, Any] = {"accept": Decision.AGREE, "min_protection": "plain"}
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
 
 
@@ -31,7 +32,7 @@ def proposal(document: dict[str, Any], **changes: Any) -> tuple[Proposal, JobSpe
 
 def answer(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Answer:
     made, spec = proposal(document, **(changes or {}))
-    know = Knowledge("b", Policy(**policy), NOW, component, {"breast/train": table}, {})  # type: ignore[dict-item]
+    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, component, {"breast/train": table}, {})  # type: ignore[dict-item]
     return decide(made, spec, know)
 
 
@@ -109,6 +110,41 @@ def test_a_party_that_wants_to_be_asked_says_so() -> None:
     assert answer(train_job(), accept=Decision.ASK).decision is Decision.ASK
 
 
+def test_by_default_a_person_is_asked() -> None:
+    assert Policy().accept is Decision.ASK
+
+
+def test_by_default_a_plain_sum_and_a_lone_trainer_are_refused() -> None:
+    plain = answer(train_job(), min_protection=Policy().min_protection)
+    assert plain.decision is Decision.REFUSE
+    assert "asks for 'masked' protection or better of what train@1 sends, the job has 'plain'" in plain.reasons[0]
+    encrypted = train_job()
+    encrypted["tasks"]["train"]["parameters"] = {"secure": "paillier"}
+    assert answer(encrypted, min_protection=Policy().min_protection).decision is Decision.AGREE
+    del encrypted["roles"]["guest"], encrypted["tasks"]["train"]["inputs"]
+    alone = {**encrypted, "initiator": "c", "roles": {"guest": ["b"], "arbiter": ["c"]}}
+    alone["tasks"]["train"]["inputs"] = {"train": "breast/train"}
+    assert "asks for 2 trainers, the job has 1" in answer(alone).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("least", "agrees"),
+    [
+        ("encrypted", False),
+        ({"train": "plain"}, True),
+        ({"train@1": "plain", "train": "encrypted"}, True),
+        ({"*": "plain"}, True),
+        ({"other": "plain"}, False),
+    ],
+)
+def test_the_least_protection_may_differ_by_component(least: Any, agrees: bool) -> None:
+    assert (answer(train_job(), min_protection=least).decision is Decision.AGREE) is agrees
+
+
+def test_a_task_in_which_nothing_of_the_rows_leaves_asks_for_no_protection() -> None:
+    assert answer(nothing_job(), min_protection="encrypted").decision is Decision.AGREE
+
+
 def test_other_code_under_the_same_name_is_refused() -> None:
     said = answer(nothing_job(), changes={"code": {"nothing@1": "0" * 64}})
     assert said.decision is Decision.REFUSE
@@ -143,7 +179,7 @@ def test_earlier_outputs_are_looked_up_where_they_are_needed() -> None:
     assert wanted(tasks, "b") == ({table}, {f"{JOB}/train.model"})
     assert wanted(tasks, "c") == (set(), set())
     gone = {f"{JOB}/train.model": NotFound("There is no such model.")}
-    know = Knowledge("b", Policy(), NOW, component, {table: TableFacts(table, 9)}, gone)
+    know = Knowledge("b", Policy(**OPEN), NOW, component, {table: TableFacts(table, 9)}, gone)
     said = decide(made, spec, know)
     assert said.reasons == ("tasks.train.inputs.model: There is no such model.",)
     said = decide(made, spec, replace(know, models={f"{JOB}/train.model": None}))

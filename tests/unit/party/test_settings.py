@@ -40,7 +40,7 @@ def test_the_smallest_file_gets_the_documented_defaults(write) -> None:
     assert settings.flow.database == "sqlite"
     assert settings.node.preload == ("numpy", "pyarrow", "torch")
     assert settings.node.memory_bytes is None
-    assert settings.policy.accept == "agree"
+    assert settings.policy.accept == "ask"
     assert settings.policy.share == ()
     assert settings.cluster.nodes == ()
 
