@@ -6,6 +6,7 @@ from pathlib import Path
 
 from party.clock import Clock
 from storage.checkpoints import Checkpoint, CheckpointStore
+from storage.disk import refuse_without_room, room_for
 from storage.errors import (
     AlreadyPublished,
     BadReference,
@@ -21,6 +22,7 @@ from storage.errors import (
     ReportNotFound,
     SchemaVersionUnknown,
     SourceNotFound,
+    StoreFull,
     StoreUnavailable,
     TableNotFound,
     TableSchemaMismatch,
@@ -83,6 +85,7 @@ __all__ = [
     "StagedOutputs",
     "Staging",
     "Store",
+    "StoreFull",
     "StoreUnavailable",
     "Table",
     "TableManifest",
@@ -107,6 +110,8 @@ __all__ = [
     "kind_of",
     "load_model",
     "read_model_file",
+    "refuse_without_room",
+    "room_for",
     "save_model",
 ]
 

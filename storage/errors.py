@@ -20,6 +20,9 @@ NotFound
   TableNotFound, ModelNotFound, ReportNotFound
 Conflict
   AlreadyPublished       another result has this name already
+Unavailable
+  StoreUnavailable       the store cannot be reached, or refuses
+    StoreFull            its disk has no room left
 """
 
 from __future__ import annotations
@@ -181,7 +184,40 @@ class StoreUnavailable(Unavailable):
     code = "storage.unavailable"
 
 
+class StoreFull(StoreUnavailable):
+    """The store's disk has no room left.
+
+    Attributes:
+        disk: Where the disk is mounted.
+        what: What was to be written.
+        needed: Bytes of it, or None if that is not known.
+        free: Bytes that were free, or None if the system does not say.
+    """
+
+    code = "storage.full"
+
+    def __init__(self, disk: str, what: str, needed: int | None, free: int | None) -> None:
+        known = [f"{amount(n)} {word}" for n, word in ((needed, "needed"), (free, "free")) if n is not None]
+        amounts = f": {', '.join(known)}" if known else ""
+        super().__init__(
+            f"No room left on {disk} for {what}{amounts}.", hint="Make room there, for example by deleting tables."
+        )
+        self.disk = disk
+        self.what = what
+        self.needed = needed
+        self.free = free
+
+
 MAX_SHOWN_CHARS = 60
+
+
+def amount(size_bytes: int) -> str:
+    """A number of bytes as people say it."""
+    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= step:
+            shown = size_bytes / step
+            return f"{shown:.0f} {unit}" if shown >= 10 else f"{shown:.1f} {unit}"
+    return f"{size_bytes} bytes"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

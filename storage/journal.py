@@ -17,6 +17,7 @@ from threading import Lock
 from party.errors import CannotUnseal
 from party.files import sync_folder, write_whole
 from party.seal import box, unbox
+from storage.disk import room_for
 from storage.errors import Damaged, SchemaVersionUnknown, WrongKey
 
 SCHEMA = 1
@@ -48,8 +49,9 @@ class Journal:
         Raises:
             WrongKey: The journal was sealed under another key.
             Damaged: A record before the last is not what was written.
+            StoreFull: The disk has no room for the record; nothing is left of it.
         """
-        with self._lock:
+        with self._lock, room_for("a journal", self._path):
             if name in self._known:
                 return self._known[name]
             handle = self._open()

@@ -18,7 +18,8 @@ from pyarrow import fs
 from ulid import ULID
 
 from party.files import PRIVATE_FILE, sync_folder
-from storage.errors import BadReference, StoreUnavailable
+from storage.disk import disk_of, free_bytes, is_full
+from storage.errors import BadReference, StoreFull, StoreUnavailable
 
 
 class Place:
@@ -52,6 +53,10 @@ class Place:
         """The path on this machine's disk, or None where the place is elsewhere."""
         return self._local / inside(path) if self._local is not None else None
 
+    def free_bytes(self) -> int | None:
+        """Bytes that may still be written here; None where that is not known. One system call."""
+        return free_bytes(self._local) if self._local is not None else None
+
     def make_folder(self, path: str) -> None:
         """Make the folder and those above it."""
         with _reaching(self, path):
@@ -59,12 +64,16 @@ class Place:
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Write a file whole, over an older one, its folder made if need be."""
-        self.write_pieces(path, [data])
+        self.write_pieces(path, [data], memoryview(data).nbytes)  # type: ignore[arg-type]
 
-    def write_pieces(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> None:
-        """Write a file whole from pieces that need not be in memory together."""
+    def write_pieces(self, path: str, pieces: Iterable[bytes | pa.Buffer], size: int | None = None) -> None:
+        """Write a file whole from pieces that need not be in memory together; `size` is of all of them, if known.
+
+        Raises:
+            StoreFull: The disk has no room for it; nothing is left of it.
+        """
         self.make_folder(_parent(path))
-        with _reaching(self, path):
+        with _reaching(self, path, size):
             if self._local is not None:
                 _write_local(self._local / inside(path), pieces)
                 return
@@ -82,14 +91,13 @@ class Place:
         target = self._local / inside(path)
         beside = f"{_parent(path)}/.new-{ULID()}"
         self.write(beside, data)
-        try:
-            os.link(self._local / beside, target)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise StoreUnavailable(f"{target} cannot be written: {error.strerror}.") from error
-        finally:
-            (self._local / beside).unlink(missing_ok=True)
+        with _reaching(self, path):
+            try:
+                os.link(self._local / beside, target)
+            except FileExistsError:
+                return False
+            finally:
+                (self._local / beside).unlink(missing_ok=True)
         sync_folder(target.parent)
         return True
 
@@ -197,11 +205,14 @@ def _write_all(file: FileIO, data: memoryview) -> None:
 
 
 @contextmanager
-def _reaching(place: Place, path: str) -> Iterator[None]:
+def _reaching(place: Place, path: str, size: int | None = None) -> Iterator[None]:
     """What the file system raises, in our words; a file that is not there stays a FileNotFoundError."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
+        here = place.local()
+        if here is not None and is_full(error):
+            raise StoreFull(disk_of(here), path, size, free_bytes(here)) from error
         raise StoreUnavailable(f"{path or 'the root'} in {place} cannot be reached: {error}.") from error

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs, ipc
 
+from storage.disk import room_for
 from storage.errors import BadSource, EmptySource, SourceNotFound, did_you_mean
 
 Progress = Callable[[int, int], None]
@@ -225,8 +226,9 @@ def _raw(source: str | Path | BinaryIO, undo: ExitStack) -> RawFile:
 def _spooled(file: BinaryIO, undo: ExitStack) -> RawFile:
     """An open file, copied to a temporary one so that it can be read twice and by Arrow's own code."""
     copy = undo.enter_context(tempfile.NamedTemporaryFile(prefix="archipelago-upload-"))  # noqa: SIM115
-    copyfileobj(file, copy, 2**20)
-    copy.flush()
+    with room_for("the copy of an upload", Path(copy.name)):
+        copyfileobj(file, copy, 2**20)
+        copy.flush()
     name = getattr(file, "name", None)
     shown = Path(name).name if isinstance(name, str) else "the uploaded data"
     with Path(copy.name).open("rb") as start:

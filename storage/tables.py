@@ -18,7 +18,7 @@ import pyarrow as pa
 from ulid import ULID
 
 from party.clock import Clock, SystemClock
-from storage.errors import BadReference, TableNotFound, did_you_mean
+from storage.errors import BadReference, StoreFull, TableNotFound, did_you_mean
 from storage.manifest import TableManifest, UsePolicy
 from storage.place import Place
 from storage.refs import JOB_NAMESPACE, TableRef
@@ -75,9 +75,11 @@ class TableStore:
         Raises:
             BadSource: The file cannot become a table; BadRow names file, line, column and text.
             BadReference: The name is not legal, names a version, or is a job's.
+            StoreFull: The disk has no room for the table.
         """
         target = _free_to_write(ref)
-        with open_source(source, format, replace(options or SourceOptions(), id_column=id_column)) as opened:
+        how = replace(options or SourceOptions(), id_column=id_column)
+        with open_source(source, format, how) as opened:
 
             def start(schema: pa.Schema) -> TableWriter:
                 plan = TablePlan(
@@ -91,7 +93,11 @@ class TableStore:
                 )
                 return self._writer(target, plan)
 
-            return _read_into(opened, start, progress)
+            try:
+                return _read_into(opened, start, progress)
+            except StoreFull as full:
+                needed = opened.position()[1]
+                raise StoreFull(full.disk, f"table {target}", needed, self._place.free_bytes()) from full
 
     def writer(
         self,

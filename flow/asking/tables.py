@@ -32,7 +32,11 @@ class TableCalls(HttpCalls):
     ) -> TableView:
         """Store a CSV, Parquet or Arrow file as the next version of a table; `sent(done, total)` is told on the way."""
         params = {k: v for k, v in (("id", id_column), ("label", label_column)) if v is not None}
-        headers = {"File-Name": quote(file.name), "Content-Type": "application/octet-stream"}
+        headers = {
+            "File-Name": quote(file.name),
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(file.stat().st_size),  # so that one that cannot fit is refused at once
+        }
         return self._ask(
             TableView,
             "PUT",

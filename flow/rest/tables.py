@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from shutil import rmtree
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
@@ -16,12 +17,14 @@ from flow.rest.views import ColumnView, HeadView, TableView
 from flow.rest.who import DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from party.errors import PlatformError
 from party.users import Thing
-from storage.client import TableManifest, TableRef, TableStore
+from storage.client import StoreFull, TableManifest, TableRef, TableStore, refuse_without_room, room_for
 
 router = APIRouter(tags=["tables"])
 
 CHUNK_BYTES = 1 << 20
 MAX_HEAD_ROWS = 1000
+MAX_FILE_NAME_CHARS = 200
+MAX_LENGTH_DIGITS = 19
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 Format = Annotated[
@@ -42,27 +45,48 @@ async def _spooled(
     name: str,
     file_name: Annotated[str, Header(max_length=1000, description="Percent-encoded name of the file.")] = "table.csv",
 ) -> AsyncIterator[Path]:
-    TableRef.parse(f"{namespace}/{name}")
+    table = TableRef.parse(f"{namespace}/{name}")
     folder = known.backends.spool / secrets.token_hex(8)
-    await to_thread.run_sync(lambda: folder.mkdir(parents=True, mode=0o700))
-    file = folder / (_UNSAFE.sub("_", Path(unquote(file_name)).name).lstrip(".") or "table")
+    file = folder / shown_name(file_name)
     try:
-        await _write(request, file)
+        with room_for(f"table {table}", known.backends.spool, _declared(request)):
+            await to_thread.run_sync(lambda: folder.mkdir(parents=True, mode=0o700))
+            await _write(request, file, f"table {table}")
         yield file
     finally:
-        file.unlink(missing_ok=True)
-        folder.rmdir()
+        await to_thread.run_sync(lambda: rmtree(folder, ignore_errors=True))
 
 
-async def _write(request: Request, file: Path) -> None:
+def shown_name(file_name: str) -> str:
+    """What the user calls the file, as a name that any disk takes: no folders, no odd letters, its end kept."""
+    name = _UNSAFE.sub("_", Path(unquote(file_name)).name).lstrip(".")
+    return name[-MAX_FILE_NAME_CHARS:].lstrip(".") or "table"
+
+
+async def _write(request: Request, file: Path, what: str) -> None:
+    """The body into the file. One that cannot fit is read to its end all the same, so that the sender hears why."""
+    stream = request.stream()
     held = bytearray()
-    with file.open("wb") as out:
-        async for chunk in request.stream():
-            held += chunk
-            if len(held) >= CHUNK_BYTES:
-                await to_thread.run_sync(out.write, bytes(held))
-                held.clear()
-        await to_thread.run_sync(out.write, bytes(held))
+    try:
+        refuse_without_room(what, file, _declared(request) or 0)
+        with file.open("wb") as out:
+            async for chunk in stream:
+                held += chunk
+                if len(held) >= CHUNK_BYTES:
+                    await to_thread.run_sync(out.write, bytes(held))
+                    held.clear()
+            await to_thread.run_sync(out.write, bytes(held))
+    except (OSError, StoreFull):
+        file.unlink(missing_ok=True)
+        async for _ in stream:
+            pass
+        raise
+
+
+def _declared(request: Request) -> int | None:
+    """Bytes of the body, where its sender says so."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < MAX_LENGTH_DIGITS else None
 
 
 Spooled = Annotated[Path, Depends(_spooled)]

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from storage.client import Damaged, Journal, SchemaVersionUnknown, WrongKey
+from storage.client import Damaged, Journal, SchemaVersionUnknown, StoreFull, WrongKey
 
 KEY = bytes(range(32))
 
@@ -139,7 +139,7 @@ def test_a_record_is_whole_however_little_the_disk_takes_at_once(path, monkeypat
         return written
 
     monkeypatch.setattr(os, "pwrite", little)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(StoreFull, match=r"No room left on /.* for a journal"):
         journal.once("b", lambda: b"2" * 50)
     assert path.read_bytes() == whole
     room = 1000
