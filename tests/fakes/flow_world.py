@@ -27,7 +27,7 @@ from party.errors import NotFound, PlatformError
 from party.ids import Address, AttemptId, Role
 from party.users import User, make_user
 
-SCIENTIST = make_user("ann", ["scientist", "operator"])
+SCIENTIST = make_user("ann", ["scientist", "operator", "officer"])
 EVERYBODY = frozenset(Role)
 TRAINERS = frozenset({Role.GUEST, Role.HOST})
 

@@ -47,7 +47,7 @@ def test_a_job_that_fits_is_agreed_to_with_exact_table_versions() -> None:
 def test_a_task_that_the_hosts_of_a_party_can_never_bear_is_refused() -> None:
     made, spec = proposal(train_job())
     room = {"train": "64 cores wanted, the largest host has 2"}
-    know = Knowledge("b", Policy(), NOW, component, {"breast/train": TABLE}, {}, room=room)
+    know = Knowledge("b", Policy(**OPEN), NOW, component, {"breast/train": TABLE}, {}, room=room)
     said = decide(made, spec, know)
     assert said.decision is Decision.REFUSE
     assert said.reasons == ("tasks.train.resources: 64 cores wanted, the largest host has 2 at b. Ask for less.",)
