@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flow.asking.jobs import JobCalls
 from flow.asking.party import PartyCalls
+from flow.asking.results import ResultCalls
 from flow.asking.tables import TableCalls
 from flow.job_state import ENDED_JOB, AttemptState, JobState
 from flow.remote_errors import FlowUnreachable
@@ -18,9 +19,11 @@ from flow.rest.views import (
     ColumnView,
     HeadView,
     Health,
+    ModelView,
     NodeView,
     PartyStatus,
     PeerView,
+    ReportView,
     RoomView,
     Session,
     TableView,
@@ -65,6 +68,7 @@ __all__ = [
     "JobView",
     "LogRow",
     "MetricRow",
+    "ModelView",
     "NodeView",
     "OutputRow",
     "PartyStatus",
@@ -72,6 +76,7 @@ __all__ = [
     "PeerView",
     "Problem",
     "ProgressRow",
+    "ReportView",
     "RoomView",
     "Session",
     "SideView",
@@ -92,7 +97,7 @@ def url_of(home: PartyHome) -> str:
     return f"http://{near}"
 
 
-class FlowClient(JobCalls, TableCalls, PartyCalls):
+class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls):
     """One user's view of one party. Thread-safe; close it when done, or use it in a `with` block."""
 
     @classmethod

@@ -4,6 +4,7 @@ PlatformError
   InvalidInput
     JobInvalid            job.json breaks a rule; it carries every problem with its path
     UnknownSchema         a job, message or manifest of a version this Flow does not speak
+    FileUnwritable        a file for results cannot be written, or has no suffix that says what it is
     BadMessage            another party's Flow sent something that is not in the closed list
   NotFound
     UnknownJob            no such job at this party
@@ -11,6 +12,7 @@ PlatformError
   Conflict
     IllegalTransition     a state and an event that do not go together
     Moved                 somebody else moved the job or attempt first
+    FileThere             a file that would be written is there already
     TokenReused           another job was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
   Denied
@@ -143,3 +145,15 @@ class BadDatabase(InvalidInput):
     """The database address, or the file that holds it, cannot be used."""
 
     code = "flow.bad_database"
+
+
+class FileUnwritable(InvalidInput):
+    """A file that results should go to cannot be written, or its name does not say in which form."""
+
+    code = "flow.file_unwritable"
+
+
+class FileThere(Conflict):
+    """A file that would be written is there already."""
+
+    code = "flow.file_there"

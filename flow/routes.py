@@ -26,3 +26,9 @@ def table_at(reference: str, suffix: str = "") -> tuple[str, dict[str, Any]]:
     """The path and query of `namespace/name@version`."""
     table, _, version = reference.partition("@")
     return table_path(table) + suffix, {"version": version} if version else {}
+
+
+def output_path(what: str, reference: str) -> str:
+    """The path of `job/task.output` among models or reports, with or without `job:` before it."""
+    job, _, output = reference.removeprefix("job:").partition("/")
+    return f"/{what}/{part(job) or '-'}/{part(output) or '-'}"

@@ -1,4 +1,4 @@
-"""The root of the command line: three nouns, one version, and the table of exit codes."""
+"""The root of the command line: four nouns, one version, and the table of exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flow.cli import data, job, party
+from flow.cli import data, job, model, party
 from flow.cli.exit_codes import epilog
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(party.app, name="party")
 app.add_typer(job.app, name="job")
 app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
 
 
 def _version(wanted: bool) -> None:

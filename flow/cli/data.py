@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flow.cli.options import Desk, NoSuchFile, asks_a_party
+from flow.cli.options import Desk, NoSuchFile, OverwriteOption, TableForm, asks_a_party
 from flow.cli.screen import size
+from flow.cli.taking_out import suffix_of
 
 app = typer.Typer(help="Upload and look at the tables of your party.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -77,6 +78,21 @@ def head(
         desk.screen.document(view.model_dump(mode="json"))
     else:
         desk.screen.table(view.columns, view.rows, empty="No rows.")
+
+
+@app.command("export")
+@asks_a_party
+def export(
+    desk: Desk,
+    table: Table,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="FILE.csv, FILE.parquet or FILE.arrow.")],
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write all rows of a table to a file."""
+    form = suffix_of(to, list(TableForm))
+    with desk.client() as flow, desk.screen.progress(f"Writing {to.name}") as got:
+        written = flow.export_table(table, to, form, overwrite=overwrite, got=got)
+    desk.screen.result({"table": table, "file": str(to), "bytes": written}, f"Wrote {table} to {to}, {size(written)}.")
 
 
 @app.command("delete")

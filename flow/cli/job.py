@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.exit_codes import Exit, exit_for_end
-from flow.cli.options import Desk, asks_a_party, parameter_changes, read_bytes
+from flow.cli.options import Desk, OverwriteOption, TableForm, asks_a_party, parameter_changes, read_bytes
 from flow.cli.screen import complaint
 
 if TYPE_CHECKING:
@@ -158,8 +158,19 @@ def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOpti
 
 @app.command("outputs")
 @asks_a_party
-def outputs(desk: Desk, job: JobArgument) -> None:
+def outputs(
+    desk: Desk,
+    job: JobArgument,
+    get: Annotated[
+        Path | None, typer.Option("--get", metavar="DIR", help="Write all that is at this party into a folder.")
+    ] = None,
+    tables: Annotated[TableForm, typer.Option("--tables", help="The form of tables in it.")] = TableForm.CSV,
+    overwrite: OverwriteOption = False,
+) -> None:
     """What the job has made: tables, models and reports, by party."""
+    if get is not None:
+        _get(desk, job, get, tables, overwrite=overwrite)
+        return
     with desk.client() as flow:
         rows = flow.outputs(job)
     if desk.screen.as_json:
@@ -193,6 +204,17 @@ def refuse(
     """Refuse a job that waits for a person of this party."""
     with desk.client() as flow:
         _decided(desk, flow.refuse(job, reason))
+
+
+def _get(desk: Desk, job: str, folder: Path, tables: TableForm, *, overwrite: bool) -> None:
+    from flow.cli.taking_out import take_job
+
+    taken = []
+    with desk.client() as flow:
+        for each in take_job(flow, job, folder, tables, overwrite=overwrite):
+            taken.append({"file": each.file, "what": each.what})
+            desk.screen.note(f"{each.file}: {each.what}")
+    desk.screen.result(taken, f"Wrote {len(taken)} files to {folder}.")
 
 
 def _submitted(desk: Desk, flow: FlowClient, job: str, *, watch: bool) -> None:

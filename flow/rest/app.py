@@ -10,7 +10,7 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 
-from flow.rest import errors, jobs, party, streams, tables
+from flow.rest import errors, jobs, party, results, streams, tables
 from flow.rest.backends import Backends
 from flow.rest.who import Anybody, guarded
 from flow.web import Guard
@@ -45,7 +45,7 @@ def create_app(backends: Backends) -> FastAPI:
     app.state.backends = backends
     errors.install(app)
     app.add_middleware(Guard, unlimited=tables.is_upload)
-    for router in (party.router, jobs.router, streams.router, tables.router, _document(app)):
+    for router in (party.router, jobs.router, streams.router, tables.router, results.router, _document(app)):
         app.include_router(guarded(router), prefix="/v1")
     return app
 

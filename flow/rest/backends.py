@@ -14,7 +14,7 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
 from flow.service import FlowService
 from gateway.client import PeerStatus
-from party.errors import NotAuthenticated, UserUnknown
+from party.errors import NotAuthenticated, NotFound, UserUnknown
 from party.users import User, Users, authenticate, load_users
 from storage.client import Store, TableStore
 
@@ -87,6 +87,14 @@ class Backends:
     def tables(self) -> TableStore:
         """The party's tables."""
         return self.store.tables
+
+    def owner_of(self, job: str) -> str:
+        """Our user who submitted a job; nobody if another party did, or if the job is not known."""
+        try:
+            view = self.service.job(job)
+        except NotFound:
+            return ""
+        return view.user if view.initiator == self.party else ""
 
     def user(self, token: str) -> User:
         """The user of a token or session token, with the roles that user has now. Raises NotAuthenticated."""

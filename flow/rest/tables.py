@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -142,7 +143,7 @@ def tables(known: ReadTable) -> list[TableView]:
 @router.get("/tables/{namespace}/{name}", summary="One table")
 def show(known: ReadTable, namespace: str, name: str, version: Version = None) -> TableView:
     """Its columns, rows and digest."""
-    return table_view(known.backends.tables.manifest(_reference(namespace, name, version)))
+    return table_view(known.backends.tables.manifest(table_reference(namespace, name, version)))
 
 
 @router.get("/tables/{namespace}/{name}/head", summary="The first rows of a table")
@@ -155,7 +156,7 @@ def head(
 ) -> HeadView:
     """Rows as JSON values; only of one's own tables and of those that belong to nobody."""
     store = known.backends.tables
-    manifest = store.manifest(_reference(namespace, name, version))
+    manifest = store.manifest(table_reference(namespace, name, version))
     reference = f"{manifest.name}@{manifest.version}"
     known.may("read", Thing("rows", reference, manifest.owner))
     first = store.head(reference, rows)
@@ -166,7 +167,7 @@ def head(
 @router.delete("/tables/{namespace}/{name}", status_code=204, summary="Delete a table")
 def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version = None) -> None:
     """All versions, or one; its owner or an officer may."""
-    store, reference = known.backends.tables, _reference(namespace, name, version)
+    store, reference = known.backends.tables, table_reference(namespace, name, version)
     for manifest in [store.manifest(reference)] if version is not None else _versions(store, reference):
         known.may("delete", Thing("table", reference, manifest.owner))
     store.delete(reference)
@@ -196,10 +197,17 @@ def table_view(manifest: TableManifest) -> TableView:
     )
 
 
-def _reference(namespace: str, name: str, version: int | None) -> str:
+def table_reference(namespace: str, name: str, version: int | None) -> str:
+    """`namespace/name`, with `@version` if there is one."""
     return f"{namespace}/{name}" if version is None else f"{namespace}/{name}@{version}"
 
 
 def _shown(values: list[object]) -> list[object]:
-    plain = (bool, int, float, str, type(None))
-    return [value if isinstance(value, plain) else str(value) for value in values]
+    return [_shown_value(value) for value in values]
+
+
+def _shown_value(value: object) -> object:
+    """The value for JSON, which knows neither dates nor numbers that are not finite: those become text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if isinstance(value, bool | int | str | None) else str(value)

@@ -61,6 +61,34 @@ class HeadView(View):
     rows: tuple[tuple[object, ...], ...]
 
 
+class ArrayView(View):
+    """One array of a model."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+
+
+class ModelView(View):
+    """This party's part of a model, as one of its roles; `details` and `arrays` only where one model is asked for."""
+
+    reference: str = Field(description="job/task.output")
+    role: str
+    kind: str
+    digest: str
+    size_bytes: int
+    details: dict[str, object] = Field(default_factory=dict)
+    arrays: tuple[ArrayView, ...] = ()
+
+
+class ReportView(View):
+    """A report: its kind, the version of that kind, and its content."""
+
+    kind: str
+    schema_version: int
+    body: dict[str, object]
+
+
 class RoomView(View):
     """Whether one service of the party answers."""
 

@@ -1,0 +1,89 @@
+"""Asking for results: tables, models and reports as files and records."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flow.asking.http import CONNECT_S, HttpCalls
+from flow.asking.tables import Sent
+from flow.errors import FileThere, FileUnwritable
+from flow.remote_errors import raise_refusal, wrapped
+from flow.rest.views import ModelView, ReportView
+from flow.routes import output_path, table_at
+
+SILENCE_S = 60.0  # between two pieces of a file
+CHUNK_BYTES = 1 << 20
+
+
+class ResultCalls(HttpCalls):
+    """What jobs have made, and tables, taken out of a party."""
+
+    def export_table(
+        self, reference: str, file: Path, form: str, *, overwrite: bool = False, got: Sent | None = None
+    ) -> int:
+        """Write all rows of a table to a file (`csv`, `parquet` or `arrow`); the bytes written. Raises FileThere."""
+        path, params = table_at(reference, "/rows")
+        return self._download(path, params | {"format": form}, file, overwrite=overwrite, got=got)
+
+    def models(self) -> list[ModelView]:
+        """The models of this party."""
+        return self._ask(list[ModelView], "GET", "/models")
+
+    def model(self, reference: str, role: str | None = None) -> ModelView:
+        """One model: its details and the form of its arrays."""
+        return self._ask(ModelView, "GET", output_path("models", reference), _of(role))
+
+    def export_model(
+        self, reference: str, file: Path, role: str | None = None, *, overwrite: bool = False, got: Sent | None = None
+    ) -> int:
+        """Write a model to a safetensors file; the bytes written. Raises FileThere."""
+        path = output_path("models", reference) + "/file"
+        return self._download(path, _of(role), file, overwrite=overwrite, got=got)
+
+    def report(self, reference: str, role: str | None = None) -> ReportView:
+        """One report."""
+        return self._ask(ReportView, "GET", output_path("reports", reference), _of(role))
+
+    def _download(self, path: str, params: dict[str, Any], file: Path, *, overwrite: bool, got: Sent | None) -> int:
+        """The answer's body as a file, which appears whole or not at all."""
+        if file.exists() and not overwrite:
+            raise FileThere(f"{file} is there already.", hint="Choose another name, or add --overwrite.")
+        beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+        try:
+            written = self._written(path, params, beside, got)
+            beside.replace(file)
+        except OSError as error:
+            raise FileUnwritable(f"{file} cannot be written: {error.strerror}.") from None
+        finally:
+            beside.unlink(missing_ok=True)
+        return written
+
+    def _written(self, path: str, params: dict[str, Any], file: Path, got: Sent | None) -> int:
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        how: dict[str, Any] = {"params": params, "headers": self._headers(), "timeout": timeout}
+        written = 0
+        with (
+            wrapped(self.url),
+            file.open("xb") as target,
+            self._http.stream("GET", f"{self.url}/v1{path}", **how) as response,
+        ):
+            if response.is_error:
+                raise_refusal(response.status_code, response.read())
+            total = int(response.headers.get("content-length", 0))
+            for piece in response.iter_bytes(CHUNK_BYTES):
+                target.write(piece)
+                written += len(piece)
+                if got is not None:
+                    got(written, total)
+            target.flush()
+            os.fsync(target.fileno())
+        return written
+
+
+def _of(role: str | None) -> dict[str, str]:
+    return {"role": role} if role else {}

@@ -1,0 +1,70 @@
+"""`flow model …`: the models that jobs have made at this party."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flow.cli.options import Desk, OverwriteOption, asks_a_party
+from flow.cli.screen import size
+from flow.cli.taking_out import export_model, suffix_of
+
+app = typer.Typer(
+    help="Look at the models of your party and take them out.", no_args_is_help=True, rich_markup_mode=None
+)
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="JOB/TASK.OUTPUT", help="The model, as `flow model list` names it.", show_default=False)
+]
+RoleOption = Annotated[
+    str | None, typer.Option("--role", help="Whose part, where the party held several roles in the job.")
+]
+
+
+@app.command("list")
+@asks_a_party
+def list_(desk: Desk) -> None:
+    """The models of your party."""
+    with desk.client() as flow:
+        views = flow.models()
+    if desk.screen.as_json:
+        desk.screen.document([view.model_dump(mode="json") for view in views])
+        return
+    rows = [(v.reference, v.role, v.kind, size(v.size_bytes), v.digest[:16]) for v in views]
+    desk.screen.table(("model", "role", "kind", "size", "digest"), rows, empty="No models yet.")
+
+
+@app.command("show")
+@asks_a_party
+def show(desk: Desk, model: ModelArgument, role: RoleOption = None) -> None:
+    """One model: its details and arrays."""
+    with desk.client() as flow:
+        view = flow.model(model, role)
+    if desk.screen.as_json:
+        desk.screen.document(view.model_dump(mode="json"))
+        return
+    desk.screen.line(f"{view.reference} as {view.role}: {view.kind}, {size(view.size_bytes)}")
+    desk.screen.line(f"digest {view.digest}")
+    for name, value in view.details.items():
+        desk.screen.line(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    arrays = [(a.name, a.type, " x ".join(map(str, a.shape))) for a in view.arrays]
+    desk.screen.table(("array", "type", "shape"), arrays, empty="No arrays.")
+
+
+@app.command("export")
+@asks_a_party
+def export(
+    desk: Desk,
+    model: ModelArgument,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="FILE.safetensors, or FILE.json to read it.")],
+    role: RoleOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write a model to a file that other programs read; checked against its digest."""
+    form = suffix_of(to, ("safetensors", "json"))
+    with desk.client() as flow, desk.screen.progress(f"Writing {to.name}") as got:
+        digest = export_model(flow, model, to, form, role=role, overwrite=overwrite, got=got)
+    desk.screen.result({"model": model, "file": str(to), "digest": digest}, f"Wrote {model} to {to}, digest {digest}.")

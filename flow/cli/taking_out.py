@@ -1,0 +1,139 @@
+"""Results as files in a folder of one's own: models, tables, reports, metrics and log lines of a job."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow.errors import FileThere, FileUnwritable
+
+if TYPE_CHECKING:
+    from flow.cli.screen import Progress
+    from flow.client import FlowClient, OutputRow
+    from storage.client import Model
+
+
+def suffix_of(file: Path, known: Sequence[str]) -> str:
+    """The suffix of a file that is to be written, without its dot. Raises FileUnwritable if it is none of `known`."""
+    suffix = file.suffix.removeprefix(".").lower()
+    if suffix not in known:
+        names = ", ".join(f"{file.stem}.{each}" for each in known)
+        raise FileUnwritable(f"--to {file}: its name does not say in which form.", hint=f"Write one of {names}.")
+    return suffix
+
+
+def export_model(  # noqa: PLR0913 - the options of the command
+    flow: FlowClient,
+    model: str,
+    to: Path,
+    form: str,
+    *,
+    role: str | None = None,
+    overwrite: bool = False,
+    got: Progress | None = None,
+) -> str:
+    """Write a model to a `safetensors` or `json` file; its digest, which was checked on what arrived.
+
+    Raises:
+        FileThere: The file is there already.
+        Damaged: What arrived is not the model that its digest names; nothing is left of it.
+    """
+    from storage.client import read_model_file
+
+    _refuse_existing(to, overwrite=overwrite)
+    _make_folder(to.parent)
+    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".taking-out-") as folder:
+        file = Path(folder) / f"{to.stem}.safetensors"
+        flow.export_model(model, file, role, got=got)
+        found = read_model_file(file)
+        if form == "json":
+            file = _as_json(found, file.with_suffix(".json"))
+        file.replace(to)
+    return found.digest()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One file that was written."""
+
+    file: str
+    what: str
+
+
+def take_job(flow: FlowClient, job: str, folder: Path, tables: str, *, overwrite: bool = False) -> Iterator[Taken]:
+    """Write everything that the job has made at this party into a folder, each file told of once it is there.
+
+    Args:
+        flow: The party.
+        job: The job's id.
+        folder: Made if it is not there.
+        tables: The form of tables: `csv`, `parquet` or `arrow`.
+        overwrite: Whether to replace files that are there already.
+    """
+    spec, party = flow.job(job).spec, flow.status().party
+    _make_folder(folder)
+    own = [row for row in flow.outputs(job) if row.party == party]
+    for row, stem in zip(own, _stems(own), strict=True):
+        if row.kind == "model":
+            file = folder / f"{stem}.safetensors"
+            export_model(flow, row.reference, file, "safetensors", role=row.role, overwrite=overwrite)
+        elif row.kind == "table":
+            file = folder / f"{stem}.{tables}"
+            flow.export_table(row.reference, file, tables, overwrite=overwrite)
+        else:
+            file = folder / f"{stem}.json"
+            _write_json(file, flow.report(row.reference, row.role).model_dump(mode="json"), overwrite=overwrite)
+        yield Taken(str(file), f"{row.kind} {row.reference}")
+    yield Taken(_write_json(folder / "job.json", spec, overwrite=overwrite), "the job as submitted")
+    for name, rows in (("metrics", flow.metrics(job)), ("logs", flow.logs(job))):
+        records = [row.model_dump(mode="json", exclude={"id"}) for row in rows]
+        yield Taken(_write_csv(folder / f"{name}.csv", records, overwrite=overwrite), f"{len(records)} rows")
+
+
+def _stems(rows: Sequence[OutputRow]) -> list[str]:
+    """`task.output`, and the role too where the party has several parts of it."""
+    times = Counter((row.task, row.name) for row in rows)
+    return [f"{r.task}.{r.name}" + (f".{r.role}" if times[r.task, r.name] > 1 else "") for r in rows]
+
+
+def _as_json(model: Model, file: Path) -> Path:
+    arrays = {
+        name: {"type": array.dtype.name, "shape": list(array.shape), "values": array.tolist()}
+        for name, array in model.arrays.items()
+    }
+    body = {"kind": model.kind, "schema": model.schema, "digest": model.digest()}
+    file.write_text(json.dumps(body | {"details": dict(model.details), "arrays": arrays}, ensure_ascii=False))
+    return file
+
+
+def _write_json(file: Path, value: object, *, overwrite: bool) -> str:
+    _refuse_existing(file, overwrite=overwrite)
+    file.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    return str(file)
+
+
+def _write_csv(file: Path, records: Sequence[dict[str, Any]], *, overwrite: bool) -> str:
+    _refuse_existing(file, overwrite=overwrite)
+    with file.open("w", newline="") as target:
+        writer = csv.DictWriter(target, list(records[0]) if records else [])
+        writer.writeheader()
+        writer.writerows(records)
+    return str(file)
+
+
+def _refuse_existing(file: Path, *, overwrite: bool) -> None:
+    if file.exists() and not overwrite:
+        raise FileThere(f"{file} is there already.", hint="Choose another name, or add --overwrite.")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileUnwritable(f"The folder {folder} cannot be made: {error.strerror}.") from None
