@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flow.cli.options import Desk, NoSuchFile, OverwriteOption, TableForm, asks_a_party
+from flow.cli.rows_text import row_lines
 from flow.cli.screen import size
 from flow.cli.taking_out import suffix_of
 
@@ -76,8 +77,11 @@ def head(
         view = flow.head(table, rows)
     if desk.screen.as_json:
         desk.screen.document(view.model_dump(mode="json"))
-    else:
-        desk.screen.table(view.columns, view.rows, empty="No rows.")
+        return
+    for text in row_lines(view.columns, view.rows, desk.screen.width):
+        desk.screen.line(text)
+    if not view.rows:
+        desk.screen.note("No rows.")
 
 
 @app.command("export")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ class Screen:
     """
 
     as_json: bool = False
+
+    @property
+    def width(self) -> int | None:
+        """How many characters a line of the terminal has; None where stdout is none."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def document(self, value: object) -> None:
         """The one JSON document of this command."""

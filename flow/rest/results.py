@@ -23,7 +23,9 @@ _MEDIA = {
     ExportFormat.PARQUET: "application/vnd.apache.parquet",
     ExportFormat.ARROW: "application/vnd.apache.arrow.file",
 }
-_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.get("/tables/{namespace}/{name}/rows", summary="All rows of a table as a file", responses=_FILE)

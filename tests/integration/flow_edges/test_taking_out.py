@@ -1,0 +1,128 @@
+"""Taking results out of a party: tables, models, reports, metrics and lines, by command and by REST."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import ipc, parquet
+from safetensors.numpy import load_file
+
+from flow.cli.exit_codes import Exit
+from flow.client import FlowUnreachable
+from party.ids import Address, AttemptId, JobId, TaskName
+from storage.client import Model
+from tests.fakes.flow_party import FakeParty, job_json
+from tests.integration.flow_edges.conftest import Command
+
+MODEL = Model("linear", 1, {"weights": np.array([0.5, -2.0]), "bias": np.zeros(1)}, {"features": ["age", "debt"]})
+SCORES = pa.table({"id": ["a", "b"], "score": [0.25, float("nan")]})
+
+
+@pytest.fixture
+def job(party: FakeParty) -> str:
+    """A job that has made a model, a table and a report at this party."""
+    name = party.client.submit(job_json())
+    party.service.play(name, rounds=2)
+    party.service._outputs.pop(name)
+    attempt = AttemptId(JobId(name), TaskName("train"), 1)
+    staged = party.store.staging.outputs(attempt, Address.parse("guest:hospital-a"))
+    staged.save_model("model", MODEL)
+    staged.save_report("roc", "roc", 1, {"fpr": [0.0, 1.0]})
+    with staged.table_writer("scores", SCORES.schema) as writer:
+        writer.write(SCORES)
+    for each in party.store.staging.publish(name, "train", 1):
+        party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference)
+    party.service.output(name, "train", "hospital-b", "model", "model", f"{name}/train.model")
+    return name
+
+
+def test_everything_that_a_job_made_here_lands_in_a_folder(
+    party: FakeParty, flow: Command, folder: Path, job: str
+) -> None:
+    done = flow("job", "outputs", job, "--get", "out/of/it", "--tables", "parquet")
+    assert done.code == 0, done.err
+    names = {"train.model.safetensors", "train.roc.json", "train.scores.parquet", "job.json", "metrics.csv", "logs.csv"}
+    out = folder / "out" / "of" / "it"
+    assert {file.name for file in out.iterdir()} == names
+    np.testing.assert_array_equal(load_file(out / "train.model.safetensors")["weights"], [0.5, -2.0])
+    assert parquet.read_table(out / "train.scores.parquet")["id"].to_pylist() == ["a", "b"]
+    assert json.loads((out / "train.roc.json").read_text())["body"] == {"fpr": [0.0, 1.0]}
+    assert json.loads((out / "job.json").read_text())["name"] == "breast"
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert {row["name"] for row in rows} == {"loss", "accuracy", "auc"}
+    assert next(iter(csv.DictReader((out / "logs.csv").open())))["text"] == "round 1 done"
+
+
+def test_files_that_are_there_are_left_alone_unless_told_otherwise(flow: Command, folder: Path, job: str) -> None:
+    (folder / "train.model.safetensors").write_text("mine")
+    refused = flow("job", "outputs", job, "--get", ".")
+    assert refused.code == Exit.CONFLICT
+    assert "train.model.safetensors is there already" in refused.err
+    assert (folder / "train.model.safetensors").read_text() == "mine"
+    assert flow("job", "outputs", job, "--get", ".", "--overwrite").code == 0
+    assert load_file(folder / "train.model.safetensors").keys() == {"weights", "bias"}
+
+
+def test_a_model_is_listed_shown_and_written(flow: Command, folder: Path, job: str) -> None:
+    reference = f"{job}/train.model"
+    listed = json.loads(flow("model", "list", "--json").out)
+    assert [(m["reference"], m["digest"]) for m in listed if m["reference"] == reference] == [
+        (reference, MODEL.digest())
+    ]
+    shown = flow("model", "show", reference).out
+    assert 'features: ["age", "debt"]' in shown
+    assert "weights" in shown
+    assert flow("model", "export", reference, "--to", "m.safetensors").code == 0
+    done = flow("model", "export", f"job:{reference}", "--to", "m.json", "--json")
+    assert json.loads(done.out)["digest"] == MODEL.digest()
+    assert json.loads((folder / "m.json").read_text())["arrays"]["weights"]["values"] == [0.5, -2.0]
+    assert {file.name for file in folder.iterdir()} == {"m.safetensors", "m.json"}
+    wrong = flow("model", "export", reference, "--to", "m.pickle")
+    assert wrong.code == Exit.BAD_INPUT
+    assert "m.safetensors, m.json" in wrong.err
+    assert flow("model", "show", "nothing/here.model").code == Exit.NOT_FOUND
+    assert flow("model", "export", reference, "--to", "no/such/place/m.json").code == 0
+
+
+def test_a_table_is_written_whole_in_three_forms(flow: Command, folder: Path) -> None:
+    (folder / "t.csv").write_text('id,Label,note\n1,0,"a\nb"\n2,1,\n')
+    assert flow("data", "upload", "t.csv", "--table", "taken/t", "--id", "id").code == 0
+    for form in ("csv", "parquet", "arrow"):
+        assert flow("data", "export", "taken/t", "--to", f"out.{form}").code == 0
+    assert (folder / "out.csv").read_text().splitlines()[0] == '"id","Label","note"'
+    assert parquet.read_table(folder / "out.parquet").num_rows == 2
+    assert ipc.open_file(folder / "out.arrow").read_all()["Label"].to_pylist() == [0, 1]
+    head = flow("data", "head", "taken/t").out
+    assert head.splitlines()[:2] == ["id  Label  note", " 1      0  a\\nb"]
+
+
+def test_who_may_not_take_data_out_takes_none(party: FakeParty, job: str) -> None:
+    table = f"job-{job.lower()}/train-scores"
+    for role in ("operator", "officer", "auditor"):
+        client = party.client_of(f"{role}-takes", role)
+        for path in (f"tables/{table}/rows", f"models/{job}/train.model/file"):
+            answer = httpx.get(f"{client.url}/v1/{path}", headers=client._headers())
+            assert answer.status_code == 403, (role, path)
+    answer = httpx.get(f"{party.client.url}/v1/tables/{table}/rows", headers=party.client._headers())
+    assert answer.text == '"id","score"\n"a",0.25\n"b",nan\n'
+    assert "attachment" in answer.headers["content-disposition"]
+
+
+def test_a_file_that_breaks_off_leaves_nothing(party: FakeParty, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with party.store.tables.writer("taken/broken", pa.schema({"x": pa.float64()})) as writer:
+        writer.write(pa.table({"x": np.arange(100.0)}))
+
+    def breaks_off(*_: object) -> object:
+        yield b"half of it"
+        raise OSError("the disk went away")
+
+    monkeypatch.setattr("flow.rest.results.exported", breaks_off)
+    with pytest.raises(FlowUnreachable):
+        party.client.export_table("taken/broken", folder / "x.csv", "csv")
+    assert list(folder.iterdir()) == []
