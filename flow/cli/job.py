@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.exit_codes import Exit, exit_for_end
-from flow.cli.options import Desk, OverwriteOption, TableForm, asks_a_party, parameter_changes, read_bytes
+from flow.cli.options import (
+    Desk,
+    OverwriteOption,
+    TableForm,
+    asks_a_party,
+    needs_no_party,
+    parameter_changes,
+    read_bytes,
+)
 from flow.cli.screen import complaint
 
 if TYPE_CHECKING:
@@ -83,6 +91,18 @@ def schema(desk: Desk) -> None:
     from flow.job_spec import job_schema
 
     desk.screen.document(job_schema())
+
+
+@app.command("example")
+@needs_no_party
+def example(
+    desk: Desk, to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to; made if need be.")] = Path()
+) -> None:
+    """Write a small example to try: two banks' loans as CSV files, and a job on them."""
+    from flow.cli.example import write_example
+
+    files = [str(file) for file in write_example(to)]
+    desk.screen.result(files, f"Wrote {', '.join(files)}.")
 
 
 @app.command("list")

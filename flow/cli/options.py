@@ -113,6 +113,11 @@ class Desk:
         return FlowClient.of_home(self.home(), token=read_token(self.token_file) if self.token_file else None)
 
 
+def needs_no_party(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that asks nobody: `--json` only."""
+    return _with_options(command, ("as_json",))
+
+
 def asks_a_party(command: Callable[..., None]) -> Callable[..., None]:
     """Put the shared options on a command whose first parameter is a `Desk`."""
     return _with_options(command, tuple(_SHARED))

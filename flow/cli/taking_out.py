@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flow.errors import FileThere, FileUnwritable
+from flow.views import LogRow, MetricRow, View
 
 if TYPE_CHECKING:
     from flow.cli.screen import Progress
@@ -91,9 +92,8 @@ def take_job(flow: FlowClient, job: str, folder: Path, tables: str, *, overwrite
             _write_json(file, flow.report(row.reference, row.role).model_dump(mode="json"), overwrite=overwrite)
         yield Taken(str(file), f"{row.kind} {row.reference}")
     yield Taken(_write_json(folder / "job.json", spec, overwrite=overwrite), "the job as submitted")
-    for name, rows in (("metrics", flow.metrics(job)), ("logs", flow.logs(job))):
-        records = [row.model_dump(mode="json", exclude={"id"}) for row in rows]
-        yield Taken(_write_csv(folder / f"{name}.csv", records, overwrite=overwrite), f"{len(records)} rows")
+    yield _take_rows(folder / "metrics.csv", MetricRow, flow.metrics(job), overwrite=overwrite)
+    yield _take_rows(folder / "logs.csv", LogRow, flow.logs(job), overwrite=overwrite)
 
 
 def _stems(rows: Sequence[OutputRow]) -> list[str]:
@@ -118,13 +118,13 @@ def _write_json(file: Path, value: object, *, overwrite: bool) -> str:
     return str(file)
 
 
-def _write_csv(file: Path, records: Sequence[dict[str, Any]], *, overwrite: bool) -> str:
+def _take_rows(file: Path, kind: type[View], rows: Sequence[View], *, overwrite: bool) -> Taken:
     _refuse_existing(file, overwrite=overwrite)
     with file.open("w", newline="") as target:
-        writer = csv.DictWriter(target, list(records[0]) if records else [])
+        writer = csv.DictWriter(target, [name for name in kind.model_fields if name != "id"])
         writer.writeheader()
-        writer.writerows(records)
-    return str(file)
+        writer.writerows(row.model_dump(mode="json", exclude={"id"}) for row in rows)
+    return Taken(str(file), f"{len(rows)} rows")
 
 
 def _refuse_existing(file: Path, *, overwrite: bool) -> None:
