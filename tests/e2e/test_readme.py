@@ -84,4 +84,4 @@ def test_a_job_on_ones_own_csv_files_runs_as_the_readme_says(checkout: Path) -> 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "succeeded" in done.stdout
     assert json.loads((folder / "loans.json").read_text())["details"]["features"][0] == "income"
-    assert {"train.model.safetensors", "predict.predictions.csv"} <= {file.name for file in (folder / "results").iterdir()}
+    assert {"train.model.safetensors", "predict.predictions.csv"} <= {f.name for f in (folder / "results").iterdir()}
