@@ -1,7 +1,8 @@
 """A party's decision about a proposed job. Pure: what store and registry know is looked up before and passed in.
 
-An answer that refuses carries every reason, so that the initiator can mend all of them at once; two things are no
-answer but an error: a proposal by a party that is not its initiator, and one whose digests do not fit.
+An answer that refuses carries every reason, so that the initiator can mend all of them at once; but a party that the
+policy excludes is told that, and nothing else. Two things are no answer but an error: a proposal by a party that is
+not its initiator, and one whose digests do not fit.
 """
 
 from __future__ import annotations
@@ -9,54 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 
-from algorithms.component import Component, Parameters, Protection, aggregates, weakest_protection
 from flow.bindings import BoundTask, Components, bind
 from flow.errors import BadMessage, NotInitiator
+from flow.exposure import sees_nothing, trainers, weakest
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec
 from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
+from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed
+from flow.reasons import Reason
 from party.errors import PlatformError
-from party.ids import Role
 
 SAFE_TRAINERS = 3
-DEFAULT_PROTECTION = Protection.MASKED
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a party agrees to; the `[policy]` section of its settings."""
-
-    accept: Decision = Decision.ASK
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ("*",)
-    share: tuple[str, ...] = ("metrics",)
-    min_rows: int = 1
-    min_trainers: int = 2
-    min_protection: str | Mapping[str, str] = DEFAULT_PROTECTION
-
-    def protection_of(self, component: Component) -> Protection:
-        """The least that this party asks for where numbers computed from rows leave in a component."""
-        if isinstance(self.min_protection, str):
-            return Protection(self.min_protection)
-        for name in (component.reference, component.name, "*"):
-            if name in self.min_protection:
-                return Protection(self.min_protection[name])
-        return DEFAULT_PROTECTION
-
-
-@dataclass(frozen=True)
-class TableFacts:
-    """What a party knows of one of its tables."""
-
-    reference: str  # exact version
-    rows: int
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ("*",)
-    min_rows: int = 0
-    expires: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +32,8 @@ class Knowledge:
     Attributes:
         party, policy, now: Who decides, by which rules, when.
         tables: For each table text that the job names for this party: what it is, or why it is not there.
-        models: For each output of an earlier job (`job/task.output`) that this party must hold: the error, or None.
+        models: For each output of an earlier job (`job/task.output`) that this party must hold: what it is, or why
+            it is not there.
         checkpoints: What it holds of the jobs that this one goes on from.
         room: For each task that its hosts can never bear: why.
     """
@@ -76,7 +43,7 @@ class Knowledge:
     now: datetime
     components: Components
     tables: Mapping[str, TableFacts | PlatformError]
-    models: Mapping[str, PlatformError | None]
+    models: Mapping[str, ModelFacts | PlatformError]
     checkpoints: tuple[KeptSteps, ...] = ()
     room: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,141 +78,196 @@ def check_proposal(proposal: Proposal, caller: str, spec: JobSpec, party: str) -
         raise BadMessage(f"{party} holds no role in job {proposal.job}.")
 
 
-def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Answer:
-    """The party's answer to a proposal that passed `check_proposal`."""
+@dataclass(frozen=True)
+class Decided:
+    """The answer that leaves, and why it refuses as our own people may read it."""
+
+    answer: Answer
+    reasons: tuple[str, ...] = ()
+
+
+def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Decided:
+    """The party's answer to a proposal that passed `check_proposal`.
+
+    Only an answer that agrees says which table versions and checkpoints this party brings.
+    """
     tasks, problems = bind(spec, know.components)
-    reasons = [f"{p.path}: {p.message} {p.hint}".rstrip() for p in problems]
-    tables: dict[str, dict[str, dict[str, str]]] = {}
-    if not problems:
-        reasons += _code(proposal, tasks)
-        reasons += _policy(spec, tasks, know)
-        tables, missing = _tables(spec, tasks, know)
-        reasons += missing
-        reasons += [f"tasks.{task}.resources: {why} at {know.party}. Ask for less." for task, why in know.room.items()]
+    reasons = _peers(spec, know)
+    if not reasons and problems:
+        reasons = [Reason(p.message, f"{p.message} {p.hint}".rstrip()).at(p.path) for p in problems]
+    elif not reasons:
+        reasons = [*_code(proposal, tasks), *review(spec, tasks, know), *_room(know)]
     decision = Decision.REFUSE if reasons else know.policy.accept
     if decision is Decision.REFUSE and not reasons:
-        reasons = [f"The policy of {know.party} refuses every job."]
-    return Answer(
+        reasons = [Reason(f"The policy of {know.party} refuses every job.")]
+    agrees, asks = decision is Decision.AGREE, decision is Decision.ASK
+    answer = Answer(
         job=proposal.job,
         party=know.party,
         proposal_digest=proposal_digest(proposal),
         decision=decision,
-        reasons=tuple(dict.fromkeys(reasons)),
-        warnings=tuple(_warnings(tasks)),
-        tables=tables,
+        reasons=tuple(dict.fromkeys(reason.public for reason in reasons)),
+        warnings=tuple(warnings(tasks)) if agrees or asks else (),
+        tables=_tables(tasks, know) if agrees else {},
         share=know.policy.share,
-        checkpoints=know.checkpoints,
+        checkpoints=know.checkpoints if agrees else (),
     )
+    return Decided(answer, tuple(dict.fromkeys(reason.full for reason in reasons)))
 
 
-def _code(proposal: Proposal, tasks: Mapping[str, BoundTask]) -> list[str]:
-    reasons = []
-    for component in {task.component.reference: task.component for task in tasks.values()}.values():
-        theirs = proposal.code.get(component.reference, "")
-        if theirs != component.code_digest:
-            reasons.append(
-                f"{component.reference} has other code here ({component.code_digest[:12]}) than at "
-                f"{proposal.initiator} ({theirs[:12] or 'none'}). Bring both parties to the same release."
-            )
-    return reasons
-
-
-def _policy(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> list[str]:
-    policy, reasons = know.policy, []
-    for party in spec.parties:
-        if party != know.party and not _allowed(party, policy.peers):
-            reasons.append(f"The policy of {know.party} does not allow jobs with {party}.")
-    for task in tasks.values():
-        reference = task.component.reference
-        if not _allowed(reference, policy.components) and not _allowed(task.component.name, policy.components):
-            reasons.append(f"The policy of {know.party} does not allow the component {reference}.")
-        trainers = _trainers(task)
-        if trainers and trainers < policy.min_trainers:
-            reasons.append(
-                f"tasks.{task.name}: the policy of {know.party} asks for {policy.min_trainers} trainers, "
-                f"the job has {trainers}."
-            )
-        least, weakest = policy.protection_of(task.component), _weakest(task)
-        if weakest is not None and weakest.strength < least.strength:
-            reasons.append(
-                f"tasks.{task.name}: the policy of {know.party} asks for '{least}' protection or better of what "
-                f"{reference} sends, the job has '{weakest}'."
-            )
-    return reasons
-
-
-def _tables(
-    spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge
-) -> tuple[dict[str, dict[str, dict[str, str]]], list[str]]:
-    found: dict[str, dict[str, dict[str, str]]] = {}
-    reasons: list[str] = []
+def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> list[Reason]:
+    """Why these tasks of a job may not run here, by the policies of the party, its tables and its models."""
+    reasons = [*_peers(spec, know), *_rules(tasks, know)]
     for task in tasks.values():
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
                 path = f"tasks.{task.name}.inputs.{name}"
-                is_table = task.component.inputs[name].kind == "table"
                 if isinstance(reference, OutputInput) and reference.job is None:
                     continue
-                if not is_table:
-                    error = know.models.get(str(_earlier(reference, is_table=False)))
-                    reasons += [f"{path}: {error.message} {error.hint}".rstrip()] if error else []
-                    continue
-                facts = know.tables[_earlier(reference, is_table=True)]
-                if isinstance(facts, PlatformError):
-                    reasons.append(f"{path}: {facts.message} {facts.hint}".rstrip())
-                    continue
-                reasons += [f"{path}: {reason}" for reason in _use(facts, task, spec, know)]
-                found.setdefault(task.name, {}).setdefault(str(address), {})[name] = facts.reference
-    return found, reasons
+                if task.component.inputs[name].kind == "table":
+                    found = _table(str(reference), know.tables[_earlier(reference, is_table=True)], task, spec, know)
+                else:
+                    model = know.models[_earlier(reference, is_table=False)]
+                    found = _model(str(reference), model, task, _strangers(spec, tasks, model, know), know)
+                reasons += [reason.at(path) for reason in found]
+    return reasons
 
 
-def _use(facts: TableFacts, task: BoundTask, spec: JobSpec, know: Knowledge) -> Iterable[str]:
-    least = max(facts.min_rows, know.policy.min_rows)
-    if facts.rows < least:
-        yield f"table {facts.reference} has {facts.rows} rows, the policy of {know.party} asks for {least}."
-    reference = task.component.reference
-    if not _allowed(reference, facts.components) and not _allowed(task.component.name, facts.components):
-        yield f"table {facts.reference} may not be used by {reference}."
-    for party in spec.parties:
-        if party != know.party and not _allowed(party, facts.peers):
-            yield f"table {facts.reference} may not be used with {party}."
-    if facts.expires is not None and facts.expires <= know.now:
-        yield f"the permission to use table {facts.reference} ended on {facts.expires:%Y-%m-%d}."
-
-
-def _warnings(tasks: Mapping[str, BoundTask]) -> list[str]:
+def warnings(tasks: Mapping[str, BoundTask]) -> list[str]:
+    """What every party should think of before it agrees."""
     return [
         f"tasks.{task.name}: with {count} trainers a sum reveals the other's update to each of them; "
         f"{SAFE_TRAINERS} or more are safer."
         for task in tasks.values()
-        if 0 < (count := _trainers(task)) < SAFE_TRAINERS
+        if 0 < (count := trainers(task)) < SAFE_TRAINERS
     ]
 
 
-def _trainers(task: BoundTask) -> int:
-    """How many parties' updates meet in the task's sums; 0 for a task in which nothing is summed by an arbiter."""
-    if not any(aggregates(task.component, own) for own in _parameters(task)):
-        return 0
-    return len({address.party for address in task.addresses if address.role is not Role.ARBITER})
+def _peers(spec: JobSpec, know: Knowledge) -> list[Reason]:
+    return [
+        Reason(f"The policy of {know.party} does not allow jobs with {party}.")
+        for party in spec.parties
+        if party != know.party and not allowed(party, know.policy.peers)
+    ]
 
 
-def _weakest(task: BoundTask) -> Protection | None:
-    """The weakest protection of numbers computed from rows, whichever side's parameters decide it."""
-    found = [weakest for own in _parameters(task) if (weakest := weakest_protection(task.component, own)) is not None]
-    return min(found, key=lambda protection: protection.strength, default=None)
+def _code(proposal: Proposal, tasks: Mapping[str, BoundTask]) -> Iterator[Reason]:
+    for component in {task.component.reference: task.component for task in tasks.values()}.values():
+        theirs = proposal.code.get(component.reference, "")
+        if theirs != component.code_digest:
+            said = f"{component.reference} has other code here{{}} than at {proposal.initiator}{{}}."
+            hint = "Bring both parties to the same release."
+            digests = (f" ({component.code_digest[:12]})", f" ({theirs[:12] or 'none'})")
+            yield Reason(f"{said.format('', '')} {hint}", f"{said.format(*digests)} {hint}")
 
 
-def _parameters(task: BoundTask) -> Iterator[Parameters]:
-    """Each side's parameters, as that side will run them."""
-    for side in task.sides.values():
-        yield task.component.parameters.model_validate(side.parameters)
+def _room(know: Knowledge) -> Iterator[Reason]:
+    for task, why in know.room.items():
+        yield Reason(f"tasks.{task}.resources: {why} at {know.party}. Ask for less.")
+
+
+def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
+    policy = know.policy
+    for task in tasks.values():
+        reference, count = task.component.reference, trainers(task)
+        if not component_allowed(task.component, policy.components):
+            yield Reason(f"The policy of {know.party} does not allow the component {reference}.")
+        if count and count < policy.min_trainers:
+            yield Reason(
+                f"tasks.{task.name}: the policy of {know.party} asks for {policy.min_trainers} trainers, "
+                f"the job has {count}."
+            )
+        least, has = policy.protection_of(task.component), weakest(task)
+        if has is not None and has.strength < least.strength:
+            yield Reason(
+                f"tasks.{task.name}: the policy of {know.party} asks for '{least}' protection or better of what "
+                f"{reference} sends, the job has '{has}'."
+            )
+
+
+def _table(
+    name: str, facts: TableFacts | PlatformError, task: BoundTask, spec: JobSpec, know: Knowledge
+) -> Iterator[Reason]:
+    """Why a task may not use a table. To a party that it may not be used with, it is as if it were not there."""
+    party, reference = know.party, task.component.reference
+    absent = f"{party} has no table {name} for this job."
+    if isinstance(facts, PlatformError):
+        yield Reason(absent, f"{facts.message} {facts.hint}".rstrip())
+        return
+    strangers = [other for other in spec.parties if other != party and not allowed(other, facts.peers)]
+    for other in strangers:
+        yield Reason(absent, f"table {facts.reference} may not be used with {other}.")
+    if strangers:
+        return
+    if not component_allowed(task.component, facts.components):
+        yield Reason(f"table {name} of {party} may not be used by {reference}.")
+    if facts.expires is not None and facts.expires <= know.now:
+        yield Reason(
+            f"{party} no longer lets table {name} be used.",
+            f"the permission to use table {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
+        )
+    least = max(facts.min_rows, know.policy.min_rows)
+    if facts.rows < least:
+        yield Reason(
+            f"table {name} of {party} has fewer rows than its policy asks for.",
+            f"table {facts.reference} has {facts.rows} rows, the policy of {party} asks for {least}.",
+        )
+
+
+def _model(
+    name: str, facts: ModelFacts | PlatformError, task: BoundTask, strangers: Iterable[str], know: Knowledge
+) -> Iterator[Reason]:
+    """Why a task may not use a model of an earlier job."""
+    party = know.party
+    if isinstance(facts, PlatformError):
+        yield Reason(f"{party} holds no part of {name}.", f"{facts.message} {facts.hint}".rstrip())
+        return
+    for other in strangers:
+        yield Reason(
+            f"{party} does not let this job use {name}: {other} holds no part of it.",
+            f"{other} holds no part of {name} and would learn of it. "
+            f"To let it: 'flow model policy {facts.reference} --peers {other}'.",
+        )
+    if not component_allowed(task.component, facts.components):
+        yield Reason(f"{name} of {party} may not be used by {task.component.reference}.")
+    if facts.expires is not None and facts.expires <= know.now:
+        yield Reason(
+            f"{party} no longer lets {name} be used.",
+            f"the permission to use model {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
+        )
+
+
+def _strangers(
+    spec: JobSpec, tasks: Mapping[str, BoundTask], facts: ModelFacts | PlatformError, know: Knowledge
+) -> list[str]:
+    """The parties of a job that would get to see something of a model which they neither hold nor were granted."""
+    if isinstance(facts, PlatformError):
+        return []
+    return [
+        other
+        for other in spec.parties
+        if other not in {know.party, *facts.holders}
+        and not allowed(other, facts.peers)
+        and not sees_nothing(other, tasks)
+    ]
+
+
+def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, dict[str, str]]]:
+    """The exact version of each table that this party brings, by task, address and input."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for task in tasks.values():
+        for address, side in task.sides.items():
+            for name, reference in side.inputs.items() if address.party == know.party else ():
+                is_earlier = isinstance(reference, TableInput) or reference.job is not None
+                if not is_earlier or task.component.inputs[name].kind != "table":
+                    continue
+                facts = know.tables[_earlier(reference, is_table=True)]
+                if isinstance(facts, TableFacts):
+                    found.setdefault(task.name, {}).setdefault(str(address), {})[name] = facts.reference
+    return found
 
 
 def _earlier(reference: TableInput | OutputInput, *, is_table: bool) -> str:
     if isinstance(reference, TableInput):
         return reference.name
     return reference.table(reference.job or "") if is_table else reference.model(reference.job or "")
-
-
-def _allowed(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from flow.agreement import TableFacts
 from flow.messages import M, Message, Method, PublishedOutput, decode, encode
+from flow.policy import ModelFacts, TableFacts
 from flow.store.database import Database
 from gateway.client import JobContract
 from node_manager.client import ExecutorEvent, Order, Resources
@@ -116,8 +116,8 @@ class StoreDoor(Protocol):
     def table(self, text: str) -> TableFacts:
         """What is known of a table. Raises TableNotFound."""
 
-    def check_model(self, reference: str) -> None:
-        """Raise ModelNotFound unless this party holds a part of the model."""
+    def model(self, reference: str) -> ModelFacts:
+        """What is known of a model, but who else holds it. Raises ModelNotFound unless this party holds a part."""
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flow.agreement import TableFacts
 from flow.messages import PublishedOutput
+from flow.policy import ModelFacts, TableFacts
 from party.ids import Address, AttemptId
 from storage.client import Store
 
@@ -29,9 +29,10 @@ class PartyStore:
             expires=manifest.use.expires,
         )
 
-    def check_model(self, reference: str) -> None:
-        """Raise ModelNotFound unless this party holds a part of the model."""
+    def model(self, reference: str) -> ModelFacts:
+        """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
         self._store.models.info(reference)
+        return ModelFacts(reference)
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from flow.agreement import Policy
 from flow.messages import Decision
+from flow.policy import Policy
 from party.errors import BadSettings
 from party.log import get_logger
 from party.settings import PolicySettings, load_settings

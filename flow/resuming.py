@@ -11,6 +11,7 @@ from typing import Any
 
 from flow.bindings import BoundTask
 from flow.errors import JobInvalid
+from flow.exposure import weakest
 from flow.messages import Manifest
 from flow.problems import did_you_mean
 from flow.views import Problem
@@ -41,8 +42,14 @@ def resumed(spec: Mapping[str, Any], job: str, changes: Changes) -> dict[str, An
 
 
 def goes_on(task: BoundTask, earlier: BoundTask) -> bool:
-    """Whether a task may go on from checkpoints of a task of the same name in an earlier job."""
-    return task.component.reference == earlier.component.reference and task.addresses == earlier.addresses
+    """Whether a task may go on from checkpoints of a task of the same name in an earlier job.
+
+    Not with weaker protection: what was hidden from somebody then would be shown now.
+    """
+    if task.component.reference != earlier.component.reference or task.addresses != earlier.addresses:
+        return False
+    now, before = weakest(task), weakest(earlier)
+    return now is None or (before is not None and now.strength >= before.strength)
 
 
 def resume_point(manifest: Manifest, task: BoundTask) -> ResumePoint | None:

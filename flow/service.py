@@ -12,7 +12,6 @@ from pathlib import Path
 
 from algorithms.registry import component
 from cluster_manager.client import ClusterClient
-from flow.agreement import Policy
 from flow.bindings import Components
 from flow.calls import Calls
 from flow.coordinator.facts import Catalogue
@@ -25,6 +24,7 @@ from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
 from flow.party_store import PartyStore
+from flow.policy import Policy
 from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler

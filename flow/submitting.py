@@ -129,7 +129,7 @@ class Submitting:
         """Our own tables and earlier models that are not there; other parties look at theirs when they are asked."""
         missing: dict[str, NotFound] = {}
         tables, models = wanted(tasks, self._party)
-        for text, look in [*((t, self._store.table) for t in tables), *((m, self._store.check_model) for m in models)]:
+        for text, look in [*((t, self._store.table) for t in tables), *((m, self._store.model) for m in models)]:
             try:
                 look(text)
             except NotFound as error:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from flow.agreement import Knowledge, Policy, TableFacts, check_proposal, decide, wanted
+from flow.agreement import Decided, Knowledge, check_proposal, decide, wanted
 from flow.bindings import BoundTask, bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
-from flow.errors import ManifestMismatch, NotAskedForApproval, UnknownJob
+from flow.errors import JobInvalid, ManifestMismatch, NotAskedForApproval, UnknownJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
@@ -17,11 +18,13 @@ from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswe
 from flow.orders import contract_for, resources_for
 from flow.participant.keeping import Keeping
 from flow.participant.turns import Turns
+from flow.policy import ModelFacts, Policy, TableFacts
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
 from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
 from flow.store.tables import job, job_party
 from party.errors import PlatformError, Unavailable
+from storage.client import OutputRef
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
 
@@ -67,12 +70,13 @@ class Agreeing:
             if Proposal.model_validate_json(known.proposal) != proposal:
                 raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
             return SignedAnswer.model_validate_json(known.answer)
-        signed = self._sign(decide(proposal, spec, self._knowledge(spec, self._policy())))
+        decided = decide(proposal, spec, self._knowledge(spec, self._policy()))
+        signed = self._sign(decided.answer)
         with self._database.write() as writer:
-            insert_part(writer, proposal, signed, _STATE[signed.answer.decision])
+            insert_part(writer, proposal, signed, _STATE[signed.answer.decision], decided.reasons)
             if proposal.initiator != self._party:
                 insert_job(writer, proposal, {self._party: str(signed.answer.decision)}, None)
-                said = {"reasons": list(signed.answer.reasons), "warnings": list(signed.answer.warnings)}
+                said = {"reasons": list(decided.reasons), "warnings": list(signed.answer.warnings)}
                 place = ("", 0, self._party)
                 writer.event(f"party.{signed.answer.decision}", proposal.job, place=place, body=said)
                 text = signed.model_dump_json(by_alias=True)
@@ -128,15 +132,16 @@ class Agreeing:
         proposal = Proposal.model_validate_json(row.proposal)
         spec = proposed_job(proposal.spec)
         policy = replace(self._policy(), accept=decision)
-        answer = decide(proposal, spec, self._knowledge(spec, policy))
+        decided = decide(proposal, spec, self._knowledge(spec, policy))
         if reason:
-            answer = answer.model_copy(update={"reasons": (reason,)})
-        signed = self._sign(answer)
+            decided = Decided(decided.answer.model_copy(update={"reasons": (reason,)}), (reason,))
+        answer, signed = decided.answer, self._sign(decided.answer)
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)
-            change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True)
+            reasons = json.dumps(decided.reasons)
+            change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
             writer.event(
-                f"party.{answer.decision}", name, place=("", 0, self._party), body={"reasons": [*answer.reasons]}
+                f"party.{answer.decision}", name, place=("", 0, self._party), body={"reasons": [*decided.reasons]}
             )
             if row.initiator != self._party:
                 where = (job_party.c.job == name) & (job_party.c.party == self._party)
@@ -192,11 +197,24 @@ class Agreeing:
                 raise
             return error
 
-    def _model(self, reference: str) -> PlatformError | None:
+    def _model(self, reference: str) -> ModelFacts | PlatformError:
         try:
-            self._store.check_model(reference)
+            facts = self._store.model(reference)
         except PlatformError as error:
             if error.retry:
                 raise
             return error
-        return None
+        return replace(facts, holders=self._holders(OutputRef.parse(reference)))
+
+    def _holders(self, ref: OutputRef) -> frozenset[str]:
+        """The parties that got a part of an output, by our own record of the job; nobody if we have none."""
+        with self._database.read() as connection:
+            row = find_part(connection, ref.job)
+        if row is None:
+            return frozenset()
+        try:
+            tasks = self._catalogue.of_proposal(Proposal.model_validate_json(row.proposal)).tasks
+        except JobInvalid:  # its components are gone from this release
+            return frozenset()
+        sides = tasks[ref.task].sides if ref.task in tasks else {}
+        return frozenset(address.party for address, side in sides.items() if ref.output in side.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select, update
@@ -89,8 +89,10 @@ def ended_before(connection: Connection, names: Collection[str], before_ms: int)
     return set(connection.execute(over.where(part.c.state == "ended", job.c.ended_ms <= before_ms)).scalars())
 
 
-def insert_part(writer: Writer, proposal: Proposal, signed: SignedAnswer, state: str) -> None:
-    """Write what was proposed and what we said."""
+def insert_part(
+    writer: Writer, proposal: Proposal, signed: SignedAnswer, state: str, reasons: Sequence[str] = ()
+) -> None:
+    """Write what was proposed, what we said, and why in the words for our own people."""
     row = {
         "job": proposal.job,
         "initiator": proposal.initiator,
@@ -98,6 +100,7 @@ def insert_part(writer: Writer, proposal: Proposal, signed: SignedAnswer, state:
         "proposal": proposal.model_dump_json(by_alias=True),
         "answer": signed.model_dump_json(by_alias=True),
         "answer_due": False,
+        "reasons": json.dumps(reasons),
         "withdrawal": "",
         "manifest": "",
         "metrics_sent": 0,

@@ -55,7 +55,7 @@ class Reader:
         return JobView(
             **self._summary(connection, row, sum(task.state == AttemptState.SUCCEEDED for task in tasks)),
             error=error_of(row),
-            parties=tuple(_parties(connection, name, spec)),
+            parties=tuple(self._parties(connection, name, spec)),
             tasks=tuple(tasks),
             manifest_digest=row.manifest_digest,
             closed=bool(row.closed),
@@ -105,6 +105,27 @@ class Reader:
             who = try_.waits.partition(":")[0]
             text = f"room for task {try_.task} at {try_.waits}"
             found.append(Waiting(who=who, what="room", text=text, since_ms=try_.waits_ms))
+        return found
+
+    def _parties(self, connection: Connection, name: str, spec: dict[str, Any]) -> list[PartyView]:
+        """What each party said; our own reasons as our own people may read them."""
+        rows = connection.execute(select(job_party).where(job_party.c.job == name)).all()
+        known = {row.party: row for row in rows}
+        own = connection.execute(select(part.c.reasons).where(part.c.job == name)).scalar_one_or_none()
+        found = []
+        for party in sorted({p for parties in spec["roles"].values() for p in parties}):
+            row = known.get(party)
+            said = SignedAnswer.model_validate_json(row.answer).answer if row is not None and row.answer else None
+            reasons = said.reasons if said else ()
+            found.append(
+                PartyView(
+                    party=party,
+                    roles=tuple(role for role, parties in spec["roles"].items() if party in parties),
+                    decision=row.decision if row is not None else "",
+                    reasons=tuple(json.loads(own)) if own and party == self._party else reasons,
+                    warnings=said.warnings if said else (),
+                )
+            )
         return found
 
     # -- tasks -------------------------------------------------------------------------------------------------------
@@ -221,25 +242,6 @@ def part_state(connection: Connection, name: str) -> str:
 def _tasks_done(connection: Connection, names: list[str]) -> dict[str, int]:
     query = select(attempt.c.job, func.count()).where(attempt.c.job.in_(names), attempt.c.state == "succeeded")
     return {row[0]: int(row[1]) for row in connection.execute(query.group_by(attempt.c.job)).all()}
-
-
-def _parties(connection: Connection, name: str, spec: dict[str, Any]) -> list[PartyView]:
-    rows = connection.execute(select(job_party).where(job_party.c.job == name)).all()
-    known = {row.party: row for row in rows}
-    found = []
-    for party in sorted({p for parties in spec["roles"].values() for p in parties}):
-        row = known.get(party)
-        said = SignedAnswer.model_validate_json(row.answer).answer if row is not None and row.answer else None
-        found.append(
-            PartyView(
-                party=party,
-                roles=tuple(role for role, parties in spec["roles"].items() if party in parties),
-                decision=row.decision if row is not None else "",
-                reasons=said.reasons if said else (),
-                warnings=said.warnings if said else (),
-            )
-        )
-    return found
 
 
 def _attempt(row: Row[Any], sides: list[Row[Any]], how_far: dict[tuple[str, int, str], Row[Any]]) -> AttemptView:

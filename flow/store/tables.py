@@ -135,6 +135,7 @@ part = Table(
     Column("manifest", _BIG_TEXT, nullable=False, default=""),
     Column("metrics_sent", BigInteger, nullable=False, default=0),
     Column("logs_sent", BigInteger, nullable=False, default=0),
+    Column("reasons", _BIG_TEXT, nullable=True),  # why we refused, as our own people may read it; a JSON list
     **_MYSQL,
 )
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
 from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
-from flow.agreement import Policy, TableFacts
 from flow.messages import Decision, PublishedOutput
+from flow.policy import ModelFacts, Policy, TableFacts
 from flow.service import FlowConfig, FlowService, Rooms
 from flow.store.database import sqlite_url
 from gateway.calls import MAX_CALL_BYTES
@@ -317,7 +317,7 @@ class FakeStore:
     def __init__(self, party: str, *tables: str) -> None:
         self.party = party
         self.tables = {name: TableFacts(reference=f"{name}@1", rows=100) for name in tables}
-        self.models: set[str] = set()
+        self.models: dict[str, ModelFacts] = {}
         self.published: list[AttemptId] = []
         self.discarded: list[AttemptId] = []
         self.forgotten: list[str] = []
@@ -331,9 +331,10 @@ class FakeStore:
             raise NotFound(f"There is no table '{name}'.", hint="Did you mean 'breast/train'?")
         return self.tables[name]
 
-    def check_model(self, reference: str) -> None:
+    def model(self, reference: str) -> ModelFacts:
         if reference not in self.models:
             raise NotFound(f"There is no model '{reference}'.")
+        return self.models[reference]
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         self.published.append(name)

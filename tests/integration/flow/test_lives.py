@@ -143,12 +143,6 @@ def test_a_party_that_refuses_ends_the_job_before_anything_is_reserved(world: Wo
     assert world["b"].flow.job(job).state is JobState.REFUSED  # type: ignore[union-attr]
 
 
-def test_another_partys_unknown_table_refuses_with_a_suggestion(world: World) -> None:
-    world["b"].store.tables.clear()
-    view = world.wait(world.submit(train_job()), "refused")
-    assert "tasks.train.inputs.train: There is no table 'breast/train'. Did you mean" in view.error.message
-
-
 def test_a_job_of_another_release_is_refused_by_path(world: World) -> None:
     document = {**nothing_job(), "settings": {"resumes": "x"}}
     proposal = Proposal(

@@ -25,7 +25,7 @@ def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
         ours.table("breast/tarin")
     assert "breast/train" in str(caught.value)
     with pytest.raises(ModelNotFound):
-        ours.check_model(f"{NAME.job}/train.model")
+        ours.model(f"{NAME.job}/train.model")
 
 
 def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:

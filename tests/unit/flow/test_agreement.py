@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from flow.agreement import Knowledge, Policy, TableFacts, check_proposal, decide, wanted
+from flow.agreement import Decided, Knowledge, check_proposal, decide, wanted
 from flow.bindings import bind
 from flow.errors import BadMessage, NotInitiator
 from flow.job_spec import JobSpec, parse_job
-from flow.messages import Answer, Decision, Proposal
+from flow.messages import Answer, Decision, KeptSteps, Proposal
+from flow.policy import ModelFacts, Policy, TableFacts
 from party.errors import NotFound
 from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
 
@@ -30,10 +31,14 @@ def proposal(document: dict[str, Any], **changes: Any) -> tuple[Proposal, JobSpe
     return made.model_copy(update=changes), spec
 
 
-def answer(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Answer:
+def decided(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Decided:
     made, spec = proposal(document, **(changes or {}))
     know = Knowledge("b", Policy(**(OPEN | policy)), NOW, component, {"breast/train": table}, {})  # type: ignore[dict-item]
     return decide(made, spec, know)
+
+
+def answer(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Answer:
+    return decided(document, table, changes=changes, **policy).answer
 
 
 def test_a_job_that_fits_is_agreed_to_with_exact_table_versions() -> None:
@@ -48,7 +53,7 @@ def test_a_task_that_the_hosts_of_a_party_can_never_bear_is_refused() -> None:
     made, spec = proposal(train_job())
     room = {"train": "64 cores wanted, the largest host has 2"}
     know = Knowledge("b", Policy(**OPEN), NOW, component, {"breast/train": TABLE}, {}, room=room)
-    said = decide(made, spec, know)
+    said = decide(made, spec, know).answer
     assert said.decision is Decision.REFUSE
     assert said.reasons == ("tasks.train.resources: 64 cores wanted, the largest host has 2 at b. Ask for less.",)
 
@@ -75,7 +80,7 @@ def test_a_party_that_trains_in_two_roles_counts_once() -> None:
         ({"accept": Decision.REFUSE}, "The policy of b refuses every job."),
         ({"peers": ("a",)}, "does not allow jobs with c"),
         ({"components": ("homo_*",)}, "does not allow the component train@1"),
-        ({"min_rows": 101}, "has 100 rows, the policy of b asks for 101"),
+        ({"min_rows": 101}, "table breast/train of b has fewer rows than its policy asks for"),
         ({"min_trainers": 3}, "asks for 3 trainers, the job has 2"),
     ],
 )
@@ -85,25 +90,58 @@ def test_policy_refuses_with_a_reason(policy: dict[str, Any], says: str) -> None
     assert any(says in reason for reason in said.reasons), said.reasons
 
 
+ABSENT = "b has no table breast/train for this job."
+
+
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "public", "own"),
     [
         (
-            NotFound("There is no table.", hint="Did you mean 'breast/test'?"),
-            "Did you mean 'breast/test'",
+            NotFound("There is no table.", hint="Did you mean 'clinic/hiv-positive'?"),
+            ABSENT,
+            "There is no table. Did you mean 'clinic/hiv-positive'?",
         ),
-        (replace(TABLE, components=("score",)), "may not be used by train@1"),
-        (replace(TABLE, peers=("c",)), "may not be used with a"),
-        (replace(TABLE, min_rows=1000), "asks for 1000"),
-        (replace(TABLE, expires=datetime(2026, 4, 1, tzinfo=UTC)), "ended on 2026-04-01"),
+        (replace(TABLE, peers=("c",)), ABSENT, "table breast/train@4 may not be used with a."),
+        (
+            replace(TABLE, components=("score",)),
+            "table breast/train of b may not be used by train@1.",
+            "table breast/train of b may not be used by train@1.",
+        ),
+        (
+            replace(TABLE, min_rows=1000),
+            "table breast/train of b has fewer rows than its policy asks for.",
+            "table breast/train@4 has 100 rows, the policy of b asks for 1000.",
+        ),
+        (
+            replace(TABLE, expires=datetime(2026, 4, 1, tzinfo=UTC)),
+            "b no longer lets table breast/train be used.",
+            "the permission to use table breast/train@4 ended on 2026-04-01.",
+        ),
     ],
 )
-def test_a_table_that_may_not_be_used_refuses_with_its_path(table: object, says: str) -> None:
-    said = answer(train_job(), table)
-    assert said.decision is Decision.REFUSE
-    [reason] = said.reasons
-    assert reason.startswith("tasks.train.inputs.train: ")
-    assert says in reason
+def test_why_a_table_may_not_be_used_is_told_in_full_only_to_our_own_people(
+    table: object, public: str, own: str
+) -> None:
+    said = decided(train_job(), table)
+    assert said.answer.decision is Decision.REFUSE
+    assert said.answer.reasons == (f"tasks.train.inputs.train: {public}",)
+    assert said.reasons == (f"tasks.train.inputs.train: {own}",)
+    assert said.answer.tables == {}
+
+
+def test_an_excluded_party_learns_that_and_nothing_else() -> None:
+    made, spec = proposal(train_job())
+    kept = (KeptSteps(job=JOB, task="train", attempt=1, address="host:b", steps=(1,)),)
+    facts = replace(TABLE, rows=3, min_rows=1000)
+    policy = Policy(**(OPEN | {"peers": ("c",), "components": ("score",), "min_trainers": 9}))
+    know = Knowledge("b", policy, NOW, component, {"breast/train": facts}, {}, kept, {"train": "64 cores wanted"})
+    said = decide(made.model_copy(update={"code": {}}), spec, know).answer
+    assert said.reasons == ("The policy of b does not allow jobs with a.",)
+    assert (said.warnings, said.tables, said.checkpoints) == ((), {}, ())
+
+
+def test_until_a_person_has_agreed_no_table_version_leaves() -> None:
+    assert answer(train_job(), accept=Decision.ASK).tables == {}
 
 
 def test_a_party_that_wants_to_be_asked_says_so() -> None:
@@ -146,16 +184,18 @@ def test_a_task_in_which_nothing_of_the_rows_leaves_asks_for_no_protection() -> 
 
 
 def test_other_code_under_the_same_name_is_refused() -> None:
-    said = answer(nothing_job(), changes={"code": {"nothing@1": "0" * 64}})
-    assert said.decision is Decision.REFUSE
-    assert "nothing@1 has other code here" in said.reasons[0]
+    said = decided(nothing_job(), changes={"code": {"nothing@1": "0" * 64}})
+    assert said.answer.decision is Decision.REFUSE
+    assert said.answer.reasons[0].startswith("nothing@1 has other code here than at a.")
+    assert component("nothing").code_digest[:12] in said.reasons[0]
 
 
 def test_a_component_that_is_not_installed_is_a_reason() -> None:
     document = nothing_job()
     document["tasks"]["idle"]["component"] = "gone@1"
-    said = answer(document)
-    assert said.decision is Decision.REFUSE
+    said = decided(document)
+    assert said.answer.decision is Decision.REFUSE
+    assert said.answer.reasons == ("tasks.idle.component: There is no component 'gone@1'.",)
     assert said.reasons == ("tasks.idle.component: There is no component 'gone@1'. Did you mean 'train@1'?",)
 
 
@@ -178,9 +218,63 @@ def test_earlier_outputs_are_looked_up_where_they_are_needed() -> None:
     table = f"job-{JOB.lower()}/prep-table@1"
     assert wanted(tasks, "b") == ({table}, {f"{JOB}/train.model"})
     assert wanted(tasks, "c") == (set(), set())
-    gone = {f"{JOB}/train.model": NotFound("There is no such model.")}
-    know = Knowledge("b", Policy(**OPEN), NOW, component, {table: TableFacts(table, 9)}, gone)
+    gone = NotFound("There is no such model.", hint="Did you mean this one?")
+    know = Knowledge("b", Policy(**OPEN), NOW, component, {table: TableFacts(table, 9)}, {f"{JOB}/train.model": gone})
     said = decide(made, spec, know)
-    assert said.reasons == ("tasks.train.inputs.model: There is no such model.",)
-    said = decide(made, spec, replace(know, models={f"{JOB}/train.model": None}))
-    assert said.decision is Decision.AGREE
+    assert said.answer.reasons == (f"tasks.train.inputs.model: b holds no part of job:{JOB}/train.model.",)
+    assert said.reasons == ("tasks.train.inputs.model: There is no such model. Did you mean this one?",)
+    held = ModelFacts(f"{JOB}/train.model", holders=frozenset("abc"))
+    assert decide(made, spec, replace(know, models={held.reference: held})).answer.decision is Decision.AGREE
+
+
+# -- models ----------------------------------------------------------------------------------------------------------
+MODEL = ModelFacts(f"{JOB}/train.model", holders=frozenset({"a", "b"}))
+
+
+def warm_start(facts: ModelFacts, *, secure: str = "paillier", roles: Any = None, **policy: Any) -> Decided:
+    """A job that goes on from b's model, as `b` decides about it; by default a and b train and c adds up."""
+    document = train_job()
+    document["roles"] = roles or document["roles"]
+    document["initiator"] = next(iter(document["roles"].values()))[0]
+    document["tasks"]["train"]["inputs"] = {"train": "breast/train", "model": {"b": f"job:{JOB}/train.model"}}
+    document["tasks"]["train"]["parameters"] = {"secure": secure}
+    made, spec = proposal(document)
+    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, component, {"breast/train": TABLE}, {facts.reference: facts})
+    return decide(made, spec, know)
+
+
+def test_holders_of_a_model_may_go_on_from_it_with_an_arbiter_that_sees_nothing() -> None:
+    assert warm_start(MODEL).answer.decision is Decision.AGREE
+
+
+def test_weights_do_not_come_back_to_the_arbiter_by_a_plain_warm_start() -> None:
+    """The arbiter of an encrypted job proposes a plain one with the same model and one trainer."""
+    lone = {"guest": ["b"], "arbiter": ["c"]}
+    said = warm_start(MODEL, secure="plain", roles=lone, min_protection=Policy().min_protection)
+    assert said.answer.decision is Decision.REFUSE
+    assert len(said.answer.reasons) == 3
+    trainers, protection, model = said.answer.reasons
+    assert "asks for 2 trainers, the job has 1" in trainers
+    assert "asks for 'masked' protection" in protection
+    assert f"b does not let this job use job:{JOB}/train.model: c holds no part of it." in model
+    open_policy = warm_start(MODEL, secure="plain", roles=lone, min_trainers=1)
+    assert len(open_policy.answer.reasons) == 1, "the model's own policy holds even where the party's is open"
+    assert "flow model policy" in open_policy.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "agrees", "says"),
+    [
+        (replace(MODEL, peers=("d",)), True, ""),
+        (replace(MODEL, holders=frozenset("abd")), True, ""),
+        (MODEL, False, "d holds no part of it"),
+        (replace(MODEL, peers=("d",), components=("score",)), False, "may not be used by train@1"),
+        (replace(MODEL, peers=("d",), expires=datetime(2026, 4, 1, tzinfo=UTC)), False, "no longer lets"),
+    ],
+)
+def test_a_trainer_that_does_not_hold_the_model_has_to_be_granted_it(
+    facts: ModelFacts, agrees: bool, says: str
+) -> None:
+    said = warm_start(facts, roles={"guest": ["a"], "host": ["b", "d"], "arbiter": ["c"]}).answer
+    assert (said.decision is Decision.AGREE) is agrees
+    assert all(says in reason for reason in said.reasons)

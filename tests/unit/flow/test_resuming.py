@@ -106,6 +106,7 @@ def test_a_task_goes_on_from_the_same_component_at_the_same_addresses() -> None:
     other = train_job()
     other["tasks"]["train"]["parameters"] = {"rounds": 9, "secure": "paillier"}
     assert goes_on(tasks_of(other)["train"], TASKS["train"])
+    assert not goes_on(TASKS["train"], tasks_of(other)["train"]), "what was hidden then would be shown now"
     other["roles"]["host"] = ["b", "d"]
     assert not goes_on(tasks_of(other)["train"], TASKS["train"])
     other["tasks"]["train"] = {"component": "nothing@1"}

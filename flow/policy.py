@@ -1,0 +1,81 @@
+"""What a party agrees to: its `[policy]` settings, and the use policies of its tables and models. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from algorithms.component import Component, Protection
+from flow.messages import Decision
+
+DEFAULT_PROTECTION = Protection.MASKED
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a party agrees to, whatever the tables and models of a job."""
+
+    accept: Decision = Decision.ASK
+    components: tuple[str, ...] = ("*",)
+    peers: tuple[str, ...] = ("*",)
+    share: tuple[str, ...] = ("metrics",)
+    min_rows: int = 1
+    min_trainers: int = 2
+    min_protection: str | Mapping[str, str] = DEFAULT_PROTECTION
+
+    def protection_of(self, component: Component) -> Protection:
+        """The least that this party asks for where numbers computed from rows leave in a component."""
+        if isinstance(self.min_protection, str):
+            return Protection(self.min_protection)
+        for name in (component.reference, component.name, "*"):
+            if name in self.min_protection:
+                return Protection(self.min_protection[name])
+        return DEFAULT_PROTECTION
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What a party knows of one of its tables.
+
+    Attributes:
+        reference: The exact version.
+        rows: How many it has.
+        components, peers, min_rows, expires: Its use policy.
+    """
+
+    reference: str
+    rows: int
+    components: tuple[str, ...] = ("*",)
+    peers: tuple[str, ...] = ("*",)
+    min_rows: int = 0
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a party knows of one of its models.
+
+    Attributes:
+        reference: `job/task.output`.
+        holders: The parties that hold a part of it too, by our own record of the job that made it.
+        components, peers, expires: Its use policy; `peers` are granted it beside the holders.
+    """
+
+    reference: str
+    holders: frozenset[str] = frozenset()
+    components: tuple[str, ...] = ("*",)
+    peers: tuple[str, ...] = ()
+    expires: datetime | None = None
+
+
+def allowed(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns (`*` stands for anything) fits the name."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def component_allowed(component: Component, patterns: Iterable[str]) -> bool:
+    """Whether a component may be used, by its name or by its name and version."""
+    wanted = tuple(patterns)
+    return allowed(component.reference, wanted) or allowed(component.name, wanted)

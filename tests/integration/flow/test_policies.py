@@ -1,0 +1,78 @@
+"""What a party's policies keep from others, over three Flows in one process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from flow.messages import Decision
+from flow.policy import ModelFacts, Policy
+from tests.fakes.flow_world import SCIENTIST, World, train_job
+
+
+def encrypted_job() -> dict[str, object]:
+    job = train_job()
+    job["tasks"]["train"]["parameters"]["secure"] = "paillier"
+    return job
+
+
+def test_why_a_table_is_missing_is_read_at_its_own_party_alone(world: World) -> None:
+    world["b"].store.tables.clear()
+    job = world.submit(train_job())
+    view = world.wait(job, "refused")
+    public = "tasks.train.inputs.train: b has no table breast/train for this job."
+    assert public in view.error.message
+    assert "Did you mean" not in view.model_dump_json()
+    world.wait(job, "refused", party="b")
+    own = world["b"].flow.job(job)  # type: ignore[union-attr]
+    assert [p.reasons for p in own.parties if p.party == "b"] == [
+        ("tasks.train.inputs.train: There is no table 'breast/train'. Did you mean 'breast/train'?",)
+    ]
+    assert "Did you mean" not in "".join(str(event) for event in world.a.events(job))
+
+
+def test_weights_do_not_come_back_to_the_arbiter_by_a_warm_start(world: World) -> None:
+    """After an encrypted job its arbiter proposes a plain one that goes on from a trainer's model, with it alone."""
+    world["b"].policy = Policy(accept=Decision.AGREE)
+    world["c"].policy = replace(world["c"].policy, min_trainers=1)
+    earlier = world.submit(encrypted_job())
+    world.wait_closed(earlier)
+    model = f"{earlier}/train.model"
+    for name in "ab":
+        world[name].store.models[model] = ModelFacts(model)
+    attack = {
+        **train_job(),
+        "initiator": "c",
+        "roles": {"guest": ["b"], "arbiter": ["c"]},
+        "tasks": {
+            "train": {
+                "component": "train@1",
+                "inputs": {"train": "breast/train", "model": f"job:{earlier}/train.model"},
+                "parameters": {"rounds": 1, "secure": "plain"},
+            }
+        },
+    }
+    flow = world["c"].flow
+    assert flow is not None
+    first = flow.submit(json.dumps(attack).encode(), user=SCIENTIST)
+    refused = world.wait(first, "refused", party="c")
+    for says in ("asks for 2 trainers", "asks for 'masked' protection", "c holds no part of it"):
+        assert says in refused.error.message
+    assert not any(order.job == first for order in world["b"].cluster.orders)
+    world["b"].policy = replace(world["b"].policy, min_trainers=1, min_protection="plain")
+    second = flow.submit(json.dumps(attack).encode(), user=SCIENTIST)
+    assert "c holds no part of it" in world.wait(second, "refused", party="c").error.message
+    world["b"].store.models[model] = ModelFacts(model, peers=("c",))
+    third = flow.submit(json.dumps(attack).encode(), user=SCIENTIST)
+    assert world.wait_closed(third, party="c").state == "succeeded", "b's people have granted c the model"
+
+
+def test_those_who_trained_a_model_go_on_from_it(world: World) -> None:
+    earlier = world.submit(encrypted_job())
+    world.wait_closed(earlier)
+    model = f"{earlier}/train.model"
+    for name in "ab":
+        world[name].store.models[model] = ModelFacts(model)
+    again = encrypted_job()
+    again["tasks"]["train"]["inputs"]["model"] = f"job:{earlier}/train.model"  # type: ignore[index]
+    assert world.wait_closed(world.submit(again)).state == "succeeded"
