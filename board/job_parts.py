@@ -28,6 +28,7 @@ def job_values(flow: FlowClient, job: str) -> dict[str, Any]:
         "job": flow.job(job),
         "metrics": metrics,
         "results": results(metrics),
+        "outputs": flow.outputs(job),
         "events": [event for event in reversed(events) if not event.kind.endswith(_NOISE)][:SHOWN_EVENTS],
         "last_event": events[-1].id if events else 0,
     }

@@ -36,6 +36,7 @@ def job(looking: LoggedIn, job: str, metrics_since: Since = 0) -> dict[str, Any]
         "parts": {
             "summary": looking.part("_summary.html", **values),
             "results": looking.part("_results.html", **values),
+            "outputs": looking.part("_outputs.html", **values),
             "tasks": looking.part("_tasks.html", **values),
             "parties": looking.part("_parties.html", **values),
             "events": looking.part("_events.html", **values),

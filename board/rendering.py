@@ -32,6 +32,7 @@ class Renderer:
     """Renders the templates of one party's board."""
 
     def __init__(self, folder: Path, party: str) -> None:
+        self.party = party
         self._environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from flow.errors import FileThere, FileUnwritable
 from flow.remote_errors import raise_refusal, wrapped
 from flow.rest.views import ModelView, ReportView
 from flow.routes import output_path, table_at
+from flow.views import OutputRow
 
 SILENCE_S = 60.0  # between two pieces of a file
 CHUNK_BYTES = 1 << 20
@@ -49,6 +52,19 @@ class ResultCalls(HttpCalls):
         """One report."""
         return self._ask(ReportView, "GET", output_path("reports", reference), _of(role))
 
+    def relay_output(self, output: OutputRow, form: str) -> Iterator[bytes]:
+        """The bytes of a table (in a form), model or report of a job, for a page that passes them on."""
+        if output.kind == "report":
+            yield self.report(output.reference, output.role).model_dump_json(indent=1).encode()
+            return
+        if output.kind == "table":
+            path, params = table_at(output.reference, "/rows")
+            params |= {"format": form}
+        else:
+            path, params = output_path("models", output.reference) + "/file", _of(output.role)
+        with self._pieces(path, params) as (_, pieces):
+            yield from pieces
+
     def _download(self, path: str, params: dict[str, Any], file: Path, *, overwrite: bool, got: Sent | None) -> int:
         """The answer's body as a file, which appears whole or not at all."""
         if file.exists() and not overwrite:
@@ -64,18 +80,9 @@ class ResultCalls(HttpCalls):
         return written
 
     def _written(self, path: str, params: dict[str, Any], file: Path, got: Sent | None) -> int:
-        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
-        how: dict[str, Any] = {"params": params, "headers": self._headers(), "timeout": timeout}
         written = 0
-        with (
-            wrapped(self.url),
-            file.open("xb") as target,
-            self._http.stream("GET", f"{self.url}/v1{path}", **how) as response,
-        ):
-            if response.is_error:
-                raise_refusal(response.status_code, response.read())
-            total = int(response.headers.get("content-length", 0))
-            for piece in response.iter_bytes(CHUNK_BYTES):
+        with file.open("xb") as target, self._pieces(path, params) as (total, pieces):
+            for piece in pieces:
                 target.write(piece)
                 written += len(piece)
                 if got is not None:
@@ -83,6 +90,16 @@ class ResultCalls(HttpCalls):
             target.flush()
             os.fsync(target.fileno())
         return written
+
+    @contextmanager
+    def _pieces(self, path: str, params: dict[str, Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """The answer's size (0 if it is not told) and its bytes as they come."""
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        how: dict[str, Any] = {"params": params, "headers": self._headers(), "timeout": timeout}
+        with wrapped(self.url), self._http.stream("GET", f"{self.url}/v1{path}", **how) as response:
+            if response.is_error:
+                raise_refusal(response.status_code, response.read())
+            yield int(response.headers.get("content-length", 0)), response.iter_bytes(CHUNK_BYTES)
 
 
 def _of(role: str | None) -> dict[str, str]:

@@ -113,7 +113,7 @@ def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -
     party.service.metric(job, "train", "hospital-a", 1, loss=0.5, accuracy=float("nan"))
     first = browser.get(f"/jobs/{job}/live").json()
     assert [m["name"] for m in first["metrics"]] == ["loss"]
-    assert set(first["parts"]) == {"summary", "results", "tasks", "parties", "events"}
+    assert set(first["parts"]) == {"summary", "results", "outputs", "tasks", "parties", "events"}
     party.service.metric(job, "train", "hospital-b", 1, loss=0.25)
     second = browser.get(f"/jobs/{job}/live", params={"metrics_since": 2}).json()
     assert [m["party"] for m in second["metrics"]] == ["hospital-b"]
