@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flow.asking.jobs import JobCalls
 from flow.asking.party import PartyCalls
+from flow.asking.people import PeopleCalls
 from flow.asking.results import ResultCalls
 from flow.asking.tables import TableCalls
 from flow.job_state import ENDED_JOB, AttemptState, JobState
@@ -28,6 +29,8 @@ from flow.rest.views import (
     Session,
     TableView,
     Ticket,
+    UserToken,
+    UserView,
     Validation,
 )
 from flow.views import (
@@ -83,6 +86,8 @@ __all__ = [
     "TableView",
     "TaskView",
     "Ticket",
+    "UserToken",
+    "UserView",
     "Validation",
     "Waiting",
     "serve",
@@ -97,7 +102,7 @@ def url_of(home: PartyHome) -> str:
     return f"http://{near}"
 
 
-class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls):
+class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls, PeopleCalls):
     """One user's view of one party. Thread-safe; close it when done, or use it in a `with` block."""
 
     @classmethod

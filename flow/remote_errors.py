@@ -64,6 +64,7 @@ _BY_STATUS: dict[int, type[PlatformError]] = {
     409: FarConflict,
     413: RefusedInput,
     422: RefusedInput,
+    429: FarDenied,
     503: FarUnavailable,
 }
 

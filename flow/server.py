@@ -16,13 +16,11 @@ from flow.web import HttpServer
 from gateway.client import GatewayAdmin
 from party.addresses import parse_listen, require_free
 from party.clock import SystemClock
+from party.guessing import Brake
 from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
-from party.seal import derive
 from party.service import Service
 from storage.client import Store
-
-SESSION_PURPOSE = b"flow-session"
 
 
 class FlowServer:
@@ -76,8 +74,9 @@ class FlowServer:
             store=Store(home.store),
             gateway=GatewayAdmin(home.socket("gateway-admin")),
             cluster=ClusterClient(home.socket("cluster")),
-            book=UserBook(home.root / "users.json"),
-            sessions=SessionBook(derive(home.master, SESSION_PURPOSE), SystemClock()),
+            book=UserBook(home.user_file),
+            sessions=SessionBook(home.state("flow") / "sessions.json", SystemClock()),
+            brake=Brake(SystemClock()),
             pulse=pulse,
             spool=_empty(home.state("flow") / "uploads"),
         )

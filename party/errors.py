@@ -15,6 +15,7 @@
         BadSignature        a message was not signed by whom it names
         CannotUnseal        sealed for somebody else, or changed on the way
         BadUsers            users.json cannot be used as it is
+        WeakPassword        a password that is too short or easily guessed
       NotFound            a named thing does not exist                (no retry)
         NoHome              no party lives in that folder
         UserUnknown         no user of that name
@@ -23,10 +24,12 @@
         HomeExists          a party lives there already
         CardChanged         a known party shows up with other keys
         UserExists          that user name is taken
+        LastOfficer         nobody would be left to manage users
         AlreadyRunning      the same service runs on this home
       Denied              the caller may not do this                  (no retry)
         NotAllowed          no role of the user allows it
         NotAuthenticated    no user has that token
+        TooManyGuesses      wrong passwords came too fast
         FileExposed         a secret file that others may read
       Unavailable         the other side cannot be reached now        (retry)
         PortInUse           another process listens there
@@ -170,6 +173,12 @@ class BadUsers(InvalidInput):
     code = "party.bad_users"
 
 
+class WeakPassword(InvalidInput):
+    """The password is too short, too long or easily guessed."""
+
+    code = "party.weak_password"
+
+
 class NoHome(NotFound):
     """No party lives in the folder."""
 
@@ -206,6 +215,12 @@ class UserExists(Conflict):
     code = "party.user_exists"
 
 
+class LastOfficer(Conflict):
+    """The party would be left without a user who manages users, policy and trust."""
+
+    code = "party.last_officer"
+
+
 class AlreadyRunning(Conflict):
     """The same service already runs on this home."""
 
@@ -222,6 +237,12 @@ class NotAuthenticated(Denied):
     """No user of this party has the token."""
 
     code = "party.not_authenticated"
+
+
+class TooManyGuesses(Denied):
+    """Too many wrong passwords came from there or for that user; waiting helps."""
+
+    code = "party.too_many_guesses"
 
 
 class FileExposed(Denied):

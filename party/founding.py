@@ -23,12 +23,12 @@ from party.home_folder import (
     LONGEST_SOCKET_NAME,
     MAX_SOCKET_PATH_BYTES,
     SETTINGS_FILE,
-    USERS_FILE,
     PartyHome,
 )
 from party.ids import PartyId, party_id
 from party.keys import make_keys, renewed, save_keys
 from party.settings import BoardSettings, FlowSettings, GatewaySettings, PartySettings, render_settings
+from party.user_file import USERS_FILE
 from party.users import FOUNDER_ROLES, Users, make_user, new_token, save_users
 
 FIRST_USER = "admin"

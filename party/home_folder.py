@@ -15,7 +15,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -33,11 +32,12 @@ from party.errors import (
     PlatformError,
     UserUnknown,
 )
-from party.files import private_folder, read_private, write_whole
+from party.files import private_folder, read_private
 from party.ids import PartyId, checked_name, party_id
 from party.keys import PartyKeys, load_keys, load_master
 from party.settings import PartySettings, load_settings
-from party.users import Users, load_users, make_user, new_token, save_users
+from party.user_file import UserFile
+from party.users import Users
 
 HOME_VARIABLE = "ARCHIPELAGO_HOME"
 DEFAULT_HOME = Path("~/.archipelago")
@@ -45,7 +45,6 @@ MAX_SOCKET_PATH_BYTES = 100  # the system's limit is 108 with the ending zero
 LONGEST_SOCKET_NAME = 20
 SETTINGS_FILE = "party.toml"
 CARD_FILE = "card.json"
-USERS_FILE = "users.json"
 _SOCKET_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -148,30 +147,22 @@ class PartyHome:
         """A path from the settings: absolute, or below the home."""
         return self.root / Path(text).expanduser()
 
+    @property
+    def user_file(self) -> UserFile:
+        """The users, and every change to them."""
+        return UserFile(self.root)
+
     def users(self) -> Users:
         """The users as they are on disk now. Raises BadUsers."""
-        return load_users(self.root / USERS_FILE)
+        return self.user_file.read()
 
     def token(self, user: str = "admin") -> str:
         """The token of a local user, for the command line on this machine. Raises UserUnknown or FileExposed."""
-        path = self.root / "tokens" / f"{checked_name(user, 'user name')}.token"
+        path = self.user_file.token_file(checked_name(user, "user name"))
         try:
             return read_private(path).decode().strip()
         except FileNotFoundError:
             raise UserUnknown(f"There is no token of user '{user}' in {path.parent}.") from None
-
-    def add_user(self, name: str, roles: Iterable[str]) -> str:
-        """Add a user and return the token, which is kept in HOME/tokens. Raises UserExists or BadUsers."""
-        token = new_token()
-        users = self.users().added(make_user(name, roles), token)
-        write_whole(private_folder(self.root / "tokens") / f"{name}.token", token.encode() + b"\n")
-        save_users(self.root / USERS_FILE, users)
-        return token
-
-    def remove_user(self, name: str) -> None:
-        """Remove a user; the token is worth nothing from now on. Raises UserUnknown."""
-        save_users(self.root / USERS_FILE, self.users().without(name))
-        (self.root / "tokens" / f"{name}.token").unlink(missing_ok=True)
 
     def database_url(self) -> str:
         """The address of Flow's database, for SQLAlchemy. Raises FileExposed or BadSettings."""

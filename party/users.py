@@ -1,7 +1,8 @@
 """Who may do what inside a party: users, their roles, and one function that decides.
 
 Deny by default: what stands in no row of the table is refused, and so is any verb or kind of thing that the table
-does not know. Only digests of tokens are kept; a token has 256 random bits, so a plain hash needs no salt.
+does not know. Only digests are kept; a token has 256 random bits, so a plain hash needs no salt, a password gets
+Argon2id.
 """
 
 from __future__ import annotations
@@ -11,15 +12,27 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from party.canonical import parse_json
-from party.errors import BadUsers, FileExposed, NotAllowed, NotAuthenticated, PlatformError, UserExists, UserUnknown
+from party.errors import (
+    BadUsers,
+    FileExposed,
+    LastOfficer,
+    NotAllowed,
+    NotAuthenticated,
+    PlatformError,
+    UserExists,
+    UserUnknown,
+)
 from party.files import read_private, write_whole
 from party.ids import checked_name
+from party.passwords import matches
+from party.text import printable
 
 USERS_SCHEMA = 1
 TOKEN_PREFIX = "arch_"  # noqa: S105 - lets people and scanners recognise a token
@@ -158,34 +171,83 @@ def _in_tables(user: User, verb: str, kind: str, tables: Iterable[dict[str, dict
     return any(kind in table.get(role, {}).get(verb, ()) for table in tables for role in user.roles)
 
 
+@dataclass(frozen=True, repr=False)
+class Account:
+    """A user and what proves that somebody is that user.
+
+    Attributes:
+        user: Who it is.
+        token_sha256: Digest of the token.
+        password: Argon2id digest of the password, or empty: no password opens the account.
+    """
+
+    user: User
+    token_sha256: str
+    password: str = ""
+
+    @property
+    def credential(self) -> str:
+        """What a session is bound to: another value as soon as token or password are changed."""
+        return sha256(f"{self.token_sha256} {self.password}".encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<Account of {self.user.name}>"
+
+
 @dataclass(frozen=True)
 class Users:
-    """The users of one party and the digests of their tokens."""
+    """The users of one party, in the order in which they came."""
 
-    entries: tuple[tuple[User, str], ...] = ()
+    accounts: tuple[Account, ...] = ()
 
     def __iter__(self) -> Iterator[User]:
-        return iter([user for user, _ in self.entries])
+        return iter([account.user for account in self.accounts])
 
     def get(self, name: str) -> User:
         """The user of that name. Raises UserUnknown."""
-        for user, _ in self.entries:
-            if user.name == name:
-                return user
-        raise UserUnknown(
-            f"There is no user '{name[:80]}'.", hint=f"Known: {', '.join(u.name for u, _ in self.entries)}."
-        )
+        return self.account(name).user
+
+    def account(self, name: str) -> Account:
+        """The account of that name. Raises UserUnknown."""
+        for account in self.accounts:
+            if account.user.name == name:
+                return account
+        raise UserUnknown(f"There is no user '{printable(name[:80])}'.", hint=f"Known: {', '.join(self._names())}.")
 
     def added(self, user: User, token: str) -> Users:
         """These users and one more. Raises UserExists."""
-        if any(user.name == known.name for known, _ in self.entries):
+        if user.name in self._names():
             raise UserExists(f"There is a user '{user.name}' already.")
-        return Users((*self.entries, (user, _digest(token))))
+        return Users((*self.accounts, Account(user, _digest(token))))
 
     def without(self, name: str) -> Users:
-        """These users but one. Raises UserUnknown."""
-        self.get(name)
-        return Users(tuple(entry for entry in self.entries if entry[0].name != name))
+        """These users but one. Raises UserUnknown or LastOfficer."""
+        gone = self.account(name)
+        return Users(tuple(account for account in self.accounts if account is not gone))._governed()
+
+    def with_roles(self, name: str, roles: Iterable[str]) -> Users:
+        """The user with other roles. Raises UserUnknown, BadUsers or LastOfficer."""
+        return self._changed(name, user=make_user(name, roles))._governed()
+
+    def with_token(self, name: str, token: str) -> Users:
+        """The user with another token. Raises UserUnknown."""
+        return self._changed(name, token_sha256=_digest(token))
+
+    def with_password(self, name: str, digest: str) -> Users:
+        """The user with another password, or with none. Raises UserUnknown."""
+        return self._changed(name, password=digest)
+
+    def _changed(self, name: str, **fields: Any) -> Users:
+        old = self.account(name)
+        return Users(tuple(replace(old, **fields) if each is old else each for each in self.accounts))
+
+    def _governed(self) -> Users:
+        if not any(UserRole.OFFICER in user.roles for user in self):
+            raise LastOfficer("That would leave the party without an officer.", hint="Make somebody else one first.")
+        return self
+
+    def _names(self) -> list[str]:
+        return [user.name for user in self]
 
 
 def new_token() -> str:
@@ -204,16 +266,28 @@ def make_user(name: str, roles: Iterable[str]) -> User:
     return User(checked_name(name, "user name"), wanted)
 
 
-def authenticate(users: Users, token: str) -> User:
-    """The user who has the token; takes the same time whether or not there is one. Raises NotAuthenticated."""
+def authenticate(users: Users, token: str) -> Account:
+    """The account that the token opens; takes the same time whether or not there is one. Raises NotAuthenticated."""
     digest = _digest(token[:MAX_TOKEN_CHARS])
-    found: User | None = None
-    for user, known in users.entries:
-        if hmac.compare_digest(digest, known):
-            found = user
+    found: Account | None = None
+    for account in users.accounts:
+        if hmac.compare_digest(digest, account.token_sha256):
+            found = account
     if found is None:
-        raise NotAuthenticated("The token belongs to no user of this party.", hint="Use the token in HOME/tokens.")
+        raise NotAuthenticated("The token belongs to no user of this party.", hint="Ask an officer for a new one.")
     return found
+
+
+def authenticate_by_password(users: Users, name: str, password: str) -> Account:
+    """The account that the password opens; takes as long for a user who is unknown or has none.
+
+    Raises:
+        NotAuthenticated: It opens none; what is wrong is not told.
+    """
+    known = next((account for account in users.accounts if account.user.name == name), None)
+    if not matches(password, known.password if known else "") or known is None:
+        raise NotAuthenticated("User name or password are wrong.", hint="A user without a password logs in by token.")
+    return known
 
 
 def load_users(path: Path) -> Users:
@@ -230,22 +304,31 @@ def load_users(path: Path) -> Users:
 
 
 def save_users(path: Path, users: Users) -> None:
-    """Write the users, tokens as digests only."""
-    rows = [{"name": user.name, "roles": sorted(user.roles), "token_sha256": digest} for user, digest in users.entries]
+    """Write the users, tokens and passwords as digests only."""
+    rows = [_row(account) for account in users.accounts]
     write_whole(path, json.dumps({"schema": USERS_SCHEMA, "users": rows}, indent=2).encode() + b"\n")
+
+
+def _row(account: Account) -> dict[str, Any]:
+    user = account.user
+    row = {"name": user.name, "roles": sorted(user.roles), "token_sha256": account.token_sha256}
+    return row | ({"password": account.password} if account.password else {})
 
 
 def _from_json(values: object) -> Users:
     if not isinstance(values, dict) or values.get("schema") != USERS_SCHEMA:
         raise BadUsers(f"schema is not {USERS_SCHEMA}.", hint="The file was made by another release.")
-    entries: list[tuple[User, str]] = []
-    for row in values["users"]:
-        roles = [role for word in row["roles"] for role in _OLD_ROLES.get(word, {word})]
-        user, digest = make_user(row["name"], roles), str(row["token_sha256"])
-        if not _DIGEST.fullmatch(digest):
-            raise BadUsers(f"User '{user.name}': token_sha256 is not a SHA-256 digest.")
-        entries.append((user, digest))
-    return Users(tuple(entries))
+    return Users(tuple(_account(row) for row in values["users"]))
+
+
+def _account(row: dict[str, Any]) -> Account:
+    roles = [role for word in row["roles"] for role in _OLD_ROLES.get(word, {word})]
+    account = Account(make_user(row["name"], roles), str(row["token_sha256"]), str(row.get("password", "")))
+    if not _DIGEST.fullmatch(account.token_sha256):
+        raise BadUsers(f"User '{account.user.name}': token_sha256 is not a SHA-256 digest.")
+    if account.password and not account.password.startswith("$argon2id$"):
+        raise BadUsers(f"User '{account.user.name}': password is not an Argon2id digest.")
+    return account
 
 
 def _digest(token: str) -> str:

@@ -7,6 +7,19 @@ __all__ = ["main"]
 
 def main() -> None:
     """The console script `flow`."""
-    from flow.cli.app import app
+    import sys
 
-    app(prog_name="flow")
+    import typer
+
+    from flow.cli.app import app
+    from flow.cli.exit_codes import Exit
+    from flow.cli.screen import Screen
+    from party.errors import InvalidInput
+
+    if "--json" not in sys.argv:
+        app(prog_name="flow")
+    try:
+        sys.exit(app(prog_name="flow", standalone_mode=False))
+    except typer.TyperException as error:  # what was typed is no command: that is told as JSON too
+        Screen(as_json=True).error(InvalidInput(error.format_message(), hint="See 'flow --help'."))
+        sys.exit(Exit.BAD_INPUT)

@@ -1,4 +1,4 @@
-"""The root of the command line: four nouns, one version, and the table of exit codes."""
+"""The root of the command line: its nouns, one version, and the table of exit codes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from flow.cli import data, job, model, party
+from flow.cli import data, job, model, party, user
 from flow.cli.exit_codes import epilog
+from flow.cli.screen import Screen
 
 app = typer.Typer(
     name="flow",
@@ -22,13 +23,14 @@ app.add_typer(party.app, name="party")
 app.add_typer(job.app, name="job")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
+app.add_typer(user.app, name="user")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"archipelago-fl {version('archipelago-fl')}")
+        Screen().line(f"archipelago-fl {version('archipelago-fl')}")
         raise typer.Exit
 
 

@@ -145,7 +145,7 @@ def why(desk: Desk, job: JobArgument) -> None:
     """What a job waits for."""
     with desk.client() as flow:
         reasons = flow.why(job)
-    desk.screen.result(reasons, "\n".join(reasons) or "It waits for nothing.")
+    desk.screen.result(reasons, *(reasons or ["It waits for nothing."]))
 
 
 @app.command("metrics")
@@ -173,7 +173,7 @@ def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOpti
         desk.screen.document([row.model_dump(mode="json") for row in rows])
     for row in [] if desk.screen.as_json else rows:
         place = f"{row.task}/{row.attempt} {row.role}:{row.party}"
-        desk.screen.line(f"{clock_text(row.at_ms)} {row.level.upper():7} {place}  {row.text}")
+        desk.screen.block(f"{clock_text(row.at_ms)} {row.level.upper():7} {place}  {row.text}")
 
 
 @app.command("outputs")

@@ -112,6 +112,19 @@ class Desk:
             return FlowClient(self.url, read_token(self.token_file))
         return FlowClient.of_home(self.home(), token=read_token(self.token_file) if self.token_file else None)
 
+    def is_down_here(self) -> bool:
+        """Whether the party lives on this machine and does not answer."""
+        from flow.client import FlowClient, FlowUnreachable, url_of
+
+        if self.url is not None:
+            return False
+        try:
+            with FlowClient(url_of(self.home())) as flow:
+                flow.health()
+        except FlowUnreachable:
+            return True
+        return False
+
 
 def needs_no_party(command: Callable[..., None]) -> Callable[..., None]:
     """The same for a command that asks nobody: `--json` only."""

@@ -80,9 +80,8 @@ def init(  # noqa: PLR0913 - one parameter an option
         "accept": accept,
         "compose": str(composed) if composed else None,
     }
-    text = f"Made {home.party} in {home.root}.\nIts card is {told['card']}; start it with 'flow party up'."
-    text += f"\n{_ACCEPTS[accept]}"
-    desk.screen.result(told, text)
+    made = f"Made {home.party} in {home.root}."
+    desk.screen.result(told, made, f"Its card is {told['card']}; start it with 'flow party up'.", _ACCEPTS[accept])
 
 
 @app.command("card")
@@ -105,7 +104,8 @@ def card(
             f"Wrote the card of {ours.party} to {out}.",
         )
     else:
-        desk.screen.line(text.rstrip("\n"))
+        for line in text.splitlines():
+            desk.screen.line(line)
     desk.screen.note(f"Fingerprint, to compare over another way: {ours.fingerprint}")
 
 
@@ -127,8 +127,7 @@ def trust(
         known = trust_card(home, file, replace=replace)
         done.append({"party": known.party, "fingerprint": known.fingerprint})
     _reload(desk)
-    text = "\n".join(f"{home.party} trusts {entry['party']} ({entry['fingerprint']})." for entry in done)
-    desk.screen.result(done, text)
+    desk.screen.result(done, *(f"{home.party} trusts {entry['party']} ({entry['fingerprint']})." for entry in done))
 
 
 @app.command("untrust")

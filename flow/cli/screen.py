@@ -2,10 +2,14 @@
 
 With `--json` stdout holds exactly one document (one a line where a command streams) and nothing else. Rich is
 used on a terminal only and imported only then, so that the commands start fast.
+
+Nothing reaches a terminal but through here, and nothing goes through here that could steer one: text is made
+`printable`, because names, reasons and log lines may come from another party; JSON is plain ASCII.
 """
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
 import shutil
@@ -16,8 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from party.errors import PlatformError
+from party.text import printable
 
 Progress = Callable[[int, int], None]
+_INDENT = "    "
 
 
 @dataclass(frozen=True)
@@ -37,40 +43,58 @@ class Screen:
 
     def document(self, value: object) -> None:
         """The one JSON document of this command."""
-        sys.stdout.write(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(_ascii_json(value, indent=2) + "\n")
 
     def record(self, value: object) -> None:
         """One JSON line of a stream, visible at once."""
-        sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(_ascii_json(value, indent=None) + "\n")
         sys.stdout.flush()
 
     def line(self, text: str = "") -> None:
-        """One line of a result for people."""
-        sys.stdout.write(text + "\n")
+        """One line of a result for people; a line break inside is shown as a character that cannot be."""
+        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.flush()
+
+    def block(self, text: str) -> None:
+        """Text of several lines, such as a traceback: all but the first are set in, so that none passes for ours."""
+        first, *more = printable(text, lines=True).rstrip("\n").split("\n")
+        sys.stdout.write("\n".join([first, *(_INDENT + line for line in more)]) + "\n")
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """One line beside the result."""
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
-    def result(self, value: object, text: str) -> None:
-        """The document for a machine, or `text` for a person."""
+    def result(self, value: object, *lines: str) -> None:
+        """The document for a machine, or the lines for a person."""
         if self.as_json:
             self.document(value)
-        else:
+        for text in () if self.as_json else lines:
             self.line(text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
         """A table for people: drawn on a terminal, aligned and untruncated elsewhere."""
-        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        heads = [printable(column) for column in columns]
+        cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
         if not cells:
             self.line(empty)
         elif sys.stdout.isatty():
-            _draw(columns, cells)
+            _draw(heads, cells)
         else:
-            for text in _aligned(columns, cells):
+            for text in _aligned(heads, cells):
                 self.line(text)
+
+    @property
+    def asks_a_person(self) -> bool:
+        """Whether somebody sits at a terminal to be asked."""
+        return sys.stdin.isatty()
+
+    def secret(self, question: str) -> str:
+        """What a person types without showing it; where nobody sits, the next line of stdin."""
+        if self.asks_a_person:
+            return getpass.getpass(question)
+        return sys.stdin.readline().rstrip("\r\n")
 
     def error(self, error: PlatformError, source: str = "") -> None:
         """An error: `FILE: path.of.field: message; hint` on stderr, and the same as JSON where asked for."""
@@ -84,12 +108,17 @@ class Screen:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Progress]:
-        """A callback `(done, total)`: a bar on a terminal, a line at each quarter elsewhere."""
+        """A callback `(done, total)`: a bar on a terminal, nothing elsewhere."""
         if sys.stderr.isatty():
-            with _bar(what) as move:
+            with _bar(printable(what)) as move:
                 yield move
         else:
-            yield _quarters(self, what)
+            yield lambda _done, _total: None
+
+
+def _ascii_json(value: object, *, indent: int | None) -> str:
+    """JSON in which every control character and every character beyond ASCII is written as an escape."""
+    return json.dumps(finite(value), indent=indent, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def finite(value: Any) -> Any:
@@ -128,13 +157,15 @@ def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text  # never read as markup
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(cell) for cell in row))
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 @contextmanager
@@ -143,19 +174,7 @@ def _bar(what: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    parts = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    parts = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bars(*parts, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-def _quarters(screen: Screen, what: str) -> Progress:
-    said: set[int] = set()
-
-    def move(done: int, total: int) -> None:
-        quarter = 4 * done // total if total else 4
-        if quarter and quarter not in said:
-            said.add(quarter)
-            screen.note(f"{what}: {25 * quarter} %")
-
-    return move

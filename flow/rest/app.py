@@ -10,12 +10,14 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 
-from flow.rest import errors, jobs, party, results, streams, tables
+from flow.rest import errors, jobs, logins, party, results, streams, tables, users
 from flow.rest.backends import Backends
 from flow.rest.who import Anybody, guarded
 from flow.web import Guard
 
 THREADS = 64  # requests that may wait for the database or the disk at the same time
+
+PARTS = (party, users, logins, jobs, streams, tables, results)
 
 
 def create_app(backends: Backends) -> FastAPI:
@@ -45,7 +47,7 @@ def create_app(backends: Backends) -> FastAPI:
     app.state.backends = backends
     errors.install(app)
     app.add_middleware(Guard, unlimited=tables.is_upload)
-    for router in (party.router, jobs.router, streams.router, tables.router, results.router, _document(app)):
+    for router in (*(part.router for part in PARTS), _document(app)):
         app.include_router(guarded(router), prefix="/v1")
     return app
 

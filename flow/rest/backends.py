@@ -14,8 +14,10 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
 from flow.service import FlowService
 from gateway.client import PeerStatus
-from party.errors import NotAuthenticated, NotFound, UserUnknown
-from party.users import User, Users, authenticate, load_users
+from party.errors import BadUsers, NotFound
+from party.guessing import Brake
+from party.user_file import UserFile
+from party.users import Account, Users, authenticate
 from storage.client import Store, TableStore
 
 
@@ -39,20 +41,27 @@ class Cluster(Protocol):
 class UserBook:
     """The users of the party, read again when their file changes: a removed user is out at once."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: UserFile) -> None:
+        self.file = file
         self._lock = threading.Lock()
         self._seen: tuple[int, int] = (0, 0)
         self._users = Users()
 
     def users(self) -> Users:
-        """The users now."""
-        stat = self._file.stat()
+        """The users now. Raises BadUsers."""
         with self._lock:
-            if (stat.st_mtime_ns, stat.st_ino) != self._seen:
-                self._users = load_users(self._file)
-                self._seen = (stat.st_mtime_ns, stat.st_ino)
+            seen = self._stamp()
+            if seen != self._seen:
+                self._users, self._seen = self.file.read(), seen
             return self._users
+
+    def _stamp(self) -> tuple[int, int]:
+        """Another value whenever the file is another: each change writes a new one."""
+        try:
+            stat = self.file.path.stat()
+        except OSError as error:
+            raise BadUsers(f"{self.file.path} cannot be read: {error.strerror}.") from None
+        return stat.st_mtime_ns, stat.st_ino
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ class Backends:
         store: The party's tables, models and reports.
         gateway, cluster: Doors for the status page.
         book, sessions: Who may come in.
+        brake: On guessing passwords.
         pulse: Wakes event streams.
         spool: A private folder for uploads on their way in.
     """
@@ -80,6 +90,7 @@ class Backends:
     cluster: Cluster
     book: UserBook
     sessions: SessionBook
+    brake: Brake
     pulse: Pulse
     spool: Path
 
@@ -96,12 +107,7 @@ class Backends:
             return ""
         return view.user if view.initiator == self.party else ""
 
-    def user(self, token: str) -> User:
-        """The user of a token or session token, with the roles that user has now. Raises NotAuthenticated."""
+    def account(self, token: str) -> Account:
+        """The account of a token or session token, with the roles it has now. Raises NotAuthenticated."""
         users = self.book.users()
-        if not is_session(token):
-            return authenticate(users, token)
-        try:
-            return users.get(self.sessions.user_of(token))
-        except UserUnknown:
-            raise NotAuthenticated("The session's user is no longer known.", hint="Ask for a token.") from None
+        return self.sessions.account(token, users) if is_session(token) else authenticate(users, token)

@@ -2,6 +2,7 @@
 
 InvalidInput  400      NotAuthenticated (Denied)  401      BodyTooLarge (InvalidInput)  413
 Denied        403      NotFound  404               Conflict  409      Unavailable  503
+                       TooManyGuesses (Denied)  429
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from starlette.exceptions import HTTPException
 from flow.errors import JobInvalid
 from flow.views import Problem
 from flow.web import BodyTooLarge
-from party.errors import Conflict, Denied, InvalidInput, NotAuthenticated, NotFound, PlatformError, Unavailable
+from party.errors import (
+    Conflict,
+    Denied,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    PlatformError,
+    TooManyGuesses,
+    Unavailable,
+)
 from party.log import get_logger
 
 _log = get_logger("flow")
@@ -46,6 +56,7 @@ class ErrorBody(BaseModel):
 
 STATUS: dict[type[PlatformError], int] = {
     NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    TooManyGuesses: HTTPStatus.TOO_MANY_REQUESTS,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InvalidInput: HTTPStatus.BAD_REQUEST,
     Denied: HTTPStatus.FORBIDDEN,

@@ -1,22 +1,19 @@
-"""Routes about the party itself: health, its rooms, peers and hosts, and sessions for people."""
+"""Routes about the party itself: health, its rooms, peers and hosts."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from fastapi import APIRouter, Body, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
 
 from cluster_manager.client import NodeStatus
-from flow.rest.sessions import TICKET_S
-from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, Session, Ticket
-from flow.rest.who import Anybody, Behind, ReadParty, TrustParty, openly
+from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView
+from flow.rest.who import ReadParty, TrustParty, openly
 from gateway.client import PeerStatus
 from party.errors import PlatformError
-from party.users import User
 
 router = APIRouter(tags=["party"])
 
@@ -56,44 +53,6 @@ def status(known: ReadParty) -> PartyStatus:
 def reload(known: TrustParty) -> None:
     """After cards were added to or taken from the home."""
     known.backends.gateway.reload()
-
-
-@router.post("/tickets", status_code=201, summary="A single-use login ticket for yourself")
-def ticket(known: Anybody, valid_s: Annotated[int, Query(ge=5, le=600)] = TICKET_S) -> Ticket:
-    """Opens one session of the caller, for a login link to the board."""
-    return Ticket(ticket=known.backends.sessions.issue_ticket(known.user.name, valid_s), valid_s=valid_s)
-
-
-class Redeem(BaseModel):
-    """The ticket of a login link."""
-
-    model_config = ConfigDict(extra="forbid")
-    ticket: str = Field(max_length=200)
-
-
-@router.post("/sessions", status_code=201, summary="Open a session with your token")
-def open_session(known: Anybody) -> Session:
-    """A short-lived token that stands in for the caller's own."""
-    return _session(known.backends, known.user)
-
-
-@router.post("/sessions/ticket", status_code=201, summary="Open a session with a ticket")
-@openly
-def open_by_ticket(backends: Behind, body: Annotated[Redeem, Body()]) -> Session:
-    """Needs no token: the ticket is the proof, once."""
-    name = backends.sessions.redeem(body.ticket)
-    return _session(backends, backends.book.users().get(name))
-
-
-@router.delete("/sessions", status_code=204, summary="End this session")
-def end_session(known: Anybody) -> None:
-    """The session token of this request works no longer. A user's own token is not a session."""
-    known.backends.sessions.end(known.token)
-
-
-def _session(backends: Behind, user: User) -> Session:
-    token, until_ms = backends.sessions.open(user.name)
-    return Session(token=token, user=user.name, roles=tuple(sorted(user.roles)), until_ms=until_ms)
 
 
 def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> Sequence[T]:

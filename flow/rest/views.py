@@ -151,3 +151,18 @@ class Session(View):
     user: str
     roles: tuple[str, ...]
     until_ms: int
+
+
+class UserView(View):
+    """A user of this party."""
+
+    name: str
+    roles: tuple[str, ...]
+    has_password: bool = Field(default=False, description="Whether a password opens the account, beside the token.")
+
+
+class UserToken(View):
+    """A user's fresh token; it is shown once."""
+
+    name: str
+    token: str

@@ -12,8 +12,9 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flow.rest.backends import Backends
-from party.errors import NotAuthenticated
-from party.users import Thing, User, may, may_some
+from flow.rest.sessions import is_session
+from party.errors import Denied, NotAuthenticated
+from party.users import Account, Thing, User, may, may_some
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,13 +22,24 @@ R = TypeVar("R")
 _bearer = HTTPBearer(auto_error=False, description="The token in HOME/tokens, or a session token.")
 
 
+class SessionCannot(Denied):
+    """What was asked for takes the user's own token, not a session's."""
+
+    code = "flow.session_cannot"
+
+
 @dataclass(frozen=True)
 class Caller:
     """An authenticated user, what they came with, and what stands behind the routes."""
 
-    user: User
+    account: Account
     token: str
     backends: Backends
+
+    @property
+    def user(self) -> User:
+        """Who calls."""
+        return self.account.user
 
     def may(self, verb: str, thing: Thing | str) -> None:
         """Raise NotAllowed unless the user may."""
@@ -47,7 +59,7 @@ def caller(backends: Behind, credentials: Annotated[HTTPAuthorizationCredentials
     if credentials is None:
         raise NotAuthenticated("The request carries no token.", hint="Send 'Authorization: Bearer TOKEN'.")
     token = credentials.credentials
-    return Caller(backends.user(token), token, backends)
+    return Caller(backends.account(token), token, backends)
 
 
 Known = Annotated[Caller, Depends(caller)]
@@ -84,6 +96,19 @@ def anybody(known: Known) -> Caller:
 GUARDS[anybody] = ("", "")
 
 
+def with_credential(known: Known) -> Caller:
+    """A dependency: the caller, who came with their own token. Raises SessionCannot.
+
+    A session opens no further session and makes no token or password, so that it ends when it should.
+    """
+    if is_session(known.token):
+        raise SessionCannot("A session cannot do this.", hint="Use your own token.")
+    return known
+
+
+GUARDS[with_credential] = ("", "")
+
+
 def guarded(router: APIRouter) -> APIRouter:
     """The router, every route of which asks who calls and what they may, or says that it is open to all.
 
@@ -111,6 +136,25 @@ def openly(endpoint: Callable[P, R]) -> Callable[P, R]:
 
 
 Anybody = Annotated[Caller, Depends(anybody)]
+Credentialed = Annotated[Caller, Depends(with_credential)]
+
+
+def managing_users(known: Credentialed, _allowed: Annotated[Caller, Depends(allowed("manage", "user"))]) -> Caller:
+    """A dependency: an officer, who came with their own token."""
+    return known
+
+
+def own_user(known: Credentialed, name: str) -> Caller:
+    """A dependency: the user whom the path names, or an officer; both came with their own token."""
+    if name != known.user.name:
+        known.may("manage", "user")
+    return known
+
+
+GUARDS[own_user] = ("manage", "user")
+ManageUser = Annotated[Caller, Depends(managing_users)]
+OwnUser = Annotated[Caller, Depends(own_user)]
+ReadUser = Annotated[Caller, Depends(allowed("read", "user"))]
 ReadJob = Annotated[Caller, Depends(allowed("read", "job"))]
 ReadEvent = Annotated[Caller, Depends(allowed("read", "event"))]
 ReadMetric = Annotated[Caller, Depends(allowed("read", "metric"))]

@@ -23,6 +23,7 @@ from gateway.client import PeerStatus
 from party.addresses import parse_listen
 from party.clock import FakeClock
 from party.errors import PlatformError
+from party.guessing import Brake
 from party.home import PartyHome, create_home
 from party.home_folder import SETTINGS_FILE
 from storage.client import Store, TableStore
@@ -85,7 +86,7 @@ class FakeParty:
         return FlowClient.of_home(self.home)
 
     def client_of(self, user: str, *roles: str) -> FlowClient:
-        return self.client.as_user(self.home.add_user(user, roles))
+        return self.client.as_user(self.home.user_file.add(user, roles))
 
 
 @contextmanager
@@ -102,8 +103,9 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         store=party.store,
         gateway=party.gateway,
         cluster=FakeCluster(),
-        book=UserBook(home.root / "users.json"),
-        sessions=SessionBook(b"k" * 32, party.clock),
+        book=UserBook(home.user_file),
+        sessions=SessionBook(home.state("flow") / "sessions.json", party.clock),
+        brake=Brake(party.clock),
         pulse=Pulse(service),
         spool=home.state("flow") / "uploads",
     )

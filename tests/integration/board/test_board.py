@@ -11,6 +11,7 @@ from board.server import BoardServer
 from flow.client import JobState
 from flow.views import ErrorView
 from party.errors import PortInUse, Unavailable
+from party.users import _ANY, Verb
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 from tests.integration.board.conftest import Browser
@@ -161,10 +162,13 @@ def test_a_flow_that_is_down_is_told(browser: Browser, party: FakeParty, monkeyp
     assert browser.get(f"/jobs/{job}/live").json()["message"] == "The database is away."
 
 
-def test_a_user_who_may_not_read_metrics_sees_the_rest(stranger: Browser, party: FakeParty) -> None:
+def test_a_user_who_may_not_read_metrics_sees_the_rest(
+    stranger: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_ANY, "officer", {Verb.READ: frozenset({"job", "party", "event"})})
     job = party.client.submit(job_json())
     party.service.play(job, rounds=2)
-    assert stranger.log_in(party.home.add_user("root", ["officer"])).status_code == 303
+    assert stranger.log_in(party.home.user_file.add("root", ["officer"])).status_code == 303
     page = stranger.get(f"/jobs/{job}")
     assert page.status_code == 200
     assert "Latest values" not in page.text

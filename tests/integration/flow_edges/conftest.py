@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.testing
@@ -22,6 +24,9 @@ class Done:
     out: str
     err: str
 
+    def json(self) -> Any:
+        return json.loads(self.out)
+
 
 class Command:
     """Runs `flow` in this process, for one party."""
@@ -34,9 +39,11 @@ class Command:
         self._environment |= variables
         return self
 
-    def __call__(self, *words: object) -> Done:
+    def __call__(self, *words: object, typed: str = "") -> Done:
         runner = typer.testing.CliRunner()
-        result = runner.invoke(app, [str(word) for word in words], env=self._environment, catch_exceptions=False)
+        result = runner.invoke(
+            app, [str(word) for word in words], input=typed, env=self._environment, catch_exceptions=False
+        )
         return Done(result.exit_code, result.stdout, result.stderr)
 
 

@@ -34,39 +34,6 @@ def test_a_user_of_another_party_does_not_own_our_view_of_its_job(party: FakePar
         scientist.stop(foreign)
 
 
-def test_a_removed_user_is_out_at_once_with_token_and_session(party: FakeParty) -> None:
-    user = party.client_of("gone", "scientist")
-    session = party.client.as_user(user.open_session().token)
-    assert session.jobs() is not None
-    party.home.remove_user("gone")
-    for client in (user, session):
-        with pytest.raises(Denied) as refused:
-            client.jobs()
-        assert refused.value.code == "party.not_authenticated"
-
-
-def test_a_ticket_opens_one_session_and_a_session_ends(party: FakeParty) -> None:
-    ticket = party.client.ticket().ticket
-    session = party.client.as_user("").redeem(ticket)
-    assert session.user == "admin"
-    with pytest.raises(Denied, match="used already"):
-        party.client.as_user("").redeem(ticket)
-    late = party.client.ticket(valid_s=60).ticket
-    party.clock.advance(61)
-    with pytest.raises(Denied, match="too old"):
-        party.client.as_user("").redeem(late)
-    client = party.client.as_user(session.token)
-    client.end_session()
-    with pytest.raises(Denied, match="over"):
-        client.jobs()
-    old = party.client.open_session().token
-    party.clock.advance(13 * 3600)
-    with pytest.raises(Denied, match="over"):
-        party.client.as_user(old).jobs()
-    with pytest.raises(Denied):
-        party.client.end_session()  # a user's own token is no session
-
-
 def test_a_job_is_submitted_once_per_token(party: FakeParty) -> None:
     client = party.client
     job = client.submit(job_json(), submit_token="t")

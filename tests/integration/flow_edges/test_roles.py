@@ -16,7 +16,7 @@ from party.users import User, UserRole, make_user, may_some
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 
-OPEN_ROUTES = {("GET", "/v1/health"), ("POST", "/v1/sessions/ticket")}
+OPEN_ROUTES = {("GET", "/v1/health"), ("POST", "/v1/sessions/ticket"), ("POST", "/v1/sessions/password")}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,7 +75,7 @@ def test_every_route_but_the_open_ones_needs_a_token(http: httpx.Client, party: 
 @pytest.mark.parametrize("role", list(UserRole))
 def test_every_route_answers_a_role_as_the_table_says(http: httpx.Client, party: FakeParty, role: UserRole) -> None:
     user = make_user(f"matrix-{role}", [role])
-    token = party.home.add_user(user.name, user.roles)
+    token = party.home.user_file.add(user.name, user.roles)
     for route, guards in sorted(routes(party).items()):
         denied = status(http, party, route, token) == httpx.codes.FORBIDDEN
         assert denied != all(_passes(user, *guard) for guard in guards if guard[0]), (route, guards)

@@ -5,6 +5,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from party.errors import (
     FileExposed,
     HomeExists,
     NoHome,
+    NotAuthenticated,
     PartyNotTrusted,
     UserUnknown,
+    WeakPassword,
 )
 from party.home import (
     AlreadyRunning,
@@ -38,7 +41,7 @@ from party.home import (
 from party.ids import InvalidName
 from party.keys import PartyKeys
 from party.seal import seal, unseal
-from party.users import authenticate
+from party.users import authenticate, authenticate_by_password
 from tests.unit.party.conftest import NOW
 
 MakeHome = Callable[..., PartyHome]
@@ -58,7 +61,7 @@ def test_a_new_home_has_keys_card_settings_and_one_user(make_home: MakeHome) -> 
     assert home.card.party == "alice"
     assert home.card.addresses == (home.settings.gateway.listen,)
     assert unseal(home.keys, seal(home.card, b"to me")) == b"to me"
-    assert authenticate(home.users(), home.token()).name == "admin"
+    assert authenticate(home.users(), home.token()).user.name == "admin"
     assert home.trusted() == {}
     assert home.store == str(home.root / "store")
     assert "alice" in repr(home)
@@ -348,16 +351,50 @@ def test_a_socket_name_is_no_path(make_home: MakeHome) -> None:
 # --- users
 
 
-def test_users_come_and_go_with_their_tokens(make_home: MakeHome) -> None:
+def test_users_come_and_go_and_their_tokens_are_kept_nowhere(make_home: MakeHome) -> None:
     home = make_home()
-    token = home.add_user("ada", ["scientist"])
-    assert home.token("ada") == token
-    assert authenticate(home.users(), token).roles == {"scientist"}
-    home.remove_user("ada")
+    token = home.user_file.add("ada", ["scientist"])
     with pytest.raises(UserUnknown, match="no token of user 'ada'"):
         home.token("ada")
+    assert authenticate(home.users(), token).user.roles == {"scientist"}
+    fresh = home.user_file.new_token("ada")
+    assert authenticate(home.users(), fresh).user.name == "ada"
+    with pytest.raises(NotAuthenticated):
+        authenticate(home.users(), token)
+    home.user_file.remove("ada")
     with pytest.raises(UserUnknown):
-        home.remove_user("ada")
+        home.user_file.remove("ada")
+
+
+def test_a_fresh_token_of_the_first_user_lies_where_the_commands_of_this_machine_look(make_home: MakeHome) -> None:
+    home = make_home()
+    fresh = home.user_file.new_token("admin")
+    assert home.token() == fresh
+    assert authenticate(home.users(), fresh).user.roles == {"scientist", "operator", "officer"}
+    home.user_file.add("ada", ["officer"])
+    home.user_file.remove("admin")
+    with pytest.raises(UserUnknown, match="no token of user 'admin'"):
+        home.token()
+
+
+def test_users_changed_at_the_same_time_are_all_kept(make_home: MakeHome) -> None:
+    home = make_home()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: home.user_file.add(f"user{n}", ["auditor"]), range(8)))
+    assert len(list(home.users())) == 9
+
+
+def test_a_password_is_set_and_taken_away(make_home: MakeHome) -> None:
+    home = make_home()
+    home.user_file.set_password("admin", "correct horse battery")
+    assert authenticate_by_password(home.users(), "admin", "correct horse battery").user.name == "admin"
+    home.user_file.set_password("admin", None)
+    with pytest.raises(NotAuthenticated):
+        authenticate_by_password(home.users(), "admin", "correct horse battery")
+    with pytest.raises(WeakPassword):
+        home.user_file.set_password("admin", "short")
+    with pytest.raises(UserUnknown):
+        home.user_file.set_password("eve", "correct horse battery")
 
 
 def test_a_token_file_that_others_may_read_is_refused(make_home: MakeHome) -> None:

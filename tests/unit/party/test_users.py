@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from party.errors import BadUsers, Denied, FileExposed, NotAllowed, NotAuthenticated, UserExists, UserUnknown
+from party.errors import (
+    BadUsers,
+    Denied,
+    FileExposed,
+    LastOfficer,
+    NotAllowed,
+    NotAuthenticated,
+    UserExists,
+    UserUnknown,
+)
 from party.files import write_whole
 from party.ids import InvalidName
 from party.users import (
@@ -119,15 +128,17 @@ def test_a_refusal_names_user_verb_thing_and_who_may() -> None:
 def test_a_token_belongs_to_one_user() -> None:
     ada, bob = new_token(), new_token()
     users = Users().added(make_user("ada", ["officer"]), ada).added(make_user("bob", ["scientist"]), bob)
-    assert authenticate(users, ada).name == "ada"
-    assert authenticate(users, bob) == users.get("bob")
+    assert authenticate(users, ada).user.name == "ada"
+    assert authenticate(users, bob).user == users.get("bob")
     for token in ("", "arch_", ada[:-1], ada + "x", ada.upper(), "x" * 1_000_000, "\ud800é"):
         with pytest.raises(NotAuthenticated):
             authenticate(users, token)
     with pytest.raises(NotAuthenticated):
         authenticate(Users(), ada)
     with pytest.raises(NotAuthenticated):
-        authenticate(users.without("ada"), ada)
+        authenticate(users.with_token("ada", new_token()), ada)
+    with pytest.raises(NotAuthenticated):
+        authenticate(users.without("bob"), bob)
 
 
 def test_tokens_are_long_and_never_the_same() -> None:
@@ -138,13 +149,16 @@ def test_tokens_are_long_and_never_the_same() -> None:
 
 def test_users_are_saved_with_digests_and_come_back(tmp_path: Path) -> None:
     token = new_token()
-    users = Users().added(make_user("ada", ["officer", "scientist"]), token)
+    users = Users().added(make_user("ada", ["officer", "scientist"]), token).added(make_user("bob", ["auditor"]), "t")
+    users = users.with_password("ada", "$argon2id$v=19$m=64,t=2,p=1$a$b")
     save_users(tmp_path / "users.json", users)
     text = (tmp_path / "users.json").read_text()
     assert token not in text
     assert token.removeprefix("arch_") not in text
     assert load_users(tmp_path / "users.json") == users
-    assert [user.name for user in users] == ["ada"]
+    assert [user.name for user in users] == ["ada", "bob"]
+    assert token not in repr(users)
+    assert "argon2id" not in repr(users)
 
 
 def test_a_user_name_is_given_once_and_unknown_ones_are_named() -> None:
@@ -198,3 +212,23 @@ def test_a_users_file_that_others_may_change_is_refused(tmp_path: Path) -> None:
 def test_an_absent_users_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadUsers, match=r"users\.json"):
         load_users(tmp_path / "users.json")
+
+
+def test_the_last_officer_can_neither_be_removed_nor_become_something_else() -> None:
+    users = Users().added(make_user("ada", ["officer"]), "t").added(make_user("bob", ["scientist"]), "u")
+    for leave in (lambda: users.without("ada"), lambda: users.with_roles("ada", ["scientist", "auditor"])):
+        with pytest.raises(LastOfficer) as refused:
+            leave()
+        assert refused.value.hint == "Make somebody else one first."
+    more = users.with_roles("bob", ["officer"])
+    assert [user.name for user in more.without("ada")] == ["bob"]
+    assert users.with_roles("ada", ["officer", "auditor"]).get("ada").roles == {"officer", "auditor"}
+    with pytest.raises(UserUnknown):
+        users.with_roles("eve", ["officer"])
+
+
+def test_changing_users_changes_what_their_sessions_rest_on() -> None:
+    users = Users().added(make_user("ada", ["officer"]), "t")
+    changed = [users, users.with_token("ada", "u"), users.with_password("ada", "$argon2id$a")]
+    assert len({each.account("ada").credential for each in changed}) == 3
+    assert users.with_roles("ada", list(UserRole)).account("ada").credential == users.account("ada").credential

@@ -1,0 +1,109 @@
+"""What `flow` writes cannot steer a terminal, whoever wrote the text, and is never read as markup."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from flow.cli import screen as screen_module
+from flow.cli.job_text import job_lines, summary_row
+from flow.cli.screen import Screen
+from flow.cli.watching import Watcher
+from flow.client import ErrorView, EventRow, JobState, JobView, MetricRow, PartyView, Waiting
+from party.errors import InvalidInput
+from party.text import is_printable
+
+CLI = Path(screen_module.__file__).parent
+EVIL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202eevil\r\nsecond\x7f"
+MARKUP = "[bold red]not markup[/] :boom:"
+
+
+def evil_job() -> JobView:
+    waiting = Waiting(who=EVIL, what="person", text=EVIL, since_ms=1)
+    error = ErrorView(code="a.b", message=EVIL, hint=EVIL, party=EVIL)
+    return JobView(
+        id="01J", name=EVIL, state=JobState.WAITING, initiator=EVIL, user=EVIL, submitted_ms=1, tasks_total=0,
+        tasks_done=0, waiting_for=(waiting,), error=error, spec={},
+        parties=(PartyView(party=EVIL, roles=(EVIL,), decision=EVIL, reasons=(EVIL,), warnings=(EVIL,)),),
+    )  # fmt: skip
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines on both outputs, each checked."""
+    captured = capsys.readouterr()
+    lines = (captured.out + captured.err).split("\n")
+    assert all(is_printable(line) for line in lines), lines
+    return lines
+
+
+def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    job = evil_job()
+    for line in job_lines(job):
+        screen.line(line)
+    screen.table([EVIL, "b", "c", "d", "e", "f", "g"], [summary_row(job)], empty="")
+    screen.note(EVIL)
+    screen.result({}, EVIL, EVIL)
+    screen.error(InvalidInput(EVIL, hint=EVIL), source=EVIL)
+    watcher = Watcher(screen)
+    event = EventRow(id=1, hlc="1.0", kind="party.refuse", job="01J", party=EVIL)
+    metric = MetricRow(id=1, task=EVIL, attempt=1, party="a", role="guest", name=EVIL, step=1, value=1.0, at_ms=1)
+    for news in (job, event, [metric], job):
+        watcher.show(news)
+    assert "red" in "".join(shown(capsys))
+
+
+def test_a_line_break_of_others_makes_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().line("job one\njob two succeeded")
+    assert shown(capsys) == ["job one\N{REPLACEMENT CHARACTER}job two succeeded", ""]
+    Screen().block("12:00 ERROR Traceback:\n  File x\n12:01 INFO all is well\n")
+    assert shown(capsys) == ["12:00 ERROR Traceback:", "      File x", "    12:01 INFO all is well", ""]
+
+
+def test_json_is_ascii_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    for write in (Screen(as_json=True).document, Screen(as_json=True).record):
+        write({"näme": EVIL})
+        out = capsys.readouterr().out
+        assert out.isascii()
+        assert not set(out) & {"\x1b", "\x07", "\r", "\x7f"}
+        assert json.loads(out) == {"näme": EVIL}
+
+
+def test_a_table_on_a_terminal_reads_no_markup(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")  # no colours of our own either
+    Screen().table([MARKUP, EVIL], [[MARKUP, EVIL]], empty="")
+    lines = shown(capsys)
+    assert sum(MARKUP in line for line in lines) == 2
+
+
+def test_progress_is_shown_to_people_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen().progress("Uploading x") as move:
+        move(1, 2)
+        move(2, 2)
+    assert shown(capsys) == [""]
+
+
+def test_no_command_writes_but_through_the_screen() -> None:
+    """`print`, `typer.echo`, a console or a stream of its own would let foreign text through as it is."""
+    found = []
+    for path in sorted(CLI.rglob("*.py")):
+        if path.name == "screen.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if name in {"print", "input"} or name.endswith((".echo", ".secho", ".print", ".prompt", ".confirm")):
+                found.append(f"{path.name}:{node.lineno}: {name}")
+            if name.endswith((".write", ".writelines")) and "std" in name:
+                found.append(f"{path.name}:{node.lineno}: {name}")
+            if isinstance(node, ast.ImportFrom | ast.Import) and "rich" in ast.unparse(node).split("import")[-1].split(
+                "."
+            ):
+                found.append(f"{path.name}:{node.lineno}: rich")
+    assert found == []
