@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow.errors import FileThere, FileUnwritable
-from flow.views import LogRow, MetricRow, View
 
 if TYPE_CHECKING:
     from flow.cli.screen import Progress
     from flow.client import FlowClient, OutputRow
+    from flow.views import View
     from storage.client import Model
 
 
@@ -92,6 +92,8 @@ def take_job(flow: FlowClient, job: str, folder: Path, tables: str, *, overwrite
             _write_json(file, flow.report(row.reference, row.role).model_dump(mode="json"), overwrite=overwrite)
         yield Taken(str(file), f"{row.kind} {row.reference}")
     yield Taken(_write_json(folder / "job.json", spec, overwrite=overwrite), "the job as submitted")
+    from flow.views import LogRow, MetricRow
+
     yield _take_rows(folder / "metrics.csv", MetricRow, flow.metrics(job), overwrite=overwrite)
     yield _take_rows(folder / "logs.csv", LogRow, flow.logs(job), overwrite=overwrite)
 
