@@ -14,6 +14,7 @@ InvalidInput
   WrongLayout           ciphertexts of another layout, or more of them added than the layout allows
   BadCiphertext         not a unit modulo n squared: damaged or forged
   BadKey                a key that no honest generation makes
+  SumNotWhole           what came back is not the sum of what the trainers sent, each once
   WrongSum              a sum that is not that of the trainers' numbers
 NotFound
   UnknownComponent      no such component is installed
@@ -108,6 +109,12 @@ class BadKey(InvalidInput):
     """A key that no honest key generation makes."""
 
     code = "algorithms.bad_key"
+
+
+class SumNotWhole(InvalidInput):
+    """What came back is not the sum of what the trainers sent, each once; nothing of it was used."""
+
+    code = "algorithms.sum_not_whole"
 
 
 class WrongSum(InvalidInput):

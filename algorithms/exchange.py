@@ -7,6 +7,7 @@ Conversation, `round` counts from 0; trainers are guests and hosts:
     tag           from      to                 step      what
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
+    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
     update        trainer   arbiter            round     a part of the trainer's numbers, float32 (paillier: encrypted)
     sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
@@ -27,9 +28,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from algorithms import aggregation
-from algorithms.aggregation import Adder, AggregationParameters, Contributor, require_aggregating_roles
+from algorithms.adder import Adder
+from algorithms.aggregation import AggregationParameters, require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line
 from algorithms.context import Context
+from algorithms.contributor import Contributor
 from algorithms.crypto.packing import Integers
 from algorithms.errors import WrongSum
 from algorithms.named_vectors import NamedVectors
@@ -81,7 +84,7 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
             with _timed(ctx, t):
-                found = contributor.sum(t, numbers)["numbers"][checked]
+                found = contributor.sum(t, numbers).vectors["numbers"][checked]
             if not np.abs(found - expected).max() <= len(trainers) * step:  # nor if it is no number
                 raise WrongSum(f"The sum of round {t} is not that of {len(trainers)} trainers' numbers.")
             progress(t + 1)

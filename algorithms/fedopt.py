@@ -3,15 +3,16 @@
 Source: Reddi et al. 2021, arXiv:2003.00295, Algorithm 1 (FedOpt); with server optimiser `sgd` and learning rate 1 it
 is FedAvg (McMahan et al. 2017, arXiv:1602.05629, Algorithm 1), weights n_k / n.
 
-Conversation, after that of `algorithms.joining`, beside that of `algorithms.aggregation` (its steps are the rounds):
+Conversation, after that of `algorithms.joining`, beside that of `algorithms.aggregation` (its steps are the rounds,
+and one more for the last scores):
 
-    tag       from      to         what
-    score     trainer   arbiter    loss and accuracy of the model after `round` rounds on the trainer's rows
-    verdict   arbiter   trainers   their means over all rows, and whether to stop
+    tag       from      to         step       what
+    stop      trainer   arbiter    round      (with a tolerance) whether the loss stands still
 
 Round t: each trainer scores the common model, trains it on its own rows, and contributes (n_k / n) * (its weights -
-common weights); all apply the server's optimiser to the sum alike. The score travels with the update, so a round
-costs one round trip. Metrics of step t are those of the model after t rounds; step 0 is the model at the start.
+common weights); all apply the server's optimiser to the sum alike. Loss, accuracy and row counts stand in the same
+sum's side block: every trainer reads their means, the arbiter sees no more of them than of the updates. A round costs
+one round trip. Metrics of step t are those of the model after t rounds; step 0 is the model at the start.
 """
 
 from __future__ import annotations
@@ -22,19 +23,25 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from algorithms import aggregation, joining, scores
-from algorithms.aggregation import Adder, AggregationParameters, Contributor
+from algorithms import aggregation, joining
+from algorithms.adder import Adder
+from algorithms.aggregation import AggregationParameters
 from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
-from algorithms.errors import ParametersDiffer
-from algorithms.joining import Classes, Joining
+from algorithms.contributor import Contributor
+from algorithms.errors import BadLabels, ParametersDiffer
+from algorithms.joining import Classes, Joined, Joining
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights
-from party.ids import Address, Role
+from algorithms.side_block import Word
+from party.ids import Role
 
-SCORE_BYTES = 1 << 14
+STOP_BYTES = 1 << 12
+KIND_BITS = 12  # of a number of trainers
+DIVERGED = 10.0  # times the loss at the start, or times one if that is more
 
 
 class FedOptParameters(AggregationParameters):
@@ -74,6 +81,10 @@ class Learner(Protocol):
     def initial(self, classes: Classes, /) -> Weights:
         """The weights to start from, the same at every trainer."""
 
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The place of each own row's label among all classes; asked for after `initial`."""
+
     def update(self, common: Weights, round_number: int) -> Weights:
         """Weights after training on the own rows, minus `common`."""
 
@@ -98,18 +109,21 @@ class _State:
     model: Weights
     optimizer: Weights
     rounding: Mapping[str, Any]
+    first_loss: float = np.inf
+    loss: float = np.inf
 
     def parts(self) -> dict[str, Any]:
-        progress = {"rounds": self.rounds, "stopped": self.stopped}
+        names = ("rounds", "stopped", "first_loss", "loss")
+        progress = {name: getattr(self, name) for name in names}
         others = {"optimizer": self.optimizer, "rounding": self.rounding}
         return {"progress": progress, "model": self.model} | {name: part for name, part in others.items() if part}
 
     @staticmethod
     def from_parts(parts: Mapping[str, Any], fresh: _State) -> _State:
         """The state of a checkpoint. Raises ParametersDiffer if this training's fresh state has another form."""
-        progress = parts["progress"]
         optimizer, rounding = (dict(parts.get(name, {})) for name in ("optimizer", "rounding"))
-        state = _State(progress["rounds"], progress["stopped"], dict(parts["model"]), optimizer, rounding)
+        model = dict(parts["model"])
+        state = _State(model=model, optimizer=optimizer, rounding=rounding, **parts["progress"])
         if _form(state) != _form(fresh):
             raise ParametersDiffer(
                 "The checkpoint is of another model or another server optimizer than this training's.",
@@ -124,77 +138,126 @@ def _form(state: _State) -> dict[str, Any]:
 
 def conversation(parameters: FedOptParameters) -> tuple[Line, ...]:
     """The lines of the table above and of the aggregation."""
-    scalar = Protection.PLAIN_SCALAR
-    score, verdict = "Loss and accuracy on the sender's rows.", "Loss and accuracy over all parties' rows."
+    scalar, stands_still = Protection.PLAIN_SCALAR, "Whether the mean loss over all rows stands still."
+    stop = Line("stop", TRAINERS, ARBITER, "(round,)", "bool", STOP_BYTES, scalar, stands_still)
     return (
         *joining.conversation(),
-        Line("score", TRAINERS, ARBITER, "(round,)", "record", SCORE_BYTES, scalar, score),
-        Line("verdict", ARBITER, TRAINERS, "(round,)", "record", SCORE_BYTES, scalar, verdict),
+        *((stop,) if parameters.tolerance > 0 else ()),
         *aggregation.conversation(parameters),
     )
 
 
 def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Trained:
-    """A trainer's side. Goes on from the newest checkpoint if there is one."""
-    optimizer, arbiter = parameters.server(), ctx.peers(Role.ARBITER)[0]
-    joined = Joining(learner.rows, learner.features, learner.classes, learner.warm_start)
-    all_rows, classes = joining.join(ctx, joined, parameters.alike())
-    start = learner.initial(classes)
+    """A trainer's side. Goes on from the newest checkpoint if there is one.
+
+    Raises:
+        BadLabels: All trainers together have one class.
+        SumNotWhole: What the arbiter sends is not the sum.
+    """
+    optimizer = parameters.server()
+    joined = joining.join(
+        ctx,
+        Joining(learner.rows, learner.features, learner.classes, learner.warm_start),
+        parameters.alike(),
+    )
+    _require_classes(joined.classes)
+    start = learner.initial(joined.classes)
     checkpoint = ctx.memory.latest()
     fresh = _State(0, False, start, optimizer.start(start), {})
     state = _State.from_parts(checkpoint[1], fresh) if checkpoint else fresh
-    contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, state.rounding)
-    share = learner.rows / all_rows
+    contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, joined.common, state.rounding)
+    rounds = _Rounds(ctx, learner, joined, contributor)
     with closing(contributor), ctx.progress(parameters.rounds, "rounds") as progress:
         while state.rounds < parameters.rounds and not state.stopped:
             t = state.rounds
-            ctx.channel.send(arbiter, "score", t, learner.score(state.model).record())
-            update = learner.update(state.model, t)
-            total = contributor.sum(t, update, share)
-            stopped = _verdict(ctx, arbiter, t)
+            total, scores = rounds.sum(t, state.model, learner.update(state.model, t))
+            loss = scores.train.loss
+            first = loss if t == 0 else state.first_loss
+            stopped = _stands_still(ctx, parameters, t, abs(state.loss - loss))
             model, kept = optimizer.step(state.model, total, state.optimizer)
-            state = _State(t + 1, stopped, model, kept, contributor.kept())
+            state = _State(t + 1, stopped, model, kept, contributor.kept(), first, loss)
             ctx.memory.checkpoint(state.rounds, state.parts())
             progress(state.rounds)
-    ctx.channel.send(arbiter, "score", state.rounds, learner.score(state.model).record())
-    _verdict(ctx, arbiter, state.rounds)
-    return Trained(state.model, classes)
+        _, scores = rounds.sum(state.rounds, state.model, {})
+    _warn_if_diverged(ctx, state, scores.train.loss)
+    return Trained(state.model, joined.classes)
 
 
 def coordinate(ctx: Context, parameters: FedOptParameters) -> None:
     """The arbiter's side. Goes on from the newest checkpoint if there is one."""
-    trainers = ctx.peers(*TRAINERS)
     joining.admit(ctx, parameters.alike())
     checkpoint = ctx.memory.latest()
-    progress_part: Any = checkpoint[1]["progress"] if checkpoint else {"rounds": 0, "stopped": False, "loss": np.inf}
-    t, stopped, loss = progress_part["rounds"], progress_part["stopped"], progress_part["loss"]
+    progress_part: Any = checkpoint[1]["progress"] if checkpoint else {"rounds": 0, "stopped": False}
+    t, stopped = progress_part["rounds"], progress_part["stopped"]
     adder = Adder(ctx, parameters)
     with closing(adder), ctx.progress(parameters.rounds, "rounds") as progress:
         while t < parameters.rounds and not stopped:
-            loss, stopped = _judge(ctx, parameters, trainers, t, loss)
             adder.add(t)
+            stopped = parameters.tolerance > 0 and _told_to_stop(ctx, t)
             t += 1
-            ctx.memory.checkpoint(t, {"progress": {"rounds": t, "stopped": stopped, "loss": loss}})
+            ctx.memory.checkpoint(t, {"progress": {"rounds": t, "stopped": stopped}})
             progress(t)
-    _judge(ctx, parameters, trainers, t, loss)
+        adder.add(t)
 
 
-def _judge(
-    ctx: Context, parameters: FedOptParameters, trainers: tuple[Address, ...], t: int, last_loss: float
-) -> tuple[float, bool]:
-    """Collect the scores of round `t`, report their means, tell the trainers. Returns the loss, and whether to stop."""
-    found = scores.mean(Scores.from_record(score) for score in ctx.channel.gather(trainers, "score", t))
-    loss = found.train.loss
-    stop = parameters.tolerance > 0 and abs(last_loss - loss) < parameters.tolerance
-    ctx.channel.broadcast(trainers, "verdict", t, {**found.record(), "stop": stop})
-    ctx.report(t, **found.metrics())
-    return loss, stop
+@dataclass(frozen=True)
+class _Rounds:
+    """What is the same in all rounds of a trainer."""
+
+    ctx: Context
+    learner: Learner
+    joined: Joined
+    contributor: Contributor
+
+    def sum(self, t: int, model: Weights, update: Weights) -> tuple[Weights, Scores]:
+        """The sum of all updates and the scores of `model` over all rows, which are reported.
+
+        Raises SumNotWhole, BadLabels.
+        """
+        lowest, higher = np.any(self.learner.labels == 0), np.any(self.learner.labels > 0)
+        kinds = [Word(int(lowest), KIND_BITS), Word(int(higher), KIND_BITS)]
+        words = [*kinds, *self.learner.score(model).words()]
+        summed = self.contributor.sum(t, update, self.learner.rows / self.joined.rows, words)
+        scores = Scores.from_words(summed.words[2:])
+        joining.require_rows(self.joined, scores.train.rows)
+        with_lowest, with_higher = summed.words[:2]
+        _require_classes(self.joined.classes[(0 if with_lowest else 1) : (None if with_higher else 1)])
+        self.ctx.report(t, **scores.metrics())
+        return summed.vectors, scores
 
 
-def _verdict(ctx: Context, arbiter: Address, t: int) -> bool:
-    """Report the federation's scores of round `t`; whether this is the last one."""
-    verdict: Any = ctx.channel.recv(arbiter, "verdict", t)
-    ctx.report(t, **Scores.from_record(verdict).metrics())
-    if not isinstance(verdict.get("stop"), bool):
-        raise ParametersDiffer(f"{arbiter} does not say whether round {t} is the last.")
-    return bool(verdict["stop"])
+def _require_classes(classes: Classes) -> None:
+    """Raises BadLabels unless there are two classes or more."""
+    if len(classes) < 2:
+        found = classes.tolist() or [1]  # who sees nothing but ones does not say so
+        raise BadLabels(
+            f"All trainers' labels are {found}; there is nothing to tell apart.",
+            hint="Is the right column named as the label? A classifier needs rows of two classes or more.",
+        )
+
+
+def _stands_still(ctx: Context, parameters: FedOptParameters, t: int, change: float) -> bool:
+    """Whether this is the last round; the arbiter, which does not see the loss, is told."""
+    if parameters.tolerance == 0:
+        return False
+    stop = change < parameters.tolerance
+    ctx.channel.broadcast(ctx.peers(Role.ARBITER), "stop", t, stop)
+    return stop
+
+
+def _told_to_stop(ctx: Context, t: int) -> bool:
+    """What all trainers say. Raises ParametersDiffer if they do not say the same."""
+    found = ctx.channel.gather(ctx.peers(*TRAINERS), "stop", t)
+    if not all(isinstance(stop, bool) for stop in found) or len(set(map(str, found))) != 1:
+        raise ParametersDiffer(f"The trainers do not say alike whether round {t} is the last.")
+    return bool(found[0])
+
+
+def _warn_if_diverged(ctx: Context, state: _State, loss: float) -> None:
+    first = min(state.first_loss, loss) if np.isinf(state.first_loss) else state.first_loss
+    if loss > DIVERGED * max(first, 1.0):
+        ctx.news.log(
+            "warning",
+            f"Training diverged: after {state.rounds} rounds the loss is {loss:.4g}, at the start it was {first:.4g}. "
+            "The model is of no use. Lower the learning rate, standardise the features, or look for bad rows.",
+        )

@@ -10,14 +10,16 @@ Conversation; trainers are guests and hosts, `round` counts from 0:
     start         arbiter   trainers           0         rows in all, coding of labels
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
-    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float64 (paillier: encrypted)
+    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
+    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float64, and scores (paillier:
+                                                         encrypted)
     sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
-    verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
+    stop          trainer   arbiter            round     (with a tolerance) whether the loss stands still
 
-Who learns what: the arbiter learns row counts and scores; in the clear also every update, under Paillier none. The
-trainers learn the model of each round; of two trainers, each can subtract its own update and learn the other's.
+Who learns what: the arbiter learns row counts; in the clear also every update and score, under Paillier none. The
+trainers learn the model of each round, and loss and accuracy over all rows; of two trainers, each can subtract its own
+update and learn the other's.
 """
 
 from __future__ import annotations
@@ -91,7 +93,7 @@ def trainer(ctx: Context, parameters: HomoLRParameters) -> None:
 
 
 def arbiter(ctx: Context, parameters: HomoLRParameters) -> None:
-    """The arbiter: add updates, average scores."""
+    """The arbiter: add updates."""
     fedopt.coordinate(ctx, parameters)
 
 
@@ -141,6 +143,10 @@ class _LogisticLearner:
     @cached_property
     def _train(self) -> tuple[Floats, Floats]:
         return features(self.table, self.features), binary_labels(self.table)
+
+    @property
+    def labels(self) -> Floats:
+        return self._train[1]
 
     @cached_property
     def _validate(self) -> tuple[Floats, Floats] | None:

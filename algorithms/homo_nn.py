@@ -11,15 +11,17 @@ Conversation; trainers are guests and hosts, `round` counts from 0, P is the num
     start         arbiter   trainers           0         rows in all, all classes
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    score         trainer   arbiter            round     loss and accuracy of the common model on the own rows
-    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float32 (paillier: encrypted)
+    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
+    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float32, and scores (paillier:
+                                                         encrypted)
     sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
     share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
-    verdict       arbiter   trainers           round     mean loss and accuracy, whether to stop
+    stop          trainer   arbiter            round     (with a tolerance) whether the loss stands still
 
-Who learns what: the arbiter learns row counts, the set of class values, and scores; in the clear also every update,
-under Paillier none. The trainers learn the model of each round; of two trainers, each can subtract its own update and
-learn the other's, and updates of a network can reveal rows (Zhu et al. 2019, arXiv:1906.08935).
+Who learns what: the arbiter learns row counts and the set of class values; in the clear also every update and score,
+under Paillier none. The trainers learn the model of each round, and loss and accuracy over all rows; of two trainers,
+each can subtract its own update and learn the other's, and updates of a network can reveal rows (Zhu et al. 2019,
+arXiv:1906.08935).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from algorithms import fedopt
@@ -125,7 +128,7 @@ def trainer(ctx: Context, parameters: HomoNNParameters) -> None:
 
 
 def arbiter(ctx: Context, parameters: HomoNNParameters) -> None:
-    """The arbiter: add updates, average scores."""
+    """The arbiter: add updates."""
     fedopt.coordinate(ctx, parameters)
 
 
@@ -152,6 +155,11 @@ class _NetLearner:
         return distinct_classes(self.table)
 
     @property
+    def labels(self) -> NDArray[np.int64]:
+        places: NDArray[np.int64] = self._train.y.numpy()
+        return places
+
+    @property
     def warm_start(self) -> str:
         return self.start.digest() if self.start else ""
 
@@ -159,8 +167,6 @@ class _NetLearner:
         """Random weights from the common seed, or the model given to start from."""
         from algorithms.nn import model as networks
 
-        if len(classes) < 2:
-            raise BadLabels(f"All trainers' labels are {classes.tolist()}; there is nothing to tell apart.")
         spec = self.parameters.spec(len(self.features), len(classes))
         networks.use_threads(self.ctx.cores)
         self._net: nn.Module = networks.build(spec)

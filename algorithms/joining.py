@@ -12,6 +12,7 @@ Column names themselves do not leave a party.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,12 +24,17 @@ from numpy.typing import NDArray
 
 from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
-from algorithms.errors import FeaturesDiffer, ParametersDiffer, WrongModel
+from algorithms.errors import FeaturesDiffer, ParametersDiffer, SumNotWhole, WrongModel
+from algorithms.side_block import Word
 from party.ids import Address, Role
 from storage.client import Value
 
 Classes = NDArray[np.int64]
 JOIN_BYTES = 1 << 18
+ROWS_BITS = 40
+MOST_ROWS = (1 << ROWS_BITS) - 1
+MOST_CLASSES_TOLD = JOIN_BYTES // 8
+DIGEST = "[0-9a-f]{0,64}"
 _START: dict[str, type] = {"rows": int, "classes": np.ndarray}
 _JOIN = _START | {"columns": int, "features": str, "settings": str, "warm_start": str}
 
@@ -50,6 +56,21 @@ class Joining:
     warm_start: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What all trainers have together.
+
+    Attributes:
+        rows: How many rows in all.
+        classes: All class labels.
+        common: Digest of what every trainer must have been told, or have, alike.
+    """
+
+    rows: int
+    classes: Classes
+    common: bytes
+
+
 def conversation() -> tuple[Line, ...]:
     """The table above as data."""
     join = "Rows, class labels that occur, digests of column names, settings and start model."
@@ -60,8 +81,8 @@ def conversation() -> tuple[Line, ...]:
     )
 
 
-def join(ctx: Context, joining: Joining, alike: Mapping[str, object]) -> tuple[int, Classes]:
-    """A trainer's side: rows in all, and all classes. `alike` are the settings all parties must have alike."""
+def join(ctx: Context, joining: Joining, alike: Mapping[str, object]) -> Joined:
+    """A trainer's side. `alike` are the settings all parties must have alike. Raises ParametersDiffer."""
     arbiter = ctx.peers(Role.ARBITER)[0]
     brought: dict[str, Any] = {
         "rows": joining.rows,
@@ -75,7 +96,8 @@ def join(ctx: Context, joining: Joining, alike: Mapping[str, object]) -> tuple[i
     start: Any = ctx.once("start", lambda: _record(ctx.channel.recv(arbiter, "start", 0), _START, arbiter))
     if start["rows"] < joining.rows:
         raise ParametersDiffer(f"{arbiter} counts {start['rows']} rows in all; {ctx.address} has {joining.rows}.")
-    return start["rows"], start["classes"]
+    told = [start["rows"], start["classes"].tolist(), joining.features, alike, joining.warm_start]
+    return Joined(start["rows"], start["classes"], bytes.fromhex(_digest(told)))
 
 
 def admit(ctx: Context, alike: Mapping[str, object]) -> None:
@@ -108,16 +130,43 @@ def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
     return start
 
 
+def rows_word(rows: int) -> Word:
+    """The own number of rows, to be added up beside the first vector that is weighted with what the arbiter said."""
+    return Word(rows, ROWS_BITS)
+
+
+def require_rows(joined: Joined, rows: int) -> None:
+    """Raises SumNotWhole unless the trainers' rows add up to what the arbiter said."""
+    if rows != joined.rows:
+        raise SumNotWhole(
+            f"The trainers have {rows} rows together; the arbiter said {joined.rows}.",
+            hint="Each trainer weights its numbers with what the arbiter said. Ask the arbiter's party why.",
+        )
+
+
 def _record(value: Value, fields: Mapping[str, type], sender: Address) -> dict[str, Any]:
     """What the sender says. Raises ParametersDiffer unless it has these fields, of these types."""
     found: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {}
     is_whole = {name: type(field) for name, field in found.items()} == fields
-    if not is_whole or found["rows"] < 1 or found["classes"].ndim != 1 or found["classes"].dtype != np.int64:
+    if not is_whole or not _is_sound(found):
         raise ParametersDiffer(
             f"{sender} does not say how a training begins in the form that this version knows.",
             hint="Bring all parties to the same release.",
         )
     return found
+
+
+def _is_sound(found: Mapping[str, Any]) -> bool:
+    """Whether counts, classes and digests are what they can be; what follows adds counts up and shows digests."""
+    classes: Classes = found["classes"]
+    texts = [found.get(name, "") for name in ("features", "settings", "warm_start")]
+    return (
+        1 <= found["rows"] <= MOST_ROWS
+        and 0 <= found.get("columns", 0) <= MOST_ROWS
+        and (classes.ndim, classes.dtype) == (1, np.dtype(np.int64))
+        and len(classes) <= MOST_CLASSES_TOLD
+        and all(re.fullmatch(DIGEST, text) for text in texts)
+    )
 
 
 def _digest(value: object) -> str:

@@ -5,19 +5,23 @@ Conversation, once:
     tag           from           to                  what
     public-key    first holder   arbiter, trainers   n and h, and how they were made
     private-key   first holder   other holders       the primes, sealed to the receiver
+    tag-key       first holder   other trainers      what tags are made and checked with, sealed to the receiver
 
-The first key holder in address order makes the pair. The arbiter has the public half alone. Both halves go to the
-sealed journal before they are used, so that a restarted executor goes on with the same.
+The first key holder in address order makes the pair. The arbiter has the public half alone. Both halves and the key of
+the tags (`algorithms.crypto.tags`) go to the sealed journal before they are used, so that a restarted executor goes on
+with the same.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.crypto.paillier import Keygen, PrivateKey, PublicKey, generate
+from algorithms.crypto.tags import SECRET_BYTES
 from algorithms.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey
 from party.ids import Address
 from storage.client import Value
@@ -44,10 +48,12 @@ class KeySettings(Protocol):
 def conversation() -> tuple[Line, ...]:
     """The table above as data."""
     public, private = "The public half of the job's key.", "The private half, sealed to each key holder."
+    tag = "The trainers' secret, by which they see that the arbiter adds and does nothing else, sealed to each."
     everybody, plain, sealed = TRAINERS | ARBITER, Protection.PLAIN, Protection.AGGREGATE_SEALED
     return (
         Line("public-key", TRAINERS, everybody, "(0,)", "record", KEY_BYTES, plain, public, of_rows=False),
         Line("private-key", TRAINERS, TRAINERS, "(0,)", "record", KEY_BYTES, sealed, private, of_rows=False),
+        Line("tag-key", TRAINERS, TRAINERS, "(0,)", "bytes", KEY_BYTES, sealed, tag, of_rows=False),
     )
 
 
@@ -98,6 +104,20 @@ def agree_on_key(ctx: Context, settings: KeySettings) -> PrivateKey | PublicKey:
     if private.public != public:
         raise WrongKey(f"The private key that {maker} sent does not belong to the public key it sent.")
     return private
+
+
+def agree_on_secret(ctx: Context, settings: KeySettings) -> bytes:
+    """What the trainers share and the arbiter does not know, to make and check tags with. Raises BadKey."""
+    trainers = ctx.peers(*TRAINERS)
+    maker = holders(trainers, settings)[0]
+    if ctx.address == maker:
+        made = ctx.once("tag-key", lambda: secrets.token_bytes(SECRET_BYTES))
+        ctx.channel.broadcast([trainer for trainer in trainers if trainer != maker], "tag-key", 0, made)
+    else:
+        made = ctx.once("tag-key", lambda: ctx.channel.recv(maker, "tag-key", 0))
+    if not isinstance(made, bytes) or len(made) != SECRET_BYTES:
+        raise BadKey(f"{maker} sent no key to make tags with: {SECRET_BYTES} bytes were expected.")
+    return made
 
 
 def _public(ctx: Context, settings: KeySettings, maker: Address) -> PublicKey:

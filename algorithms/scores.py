@@ -1,12 +1,22 @@
-"""How good a model is on one party's rows, and on everybody's: the row-weighted mean. Scalars only."""
+"""How good a model is on one party's rows, and on everybody's: the row-weighted mean.
+
+Scores are added up inside the trainers' sums, as whole numbers: whoever adds could use them to ask about rows if it
+saw them, with models of its own choice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from algorithms.errors import ParametersDiffer
-from storage.client import Field, Value
+from algorithms.errors import NotFinite
+from algorithms.joining import rows_word
+from algorithms.side_block import Word
+
+LOSS_BITS, LOSS_SCALE = 96, 40  # of a loss summed over rows: to 2^-40, below 2^56
+RIGHT_BITS, RIGHT_SCALE = 61, 20  # of the number of rows that were judged rightly
+LARGEST_LOSS = 2.0 ** (LOSS_BITS - LOSS_SCALE)
 
 
 @dataclass(frozen=True)
@@ -25,17 +35,14 @@ class Scores:
     train: Score
     validate: Score = Score()
 
-    def record(self) -> dict[str, Field]:
-        """The scores as a record to send."""
-        parts = {"": self.train, "validate_": self.validate}
-        return {f"{p}{name}": getattr(s, name) for p, s in parts.items() for name in ("loss", "accuracy", "rows")}
+    def words(self) -> list[Word]:
+        """What is added up over all parties. Raises NotFinite for a loss that no training that goes well has."""
+        return [word for score in (self.train, self.validate) for word in _words(score)]
 
     @staticmethod
-    def from_record(record: Value) -> Scores:
-        """The scores of a record. Raises ParametersDiffer."""
-        if not isinstance(record, Mapping):
-            raise ParametersDiffer(f"A record of scores was expected, not {type(record).__name__}.")
-        return Scores(_score(record, ""), _score(record, "validate_"))
+    def from_words(words: Sequence[int]) -> Scores:
+        """The scores over all rows of all parties, from the sums of their words."""
+        return Scores(_mean(*words[:3]), _mean(*words[3:]))
 
     def metrics(self) -> dict[str, float]:
         """What is reported: `loss`, `accuracy`, and `validate_...` where somebody validates."""
@@ -45,22 +52,18 @@ class Scores:
         return found
 
 
-def mean(scores: Iterable[Scores]) -> Scores:
-    """The scores over all rows of all parties, in the order given."""
-    all_scores = list(scores)
-    return Scores(_mean([s.train for s in all_scores]), _mean([s.validate for s in all_scores]))
+def _words(score: Score) -> list[Word]:
+    loss = score.loss * score.rows
+    if not abs(loss) < LARGEST_LOSS:  # nor if it is no number
+        raise NotFinite(
+            f"The loss is {score.loss:.6g}.",
+            hint="Training diverged: lower the learning rate, standardise the features, or look for bad rows.",
+        )
+    right = int(math.ldexp(score.accuracy * score.rows, RIGHT_SCALE) + 0.5)
+    return [rows_word(score.rows), Word(int(math.ldexp(loss, LOSS_SCALE)), LOSS_BITS), Word(right, RIGHT_BITS)]
 
 
-def _mean(scores: list[Score]) -> Score:
-    rows = sum(score.rows for score in scores)
-    if rows == 0:
+def _mean(rows: int, loss: int, right: int) -> Score:
+    if rows <= 0:
         return Score()
-    loss = sum(score.loss * score.rows for score in scores) / rows
-    return Score(loss, sum(score.accuracy * score.rows for score in scores) / rows, rows)
-
-
-def _score(record: Mapping[str, Value], prefix: str) -> Score:
-    loss, accuracy, rows = (record.get(f"{prefix}{name}") for name in ("loss", "accuracy", "rows"))
-    if not isinstance(loss, float) or not isinstance(accuracy, float) or not isinstance(rows, int):
-        raise ParametersDiffer(f"A record of scores lacks '{prefix}loss', '{prefix}accuracy' or '{prefix}rows'.")
-    return Score(loss, accuracy, rows)
+    return Score(loss / (rows << LOSS_SCALE), right / (rows << RIGHT_SCALE), rows)

@@ -81,8 +81,11 @@ class TrainerSide:
         """Encrypt a part of the own vector and send it."""
         self._ctx.channel.send(self._arbiter, "update", step, self._engine.encrypt(self._layout, integers))
 
-    def receive(self, step: tuple[int, int], count: int, prepare: int) -> Integers:
+    def receive(self, step: tuple[int, int], count: int, prepare: int) -> Integers | None:
         """A part of the sum, `count` values; while it is not there, masks for `prepare` ciphertexts are made.
+
+        None if the plaintexts are no sum of so many vectors. That is no error yet: what the arbiter sees of it, and
+        when, must not depend on what it could not read.
 
         Raises:
             WrongLayout: The arbiter's sum is not of all trainers.
@@ -95,7 +98,11 @@ class TrainerSide:
         for holder, (first, last) in zip(self._holders, shares, strict=False):
             own = holder == self._ctx.address or (whole and self._is_holder)
             rows.append(mine if own else self._received(holder, step, last - first, prepare))
-        return self._layout.unpack(np.concatenate(rows), count, len(self._trainers))
+        plaintexts = np.concatenate(rows)
+        try:
+            return self._layout.unpack(plaintexts, count, len(self._trainers))
+        except WrongLayout:
+            return None
 
     @property
     def _is_holder(self) -> bool:

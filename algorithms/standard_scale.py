@@ -10,6 +10,7 @@ Conversation of a fit; trainers are guests and hosts:
     start         arbiter   trainers           0         rows in all
     public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
     private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
+    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
     update        trainer   arbiter            0, 1      n_k / n * the own means, then mean squares; (paillier) parts
     sum           arbiter   trainers           0, 1      their sums; (paillier) parts, to key holders
     share         trainer   trainers           0, 1      (paillier) what a key holder decrypted for all, sealed
@@ -32,9 +33,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from algorithms import aggregation, joining
-from algorithms.aggregation import Adder, AggregationParameters, Contributor, require_aggregating_roles
+from algorithms.adder import Adder
+from algorithms.aggregation import AggregationParameters, require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line, ModelUse, Port, PortKind
 from algorithms.context import Context
+from algorithms.contributor import Contributor
 from algorithms.joining import Joining
 from algorithms.rows import features, require_kind, required_model, required_table
 from party.ids import Role
@@ -98,12 +101,14 @@ def arbiter(ctx: Context, parameters: StandardScaleParameters) -> None:
 
 def fit(ctx: Context, parameters: StandardScaleParameters, x: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column over everybody's rows; a constant column has deviation 1."""
-    rows, _ = joining.join(ctx, Joining(len(x), names), parameters.alike())
-    share = len(x) / rows
-    with closing(Contributor(ctx, parameters, 2)) as contributor:
-        mean = join_limbs(contributor.sum(0, split_limbs("mean", share * x.mean(axis=0))))
+    joined = joining.join(ctx, Joining(len(x), names), parameters.alike())
+    rows, share = joined.rows, len(x) / joined.rows
+    with closing(Contributor(ctx, parameters, 2, joined.common)) as contributor:
+        summed = contributor.sum(0, split_limbs("mean", share * x.mean(axis=0)), words=[joining.rows_word(len(x))])
+        joining.require_rows(joined, summed.words[0])
+        mean = join_limbs(summed.vectors)
         squares = ((x - mean) ** 2).mean(axis=0)
-        variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)))
+        variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)).vectors)
     variance = np.maximum(variance, 0.0)
     return mean, np.where(is_constant(mean, variance, rows), 1.0, np.sqrt(variance))
 

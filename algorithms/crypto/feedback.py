@@ -94,7 +94,7 @@ class FeedbackRounding:
         self.seen = 0.0  # the largest magnitude in the vector, with what rounding took before
         self._largest = largest
         self._shift = layout.scale
-        self._residual = np.array(kept["residual"] if kept else [], dtype=np.float32)
+        self._residual = np.array((kept or {}).get("residual", ()), dtype=np.float32)
         self._rng = np.random.default_rng(0)
 
     def begin(self, count: int, rng: Callable[[], np.random.Generator]) -> None:

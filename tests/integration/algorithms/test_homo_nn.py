@@ -44,7 +44,7 @@ def test_the_cnn_reads_the_digits(tmp_path, tables):
     model = result.model(HOST)
     assert sum(array.size for array in model.arrays.values()) == 13_706
     assert (predict(model, test).predicted == data.y_test).mean() >= 0.95
-    assert result.series(ARBITER, "validate_accuracy")[-1] >= 0.95
+    assert result.series(GUEST, "validate_accuracy")[-1] >= 0.95
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -65,7 +65,8 @@ def test_encrypted_equals_fixed_point_bit_for_bit(tables):
 def test_a_network_is_in_single_precision_from_its_updates_to_its_model(tables):
     exchange, parameters = RecordingExchange(), SMALL | {"server_optimizer": "adam"}
     single, fixed = train(tables, parameters, exchange), train(tables, parameters | {"fixed_point": True})
-    assert {decode(s.body).dtype for s in exchange.sent if s.tag in ("update", "sum")} == {np.dtype(np.float32)}
+    weights = [s for s in exchange.sent if s.tag in ("update", "sum") and s.step[0] < parameters["rounds"]]
+    assert {decode(s.body).dtype for s in weights} == {np.dtype(np.float32)}
     for name, array in single.model(GUEST).arrays.items():
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, fixed.model(GUEST).arrays[name], atol=2e-5)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms import joining, scores
-from algorithms.aggregation import Adder, AggregationParameters, Contributor, rounding_of
+from algorithms import joining
+from algorithms.adder import Adder
+from algorithms.aggregation import AggregationParameters, rounding_of
 from algorithms.channel import Channel
 from algorithms.context import Context
+from algorithms.contributor import Contributor
 from algorithms.errors import BadKey, NotFinite, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
 from algorithms.joining import Joining
 from algorithms.linear import log_loss, probability
@@ -61,17 +63,18 @@ def test_the_rate_left_out_is_that_of_its_optimiser(name, kind):
 def test_scores_are_weighted_by_rows():
     first = Scores(Score(1.0, 0.5, 30))
     second = Scores(Score(4.0, 1.0, 10), Score(2.0, 0.9, 5))
-    mean = scores.mean([first, second])
+    words = [[word.value for word in scores.words()] for scores in (first, second)]
+    mean = Scores.from_words([sum(pair) for pair in zip(*words, strict=True)])
     assert mean.train == Score(1.75, 0.625, 40)
-    assert mean.validate == Score(2.0, 0.9, 5)
+    assert mean.validate.loss == 2.0
+    assert mean.validate.accuracy == pytest.approx(0.9, abs=1e-6)
     assert "validate_loss" not in first.metrics()
-    assert Scores.from_record(second.record()) == second
 
 
-@pytest.mark.parametrize("record", [None, {}, {"loss": 1.0, "accuracy": "high", "rows": 3}])
-def test_a_record_that_holds_no_scores_is_refused(record):
-    with pytest.raises(ParametersDiffer):
-        Scores.from_record(record)
+@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf, 2.0**56, 1e300])
+def test_a_loss_that_is_no_number_or_beyond_all_bounds_is_named_before_it_is_sent(loss):
+    with pytest.raises(NotFinite, match="The loss is"):
+        Scores(Score(loss, 0.5, 3)).words()
 
 
 def test_the_logistic_function_does_not_overflow():
