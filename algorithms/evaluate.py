@@ -20,6 +20,7 @@ from algorithms.component import TRAINERS, Component, Line, ModelUse, Parameters
 from algorithms.context import Context
 from algorithms.errors import BadLabels, RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction, predict
+from algorithms.learning import nothing
 from algorithms.rows import binary_labels, class_labels, required_model, required_table, title
 from party.ids import Role
 from storage.client import Table
@@ -134,4 +135,5 @@ COMPONENT = Component(
     roles={Role.GUEST: judge, Role.HOST: judge},
     minimum={},
     check=check,
+    learns=nothing,
 )

@@ -35,6 +35,7 @@ from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.crypto.packing import Integers
 from algorithms.errors import WrongSum
+from algorithms.learning import nothing
 from algorithms.named_vectors import NamedVectors
 from party.ids import Address, Role
 
@@ -124,4 +125,5 @@ COMPONENT = Component(
     roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
     minimum={Role.ARBITER: 1},
     check=check,
+    learns=nothing,
 )

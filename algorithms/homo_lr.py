@@ -40,6 +40,7 @@ from algorithms.context import Context
 from algorithms.errors import BadLabels, WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
+from algorithms.learning import of_training
 from algorithms.linear import linear_model, log_loss, probability, weights_of
 from algorithms.rows import binary_labels, features, label_coding, required_table, title
 from algorithms.scores import Score, Scores
@@ -202,4 +203,5 @@ COMPONENT = Component(
     roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
     minimum={Role.ARBITER: 1},
     check=check,
+    learns=of_training,
 )

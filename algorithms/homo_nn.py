@@ -42,6 +42,7 @@ from algorithms.context import Context
 from algorithms.errors import BadLabels, WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
+from algorithms.learning import of_training
 from algorithms.nn.spec import NetSpec
 from algorithms.rows import class_labels, distinct_classes, features, require_kind, required_table, title
 from algorithms.scores import Scores
@@ -227,4 +228,5 @@ COMPONENT = Component(
     minimum={Role.ARBITER: 1},
     check=check,
     needs_torch=True,
+    learns=of_training,
 )

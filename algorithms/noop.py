@@ -17,6 +17,7 @@ from pydantic import Field
 
 from algorithms.component import ARBITER, TRAINERS, Component, Line, Parameters, Protection
 from algorithms.context import Context
+from algorithms.learning import nothing
 from party.ids import Role
 
 MOST_BYTES = 4096
@@ -66,4 +67,5 @@ COMPONENT = Component(
     conversation=conversation,
     roles={Role.GUEST: greet, Role.HOST: greet, Role.ARBITER: answer},
     minimum={},
+    learns=nothing,
 )

@@ -15,6 +15,7 @@ from algorithms.context import Context
 from algorithms.errors import RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction
 from algorithms.inference import predict as predict_rows
+from algorithms.learning import nothing
 from algorithms.rows import required_model, required_table
 from party.ids import Role
 from storage.client import Table
@@ -70,4 +71,5 @@ COMPONENT = Component(
     roles={Role.GUEST: predict, Role.HOST: predict},
     minimum={},
     check=check,
+    learns=nothing,
 )

@@ -39,6 +39,7 @@ from algorithms.component import TRAINERS, Component, Line, ModelUse, Port, Port
 from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.joining import Joining
+from algorithms.learning import nothing, of_scaling
 from algorithms.rows import features, require_kind, required_model, required_table
 from party.ids import Role
 from storage.client import Model, Table
@@ -172,4 +173,5 @@ COMPONENT = Component(
     roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
     minimum={},
     check=check,
+    learns=lambda parameters: (of_scaling if parameters.fit else nothing)(parameters),
 )

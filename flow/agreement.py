@@ -59,7 +59,7 @@ def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[st
                     tables.add(reference.name)
                 elif reference.job is not None:
                     is_table = task.component.inputs[name].kind == "table"
-                    (tables if is_table else models).add(_earlier(reference, is_table=is_table))
+                    (tables if is_table else models).add(earlier_name(reference, is_table=is_table))
     return tables, models
 
 
@@ -125,9 +125,10 @@ def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> li
                 if isinstance(reference, OutputInput) and reference.job is None:
                     continue
                 if task.component.inputs[name].kind == "table":
-                    found = _table(str(reference), know.tables[_earlier(reference, is_table=True)], task, spec, know)
+                    facts = know.tables[earlier_name(reference, is_table=True)]
+                    found = _table(str(reference), facts, task, spec, know)
                 else:
-                    model = know.models[_earlier(reference, is_table=False)]
+                    model = know.models[earlier_name(reference, is_table=False)]
                     found = _model(str(reference), model, task, _strangers(spec, tasks, model, know), know)
                 reasons += [reason.at(path) for reason in found]
     return reasons
@@ -261,13 +262,14 @@ def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[s
                 is_earlier = isinstance(reference, TableInput) or reference.job is not None
                 if not is_earlier or task.component.inputs[name].kind != "table":
                     continue
-                facts = know.tables[_earlier(reference, is_table=True)]
+                facts = know.tables[earlier_name(reference, is_table=True)]
                 if isinstance(facts, TableFacts):
                     found.setdefault(task.name, {}).setdefault(str(address), {})[name] = facts.reference
     return found
 
 
-def _earlier(reference: TableInput | OutputInput, *, is_table: bool) -> str:
+def earlier_name(reference: TableInput | OutputInput, *, is_table: bool) -> str:
+    """What a table, or an output of an earlier job, is called in the party's store."""
     if isinstance(reference, TableInput):
         return reference.name
     return reference.table(reference.job or "") if is_table else reference.model(reference.job or "")

@@ -31,7 +31,7 @@ from flow.scheduler import Scheduler
 from flow.store.database import Database, sqlite_url, url_from_file
 from flow.store.queries import Reader, part_state, why
 from flow.submitting import Submitting
-from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow
+from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow, ProposalView
 from gateway.client import GatewayAdmin
 from party.clock import Clock, SystemClock
 from party.home import PartyHome
@@ -192,6 +192,14 @@ class FlowService:
         """Refuse a job that waits for a person of this party. Raises NotAskedForApproval."""
         may(user, Verb.APPROVE, Thing("job", job))
         self._agreeing.refuse(job, reason)
+
+    def proposal(self, job: str) -> ProposalView:
+        """What a person of this party decides about: inputs, parameters, what leaves, who learns what.
+
+        Raises:
+            UnknownJob: It was not proposed to this party.
+        """
+        return self._agreeing.show(job)
 
     # -- views -------------------------------------------------------------------------------------------------------
     def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:

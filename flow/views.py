@@ -189,3 +189,70 @@ class EventRow(View):
     attempt: int = 0
     party: str = ""
     body: dict[str, object] = {}
+
+
+class ProposedInput(View):
+    """One table or model of ours that a job wants: what it is here, or why it is not there."""
+
+    task: str
+    address: str
+    input: str
+    kind: str  # "table" | "model" | "report"
+    name: str  # as the job names it
+    reference: str = ""  # what it is here: the exact version
+    rows: int | None = None  # of a table
+    holders: tuple[str, ...] = ()  # of a model: the parties that hold a part of it
+    problem: str = ""
+
+
+class ProposedParameter(View):
+    """One parameter that is not what it is by default."""
+
+    task: str
+    name: str
+    value: object
+    default: object
+    address: str = ""  # "": at every address of the task
+
+
+class ProposedLine(View):
+    """One line of a task's conversation: what is said, by whom, to whom, how well hidden."""
+
+    task: str
+    tag: str
+    says: str
+    senders: tuple[str, ...]  # addresses
+    receivers: tuple[str, ...]
+    protection: str
+    means: str  # the protection in plain words
+    we: str = ""  # "send" | "receive" | "both" | "": what our party does with it
+
+
+class Learning(View):
+    """What one role of a task learns of other parties."""
+
+    task: str
+    role: str
+    parties: tuple[str, ...]
+    says: str
+
+
+class ProposalView(View):
+    """A proposed job as the person who decides about it should see it, as it would be decided now."""
+
+    job: str
+    name: str
+    initiator: str
+    user: str
+    submitted_ms: int
+    party: str  # ours
+    roles: dict[str, tuple[str, ...]]
+    components: dict[str, str]  # by task
+    waits: bool  # whether it waits for a person of ours
+    resumes: str = ""  # the job that it goes on from
+    inputs: tuple[ProposedInput, ...] = ()
+    parameters: tuple[ProposedParameter, ...] = ()
+    conversation: tuple[ProposedLine, ...] = ()
+    learns: tuple[Learning, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # why it would be refused now, whoever approves

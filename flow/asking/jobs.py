@@ -22,6 +22,7 @@ from flow.views import (
     MetricRow,
     OutputRow,
     ProgressRow,
+    ProposalView,
 )
 
 SILENCE_S = 40.0  # streams carry a comment every 15 s
@@ -70,6 +71,10 @@ class JobCalls(HttpCalls):
     def stop(self, job: str) -> JobView:
         """Cancel a job everywhere."""
         return self._ask(JobView, "POST", f"/jobs/{part(job)}/stop")
+
+    def proposal(self, job: str) -> ProposalView:
+        """What a person of the party decides about: inputs, parameters, what leaves, who learns what."""
+        return self._ask(ProposalView, "GET", f"/jobs/{part(job)}/proposal")
 
     def approve(self, job: str) -> JobView:
         """Agree to a job that waits for a person here."""

@@ -20,7 +20,7 @@ from flow.cli.options import (
 from flow.cli.screen import complaint
 
 if TYPE_CHECKING:
-    from flow.client import FlowClient, JobView
+    from flow.client import FlowClient, JobView, ProposalView
 
 app = typer.Typer(help="Submit jobs and see how they go.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -126,9 +126,27 @@ def list_(
 @app.command("show")
 @asks_a_party
 def show(desk: Desk, job: JobArgument) -> None:
-    """One job: its parties, tasks, attempts and what it waits for."""
+    """One job: its parties, tasks, attempts and what it waits for; what you decide about if it waits for you."""
     with desk.client() as flow:
-        _show(desk, flow.job(job))
+        view = flow.job(job)
+        _show(desk, view)
+        asked = not desk.screen.as_json and any(waiting.what == "person" for waiting in view.waiting_for)
+        proposal = flow.proposal(job) if asked else None
+    if proposal is not None and proposal.waits:
+        desk.screen.line("")
+        _show_proposal(desk, proposal)
+
+
+@app.command("proposal")
+@asks_a_party
+def proposal(desk: Desk, job: JobArgument) -> None:
+    """What a person decides about: own tables, parameters, every message that would leave, who learns what."""
+    with desk.client() as flow:
+        view = flow.proposal(job)
+    if desk.screen.as_json:
+        desk.screen.document(view.model_dump(mode="json"))
+    else:
+        _show_proposal(desk, view)
 
 
 @app.command("watch")
@@ -252,6 +270,13 @@ def _show(desk: Desk, view: JobView) -> None:
     if desk.screen.as_json:
         desk.screen.document(view.model_dump(mode="json"))
     for line in [] if desk.screen.as_json else job_lines(view):
+        desk.screen.line(line)
+
+
+def _show_proposal(desk: Desk, view: ProposalView) -> None:
+    from flow.cli.proposal_text import proposal_lines
+
+    for line in proposal_lines(view):
         desk.screen.line(line)
 
 

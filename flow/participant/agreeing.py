@@ -19,10 +19,12 @@ from flow.orders import contract_for, resources_for
 from flow.participant.keeping import Keeping
 from flow.participant.turns import Turns
 from flow.policy import ModelFacts, Policy, TableFacts
+from flow.showing import shown
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
 from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
 from flow.store.tables import job, job_party
+from flow.views import ProposalView
 from party.errors import PlatformError, Unavailable
 from storage.client import OutputRef
 
@@ -121,6 +123,15 @@ class Agreeing:
         """A person of ours refuses. Raises NotAskedForApproval."""
         with self.turns.of(name):
             self._decide_later(name, Decision.REFUSE, reason or "A person refused.")
+
+    def show(self, name: str) -> ProposalView:
+        """What a person decides about, as things are now. Raises UnknownJob."""
+        with self._database.read() as connection:
+            row = part_of(connection, name)
+        proposal = Proposal.model_validate_json(row.proposal)
+        spec = proposed_job(proposal.spec)
+        know = self._knowledge(spec, replace(self._policy(), accept=Decision.AGREE))
+        return shown(proposal, spec, know, decide(proposal, spec, know), waits=row.state == "asked")
 
     def _decide_later(self, name: str, decision: Decision, reason: str) -> None:
         with self._database.read() as connection:

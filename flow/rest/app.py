@@ -10,14 +10,14 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 
-from flow.rest import errors, jobs, logins, party, results, streams, tables, users
+from flow.rest import errors, jobs, logins, party, policy, results, streams, tables, users
 from flow.rest.backends import Backends
 from flow.rest.who import Anybody, guarded
 from flow.web import Guard
 
 THREADS = 64  # requests that may wait for the database or the disk at the same time
 
-PARTS = (party, users, logins, jobs, streams, tables, results)
+PARTS = (party, policy, users, logins, jobs, streams, tables, results)
 
 
 def create_app(backends: Backends) -> FastAPI:

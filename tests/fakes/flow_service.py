@@ -22,6 +22,7 @@ from flow.views import (
     PartyView,
     Problem,
     ProgressRow,
+    ProposalView,
     SideView,
     TaskView,
     Waiting,
@@ -47,6 +48,7 @@ class FakeFlowService(FlowService):
         self._logs: dict[str, list[LogRow]] = {}
         self._outputs: dict[str, list[OutputRow]] = {}
         self._progress: dict[str, dict[str, ProgressRow]] = {}
+        self.proposals: dict[str, ProposalView] = {}
         self.reasons: dict[str, list[str]] = {}
         self.broken: PlatformError | None = None
         self.closed = False
@@ -141,6 +143,14 @@ class FakeFlowService(FlowService):
     def why(self, job: str) -> list[str]:
         self.job(job)
         return self.reasons.get(job, [])
+
+    def proposal(self, job: str) -> ProposalView:
+        view = self.job(job)
+        if job in self.proposals:
+            return self.proposals[job]
+        place = {"job": job, "name": view.name, "initiator": view.initiator, "user": view.user, "party": "hospital-a"}
+        waits = any(waiting.what == "person" for waiting in view.waiting_for)
+        return ProposalView(**place, submitted_ms=view.submitted_ms, roles={}, components={}, waits=waits)
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         self.job(job)

@@ -17,6 +17,7 @@ from flow.views import ErrorView
 from party.errors import PlatformError
 from party.home import PartyHome, create_home
 from tests.fakes.flow_party import FakeParty, job_json
+from tests.fakes.flow_service import waiting_for_person
 from tests.integration.flow_edges.conftest import Command
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -242,6 +243,16 @@ def test_status_notes_what_an_older_settings_file_leaves_open(party: FakeParty, 
     file = party.home.root / "party.toml"
     file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("accept")))
     assert "Note: policy.accept is not in party.toml" in flow("party", "status").out
+
+
+def test_a_job_that_waits_for_a_person_is_shown_with_what_there_is_to_decide(party: FakeParty, flow: Command) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    assert f"flow job approve {job}" in flow("job", "show", job).out
+    assert flow("job", "proposal", job).out.startswith(f"Job {job} (breast), proposed by admin")
+    told = json.loads(flow("job", "proposal", job, "--json").out)
+    assert (told["job"], told["waits"]) == (job, True)
+    assert flow("job", "proposal", "nothing").code == 3
 
 
 def test_compose_files_are_written_on_request(flow: Command, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from algorithms.component import Line, ModelUse, Protection, aggregates, weakest_protection
-from algorithms.registry import component
+from algorithms.registry import component, components
+from party.ids import Role
 
 PLAIN, ENCRYPTED = Protection.PLAIN, Protection.ENCRYPTED
 TRAININGS = ("homo_lr", "homo_nn", "standard_scale")
@@ -49,3 +50,16 @@ def test_protections_have_an_order():
 def test_inputs_say_what_a_model_is_used_for():
     used = {name: component(name).inputs["model"].use for name in (*TRAININGS, "evaluate", "predict")}
     assert [name for name, use in used.items() if use is ModelUse.START] == ["homo_lr", "homo_nn"]
+
+
+@pytest.mark.parametrize("found", components(), ids=lambda found: found.reference)
+def test_every_component_says_who_learns_what(found):
+    learned = found.learns(found.parameters())
+    assert all(learned[role] for role in found.roles)
+
+
+def test_what_an_arbiter_learns_depends_on_the_protection():
+    made = component("homo_lr")
+    plain, hidden = (made.learns(made.parameters.model_validate({"secure": how})) for how in ("plain", "paillier"))
+    assert "in the clear" in plain[Role.ARBITER]
+    assert "encrypted" in hidden[Role.ARBITER]

@@ -1,0 +1,67 @@
+"""A proposed job as text for the person who decides about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from flow.cli.job_text import clock_text
+from flow.client import ProposalView, ProposedInput
+
+
+def proposal_lines(view: ProposalView) -> Iterator[str]:
+    """What would be used, how, what would leave, who would learn what."""
+    who = f"proposed by {view.user} of {view.initiator}"
+    yield f"Job {view.job} ({view.name}), {who} at {clock_text(view.submitted_ms)}"
+    yield from (f"  {role}: {', '.join(parties)}" for role, parties in view.roles.items())
+    if view.resumes:
+        yield f"  It goes on from job {view.resumes}."
+    yield from _part("It would use of ours", (_input(item) for item in view.inputs), "nothing")
+    yield from _part(
+        "Parameters that are not what they are by default",
+        (
+            f"{p.task}: {p.name} = {_value(p.value)} (default {_value(p.default)})"
+            + (f" at {p.address}" if p.address else "")
+            for p in view.parameters
+        ),
+        "none",
+    )
+    yield from _part(
+        "What would be said",
+        (
+            f"{line.task}: {', '.join(line.senders)} → {', '.join(line.receivers)}: {line.says} "
+            f"[{line.protection}: {line.means}]{' (we ' + line.we + ')' if line.we in ('send', 'receive') else ''}"
+            for line in view.conversation
+        ),
+        "nothing: no message leaves any party",
+    )
+    yield from _part(
+        "Who would learn what",
+        (f"{item.task}: {item.role} ({', '.join(item.parties)}): {item.says}" for item in view.learns),
+        "nobody anything",
+    )
+    if view.warnings:
+        yield from _part("Warnings", view.warnings, "")
+    if view.reasons:
+        yield from _part("It would be refused even if approved", view.reasons, "")
+    if view.waits:
+        yield f"It waits for you: 'flow job approve {view.job}' or 'flow job refuse {view.job} --reason TEXT'."
+
+
+def _part(title: str, lines: Iterable[str], empty: str) -> Iterator[str]:
+    found = list(lines)
+    yield f"{title}:" if found else f"{title}: {empty}."
+    yield from (f"  {line}" for line in found)
+
+
+def _input(item: ProposedInput) -> str:
+    place = f"{item.task}.{item.input} ({item.address}): {item.kind} {item.name}"
+    if item.problem:
+        return f"{place}: {item.problem}"
+    rows = f", {item.rows} rows" if item.rows is not None else ""
+    held = f", held by {', '.join(item.holders)}" if item.holders else ""
+    return f"{place} = {item.reference}{rows}{held}"
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
