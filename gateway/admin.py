@@ -18,6 +18,7 @@ from gateway.contract import JobContract, contract_to_json
 from gateway.errors import GatewayFault
 from gateway.link import PeerStatus
 from gateway.mailbox.store import JobTraffic, PeerTraffic
+from gateway.strangers import Stranger
 from gateway.wire import AdminStub, gateway_down, local, local_channel, problem_of, rpc_error
 from party.canonical import canonical_json
 from party.errors import PlatformError
@@ -39,12 +40,13 @@ class IncomingCall:
 
 @dataclass(frozen=True)
 class GatewayHealth:
-    """A gateway that answers."""
+    """A gateway that answers; `problem` says what is wrong with its party's own card or files, if anything."""
 
     party: str
     listen: str
     pid: int
     open_jobs: int
+    problem: str = ""
 
 
 class Stopper(Protocol):
@@ -136,12 +138,30 @@ class GatewayAdmin:
 
     def peers(self) -> list[PeerStatus]:
         """How the trusted parties are doing."""
-        with self._calling() as admin:
-            answer = admin.Peers(local.Done(), timeout=QUICK_S)
         return [
-            PeerStatus(peer.party, tuple(peer.addresses), peer.state, peer.last_seen_s, peer.queued, peer.problem)
-            for peer in answer.peers
+            PeerStatus(
+                peer.party,
+                tuple(peer.addresses),
+                peer.state,
+                peer.last_seen_s,
+                peer.queued,
+                peer.problem,
+                peer.code,
+                peer.remedy,
+            )
+            for peer in self._peer_list().peers
         ]
+
+    def strangers(self) -> list[Stranger]:
+        """Callers that were turned away in the last minutes, because their cards are not trusted here."""
+        return [
+            Stranger(known.address, known.claims, known.count, known.last_s) for known in self._peer_list().strangers
+        ]
+
+    def _peer_list(self) -> local.PeerList:
+        with self._calling() as admin:
+            answer: local.PeerList = admin.Peers(local.Done(), timeout=QUICK_S)
+            return answer
 
     def reload(self) -> None:
         """Follow a change of cards or keys in the home."""
@@ -152,7 +172,7 @@ class GatewayAdmin:
         """Whether the gateway is well."""
         with self._calling() as admin:
             answer = admin.Health(local.Done(), timeout=QUICK_S)
-        return GatewayHealth(answer.party, answer.listen, answer.pid, answer.open_jobs)
+        return GatewayHealth(answer.party, answer.listen, answer.pid, answer.open_jobs, answer.problem)
 
     def close(self) -> None:
         """Let go of the connection; the next call makes a new one."""

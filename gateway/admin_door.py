@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -14,11 +14,14 @@ from gateway.contract import contract_from_json
 from gateway.delivery import Delivery
 from gateway.desk import Desk, Seat
 from gateway.errors import PurposeReserved
+from gateway.home_watch import HomeWatch
 from gateway.inbound import Inbound
 from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
+from gateway.strangers import Strangers
 from gateway.tokens import Bearer, Tokens
 from gateway.wire import AdminServicer, Problem, answering, local, raised
+from party.errors import PlatformError
 from party.seal import sign, verify
 
 RESERVED = "archipelago/"  # purposes of the gateway itself begin with this
@@ -36,6 +39,9 @@ class Office:
     calls: Calls
     desk: Desk
     listen: str
+    reload: Callable[[], None]
+    watch: HomeWatch
+    strangers: Strangers
 
 
 class AdminDoor(AdminServicer):
@@ -108,13 +114,14 @@ class AdminDoor(AdminServicer):
     def Peers(self, request: local.Done, context: grpc.ServicerContext) -> local.PeerList:  # noqa: N802, ARG002
         """How the peers are doing."""
         with answering(context):
-            return local.PeerList(peers=[local.PeerList.Peer(**vars(peer)) for peer in self._office.delivery.peers()])
+            peers = [local.PeerList.Peer(**vars(peer)) for peer in self._office.delivery.peers()]
+            strangers = [local.PeerList.Stranger(**vars(known)) for known in self._office.strangers.recent()]
+            return local.PeerList(peers=peers, strangers=strangers)
 
     def Reload(self, request: local.Done, context: grpc.ServicerContext) -> local.Done:  # noqa: N802, ARG002
         """Read cards and keys again."""
         with answering(context):
-            self._office.book.reload()
-            self._office.delivery.reload()
+            self._office.reload()
             return local.Done()
 
     def Health(self, request: local.Done, context: grpc.ServicerContext) -> local.Healthy:  # noqa: N802, ARG002
@@ -122,7 +129,13 @@ class AdminDoor(AdminServicer):
         with answering(context):
             office = self._office
             jobs = len(office.mailbox.jobs())
-            return local.Healthy(party=office.book.party, listen=office.listen, pid=os.getpid(), open_jobs=jobs)
+            return local.Healthy(
+                party=office.book.party,
+                listen=office.listen,
+                pid=os.getpid(),
+                open_jobs=jobs,
+                problem=office.watch.problem or _own_problem(office.book),
+            )
 
     def _read_answers(self, seat: Seat, answers: Iterator[local.Answered]) -> None:
         try:
@@ -136,6 +149,14 @@ class AdminDoor(AdminServicer):
             pass  # the subscriber is gone; the callback of its stream has ended its seat
         finally:
             self._office.desk.leave(seat)
+
+
+def _own_problem(book: PeerBook) -> str:
+    try:
+        book.check_own()
+    except PlatformError as error:
+        return f"{error.message} Renew it with 'flow party card --renew' and give it to the other parties."
+    return ""
 
 
 def _checked_purpose(purpose: str) -> bytes:

@@ -17,7 +17,12 @@ from gateway.errors import (
     MessageConflict,
     MessageRefused,
     NoSubscriber,
+    PeerDistrustsUs,
+    PeerFindsUsNotValid,
+    PeerNotListening,
     PeerRefused,
+    PeerShowsOther,
+    PeerSilent,
     PeerUnknown,
     PeerUnreachable,
     TokenRefused,
@@ -27,6 +32,7 @@ from gateway.link import PeerStatus
 from gateway.local import LocalExchange, LocalWire
 from gateway.mailbox.store import JobTraffic, PeerTraffic
 from gateway.server import serve
+from gateway.strangers import Stranger
 
 __all__ = [
     "BadContract",
@@ -50,12 +56,18 @@ __all__ = [
     "MessageConflict",
     "MessageRefused",
     "NoSubscriber",
+    "PeerDistrustsUs",
+    "PeerFindsUsNotValid",
+    "PeerNotListening",
     "PeerRefused",
+    "PeerShowsOther",
+    "PeerSilent",
     "PeerStatus",
     "PeerTraffic",
     "PeerUnknown",
     "PeerUnreachable",
     "Stopper",
+    "Stranger",
     "TokenRefused",
     "serve",
 ]

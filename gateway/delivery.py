@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum, auto
 from hashlib import sha256
 
 from gateway.backoff import Backoff
 from gateway.errors import JobClosed, MessageRefused
-from gateway.link import Link, Outcome, PeerStatus, Receipt
+from gateway.link import HEARTBEAT_S, Link, Outcome, PeerStatus, Receipt
 from gateway.mailbox.store import Mailbox, Outgoing
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
@@ -78,7 +79,7 @@ class Lane:
             self._wake.clear()
             if self._round() is _Round.DONE:
                 backoff.reset()
-                self._wake.wait()
+                self._wake.wait(None if self._large else HEARTBEAT_S)
                 continue
             backoff.ceiling_s = self._ceiling_s()
             self._wake.wait(backoff.next())
@@ -94,7 +95,7 @@ class Lane:
         """Offer everything in the queue once."""
         result = _Round.DONE
         try:
-            if not self._link.up and not self._large:
+            if self._link.quiet and not self._large:
                 self._link.greet()
             for found in self._batches():
                 batch = [item for item in found if self._whole(item)]
@@ -196,6 +197,12 @@ class Delivery:
         for party in self._book.parties:
             self.wake(party)
 
+    def follow(self) -> None:
+        """Begin with those whose cards have become valid meanwhile."""
+        for party in self._book.parties:
+            with suppress(PlatformError):
+                self.link(party)
+
     def link(self, party: str) -> Link:
         """The line to a party. Raises PeerUnknown, CardExpired."""
         card = self._book.card(party)
@@ -236,7 +243,7 @@ class Delivery:
         except PlatformError as error:  # a card that has expired says nothing about the others
             with self._lock:
                 known = self._links.get(party)
-            return PeerStatus(party, (), "down", known.last_seen_s if known else 0.0, queued, str(error))
+            return PeerStatus.of(party, (), known.last_seen_s if known else 0.0, queued, error)
 
     def _lane(self, link: Link, *, large: bool) -> Lane:
         return Lane(link, self._mailbox, self._recorder, self._refused, large=large)

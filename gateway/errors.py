@@ -22,7 +22,14 @@ Denied
   PurposeReserved      a signature for a purpose of the gateway itself
   TokenRefused         an executor token that is unknown, revoked or for something else
 Unavailable            (retry)
-  PeerUnreachable      the other party's gateway does not answer
+  PeerUnreachable      the other party's gateway does not answer; why, as far as it can be seen:
+    PeerNotListening     nobody listens at its address
+    PeerSilent           nothing comes back from its address
+    PeerAddressUnknown   the name in its address is not known here
+    PeerNotAGateway      something else answers at its address
+    PeerShowsOther       it shows another certificate than on its card
+    PeerDistrustsUs      it does not trust our card
+    PeerFindsUsNotValid  our certificate is not valid by its clock
   GatewayDown          our own gateway does not answer
   DeliveryCut          the body of an envelope came in part; it goes on from there
   JobNotOpen           the job is not open here (yet)
@@ -142,6 +149,48 @@ class PeerUnreachable(Unavailable):
     """The other party's gateway does not answer."""
 
     code = "gateway.peer_unreachable"
+
+
+class PeerNotListening(PeerUnreachable):
+    """Nobody listens at the peer's address."""
+
+    code = "gateway.peer_not_listening"
+
+
+class PeerSilent(PeerUnreachable):
+    """Nothing comes back from the peer's address."""
+
+    code = "gateway.peer_silent"
+
+
+class PeerAddressUnknown(PeerUnreachable):
+    """The name in the peer's address is not known here."""
+
+    code = "gateway.peer_address_unknown"
+
+
+class PeerNotAGateway(PeerUnreachable):
+    """What answers at the peer's address is not its gateway."""
+
+    code = "gateway.peer_not_a_gateway"
+
+
+class PeerShowsOther(PeerUnreachable):
+    """The peer shows another certificate than on its card."""
+
+    code = "gateway.peer_shows_other"
+
+
+class PeerDistrustsUs(PeerUnreachable):
+    """The peer does not trust our card."""
+
+    code = "gateway.peer_distrusts_us"
+
+
+class PeerFindsUsNotValid(PeerUnreachable):
+    """Our certificate is not valid by the peer's clock."""
+
+    code = "gateway.peer_finds_us_not_valid"
 
 
 class GatewayDown(Unavailable):

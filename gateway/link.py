@@ -12,18 +12,32 @@ import grpc
 
 from gateway.backoff import Backoff
 from gateway.calls import Sealed
-from gateway.errors import CallTimeout, PeerRefused, PeerUnreachable, ProtocolMismatch
+from gateway.diagnosis import diagnose, distrusts
+from gateway.errors import (
+    CallTimeout,
+    PeerDistrustsUs,
+    PeerFindsUsNotValid,
+    PeerRefused,
+    PeerShowsOther,
+    PeerSilent,
+    PeerUnreachable,
+    ProtocolMismatch,
+)
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
 from gateway.wire import LIMITS, RECONNECT, Problem, TransferStub, chunked, raised, rpc_error, transfer, transfer_stub
 from party.card import Card
 from party.errors import BadCard, PlatformError
+from party.log import get_logger
 
 PROTOCOL = 1
 MINIMUM = 1
 GREETING_S = 10.0
 PUT_S = 60.0
+HEARTBEAT_S = 3.0  # a peer that was not heard for so long is greeted, so that its end is seen by itself
+DIAGNOSE_EVERY_S = 5.0
 CALL_PATIENCE_S = 0.5  # a peer that was reachable a moment ago gets this long to come back
+_log = get_logger("gateway")
 KEEP_ALIVE = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -31,6 +45,13 @@ KEEP_ALIVE = [
     ("grpc.http2.max_pings_without_data", 0),
 ]
 _REFUSES_US = (PeerRefused, ProtocolMismatch, BadCard)  # what a peer answers that takes nothing from this gateway
+_STATES: dict[type[PlatformError], str] = {
+    PeerDistrustsUs: "refused",
+    PeerFindsUsNotValid: "refused",
+    PeerShowsOther: "refused",
+    ProtocolMismatch: "refused",
+    BadCard: "not-valid",
+}
 
 
 class Outcome(StrEnum):
@@ -54,10 +75,11 @@ class PeerStatus:
     """How a peer is doing.
 
     Attributes:
-        state: `up`, `down`, or `no-address` for a party that only calls out.
+        state: `up`, `down`; `refused` where one side does not take the other's card or version; `not-valid` where its
+            card is not valid now; or `no-address` for a party that only calls out.
         last_seen_s: When it last answered or greeted, seconds since 1970; 0 for never.
         queued: Envelopes that wait for it.
-        problem: Why it is down, if that is known.
+        problem: Why it is not up, if that is known; code: the error's code; remedy: what a person can do.
     """
 
     party: str
@@ -66,6 +88,18 @@ class PeerStatus:
     last_seen_s: float
     queued: int
     problem: str = ""
+    code: str = ""
+    remedy: str = ""
+
+    @staticmethod
+    def of(
+        party: str, addresses: tuple[str, ...], last_seen_s: float, queued: int, error: PlatformError | None
+    ) -> PeerStatus:
+        """A peer that is not up because of `error`."""
+        state = next((state for kind, state in _STATES.items() if isinstance(error, kind)), "down")
+        if error is None:
+            return PeerStatus(party, addresses, state if addresses else "no-address", last_seen_s, queued)
+        return PeerStatus(party, addresses, state, last_seen_s, queued, error.message, error.code, error.hint)
 
 
 def check_protocol(peer: str, protocol: int, minimum: int) -> None:
@@ -90,12 +124,20 @@ class Link:
         self._turn = 0
         self._up = False
         self._last_seen_s = 0.0
-        self._problem = ""
+        self._problem: PlatformError | None = None
+        self._answered_at = 0.0
+        self._diagnosed_at = -DIAGNOSE_EVERY_S
+        self._diagnosis: PeerUnreachable | None = None
 
     @property
     def up(self) -> bool:
         """Whether the peer answered the last call."""
         return self._up
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is time to say hello: the peer is not up, or has not answered for a while."""
+        return not self._up or time.monotonic() - self._answered_at >= HEARTBEAT_S
 
     @property
     def last_seen_s(self) -> float:
@@ -105,14 +147,20 @@ class Link:
     def status(self, queued: int) -> PeerStatus:
         """How the peer is doing."""
         addresses = self._book.card(self.party).addresses
-        state = "up" if self._up else "down" if addresses else "no-address"
-        return PeerStatus(self.party, addresses, state, self._last_seen_s, queued, "" if self._up else self._problem)
+        if self._up:
+            return PeerStatus(self.party, addresses, "up", self._last_seen_s, queued)
+        return PeerStatus.of(self.party, addresses, self._last_seen_s, queued, self._problem if addresses else None)
 
     def greet(self) -> None:
         """Say hello and compare versions. Raises ProtocolMismatch."""
-        with self._calling():
-            answer = self._transfer().Hello(transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM), timeout=GREETING_S)
-            check_protocol(self.party, answer.protocol, answer.minimum)
+        try:
+            with self._calling():
+                greeting = transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
+                answer = self._transfer().Hello(greeting, timeout=GREETING_S)
+                check_protocol(self.party, answer.protocol, answer.minimum)
+        except CallTimeout as late:
+            self.failed(PeerSilent(late.message, hint="It is tried again."))
+            raise
 
     def put(self, batch: Sequence[Outgoing]) -> list[Receipt]:
         """Deliver small envelopes at once."""
@@ -192,9 +240,26 @@ class Link:
 
     def answered(self) -> None:
         """The last call was answered."""
-        self._up, self._last_seen_s, self._problem = True, time.time(), ""
+        self._up, self._last_seen_s, self._problem = True, time.time(), None
+        self._answered_at = time.monotonic()
+        self._diagnosis, self._diagnosed_at = None, -DIAGNOSE_EVERY_S
 
-    def failed(self, problem: str) -> None:
+    def unreachable(self) -> PeerUnreachable:
+        """Why the peer does not answer, looked at afresh from time to time."""
+        card = self._book.card(self.party)
+        if card.addresses and time.monotonic() - self._diagnosed_at >= DIAGNOSE_EVERY_S:
+            self._diagnosed_at = time.monotonic()
+            address = card.addresses[self._turn % len(card.addresses)]
+            self._diagnosis = diagnose(card, address, self._book.keys, self._book.party)
+        return self._diagnosis or PeerUnreachable(
+            f"The gateway of {self.party} cannot be reached.", hint="It is tried again; see: flow party status"
+        )
+
+    def refused(self) -> PeerDistrustsUs:
+        """What it means that the peer's door does not know our certificate."""
+        return distrusts(self.party, self._book.party)
+
+    def failed(self, problem: PlatformError) -> None:
         """The last call was not answered: the next one tries the next address."""
         self._up, self._problem = False, problem
         with self._lock:
@@ -217,7 +282,7 @@ class _Calling:
             self._link.answered()
             return
         if isinstance(error, PlatformError):
-            self._link.failed(str(error))
+            self._link.failed(error)
             return
         if not isinstance(error, grpc.RpcError | ValueError):
             return
@@ -226,18 +291,20 @@ class _Calling:
     def _named(self, error: grpc.RpcError | ValueError) -> PlatformError:
         party = self._link.party
         if isinstance(error, ValueError):  # the channel was closed under the call
-            return PeerUnreachable(f"The gateway of {party} cannot be called: {error}.")
+            return PeerUnreachable(f"The line to {party} is being made anew.", hint="It is tried again.")
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             return CallTimeout(f"The gateway of {party} did not answer in time.")
-        unreachable = PeerUnreachable(
-            f"The gateway of {party} cannot be reached: {str(error.details())[:200]}.",
-            hint="It is tried again; see: flow party status",
-        )
-        named = rpc_error(error, unreachable)
-        if named is unreachable:
-            self._link.failed(str(error.details())[:200])
+        unknown = PeerUnreachable(party)
+        named = rpc_error(error, unknown)
+        if named is unknown:
+            _log.debug("A call failed", peer=party, reason=str(error.details())[:200])
+            named = self._link.unreachable()
+            self._link.failed(named)
+        elif isinstance(named, PeerRefused):
+            named = self._link.refused()
+            self._link.failed(named)
         elif isinstance(named, _REFUSES_US):
-            self._link.failed(str(named)[:200])
+            self._link.failed(named)
         else:  # the far handler said no to this one call: the line works
             self._link.answered()
         return named

@@ -25,7 +25,7 @@ class _Page:
 
 
 class PeerBook:
-    """Our identity and the cards in HOME/trusted, as of the last reload."""
+    """Our identity and the cards in HOME/trusted, as of the last reload, whether or not they are valid now."""
 
     def __init__(self, home: PartyHome) -> None:
         self._root = home.root
@@ -46,7 +46,7 @@ class PeerBook:
 
     @property
     def parties(self) -> list[str]:
-        """The parties we trust, without ourselves."""
+        """The parties whose cards we hold, without ourselves; a card may not be valid now."""
         return sorted(self._page.trusted)
 
     @property
@@ -55,9 +55,21 @@ class PeerBook:
         page = self._page
         return "".join(card.tls_certificate for card in page.trusted.values() or [page.own]).encode()
 
-    def reload(self) -> None:
-        """Read keys, our card and the trusted cards again."""
-        self._page = self._read()
+    def reload(self) -> frozenset[str]:
+        """Read keys, our card and the trusted cards again; the parties to which connections must be made anew.
+
+        Raises BadCard or BadKeys, then nothing has changed.
+        """
+        before, now = self._page, self._read()
+        self._page = now
+        if before.keys.tls_cert_pem != now.keys.tls_cert_pem:
+            return frozenset(before.trusted)
+        same = {party for party, card in before.trusted.items() if now.trusted.get(party) == card}
+        return frozenset(before.trusted) - same
+
+    def check_own(self) -> None:
+        """Raise CardExpired or CardNotYetValid if our own card is not valid now."""
+        self._page.own.check_valid()
 
     def card(self, party: str) -> Card:
         """The card of a party, ours included. Raises PeerUnknown, or CardExpired as soon as its time is over."""
@@ -65,7 +77,7 @@ class PeerBook:
         card = page.own if party == page.own.party else page.trusted.get(party)
         if card is None:
             raise PeerUnknown(
-                f"{page.own.party} trusts no valid card of '{party}'.",
+                f"{page.own.party} holds no card of '{party}'.",
                 hint="Get that party's card and run: flow party trust CARD",
             )
         self._check_valid(card)
@@ -90,7 +102,7 @@ class PeerBook:
 
     def _read(self) -> _Page:
         home = PartyHome(self._root)
-        trusted = {str(party): card for party, card in home.trusted().items() if party != home.party}
+        trusted = {str(party): card for party, card in home.held_cards().items() if party != home.party}
         by_certificate = {card.tls_certificate_der: card for card in trusted.values()}
         return _Page(home.card, home.keys, trusted, by_certificate)
 

@@ -1,25 +1,35 @@
-"""The gateway of one party as a service: builds its parts, opens its three doors, and closes them again."""
+"""The gateway of one party as a service: builds its parts, opens its three doors, and closes them again.
+
+Other parties come in through the front (gateway/front.py), which carries their bytes to the TLS server here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import resource
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
 
 from gateway.admin_door import AdminDoor, Office
+from gateway.admission import Caps
 from gateway.arrivals import Arrivals
 from gateway.calls import Calls, Sealed
 from gateway.database import Database
 from gateway.delivery import Delivery
 from gateway.desk import Desk
 from gateway.executor_door import ExecutorDoor
+from gateway.front import Front
+from gateway.home_watch import HomeWatch
 from gateway.inbound import Inbound
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.store import Outgoing
 from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
+from gateway.strangers import Strangers
 from gateway.tokens import Tokens
 from gateway.transfer_door import TransferDoor
 from gateway.wire import (
@@ -40,6 +50,7 @@ EXECUTOR_THREADS = 1024
 EXECUTOR_WAITING = 896  # calls that may wait for a message; the rest of the threads is for those that send
 ADMIN_THREADS = 128
 MIN_PING_MS = 5_000
+HANDSHAKE_MS = 10_000
 _log = get_logger("gateway")
 
 
@@ -56,13 +67,18 @@ class GatewayService:
         listen = self._home.settings.gateway_listen
         require_free(listen, "gateway.listen")
         with ExitStack() as undo:
-            office, outbound = self._office(undo, listen)
+            strangers = Strangers(self._home.party)
+            inner = self._home.socket("gateway-tls")
+            caps = Caps.within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+            front = Front(listen, inner, caps, strangers.turned_away)
+            undo.callback(front.stop)
+            office, outbound = self._office(undo, listen, front, strangers)
             executors = bound_unix_server(self._home.socket("gateway"), EXECUTOR_THREADS)
             door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING)
             add_executor(door, executors)
             admin = bound_unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
             add_AdminServicer_to_server(AdminDoor(office), admin)
-            transfer = self._transfer_server(office, listen)
+            transfer = self._transfer_server(office, inner, front.recognised)
             for made in (transfer, executors, admin):
                 made.start()
                 undo.callback(self._close_door, made)
@@ -70,6 +86,9 @@ class GatewayService:
             undo.callback(office.desk.close)
             undo.callback(lambda: office.delivery.stop(self._grace_s))
             office.delivery.start()
+            front.start()
+            office.watch.start()
+            undo.callback(office.watch.stop)
             self._open = undo.pop_all()
         _log.info("The gateway is open", party=office.book.party, listen=str(listen), peers=len(office.book.parties))
 
@@ -83,7 +102,7 @@ class GatewayService:
     def _close_door(self, door: grpc.Server) -> None:
         door.stop(self._grace_s).wait()
 
-    def _office(self, undo: ExitStack, listen: HostPort) -> tuple[Office, Outbound]:
+    def _office(self, undo: ExitStack, listen: HostPort, front: Front, strangers: Strangers) -> tuple[Office, Outbound]:
         settings = self._home.settings.gateway
         folder = self._home.state("gateway")
         book = PeerBook(self._home)
@@ -106,9 +125,29 @@ class GatewayService:
         delivery = Delivery(book, mailbox, recorder, refused)
         outbound = Outbound(mailbox, book, left=delivery.wake, arrived=arrived)
         calls = Calls(book, mailbox, desk, recorder, carry)
-        return Office(book, mailbox, tokens, inbound, delivery, calls, desk, str(listen)), outbound
 
-    def _transfer_server(self, office: Office, listen: HostPort) -> grpc.Server:
+        def changed() -> None:
+            for party in book.reload():
+                front.dismiss(party)
+            delivery.reload()
+
+        watch = HomeWatch(self._home.root, changed, delivery.follow)
+        office = Office(
+            book,
+            mailbox,
+            tokens,
+            inbound,
+            delivery,
+            calls,
+            desk,
+            str(listen),
+            reload=changed,
+            watch=watch,
+            strangers=strangers,
+        )
+        return office, outbound
+
+    def _transfer_server(self, office: Office, inner: Path, recognised: Callable[[str, str], None]) -> grpc.Server:
         def seen(party: str) -> None:
             office.delivery.link(party).seen()
             office.delivery.wake(party)
@@ -116,24 +155,44 @@ class GatewayService:
         book = office.book
         made = server(
             TRANSFER_THREADS,
-            [("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS), ("grpc.keepalive_permit_without_calls", 1)],
+            [
+                ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+            ],
         )
-        add_transfer(TransferDoor(book, office.inbound, office.calls, seen), made)
-
-        def certificates() -> grpc.ServerCertificateConfiguration:
-            pair = (book.keys.tls_key_pem, book.keys.tls_cert_pem)
-            return grpc.ssl_server_certificate_configuration([pair], root_certificates=book.roots)
-
-        credentials = grpc.dynamic_ssl_server_credentials(
-            certificates(), certificates, require_client_authentication=True
-        )
+        add_transfer(TransferDoor(book, office.inbound, office.calls, seen, recognised), made)
+        first, changes = _Certificates(book).first()
+        credentials = grpc.dynamic_ssl_server_credentials(first, changes, require_client_authentication=True)
+        inner.unlink(missing_ok=True)
         try:
-            made.add_secure_port(str(listen), credentials)
+            made.add_secure_port(f"unix:{inner}", credentials)
         except RuntimeError as error:
-            raise PortInUse(
-                f"{listen} (gateway.listen) cannot be opened: {error}.", hint="Change gateway.listen in party.toml."
-            ) from None
+            raise PortInUse(f"The socket {inner} cannot be opened: {error}.") from None
+        inner.chmod(0o600)
         return made
+
+
+class _Certificates:
+    """What TLS shows and whom it believes. gRPC asks at every handshake, and takes a new answer only for a change."""
+
+    def __init__(self, book: PeerBook) -> None:
+        self._book = book
+        self._lock = threading.Lock()
+        self._given: tuple[bytes, bytes, bytes] | None = None
+
+    def first(self) -> tuple[grpc.ServerCertificateConfiguration, Callable[[], grpc.ServerCertificateConfiguration]]:
+        """The answer now, and who is asked later: it answers None while nothing has changed."""
+        return self._changed(), self._changed
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration:
+        keys, roots = self._book.keys, self._book.roots
+        wanted = (keys.tls_key_pem, keys.tls_cert_pem, roots)
+        with self._lock:
+            if wanted == self._given:
+                return None
+            self._given = wanted
+        return grpc.ssl_server_certificate_configuration([wanted[:2]], root_certificates=roots)
 
 
 def serve(home: PartyHome) -> GatewayService:

@@ -31,13 +31,22 @@ class TransferDoor(TransferServicer):
         inbound: Where envelopes go.
         calls: Where calls go.
         seen: Called with the party that said hello.
+        recognised: Called at each call with the connection, as gRPC names it, and the party that it belongs to.
     """
 
-    def __init__(self, book: PeerBook, inbound: Inbound, calls: Calls, seen: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        book: PeerBook,
+        inbound: Inbound,
+        calls: Calls,
+        seen: Callable[[str], None],
+        recognised: Callable[[str, str], None],
+    ) -> None:
         self._book = book
         self._inbound = inbound
         self._calls = calls
         self._seen = seen
+        self._recognised = recognised
 
     def Hello(self, request: transfer.Greeting, context: grpc.ServicerContext) -> transfer.Greeting:  # noqa: N802
         """Compare versions and note that the peer is there."""
@@ -99,7 +108,9 @@ class TransferDoor(TransferServicer):
             return transfer.Envelope(header=answer.header, signature=answer.signature, body=answer.body)
 
     def _sender(self, context: grpc.ServicerContext) -> Card:
-        return self._book.by_certificate(peer_certificate(context))
+        card = self._book.by_certificate(peer_certificate(context))
+        self._recognised(context.peer(), card.party)
+        return card
 
 
 def _receipt(sender: Card, work: Callable[[T], None], message: T) -> transfer.Receipt:

@@ -95,14 +95,18 @@ class PartyHome:
         Raises BadCard, naming the file, if one was damaged: a trust file nobody can read is never skipped.
         """
         found = {}
-        for path in sorted((self.root / "trusted").glob("*.json")):
-            card = self._trusted_card(path)
+        for party, card in self.held_cards().items():
             try:
                 card.check_valid(now)
             except (CardExpired, CardNotYetValid):
                 continue
-            found[card.party] = card
+            found[party] = card
         return found
+
+    def held_cards(self) -> dict[PartyId, Card]:
+        """The cards of the parties we trust, valid now or not, in the order of their ids. Raises BadCard."""
+        cards = [self._trusted_card(path) for path in sorted((self.root / "trusted").glob("*.json"))]
+        return {card.party: card for card in cards}
 
     def trusted_card(self, party: str) -> Card:
         """The card we hold of the party, valid or not. Raises PartyNotTrusted."""

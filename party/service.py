@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import threading
@@ -29,12 +30,14 @@ __all__ = [
     "exit_code",
     "free_port",
     "parse_listen",
+    "raise_descriptor_limit",
     "require_free",
     "run_forever",
     "run_until_stopped",
 ]
 
 STOP_GRACE_S = 10.0
+MAX_DESCRIPTORS = 1 << 20  # where the system names no limit
 
 
 class Service(Protocol):
@@ -81,6 +84,7 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
     room = make.__module__.partition(".")[0]
     options = _parser(room).parse_args(argv)
     try:
+        raise_descriptor_limit()
         home = find_home(options.home)
         path = None if options.log == "-" else home.log_file(room)
         log.configure(room, path, party=home.party, level=options.log_level)
@@ -119,6 +123,14 @@ def run_until_stopped(
         for number, handler in previous.items():
             signal.signal(number, handler)
     logger.info("Stopped")
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files and connections as the system allows it to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _say_ready(ready_fd: int | None) -> None:

@@ -592,12 +592,18 @@ class PeerList(_message.Message):
         LAST_SEEN_S_FIELD_NUMBER: _builtins.int
         QUEUED_FIELD_NUMBER: _builtins.int
         PROBLEM_FIELD_NUMBER: _builtins.int
+        CODE_FIELD_NUMBER: _builtins.int
+        REMEDY_FIELD_NUMBER: _builtins.int
         party: _builtins.str
         state: _builtins.str
         last_seen_s: _builtins.float
         """seconds since 1970; 0: never"""
         queued: _builtins.int
         problem: _builtins.str
+        code: _builtins.str
+        """of the problem"""
+        remedy: _builtins.str
+        """what a person can do about it"""
         @_builtins.property
         def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
         def __init__(
@@ -609,24 +615,59 @@ class PeerList(_message.Message):
             last_seen_s: _builtins.float = ...,
             queued: _builtins.int = ...,
             problem: _builtins.str = ...,
+            code: _builtins.str = ...,
+            remedy: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "last_seen_s", b"last_seen_s", "party", b"party", "problem", b"problem", "queued", b"queued", "state", b"state"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "code", b"code", "last_seen_s", b"last_seen_s", "party", b"party", "problem", b"problem", "queued", b"queued", "remedy", b"remedy", "state", b"state"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Stranger(_message.Message):
+        """A caller that TLS turned away. What it calls itself is not proved."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ADDRESS_FIELD_NUMBER: _builtins.int
+        CLAIMS_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        LAST_S_FIELD_NUMBER: _builtins.int
+        address: _builtins.str
+        claims: _builtins.str
+        count: _builtins.int
+        last_s: _builtins.float
+        """seconds since 1970"""
+        def __init__(
+            self,
+            *,
+            address: _builtins.str = ...,
+            claims: _builtins.str = ...,
+            count: _builtins.int = ...,
+            last_s: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "claims", b"claims", "count", b"count", "last_s", b"last_s"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     PEERS_FIELD_NUMBER: _builtins.int
+    STRANGERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerList.Peer]: ...
+    @_builtins.property
+    def strangers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerList.Stranger]: ...
     def __init__(
         self,
         *,
         peers: _abc.Iterable[Global___PeerList.Peer] | None = ...,
+        strangers: _abc.Iterable[Global___PeerList.Stranger] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peers", b"peers", "strangers", b"strangers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -640,10 +681,13 @@ class Healthy(_message.Message):
     LISTEN_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
     OPEN_JOBS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     party: _builtins.str
     listen: _builtins.str
     pid: _builtins.int
     open_jobs: _builtins.int
+    problem: _builtins.str
+    """what is wrong with this party's own card, or with the files of the home"""
     def __init__(
         self,
         *,
@@ -651,10 +695,11 @@ class Healthy(_message.Message):
         listen: _builtins.str = ...,
         pid: _builtins.int = ...,
         open_jobs: _builtins.int = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["listen", b"listen", "open_jobs", b"open_jobs", "party", b"party", "pid", b"pid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listen", b"listen", "open_jobs", b"open_jobs", "party", b"party", "pid", b"pid", "problem", b"problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

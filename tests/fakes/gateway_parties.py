@@ -12,7 +12,7 @@ from gateway.client import ContractLine, ExecutorWire, GatewayAdmin, JobContract
 from party import log
 from party.home import PartyHome, create_home, trust
 from party.ids import Address, new_job_id
-from party.service import run_until_stopped
+from party.service import raise_descriptor_limit, run_until_stopped
 
 GUEST = Address.parse("guest:alpha")
 HOST = Address.parse("host:beta")
@@ -66,6 +66,7 @@ class _Told:
 
 
 def _run(root: Path, pipe: Connection) -> None:
+    raise_descriptor_limit()
     home = PartyHome(root)
     log.configure("gateway", home.log_file("gateway"), party=home.party)
     run_until_stopped(_Told(home, pipe), "gateway")

@@ -67,7 +67,7 @@ def test_plain_text_is_not_spoken(beta: GatewayProcess) -> None:
     channel.close()
 
 
-def test_a_party_that_is_no_longer_trusted_is_refused_on_its_open_connection(beta: GatewayProcess) -> None:
+def test_a_party_that_is_no_longer_trusted_loses_its_open_connection(beta: GatewayProcess) -> None:
     alpha = PartyHome(beta.home.root.parent / "alpha")
     connection = stub(beta, alpha.keys)
     greeting = transfer.Greeting(protocol=1, minimum=1)
@@ -76,10 +76,10 @@ def test_a_party_that_is_no_longer_trusted_is_refused_on_its_open_connection(bet
     beta.admin().reload()
     with pytest.raises(grpc.RpcError) as caught:
         connection.Hello(greeting, timeout=10)
-    assert rpc_error(caught.value, PlatformError("?")).code == "gateway.peer_refused"
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     trust(beta.home, alpha.root / "card.json")
     beta.admin().reload()
-    assert connection.Hello(greeting, timeout=10).protocol == 1
+    assert connection.Hello(greeting, timeout=60, wait_for_ready=True).protocol == 1
 
 
 @pytest.mark.parametrize(("protocol", "minimum"), [(0, 0), (9, 2)])
@@ -120,7 +120,7 @@ def test_an_expired_card_opens_nothing(tmp_path: Path) -> None:
         card.check_valid()
     gateway = GatewayProcess(homes["alpha"]).start()
     try:
-        with pytest.raises(PlatformError, match="trusts no valid card of 'beta'"):
+        with pytest.raises(PlatformError, match="The card of beta expired"):
             gateway.admin().call("beta", "m", b"")
         with pytest.raises(grpc.RpcError):
             hello(gateway, old)

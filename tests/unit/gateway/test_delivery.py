@@ -16,7 +16,7 @@ import pytest
 
 from gateway.calls import Calls
 from gateway.delivery import Delivery, Lane
-from gateway.errors import BadEnvelope, GatewayFault, PeerRefused, PeerUnreachable
+from gateway.errors import BadEnvelope, GatewayFault, PeerDistrustsUs, PeerRefused, PeerUnreachable
 from gateway.link import Link, Outcome, Receipt
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.mailbox.store import Outgoing, Place
@@ -146,7 +146,7 @@ def test_an_expired_card_takes_nobody_else_down(homes: dict[str, PartyHome], mon
     monkeypatch.setattr(book, "card", expired)
     delivery.reload()
     beta, gamma = delivery.peers()
-    assert (beta.party, beta.state, gamma.party, gamma.problem) == ("beta", "down", "gamma", "")
+    assert (beta.party, beta.state, gamma.party, gamma.problem) == ("beta", "not-valid", "gamma", "")
     assert "is over" in beta.problem
     assert beta.last_seen_s > 0
 
@@ -169,7 +169,7 @@ class Failed(grpc.RpcError):
     [
         (json.dumps(vars(problem_of(BadEnvelope("no")))), BadEnvelope, True),
         (json.dumps(vars(problem_of(GatewayFault("no")))), GatewayFault, True),
-        (json.dumps(vars(problem_of(PeerRefused("who?")))), PeerRefused, False),
+        (json.dumps(vars(problem_of(PeerRefused("who?")))), PeerDistrustsUs, False),
         ("connection reset", PeerUnreachable, False),
     ],
 )

@@ -1,0 +1,304 @@
+"""The party's public port: one thread takes every connection, and lets to TLS only whose first message is whole.
+
+A connection that has not shown who it is costs one descriptor; there is a limit of them (gateway/admission.py) and of
+their time. What passes is carried unread to the TLS server behind, on a Unix socket that only this user may open; a
+caller counts as known once that server's door has recognised a trusted party on it.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.admission import Caps, WaitingRoom, network_of
+from gateway.hello import RECORD_HEADER_BYTES, NotTls, bytes_wanted, server_name
+from gateway.relay import CHUNK_BYTES, Connection
+from party.addresses import HostPort
+from party.errors import PortInUse
+from party.log import get_logger
+
+SHOW_S = 10.0  # how long a caller has to show who it is
+LINGER_S = 2.0  # how long one side may stay after the other has said its last
+LOOK_EVERY_S = 0.5
+PAUSE_S = 0.5  # without descriptors
+BACKLOG = 1024
+ACCEPTS_A_TURN = 64
+TELL_EVERY_S = 30.0
+SILENCE_MS = 20_000  # unacknowledged bytes for so long: the line is cut
+_ANYTHING = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_log = get_logger("gateway")
+
+TurnedAway = Callable[[str, str], None]
+
+
+class Front:
+    """See the module.
+
+    Args:
+        listen: The public address.
+        inner: The socket of the TLS server.
+        caps: How many may wait.
+        turned_away: Told the address, and the server name asked for, of a caller that TLS turned away.
+    """
+
+    def __init__(self, listen: HostPort, inner: Path, caps: Caps, turned_away: TurnedAway) -> None:
+        self._inner = str(inner)
+        self._caps = caps
+        self._turned_away = turned_away
+        self._greeting: WaitingRoom[Connection] = WaitingRoom(caps.greeting)
+        self._handshaking: WaitingRoom[Connection] = WaitingRoom(caps.handshaking)
+        self._by_descriptor: dict[int, Connection] = {}
+        self._by_name: dict[str, Connection] = {}
+        self._by_party: dict[str, dict[Connection, None]] = {}
+        self._busy: dict[Connection, None] = {}
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._requests: deque[tuple[str, Connection | None]] = deque()
+        self._told: dict[str, int] = {}
+        self._told_at = -TELL_EVERY_S
+        self._looked_at = 0.0
+        self._resume_at: float | None = None
+        self._stopping = False
+        self._listener = _listener(listen)
+        self._waker, self._wake = socket.socketpair()
+        for quiet in (self._listener, self._waker, self._wake):
+            quiet.setblocking(False)
+        self._epoll = select.epoll()
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self._epoll.register(self._waker, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._run, name="gateway-front", daemon=True)
+
+    def start(self) -> None:
+        """Take connections."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port and every connection."""
+        self._stopping = True
+        self._wake_up()
+        if self._thread.ident is not None:
+            self._thread.join()
+        for connection in set(self._by_descriptor.values()):
+            connection.close()
+        self._epoll.close()
+        for ours in (self._listener, self._waker, self._wake):
+            ours.close()
+
+    def recognised(self, peer: str, party: str) -> None:
+        """The TLS server has recognised the party on the connection that it calls `peer`. From any thread."""
+        connection = self._by_name.get(peer.partition(":")[2])
+        if connection is not None and not connection.party:
+            connection.party = party
+            self._requests.append((party, connection))
+            self._wake_up()
+
+    def dismiss(self, party: str) -> None:
+        """Close the party's connections: it shows itself again. From any thread."""
+        self._requests.append((party, None))
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        with suppress(BlockingIOError, OSError):
+            self._wake.send(b"w")
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for descriptor, happened in self._epoll.poll(self._timeout_s()):
+                if descriptor == self._listener.fileno():
+                    self._accept()
+                elif descriptor == self._waker.fileno():
+                    self._follow_requests()
+                else:
+                    self._serve(descriptor, happened)
+            for connection in list(self._busy):
+                self._carry(connection)
+            self._look()
+
+    def _timeout_s(self) -> float | None:
+        if self._busy:
+            return 0
+        waiting = self._greeting or self._handshaking or self._resume_at is not None
+        return LOOK_EVERY_S if waiting or self._lingers() else None
+
+    def _lingers(self) -> bool:
+        return any(connection.deadline is not None for known in self._by_party.values() for connection in known)
+
+    # The public port
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                outer, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as problem:
+                self._out_of(problem)
+                return
+            self._greet(outer, address[0])
+
+    def _out_of(self, problem: OSError) -> None:
+        """No descriptor is left: whoever waits longest goes, else nobody comes in for a while."""
+        self._tell(f"no room for a connection ({problem.strerror})")
+        oldest = self._greeting.longest() or self._handshaking.longest()
+        if problem.errno in _EXHAUSTED and oldest is not None:
+            self._close(oldest)
+            return
+        self._epoll.unregister(self._listener)
+        self._resume_at = time.monotonic() + PAUSE_S
+
+    def _greet(self, outer: socket.socket, host: str) -> None:
+        connection = Connection(outer, host, network_of(host), time.monotonic() + SHOW_S)
+        outer.setblocking(False)
+        outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+        outer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._by_descriptor[outer.fileno()] = connection
+        for oldest in self._greeting.enter(connection, connection.network):
+            self._close(oldest, "too many that have not begun")
+        self._epoll.register(outer, _ANYTHING)
+
+    # One connection
+
+    def _serve(self, descriptor: int, happened: int) -> None:
+        connection = self._by_descriptor.get(descriptor)
+        if connection is None:
+            return
+        if connection.inner is not None:
+            self._carry(connection)
+        elif happened & _GONE:
+            self._close(connection)
+        elif happened & select.EPOLLIN:
+            self._read_hello(connection)
+
+    def _read_hello(self, connection: Connection) -> None:
+        """Look whether the first record is whole; if not, be woken when it is."""
+        outer = connection.outer
+        try:
+            begun = outer.recv(RECORD_HEADER_BYTES + 1, socket.MSG_PEEK)
+            wanted = bytes_wanted(begun)
+            begun = outer.recv(wanted, socket.MSG_PEEK)
+            wanted = bytes_wanted(begun)
+            outer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted if len(begun) < wanted else 1)
+        except NotTls:
+            self._close(connection, "no TLS")
+            return
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close(connection)
+            return
+        if len(begun) == wanted:
+            connection.claim, connection.hello_bytes = server_name(begun), wanted
+            self._let_in(connection)
+
+    def _let_in(self, connection: Connection) -> None:
+        self._greeting.leave(connection, connection.network)
+        inner = None
+        try:
+            inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            inner.setblocking(False)
+            inner.bind("")  # a name of the system's choice, which the server sees
+            inner.connect(self._inner)
+        except OSError as problem:
+            if inner is not None:
+                inner.close()
+            self._close(connection, f"no room for a handshake ({problem.strerror})")
+            return
+        connection.let_in(inner, self._buffer)
+        self._by_descriptor[inner.fileno()] = connection
+        self._by_name[connection.name] = connection
+        for oldest in self._handshaking.enter(connection, connection.network):
+            self._close(oldest, "too many in the handshake")
+        self._epoll.register(inner, _ANYTHING)
+        self._carry(connection)
+
+    def _carry(self, connection: Connection) -> None:
+        self._busy.pop(connection, None)
+        try:
+            more = connection.carry()
+        except OSError:
+            self._close(connection)
+            return
+        if connection.over:
+            self._close(connection)
+        elif connection.ending and connection.deadline is None:
+            connection.deadline = time.monotonic() + LINGER_S
+        elif more:
+            self._busy[connection] = None
+
+    def _close(self, connection: Connection, why: str = "") -> None:
+        if self._by_descriptor.pop(connection.outer.fileno(), None) is None:
+            return
+        if connection.inner is not None:
+            self._by_descriptor.pop(connection.inner.fileno(), None)
+            self._by_name.pop(connection.name, None)
+        self._greeting.leave(connection, connection.network)
+        self._handshaking.leave(connection, connection.network)
+        self._busy.pop(connection, None)
+        self._by_party.get(connection.party, {}).pop(connection, None)
+        connection.close()
+        if connection.turned_away:
+            self._turned_away(connection.host, connection.claim)
+        if why:
+            self._tell(why)
+
+    # What other threads ask for, and what time brings
+
+    def _follow_requests(self) -> None:
+        with suppress(BlockingIOError):
+            self._waker.recv(4096)
+        while self._requests:
+            party, connection = self._requests.popleft()
+            if connection is None:
+                for known in list(self._by_party.get(party, ())):
+                    self._close(known)
+            elif self._by_name.get(connection.name) is connection:
+                self._admit(party, connection)
+
+    def _admit(self, party: str, connection: Connection) -> None:
+        self._handshaking.leave(connection, connection.network)
+        connection.deadline = None
+        known = self._by_party.setdefault(party, {})
+        known[connection] = None
+        if len(known) > self._caps.of_one_party:
+            self._close(next(iter(known)), f"too many connections of {party}")
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._resume_at is not None and now >= self._resume_at:
+            self._resume_at = None
+            self._epoll.register(self._listener, select.EPOLLIN)
+        if now - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        for connection in set(self._by_descriptor.values()):
+            if connection.deadline is not None and now >= connection.deadline:
+                self._close(connection, "" if connection.party else "has not shown who it is in time")
+
+    def _tell(self, why: str) -> None:
+        """Count it; a line at once, then one for all that came meanwhile, so that no caller can fill the log."""
+        self._told[why] = self._told.get(why, 0) + 1
+        if time.monotonic() - self._told_at >= TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            told, self._told = self._told, {}
+            _log.warning("Connections were closed before they showed who they are", counts=told)
+
+
+def _listener(listen: HostPort) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    both = listen.host == "::" and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(listen, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        raise PortInUse(
+            f"{listen} (gateway.listen) cannot be opened: {error.strerror or error}.",
+            hint="Change gateway.listen in party.toml.",
+        ) from None
