@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date
 from hashlib import sha256
 from typing import Any
 
@@ -17,13 +18,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from party.text import printable
 from storage.errors import ColumnNotFound, ColumnTypeRefused, DuplicateColumn, TableSchemaMismatch, did_you_mean
 
+MAX_COLUMNS = 100_000
+_EPOCH = date(1970, 1, 1).toordinal()
+_FIRST_DAY, _END_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() + 1 - _EPOCH
+_DAY_US = 86_400_000_000
 _STORED = "Tables hold booleans, integers, floats, text, bytes, dates and timestamps."
 
 
 def normal_schema(schema: pa.Schema) -> pa.Schema:
     """The schema that rows of `schema` are stored in. Raises DuplicateColumn, ColumnTypeRefused."""
+    if len(schema) > MAX_COLUMNS:
+        raise ColumnTypeRefused(f"A table has at most {MAX_COLUMNS} columns, not {len(schema)}.")
     check_names(schema.names)
     return pa.schema([pa.field(field.name, _normal_type(field)) for field in schema])
 
@@ -52,7 +60,26 @@ def normal_table(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table
     if table.schema.names != schema.names:
         raise TableSchemaMismatch(f"Rows have the columns {table.schema.names}, the table has {schema.names}.")
     columns = [_cast(table.column(i), field) for i, field in enumerate(schema)]
-    return pa.Table.from_arrays(columns, schema=schema)
+    normal = pa.Table.from_arrays(columns, schema=schema)
+    check_days(normal)
+    return normal
+
+
+def check_days(rows: pa.Table | pa.RecordBatch) -> None:
+    """Raise TableSchemaMismatch for a date or time outside the years 1 to 9999, which no calendar here can show."""
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        if pa.types.is_date32(field.type):
+            first, end = _FIRST_DAY, _END_DAY
+            numbers = column.cast(pa.int32())
+        elif pa.types.is_timestamp(field.type):
+            spare = 0 if field.type.tz is None else 1  # days that a zone may add or take
+            first, end = (_FIRST_DAY + spare) * _DAY_US, (_END_DAY - spare) * _DAY_US
+            numbers = column.cast(pa.int64())
+        else:
+            continue
+        found = pc.min_max(numbers).as_py()
+        if found["min"] is not None and not first <= found["min"] <= found["max"] < end:
+            raise TableSchemaMismatch(f"Column '{field.name}' has a date outside the years 1 to 9999.")
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
@@ -73,8 +100,20 @@ def _normal_type(field: pa.Field) -> pa.DataType:
         if test(kind):
             return normal
     if pa.types.is_timestamp(kind):
+        _check_zone(field.name, kind.tz)
         return pa.timestamp("us", kind.tz)
     raise ColumnTypeRefused(f"Column '{field.name}' has type {field.type}, which a table cannot hold.", hint=_STORED)
+
+
+def _check_zone(column: str, zone: str | None) -> None:
+    try:
+        if zone is not None:
+            pa.lib.string_to_tzinfo(zone)
+    except (pa.ArrowException, ValueError, LookupError) as error:
+        raise ColumnTypeRefused(
+            f"Column '{column}' has times in the zone '{printable(str(zone)[:60])}', which is not known here.",
+            hint="Write the times in UTC.",
+        ) from error
 
 
 _NORMAL = (
@@ -90,6 +129,7 @@ _NORMAL = (
     (pa.types.is_string_view, pa.string()),
     (pa.types.is_binary, pa.binary()),
     (pa.types.is_large_binary, pa.binary()),
+    (pa.types.is_binary_view, pa.binary()),
     (pa.types.is_fixed_size_binary, pa.binary()),
     (pa.types.is_date, pa.date32()),
 )

@@ -81,6 +81,11 @@ class CsvReading:
         """Bytes of the (compressed) file."""
         return self._tap.done if self._tap is not None else 0, self._raw.size
 
+    def close(self) -> None:
+        """Close the file, wherever reading stopped."""
+        if self._tap is not None:
+            self._tap.close()
+
     def _open(self) -> pa.NativeFile:
         self._tap = _Tap(self._raw)
         return pa.PythonFile(self._tap, mode="r")

@@ -1,8 +1,9 @@
 """One Arrow IPC stream that must fill its bytes exactly: written with one copy, read with none.
 
-Reading is stricter than Arrow's own stream reader, since the bytes come from other parties: exactly one schema, then
-plain record batches, then the end marker and nothing after it. Dictionaries and compressed bodies are refused before
-anything of theirs is expanded.
+Reading is stricter than Arrow's own stream reader, since the bytes come from other parties, from executors or from a
+store that others write to: exactly one schema, then plain record batches, then the end marker and nothing after it.
+Dictionaries and compressed bodies are refused before anything of theirs is expanded; buffers outside their message
+and rows that its bytes cannot hold before Arrow looks at them; and every batch is validated in full.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from pyarrow import ipc
 from storage.errors import ValueDamaged
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-_COMPRESSION_SLOT = 3  # of the RecordBatch table in Arrow's Message.fbs
-_HEADER_SLOT = 2  # of the Message table
+FREE_ROWS = 1 << 20  # that a batch may have without a byte for them: columns of nothing but nulls
+_FILE_START = b"ARROW1\0\0"
+# Places of fields in the tables of Arrow's Message.fbs
+_HEADER_SLOT = 2  # of Message
+_LENGTH_SLOT, _NODES_SLOT, _BUFFERS_SLOT, _COMPRESSION_SLOT = 0, 1, 2, 3  # of RecordBatch
+_PAIR = struct.Struct("<qq")
 
 
 def write_stream(schema: pa.Schema, batches: list[pa.RecordBatch]) -> pa.Buffer:
@@ -44,6 +49,29 @@ def read_stream(data: bytes | pa.Buffer) -> tuple[pa.Schema, list[pa.RecordBatch
     first = next(messages, None)
     schema = _schema(first)
     return schema, [_batch(message, schema) for message in messages]
+
+
+def read_partition(data: pa.Buffer, *, known: bool = False) -> pa.RecordBatch:
+    """The one batch of a file that `storage.writer` wrote, as a view of `data`; its footer is not looked at.
+
+    Args:
+        data: The file.
+        known: Whether this process has validated the same file before; then its values are not looked at again.
+
+    Raises:
+        ValueDamaged: It is not such a file.
+    """
+    start = len(_FILE_START)
+    if data.size < start or data.slice(0, start).to_pybytes() != _FILE_START:
+        raise ValueDamaged("It does not begin as an Arrow file.")
+    source = pa.BufferReader(data)
+    source.seek(start)
+    reader = ipc.MessageReader.open_stream(source)
+    schema = _schema(_next(reader))
+    message = _next(reader)
+    if message is None:
+        raise ValueDamaged("It ends before its rows.")
+    return _batch(message, schema, known=known)
 
 
 def _write(sink: pa.NativeFile, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
@@ -83,26 +111,42 @@ def _schema(message: ipc.Message | None) -> pa.Schema:
         raise ValueDamaged(f"The encoded value has a damaged schema ({_first_line(error)}).") from error
 
 
-def _batch(message: ipc.Message, schema: pa.Schema) -> pa.RecordBatch:
+def _batch(message: ipc.Message, schema: pa.Schema, *, known: bool = False) -> pa.RecordBatch:
     if message.type != "record batch":
         raise ValueDamaged(f"The encoded value holds a message of type '{message.type}', which is not allowed.")
-    if _is_compressed(message.metadata):
-        raise ValueDamaged("The encoded value is compressed, which is not allowed.")
     try:
+        _check_layout(bytes(message.metadata), message.body.size if message.body is not None else 0)
         batch = ipc.read_record_batch(message, schema)
-        batch.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+        if not known:
+            batch.validate(full=True)
+    except (pa.ArrowException, OSError, struct.error) as error:
         raise ValueDamaged(f"The encoded value has a damaged batch ({_first_line(error)}).") from error
     return batch
 
 
-def _is_compressed(metadata: pa.Buffer) -> bool:
-    """Whether a record batch message names a compression; Arrow has verified the flatbuffer, we read one slot of it."""
-    data = bytes(metadata)
+def _check_layout(data: bytes, body_bytes: int) -> None:
+    """What can be known of a record batch from its message alone; Arrow has verified the flatbuffer, we read slots."""
     message = struct.unpack_from("<I", data, 0)[0]
     header = message + _slot(data, message, _HEADER_SLOT)
     batch = header + struct.unpack_from("<I", data, header)[0]
-    return _slot(data, batch, _COMPRESSION_SLOT) != 0
+    if _slot(data, batch, _COMPRESSION_SLOT):
+        raise ValueDamaged("The encoded value is compressed, which is not allowed.")
+    most = 8 * body_bytes + FREE_ROWS
+    length = _slot(data, batch, _LENGTH_SLOT)
+    rows = struct.unpack_from("<q", data, batch + length)[0] if length else 0
+    if not 0 <= rows <= most or any(not 0 <= of <= most for of, _ in _pairs(data, batch, _NODES_SLOT)):
+        raise ValueDamaged(f"The encoded value claims more rows than its {body_bytes} bytes can hold.")
+    if any(start < 0 or size < 0 or start + size > body_bytes for start, size in _pairs(data, batch, _BUFFERS_SLOT)):
+        raise ValueDamaged("The encoded value has a buffer outside its message.")
+
+
+def _pairs(data: bytes, table: int, slot: int) -> Iterator[tuple[int, int]]:
+    """The pairs of 64-bit numbers of a vector of structs, none where the field is absent."""
+    at = _slot(data, table, slot)
+    if at:
+        vector = table + at + struct.unpack_from("<I", data, table + at)[0]
+        count = struct.unpack_from("<I", data, vector)[0]
+        yield from _PAIR.iter_unpack(data[vector + 4 : vector + 4 + count * _PAIR.size])
 
 
 def _slot(data: bytes, table: int, slot: int) -> int:

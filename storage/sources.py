@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-from pyarrow import fs, ipc
+from pyarrow import fs
 
 from storage.disk import room_for
 from storage.errors import BadSource, EmptySource, SourceNotFound, did_you_mean
@@ -29,7 +29,6 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 _ARROW_MAGIC = b"ARROW1"
 _STREAM_MAGIC = b"\xff\xff\xff\xff"
-_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,21 @@ class Reading(Protocol):
     def position(self) -> tuple[int, int]:
         """Bytes done and bytes in all."""
 
+    def close(self) -> None:
+        """Let go of every file and process."""
+
 
 @dataclass(frozen=True)
 class RawFile:
-    """Where the bytes come from; it can be opened any number of times."""
+    """Where the bytes come from; it can be opened any number of times.
+
+    Attributes:
+        name: What its user calls it.
+        where: Its path or URI.
+    """
 
     name: str
+    where: str
     size: int
     open: Callable[[], pa.NativeFile]
     compression: str | None = None
@@ -87,90 +95,12 @@ class open_source:  # noqa: N801 - used like a function
             undo.push(self._cleanup)
             raw = _raw(self._source, undo)
             reading = _reading(raw, _format_of(raw, self._format), self._options)
+            self._cleanup.callback(reading.close)
             self._cleanup = undo.pop_all()
         return reading
 
     def __exit__(self, *_: object) -> None:
         self._cleanup.close()
-
-
-class ParquetReading:
-    """A Parquet file, row group by row group."""
-
-    def __init__(self, raw: RawFile) -> None:
-        from pyarrow import parquet
-
-        self._raw = raw
-        with reading_errors(raw):
-            self._file = parquet.ParquetFile(raw.open(), pre_buffer=False)
-        self._rows = self._file.metadata.num_rows
-        self._done = 0
-        refuse_empty(raw, self._rows)
-
-    def schema(self) -> pa.Schema:
-        """The file's schema."""
-        return self._file.schema_arrow
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Batches of a bounded number of rows."""
-        with reading_errors(self._raw):
-            for batch in self._file.iter_batches(_BATCH_ROWS, use_threads=False):
-                self._done += batch.num_rows
-                yield batch
-
-    def is_complete(self) -> bool:
-        """Always: a Parquet file knows its types."""
-        return True
-
-    def position(self) -> tuple[int, int]:
-        """Bytes, in proportion to rows."""
-        return self._raw.size * self._done // self._rows, self._raw.size
-
-
-class ArrowReading:
-    """An Arrow IPC file or stream, batch by batch."""
-
-    def __init__(self, raw: RawFile) -> None:
-        self._raw = raw
-        self._done = 0
-        with reading_errors(raw):
-            self._reader = self._open()
-            self._schema = self._reader.schema
-
-    def schema(self) -> pa.Schema:
-        """The file's schema."""
-        return self._schema
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The file's own batches."""
-        rows = 0
-        with reading_errors(self._raw):
-            for batch in self._each():
-                rows += batch.num_rows
-                self._done += batch.nbytes
-                yield batch
-        refuse_empty(self._raw, rows)
-
-    def is_complete(self) -> bool:
-        """Always: an Arrow file knows its types."""
-        return True
-
-    def position(self) -> tuple[int, int]:
-        """Bytes of the batches so far; a file may hold a little more."""
-        return min(self._done, self._raw.size), self._raw.size
-
-    def _open(self) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:
-        file = self._raw.open()
-        magic = file.read(len(_ARROW_MAGIC))
-        file.seek(0)
-        return ipc.open_file(file) if magic == _ARROW_MAGIC else ipc.open_stream(file)
-
-    def _each(self) -> Iterator[pa.RecordBatch]:
-        if isinstance(self._reader, ipc.RecordBatchFileReader):
-            for i in range(self._reader.num_record_batches):
-                yield self._reader.get_batch(i)
-        else:
-            yield from self._reader
 
 
 class reading_errors:  # noqa: N801 - used like a function
@@ -183,8 +113,10 @@ class reading_errors:  # noqa: N801 - used like a function
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError | EOFError):
-            problem = str(error).splitlines()[0]
+        if isinstance(error, MemoryError):
+            return
+        if isinstance(error, pa.ArrowException | OSError | EOFError | UnicodeDecodeError):
+            problem = (str(error) or type(error).__name__).splitlines()[0]
             raise BadSource(f"{self._raw.name} cannot be read: {problem}. Nothing was stored.") from error
 
 
@@ -197,10 +129,10 @@ def refuse_empty(raw: RawFile, rows: int) -> None:
 def _reading(raw: RawFile, kind: str, options: SourceOptions) -> Reading:
     if raw.size == 0:
         raise EmptySource(f"{raw.name} is empty. Nothing was stored.")
-    if kind == "parquet":
-        return ParquetReading(raw)
-    if kind == "arrow":
-        return ArrowReading(raw)
+    if kind in ("parquet", "arrow"):
+        from storage.reader import ProcessReading
+
+        return ProcessReading(raw, kind)
     from storage.csv_source import CsvReading
 
     return CsvReading(raw, options)
@@ -209,18 +141,29 @@ def _reading(raw: RawFile, kind: str, options: SourceOptions) -> Reading:
 def _raw(source: str | Path | BinaryIO, undo: ExitStack) -> RawFile:
     if not isinstance(source, str | Path):
         return _spooled(source, undo)
-    text = str(source)
+    return raw_file(str(source) if isinstance(source, str) else str(source.resolve()))
+
+
+def is_uri(where: str) -> bool:
+    """Whether it is the address of a file elsewhere; a letter before the colon is a drive."""
+    return len(urlsplit(where).scheme) > 1
+
+
+def raw_file(where: str, name: str | None = None) -> RawFile:
+    """A file by its path or URI, called `name` or as it is called there. Raises SourceNotFound, BadSource."""
+    text = where
     compression = COMPRESSIONS.get(Path(text).suffix.lower())
-    if isinstance(source, str) and len(urlsplit(text).scheme) > 1:
-        with reading_errors(RawFile(text, 0, lambda: None)):
+    if is_uri(where):
+        with reading_errors(RawFile(text, where, 0, lambda: None)):
             filesystem, path = fs.FileSystem.from_uri(text)
     else:
         filesystem, path = fs.LocalFileSystem(), str(Path(text).resolve())
+        where = path
     info = filesystem.get_file_info(path)
     if info.type != fs.FileType.File:
         what = "is a folder" if info.type == fs.FileType.Directory else "does not exist"
         raise SourceNotFound(f"The file {text} {what}.", hint="Name one file.")
-    return RawFile(Path(path).name, info.size, lambda: filesystem.open_input_file(path), compression)
+    return RawFile(name or Path(path).name, where, info.size, lambda: filesystem.open_input_file(path), compression)
 
 
 def _spooled(file: BinaryIO, undo: ExitStack) -> RawFile:
@@ -233,7 +176,7 @@ def _spooled(file: BinaryIO, undo: ExitStack) -> RawFile:
     shown = Path(name).name if isinstance(name, str) else "the uploaded data"
     with Path(copy.name).open("rb") as start:
         compression = "gzip" if start.read(2) == _GZIP_MAGIC else None
-    return RawFile(shown, copy.tell(), lambda: pa.OSFile(copy.name), compression)
+    return RawFile(shown, copy.name, copy.tell(), lambda: pa.OSFile(copy.name), compression)
 
 
 def _format_of(raw: RawFile, named: str | None) -> str:

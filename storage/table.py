@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
-from pyarrow import ipc
 
-from storage.columns import check_column
-from storage.errors import ColumnNotFound, ColumnTypeRefused, Damaged
-from storage.manifest import Partition, TableManifest
+from storage.columns import check_column, check_days
+from storage.errors import ColumnNotFound, ColumnTypeRefused, Damaged, TableSchemaMismatch, ValueDamaged
+from storage.frames import read_partition
+from storage.manifest import Column, Partition, TableManifest
 from storage.place import Place
 
 _BLOCK_ROWS = 8192  # of a matrix, filled column by column while it is in the cache
@@ -31,6 +31,7 @@ class Table:
         self._place = place
         self._folder = folder
         self._opened: pa.Table | None = None
+        self._validated: set[str] = set()  # partitions; each is looked at once, however often it is read
 
     def __repr__(self) -> str:
         return f"<Table {self.manifest.reference}: {self.rows} rows, {len(self.manifest.columns)} columns>"
@@ -117,12 +118,20 @@ class Table:
     def _batch(self, partition: Partition) -> pa.RecordBatch:
         with self._open(partition) as file:
             try:
-                batch = ipc.open_file(file).get_batch(0)
-            except (pa.ArrowException, OSError) as error:
-                raise self._damaged(partition, str(error).splitlines()[0]) from error
-        if batch.num_rows != partition.rows or batch.schema.names != [c.name for c in self.manifest.columns]:
+                known = partition.file in self._validated
+                batch = read_partition(file.read_buffer(), known=known)
+                if not known:
+                    check_days(batch)
+            except (ValueDamaged, TableSchemaMismatch, OSError) as error:
+                raise self._damaged(partition, f"cannot be read ({error})") from error
+        if batch.num_rows != partition.rows or self._columns(batch.schema) != self.manifest.columns:
             raise self._damaged(partition, "does not hold the rows and columns that its manifest says")
+        self._validated.add(partition.file)
         return batch
+
+    @staticmethod
+    def _columns(schema: pa.Schema) -> tuple[Column, ...]:
+        return tuple(Column(field.name, str(field.type)) for field in schema)
 
     def _open(self, partition: Partition) -> pa.NativeFile:
         try:

@@ -15,6 +15,7 @@ from pyarrow import ipc
 
 from storage.columns import ContentDigest, check_column, normal_schema, normal_table
 from storage.errors import TableSchemaMismatch
+from storage.frames import read_partition
 from storage.manifest import Column, Partition, TableManifest, UsePolicy
 from storage.place import Place
 from storage.unique import IdCheck
@@ -175,7 +176,7 @@ class TableWriter:
         found = []
         for partition in self._partitions:
             with self._place.open(f"{self._data}/{partition.file.rpartition('/')[2]}") as file:
-                found.append(ipc.open_file(file).get_batch(0).column(self._plan.id_column))
+                found.append(read_partition(file.read_buffer(), known=True).column(self._plan.id_column))
         return found
 
 

@@ -217,6 +217,46 @@ def _is_forbidden(call: ast.Call) -> bool:
     return any(argument in given for argument in FORBIDDEN_ARGUMENTS)
 
 
+ARROW_READERS = {
+    "open_stream", "open_file", "read_schema", "read_message", "read_record_batch", "read_tensor", "MessageReader",
+    "RecordBatchStreamReader", "RecordBatchFileReader", "ParquetFile", "ParquetDataset", "read_table", "read_pandas",
+    "read_metadata", "read_feather", "ORCFile", "FileSystemDataset", "deserialize_pandas",
+}  # fmt: skip
+ARROW_MODULES = {"ipc", "parquet", "feather", "orc", "dataset", "pa", "pyarrow"}
+MAY_READ_ARROW = {"storage/frames.py", "storage/foreign.py"}
+
+
+def _reads_arrow(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        parts = str(node.module).split(".")
+        names = {alias.name for alias in node.names}
+        return parts[0] == "pyarrow" and (len(parts) > 1 or bool(names & {"feather", "orc", "dataset"}))
+    if not isinstance(node, ast.Attribute) or node.attr not in ARROW_READERS:
+        return False
+    return ast.unparse(node.value).split(".")[-1] in ARROW_MODULES
+
+
+def test_arrow_and_parquet_bytes_are_opened_only_where_they_are_checked() -> None:
+    """`storage.frames` for bytes of parties, executors and the store; `storage.foreign` for uploads."""
+    found = [place for kind in (ast.Attribute, ast.ImportFrom) for place in _nodes(kind) if _reads_arrow(place[1])]
+    seen = {str(path.relative_to(ROOT)) for path, _ in found}
+    assert _places([place for place in found if str(place[0].relative_to(ROOT)) not in MAY_READ_ARROW]) == []
+    assert seen == MAY_READ_ARROW
+
+
+def test_uploaded_arrow_and_parquet_files_are_read_in_a_process_of_their_own() -> None:
+    users = {path for path, node in _nodes(ast.ImportFrom) if node.module == "storage.foreign"}
+    assert users == {ROOT / "storage" / "reader.py"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ipc.open_file(f)", "pa.ipc.open_stream(f)", "from pyarrow.parquet import ParquetFile", "parquet.read_table(p)"],
+)
+def test_the_scan_for_arrow_sees_what_it_looks_for(text: str) -> None:
+    assert any(_reads_arrow(node) for node in ast.walk(ast.parse(text)))
+
+
 # --- form
 
 

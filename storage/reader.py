@@ -1,0 +1,190 @@
+"""A process that reads one uploaded Arrow or Parquet file and passes its rows on, and the other end of it.
+
+The process is a new one: nothing of the service's memory is in it, so that a file that makes the library read where
+it should not finds nothing, and a file that kills it or fills its memory harms nobody. What it passes on is not
+believed either: each piece is one stream that `storage.frames` reads as strictly as a message from another party.
+
+    frame = kind (1 byte), bytes of the source done so far, bytes of the content (two uint64, little-endian), content
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from party.errors import PlatformError, all_codes
+from storage.errors import BadSource, ValueDamaged, amount
+from storage.frames import read_stream, write_stream
+from storage.sources import RawFile, is_uri, raw_file
+
+MEMORY_BYTES = 1 << 30  # beyond what it has when it starts, and beyond MEMORY_TIMES the file
+MEMORY_TIMES = 4
+MAX_FRAME_BYTES = 1 << 31
+_HEAD = struct.Struct("<cQQ")
+_SCHEMA, _ROWS, _ERROR, _END = b"S", b"R", b"E", b"D"
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_CONFIG")
+_OWN_ERRORS = ("storage.",)
+_BROKE = "it made the process that was reading it end"
+
+
+class ProcessReading:
+    """An Arrow or Parquet file, read by a process of its own. Raises BadSource and its kind."""
+
+    def __init__(self, raw: RawFile, form: str) -> None:
+        self._raw = raw
+        self._done = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "storage.reader", raw.where, form, raw.name],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
+            env=_environment(raw),
+        )
+        try:
+            self._schema = self._first()
+        except BaseException:
+            self.close()
+            raise
+
+    def schema(self) -> pa.Schema:
+        """The columns, in the types that they are stored in."""
+        return self._schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows; to be read once."""
+        for kind, content in self._frames():
+            if kind != _ROWS:
+                return
+            yield from self._believed(content, self._schema)[1]
+
+    def is_complete(self) -> bool:
+        """Always: such a file knows its types."""
+        return True
+
+    def position(self) -> tuple[int, int]:
+        """Bytes of the file, as far as the other process says."""
+        return min(self._done, self._raw.size), self._raw.size
+
+    def close(self) -> None:
+        """End the process, if it has not ended yet."""
+        self._process.kill()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process.wait()
+
+    def _first(self) -> pa.Schema:
+        for kind, content in self._frames():
+            if kind == _SCHEMA:
+                return self._believed(content, None)[0]
+            break
+        raise self._unreadable(_BROKE)
+
+    def _frames(self) -> Iterator[tuple[bytes, pa.Buffer]]:
+        while True:
+            kind, self._done, size = _HEAD.unpack(self._exactly(_HEAD.size))
+            if size > MAX_FRAME_BYTES:
+                raise self._unreadable("one row of it is too large")
+            content = self._exactly(size)
+            if kind == _ERROR:
+                raise _error(bytes(content))
+            yield kind, pa.py_buffer(content)
+            if kind == _END:
+                return
+
+    def _exactly(self, size: int) -> bytearray:
+        content = bytearray(size)
+        view, out = memoryview(content), self._process.stdout
+        while view:
+            got = out.readinto(view) if out is not None else 0  # type: ignore[attr-defined]
+            if not got:
+                raise self._unreadable(_BROKE)
+            view = view[got:]
+        return content
+
+    def _believed(self, content: pa.Buffer, schema: pa.Schema | None) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+        try:
+            found, batches = read_stream(content)
+        except ValueDamaged as error:
+            raise self._unreadable("what was read of it is damaged") from error
+        if schema is not None and found != schema:
+            raise self._unreadable("its columns change on the way")
+        return found, batches
+
+    def _unreadable(self, problem: str) -> BadSource:
+        return BadSource(
+            f"{self._raw.name} cannot be read: {problem}. Nothing was stored.",
+            hint="Write the file again, with another program or as CSV.",
+        )
+
+
+def _environment(raw: RawFile) -> dict[str, str]:
+    """Nothing that the service was told, unless a store elsewhere may need it; an allocator that reserves nothing."""
+    kept = {k: v for k, v in os.environ.items() if is_uri(raw.where) or k in _ENVIRONMENT}
+    return kept | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+
+def main(where: str, form: str, name: str) -> None:
+    """Read the file and write frames to stdout; what goes wrong becomes a frame, or this process's end."""
+    from storage.foreign import ForeignFile
+
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # the first to go where memory runs out
+    try:
+        raw = raw_file(where, name)
+        limit = _limit_memory(raw.size)
+        try:
+            file = ForeignFile(raw, form)
+            _write(out, _SCHEMA, 0, write_stream(file.schema, []))
+            for done, batch in file.pieces():
+                _write(out, _ROWS, done, write_stream(file.schema, [batch]))
+        except MemoryError as error:
+            raise BadSource(
+                f"{name} takes more than {amount(limit)} of memory to be read. Nothing was stored.",
+                hint="Write it in smaller row groups or record batches, or as CSV.",
+            ) from error
+        _write(out, _END, raw.size, b"")
+    except PlatformError as error:
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        _write(out, _ERROR, 0, json.dumps(told).encode())
+    out.flush()
+
+
+def _write(out: BinaryIO, kind: bytes, done: int, content: bytes | pa.Buffer) -> None:
+    view = memoryview(content).cast("B")  # type: ignore[arg-type]
+    out.write(_HEAD.pack(kind, done, len(view)))
+    out.write(view)
+    out.flush()
+
+
+def _limit_memory(file_bytes: int) -> int:
+    """From now on this process gets no more memory than a fair file of that size can need; returns how much that is."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = MEMORY_BYTES + MEMORY_TIMES * file_bytes
+    whole = pages * os.sysconf("SC_PAGE_SIZE") + limit
+    resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return limit
+
+
+def _error(content: bytes) -> PlatformError:
+    """The error that the other process met, if it is one of ours."""
+    told = json.loads(content)
+    kind = all_codes().get(str(told["code"]), BadSource)
+    fits = kind.code.startswith(_OWN_ERRORS) and kind.__init__ is PlatformError.__init__
+    return (kind if fits else BadSource)(str(told["message"]), hint=str(told["hint"]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
