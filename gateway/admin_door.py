@@ -19,7 +19,7 @@ from gateway.inbound import Inbound
 from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.strangers import Strangers
-from gateway.tokens import Bearer, Tokens
+from gateway.tokens import Bearer, Tokens, checked_bearer
 from gateway.wire import AdminServicer, Problem, answering, local, raised
 from party.errors import PlatformError
 from party.seal import sign, verify
@@ -74,7 +74,7 @@ class AdminDoor(AdminServicer):
         with answering(context):
             self._office.mailbox.contract(request.job)
             bearer = Bearer(request.job, request.task, request.attempt, request.address, request.incarnation)
-            token = self._office.tokens.issue(bearer)
+            token = self._office.tokens.issue(checked_bearer(bearer))
             self._office.inbound.wake_all()
             return local.Token(token=token)
 

@@ -10,29 +10,46 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Literal, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.desk import Desk
-from gateway.envelope import Digest, Name, Size
-from gateway.errors import BadEnvelope, CallTooLarge, EnvelopeVersion, PeerRefused
+from gateway.backoff import Backoff
+from gateway.desk import Desk, OnGone
+from gateway.envelope import Digest, Name, is_name
+from gateway.errors import (
+    BadEnvelope,
+    CallRepeated,
+    CallTooLarge,
+    ClocksDiffer,
+    EnvelopeVersion,
+    PeerRefused,
+    PeerUnreachable,
+)
 from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
+from gateway.refusals import Refusals
 from gateway.wire import MAX_TEXT_CHARS, Problem, problem_of, raised
+from party.bounds import Count, TimeMs
 from party.canonical import canonical_json, parse_json
 from party.card import Card
+from party.clock import Clock, SystemClock
 from party.errors import PlatformError
 from party.seal import sign, verify
+from party.text import printable
 
 CALL_VERSION: Literal[1] = 1
 CALL_PURPOSE = b"archipelago/call/v1"
 ANSWER_PURPOSE = b"archipelago/answer/v1"
 ANSWERED = ".answer"  # after the method's name in the ledger
 MAX_CALL_BYTES = 4 << 20
+MAX_CALL_HEADER_BYTES = 64 << 10
+FRESH_MS = 10 * 60_000  # so far from our clock may a call have been made, either way
+PATIENCE_S = 0.5  # a peer that was reachable a moment ago gets this long to come back
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 H = TypeVar("H", bound="_Letter")
@@ -52,7 +69,7 @@ class _Letter(BaseModel):
     version: Literal[1] = CALL_VERSION
     sender: Name
     receiver: Name
-    size: Size
+    size: Count
     sha256: Digest
 
 
@@ -61,7 +78,7 @@ class Request(_Letter):
 
     id: Name
     method: Name
-    sent_at_ms: Size
+    sent_at_ms: TimeMs
 
 
 class Answer(_Letter):
@@ -86,14 +103,25 @@ class Calls:
         desk: Where our own Flow answers.
         recorder: Records letters as they leave.
         carry: Takes a request to a party within some seconds and brings the answer.
+        clock: By which a call is fresh.
     """
 
-    def __init__(self, book: PeerBook, mailbox: Mailbox, desk: Desk, recorder: Recorder, carry: Carry) -> None:
+    def __init__(
+        self,
+        book: PeerBook,
+        mailbox: Mailbox,
+        desk: Desk,
+        recorder: Recorder,
+        carry: Carry,
+        clock: Clock | None = None,
+    ) -> None:
         self._book = book
         self._mailbox = mailbox
         self._desk = desk
         self._recorder = recorder
         self._carry = carry
+        self._clock = clock or SystemClock()
+        self._refusals = Refusals(mailbox)
 
     def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
         """The answer of the party's Flow; our own party is asked without a detour.
@@ -103,13 +131,12 @@ class Calls:
             PlatformError: What the far handler raised: the same code, message and hint.
         """
         _check_size(body, f"The call '{method}'")
+        _check_method(method)
         if party == self._book.party:
             return self._desk.ask(party, method, body, timeout_s)
         card = self._book.card(party)
-        request, letter = self._request(party, method, body)
-        self._mailbox.record_call(party, method, request.size, request.sha256, inward=False)
-        self._recorder.record(f"call-{request.id}", letter.header, letter.body)
-        reply = self._carry(party, letter, timeout_s)
+        self._mailbox.record_call(party, method, len(body), sha256(body).hexdigest(), inward=False)
+        letter, reply = self._asked(party, method, body, timeout_s)
         answer = _opened(Answer, reply, card, ANSWER_PURPOSE, self._book.party)
         if answer.request != sha256(letter.header).hexdigest():
             raise PeerRefused(f"{party} answered another request than the one it was asked.")
@@ -118,13 +145,16 @@ class Calls:
             raise raised(Problem(answer.code, answer.message, answer.hint, answer.kind))
         return reply.body
 
-    def answer(self, sender: Card, letter: Sealed, timeout_s: float) -> Sealed:
-        """Ask our own Flow on behalf of another party. Raises what is wrong with the request itself."""
-        request = _opened(Request, letter, sender, CALL_PURPOSE, self._book.party)
+    def answer(self, sender: Card, letter: Sealed, timeout_s: float, on_gone: OnGone) -> Sealed:
+        """Ask our own Flow on behalf of another party, until that is gone.
+
+        Raises ClocksDiffer, CallRepeated, and what else is wrong with the request itself.
+        """
+        request = self._let_in(sender, letter)
         self._mailbox.record_call(sender.party, request.method, request.size, request.sha256, inward=True)
         body, fields = b"", {"code": "", "message": "", "hint": "", "kind": ""}
         try:
-            body = self._desk.ask(sender.party, request.method, letter.body, timeout_s)
+            body = self._desk.ask(sender.party, request.method, letter.body, timeout_s, on_gone)
             _check_size(body, f"The answer to '{request.method}'")
         except PlatformError as error:
             body, fields = b"", dict(vars(problem_of(error)))
@@ -141,24 +171,86 @@ class Calls:
         self._recorder.record(f"answer-{request.id}", header, body)
         return Sealed(header, sign(self._book.keys, ANSWER_PURPOSE, header), body)
 
+    def _asked(self, party: str, method: str, body: bytes, timeout_s: float) -> tuple[Sealed, Sealed]:
+        """The letter that was answered and its answer. Each try is a letter of its own: none is answered twice."""
+        deadline = time.monotonic() + timeout_s
+        patience = time.monotonic() + min(timeout_s, PATIENCE_S)
+        backoff = Backoff(0.1)
+        while True:
+            request, letter = self._request(party, method, body)
+            self._recorder.record(f"call-{request.id}", letter.header, letter.body)
+            try:
+                return letter, self._carry(party, letter, max(deadline - time.monotonic(), 0.001))
+            except PeerUnreachable:
+                if time.monotonic() > patience:
+                    raise
+                time.sleep(backoff.next())
+
     def _request(self, party: str, method: str, body: bytes) -> tuple[Request, Sealed]:
-        try:
-            request = Request(
-                sender=self._book.party,
-                receiver=party,
-                size=len(body),
-                sha256=sha256(body).hexdigest(),
-                id=uuid4().hex,
-                method=method,
-                sent_at_ms=time.time_ns() // 1_000_000,
-            )
-        except ValidationError:
-            raise BadEnvelope(f"'{method[:80]}' is not a method.", hint="Use letters, digits, '.' and '_'.") from None
+        request = Request(
+            sender=self._book.party,
+            receiver=party,
+            size=len(body),
+            sha256=sha256(body).hexdigest(),
+            id=uuid4().hex,
+            method=method,
+            sent_at_ms=self._now_ms(),
+        )
         header = canonical_json(request.model_dump(mode="json"))
         return request, Sealed(header, sign(self._book.keys, CALL_PURPOSE, header), body)
 
+    def _let_in(self, sender: Card, letter: Sealed) -> Request:
+        """The request, once it is known to be the sender's, of now, and new."""
+        method = ""
+        try:
+            request = _opened(Request, letter, sender, CALL_PURPOSE, self._book.party)
+            method = request.method
+            self._check_fresh(sender.party, request.sent_at_ms)
+            if not self._mailbox.first_call(sender.party, request.id, request.sent_at_ms + FRESH_MS):
+                raise CallRepeated(f"This call of {sender.party} came before.")
+        except PlatformError as error:
+            self._refusals.call(sender.party, method, letter.header, error)
+            raise
+        return request
+
+    def _check_fresh(self, sender: str, sent_at_ms: int) -> None:
+        now_ms = self._now_ms()
+        if abs(now_ms - sent_at_ms) > FRESH_MS:
+            ahead = "ahead of" if sent_at_ms > now_ms else "behind"
+            raise ClocksDiffer(
+                f"The clocks of {sender} and {self._book.party} differ: {sender}'s is "
+                f"{span(abs(now_ms - sent_at_ms))} {ahead} ours, where it is {_when(now_ms)}.",
+                hint=f"Set the clock that is wrong (by NTP); {span(FRESH_MS)} are borne. A call that was kept back and "
+                "sent again later looks the same.",
+            )
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
+
+def span(ms: int) -> str:
+    """A length of time for people: `1 h 5 min`."""
+    units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")]
+    parts = []
+    for size, unit in units:
+        if ms >= size:
+            parts.append(f"{ms // size} {unit}")
+            ms %= size
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _when(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _check_method(method: str) -> None:
+    if not is_name(method):
+        raise BadEnvelope(f"'{printable(method)[:80]}' is not a method.", hint="Use letters, digits, '.' and '_'.")
+
 
 def _opened(kind: type[H], letter: Sealed, card: Card, purpose: bytes, receiver: str) -> H:
+    if len(letter.header) > MAX_CALL_HEADER_BYTES:
+        raise BadEnvelope(f"The header of a call has {len(letter.header)} bytes.")
     values = parse_json(letter.header, "The header of a call")
     version = values.get("version") if isinstance(values, dict) else None
     if version != CALL_VERSION or isinstance(version, bool):

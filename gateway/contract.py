@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.errors import BadContract, ContractViolation
+from party.bounds import MAX_COUNT
 from party.canonical import canonical_digest, parse_json
 from storage.client import Kind, ValueHeader
 
 PROTECTIONS = frozenset({"plain-scalar", "plain", "encrypted", "masked", "aggregate-sealed"})
+PLAIN_SCALAR = "plain-scalar"
 SEALED = "aggregate-sealed"
 SEAL_BYTES = 256  # what sealing may add to a part, at most
 SCALARS = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT})
 CONTRACT_SCHEMA: Literal[1] = 1
+SCALAR_TEXT_BYTES = 1 << 20
 _JOB = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
@@ -33,6 +36,7 @@ class ContractLine:
         kind: The kind of value.
         max_bytes: The largest encoded value allowed.
         protection: `plain-scalar | plain | encrypted | masked | aggregate-sealed`.
+        text_bytes: How much text a plain-scalar line may carry in one attempt, from one address to another.
     """
 
     tag: str
@@ -41,6 +45,7 @@ class ContractLine:
     kind: str
     max_bytes: int
     protection: str
+    text_bytes: int = SCALAR_TEXT_BYTES
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def check_value(line: ContractLine, value: ValueHeader) -> None:
     if value.kind != line.kind:
         raise ContractViolation(f"Tag '{line.tag}': a value of kind {value.kind} instead of {line.kind}.")
     kinds = {field.kind for field in value.fields} if value.kind != Kind.TABLE else {Kind.TABLE}
-    if line.protection == "plain-scalar":
+    if line.protection == PLAIN_SCALAR:
         _refuse(line, kinds - SCALARS)
     elif line.protection == "encrypted":
         _refuse(line, kinds - SCALARS - {Kind.CIPHERTEXTS})
@@ -136,13 +141,20 @@ def _line_from_json(line: dict[str, Any]) -> ContractLine:
         frm=frozenset(line["from"]),
         to=frozenset(line["to"]),
         kind=line["kind"],
-        max_bytes=int(line["max_bytes"]),
+        max_bytes=_count(line["max_bytes"]),
         protection=line["protection"],
+        text_bytes=_count(line.get("text_bytes", SCALAR_TEXT_BYTES)),
     )
 
 
+def _count(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_COUNT:
+        raise BadContract(f"{str(number)[:40]} is not a number of bytes.")
+    return number
+
+
 def _line_to_json(line: ContractLine) -> dict[str, object]:
-    return {
+    values: dict[str, object] = {
         "tag": line.tag,
         "from": sorted(line.frm),
         "to": sorted(line.to),
@@ -150,6 +162,9 @@ def _line_to_json(line: ContractLine) -> dict[str, object]:
         "max_bytes": line.max_bytes,
         "protection": str(line.protection),
     }
+    if line.text_bytes != SCALAR_TEXT_BYTES:  # so that a contract without it is written as it always was
+        values["text_bytes"] = line.text_bytes
+    return values
 
 
 def _refuse(line: ContractLine, kinds: set[Kind]) -> None:

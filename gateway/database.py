@@ -16,12 +16,13 @@ from typing import Any, Literal, TypeVar
 
 from gateway.errors import MailboxVersion
 from party.errors import PlatformError
+from party.files import keep_private
 
 Durability = Literal["process", "power"]
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMA_VERSION = 2
+SCHEMA_1 = """
 CREATE TABLE job (job TEXT PRIMARY KEY, contract BLOB) WITHOUT ROWID;
 CREATE TABLE envelope (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,6 +61,15 @@ CREATE TABLE ledger (
 );
 CREATE INDEX ledger_job ON ledger (job) WHERE job <> '';
 """
+SCHEMA_2 = """
+CREATE TABLE spent (
+    conversation TEXT PRIMARY KEY, job TEXT NOT NULL, numbers INTEGER NOT NULL, text_bytes INTEGER NOT NULL,
+    names TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX spent_job ON spent (job);
+CREATE TABLE answered (peer TEXT, id TEXT, until_ms INTEGER NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
+CREATE INDEX answered_until ON answered (until_ms);
+"""
 
 
 class Database:
@@ -70,6 +80,7 @@ class Database:
         self._queue_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
+        keep_private(path)
         self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
@@ -143,10 +154,11 @@ class Database:
 
     def _prepare(self, path: Path) -> None:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._writer.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise MailboxVersion(
-                f"{path} has schema {version}; this release reads {SCHEMA_VERSION}.",
+                f"{path} has schema {version}; this release reads up to {SCHEMA_VERSION}.",
                 hint="Use the release that wrote it, or move the file away once its jobs have ended.",
             )
+        missing = (SCHEMA_1, SCHEMA_2)[version:]
+        if missing:
+            self._writer.executescript(f"BEGIN; {''.join(missing)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from uuid import uuid4
 
 from gateway.errors import CallTimeout, NoSubscriber
 from party.errors import PlatformError
+
+OnGone = Callable[[Callable[[], None]], bool]  # what is to be called when the caller is gone; False if it is already
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,13 @@ class Desk:
         for future in waiting.values():
             future.set_exception(_nobody("went away before it answered"))
 
-    def ask(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
-        """The subscriber's answer. Raises NoSubscriber, CallTimeout, or what the subscriber raised."""
+    def ask(
+        self, party: str, method: str, body: bytes, timeout_s: float, on_gone: OnGone = lambda _leave: True
+    ) -> bytes:
+        """The subscriber's answer; nobody waits for it any more once the caller is gone.
+
+        Raises NoSubscriber, CallTimeout, or what the subscriber raised.
+        """
         question = Question(uuid4().hex, party, method, body)
         future: Future[bytes] = Future()
         started = time.monotonic()
@@ -69,8 +77,14 @@ class Desk:
                 raise _nobody("is not there")
             seat = self._seats[-1]
             seat.waiting[question.id] = future
+
+        def leave() -> None:
+            self.answered(seat, question.id, b"", CallTimeout(f"The caller of '{method}' has hung up."))
+
         seat.questions.put(question)
         try:
+            if not on_gone(leave):
+                leave()
             return future.result(timeout_s)
         except NotInTime:
             if future.done():

@@ -10,6 +10,7 @@ by one, and size and SHA-256 are those of the sealed bytes.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -19,23 +20,24 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from gateway.errors import BadEnvelope, EnvelopeVersion
+from party.bounds import MAX_COUNT, Attempt, Count
 from party.canonical import canonical_json, parse_json
 from party.card import Card
 from party.errors import PlatformError
 from party.ids import Address
 from party.keys import PartyKeys
 from party.seal import sign, verify
+from party.text import printable
 
 ENVELOPE_VERSION: Literal[1] = 1
 ENVELOPE_PURPOSE = b"archipelago/envelope/v1"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PARTS = 4096
-MAX_INT64 = (1 << 63) - 1
+MAX_STEP_NUMBERS = 4
 
 Step = tuple[int, ...]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Size = Annotated[int, Field(ge=0, le=MAX_INT64)]
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
 
@@ -56,6 +58,12 @@ class Conversation:
         return f"{self.job}/{self.task}/{self.attempt}/{self.frm}/{self.to}/{self.tag}/{steps}"
 
 
+def conversation_of(key: str) -> Conversation:
+    """The conversation that a key of ours belongs to."""
+    job, task, attempt, frm, to, tag, _ = key.split("/")
+    return Conversation(job, task, int(attempt), frm, to, tag)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -63,8 +71,8 @@ class _Strict(BaseModel):
 class Part(_Strict):
     """One message of an envelope. `size` and `sha256` are of its bytes as sent."""
 
-    step: tuple[Annotated[int, Field(ge=-MAX_INT64, le=MAX_INT64)], ...] = Field(max_length=16)
-    size: Size
+    step: tuple[Count, ...] = Field(min_length=1, max_length=MAX_STEP_NUMBERS)
+    size: Count
     sha256: Digest
 
 
@@ -76,14 +84,14 @@ class Header(_Strict):
     receiver: Name
     job: Name
     task: Name
-    attempt: Annotated[int, Field(ge=0, le=MAX_INT64)]
+    attempt: Attempt
     frm: Name = Field(alias="from")
     to: Name
     tag: Name
     kind: Name
     protection: Name
     sealed: bool
-    size: Size
+    size: Count
     sha256: Digest
     parts: tuple[Part, ...] = Field(min_length=1, max_length=MAX_PARTS)
 
@@ -132,11 +140,26 @@ class Envelope:
         return sha256(self.canonical).hexdigest()
 
 
+def is_name(text: str) -> bool:
+    """Whether the text may stand in a header as a name."""
+    return _TAG.fullmatch(text) is not None
+
+
 def checked_tag(tag: str) -> str:
     """`tag` unchanged if it may stand in a header. Raises BadEnvelope."""
-    if not _TAG.fullmatch(tag):
-        raise BadEnvelope(f"'{tag[:80]}' is not a legal tag.", hint="Use letters, digits, '.', ':', '_' and '-'.")
+    if not is_name(tag):
+        raise BadEnvelope(
+            f"'{printable(tag)[:80]}' is not a legal tag.", hint="Use letters, digits, '.', ':', '_' and '-'."
+        )
     return tag
+
+
+def checked_step(step: Sequence[int]) -> Step:
+    """`step` as a tuple if it may stand in a header. Raises BadEnvelope."""
+    if not 1 <= len(step) <= MAX_STEP_NUMBERS or not all(0 <= number <= MAX_COUNT for number in step):
+        shown = str(tuple(step[: MAX_STEP_NUMBERS + 1]))
+        raise BadEnvelope(f"{shown} is not a step.", hint=f"A step is 1 to {MAX_STEP_NUMBERS} numbers, 0 or more each.")
+    return tuple(step)
 
 
 def signed(keys: PartyKeys, header: Header) -> Envelope:

@@ -18,6 +18,7 @@ Conflict
   MessageRefused       a peer refused a message of this attempt for good
 Denied
   ContractViolation    the job's contract does not allow this message
+  BudgetSpent          a line of plain scalars has carried all that it may in this attempt
   PeerRefused          a certificate or sender that is not the pinned one
   PurposeReserved      a signature for a purpose of the gateway itself
   TokenRefused         an executor token that is unknown, revoked or for something else
@@ -33,6 +34,10 @@ Unavailable            (retry)
   GatewayDown          our own gateway does not answer
   DeliveryCut          the body of an envelope came in part; it goes on from there
   JobNotOpen           the job is not open here (yet)
+  AttemptNotOpen       the attempt has not begun here (yet)
+  TooMuchAtOnce        the caller has as many calls at work here as it may have
+  ClocksDiffer         a call that is too old or of the future by our clock
+  CallRepeated         a call that came before
   NoSubscriber         nobody answers calls at that party at the moment
   CallTimeout          the call was not answered in time
   ExchangeClosed       the conversation was ended while somebody waited
@@ -127,6 +132,12 @@ class ContractViolation(Denied):
     code = "gateway.contract_violation"
 
 
+class BudgetSpent(Denied):
+    """A line of plain scalars has carried all that it may in this attempt."""
+
+    code = "gateway.budget_spent"
+
+
 class PeerRefused(Denied):
     """The certificate or the sender is not the pinned one."""
 
@@ -209,6 +220,30 @@ class JobNotOpen(Unavailable):
     """The job is not open at this party, or not yet."""
 
     code = "gateway.job_not_open"
+
+
+class AttemptNotOpen(Unavailable):
+    """The attempt has not begun at this party, or not yet."""
+
+    code = "gateway.attempt_not_open"
+
+
+class TooMuchAtOnce(Unavailable):
+    """The caller has as many calls at work here as it may have."""
+
+    code = "gateway.too_much_at_once"
+
+
+class ClocksDiffer(Unavailable):
+    """A call was made too long ago, or in the future, by our clock."""
+
+    code = "gateway.clocks_differ"
+
+
+class CallRepeated(Unavailable):
+    """The same signed call came before; the caller makes a new one."""
+
+    code = "gateway.call_repeated"
 
 
 class NoSubscriber(Unavailable):

@@ -4,70 +4,69 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 
+from gateway.envelope import MAX_PARTS, checked_step, checked_tag
 from gateway.errors import BadEnvelope
+from gateway.gate import Gate, Visit
 from gateway.inbound import Inbound
+from gateway.mailbox.store import Message
 from gateway.outbound import Outbound
 from gateway.tokens import Bearer, Tokens
-from gateway.wire import CHUNK_BYTES, TOKEN_KEY, ExecutorServicer, answering, chunked, local
+from gateway.wire import CHUNK_BYTES, TOKEN_KEY, answering, chunked, local, parsed, unpacked
 
 LONGEST_WAIT_S = 60.0
+EXECUTOR_CALLS = {"take": 256, "send": 16}  # of one executor at a time
+MAX_SENDERS = 4096
+MAX_RELEASED = 50_000  # in one call
 
 
-class ExecutorDoor(ExecutorServicer):
-    """Service Executor of gateway/proto/local_v1.proto.
+class ExecutorDoor:
+    """Service Executor of gateway/proto/local_v1.proto; satisfies `gateway.wire.ExecutorMethods`.
 
     Args:
         tokens: Who is who.
         outbound, inbound: The two ways.
         waiting: How many calls may wait at a time; the next ones are answered "nothing yet" at once, so that the
             threads never run out for those who send.
+        gate: How much of this door one executor may take; it has the limits of `EXECUTOR_CALLS`.
     """
 
-    def __init__(self, tokens: Tokens, outbound: Outbound, inbound: Inbound, waiting: int) -> None:
+    def __init__(self, tokens: Tokens, outbound: Outbound, inbound: Inbound, waiting: int, gate: Gate) -> None:
         self._tokens = tokens
         self._outbound = outbound
         self._inbound = inbound
         self._waiting = threading.BoundedSemaphore(waiting)
+        self._gate = gate
 
-    def Send(self, request: local.Parcel, context: grpc.ServicerContext) -> local.Done:  # noqa: N802
+    def Send(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Keep small messages."""
-        with answering(context):
-            items = [(tuple(part.step), part.body) for part in request.parts]
-            self._outbound.send(self._bearer(context), request.to, request.tag, items)
+        with self._entered(context, "send") as (bearer, visit):
+            request = parsed(local.Parcel, visit.only(came), field=3, most=MAX_PARTS)
+            items = [(checked_step(part.step), part.body) for part in request.parts]
+            self._outbound.send(bearer, request.to, request.tag, items)
             return local.Done()
 
-    def SendLarge(  # noqa: N802
-        self, request_iterator: Iterator[local.Chunk | memoryview], context: grpc.ServicerContext
-    ) -> local.Done:
+    def SendLarge(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Keep one message that streams in."""
-        with answering(context):
-            bearer = self._bearer(context)
-            first = next(request_iterator, None)
+        with self._entered(context, "send") as (bearer, visit):
+            chunks = unpacked(local.Chunk, visit.messages(came))
+            first = next(chunks, None)
             if not isinstance(first, local.Chunk) or len(first.parcel.parts) != 1:
                 raise BadEnvelope("A large message begins with its parcel of one part.")
             parcel = first.parcel
-            chunks = (chunk for chunk in request_iterator if isinstance(chunk, memoryview))
-            self._outbound.send_large(bearer, parcel.to, parcel.tag, tuple(parcel.parts[0].step), chunks)
+            data = (chunk for chunk in chunks if isinstance(chunk, memoryview))
+            self._outbound.send_large(bearer, parcel.to, parcel.tag, checked_step(parcel.parts[0].step), data)
             return local.Done()
 
-    def Take(  # type: ignore[override]  # noqa: N802 - chunks of data are views
-        self, request: local.Wish, context: grpc.ServicerContext
-    ) -> Iterator[local.Taken | memoryview]:
+    def Take(self, came: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[local.Taken | memoryview]:  # noqa: N802
         """Wait for a message."""
-        with answering(context):
-            token = _token(context)
-            may_wait = self._waiting.acquire(blocking=False)
-            try:
-                wait_s = min(request.wait_s, LONGEST_WAIT_S) if may_wait else 0.0
-                on_gone = _on_gone(context)
-                message = self._inbound.take(token, request.frm, request.tag, tuple(request.step), wait_s, on_gone)
-            finally:
-                if may_wait:
-                    self._waiting.release()
+        with self._entered(context, "take") as (_, visit):
+            request = parsed(local.Wish, visit.only(came), field=1, most=MAX_SENDERS)
+            message = self._wait(request, context)
             if message is None:
                 yield local.Taken(nothing=True)
                 return
@@ -79,15 +78,31 @@ class ExecutorDoor(ExecutorServicer):
             yield local.Taken(frm=message.frm, size=place.size, data=bytes(next(pieces, b"")))
             yield from pieces
 
-    def Release(self, request: local.Consumed, context: grpc.ServicerContext) -> local.Done:  # noqa: N802
+    def Release(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Let go of messages."""
-        with answering(context):
-            items = [(item.frm, item.tag, tuple(item.step)) for item in request.items]
-            self._inbound.release(self._bearer(context), items)
+        with self._entered(context, "send") as (bearer, visit):
+            request = parsed(local.Consumed, visit.only(came), field=1, most=MAX_RELEASED)
+            items = [(item.frm, checked_tag(item.tag), checked_step(item.step)) for item in request.items]
+            self._inbound.release(bearer, items)
             return local.Done()
 
-    def _bearer(self, context: grpc.ServicerContext) -> Bearer:
-        return self._tokens.bearer(_token(context))
+    @contextmanager
+    def _entered(self, context: grpc.ServicerContext, kind: str) -> Iterator[tuple[Bearer, Visit]]:
+        with answering(context):
+            bearer = self._tokens.bearer(_token(context))
+            caller = f"{bearer.address} of {bearer.job}/{bearer.task}"
+            with self._gate.entered(caller, kind, context) as visit:
+                yield bearer, visit
+
+    def _wait(self, request: local.Wish, context: grpc.ServicerContext) -> Message | None:
+        may_wait = self._waiting.acquire(blocking=False)
+        try:
+            wait_s = min(request.wait_s, LONGEST_WAIT_S) if may_wait and request.wait_s > 0 else 0.0
+            step, on_gone = checked_step(request.step), _on_gone(context)
+            return self._inbound.take(_token(context), request.frm, request.tag, step, wait_s, on_gone)
+        finally:
+            if may_wait:
+                self._waiting.release()
 
 
 def _token(context: grpc.ServicerContext) -> str:

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 PARCEL_BYTES = 1 << 20
 PARCEL_PARTS = 2048
+RELEASE_ITEMS = 10_000
 WAIT_S = 30.0  # one question to the gateway; it is asked again for as long as it takes
 BUSY_S = 0.05
 KEPT_CHECKPOINTS = 2
@@ -98,7 +99,8 @@ class ExecutorWire:
         if not through:
             return
         items = [local.Consumed.Item(frm=str(frm), tag=tag, step=step) for frm, tag, step in through]
-        self._patiently(lambda stub: stub.Release(local.Consumed(items=items), metadata=self._metadata))
+        for at in range(0, len(items), RELEASE_ITEMS):
+            self._patiently(partial(self._release, local.Consumed(items=items[at : at + RELEASE_ITEMS])))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -121,6 +123,9 @@ class ExecutorWire:
 
     def _stream(self, parcel: local.Parcel, body: pa.Buffer, stub: ExecutorStub) -> None:
         stub.SendLarge(_chunks(parcel, body), metadata=self._metadata)
+
+    def _release(self, consumed: local.Consumed, stub: ExecutorStub) -> None:
+        stub.Release(consumed, metadata=self._metadata)
 
     def _take(self, stub: ExecutorStub, wish: local.Wish) -> tuple[str, pa.Buffer] | None:
         pieces: Iterator[Any] = iter(stub.Take(wish, metadata=self._metadata))  # a header, then views

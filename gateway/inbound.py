@@ -9,16 +9,31 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+import pyarrow as pa
+
 from gateway.arrivals import Arrivals
-from gateway.contract import SEAL_BYTES, SEALED, check_size, check_value
-from gateway.envelope import Conversation, Envelope, Step, check_part, checked_tag, verify_envelope
-from gateway.errors import BadEnvelope, ContractViolation, DeliveryCut, PeerRefused
+from gateway.contract import PLAIN_SCALAR, SEAL_BYTES, SEALED, check_size, check_value
+from gateway.envelope import (
+    Conversation,
+    Envelope,
+    Step,
+    check_part,
+    checked_tag,
+    conversation_of,
+    verify_envelope,
+)
+from gateway.errors import AttemptNotOpen, BadEnvelope, ContractViolation, DeliveryCut, PeerRefused
 from gateway.mailbox.store import Mailbox, Message, Place, Spool
 from gateway.peers import PeerBook
+from gateway.refusals import Refusals
+from gateway.scalars import Bill, bill_of
 from gateway.tokens import Bearer, Tokens
 from party.card import Card
+from party.errors import PlatformError
 from party.seal import unseal
 from storage.client import describe
+
+MAX_HALVES = 16  # bodies of one sender that came in part and wait for the rest
 
 
 @dataclass
@@ -52,8 +67,10 @@ class Inbound:
         self._tokens = tokens
         self._arrivals = arrivals
         self._book = book
+        self._refusals = Refusals(mailbox)
         self._deliveries: dict[str, _Delivery] = {}
         self._deliveries_lock = threading.Lock()
+        self._halves: dict[str, dict[str, str]] = {}  # by sender: half bodies, the oldest first, and their envelopes
         self._whole_lock = threading.Lock()
         self._whole: set[str] = set()  # keys whose bytes this process has seen or checked
         self._stopping = False
@@ -63,8 +80,7 @@ class Inbound:
         self._check(sender, envelope)
         if self._mailbox.held(envelope):
             return False
-        self._check_body(envelope, body)
-        stored = self._mailbox.put_in(envelope, body)
+        stored = self._mailbox.put_in(envelope, body, self._checked(envelope, body))
         self._arrived(envelope)
         return stored
 
@@ -82,10 +98,7 @@ class Inbound:
         if self._mailbox.held(envelope):
             return None
         self._take_over(envelope)
-        spool = self._mailbox.spool(_spool_name(envelope))
-        size = spool.size
-        spool.keep()
-        return size
+        return self._mailbox.spooled(_spool_name(envelope))
 
     def deliver(self, sender: Card, envelope: Envelope, offset: int, chunks: Iterable[bytes | memoryview]) -> bool:
         """Keep a large envelope whose body comes in chunks from `offset` on; what came stays if it is cut."""
@@ -147,10 +160,11 @@ class Inbound:
                 )
             with self._whole_lock:
                 self._whole.add(message.key)
-        if not message.sealed:
-            return message.place
-        plain = unseal(self._book.keys, memoryview(message.place.buffer()).cast("B"), message.key.encode())
-        return Place(len(plain), plain)
+        return self._unsealed(message) if message.sealed else message.place
+
+    def refused(self, sender: Card, header: bytes, error: PlatformError) -> None:
+        """Record that an envelope was refused for good."""
+        self._refusals.envelope(sender.party, header, error)
 
     def release(self, bearer: Bearer, items: Iterable[tuple[str, str, Step]]) -> None:
         """Let go of what the bearer has consumed: (from, tag, step) each."""
@@ -184,6 +198,23 @@ class Inbound:
         self._tokens.forget()
         self._arrivals.wake_all()
 
+    def _unsealed(self, message: Message) -> Place:
+        """What was sealed to us, once it is what its line allows. Raises ContractViolation, CannotUnseal."""
+        conversation = conversation_of(message.key)
+        line = self._mailbox.contract(conversation.job).line(
+            conversation.task, conversation.tag, conversation.frm, conversation.to
+        )
+        try:
+            plain = unseal(self._book.keys, memoryview(message.place.buffer()).cast("B"), message.key.encode())
+            check_size(line, len(plain))
+            check_value(line, describe(plain))
+        except PlatformError as error:
+            self._refusals.kept(
+                conversation.frm.partition(":")[2], conversation, message.place.size, message.sha256, error
+            )
+            raise
+        return Place(len(plain), plain)
+
     def _check(self, sender: Card, envelope: Envelope) -> None:
         header = envelope.header
         if header.sender != sender.party:
@@ -198,18 +229,34 @@ class Inbound:
             raise ContractViolation(f"Tag '{header.tag}': {line.protection} and sealed={header.sealed} do not agree.")
         for part in header.parts:
             check_size(line, part.size - SEAL_BYTES if header.sealed else part.size)
+        newest = self._tokens.newest_attempt(header.job, header.task)
+        if header.attempt > newest + 1:  # ours may begin a little later than theirs, but never two attempts later
+            raise AttemptNotOpen(
+                f"Attempt {header.attempt} of task '{header.task}' has not begun at {self._book.party}; "
+                f"the newest there is {newest}."
+            )
 
-    def _check_body(self, envelope: Envelope, body: bytes) -> None:
+    def _checked(self, envelope: Envelope, body: bytes) -> Bill:
+        """What a body takes of its line's budget, once it is the signed one and what its line allows."""
         header = envelope.header
         if len(body) != header.size or sha256(body).hexdigest() != header.sha256:
             raise BadEnvelope(f"The body of {header.keys[0]} does not match its header.")
         view = memoryview(body)
-        line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
-        for key, part, offset in zip(header.keys, header.parts, header.offsets, strict=True):
-            piece = view[offset : offset + part.size]
+        pieces = [view[offset : offset + part.size] for part, offset in zip(header.parts, header.offsets, strict=True)]
+        for key, part, piece in zip(header.keys, header.parts, pieces, strict=True):
             check_part(part, piece, key)
-            if not header.sealed:
-                check_value(line, describe(bytes(piece)))
+        return self._checked_values(envelope, map(pa.py_buffer, pieces))
+
+    def _checked_values(self, envelope: Envelope, pieces: Iterable[pa.Buffer]) -> Bill:
+        header = envelope.header
+        if header.sealed:  # looked at once it is unsealed
+            return Bill()
+        line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
+        kept: list[pa.Buffer] = []
+        for piece in pieces:
+            check_value(line, describe(piece))
+            kept += [piece] if line.protection == PLAIN_SCALAR else []
+        return bill_of(line, kept)
 
     def _begin(self, envelope: Envelope, offset: int) -> _Delivery:
         self._take_over(envelope)
@@ -222,6 +269,7 @@ class Inbound:
                     raise DeliveryCut("Another delivery of this envelope has just begun.")
                 self._deliveries[envelope.id] = delivery
             undo.callback(self._forget, envelope, delivery)
+            self._make_room(envelope)
             spool = delivery.spool = self._mailbox.spool(_spool_name(envelope))
             undo.callback(spool.keep)
             if spool.size != offset:
@@ -230,6 +278,20 @@ class Inbound:
             undo.pop_all()
         return delivery
 
+    def _make_room(self, envelope: Envelope) -> None:
+        """Note a half body, and delete the oldest of its sender that nobody goes on with if it has too many."""
+        name = _spool_name(envelope)
+        with self._deliveries_lock:
+            halves = self._halves.setdefault(envelope.header.sender, {})
+            halves.pop(name, None)
+            halves[name] = envelope.id
+            idle = [known for known, delivery in halves.items() if delivery not in self._deliveries]
+            surplus = idle[: max(0, len(halves) - MAX_HALVES)]
+            for known in surplus:
+                del halves[known]
+        for known in surplus:
+            self._mailbox.forget_spool(known)
+
     def _finish(self, envelope: Envelope, delivery: _Delivery, *, resumed: bool) -> bool:
         header, spool = envelope.header, delivery.spool
         if delivery.over:
@@ -237,8 +299,7 @@ class Inbound:
         if spool.size < header.size:
             raise DeliveryCut(f"The delivery ended after {spool.size} of {header.size} bytes.")
         try:
-            self._check_spool(envelope, spool)
-            stored = self._mailbox.put_in(envelope, spool)
+            stored = self._mailbox.put_in(envelope, spool, self._checked_spool(envelope, spool))
         except BadEnvelope as error:
             if resumed:  # what an earlier try left may be damaged: once more, from the first byte
                 raise DeliveryCut(error.message) from None
@@ -247,19 +308,22 @@ class Inbound:
             delivery.over = True
             spool.abandon()
             self._forget(envelope, delivery)
+            self._whole_now(envelope)
         self._arrived(envelope)
         return stored
 
-    def _check_spool(self, envelope: Envelope, spool: Spool) -> None:
+    def _checked_spool(self, envelope: Envelope, spool: Spool) -> Bill:
+        """As `_checked`, of a body that lies in a file: digests piece by piece, values from the map."""
         header = envelope.header
-        if len(header.parts) > 1:
-            self._check_body(envelope, spool.buffer().to_pybytes())
-            return
-        if spool.hexdigest() != header.sha256 or header.parts[0].sha256 != header.sha256:
+        if spool.hexdigest() != header.sha256:
             raise BadEnvelope(f"The body of {header.keys[0]} does not match its header.")
-        if not header.sealed:
-            line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
-            check_value(line, describe(spool.buffer()))
+        whole = spool.buffer()
+        for key, part, offset in zip(header.keys, header.parts, header.offsets, strict=True):
+            alone = part.size == header.size
+            if part.sha256 != (header.sha256 if alone else spool.part_digest(offset, part.size)):
+                raise BadEnvelope(f"The body of {key} does not match its header.")
+        places = zip(header.parts, header.offsets, strict=True)
+        return self._checked_values(envelope, (whole.slice(offset, part.size) for part, offset in places))
 
     def _take_over(self, envelope: Envelope) -> None:
         with self._deliveries_lock:
@@ -272,6 +336,10 @@ class Inbound:
         with self._deliveries_lock:
             if self._deliveries.get(envelope.id) is delivery:
                 del self._deliveries[envelope.id]
+
+    def _whole_now(self, envelope: Envelope) -> None:
+        with self._deliveries_lock:
+            self._halves.get(envelope.header.sender, {}).pop(_spool_name(envelope), None)
 
     def _arrived(self, envelope: Envelope) -> None:
         self.arrived(envelope.header.keys)

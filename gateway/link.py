@@ -10,11 +10,11 @@ from enum import StrEnum
 
 import grpc
 
-from gateway.backoff import Backoff
 from gateway.calls import Sealed
 from gateway.diagnosis import diagnose, distrusts
 from gateway.errors import (
     CallTimeout,
+    ClocksDiffer,
     PeerDistrustsUs,
     PeerFindsUsNotValid,
     PeerRefused,
@@ -36,7 +36,7 @@ GREETING_S = 10.0
 PUT_S = 60.0
 HEARTBEAT_S = 3.0  # a peer that was not heard for so long is greeted, so that its end is seen by itself
 DIAGNOSE_EVERY_S = 5.0
-CALL_PATIENCE_S = 0.5  # a peer that was reachable a moment ago gets this long to come back
+CALLS_AT_ONCE = 12  # below what a gateway takes of one party at a time
 _log = get_logger("gateway")
 KEEP_ALIVE = [
     ("grpc.keepalive_time_ms", 20_000),
@@ -44,12 +44,14 @@ KEEP_ALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]
-_REFUSES_US = (PeerRefused, ProtocolMismatch, BadCard)  # what a peer answers that takes nothing from this gateway
+# What a peer answers that takes nothing from this gateway.
+_REFUSES_US = (PeerRefused, ProtocolMismatch, BadCard, ClocksDiffer)
 _STATES: dict[type[PlatformError], str] = {
     PeerDistrustsUs: "refused",
     PeerFindsUsNotValid: "refused",
     PeerShowsOther: "refused",
     ProtocolMismatch: "refused",
+    ClocksDiffer: "refused",
     BadCard: "not-valid",
 }
 
@@ -118,6 +120,7 @@ class Link:
         self._book = book
         self.party = party
         self._lock = threading.Lock()
+        self._calls = threading.BoundedSemaphore(CALLS_AT_ONCE)
         self._channel: grpc.Channel | None = None
         self._stub: TransferStub | None = None
         self._made_for: tuple[Card, bytes] | None = None
@@ -181,17 +184,14 @@ class Link:
         """Carry a request and bring the answer. Raises CallTimeout."""
         request = transfer.Envelope(header=letter.header, signature=letter.signature, body=letter.body)
         deadline = time.monotonic() + timeout_s
-        patience = time.monotonic() + min(timeout_s, CALL_PATIENCE_S)
-        backoff = Backoff(0.1)
-        while True:
-            try:
-                with self._calling():
-                    answer = self._transfer().Call(request, timeout=max(deadline - time.monotonic(), 0.001))
-                return Sealed(answer.header, answer.signature, answer.body)
-            except PeerUnreachable:
-                if time.monotonic() > patience:
-                    raise
-                time.sleep(backoff.next())
+        if not self._calls.acquire(timeout=timeout_s):
+            raise CallTimeout(f"{CALLS_AT_ONCE} earlier calls to {self.party} are not answered yet.")
+        try:
+            with self._calling():
+                answer = self._transfer().Call(request, timeout=max(deadline - time.monotonic(), 0.001))
+        finally:
+            self._calls.release()
+        return Sealed(answer.header, answer.signature, answer.body)
 
     def seen(self) -> None:
         """The peer has just called us."""

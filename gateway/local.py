@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from gateway.envelope import checked_step
 from gateway.errors import ExchangeClosed
 from party.ids import Address
 from storage.client import Value, decode, encode
@@ -83,7 +84,8 @@ class LocalWire:
 
     def send_many(self, to: Address, tag: str, values: Mapping[Step, Value]) -> None:
         """Several messages of one tag at once; each is received by its own step."""
-        self._exchange.put({(self._address, to, tag, step): encode(value) for step, value in values.items()})
+        encoded = {(self._address, to, tag, checked_step(step)): encode(value) for step, value in values.items()}
+        self._exchange.put(encoded)
 
     def recv(self, frm: Address, tag: str, step: Step) -> Value:
         """Block until the message is here."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 
 import pyarrow as pa
@@ -11,7 +12,10 @@ from gateway.contract import SEALED, ContractLine, check_size, check_value
 from gateway.envelope import Conversation, Header, Part, Step, checked_tag, signed, unsigned
 from gateway.mailbox.store import Body, Mailbox
 from gateway.peers import PeerBook
+from gateway.refusals import Refusals
+from gateway.scalars import Bill, bill_of
 from gateway.tokens import Bearer
+from party.errors import Denied, InvalidInput
 from party.ids import Address
 from party.seal import seal
 from storage.client import describe
@@ -39,6 +43,7 @@ class Outbound:
         self._book = book
         self._left = left
         self._arrived = arrived
+        self._refusals = Refusals(mailbox)
 
     def line(self, bearer: Bearer, to: str, tag: str) -> ContractLine:
         """The line that allows the bearer to send this tag.
@@ -53,7 +58,16 @@ class Outbound:
         return self._mailbox.contract(bearer.job).line(bearer.task, checked_tag(tag), bearer.address, to)
 
     def send(self, bearer: Bearer, to: str, tag: str, items: Sequence[tuple[Step, bytes]]) -> None:
-        """Keep small messages durably; those sent before are dropped. Raises ContractViolation."""
+        """Keep small messages durably; those sent before are dropped. Raises ContractViolation, BudgetSpent."""
+        with self._recorded(bearer, to, tag, sum(len(body) for _, body in items)):
+            self._send(bearer, to, tag, items)
+
+    def send_large(self, bearer: Bearer, to: str, tag: str, step: Step, chunks: Iterable[bytes | memoryview]) -> None:
+        """Keep one message that comes in chunks. Raises ContractViolation, BudgetSpent."""
+        with self._recorded(bearer, to, tag, 0):
+            self._send_large(bearer, to, tag, step, chunks)
+
+    def _send(self, bearer: Bearer, to: str, tag: str, items: Sequence[tuple[Step, bytes]]) -> None:
         line = self.line(bearer, to, tag)
         conversation = _conversation(bearer, to, tag)
         while True:
@@ -67,11 +81,11 @@ class Outbound:
             bodies = [self._sealed(line, conversation, step, body) for step, body in fresh]
             steps = [step for step, _ in fresh]
             parts = [_part(step, body) for step, body in zip(steps, bodies, strict=True)]
-            if self._put(line, conversation, parts, b"".join(bodies)):
+            bill = bill_of(line, (body for _, body in fresh))
+            if self._put(line, conversation, parts, b"".join(bodies), bill):
                 return
 
-    def send_large(self, bearer: Bearer, to: str, tag: str, step: Step, chunks: Iterable[bytes | memoryview]) -> None:
-        """Keep one message that comes in chunks. Raises ContractViolation."""
+    def _send_large(self, bearer: Bearer, to: str, tag: str, step: Step, chunks: Iterable[bytes | memoryview]) -> None:
         line = self.line(bearer, to, tag)
         conversation = _conversation(bearer, to, tag)
         key = conversation.key(step)
@@ -83,16 +97,27 @@ class Outbound:
                 check_size(line, spool.size + len(chunk))
                 spool.write(chunk)
             check_value(line, describe(spool.buffer()))
+            bill = bill_of(line, (spool.buffer(),))
             if self._to_seal(line, conversation):
                 body = self._sealed(line, conversation, step, spool.buffer())
-                self._put(line, conversation, [_part(step, body)], body)
+                self._put(line, conversation, [_part(step, body)], body, bill)
             else:
                 part = Part(step=step, size=spool.size, sha256=spool.hexdigest())
-                self._put(line, conversation, [part], spool)
+                self._put(line, conversation, [part], spool, bill)
         finally:
             spool.abandon()
 
-    def _put(self, line: ContractLine, conversation: Conversation, parts: Sequence[Part], body: Body) -> bool:
+    @contextmanager
+    def _recorded(self, bearer: Bearer, to: str, tag: str, size: int) -> Iterator[None]:
+        try:
+            yield
+        except (Denied, InvalidInput) as error:
+            self._refusals.outward(_conversation(bearer, to, tag), size, error)
+            raise
+
+    def _put(
+        self, line: ContractLine, conversation: Conversation, parts: Sequence[Part], body: Body, bill: Bill
+    ) -> bool:
         single = len(parts) == 1
         sender, receiver = Address.parse(conversation.frm).party, Address.parse(conversation.to).party
         header = Header.model_validate(
@@ -114,11 +139,11 @@ class Outbound:
             }
         )
         if receiver == self._book.party:
-            stored = self._mailbox.put_out(unsigned(header), body, None)
+            stored = self._mailbox.put_out(unsigned(header), body, None, bill)
             self._arrived(header.keys)
             return stored
         self._book.card(receiver)
-        stored = self._mailbox.put_out(signed(self._book.keys, header), body, receiver)
+        stored = self._mailbox.put_out(signed(self._book.keys, header), body, receiver, bill)
         self._left(receiver)
         return stored
 

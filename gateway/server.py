@@ -20,8 +20,9 @@ from gateway.calls import Calls, Sealed
 from gateway.database import Database
 from gateway.delivery import Delivery
 from gateway.desk import Desk
-from gateway.executor_door import ExecutorDoor
+from gateway.executor_door import EXECUTOR_CALLS, ExecutorDoor
 from gateway.front import Front
+from gateway.gate import Gate
 from gateway.home_watch import HomeWatch
 from gateway.inbound import Inbound
 from gateway.mailbox.disk import DiskMailbox
@@ -31,7 +32,7 @@ from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.strangers import Strangers
 from gateway.tokens import Tokens
-from gateway.transfer_door import TransferDoor
+from gateway.transfer_door import PEER_CALLS, SILENCE_S, TransferDoor
 from gateway.wire import (
     add_AdminServicer_to_server,
     add_executor,
@@ -45,7 +46,8 @@ from party.home import PartyHome
 from party.log import get_logger
 
 # Threads are started as calls need them; the numbers are ceilings.
-TRANSFER_THREADS = 256
+TRANSFER_THREADS = 512  # some twenty times what one party may take of them
+STREAMS_AT_ONCE = 64  # of one connection; what is more waits at its sender
 EXECUTOR_THREADS = 1024
 EXECUTOR_WAITING = 896  # calls that may wait for a message; the rest of the threads is for those that send
 ADMIN_THREADS = 128
@@ -74,11 +76,15 @@ class GatewayService:
             undo.callback(front.stop)
             office, outbound = self._office(undo, listen, front, strangers)
             executors = bound_unix_server(self._home.socket("gateway"), EXECUTOR_THREADS)
-            door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING)
+            gate = Gate(EXECUTOR_CALLS, SILENCE_S)
+            undo.callback(gate.start())
+            door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING, gate)
             add_executor(door, executors)
             admin = bound_unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
             add_AdminServicer_to_server(AdminDoor(office), admin)
-            transfer = self._transfer_server(office, inner, front.recognised)
+            gate = Gate(PEER_CALLS, SILENCE_S)
+            undo.callback(gate.start())
+            transfer = self._transfer_server(office, inner, front.recognised, gate)
             for made in (transfer, executors, admin):
                 made.start()
                 undo.callback(self._close_door, made)
@@ -147,7 +153,9 @@ class GatewayService:
         )
         return office, outbound
 
-    def _transfer_server(self, office: Office, inner: Path, recognised: Callable[[str, str], None]) -> grpc.Server:
+    def _transfer_server(
+        self, office: Office, inner: Path, recognised: Callable[[str, str], None], gate: Gate
+    ) -> grpc.Server:
         def seen(party: str) -> None:
             office.delivery.link(party).seen()
             office.delivery.wake(party)
@@ -156,12 +164,13 @@ class GatewayService:
         made = server(
             TRANSFER_THREADS,
             [
+                ("grpc.max_concurrent_streams", STREAMS_AT_ONCE),
                 ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ],
         )
-        add_transfer(TransferDoor(book, office.inbound, office.calls, seen, recognised), made)
+        add_transfer(TransferDoor(book, office.inbound, office.calls, seen, recognised, gate), made)
         first, changes = _Certificates(book).first()
         credentials = grpc.dynamic_ssl_server_credentials(first, changes, require_client_authentication=True)
         inner.unlink(missing_ok=True)

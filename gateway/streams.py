@@ -1,4 +1,4 @@
-"""Streams of large bodies without protobuf's copies.
+"""Messages before protobuf sees them: large bodies without its copies, and how many parts a message has.
 
 Every chunk message has `bytes data = 1`; one that holds nothing else is, on the wire, a tag, a length and the bytes.
 Here such a chunk is written and read as just that, and becomes a view of the received bytes instead of an object;
@@ -15,6 +15,8 @@ M = TypeVar("M")
 
 _DATA_TAG = 0x0A  # field 1, length-delimited
 _MORE = 0x80
+_VARINT, _DELIMITED = 0, 2
+_FIXED = {1: 8, 5: 4}
 
 
 class Parsed(Protocol[M_co]):
@@ -42,6 +44,41 @@ def pack(chunk: memoryview | Packed) -> bytes:
         left //= _MORE
     head.append(left)
     return b"".join((head, chunk))
+
+
+def count_parts(raw: bytes, field: int, most: int) -> int:
+    """How often a field of messages or text is in a message, counted no further than `most` + 1, without parsing it.
+
+    Raises ValueError for bytes that are no protobuf message.
+    """
+    found, at = 0, 0
+    while at < len(raw) and found <= most:
+        tag, at = _varint(raw, at)
+        form = tag & 7
+        if form == _DELIMITED:
+            size, at = _varint(raw, at)
+            found += tag >> 3 == field
+        elif form == _VARINT:
+            size = _varint(raw, at)[1] - at
+        elif form in _FIXED:
+            size = _FIXED[form]
+        else:
+            raise ValueError(f"a field of form {form}")
+        at += size
+    return found
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(raw):
+            break
+        byte = raw[at]
+        at += 1
+        value |= (byte % _MORE) << shift
+        if byte < _MORE:
+            return value, at
+    raise ValueError("a number without an end")
 
 
 def unpacker(kind: Parsed[M]) -> Callable[[bytes], memoryview | M]:

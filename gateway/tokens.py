@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gateway.database import Database
-from gateway.errors import IncarnationOutdated, TokenRefused
+from gateway.envelope import is_name
+from gateway.errors import BadEnvelope, IncarnationOutdated, TokenRefused
+from party.bounds import MAX_ATTEMPTS
+from party.text import printable
 
 TOKEN_BYTES = 32
 
@@ -28,12 +31,23 @@ class Bearer:
     incarnation: int
 
 
+def checked_bearer(bearer: Bearer) -> Bearer:
+    """`bearer` unchanged if a token may stand for it. Raises BadEnvelope."""
+    names = (bearer.job, bearer.task, bearer.address)
+    if not all(is_name(name) for name in names) or not 1 <= bearer.attempt <= MAX_ATTEMPTS:
+        raise BadEnvelope(f"{printable(str(bearer))[:200]} is nobody whom a token can stand for.")
+    if not 0 <= bearer.incarnation <= MAX_ATTEMPTS:
+        raise BadEnvelope(f"There is no incarnation {bearer.incarnation}.")
+    return bearer
+
+
 class Tokens:
     """The tokens of all open jobs; they survive a restart of the gateway and end with their job."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[bytes, Bearer] = {}
+        self._newest: dict[tuple[str, str], int] = {}
 
     def issue(self, bearer: Bearer) -> str:
         """A fresh token; earlier ones of the same address of the task are revoked.
@@ -79,9 +93,18 @@ class Tokens:
         cache[digest] = bearer  # into the cache as it was before the read: a revocation meanwhile replaced it
         return bearer
 
+    def newest_attempt(self, job: str, task: str) -> int:
+        """The newest attempt of a task for which a token was issued; 0 if there is none yet."""
+        cache = self._newest
+        known = cache.get((job, task))
+        if known is None:
+            found = self._database.read("SELECT max(attempt) FROM token WHERE job = ? AND task = ?", (job, task))
+            known = cache[job, task] = int(found[0][0] or 0)
+        return known
+
     def forget(self) -> None:
         """Read again from the database: tokens were issued, or a job was closed."""
-        self._known = {}
+        self._known, self._newest = {}, {}
 
 
 def _digest(token: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import grpc
@@ -10,21 +11,24 @@ import grpc
 from gateway.calls import Calls, Sealed
 from gateway.envelope import MAX_HEADER_BYTES, Envelope, parse_envelope
 from gateway.errors import BadEnvelope, JobClosed
+from gateway.gate import Gate, Visit
 from gateway.inbound import Inbound
 from gateway.link import MINIMUM, PROTOCOL, check_protocol
 from gateway.peers import PeerBook
-from gateway.wire import TransferServicer, answering, peer_certificate, problem_of, transfer
+from gateway.wire import answering, parsed, peer_certificate, problem_of, transfer, unpacked
 from party.card import Card
 from party.errors import PlatformError
-from party.log import get_logger
 
 CALL_S = 60.0  # for callers that name no deadline
+LONGEST_CALL_S = 600.0
+PUT_ENVELOPES = 256  # more than ours ever sends at once
+PEER_CALLS = {"hello": 2, "put": 4, "deliver": 4, "call": 16}  # of one party at a time
+SILENCE_S = 30.0
 T = TypeVar("T")
-_log = get_logger("gateway")
 
 
-class TransferDoor(TransferServicer):
-    """Service Transfer of gateway/proto/transfer_v1.proto.
+class TransferDoor:
+    """Service Transfer of gateway/proto/transfer_v1.proto; satisfies `gateway.wire.TransferMethods`.
 
     Args:
         book: The pinned certificates.
@@ -32,6 +36,7 @@ class TransferDoor(TransferServicer):
         calls: Where calls go.
         seen: Called with the party that said hello.
         recognised: Called at each call with the connection, as gRPC names it, and the party that it belongs to.
+        gate: How much of this door one party may take; it has the limits of `PEER_CALLS`.
     """
 
     def __init__(
@@ -41,87 +46,94 @@ class TransferDoor(TransferServicer):
         calls: Calls,
         seen: Callable[[str], None],
         recognised: Callable[[str, str], None],
+        gate: Gate,
     ) -> None:
         self._book = book
         self._inbound = inbound
         self._calls = calls
         self._seen = seen
         self._recognised = recognised
+        self._gate = gate
 
-    def Hello(self, request: transfer.Greeting, context: grpc.ServicerContext) -> transfer.Greeting:  # noqa: N802
+    def Hello(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Greeting:  # noqa: N802
         """Compare versions and note that the peer is there."""
-        with answering(context):
-            sender = self._sender(context)
+        with self._entered(context, "hello") as (sender, visit):
+            request = parsed(transfer.Greeting, visit.only(came))
             check_protocol(sender.party, request.protocol, request.minimum)
             self._seen(sender.party)
             return transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
 
-    def Put(self, request: transfer.Envelopes, context: grpc.ServicerContext) -> transfer.Receipts:  # noqa: N802
+    def Put(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipts:  # noqa: N802
         """Keep small envelopes."""
-        with answering(context):
-            sender = self._sender(context)
+        with self._entered(context, "put") as (sender, visit):
+            request = parsed(transfer.Envelopes, visit.only(came), field=1, most=PUT_ENVELOPES)
 
             def keep(message: transfer.Envelope) -> None:
                 self._inbound.accept(sender, parse_envelope(message.header, message.signature), message.body)
 
-            return transfer.Receipts(receipts=[_receipt(sender, keep, message) for message in request.envelopes])
+            return transfer.Receipts(receipts=[self._receipt(sender, keep, m, m.header) for m in request.envelopes])
 
-    def Offer(self, request: transfer.Envelope, context: grpc.ServicerContext) -> transfer.Standing:  # noqa: N802
+    def Offer(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Standing:  # noqa: N802
         """Say where the delivery of a large envelope goes on."""
-        with answering(context):
-            sender = self._sender(context)
+        with self._entered(context, "put") as (sender, visit):
+            request = parsed(transfer.Envelope, visit.only(came))
             have_bytes: int | None = None
 
             def look(message: transfer.Envelope) -> None:
                 nonlocal have_bytes
                 have_bytes = self._inbound.standing(sender, parse_envelope(message.header, message.signature))
 
-            receipt = _receipt(sender, look, request)
+            receipt = self._receipt(sender, look, request, request.header)
             if receipt.outcome == transfer.OUTCOME_STORED and have_bytes is not None:
                 return transfer.Standing(have_bytes=have_bytes)
             return transfer.Standing(receipt=receipt)
 
-    def Deliver(  # noqa: N802
-        self, request_iterator: Iterator[transfer.Chunk | memoryview], context: grpc.ServicerContext
-    ) -> transfer.Receipt:
+    def Deliver(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipt:  # noqa: N802
         """Keep the body of a large envelope while it streams in."""
-        with answering(context):
-            sender = self._sender(context)
+        with self._entered(context, "deliver") as (sender, visit):
+            chunks = unpacked(transfer.Chunk, visit.messages(came))
+            first = next(chunks, None)
+            header = first.header if isinstance(first, transfer.Chunk) else b""
 
-            def keep(chunks: Iterator[transfer.Chunk | memoryview]) -> None:
-                first = next(chunks, None)
+            def keep(first: transfer.Chunk | memoryview | None) -> None:
                 if not isinstance(first, transfer.Chunk) or len(first.header) > MAX_HEADER_BYTES:
                     raise BadEnvelope("A delivery begins with its header.")
                 envelope: Envelope = parse_envelope(first.header, first.signature)
                 data = (chunk for chunk in chunks if isinstance(chunk, memoryview))
                 self._inbound.deliver(sender, envelope, first.offset, data)
 
-            return _receipt(sender, keep, request_iterator)
+            return self._receipt(sender, keep, first, header)
 
-    def Call(self, request: transfer.Envelope, context: grpc.ServicerContext) -> transfer.Envelope:  # noqa: N802
+    def Call(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Envelope:  # noqa: N802
         """Ask our Flow."""
-        with answering(context):
-            sender = self._sender(context)
+        with self._entered(context, "call") as (sender, visit):
+            request = parsed(transfer.Envelope, visit.only(came))
             left_s = context.time_remaining()
             letter = Sealed(request.header, request.signature, request.body)
-            answer = self._calls.answer(sender, letter, min(left_s or CALL_S, 3600.0))
+            answer = self._calls.answer(sender, letter, min(left_s or CALL_S, LONGEST_CALL_S), context.add_callback)
             return transfer.Envelope(header=answer.header, signature=answer.signature, body=answer.body)
+
+    @contextmanager
+    def _entered(self, context: grpc.ServicerContext, kind: str) -> Iterator[tuple[Card, Visit]]:
+        with answering(context):
+            sender = self._sender(context)
+            with self._gate.entered(sender.party, kind, context) as visit:
+                yield sender, visit
 
     def _sender(self, context: grpc.ServicerContext) -> Card:
         card = self._book.by_certificate(peer_certificate(context))
         self._recognised(context.peer(), card.party)
         return card
 
-
-def _receipt(sender: Card, work: Callable[[T], None], message: T) -> transfer.Receipt:
-    try:
-        work(message)
-    except JobClosed:  # nobody will read it any more: as good as delivered
+    def _receipt(self, sender: Card, work: Callable[[T], None], message: T, header: bytes) -> transfer.Receipt:
+        try:
+            work(message)
+        except JobClosed:  # nobody will read it any more: as good as delivered
+            return transfer.Receipt(outcome=transfer.OUTCOME_STORED)
+        except PlatformError as error:
+            outcome = transfer.OUTCOME_LATER if error.retry else transfer.OUTCOME_REFUSED
+            if not error.retry:
+                self._inbound.refused(sender, header, error)
+            problem = problem_of(error)
+            return transfer.Receipt(outcome=outcome, code=problem.code, message=problem.message, hint=problem.hint)
         return transfer.Receipt(outcome=transfer.OUTCOME_STORED)
-    except PlatformError as error:
-        outcome = transfer.OUTCOME_LATER if error.retry else transfer.OUTCOME_REFUSED
-        if not error.retry:
-            _log.warning("Refused an envelope", peer=sender.party, code=error.code, reason=error.message)
-        problem = problem_of(error)
-        return transfer.Receipt(outcome=outcome, code=problem.code, message=problem.message, hint=problem.hint)
-    return transfer.Receipt(outcome=transfer.OUTCOME_STORED)

@@ -7,38 +7,37 @@ that code here is raised again; of an unknown code the root kind is raised, with
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from gateway.errors import GatewayDown, GatewayFault, PeerRefused
+from gateway.errors import BadEnvelope, GatewayDown, GatewayFault, PeerRefused
 from gateway.proto import local_v1_pb2 as local
 from gateway.proto import transfer_v1_pb2 as transfer
 from gateway.proto.local_v1_pb2_grpc import (
     AdminServicer,
     AdminStub,
-    ExecutorServicer,
     ExecutorStub,
     add_AdminServicer_to_server,
-    add_ExecutorServicer_to_server,
 )
-from gateway.proto.transfer_v1_pb2_grpc import TransferServicer, TransferStub, add_TransferServicer_to_server
-from gateway.streams import pack, unpacker
+from gateway.proto.transfer_v1_pb2_grpc import TransferStub
+from gateway.streams import Parsed, count_parts, pack, unpacker
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse, Unavailable, all_codes
 from party.log import get_logger
 
 __all__ = [
     "AdminServicer",
     "AdminStub",
-    "ExecutorServicer",
+    "ExecutorMethods",
     "ExecutorStub",
     "Problem",
-    "TransferServicer",
+    "TransferMethods",
     "TransferStub",
     "add_AdminServicer_to_server",
     "add_executor",
@@ -49,6 +48,7 @@ __all__ = [
     "executor_stub",
     "local",
     "local_channel",
+    "parsed",
     "peer_certificate",
     "problem_of",
     "raised",
@@ -56,6 +56,7 @@ __all__ = [
     "server",
     "transfer",
     "transfer_stub",
+    "unpacked",
 ]
 
 CHUNK_BYTES = 1 << 20
@@ -83,6 +84,7 @@ _STATUS = {
 }
 _TRANSFER = "archipelago.transfer.v1.Transfer"
 _EXECUTOR = "archipelago.local.v1.Executor"
+M = TypeVar("M")
 _KINDS: dict[str, type[PlatformError]] = {kind.code: kind for kind in _STATUS}
 _log = get_logger("gateway")
 
@@ -183,21 +185,100 @@ def chunked(data: memoryview, offset: int = 0) -> Iterator[memoryview]:
         yield data[start : start + CHUNK_BYTES]
 
 
-def add_transfer(door: TransferServicer, to: grpc.Server) -> None:
-    """Serve Transfer, bodies without protobuf's copies."""
-    add_TransferServicer_to_server(door, to)
-    deliver = grpc.stream_unary_rpc_method_handler(
-        door.Deliver, unpacker(transfer.Chunk), transfer.Receipt.SerializeToString
+class TransferMethods(Protocol):
+    """Service Transfer as it is served here: every method is handed the bytes of its messages as they come."""
+
+    def Hello(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Greeting:  # noqa: N802
+        """One Greeting comes."""
+
+    def Put(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipts:  # noqa: N802
+        """One Envelopes comes."""
+
+    def Offer(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Standing:  # noqa: N802
+        """One Envelope comes."""
+
+    def Deliver(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipt:  # noqa: N802
+        """Chunks come."""
+
+    def Call(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Envelope:  # noqa: N802
+        """One Envelope comes."""
+
+
+class ExecutorMethods(Protocol):
+    """Service Executor as it is served here: every method is handed the bytes of its messages as they come."""
+
+    def Send(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
+        """One Parcel comes."""
+
+    def SendLarge(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
+        """Chunks come."""
+
+    def Take(  # noqa: N802
+        self, came: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[local.Taken | memoryview]:
+        """One Wish comes."""
+
+    def Release(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
+        """One Consumed comes."""
+
+
+def parsed(kind: Parsed[M], raw: bytes, *, field: int = 0, most: int = 0) -> M:
+    """The message in the bytes, which has the numbered field at most so often. Raises BadEnvelope."""
+    try:
+        if field and count_parts(raw, field, most) > most:
+            raise BadEnvelope(f"One call brings more than {most} at once.", hint="Send them in several calls.")
+        return kind.FromString(raw)
+    except (DecodeError, ValueError):
+        raise BadEnvelope("These bytes are not the message that the call has.") from None
+
+
+def unpacked(kind: Parsed[M], came: Iterator[bytes]) -> Iterator[memoryview | M]:
+    """The chunks of a stream: views where they hold nothing but data. Raises BadEnvelope."""
+    unpack = unpacker(kind)
+    for raw in came:
+        try:
+            yield unpack(raw)
+        except DecodeError:
+            raise BadEnvelope("These bytes are not a chunk.") from None
+
+
+def add_transfer(door: TransferMethods, to: grpc.Server) -> None:
+    """Serve Transfer. Nothing is read or parsed before the door has looked who calls."""
+    _add(
+        to,
+        _TRANSFER,
+        {
+            "Hello": _answered_once(door.Hello, transfer.Greeting.SerializeToString),
+            "Put": _answered_once(door.Put, transfer.Receipts.SerializeToString),
+            "Offer": _answered_once(door.Offer, transfer.Standing.SerializeToString),
+            "Deliver": _answered_once(door.Deliver, transfer.Receipt.SerializeToString),
+            "Call": _answered_once(door.Call, transfer.Envelope.SerializeToString),
+        },
     )
-    to.add_registered_method_handlers(_TRANSFER, {"Deliver": deliver})
 
 
-def add_executor(door: ExecutorServicer, to: grpc.Server) -> None:
-    """Serve Executor, bodies without protobuf's copies."""
-    add_ExecutorServicer_to_server(door, to)
-    send = grpc.stream_unary_rpc_method_handler(door.SendLarge, unpacker(local.Chunk), local.Done.SerializeToString)
-    take = grpc.unary_stream_rpc_method_handler(door.Take, local.Wish.FromString, pack)
-    to.add_registered_method_handlers(_EXECUTOR, {"SendLarge": send, "Take": take})
+def add_executor(door: ExecutorMethods, to: grpc.Server) -> None:
+    """Serve Executor. Nothing is read or parsed before the door has looked who calls."""
+    _add(
+        to,
+        _EXECUTOR,
+        {
+            "Send": _answered_once(door.Send, local.Done.SerializeToString),
+            "SendLarge": _answered_once(door.SendLarge, local.Done.SerializeToString),
+            "Take": grpc.stream_stream_rpc_method_handler(door.Take, None, pack),
+            "Release": _answered_once(door.Release, local.Done.SerializeToString),
+        },
+    )
+
+
+def _answered_once(method: Callable[..., Any], serialize: Callable[[Any], bytes]) -> grpc.RpcMethodHandler:
+    # On the wire one request is a stream of one; served as a stream, the call reaches the door before its message.
+    return grpc.stream_unary_rpc_method_handler(method, None, serialize)
+
+
+def _add(to: grpc.Server, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
+    to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    to.add_registered_method_handlers(service, handlers)
 
 
 def transfer_stub(channel: grpc.Channel) -> TransferStub:

@@ -7,6 +7,7 @@ a float is written as Python's shortest form, which other languages spell differ
 from __future__ import annotations
 
 import json
+from collections import Counter
 from hashlib import sha256
 
 from party.errors import NotCanonical as NotCanonical
@@ -37,9 +38,8 @@ def parse_json(data: bytes, what: str) -> object:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"key {twice[0]!r} is given twice")
+        names = Counter(name for name, _ in pairs)
+        raise ValueError(f"key {max(names, key=lambda name: names[name])[:80]!r} is given twice")
     return found
 
 

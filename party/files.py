@@ -49,6 +49,18 @@ def read_private(path: Path) -> bytes:
         return file.read()
 
 
+def keep_private(path: Path) -> None:
+    """Make sure that the file is there and only its owner may open it, before a library opens it.
+
+    SQLite gives the files beside a database the database's own mode.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        os.fchmod(handle, PRIVATE_FILE)
+    finally:
+        os.close(handle)
+
+
 def refuse_exposed(path: Path, status: os.stat_result) -> None:
     """Raise FileExposed, naming the path, if group or others have any right on it."""
     mode = stat.S_IMODE(status.st_mode)

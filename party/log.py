@@ -21,6 +21,9 @@ from typing import Any, cast
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
+from party.log_limits import LineLimit
+from party.text import printable
+
 MAX_LOG_BYTES = 10 << 20
 KEPT_LOGS = 5
 MAX_FIELD_CHARS = 4000
@@ -47,6 +50,7 @@ def configure(room: str, path: Path | None = None, *, party: str = "", level: st
     """
     close()
     handler = _handler(path)
+    handler.addFilter(LineLimit())
     handler.setFormatter(ProcessorFormatter(processors=_last_steps(), foreign_pre_chain=_steps()))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -62,6 +66,9 @@ def close() -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler.formatter, ProcessorFormatter):
+            for held in handler.filters:
+                if isinstance(held, LineLimit):
+                    held.close()
             root.removeHandler(handler)
             handler.close()
     structlog.contextvars.clear_contextvars()
@@ -132,7 +139,8 @@ def _plain(name: str, value: object) -> object:
     if any(word in name.lower() for word in SECRET_WORDS):
         return "<hidden>"
     if isinstance(value, str):
-        return str(value) if len(value) <= MAX_FIELD_CHARS else value[:MAX_FIELD_CHARS] + "…"
+        shown = printable(value, lines=True)  # much of a log is what others wrote
+        return shown if len(shown) <= MAX_FIELD_CHARS else shown[:MAX_FIELD_CHARS] + "…"
     if type(value) in _PLAIN:
         return value
     if isinstance(value, Path):

@@ -9,20 +9,21 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.contract import JobContract, contract_from_json, contract_to_json
 from gateway.database import Database, Durability
-from gateway.envelope import Envelope, Part, stored_envelope
+from gateway.envelope import Envelope, Header, Part, stored_envelope
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
-from gateway.mailbox.ledger import START, Entry, entry_of, summed
-from gateway.mailbox.spool import FileSpool, SpoolFolder
-from gateway.mailbox.store import INLINE_BYTES, LARGE_BYTES, Body, JobTraffic, Message, Outgoing, Place, Spool
+from gateway.mailbox.ledger import START, Entry, entry_of, refused_entry, summed
+from gateway.mailbox.placing import Placed
+from gateway.mailbox.spool import SpoolFolder
+from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Message, Outgoing, Place, Spool
+from gateway.scalars import Bill, Spent, spend
 from party.canonical import canonical_json
 from party.clock import Clock, SystemClock
 from party.errors import PlatformError
-from party.files import sync_folder
 
 _ENTRY = "at_ms, inward, peer, job, what, messages, size, sha256"
 _FIND = """
@@ -65,7 +66,7 @@ class DiskMailbox:
 
         def work(rows: sqlite3.Connection) -> list[tuple[str]]:
             files = rows.execute("SELECT file FROM envelope WHERE job = ? AND file IS NOT NULL", (job,)).fetchall()
-            for table in ("envelope", "sent", "inbox", "refusal", "token"):
+            for table in ("envelope", "sent", "inbox", "refusal", "token", "spent"):
                 rows.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - names from this line
             rows.execute("INSERT OR REPLACE INTO job VALUES (?, NULL)", (job,))
             return files
@@ -96,12 +97,20 @@ class DiskMailbox:
         """A new body, or what an earlier try left under the name."""
         return self._spools.open(name)
 
+    def spooled(self, name: str) -> int:
+        """How many bytes an earlier try left under the name."""
+        return self._spools.left(name)
+
+    def forget_spool(self, name: str) -> None:
+        """Delete what an earlier try left under the name."""
+        self._spools.forget(name)
+
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
         query = f"SELECT key FROM sent WHERE key IN ({_marks(keys)})"  # noqa: S608 - question marks only
         return {key for (key,) in self._database.read(query, keys)}
 
-    def put_out(self, envelope: Envelope, body: Body, peer: str | None) -> bool:
+    def put_out(self, envelope: Envelope, body: Body, peer: str | None, bill: Bill = NOTHING) -> bool:
         """Queue for a peer, or keep it if it is for ourselves."""
         header = envelope.header
         with self._placed(body) as (data, file, undo):
@@ -110,6 +119,7 @@ class DiskMailbox:
                 _require_open(rows, header.job)
                 if any(rows.execute("SELECT 1 FROM sent WHERE key = ?", (key,)).fetchone() for key in header.keys):
                     return False
+                _pay(rows, header, bill)
                 rows.executemany("INSERT INTO sent VALUES (?, ?)", [(key, header.job) for key in header.keys])
                 self._insert(rows, envelope, peer, data, file)
                 if peer is not None:
@@ -130,7 +140,7 @@ class DiskMailbox:
         _refuse_conflicts(found, keyed)
         return len(found) == len(keyed)
 
-    def put_in(self, envelope: Envelope, body: Body) -> bool:
+    def put_in(self, envelope: Envelope, body: Body, bill: Bill = NOTHING) -> bool:
         """Keep what a peer sent."""
         keyed = dict(_keyed(envelope))
         with self._placed(body) as (data, file, undo):
@@ -145,6 +155,7 @@ class DiskMailbox:
                 _refuse_conflicts(found, keyed)
                 if len(found) == len(keyed):
                     return False
+                _pay(rows, envelope.header, bill)
                 self._insert(rows, envelope, None, data, file)
                 self._record(rows, entry_of(envelope, self._now_ms(), inward=True))
                 return True
@@ -233,6 +244,22 @@ class DiskMailbox:
         entry = Entry(self._now_ms(), inward, peer, "", f"call/{method}", 1, size, sha256)
         self._database.write(lambda rows: self._record(rows, entry))
 
+    def record_refused(self, attempted: Entry, code: str) -> None:
+        """Put what was refused into the ledger."""
+        entry = replace(refused_entry(attempted, code), at_ms=self._now_ms())
+        self._database.write(lambda rows: self._record(rows, entry))
+
+    def first_call(self, peer: str, call: str, until_ms: int) -> bool:
+        """Remember the id of a call."""
+
+        def work(rows: sqlite3.Connection) -> bool:
+            rows.execute("DELETE FROM answered WHERE until_ms < ?", (self._now_ms(),))
+            before = rows.total_changes
+            rows.execute("INSERT OR IGNORE INTO answered VALUES (?, ?, ?)", (peer, call, until_ms))
+            return rows.total_changes > before
+
+        return self._database.write(work)
+
     def ledger(self) -> list[tuple[Entry, str]]:
         """All entries with their recorded hashes."""
         found = self._database.read(f"SELECT {_ENTRY}, chain FROM ledger ORDER BY sequence")  # noqa: S608 - constant
@@ -247,8 +274,8 @@ class DiskMailbox:
         """Let go of the files."""
         self._database.close()
 
-    def _placed(self, body: Body) -> _Placed:
-        return _Placed(self._spools, body, sync=self._sync)
+    def _placed(self, body: Body) -> Placed:
+        return Placed(self._spools, body, sync=self._sync)
 
     def _insert(
         self, rows: sqlite3.Connection, envelope: Envelope, peer: str | None, data: bytes | None, file: str | None
@@ -291,41 +318,6 @@ class DiskMailbox:
         return int(self._clock.now().timestamp() * 1000)
 
 
-class _Placed:
-    """Gives a body its place before the transaction, and takes it back if the transaction does not want it."""
-
-    def __init__(self, spools: SpoolFolder, body: Body, *, sync: bool) -> None:
-        self._spools = spools
-        self._body = body
-        self._sync = sync
-        self._undo = ExitStack()
-
-    def __enter__(self) -> tuple[bytes | None, str | None, ExitStack]:
-        body = self._body
-        size = len(body) if isinstance(body, bytes) else body.size
-        if size <= INLINE_BYTES:
-            data = body if isinstance(body, bytes) else body.buffer().to_pybytes()
-            if not isinstance(body, bytes):
-                body.abandon()
-            return data, None, self._undo
-        target = self._spools.fresh_body()
-        self._undo.callback(target.unlink, missing_ok=True)
-        if isinstance(body, bytes):
-            spool = self._spools.open()
-            spool.write(body)
-        elif isinstance(body, FileSpool):
-            spool = body
-        else:
-            raise TypeError("a disk mailbox takes only its own spools")
-        spool.move(target, sync=self._sync)
-        if self._sync:
-            sync_folder(self._spools.bodies)
-        return None, target.name, self._undo
-
-    def __exit__(self, *_: object) -> None:
-        self._undo.close()
-
-
 def _keyed(envelope: Envelope) -> list[tuple[str, Part]]:
     return list(zip(envelope.header.keys, envelope.header.parts, strict=True))
 
@@ -350,6 +342,18 @@ def _open_contract(job: str, found: Sequence[tuple[bytes | None]]) -> bytes:
 
 def _closed(job: str) -> JobClosed:
     return JobClosed(f"Job {job} is closed at this party.")
+
+
+def _pay(rows: sqlite3.Connection, header: Header, bill: Bill) -> None:
+    """Take a bill from the budget of the header's conversation. Raises BudgetSpent."""
+    if not bill.costs:
+        return
+    conversation = header.conversation.key(())
+    found = rows.execute("SELECT numbers, text_bytes, names FROM spent WHERE conversation = ?", (conversation,))
+    after = spend(Spent(*(found.fetchone() or ())), bill)
+    rows.execute(
+        "INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)", (conversation, header.job, *vars(after).values())
+    )
 
 
 def _one_read(rows: sqlite3.Connection, sequence: int) -> list[str]:

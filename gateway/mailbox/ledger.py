@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from gateway.envelope import Envelope
@@ -12,11 +12,15 @@ from party.canonical import canonical_json
 
 LEDGER_SCHEMA = 1
 START = "0" * 64  # what the first entry is chained to
+REFUSED = "refused "  # begins what was refused; no name in a conversation or of a method has a space
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One message or call. `inward` tells the direction; `what` names the conversation or the call's method."""
+    """One message or call. `inward` tells the direction; `what` names the conversation or the call's method.
+
+    What was refused is an entry too: `what` begins with `refused CODE `, and no byte of it was kept or left.
+    """
 
     at_ms: int
     inward: bool
@@ -40,6 +44,11 @@ def entry_of(envelope: Envelope, at_ms: int, *, inward: bool) -> Entry:
     return Entry(at_ms, inward, peer, header.job, what, len(header.parts), header.size, header.sha256)
 
 
+def refused_entry(attempted: Entry, code: str) -> Entry:
+    """The entry for what would have been `attempted`."""
+    return replace(attempted, what=f"{REFUSED}{code} {attempted.what}".rstrip())
+
+
 def unbroken(entries: Iterable[tuple[Entry, str]]) -> bool:
     """Whether each entry's recorded hash follows from the one before."""
     before = START
@@ -51,9 +60,11 @@ def unbroken(entries: Iterable[tuple[Entry, str]]) -> bool:
 
 
 def summed(job: str, entries: Iterable[Entry]) -> JobTraffic:
-    """The traffic of a job from its entries."""
+    """The traffic of a job from its entries; what was refused is none."""
     peers: dict[str, PeerTraffic] = {}
     for entry in entries:
+        if entry.what.startswith(REFUSED):
+            continue
         seen = peers.get(entry.peer, PeerTraffic())
         out, inn = (0, 1) if entry.inward else (1, 0)
         peers[entry.peer] = PeerTraffic(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import pyarrow as pa
@@ -12,8 +12,9 @@ import pyarrow as pa
 from gateway.contract import JobContract
 from gateway.envelope import Envelope, Part
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict
-from gateway.mailbox.ledger import START, Entry, entry_of, summed
-from gateway.mailbox.store import LARGE_BYTES, Body, JobTraffic, Message, Outgoing, Place, Spool
+from gateway.mailbox.ledger import START, Entry, entry_of, refused_entry, summed
+from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Message, Outgoing, Place, Spool
+from gateway.scalars import Bill, Spent, spend
 from party.clock import Clock, SystemClock
 from party.errors import PlatformError
 
@@ -38,6 +39,10 @@ class MemorySpool:
     def hexdigest(self) -> str:
         """SHA-256 of what was written."""
         return sha256(self._data).hexdigest()
+
+    def part_digest(self, offset: int, size: int) -> str:
+        """SHA-256 of a part of it."""
+        return sha256(self._data[offset : offset + size]).hexdigest()
 
     def buffer(self) -> pa.Buffer:
         """What was written."""
@@ -73,6 +78,8 @@ class MemoryMailbox:
         self._inbox: dict[str, _Inward] = {}
         self._refusals: dict[tuple[str, str, int], PlatformError] = {}
         self._ledger: list[tuple[Entry, str]] = []
+        self._spent: dict[str, Spent] = {}
+        self._calls: dict[tuple[str, str], int] = {}
 
     def open_job(self, contract: JobContract) -> None:
         """Take messages of this job from now on."""
@@ -88,6 +95,7 @@ class MemoryMailbox:
             self._contracts[job] = None
             prefix = f"{job}/"
             self._out_keys = {key: owner for key, owner in self._out_keys.items() if owner != job}
+            self._spent = {key: spent for key, spent in self._spent.items() if not key.startswith(prefix)}
             self._inbox = {key: kept for key, kept in self._inbox.items() if not key.startswith(prefix)}
             self._queue = {n: kept for n, kept in self._queue.items() if kept[1].envelope.header.job != job}
             self._refusals = {attempt: error for attempt, error in self._refusals.items() if attempt[0] != job}
@@ -112,12 +120,20 @@ class MemoryMailbox:
         """A new body, or what an earlier try left under the name."""
         return MemorySpool(self._spools, name)
 
+    def spooled(self, name: str) -> int:
+        """How many bytes an earlier try left under the name."""
+        return len(self._spools.get(name, b""))
+
+    def forget_spool(self, name: str) -> None:
+        """Delete what an earlier try left under the name."""
+        self._spools.pop(name, None)
+
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
         with self._lock:
             return {key for key in keys if key in self._out_keys}
 
-    def put_out(self, envelope: Envelope, body: Body, peer: str | None) -> bool:
+    def put_out(self, envelope: Envelope, body: Body, peer: str | None, bill: Bill = NOTHING) -> bool:
         """Queue for a peer, or keep it if it is for ourselves."""
         data = _finished(body)
         with self._lock:
@@ -125,6 +141,7 @@ class MemoryMailbox:
             keys = envelope.header.keys
             if self.taken(keys):
                 return False
+            self._pay(envelope, bill)
             self._out_keys.update(dict.fromkeys(keys, envelope.header.job))
             if peer is None:
                 self._keep(envelope, data)
@@ -141,13 +158,14 @@ class MemoryMailbox:
             found = [self._same(key, part.sha256) for key, part in _keyed(envelope)]
             return all(found)
 
-    def put_in(self, envelope: Envelope, body: Body) -> bool:
+    def put_in(self, envelope: Envelope, body: Body, bill: Bill = NOTHING) -> bool:
         """Keep what a peer sent."""
         with self._lock:
             known = self.held(envelope)
             data = _finished(body)
             if known:
                 return False
+            self._pay(envelope, bill)
             self._keep(envelope, data)
             self._record(entry_of(envelope, self._now_ms(), inward=True))
             return True
@@ -203,6 +221,24 @@ class MemoryMailbox:
         with self._lock:
             self._record(Entry(self._now_ms(), inward, peer, "", f"call/{method}", 1, size, sha256))
 
+    def record_refused(self, attempted: Entry, code: str) -> None:
+        """Put what was refused into the ledger."""
+        with self._lock:
+            self._record(replace(refused_entry(attempted, code), at_ms=self._now_ms()))
+
+    def first_call(self, peer: str, call: str, until_ms: int) -> bool:
+        """Remember the id of a call."""
+        with self._lock:
+            self._calls = {known: until for known, until in self._calls.items() if until >= self._now_ms()}
+            first = (peer, call) not in self._calls
+            self._calls.setdefault((peer, call), until_ms)
+            return first
+
+    def ledger(self) -> list[tuple[Entry, str]]:
+        """All entries with their recorded hashes."""
+        with self._lock:
+            return list(self._ledger)
+
     def traffic(self, job: str) -> JobTraffic:
         """What the ledger says about a job."""
         with self._lock:
@@ -225,6 +261,10 @@ class MemoryMailbox:
         if kept.digest != digest:
             raise MessageConflict(f"Message {key} came before with another body.")
         return True
+
+    def _pay(self, envelope: Envelope, bill: Bill) -> None:
+        conversation = envelope.header.conversation.key(())
+        self._spent[conversation] = spend(self._spent.get(conversation, Spent()), bill)
 
     def _record(self, entry: Entry) -> None:
         before = self._ledger[-1][1] if self._ledger else START

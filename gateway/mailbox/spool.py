@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from party.files import keep_private
+
 _READ_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")
 
@@ -20,8 +22,8 @@ class FileSpool:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._digest = sha256()
+        keep_private(path)
         self._file = path.open("ab", buffering=0)
-        path.chmod(0o600)
         self._size = self._file.tell()
         if self._size:
             self._read_back()
@@ -42,6 +44,16 @@ class FileSpool:
     def hexdigest(self) -> str:
         """SHA-256 of what was written."""
         return self._digest.hexdigest()
+
+    def part_digest(self, offset: int, size: int) -> str:
+        """SHA-256 of a part of the file, read piece by piece so that it never is in memory as a whole."""
+        digest = sha256()
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            while size > 0 and (block := file.read(min(size, _READ_BYTES))):
+                digest.update(block)
+                size -= len(block)
+        return digest.hexdigest()
 
     def buffer(self) -> pa.Buffer:
         """The file, mapped."""
@@ -83,9 +95,23 @@ class SpoolFolder:
 
     def open(self, name: str = "") -> FileSpool:
         """A new body, or the one that an earlier try left under the name."""
-        if name and not _NAME.fullmatch(name):
+        return FileSpool(self._path(name or f"new.{uuid4().hex}"))
+
+    def left(self, name: str) -> int:
+        """How many bytes an earlier try left under the name."""
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def forget(self, name: str) -> None:
+        """Delete what an earlier try left under the name."""
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a file name")
-        return FileSpool(self._partial / (name or f"new.{uuid4().hex}"))
+        return self._partial / name
 
     def fresh_body(self) -> Path:
         """Where a finished body may go."""

@@ -5,6 +5,7 @@
   digest it raises MessageConflict.
 - A message may be read until it is released; its key and digest stay until the job is closed.
 - A job that is not open takes nothing; a closed one is remembered as closed.
+- What messages of plain scalars take of their line's budget is counted with them.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
 from gateway.contract import JobContract
 from gateway.envelope import Envelope
 from gateway.errors import MessageGone
+from gateway.scalars import Bill
 from party.errors import PlatformError
+
+if TYPE_CHECKING:
+    from gateway.mailbox.ledger import Entry
 
 INLINE_BYTES = 64 << 10  # larger bodies get a file
 LARGE_BYTES = 256 << 10  # larger bodies travel in a stream of their own
+NOTHING = Bill()
 
 
 class Spool(Protocol):
@@ -37,6 +43,9 @@ class Spool(Protocol):
 
     def hexdigest(self) -> str:
         """SHA-256 of what was written."""
+
+    def part_digest(self, offset: int, size: int) -> str:
+        """SHA-256 of a part of it, read piece by piece."""
 
     def buffer(self) -> pa.Buffer:
         """What was written, without a copy where it lies in a file."""
@@ -128,17 +137,23 @@ class Mailbox(Protocol):
     def spool(self, name: str = "") -> Spool:
         """A new body; with a name, what an earlier try left under that name comes first."""
 
+    def spooled(self, name: str) -> int:
+        """How many bytes an earlier try left under the name."""
+
+    def forget_spool(self, name: str) -> None:
+        """Delete what an earlier try left under the name."""
+
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
 
-    def put_out(self, envelope: Envelope, body: Body, peer: str | None) -> bool:
-        """Queue for a peer, or, with None, put it straight into our own inbox."""
+    def put_out(self, envelope: Envelope, body: Body, peer: str | None, bill: Bill = NOTHING) -> bool:
+        """Queue for a peer, or, with None, put it straight into our own inbox. Raises BudgetSpent."""
 
     def held(self, envelope: Envelope) -> bool:
         """Whether all its messages came before. Raises MessageConflict, JobNotOpen, JobClosed."""
 
-    def put_in(self, envelope: Envelope, body: Body) -> bool:
-        """Keep what a peer sent."""
+    def put_in(self, envelope: Envelope, body: Body, bill: Bill = NOTHING) -> bool:
+        """Keep what a peer sent. Raises BudgetSpent."""
 
     def find(self, keys: Sequence[str]) -> Message | None:
         """The first of the keys that is here and not released."""
@@ -163,6 +178,12 @@ class Mailbox(Protocol):
 
     def record_call(self, peer: str, method: str, size: int, sha256: str, *, inward: bool) -> None:
         """Put a Flow-to-Flow call into the ledger."""
+
+    def record_refused(self, attempted: Entry, code: str) -> None:
+        """Put into the ledger what was refused, with the time of now."""
+
+    def first_call(self, peer: str, call: str, until_ms: int) -> bool:
+        """Remember the id of a peer's call until then (ms since 1970), across restarts; False if it is known."""
 
     def traffic(self, job: str) -> JobTraffic:
         """What the ledger says about a job."""

@@ -198,7 +198,7 @@ def test_an_error_of_any_length_fits_into_the_status_details(text: str) -> None:
 
 def test_calls_and_their_answers_are_in_both_ledgers(homes: dict[str, PartyHome]) -> None:
     class Asked:
-        def ask(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
+        def ask(self, party: str, method: str, body: bytes, timeout_s: float, on_gone: object) -> bytes:
             if method == "fail":
                 raise BadEnvelope("no")
             return body * 2
@@ -208,7 +208,7 @@ def test_calls_and_their_answers_are_in_both_ledgers(homes: dict[str, PartyHome]
         mailbox = MemoryMailbox()
 
         def carry(party: str, letter: object, timeout_s: float) -> object:
-            return ends[party][0].answer(homes["alpha"].card, letter, timeout_s)
+            return ends[party][0].answer(homes["alpha"].card, letter, timeout_s, lambda leave: True)
 
         ends[name] = (Calls(PeerBook(homes[name]), mailbox, Asked(), Recorder(None), carry), mailbox)  # type: ignore[arg-type]
     assert ends["alpha"][0].call("beta", "propose", b"abc", 1) == b"abcabc"

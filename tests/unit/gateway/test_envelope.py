@@ -6,9 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from gateway.envelope import Part, checked_tag, parse_envelope, verify_envelope
+from gateway.envelope import (
+    Conversation,
+    Part,
+    checked_step,
+    checked_tag,
+    conversation_of,
+    parse_envelope,
+    verify_envelope,
+)
 from gateway.errors import BadEnvelope
+from party.bounds import MAX_COUNT
 from party.card import read_card
 from party.errors import BadSignature, all_codes
 
@@ -42,10 +52,22 @@ def test_a_forged_golden_envelope_is_refused() -> None:
         verify_envelope(read_card((VECTORS / "card.json").read_bytes()), parse_envelope(canonical, bytes(forged)))
 
 
-def test_the_steps_of_a_header_may_be_negative_and_empty() -> None:
-    part = Part(step=(), size=0, sha256="0" * 64)
-    assert Part.model_validate_json(part.model_dump_json()) == part
-    assert Part(step=(-1, 2), size=0, sha256="0" * 64).step == (-1, 2)
+@pytest.mark.parametrize("step", [(0,), (3, 1), (1, 2, 3, MAX_COUNT)])
+def test_a_step_is_one_to_four_numbers(step: tuple[int, ...]) -> None:
+    assert checked_step(step) == Part(step=step, size=0, sha256="0" * 64).step == step
+
+
+@pytest.mark.parametrize("step", [(), (-1,), (1, -1), (1,) * 5, (MAX_COUNT + 1,), (1,) * 100_000])
+def test_a_step_that_is_none_is_refused(step: tuple[int, ...]) -> None:
+    with pytest.raises(BadEnvelope, match="is not a step"):
+        checked_step(step)
+    with pytest.raises(ValidationError):
+        Part(step=step, size=0, sha256="0" * 64)
+
+
+def test_a_key_tells_its_conversation() -> None:
+    conversation = Conversation("J", "train", 3, "guest:alpha", "host:beta", "a.b-c:d")
+    assert conversation_of(conversation.key((4, 5))) == conversation
 
 
 def test_a_header_that_is_too_large_is_not_parsed() -> None:

@@ -13,6 +13,7 @@ from gateway.arrivals import Arrivals
 from gateway.database import Database
 from gateway.envelope import Envelope, Header, Part, parse_envelope, signed
 from gateway.errors import (
+    AttemptNotOpen,
     BadEnvelope,
     ContractViolation,
     DeliveryCut,
@@ -24,13 +25,16 @@ from gateway.errors import (
     TokenRefused,
 )
 from gateway.inbound import Inbound
+from gateway.mailbox.ledger import unbroken
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.peers import PeerBook
+from gateway.refusals import Refusals
 from gateway.tokens import Bearer, Tokens
-from party.errors import BadSignature
+from party.errors import BadSignature, InvalidInput
 from party.home import PartyHome
+from party.seal import seal
 from storage.client import Value, decode, encode
-from tests.fakes.gateway_parties import GUEST, HOST, TASK, make_contract
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 
 JOB = "JOB"
 
@@ -241,3 +245,105 @@ def test_a_reader_that_hangs_up_or_waits_too_long_gets_nothing(beta: Beta) -> No
     assert beta.inbound.take(*ask, 30, lambda leave: leave()) is None
     beta.inbound.stop()
     assert beta.inbound.take(*ask, 30, lambda leave: None) is None
+
+
+def test_a_message_of_an_attempt_far_ahead_is_put_off(beta: Beta) -> None:
+    later = {attempt: beta.envelope(body(), attempt=attempt) for attempt in (1, 2, 77)}
+    assert beta.inbound.accept(beta.alpha, later[1], body())
+    for attempt in (2, 77):
+        with pytest.raises(AttemptNotOpen, match=f"Attempt {attempt} of task 'train' has not begun at beta"):
+            beta.inbound.accept(beta.alpha, later[attempt], body())
+    beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
+    assert beta.inbound.accept(beta.alpha, later[2], body())
+    with pytest.raises(AttemptNotOpen, match="the newest there is 1"):
+        beta.inbound.accept(beta.alpha, later[77], body())
+    beta.tokens.issue(Bearer(JOB, TASK, 76, str(HOST), 0))
+    assert beta.inbound.accept(beta.alpha, later[77], body())
+
+
+SEALED: dict[str, tuple[Value, str]] = {
+    "of another kind": ({"loss": 1.0}, "kind record instead of array"),
+    "too large": (np.zeros(2000), "bytes are more than"),
+}
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_what_was_sealed_is_compared_with_its_line_before_it_is_handed_out(beta: Beta, name: str) -> None:
+    value, says = SEALED[name]
+    beta.mailbox.open_job(make_contract("SEALED", (line("key", "array", "aggregate-sealed", 2000),)))
+    fields = {"job": "SEALED", "tag": "key", "kind": "array", "protection": "aggregate-sealed", "sealed": True}
+    key = beta.envelope(b"", **fields).header.keys[0]
+    sealed = seal(beta.homes["beta"].card, body(value), key.encode())
+    envelope = beta.envelope(sealed, **fields)
+    beta.mailbox.put_in(envelope, sealed)
+    token = beta.tokens.issue(Bearer("SEALED", TASK, 1, str(HOST), 0))
+    message = beta.inbound.take(token, [str(GUEST)], "key", (1,), 0, lambda leave: None)
+    assert message is not None
+    with pytest.raises(ContractViolation, match=says):
+        beta.inbound.open(message)
+    assert [entry.what for entry, _ in beta.mailbox.ledger()][1:] == [
+        "refused gateway.contract_violation train/1/guest:alpha/host:beta/key"
+    ]
+
+
+@pytest.mark.parametrize("damage", ["not sealed", "sealed for another message", "sealed to another party", "no value"])
+def test_what_was_sealed_wrongly_is_refused_by_name(beta: Beta, damage: str) -> None:
+    fields = {"tag": "model", "kind": "array", "protection": "aggregate-sealed", "sealed": True}
+    key = beta.envelope(b"", **fields).header.keys[0].encode()
+    sealed = {
+        "not sealed": body(np.zeros(3)),
+        "sealed for another message": seal(beta.homes["beta"].card, body(np.zeros(3)), key + b"1"),
+        "sealed to another party": seal(beta.homes["gamma"].card, body(np.zeros(3)), key),
+        "no value": seal(beta.homes["beta"].card, b"not arrow", key),
+    }[damage]
+    assert beta.inbound.accept(beta.alpha, beta.envelope(sealed, **fields), sealed)
+    token = beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
+    with pytest.raises(InvalidInput):
+        beta.take(token, tag="model")
+    assert len(beta.mailbox.ledger()) == 2
+
+
+def test_what_is_refused_stands_in_the_ledger_and_is_no_traffic(beta: Beta) -> None:
+    envelope = beta.envelope(body(), kind="array")
+    for header in (envelope.canonical, b"\x00", b"[" * 100_000):
+        beta.inbound.refused(beta.alpha, header, ContractViolation("no"))
+    entries = [entry for entry, _ in beta.mailbox.ledger()]
+    whole = "refused gateway.contract_violation train/1/guest:alpha/host:beta/loss"
+    assert [entry.what for entry in entries] == [whole, *["refused gateway.contract_violation"] * 2]
+    assert {(entry.inward, entry.peer) for entry in entries} == {(True, "alpha")}
+    assert unbroken(beta.mailbox.ledger())
+    assert beta.mailbox.traffic(JOB).peers == {}
+
+
+def test_a_flood_of_refusals_is_counted_and_not_copied(beta: Beta) -> None:
+    now = 0.0
+    refusals = Refusals(beta.mailbox, lambda: now)
+    for _ in range(1000):
+        refusals.envelope("alpha", b"", BadEnvelope("no"))
+    refusals.envelope("gamma", b"", BadEnvelope("no"))
+    now = 61.0
+    refusals.envelope("alpha", b"", BadEnvelope("no"))
+    entries = [(entry.peer, entry.what, entry.messages) for entry, _ in beta.mailbox.ledger()]
+    one = "refused gateway.bad_envelope"
+    assert entries == [("alpha", one, 1)] * 60 + [("gamma", one, 1), ("alpha", f"{one} more", 940), ("alpha", one, 1)]
+
+
+def test_a_scalar_line_takes_no_text_without_end_from_a_peer(beta: Beta) -> None:
+    beta.mailbox.open_job(make_contract("TEXT", (line("t", "text", "plain-scalar"),)))
+    text = body("x" * 300)
+    envelope = beta.envelope(text, job="TEXT", tag="t", kind="text")
+    for keep in (beta.inbound.accept, lambda card, env, data: beta.inbound.deliver(card, env, 0, [data])):
+        with pytest.raises(ContractViolation, match="'t' is plain-scalar"):
+            keep(beta.alpha, envelope, text)
+
+
+def test_parts_that_are_not_the_signed_ones_are_refused_in_a_stream_too(beta: Beta) -> None:
+    one, two = body(1.0), body(2.0)
+    parts = tuple(Part(step=(n,), size=len(one), sha256=sha256(one).hexdigest()) for n in range(2))
+    whole = sha256(one + two).hexdigest()
+    envelope = beta.envelope(one + two, size=len(one + two), sha256=whole, parts=parts)
+    for keep in (beta.inbound.accept, lambda card, env, data: beta.inbound.deliver(card, env, 0, [data])):
+        with pytest.raises(BadEnvelope, match="does not match"):
+            keep(beta.alpha, envelope, one + two)
+    good = (parts[0], Part(step=(1,), size=len(two), sha256=sha256(two).hexdigest()))
+    assert beta.inbound.deliver(beta.alpha, beta.envelope(one + two, sha256=whole, parts=good), 0, [one + two])

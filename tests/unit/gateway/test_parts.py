@@ -135,7 +135,7 @@ def test_what_nobody_can_receive_is_refused_at_once(homes: dict[str, PartyHome])
     nowhere = line("x", "float", to=frozenset({"host:nowhere"}))
     out.mailbox.open_job(make_contract("J2", (nowhere,)))
     with pytest.raises(PeerUnknown, match="'nowhere'"):
-        out.outbound.send(Bearer("J2", TASK, 1, str(GUEST), 0), "host:nowhere", "x", [((), encode(1.0).to_pybytes())])
+        out.outbound.send(Bearer("J2", TASK, 1, str(GUEST), 0), "host:nowhere", "x", [((0,), encode(1.0).to_pybytes())])
     with pytest.raises(ContractViolation):
         out.outbound.send_large(ME, str(HOST), "x", (1,), [encode(np.zeros(3)).to_pybytes()])
     out.mailbox.close_job(JOB)

@@ -17,7 +17,7 @@ from party.seal import sign
 def make_vectors(folder: Path, keys: PartyKeys, card: bytes) -> None:
     """Writes the vectors; run once, when the version was made. A later version gets a folder of its own."""
     empty, abc = sha256(b"").hexdigest(), sha256(b"abc").hexdigest()
-    part = {"step": [3, -1], "size": 3, "sha256": abc}
+    part = {"step": [3, 1], "size": 3, "sha256": abc}
     base: dict[str, object] = {
         "version": 1, "sender": "alpha", "receiver": "beta", "job": "01JZ0000000000000000000000", "task": "train",
         "attempt": 1, "from": "guest:alpha", "to": "host:beta", "tag": "update", "kind": "array", "protection": "plain",
@@ -54,6 +54,12 @@ def make_vectors(folder: Path, keys: PartyKeys, card: bytes) -> None:
         "no_parts": (canonical_json(good["many"] | {"parts": []}), "gateway.bad_envelope"),
         "path_in_task": (canonical_json(base | {"task": "../x"}), "gateway.bad_envelope"),
         "float_step": (canonical_json(base | {"parts": [part | {"step": [1.5]}]}), "gateway.bad_envelope"),
+        "negative_step": (canonical_json(base | {"parts": [part | {"step": [3, -1]}]}), "gateway.bad_envelope"),
+        "empty_step": (canonical_json(base | {"parts": [part | {"step": []}]}), "gateway.bad_envelope"),
+        "step_of_five": (canonical_json(base | {"parts": [part | {"step": [1] * 5}]}), "gateway.bad_envelope"),
+        "huge_step": (canonical_json(base | {"parts": [part | {"step": [1 << 53]}]}), "gateway.bad_envelope"),
+        "attempt_0": (canonical_json(base | {"attempt": 0}), "gateway.bad_envelope"),
+        "huge_attempt": (canonical_json(base | {"attempt": 10**17}), "gateway.bad_envelope"),
         "key_twice": (b'{"version":1,"version":1}', "gateway.bad_envelope"),
     }  # fmt: skip
     for name, (data, code) in bad.items():

@@ -1,0 +1,44 @@
+"""Where a body lies once it is stored: small ones in the row, larger ones in a file of their own."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from gateway.mailbox.spool import FileSpool, SpoolFolder
+from gateway.mailbox.store import INLINE_BYTES, Body
+from party.files import sync_folder
+
+
+class Placed:
+    """Gives a body its place before the transaction, and takes it back if the transaction does not want it."""
+
+    def __init__(self, spools: SpoolFolder, body: Body, *, sync: bool) -> None:
+        self._spools = spools
+        self._body = body
+        self._sync = sync
+        self._undo = ExitStack()
+
+    def __enter__(self) -> tuple[bytes | None, str | None, ExitStack]:
+        body = self._body
+        size = len(body) if isinstance(body, bytes) else body.size
+        if size <= INLINE_BYTES:
+            data = body if isinstance(body, bytes) else body.buffer().to_pybytes()
+            if not isinstance(body, bytes):
+                body.abandon()
+            return data, None, self._undo
+        target = self._spools.fresh_body()
+        self._undo.callback(target.unlink, missing_ok=True)
+        if isinstance(body, bytes):
+            spool = self._spools.open()
+            spool.write(body)
+        elif isinstance(body, FileSpool):
+            spool = body
+        else:
+            raise TypeError("a disk mailbox takes only its own spools")
+        spool.move(target, sync=self._sync)
+        if self._sync:
+            sync_folder(self._spools.bodies)
+        return None, target.name, self._undo
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()

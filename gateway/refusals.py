@@ -1,0 +1,93 @@
+"""What was refused, inward or outward, stands in the ledger and in the log; a flood of it is counted, not copied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from gateway.envelope import Conversation, Header, parse_envelope
+from gateway.mailbox.ledger import Entry
+from gateway.mailbox.store import Mailbox
+from party.allowance import Allowance
+from party.errors import PlatformError
+from party.log import get_logger
+from party.text import printable
+
+ENTRIES = 60  # of one peer, job and code
+PERIOD_S = 60.0
+MAX_CHARS = 300
+_log = get_logger("gateway")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    inward: bool
+    peer: str
+    job: str
+    code: str
+
+
+class Refusals:
+    """Writes refusals into the ledger.
+
+    Args:
+        mailbox: Its ledger.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, mailbox: Mailbox, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._allowance: Allowance[_Kind] = Allowance(ENTRIES, PERIOD_S)
+
+    def envelope(self, peer: str, header: bytes, error: PlatformError) -> None:
+        """An envelope of a peer was refused; its header may be anything."""
+        try:
+            read: Header | None = parse_envelope(header, b"").header
+        except PlatformError:
+            read = None
+        what = "" if read is None else _path(read.conversation)
+        job, size, messages = (read.job, read.size, len(read.parts)) if read else ("", 0, 1)
+        digest = read.sha256 if read else sha256(header).hexdigest()
+        self._write(Entry(0, True, peer, job, what, messages, size, digest), error)
+
+    def call(self, peer: str, method: str, header: bytes, error: PlatformError) -> None:
+        """A call of a peer was refused."""
+        what = f"call/{method}" if method else "call"
+        self._write(Entry(0, True, peer, "", what, 1, 0, sha256(header).hexdigest()), error)
+
+    def kept(self, peer: str, conversation: Conversation, size: int, digest: str, error: PlatformError) -> None:
+        """A message that was sealed, and therefore kept before it could be read, was not handed out."""
+        self._write(Entry(0, True, peer, conversation.job, _path(conversation), 1, size, digest), error)
+
+    def outward(self, conversation: Conversation, size: int, error: PlatformError) -> None:
+        """A message of an executor of ours was refused."""
+        peer = conversation.to.partition(":")[2]
+        self._write(Entry(0, False, _shown(peer), conversation.job, _path(conversation), 1, size, ""), error)
+
+    def _write(self, attempted: Entry, error: PlatformError) -> None:
+        _log.warning(
+            "Refused a message",
+            peer=attempted.peer,
+            code=error.code,
+            inward=attempted.inward,
+            job=attempted.job,
+            reason=error.message,
+        )
+        now = self._clock()
+        for kind, missed in self._allowance.missed(now):
+            more = Entry(0, kind.inward, kind.peer, kind.job, "more", missed, 0, "")
+            self._mailbox.record_refused(more, kind.code)
+        if self._allowance.may(_Kind(attempted.inward, attempted.peer, attempted.job, error.code), now):
+            self._mailbox.record_refused(attempted, error.code)
+
+
+def _path(conversation: Conversation) -> str:
+    names = (conversation.task, str(conversation.attempt), conversation.frm, conversation.to, conversation.tag)
+    return _shown("/".join(names))
+
+
+def _shown(text: str) -> str:
+    return printable(text)[:MAX_CHARS]

@@ -1,0 +1,87 @@
+"""What a line of plain scalars may carry: few short values a message, and so much in all in one attempt. Pure.
+
+A line that says `plain-scalar` promises a person that no data leaves through it. So text is short and counted, the
+names of a record's fields count as text whenever they change, and numbers are counted too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from gateway.contract import PLAIN_SCALAR, ContractLine
+from gateway.errors import BudgetSpent, ContractViolation
+from storage.client import Value, decode
+
+MAX_MESSAGE_BYTES = 64 << 10  # of one encoded value, whatever the line allows
+MAX_FIELDS = 64
+MAX_TEXT_CHARS = 256
+MAX_NUMBERS = 1 << 23  # in one attempt, from one address to another, under one tag: a million rounds of eight
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one message takes of its line's budget: its numbers, the bytes of its text, the names of its fields."""
+
+    numbers: int
+    text_bytes: int
+    names: str
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the messages of one tag from one address to another have taken in an attempt, and the last one's names."""
+
+    numbers: int = 0
+    text_bytes: int = 0
+    names: str = ""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The costs of an envelope's messages and the budget they are taken from."""
+
+    tag: str = ""
+    text_bytes: int = 0
+    costs: tuple[Cost, ...] = ()
+
+
+def bill_of(line: ContractLine, bodies: Iterable[bytes | pa.Buffer]) -> Bill:
+    """What encoded messages take of their line's budget; nothing unless it is a line of plain scalars.
+
+    Raises ContractViolation for a value that is none, `storage`'s errors for bytes that are no value.
+    """
+    if line.protection != PLAIN_SCALAR:
+        return Bill()
+    return Bill(line.tag, line.text_bytes, tuple(_cost(line, body) for body in bodies))
+
+
+def spend(spent: Spent, bill: Bill) -> Spent:
+    """What is spent after a bill. Raises BudgetSpent if that is more than there is."""
+    numbers, text_bytes, names = spent.numbers, spent.text_bytes, spent.names
+    for cost in bill.costs:
+        text_bytes += cost.text_bytes + (len(cost.names.encode()) if cost.names != names else 0)
+        numbers, names = numbers + cost.numbers, cost.names
+    if numbers > MAX_NUMBERS or text_bytes > bill.text_bytes:
+        raise BudgetSpent(
+            f"Tag '{bill.tag}' is plain-scalar: its messages from one address to another would hold {numbers} numbers "
+            f"and {text_bytes} bytes of text in this attempt, above {MAX_NUMBERS} and {bill.text_bytes}.",
+            hint="Declare the line as plain, so that people see that it carries data.",
+        )
+    return Spent(numbers, text_bytes, names)
+
+
+def _cost(line: ContractLine, body: bytes | pa.Buffer) -> Cost:
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ContractViolation(f"Tag '{line.tag}' is plain-scalar, and a message has {len(body)} bytes.")
+    value: Value = decode(body)
+    fields = dict(value) if isinstance(value, Mapping) else {"": value}
+    texts = [field for field in fields.values() if isinstance(field, str)]
+    if len(fields) > MAX_FIELDS or any(len(text) > MAX_TEXT_CHARS for text in (*texts, *fields)):
+        raise ContractViolation(
+            f"Tag '{line.tag}' is plain-scalar, and the value has more than {MAX_FIELDS} fields or a text of more than "
+            f"{MAX_TEXT_CHARS} characters."
+        )
+    return Cost(len(fields) - len(texts), sum(len(text.encode()) for text in texts), "\n".join(sorted(fields)))

@@ -1,0 +1,116 @@
+"""A line of plain scalars carries few, short values, and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from gateway import scalars
+from gateway.contract import ContractLine, contract_from_json, contract_to_json
+from gateway.envelope import Envelope, Header, Part, unsigned
+from gateway.errors import BadContract, BudgetSpent, ContractViolation
+from gateway.mailbox.memory import MemoryMailbox
+from gateway.scalars import Bill, Cost, Spent, bill_of, spend
+from party.canonical import canonical_json
+from storage.client import Value, encode
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
+
+RECORD = line("score", "record", "plain-scalar")
+
+
+def bodies(values: Iterable[Value]) -> list[bytes]:
+    return [encode(value).to_pybytes() for value in values]
+
+
+def test_numbers_and_text_are_counted_and_the_names_once() -> None:
+    bill = bill_of(RECORD, bodies([{"loss": 0.5, "rows": 3}, {"loss": 0.5, "rows": 3, "says": "äb"}]))
+    assert bill.costs == (Cost(2, 0, "loss\nrows"), Cost(2, 3, "loss\nrows\nsays"))
+    assert spend(Spent(), bill) == Spent(4, 3 + 9 + 14, "loss\nrows\nsays")
+    again = bill_of(RECORD, bodies([{"loss": 1.0, "rows": 3, "says": ""}]))
+    assert spend(spend(Spent(), bill), again) == Spent(6, 26, "loss\nrows\nsays")
+
+
+def test_other_lines_have_no_budget() -> None:
+    assert bill_of(line("note", "text"), [b"no value at all"]) == Bill()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 257, {"a": "x" * 257}, {"n" * 257: 1}, {f"f{n}": n for n in range(65)}],
+    ids=["text", "text of a field", "name", "fields"],
+)
+def test_what_is_long_is_no_scalar(value: Value) -> None:
+    with pytest.raises(ContractViolation, match="is plain-scalar, and"):
+        bill_of(RECORD, bodies([value]))
+
+
+def test_a_large_message_is_not_even_decoded() -> None:
+    with pytest.raises(ContractViolation, match="65537 bytes"):
+        bill_of(RECORD, [b"x" * 65_537])
+
+
+def test_text_hidden_in_names_is_text() -> None:
+    spent = Spent()
+    for n in range(10):
+        spent = spend(spent, Bill("score", 2000, (Cost(1, 0, f"{n:0200}"),)))
+    with pytest.raises(BudgetSpent, match="'score' is plain-scalar"):
+        spend(spent, Bill("score", 2000, (Cost(1, 0, "more"),)))
+
+
+@pytest.mark.parametrize("way", ["out", "in"])
+def test_much_text_does_not_pass_in_scalars(way: str) -> None:
+    mailbox = MemoryMailbox()
+    mailbox.open_job(make_contract("J", (line("t", "text", "plain-scalar"),)))
+    (body,) = bodies(["x" * 256])
+    bill = Bill("t", 1000, (Cost(0, 256, ""),))
+
+    def keep(n: int) -> bool:
+        envelope = _envelope(body, n)
+        return mailbox.put_out(envelope, body, "beta", bill) if way == "out" else mailbox.put_in(envelope, body, bill)
+
+    assert [keep(n) for n in range(3)] == [True] * 3
+    with pytest.raises(BudgetSpent):
+        keep(3)
+    assert not keep(2)  # what came before may come again
+    assert mailbox.find(_envelope(body, 3).header.keys) is None
+    assert mailbox.backlog() == ({"beta": 3} if way == "out" else {})
+
+
+def test_numbers_are_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scalars, "MAX_NUMBERS", 10)
+    bill = bill_of(RECORD, bodies([{"a": 1, "b": 2.0, "c": None}]))
+    spent = spend(spend(spend(Spent(), bill), bill), bill)
+    with pytest.raises(BudgetSpent, match="12 numbers"):
+        spend(spent, bill)
+
+
+def test_a_contract_may_say_how_much_text_a_line_carries() -> None:
+    contract = make_contract("J", (ContractLine("t", frozenset(), frozenset(), "text", 9, "plain-scalar", 7),))
+    values = contract_to_json(contract)
+    assert contract_from_json(canonical_json(values)) == contract
+    assert "text_bytes" not in str(contract_to_json(make_contract()))
+    for wrong in (-1, 1.5, True, 10**17, "7"):
+        values["tasks"][TASK][0]["text_bytes"] = wrong  # type: ignore[index]
+        with pytest.raises(BadContract, match="is not a number of bytes"):
+            contract_from_json(canonical_json(values))
+
+
+def _envelope(body: bytes, n: int) -> Envelope:
+    digest = sha256(body).hexdigest()
+    return unsigned(
+        Header.model_validate(
+            {
+                "sender": "alpha", "receiver": "beta", "job": "J", "task": TASK, "attempt": 1, "from": str(GUEST),
+                "to": str(HOST), "tag": "t", "kind": "text", "protection": "plain-scalar", "sealed": False,
+                "size": len(body), "sha256": digest, "parts": (Part(step=(n,), size=len(body), sha256=digest),),
+            }
+        )
+    )  # fmt: skip
+
+
+def test_an_array_is_no_scalar_for_the_budget_either() -> None:
+    cost = bill_of(RECORD, bodies([{"a": np.zeros(3)}])).costs[0]
+    assert cost.numbers == 1  # and `check_value` has refused it before
