@@ -24,7 +24,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
@@ -42,6 +42,8 @@ SUBGROUP_BITS = {1024: 320, 2048: 448, 3072: 512, 4096: 608}  # four times the s
 LARGEST_KEY_BITS = 4096
 KEY_SCHEMA = 2
 _CONTEXT = b"archipelago/paillier/v1"
+TRIAL_DIVISION = 1_000_000  # primes below it divide no honest modulus
+LEAST_DISTANCE = 100  # bits that two primes of one length may have alike at the top
 _PRIME_ROUNDS = 40
 _SMALL_PRIMES = gmpy2.primorial(2000)
 
@@ -94,8 +96,7 @@ class PublicKey:
         """The key of a record. Raises BadKey."""
         keygen, (n, h) = _fields(record, "n", "h")
         hides = not h or gmpy2.gcd(h * (h * h - 1), n) == 1  # a unit, and neither 1 nor -1 modulo a factor of n
-        sized = n.bit_length() >= LEAST_KEY_BITS and (keygen == "standard" or n.bit_length() in SUBGROUP_BITS)
-        if not sized or n % 2 == 0 or h >= n or not hides or (keygen == "subgroup" and not h):
+        if not _is_modulus(n, keygen) or h >= n or not hides or (keygen == "subgroup" and not h):
             raise BadKey("The public key received is not a Paillier key.", hint="Ask its maker's party for its log.")
         return PublicKey(n, h or None, keygen)
 
@@ -129,11 +130,12 @@ class PrivateKey:
         """The key of a record. Raises BadKey."""
         keygen, (p, q, h, a_p, a_q) = _fields(record, "p", "q", "h", "a_p", "a_q")
         sized = max(number.bit_length() for number in (p, q, h)) <= LARGEST_KEY_BITS
-        primes = (
-            sized and p != q and gmpy2.is_prime(p) and gmpy2.is_prime(q) and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
-        )
         subgroup = keygen == "subgroup"
-        if not primes or subgroup != bool(a_p) or (subgroup and not _has_order(h, ((p, a_p), (q, a_q)))):
+        if (
+            not (sized and _are_halves(p, q))
+            or subgroup != bool(a_p)
+            or (subgroup and not _has_order(h, ((p, a_p), (q, a_q))))
+        ):
             raise BadKey("The private key received is not a Paillier key.", hint="Ask its maker's party for its log.")
         return PrivateKey(p, q, h or None, a_p or None, a_q or None)
 
@@ -260,6 +262,34 @@ def _has_order(h: mpz, parts: Sequence[tuple[mpz, mpz]]) -> bool:
         a.bit_length() == length and gmpy2.is_prime(a) and p % a == 1 and gmpy2.powmod(h, 2 * a, p) == 1
         for p, a in parts
     )
+
+
+def _is_modulus(n: mpz, keygen: Keygen) -> bool:
+    """What can be seen of a modulus without its factors: its length, and that none of the cheap ways takes it apart."""
+    sized = LEAST_KEY_BITS <= n.bit_length() <= LARGEST_KEY_BITS
+    sized = sized and (keygen == "standard" or n.bit_length() in SUBGROUP_BITS)
+    if not sized or gmpy2.gcd(n, _trial_primes() % n) != 1:
+        return False
+    return not gmpy2.is_power(n) and not gmpy2.is_prime(n)
+
+
+def _are_halves(p: mpz, q: mpz) -> bool:
+    """Whether both are primes of half the length of their product, far apart, and of no use to each other's order.
+
+    Lengths and distance are those of FIPS 186-4, B.3.3: numbers close together are found from their product's root.
+    """
+    half = p.bit_length()
+    alike = half == q.bit_length() and (p * q).bit_length() == 2 * half
+    if not alike or (abs(p - q)).bit_length() <= half - LEAST_DISTANCE:
+        return False
+    primes = all(gmpy2.is_prime(number, _PRIME_ROUNDS) for number in (p, q))
+    return primes and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
+
+
+@cache
+def _trial_primes() -> mpz:
+    """The product of all primes that a received modulus is divided by."""
+    return gmpy2.primorial(TRIAL_DIVISION)
 
 
 def _whole_bytes(bits: int) -> int:

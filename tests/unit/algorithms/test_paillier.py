@@ -166,6 +166,49 @@ def test_a_private_key_whose_factors_are_not_prime_is_refused(key):
         PrivateKey.from_record(record | {"p": bytes((key.p + 4).to_bytes(64, "big"))})
 
 
+def halves_of(first: int, second: int) -> tuple[mpz, mpz]:
+    """Two primes of these lengths, the highest two bits set."""
+    p, q = (gmpy2.next_prime(mpz(3) << (bits - 2)) for bits in (first, second))
+    return p, gmpy2.next_prime(q + (mpz(1) << (second - 3)))  # far from the first one
+
+
+@pytest.mark.parametrize(("first", "second"), [(40, 2008), (1008, 1040), (1023, 1025)])
+def test_a_holder_refuses_factors_that_are_not_of_half_the_length(first, second):
+    p, q = halves_of(first, second)
+    assert (p * q).bit_length() == 2048
+    with pytest.raises(BadKey):
+        PrivateKey.from_record(PrivateKey(p, q).record())
+    p, q = halves_of(1024, 1024)
+    assert PrivateKey.from_record(PrivateKey(p, q).record()).p == p
+
+
+def test_a_holder_refuses_factors_that_lie_close_together():
+    p, _ = halves_of(1024, 1024)
+    for distance in (1, mpz(1) << 800, mpz(1) << 922):
+        with pytest.raises(BadKey):
+            PrivateKey.from_record(PrivateKey(p, gmpy2.next_prime(p + distance)).record())
+
+
+@pytest.mark.parametrize("factor", [2, 999_983])
+def test_everybody_refuses_a_modulus_with_a_small_factor(factor):
+    cofactor = gmpy2.next_prime((mpz(1) << 2048) // factor)
+    n = factor * (cofactor if (factor * cofactor).bit_length() == 2048 else gmpy2.prev_prime(cofactor))
+    assert n.bit_length() == 2048
+    with pytest.raises(BadKey):
+        PublicKey.from_record(PublicKey(n).record())
+
+
+def test_everybody_refuses_a_modulus_that_is_prime_or_a_power():
+    prime = gmpy2.next_prime(mpz(1) << 2047)
+    roots = {k: gmpy2.next_prime(gmpy2.iroot(mpz(3) << 2046, k)[0]) for k in (2, 4)}
+    for n in (prime, *(root**k for k, root in roots.items())):
+        assert n.bit_length() == 2048
+        with pytest.raises(BadKey):
+            PublicKey.from_record(PublicKey(n).record())
+    with pytest.raises(BadKey):
+        PublicKey.from_record(PublicKey(gmpy2.next_prime(mpz(1) << 2100) * (mpz(1) << 2100)).record())
+
+
 def test_a_ciphertext_that_is_no_unit_is_refused(key):
     n = key.public.n
     for forged in (mpz(0), n, n * 5, key.p, key.public.n_squared, key.public.n_squared + 1):
