@@ -18,12 +18,11 @@ from pydantic import Field
 from algorithms import linear
 from algorithms.component import TRAINERS, Component, Line, ModelUse, Parameters, Port, PortKind
 from algorithms.context import Context
-from algorithms.errors import BadLabels, RolesRefused
+from algorithms.errors import RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction, predict
 from algorithms.learning import nothing
-from algorithms.rows import binary_labels, class_labels, required_model, required_table, title
+from algorithms.rows import binary_labels, places_of_labels, required_model, required_table
 from party.ids import Role
-from storage.client import Table
 
 ROC_SCHEMA = 1
 MOST_ROC_POINTS = 200
@@ -53,14 +52,16 @@ def judge(ctx: Context, parameters: EvaluateParameters) -> None:
     model = required_model(ctx, "model", *CLASSIFIERS)
     table = required_table(ctx, "data")
     prediction = predict(model, table)
+    if prediction.binary and model.kind == linear.KIND:
+        binary_labels(table)  # names both ways of writing them
+    places = places_of_labels(table, prediction.classes, "The model was not trained on that class.")
     if prediction.binary:
-        y = binary_labels(table) if model.kind == linear.KIND else _known(table, prediction) == prediction.classes[1]
-        y = y.astype(np.float64)
+        y = places.astype(np.float64)
         ctx.report(0, **binary_metrics(y, prediction.probabilities[:, 1], parameters.threshold))
         if len(np.unique(y)) > 1:
             ctx.outputs.save_report("roc", "roc", ROC_SCHEMA, roc_points(y, prediction.probabilities[:, 1]))
         return
-    ctx.report(0, **multiclass_metrics(_known(table, prediction), prediction))
+    ctx.report(0, **multiclass_metrics(prediction.classes[places], prediction))
 
 
 def binary_metrics(y: NDArray[np.float64], positive: NDArray[np.float64], threshold: float) -> dict[str, float]:
@@ -111,18 +112,6 @@ def roc_points(y: NDArray[np.float64], positive: NDArray[np.float64]) -> dict[st
         "thresholds": np.minimum(thresholds[kept], 1.0).tolist(),  # scikit-learn starts at infinity
         "rows": len(y),
     }
-
-
-def _known(table: Table, prediction: Prediction) -> NDArray[np.int64]:
-    """The labels of a table. Raises BadLabels if the model was not trained on one of them."""
-    labels = class_labels(table)
-    unknown = labels[~np.isin(labels, prediction.classes)]
-    if len(unknown):
-        raise BadLabels(
-            f"Table {title(table)}: label column '{table.manifest.label_column}' holds {unknown[0]}.",
-            hint="The model was not trained on that class.",
-        )
-    return labels
 
 
 COMPONENT = Component(

@@ -42,7 +42,15 @@ from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
 from algorithms.learning import of_training
 from algorithms.linear import linear_model, log_loss, probability, weights_of
-from algorithms.rows import binary_labels, features, label_coding, required_table, title
+from algorithms.rows import (
+    binary_labels,
+    feature_names,
+    features,
+    label_coding,
+    places_of_labels,
+    required_table,
+    title,
+)
 from algorithms.scores import Score, Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
 from party.ids import Role
@@ -126,7 +134,7 @@ class _LogisticLearner:
 
     @cached_property
     def features(self) -> tuple[str, ...]:
-        return tuple(self.table.features)
+        return feature_names(self.table)
 
     @property
     def rows(self) -> int:
@@ -163,6 +171,9 @@ class _LogisticLearner:
                 f"{classes.tolist()}.",
                 hint="Write the labels alike everywhere: 0 and 1, or -1 and 1.",
             )
+        if self.validate is not None and self.validate.rows:
+            binary_labels(self.validate)
+            places_of_labels(self.validate, classes, "The trainers write their labels otherwise.")
         if self.start is None:
             return {"weights": np.zeros(len(self.features)), "bias": np.zeros(1)}
         names, weights = weights_of(self.start)

@@ -39,12 +39,12 @@ from algorithms import fedopt
 from algorithms.aggregation import require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line, Port, PortKind
 from algorithms.context import Context
-from algorithms.errors import BadLabels, WrongModel
+from algorithms.errors import WrongModel
 from algorithms.fedopt import FedOptParameters
 from algorithms.joining import Classes
 from algorithms.learning import of_training
 from algorithms.nn.spec import NetSpec
-from algorithms.rows import class_labels, distinct_classes, features, require_kind, required_table, title
+from algorithms.rows import distinct_classes, feature_names, features, places_of_labels, require_kind, required_table
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
 from party.ids import Role
@@ -145,7 +145,7 @@ class _NetLearner:
 
     @cached_property
     def features(self) -> tuple[str, ...]:
-        return tuple(self.table.features)
+        return feature_names(self.table)
 
     @property
     def rows(self) -> int:
@@ -202,15 +202,8 @@ class _NetLearner:
         """The rows of a table with labels as indexes into `classes`. Raises BadLabels."""
         from algorithms.nn.training import Rows
 
-        labels = class_labels(table)
-        index = np.searchsorted(classes, labels)
-        unknown = labels[classes[np.minimum(index, len(classes) - 1)] != labels]
-        if len(unknown):
-            raise BadLabels(
-                f"Table {title(table)}: label column '{table.manifest.label_column}' holds {unknown[0]}.",
-                hint="No trainer has that class among its training rows.",
-            )
-        return Rows(features(table, self.features, np.float32), index.astype(np.int64))
+        places = places_of_labels(table, classes, "No trainer has that class among its training rows.")
+        return Rows(features(table, self.features, np.float32), places)
 
 
 COMPONENT = Component(

@@ -41,6 +41,16 @@ def require_kind(model: Model, *kinds: str) -> Model:
     return model
 
 
+def feature_names(table: Table) -> tuple[str, ...]:
+    """The columns to learn from. Raises BadFeatures if there is none."""
+    if not table.features:
+        raise BadFeatures(
+            f"Table {title(table)} has no feature column.",
+            hint="A table needs a column beside those of ids and labels; name them at the upload.",
+        )
+    return tuple(table.features)
+
+
 def features(table: Table, names: Sequence[str], dtype: type[np.floating[Any]] = np.float64) -> NDArray[Any]:
     """The named columns as an (n, d) array. Raises BadFeatures: a column missing, not numeric, or not finite."""
     known = set(table.features)
@@ -97,6 +107,18 @@ def class_labels(table: Table) -> NDArray[np.int64]:
             hint="A classifier learns whole numbers, one for each class.",
         )
     return labels.astype(np.int64)
+
+
+def places_of_labels(table: Table, classes: NDArray[np.int64], hint: str) -> NDArray[np.int64]:
+    """Where each row's label stands among the classes, which are sorted. Raises BadLabels for one that is none."""
+    labels = class_labels(table)
+    places = np.searchsorted(classes, labels)
+    unknown = labels[classes[np.minimum(places, len(classes) - 1)] != labels]
+    if len(unknown):
+        raise BadLabels(
+            f"Table {title(table)}: label column '{table.manifest.label_column}' holds {unknown[0]}.", hint=hint
+        )
+    return places.astype(np.int64)
 
 
 def distinct_classes(table: Table) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.joining import Joining
 from algorithms.learning import nothing, of_scaling
-from algorithms.rows import features, require_kind, required_model, required_table
+from algorithms.rows import feature_names, features, require_kind, required_model, required_table
 from party.ids import Role
 from storage.client import Model, Table
 
@@ -80,7 +80,7 @@ def trainer(ctx: Context, parameters: StandardScaleParameters) -> None:
     """A guest or host: fit with the others (or take the scaler given), scale the own rows."""
     table = required_table(ctx, "data")
     if parameters.fit:
-        names = tuple(table.features)
+        names = feature_names(table)
         mean, deviation = fit(ctx, parameters, features(table, names), names)
         arrays, details = {"mean": mean, "deviation": deviation}, {"features": list(names)}
         model = Model(kind=KIND, schema=1, arrays=arrays, details=details)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms import joining
+from algorithms import joining, key_agreement
 from algorithms.adder import Adder
 from algorithms.aggregation import AggregationParameters, rounding_of
 from algorithms.channel import Channel
@@ -193,7 +193,10 @@ def test_a_fixed_point_integer_that_no_value_has_is_refused(integer):
 BEGIN = {"rows": 3, "classes": np.zeros(0, np.int64)}
 BROUGHT = BEGIN | {"columns": 1, "features": "ab", "settings": "cd", "warm_start": ""}
 ODD = [{"rows": 0}, {"rows": "3"}, {"rows": True}, {"classes": np.zeros(2)}, {"classes": np.zeros((1, 1), np.int64)},
-       {"classes": None}, {"more": 1}]  # fmt: skip
+       {"classes": None}, {"more": 1}, {"rows": 1 << 40}, {"rows": -1}, {"rows": (1 << 63) - 1},
+       {"classes": np.zeros(40_000, np.int64)}]  # fmt: skip
+FOREIGN = [{"features": np.zeros(2)}, {"features": "g" * 64}, {"settings": "a" * 65}, {"warm_start": "\x1b[31m"},
+           {"columns": -1}, {"columns": 1 << 62}]  # fmt: skip
 
 
 def guest_and_arbiter():
@@ -201,7 +204,7 @@ def guest_and_arbiter():
     return context(GUEST, exchange, (GUEST, ARBITER)), context(ARBITER, exchange, (GUEST, ARBITER))
 
 
-@pytest.mark.parametrize("brought", [7, {}, BEGIN, *(BROUGHT | odd for odd in (*ODD, {"features": np.zeros(2)}))])
+@pytest.mark.parametrize("brought", [7, {}, BEGIN, *(BROUGHT | odd for odd in (*ODD, *FOREIGN))])
 def test_what_is_no_joining_is_refused(brought):
     guest, arbiter = guest_and_arbiter()
     guest.channel.send(ARBITER, "join", 0, brought)
@@ -231,6 +234,14 @@ def test_a_sum_that_lacks_a_trainer_is_refused():
     Channel(exchange.wire(ARBITER)).send(GUEST, "sum", (0, 0), one)
     with pytest.raises(WrongLayout, match="1 terms; there are 2 trainers"):
         guest.sum(0, {"w": np.zeros(2)})
+
+
+@pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33), "text", None, np.zeros(32, np.uint8)])
+def test_what_is_no_key_for_tags_is_refused(secret):
+    exchange = RecordingExchange()
+    Channel(exchange.wire(GUEST)).send(HOST, "tag-key", 0, secret)
+    with pytest.raises(BadKey, match="guest:hospital-a sent no key to make tags with"):
+        key_agreement.agree_on_secret(context(HOST, exchange), AggregationParameters(secure="paillier"))
 
 
 def test_a_key_of_another_length_or_a_foreign_half_is_refused():
