@@ -19,6 +19,8 @@ from board.troubles import install
 from board.visits import VisitBook
 from flow.client import FlowClient
 from flow.web import Guard
+from party.clock import SystemClock
+from party.guessing import Brake
 
 HERE = Path(__file__).parent
 THREADS = 64
@@ -60,7 +62,7 @@ def create_app(flow: FlowClient, visits: VisitBook, party: str) -> FastAPI:
         yield
 
     app = FastAPI(title=f"Board of {party}", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party))
+    app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party), Brake(SystemClock()))
     install(app)
     app.add_middleware(Guard, max_body_bytes=MAX_FORM_BYTES, headers=HEADERS)
     for part in (login, pages, live, outputs):

@@ -13,6 +13,8 @@ from board.rendering import Renderer
 from board.visits import Visit, VisitBook
 from flow.client import FlowClient
 from party.errors import Denied
+from party.guessing import Brake
+from party.users import Thing, User, allows
 
 
 class NotLoggedIn(Denied):
@@ -28,6 +30,7 @@ class Desk:
     flow: FlowClient
     visits: VisitBook
     renderer: Renderer
+    brake: Brake
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,18 @@ class Looking:
         """Flow, asked as this user."""
         return self.desk.flow.as_user(self.visit.token)
 
+    def can(self, verb: str, kind: str, owner: str = "") -> bool:
+        """Whether to offer it; Flow decides when it is asked."""
+        return allows(User(self.visit.user, frozenset(self.visit.roles)), verb, Thing(kind, owner=owner))
+
     def page(self, template: str, status_code: int = 200, **values: object) -> HTMLResponse:
         """A whole page."""
-        html = self.desk.renderer.page(template, visit=self.visit, path=self.request.url.path, **values)
+        html = self.part(template, path=self.request.url.path, **values)
         return HTMLResponse(html, status_code=status_code)
 
     def part(self, template: str, **values: object) -> str:
         """A part of a page."""
-        return self.desk.renderer.page(template, visit=self.visit, **values)
+        return self.desk.renderer.page(template, visit=self.visit, can=self.can, **values)
 
 
 def anybody(request: Request) -> Looking:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flow.client import EventRow, FlowClient, JobState, MetricRow
+from flow.client import ENDED_JOB, EventRow, FlowClient, JobState, MetricRow
 from party.errors import Denied
 
 SHOWN_JOBS = 100
@@ -17,15 +17,21 @@ def jobs_values(flow: FlowClient, state: JobState | None) -> dict[str, Any]:
     return {"jobs": flow.jobs(SHOWN_JOBS, state), "states": list(JobState), "chosen": state}
 
 
-def job_values(flow: FlowClient, job: str) -> dict[str, Any]:
-    """One job with its results and history; what the user may not read is left out."""
+def job_values(flow: FlowClient, job: str, party: str) -> dict[str, Any]:
+    """One job with its results and history, and what a person of `party` is asked to decide about.
+
+    What the user may not read is left out.
+    """
     try:
         metrics = flow.metrics(job)
     except Denied:
         metrics = []
     events = _events(flow, job)
+    view = flow.job(job)
+    asked = any(waiting.what == "person" and waiting.who == party for waiting in view.waiting_for)
     return {
-        "job": flow.job(job),
+        "job": view,
+        "proposal": flow.proposal(job) if asked and view.state not in ENDED_JOB else None,
         "metrics": metrics,
         "results": results(metrics),
         "outputs": flow.outputs(job),

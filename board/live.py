@@ -29,12 +29,13 @@ def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -
 @router.get("/jobs/{job}/live")
 def job(looking: LoggedIn, job: str, metrics_since: Since = 0) -> dict[str, Any]:
     """The parts of the job's page, and the metrics that its charts lack."""
-    values = job_values(looking.flow, job)
+    values = job_values(looking.flow, job, looking.desk.renderer.party)
     return {
         "state": values["job"].state,
         "ended": values["job"].state in ENDED_JOB,
         "parts": {
             "summary": looking.part("_summary.html", **values),
+            "proposal": looking.part("_proposal.html", **values),
             "results": looking.part("_results.html", **values),
             "outputs": looking.part("_outputs.html", **values),
             "tasks": looking.part("_tasks.html", **values),

@@ -1,4 +1,4 @@
-"""Logging in and out: with a token, or with the single-use ticket of a login link.
+"""Logging in and out: with a password, with a token, or with the single-use ticket of a login link.
 
 A ticket is spent by a POST, never by the GET of the link, so that a preview of the link does not use it up, and so
 that it leaves the address bar at once.
@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from board.desk import Anybody, Form, Looking
 from flow.client import Session
-from party.errors import Denied
+from party.errors import Denied, InvalidInput, TooManyGuesses
 
 router = APIRouter()
 
@@ -31,8 +31,9 @@ def log_in(looking: Anybody, fields: Form) -> Response:
     """Open a session with what the form holds."""
     try:
         session = _session(looking, fields)
-    except Denied as error:
-        return _form(looking, status_code=401, trouble=error.message)
+    except (Denied, InvalidInput) as error:
+        status = 429 if error.code == TooManyGuesses.code else 401
+        return _form(looking, status_code=status, trouble=f"{error.message} {error.hint}".strip())
     response = RedirectResponse("/", status_code=303)
     book = looking.desk.visits
     book.remember(book.log_in(session), response, secure=_secure(looking))
@@ -54,12 +55,24 @@ def log_out(looking: Anybody, fields: Form) -> Response:  # noqa: ARG001 - the f
 
 
 def _session(looking: Looking, fields: dict[str, str]) -> Session:
+    flow = looking.desk.flow
     if ticket := fields.get("ticket", ""):
-        return looking.desk.flow.redeem(ticket)
+        return flow.redeem(ticket)
+    if user := fields.get("user", "").strip():
+        return _by_password(looking, user, fields.get("password", ""))
     token = fields.get("token", "").strip()
     if not token or not token.isascii():
-        raise Denied("Paste the token of a user of this party.")
-    return looking.desk.flow.as_user(token).open_session()
+        raise Denied("Give your name and password, or paste your token.")
+    return flow.as_user(token).open_session()
+
+
+def _by_password(looking: Looking, user: str, password: str) -> Session:
+    """Flow slows guesses down by user; by address the board must, for all its visitors come to Flow from one."""
+    address = looking.request.client.host if looking.request.client else ""
+    looking.desk.brake.admit(address)
+    session = looking.desk.flow.log_in(user, password)
+    looking.desk.brake.right(address)
+    return session
 
 
 def _form(looking: Looking, *, status_code: int = 200, ticket: str = "", trouble: str = "") -> Response:

@@ -23,7 +23,7 @@ def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -
 @router.get("/jobs/{job}")
 def job(looking: LoggedIn, job: str) -> Response:
     """One job, with its charts."""
-    return looking.page("job.html", **job_values(looking.flow, job))
+    return looking.page("job.html", **job_values(looking.flow, job, looking.desk.renderer.party))
 
 
 @router.post("/jobs/{job}/stop")

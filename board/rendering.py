@@ -1,13 +1,17 @@
-"""Templates and the few words and numbers they share. Everything is escaped."""
+"""Templates and the few words and numbers they share. Everything is escaped, and made fit to be shown."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from flow.client import ENDED_JOB, EventRow, JobSummary
+from party.clock import moment
+from party.text import printable
 
 SYMBOL = {
     "waiting": "◌",
@@ -25,6 +29,7 @@ SYMBOL = {
     "up": "✓",
     "down": "✕",
 }
+_DIGITS = re.compile("[0-9]{1,15}")
 DECISION = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
 
 
@@ -37,6 +42,7 @@ class Renderer:
             loader=FileSystemLoader(folder),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=shown,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -48,6 +54,7 @@ class Renderer:
             "span": span,
             "took": took,
             "number": number,
+            "json": lambda value: json.dumps(value, ensure_ascii=False),
             "told": told,
             "at_ms": at_ms,
         }
@@ -57,14 +64,21 @@ class Renderer:
         return self._environment.get_template(template).render(**values)
 
 
+def shown(value: object) -> object:
+    """What a template writes: text of others without what could turn a line around; our own markup as it is."""
+    return printable(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def iso(ms: int) -> str:
-    """For `<time datetime>`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    """For `<time datetime>`; empty where no calendar has the time."""
+    found = moment(ms)
+    return found.isoformat(timespec="milliseconds") if found else ""
 
 
 def when(ms: int) -> str:
     """For people without scripts: UTC, to the second."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    found = moment(ms)
+    return found.strftime("%Y-%m-%d %H:%M:%S UTC") if found else "a time that cannot be shown"
 
 
 def span(ms: int | float) -> str:
@@ -91,7 +105,7 @@ def number(value: float) -> str:
 def at_ms(event: EventRow) -> int:
     """When an event happened, from its hybrid clock."""
     head = event.hlc.partition(".")[0]
-    return int(head) if head.isdigit() else 0
+    return int(head) if _DIGITS.fullmatch(head) else 0
 
 
 def told(event: EventRow) -> str:

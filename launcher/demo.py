@@ -26,6 +26,7 @@ from rich.table import Table
 from launcher.demo_data import Upload, write_breast, write_digits
 from launcher.federation import LocalFederation, LocalParty
 from party.errors import PlatformError
+from party.text import printable
 
 HOSPITALS = ("hospital-a", "hospital-b")
 COORDINATOR = "coordinator"
@@ -86,7 +87,7 @@ def main(
     except KeyboardInterrupt:
         console.print("Ending.")
     except PlatformError as error:
-        console.print(f"[red]{error.code}[/red]: {error}")
+        console.print(printable(f"{error.code}: {error}"), style="red", markup=False)
         raise typer.Exit(1) from error
     finally:
         federation.down()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from party.bounds import MAX_TIME_MS
+
 
 class Clock(Protocol):
     """Two clocks in one: wall time for people, monotonic time for waiting."""
@@ -49,6 +51,11 @@ class FakeClock:
         """Move both clocks forward by `seconds`."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+
+def moment(at_ms: float) -> datetime | None:
+    """Wall time in UTC of milliseconds since 1970, or None where a calendar ends: others' clocks say anything."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC) if 0 <= at_ms <= MAX_TIME_MS else None
 
 
 @dataclass(frozen=True, order=True)

@@ -93,6 +93,15 @@
     return true;
   };
 
+  // A chart is as large as its card, which shrinks as soon as another one stands beside it.
+  const sizes = new ResizeObserver((changes) => {
+    window.requestAnimationFrame(() => {
+      for (const { target } of changes) if (target.isConnected && target.data) Plotly.Plots.resize(target);
+    });
+  });
+
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // the chart library reads tags
+
   const draw = (chart) => {
     const found = lines(chart);
     const steps = Math.max(...found.map((line) => line.points.size));
@@ -108,7 +117,7 @@
       return {
         x: points.map((point) => point[0]),
         y: points.map((point) => point[1]),
-        name: alone ? shown(line.name) : `${shown(line.name)} · ${line.addresses.join(", ")}`,
+        name: plain(alone ? shown(line.name) : `${shown(line.name)} · ${line.addresses.join(", ")}`),
         mode: points.length > 60 ? "lines" : "lines+markers",
         line: { color: colours[i % colours.length], width: 2.5, shape: "linear", dash: line.name === chart.name ? "solid" : "dot" },
         marker: { size: 6 },
@@ -131,7 +140,7 @@
         hovermode: "x unified",
         hoverlabel: { font: { size: 12 } },
       },
-      { displayModeBar: false, responsive: true },
+      { displayModeBar: false },
     );
     const last = found[0].points;
     const step = Math.max(...last.keys());
@@ -152,6 +161,7 @@
     chart.plot.setAttribute("role", "img");
     figure.append(caption, chart.plot);
     byId("charts").append(figure);
+    sizes.observe(chart.plot);
     byId("no-charts").hidden = true;
   };
 

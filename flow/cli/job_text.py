@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from flow.client import ENDED_JOB, AttemptView, ErrorView, JobSummary, JobView
+from party.clock import moment
 
 SUMMARY_COLUMNS = ("job", "name", "state", "tasks", "initiator", "submitted", "took")
 
 
 def clock_text(at_ms: int | None) -> str:
-    """Local wall time, to the second."""
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at_ms else "-"
+    """Local wall time, to the second; `?` for one that no calendar has."""
+    if not at_ms:
+        return "-"
+    found = moment(at_ms)
+    try:
+        return found.astimezone().strftime("%Y-%m-%d %H:%M:%S") if found else "?"
+    except (OverflowError, ValueError):  # the last day of the calendar, in a zone where it is over
+        return "?"
 
 
 def took_text(job: JobSummary) -> str:

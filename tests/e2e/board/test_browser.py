@@ -105,6 +105,44 @@ def test_a_training_is_seen_as_it_goes(page: Page, party: FakeParty) -> None:
     assert page.locator(".chart .plot .scatterlayer .trace").count() == 2  # common metrics make one line each
 
 
+CHARTS_FIT = """() => {
+  const plots = [...document.querySelectorAll(".chart .plot")];
+  const drawn = plots.map((plot) => plot.querySelector("svg.main-svg")?.getBoundingClientRect());
+  if (plots.length !== 2 || drawn.some((box) => !box)) return false;
+  const inside = (box, around) =>
+    box.left >= around.left - 1 && box.right <= around.right + 1 && box.bottom <= around.bottom + 1;
+  const fills = drawn.every((box, i) => inside(box, plots[i].parentElement.getBoundingClientRect())
+    && Math.abs(box.width - plots[i].clientWidth) <= 1);
+  const [a, b] = drawn;
+  return fills && (a.right <= b.left + 1 || a.bottom <= b.top + 1);
+}"""
+
+
+def test_charts_fill_their_cards_at_every_width_and_paint_over_no_other(
+    chromium: Browser, board: BoardServer, party: FakeParty
+) -> None:
+    jobs = [party.client.submit(job_json()) for _ in range(3)]
+    party.service.play(jobs[0], rounds=3)
+    for job, state in zip(jobs[1:], (JobState.RUNNING, JobState.FAILED), strict=True):
+        for step in (1, 2, 3):
+            party.service.metric(job, "train", "hospital-a", step, loss=0.7 / step, accuracy=1 - 0.4 / step)
+        party.service.move(job, state)
+    context = chromium.new_context(base_url=f"http://127.0.0.1:{board.port}")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    log_in(page, party)
+    for job in jobs:
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(f"/jobs/{job}")
+        for width in (1280, 1024, 2560, 800):  # the first is loaded, the others are what the window becomes
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function(CHARTS_FIT)
+    context.close()
+    assert troubles == []
+
+
 def test_the_list_follows_new_jobs(page: Page, party: FakeParty) -> None:
     log_in(page, party)
     expect(page.locator("#jobs")).to_contain_text("No jobs here yet")
@@ -146,6 +184,7 @@ def test_a_button_keeps_the_focus_while_the_page_goes_on(page: Page, party: Fake
 def test_a_person_logs_in_with_a_token(page: Page, party: FakeParty) -> None:
     page.goto("/")
     page.wait_for_url("**/login")
+    page.get_by_text("With a token instead").click()
     page.get_by_label("Your token").fill(party.home.token())
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()

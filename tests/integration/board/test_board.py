@@ -9,12 +9,36 @@ import pytest
 
 from board.server import BoardServer
 from flow.client import JobState
-from flow.views import ErrorView
+from flow.views import ErrorView, Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
+from gateway.client import PeerStatus
+from party import passwords
 from party.errors import PortInUse, Unavailable
+from party.guessing import FREE
+from party.passwords import password_digest
+from party.text import is_printable
 from party.users import _ANY, Verb
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 from tests.integration.board.conftest import Browser
+
+PROPOSAL = ProposalView(
+    job="", name="breast", initiator="hospital-b", user="bob", submitted_ms=1, party="hospital-a",
+    roles={"guest": ("hospital-a",)}, components={"train": "homo_lr@1"}, waits=True,
+    inputs=(
+        ProposedInput(task="train", address="guest:hospital-a", input="train", kind="table", name="breast/train",
+                      reference="breast/train@3", rows=455),
+        ProposedInput(task="evaluate", address="guest:hospital-a", input="data", kind="table", name="breast/test",
+                      problem="There is no table 'breast/test' here."),
+    ),
+    parameters=(ProposedParameter(task="train", name="learning_rate", value=0.15, default=0.05),),
+    conversation=(
+        ProposedLine(task="train", tag="sum", says="the sum of all updates", senders=("arbiter:coordinator",),
+                     receivers=("guest:hospital-a",), protection="encrypted",
+                     means="nobody but the key holders can read it", we="receive"),
+    ),
+    learns=(Learning(task="train", role="guest", parties=("hospital-a",), says="What it learns: the sums."),),
+    warnings=("A sum of two reveals the other.",),
+)  # fmt: skip
 
 
 def test_a_stranger_is_sent_to_the_login(stranger: Browser, party: FakeParty) -> None:
@@ -114,7 +138,7 @@ def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -
     party.service.metric(job, "train", "hospital-a", 1, loss=0.5, accuracy=float("nan"))
     first = browser.get(f"/jobs/{job}/live").json()
     assert [m["name"] for m in first["metrics"]] == ["loss"]
-    assert set(first["parts"]) == {"summary", "results", "outputs", "tasks", "parties", "events"}
+    assert set(first["parts"]) == {"summary", "proposal", "results", "outputs", "tasks", "parties", "events"}
     party.service.metric(job, "train", "hospital-b", 1, loss=0.25)
     second = browser.get(f"/jobs/{job}/live", params={"metrics_since": 2}).json()
     assert [m["party"] for m in second["metrics"]] == ["hospital-b"]
@@ -133,6 +157,100 @@ def test_the_stream_passes_on_what_flow_says(browser: Browser, party: FakeParty)
     resumed = browser.get(f"/jobs/{job}/stream", headers={"Last-Event-ID": "999999"}).text
     assert resumed.count("data: {") == 1 < last
     assert browser.get("/jobs/nope/stream").status_code == 404
+
+
+def test_text_of_others_is_shown_without_what_steers_or_turns_it(browser: Browser, party: FakeParty) -> None:
+    evil = "\x1b]0;x\x07 \u202egpj.exe \x9b31m"
+    job = party.client.submit(job_json())
+    party.service.change(job, name=evil, user=evil)
+    party.service.move(job, JobState.FAILED, error=ErrorView(code="a.b", message=evil, hint=evil, party=evil))
+    for page in (browser.get("/").text, browser.get(f"/jobs/{job}").text):
+        assert "gpj.exe" in page
+        assert not [line for line in page.split("\n") if not is_printable(line.replace("\t", ""))]
+
+
+def test_times_that_no_calendar_has_hide_nothing_else(browser: Browser, party: FakeParty) -> None:
+    good, *bad = (party.client.submit(job_json(name=name)) for name in ("good-one", "far", "before"))
+    for job, ms in zip(bad, (10**17, -(10**17)), strict=True):
+        party.service.change(job, submitted_ms=ms, ended_ms=ms)
+        party.service.event("job.failed", job)
+    party.service.move(good, JobState.SUCCEEDED)
+    page = browser.get("/").text
+    for text in ("good-one", "far", "before", "a time that cannot be shown"):
+        assert text in page
+    for job in bad:
+        assert "a time that cannot be shown" in browser.get(f"/jobs/{job}").text
+
+
+def test_a_password_opens_the_board_and_guesses_from_one_address_are_slowed_down(
+    stranger: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "NOBODYS", password_digest("nobody knows this", memory_kib=64))
+    monkeypatch.setattr("party.user_file.password_digest", lambda text: password_digest(text, memory_kib=64))
+    party.home.user_file.add("board-ada", ["auditor"])
+    party.home.user_file.set_password("board-ada", "correct horse battery")
+
+    def log_in(user: str, password: str) -> httpx.Response:
+        return stranger.post("/login", data={"csrf": stranger.csrf("/login"), "user": user, "password": password})
+
+    assert log_in("board-ada", "correct horse battery").status_code == 303
+    assert "board-ada" in stranger.get("/").text
+    stranger.post("/logout", data={"csrf": stranger.csrf("/")})
+    for guess in range(FREE):
+        wrong = log_in(f"user{guess}", "wrong horse battery")
+        assert wrong.status_code == 401
+        assert "User name or password are wrong." in wrong.text
+    slowed = log_in("board-ada", "correct horse battery")
+    assert slowed.status_code == 429
+    assert "Try again in" in slowed.text
+
+
+@pytest.mark.parametrize(
+    ("role", "offered"),
+    [("scientist", set()), ("operator", {"Stop"}), ("officer", {"Approve", "Refuse"}), ("auditor", set())],
+)
+def test_a_button_is_offered_to_whom_it_serves(
+    stranger: Browser, party: FakeParty, role: str, offered: set[str]
+) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    token = party.home.user_file.add(f"button-{role}", [role])
+    stranger.log_in(token)
+    page = stranger.get(f"/jobs/{job}").text
+    assert {name for name in ("Approve", "Refuse", "Stop") if f">{name}</button>" in page} == offered
+    if role == "scientist":
+        own = party.client.as_user(token).submit(job_json())
+        assert ">Stop</button>" in stranger.get(f"/jobs/{own}").text
+
+
+def test_a_person_sees_what_they_decide_on(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    party.service.proposals[job] = PROPOSAL.model_copy(update={"job": job})
+    page = browser.get(f"/jobs/{job}").text
+    for text in (
+        "hospital-b asks hospital-a to take part", "breast/train@3", ", 455 rows",
+        "There is no table &#39;breast/test&#39;",
+        "learning_rate", "0.15", "guest:hospital-a", "the sum of all updates", "nobody but the key holders can read it",
+        "What it learns: the sums", "A sum of two reveals the other", "Refuse", "Approve",
+    ):  # fmt: skip
+        assert text in page, text
+    csrf = browser.csrf(f"/jobs/{job}")
+    browser.post(f"/jobs/{job}/refuse", data={"csrf": csrf, "reason": "not with that table"})
+    view = party.client.job(job)
+    assert view.error
+    assert view.error.message == "not with that table"
+    assert "asks hospital-a to take part" not in browser.get(f"/jobs/{job}").text
+
+
+def test_the_first_page_says_what_is_wrong_with_the_party_and_its_links(
+    browser: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = PeerStatus("hospital-b", ("127.0.0.1:9",), "down", 1_767_225_600.0, 2, problem="Its card has expired.")
+    monkeypatch.setattr(party.gateway, "peers", lambda: [peer])
+    page = browser.get("/").text
+    for text in ("Its card has expired.", "down, 2 queued", "last seen"):
+        assert text in page
 
 
 def test_a_failed_job_says_why(browser: Browser, party: FakeParty) -> None:

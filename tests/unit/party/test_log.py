@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from party import log
+from party.text import is_printable
 
 
 @pytest.fixture
@@ -156,3 +157,11 @@ def test_a_logger_that_was_not_configured_prints_nothing_to_standard_output() ->
     assert done.stdout == ""
     assert "quiet" not in done.stderr
     assert "loud" in done.stderr
+
+
+def test_text_of_others_cannot_steer_the_terminal_that_shows_the_log(logged: Path) -> None:
+    log.get_logger("flow").warning("job \x1b[2J", name="\x9b31m\u202eevil\x7f\nsecond line", job="01J")
+    text = logged.read_text()
+    assert all(is_printable(line) for line in text.splitlines())
+    (line,) = _lines(logged)
+    assert str(line["name"]).endswith("evil\N{REPLACEMENT CHARACTER}\nsecond line")
