@@ -32,7 +32,7 @@ MOST_KEY_S, MOST_ROUND_MS, MOST_JOB_S = 1.0, 50.0, 6.0
 def main() -> None:
     """Measure and tell."""
     folder = Path(tempfile.mkdtemp(prefix="archipelago-bench-"))
-    federation = LocalFederation(folder, NAMES)
+    federation = LocalFederation(folder, NAMES, policy=["min_protection=plain"])
     try:
         federation.create()
         federation.up()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flow.asking.jobs import JobCalls
 from flow.asking.party import PartyCalls
 from flow.asking.people import PeopleCalls
+from flow.asking.policy import PolicyCalls
 from flow.asking.results import ResultCalls
 from flow.asking.tables import TableCalls
 from flow.job_state import ENDED_JOB, AttemptState, JobState
@@ -112,7 +113,7 @@ def url_of(home: PartyHome) -> str:
     return f"http://{near}"
 
 
-class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls, PeopleCalls):
+class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls, PeopleCalls, PolicyCalls):
     """One user's view of one party. Thread-safe; close it when done, or use it in a `with` block."""
 
     @classmethod

@@ -129,6 +129,12 @@ class StartedTooLate(Conflict):
     code = "flow.reservation_expired"
 
 
+class PolicyForbids(Denied):
+    """A party's policies were changed after it agreed to a job, and forbid it now."""
+
+    code = "flow.policy_forbids"
+
+
 class EarlierJobRuns(Unavailable):
     """The job to go on from has not ended at this party yet."""
 

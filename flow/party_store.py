@@ -20,19 +20,20 @@ class PartyStore:
     def table(self, text: str) -> TableFacts:
         """What is known of a table. Raises TableNotFound."""
         manifest = self._store.tables.manifest(text)
+        use = self._store.use.of_table(text)
         return TableFacts(
             reference=manifest.reference,
             rows=manifest.rows,
-            components=manifest.use.components,
-            peers=manifest.use.peers,
-            min_rows=manifest.use.min_rows,
-            expires=manifest.use.expires,
+            components=use.components,
+            peers=use.peers,
+            min_rows=use.min_rows,
+            expires=use.expires,
         )
 
     def model(self, reference: str) -> ModelFacts:
         """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
-        self._store.models.info(reference)
-        return ModelFacts(reference)
+        use = self._store.use.of_model(reference)
+        return ModelFacts(reference, components=use.components, peers=use.peers, expires=use.expires)
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same."""

@@ -6,6 +6,7 @@ A file that cannot be read changes nothing: what was decided before stays in for
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from flow.messages import Decision
@@ -13,6 +14,7 @@ from flow.policy import Policy
 from party.errors import BadSettings
 from party.log import get_logger
 from party.settings import PolicySettings, load_settings
+from party.settings_file import change_policy
 
 
 class PolicyBook:
@@ -41,6 +43,13 @@ class PolicyBook:
     def policy(self) -> Policy:
         """What to decide by."""
         return policy_of(self.settings())
+
+    def change(self, values: Mapping[str, object], user: str) -> PolicySettings:
+        """Give keys other values, in the file too; what is decided from now on follows. Raises BadSettings."""
+        with self._lock:
+            change_policy(self._file, values)
+            self._log.info("policy.changed", user=user, keys=", ".join(values))
+        return self.settings()
 
     def notes(self) -> tuple[str, ...]:
         """What the file leaves open, and what is wrong with it, as sentences."""

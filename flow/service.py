@@ -84,6 +84,7 @@ class FlowService:
         self._agreeing = Agreeing(party, config.policy, database, catalogue, doors, keeping)
         turns = self._agreeing.turns
         attempts = Attempts(party, database, catalogue, doors, turns)
+        attempts.still_allowed = self._agreeing.require_allowed
         attempts.places = (rooms.executor_door, rooms.store_uri)
         self._ending = Ending(party, database, rooms.gateway, rooms.cluster, keeping, turns)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)

@@ -75,8 +75,19 @@ class LocalParty:
 class LocalFederation:
     """Parties that trust each other, made in `folder`."""
 
-    def __init__(self, folder: Path, names: Sequence[str], *, database: str = "sqlite") -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], *, database: str = "sqlite", policy: Sequence[str] = ()
+    ) -> None:
+        """Describe them; nothing is made yet.
+
+        Args:
+            folder: Where their homes are made.
+            names: Their ids.
+            database: `sqlite`, or `mysql` for a private MariaDB.
+            policy: What they agree to beyond the usual, as `KEY=VALUE` of `flow party policy set`.
+        """
         self.folder = folder
+        self._policy = tuple(policy)
         self.parties = {name: LocalParty(name, folder) for name in names}
         self._mariadb: PrivateMariaDb | None = None
         if database == "mysql":
@@ -92,6 +103,8 @@ class LocalFederation:
             self._mariadb.start()
         for party in self.parties.values():
             party.flow("party", "init", party.name, "--accept", "agree", *self._database_options(party))
+        if self._policy:
+            self._each(lambda p: p.flow("party", "policy", "set", *self._policy))
         cards = {name: party.home / "card.json" for name, party in self.parties.items()}
         self._each(lambda p: p.flow("party", "trust", *(card for name, card in cards.items() if name != p.name)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -219,6 +220,17 @@ def load_settings(path: Path) -> PartySettings:
         raise BadSettings("\n".join(f"{path}: {problem}" for problem in _problems(error))) from None
 
 
+def checked_policy(policy: PolicySettings, values: Mapping[str, object]) -> PolicySettings:
+    """A policy with other values. Raises BadSettings naming each key that is wrong."""
+    try:
+        return PolicySettings.model_validate({**policy.model_dump(), **values})
+    except ValidationError as error:
+        found = (
+            _problem(("policy", *item["loc"]), item["type"], item["msg"], item["input"]) for item in error.errors()
+        )
+        raise BadSettings("\n".join(found)) from None
+
+
 def render_settings(settings: PartySettings) -> bytes:
     """The settings as a TOML file with a comment above each key."""
     lines = ["# Settings of one party. An unknown key is an error; secrets stand in files of their own.", ""]
@@ -228,27 +240,29 @@ def render_settings(settings: PartySettings) -> bytes:
         if isinstance(value, _Section):
             sections += ["", f"# {type(value).__doc__}", f"[{name}]", *_rendered(value)]
         else:
-            lines += [f"# {field.description}", f"{field.alias or name} = {_toml(value)}"]
+            lines += [f"# {field.description}", f"{field.alias or name} = {toml_value(value)}"]
     return ("\n".join(lines + sections) + "\n").encode()
 
 
 def _rendered(section: _Section) -> list[str]:
     lines: list[str] = []
     for name, field in type(section).model_fields.items():
-        lines += [f"# {field.description}", f"{name} = {_toml(getattr(section, name))}"]
+        lines += [f"# {field.description}", f"{name} = {toml_value(getattr(section, name))}"]
     return lines
 
 
-def _toml(value: str | int | tuple[str, ...] | dict[str, str]) -> str:
+def toml_value(value: str | int | tuple[str, ...] | dict[str, str]) -> str:
+    """A value as TOML, on one line."""
     if isinstance(value, tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())} }}"
+        return f"{{ {', '.join(f'{toml_value(key)} = {toml_value(item)}' for key, item in value.items())} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _problems(error: ValidationError) -> list[str]:
-    return [_problem(tuple(item["loc"]), item["type"], item["msg"], item["input"]) for item in error.errors()]
+def _problems(error: ValidationError, *section: str) -> list[str]:
+    found = error.errors()
+    return [_problem((*section, *item["loc"]), item["type"], item["msg"], item["input"]) for item in found]
 
 
 def _problem(place: tuple[int | str, ...], kind: str, text: str, given: object) -> str:

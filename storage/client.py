@@ -43,6 +43,7 @@ from storage.sources import SourceOptions
 from storage.staging import OutputKind, Published, Report, StagedOutputs, Staging
 from storage.table import Table
 from storage.tables import TableStore
+from storage.use_policies import UsePolicies
 from storage.values import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader, decode, describe, encode, kind_of
 from storage.writer import TableWriter
 
@@ -95,6 +96,7 @@ __all__ = [
     "TableStore",
     "TableWriter",
     "UnsupportedValue",
+    "UsePolicies",
     "UsePolicy",
     "Value",
     "ValueDamaged",
@@ -129,6 +131,7 @@ class Store:
         self.tables = TableStore(place, clock)
         self.models = ModelStore(place)
         self.staging = Staging(place, clock)
+        self.use = UsePolicies(place, self.tables, self.models)
 
     def __repr__(self) -> str:
         return f"<Store {self._place}>"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.refs import TableRef
 
 SCHEMA = 1
+Patterns = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(max_length=1000)
+]
 
 
 class Column(NamedTuple):
@@ -35,10 +38,10 @@ class UsePolicy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ("*",)
-    min_rows: int = Field(default=0, ge=0)
-    expires: datetime | None = None
+    components: Patterns = Field(default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.')
+    peers: Patterns = Field(default=("*",), description='Parties it may be used with; "*": all.')
+    min_rows: int = Field(default=0, ge=0, lt=1 << 63, description="Versions with fewer rows are not used.")
+    expires: AwareDatetime | None = Field(default=None, description="When the permission ends.")
 
 
 class Alignment(BaseModel):

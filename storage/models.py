@@ -210,6 +210,11 @@ class ModelStore:
         return found
 
 
+def model_folder(ref: OutputRef) -> str:
+    """Where every role's part of a model lies."""
+    return _path(ref, "")
+
+
 def _path(ref: OutputRef, role: str) -> str:
     return f"{ROOT}/{ref.job}/{ref.task}.{ref.output}" + (f"/{role}" if role else "")
 

@@ -115,7 +115,7 @@ class TableStore:
     def open(self, ref: str | TableRef) -> Table:
         """A table, its newest version if none is named. Raises TableNotFound."""
         manifest = self.manifest(ref)
-        return Table(self._place, _folder(manifest.ref), manifest)
+        return Table(self._place, table_folder(manifest.ref), manifest)
 
     def manifest(self, ref: str | TableRef) -> TableManifest:
         """What is known of a table. Raises TableNotFound."""
@@ -207,10 +207,10 @@ class TableStore:
 
     def _writer(self, target: TableRef, plan: TablePlan) -> TableWriter:
         self._sweep(target)
-        data = f"{_folder(target)}/data/{ULID()}"
+        data = f"{table_folder(target)}/data/{ULID()}"
         lock = _Lock(self._place.local(f"{data}.lock"))
         writer = TableWriter(self._place, data, plan, lambda written: self.register(target, written), lock.let_go)
-        self._place.make_folder(f"{_folder(target)}/data")
+        self._place.make_folder(f"{table_folder(target)}/data")
         lock.take()
         return writer
 
@@ -219,12 +219,12 @@ class TableStore:
         path = _manifest_path(exact)
         self._place.move(path, path.removesuffix(_MANIFEST) + _DELETED)
         for folder in {partition.file.rpartition("/")[0] for partition in manifest.partitions}:
-            self._place.remove(f"{_folder(exact)}/{folder}")
+            self._place.remove(f"{table_folder(exact)}/{folder}")
         return exact
 
     def _sweep(self, target: TableRef) -> int:
         """Data without a manifest whose writer is gone. The lock is tried before the manifests are read."""
-        folder = f"{_folder(target)}/data"
+        folder = f"{table_folder(target)}/data"
         if self._place.local() is None:
             return 0
         ended = [name for name in self._place.folders(folder) if _is_free(self._place.local(f"{folder}/{name}.lock"))]
@@ -242,7 +242,7 @@ class TableStore:
         return len(left)
 
     def _versions(self, ref: TableRef, suffix: str) -> _Numbers:
-        names = self._place.files(_folder(ref))
+        names = self._place.files(table_folder(ref))
         stems = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
@@ -285,12 +285,13 @@ def _free_to_write(ref: str | TableRef) -> TableRef:
     return target
 
 
-def _folder(ref: TableRef) -> str:
+def table_folder(ref: TableRef) -> str:
+    """Where every version of a table lies."""
     return f"{ROOT}/{ref.table}"
 
 
 def _manifest_path(exact: TableRef) -> str:
-    return f"{_folder(exact)}/{exact.version}{_MANIFEST}"
+    return f"{table_folder(exact)}/{exact.version}{_MANIFEST}"
 
 
 class _Lock:

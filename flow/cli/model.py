@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flow.cli.options import Desk, OverwriteOption, asks_a_party
+from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, Wanted
 from flow.cli.screen import size
 from flow.cli.taking_out import export_model, suffix_of
 
@@ -68,3 +69,19 @@ def export(
     with desk.client() as flow, desk.screen.progress(f"Writing {to.name}") as got:
         digest = export_model(flow, model, to, form, role=role, overwrite=overwrite, got=got)
     desk.screen.result({"model": model, "file": str(to), "digest": digest}, f"Wrote {model} to {to}, digest {digest}.")
+
+
+@app.command("policy")
+@asks_a_party
+def policy(
+    desk: Desk,
+    model: ModelArgument,
+    components: ComponentsOption = None,
+    peers: PeersOption = None,
+    expires: ExpiresOption = None,
+    clear: ClearOption = False,
+) -> None:
+    """What a model may be used for, and by whom beside the parties that hold a part of it: shown, or set."""
+    with desk.client() as flow:
+        wanted = Wanted(components, peers, expires, clear)
+        wanted.apply(desk, model, flow.model_policy, flow.set_model_policy)

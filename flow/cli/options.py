@@ -188,7 +188,7 @@ def parameter_changes(texts: list[str]) -> dict[str, dict[str, object]]:
         task, _, parameter = place.partition(".")
         if not (task and parameter and equals):
             raise InvalidInput(f"--set '{text[:80]}' changes nothing.", hint="Write --set TASK.PARAMETER=VALUE.")
-        changes.setdefault(task, {})[parameter] = _json_or_text(value)
+        changes.setdefault(task, {})[parameter] = json_or_text(value)
     return changes
 
 
@@ -212,7 +212,8 @@ def read_bytes(file: Path, what: str) -> bytes:
         raise InvalidInput(f"The {what} {file} cannot be read: {error.strerror}.") from error
 
 
-def _json_or_text(text: str) -> object:
+def json_or_text(text: str) -> object:
+    """The JSON value that a text is, or the text."""
     try:
         return parse_json(text.encode(), "The value")
     except InvalidInput:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flow.cli import policy
 from flow.cli.exit_codes import Exit
 from flow.cli.options import Desk, NoSuchFile, asks_a_party, at_home, read_text
 from flow.cli.screen import size
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from party.home import PartyHome
 
 app = typer.Typer(help="Make, start and look after a party.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(policy.app, name="policy")
 
 
 _ACCEPTS = {
@@ -65,8 +67,8 @@ def init(  # noqa: PLR0913 - one parameter an option
     target = desk.home_dir or DEFAULT_HOME
     url = _database(database, database_url_file)
     home = create_home(target, party, host=host, database=url, public=address)
-    policy = home.settings.policy.model_copy(update={"accept": accept})
-    home = save_settings(home, home.settings.model_copy(update={"policy": policy}))
+    wanted = home.settings.policy.model_copy(update={"accept": accept})
+    home = save_settings(home, home.settings.model_copy(update={"policy": wanted}))
     composed = _compose(home) if compose else None
     settings = home.settings
     told = {

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from flow.agreement import Decided, Knowledge, check_proposal, decide, wanted
+from flow.agreement import Decided, Knowledge, check_proposal, decide, earlier_name, review, wanted
 from flow.bindings import BoundTask, bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
-from flow.errors import JobInvalid, ManifestMismatch, NotAskedForApproval, UnknownJob
+from flow.errors import JobInvalid, ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
@@ -26,6 +26,8 @@ from flow.store.parts import change_part, find_part, insert_job, insert_part, pa
 from flow.store.tables import job, job_party
 from flow.views import ProposalView
 from party.errors import PlatformError, Unavailable
+from party.ids import Address
+from party.log import get_logger
 from storage.client import OutputRef
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
@@ -53,6 +55,7 @@ class Agreeing:
         self._catalogue = catalogue
         self._gateway, self._cluster, self._store = doors
         self._keeping = keeping
+        self._log = get_logger("flow")
         self.turns = Turns()
         self.answer_due: Callable[[str], None] = lambda _: None
 
@@ -133,6 +136,22 @@ class Agreeing:
         know = self._knowledge(spec, replace(self._policy(), accept=Decision.AGREE))
         return shown(proposal, spec, know, decide(proposal, spec, know), waits=row.state == "asked")
 
+    def require_allowed(self, manifest: Manifest) -> None:
+        """Hold a job that we agreed to against our policies as they are now. Raises PolicyForbids."""
+        known = self._catalogue.of_proposal(manifest.proposal)
+        agreed = next(s.answer.tables for s in manifest.answers if s.answer.party == self._party)
+        exact = {
+            earlier_name(known.tasks[task].sides[Address.parse(address)].inputs[name], is_table=True): reference
+            for task, sides in agreed.items()
+            for address, inputs in sides.items()
+            for name, reference in inputs.items()
+        }
+        reasons = review(known.spec, known.tasks, self._holdings(known.tasks, self._policy(), exact))
+        if reasons:
+            self._log.warning("job.forbidden_now", job=manifest.proposal.job, why=" ".join(r.full for r in reasons))
+            said = " ".join(dict.fromkeys(reason.public for reason in reasons))
+            raise PolicyForbids(f"{self._party} no longer allows the job: {said}", hint="Talk to that party.")
+
     def _decide_later(self, name: str, decision: Decision, reason: str) -> None:
         with self._database.read() as connection:
             row = part_of(connection, name)
@@ -175,16 +194,23 @@ class Agreeing:
 
     def _knowledge(self, spec: JobSpec, policy: Policy) -> Knowledge:
         tasks, problems = bind(spec, self._catalogue.components)
-        tables, models = wanted(tasks, self._party) if not problems else (set(), set())
+        if problems:
+            return self._holdings({}, policy)
+        checkpoints, room = self._keeping.offered(spec, tasks), self._room(tasks)
+        return replace(self._holdings(tasks, policy), checkpoints=checkpoints, room=room)
+
+    def _holdings(
+        self, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
+    ) -> Knowledge:
+        """What we know of our tables and models that tasks use; `exact` are the versions of tables agreed on."""
+        tables, models = wanted(tasks, self._party)
         return Knowledge(
             party=self._party,
             policy=policy,
             now=self._database.clock.now(),
             components=self._catalogue.components,
-            tables={text: self._table(text) for text in tables},
+            tables={text: self._table((exact or {}).get(text, text)) for text in tables},
             models={text: self._model(text) for text in models},
-            checkpoints=self._keeping.offered(spec, tasks) if not problems else (),
-            room=self._room(tasks) if not problems else {},
         )
 
     def _room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:

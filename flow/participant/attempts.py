@@ -5,7 +5,7 @@ Every handler may be called again at any time: it looks at what is recorded, doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Row
@@ -45,6 +45,7 @@ class Attempts:
         self._gateway, self._cluster, self._store = doors
         self.places = ("", "")  # the gateway's local door, the party's store: what orders name
         self._turns = turns
+        self.still_allowed: Callable[[Manifest], None] = lambda _: None  # raises if our policies forbid the job now
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
@@ -89,10 +90,12 @@ class Attempts:
             return Ack()
 
     def start(self, order: AttemptOrder, caller: str) -> Ack:
-        """Start our executors in the room held for them. Raises StartedTooLate if it is not held any more."""
+        """Start our executors in the room held for them. Raises StartedTooLate; PolicyForbids if policies changed."""
         with self._turns.of(order.job):
             task, manifest = self._open_task(order, caller)
             rows = {row.address: row for row in self._rows(order)}
+            if any(row.state == AttemptState.RESERVED for row in rows.values()):
+                self.still_allowed(manifest)
             for address in self._mine(task):
                 row = rows.get(str(address))
                 if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):

@@ -2,15 +2,102 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from flow.rest.who import ReadJob
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from flow.rest.tables import table_reference, versions_of
+from flow.rest.who import (
+    Caller,
+    ManagePolicy,
+    ManageSomeModel,
+    ManageSomeTable,
+    ReadJob,
+    ReadModel,
+    ReadPolicy,
+    ReadTable,
+)
 from flow.views import ProposalView
+from party.settings import PolicySettings
+from party.users import Thing
+from storage.client import OutputRef, UsePolicy
 
 router = APIRouter(tags=["policy"])
+
+
+class PolicyChange(BaseModel):
+    """New values of keys of the `[policy]` section; keys that are not named stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+    values: dict[str, JsonValue]
 
 
 @router.get("/jobs/{job}/proposal", summary="What a person decides about")
 def proposal(known: ReadJob, job: str) -> ProposalView:
     """Own tables and models, parameters that differ from defaults, every line that would be said, who learns what."""
     return known.backends.service.proposal(job)
+
+
+@router.get("/party/policy", summary="What this party agrees to")
+def policy(known: ReadPolicy) -> PolicySettings:
+    """As it is decided by now."""
+    return known.backends.policy.settings()
+
+
+@router.put("/party/policy", summary="Change what this party agrees to")
+def change_policy(known: ManagePolicy, body: Annotated[PolicyChange, Body()]) -> PolicySettings:
+    """Written to the settings file and taken up at once: proposals and starts that come after it are judged by it."""
+    return known.backends.policy.change(body.values, known.user.name)
+
+
+@router.get("/tables/{namespace}/{name}/policy", summary="What a table may be used for")
+def table_policy(known: ReadTable, namespace: str, name: str) -> UsePolicy:
+    """The same for every version."""
+    return known.backends.store.use.of_table(table_reference(namespace, name, None))
+
+
+@router.put("/tables/{namespace}/{name}/policy", summary="Set what a table may be used for")
+def set_table_policy(
+    known: ManageSomeTable, namespace: str, name: str, body: Annotated[UsePolicy, Body()]
+) -> UsePolicy:
+    """For every version, also those to come; its owner or an officer may. Jobs that start later are held to it."""
+    return _set_table(known, namespace, name, body)
+
+
+@router.delete("/tables/{namespace}/{name}/policy", summary="Take a table's use policy back")
+def clear_table_policy(known: ManageSomeTable, namespace: str, name: str) -> UsePolicy:
+    """What holds without one."""
+    return _set_table(known, namespace, name, None)
+
+
+@router.get("/models/{job}/{output}/policy", summary="What a model may be used for")
+def model_policy(known: ReadModel, job: str, output: str) -> UsePolicy:
+    """`peers` are granted it beside the parties that hold a part of it."""
+    return known.backends.store.use.of_model(OutputRef.parse(f"{job}/{output}"))
+
+
+@router.put("/models/{job}/{output}/policy", summary="Set what a model may be used for")
+def set_model_policy(known: ManageSomeModel, job: str, output: str, body: Annotated[UsePolicy, Body()]) -> UsePolicy:
+    """Its owner or an officer may. Jobs that start later are held to it."""
+    return _set_model(known, job, output, body)
+
+
+@router.delete("/models/{job}/{output}/policy", summary="Take a model's use policy back")
+def clear_model_policy(known: ManageSomeModel, job: str, output: str) -> UsePolicy:
+    """Only the parties that hold a part of it use it then."""
+    return _set_model(known, job, output, None)
+
+
+def _set_table(known: Caller, namespace: str, name: str, body: UsePolicy | None) -> UsePolicy:
+    reference = table_reference(namespace, name, None)
+    for manifest in versions_of(known.backends.tables, reference):
+        known.may("manage", Thing("table", reference, manifest.owner))
+    return known.backends.store.use.set_table(reference, body)
+
+
+def _set_model(known: Caller, job: str, output: str, body: UsePolicy | None) -> UsePolicy:
+    ref = OutputRef.parse(f"{job}/{output}")
+    known.backends.store.models.info(ref)
+    known.may("manage", Thing("model", str(ref), known.backends.owner_of(ref.job)))
+    return known.backends.store.use.set_model(ref, body)

@@ -168,12 +168,12 @@ def head(
 def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version = None) -> None:
     """All versions, or one; its owner or an officer may."""
     store, reference = known.backends.tables, table_reference(namespace, name, version)
-    for manifest in [store.manifest(reference)] if version is not None else _versions(store, reference):
+    for manifest in [store.manifest(reference)] if version is not None else versions_of(store, reference):
         known.may("delete", Thing("table", reference, manifest.owner))
     store.delete(reference)
 
 
-def _versions(store: TableStore, reference: str) -> list[TableManifest]:
+def versions_of(store: TableStore, reference: str) -> list[TableManifest]:
     """The manifests of all versions of a table. Raises TableNotFound."""
     name = store.manifest(reference).name
     return [manifest for manifest in store.list() if manifest.name == name]

@@ -29,12 +29,11 @@ def set_setting(party: LocalParty, key: str, value: str) -> None:
 def federation() -> Iterator[LocalFederation]:
     """Three parties that work together and one that refuses every job; breast cancer uploaded at the trainers."""
     folder = Path(tempfile.mkdtemp(prefix="apl-e2e-"))
-    federation = LocalFederation(folder, PARTIES)
+    federation = LocalFederation(folder, PARTIES, policy=["min_protection=plain"])
     try:
         federation.create()
         for party in federation.parties.values():
             (folder / "envelopes" / party.name).mkdir(parents=True)
-            set_setting(party, "min_protection", '"plain"')
             set_setting(party, "record_envelopes", f'"{folder / "envelopes" / party.name}"')
         set_setting(federation["refuser"], "accept", '"refuse"')
         federation.up()

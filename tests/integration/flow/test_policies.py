@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from flow.messages import Decision
-from flow.policy import ModelFacts, Policy
-from tests.fakes.flow_world import SCIENTIST, World, train_job
+from flow.policy import ModelFacts, Policy, TableFacts
+from tests.fakes.flow_world import SCIENTIST, FakeParty, World, train_job
 
 
 def encrypted_job() -> dict[str, object]:
@@ -92,3 +95,37 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     flow.approve(job, SCIENTIST)
     world.wait_closed(job)
     assert not flow.proposal(job).waits
+
+
+# -- changed after agreement -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda b: setattr(b, "policy", replace(b.policy, peers=("c",))), "does not allow jobs with a"),
+        (lambda b: setattr(b, "policy", replace(b.policy, min_protection="masked")), "asks for 'masked' protection"),
+        (
+            lambda b: b.store.tables.update({"breast/train": TableFacts("breast/train@1", 100, peers=("c",))}),
+            "b has no table breast/train for this job",
+        ),
+    ],
+    ids=["peers", "protection", "table"],
+)
+def test_what_a_policy_forbids_after_agreement_is_not_started(
+    world: World, change: Callable[[FakeParty], object], says: str
+) -> None:
+    """The job waits for room at another party while the policy of `b` changes."""
+    world["c"].cluster.cores = 0
+    job = world.submit(train_job())
+    world.until(lambda view: any(waiting.what == "room" for waiting in view.waiting_for), job)
+    change(world["b"])
+    world["c"].cluster.cores = 4
+    view = world.wait(job, "failed")
+    assert view.error.code == "flow.policy_forbids"
+    assert says in view.error.message
+    assert not any(order.job == job for order in world["b"].cluster.orders)
+
+
+def test_a_policy_is_taken_up_without_a_restart(world: World) -> None:
+    world.wait_closed(world.submit(train_job()))
+    world["b"].policy = replace(world["b"].policy, accept=Decision.REFUSE)
+    assert "refuses every job" in world.wait(world.submit(train_job()), "refused").error.message

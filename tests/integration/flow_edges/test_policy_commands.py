@@ -1,0 +1,103 @@
+"""Policies by command line and REST: of the party, of tables, of models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from party.errors import Denied
+from party.home import PartyHome
+from storage.client import Model, UsePolicy
+from tests.fakes.flow_party import FakeParty
+from tests.integration.flow_edges.conftest import Command
+
+MODEL = "01M84NKVCS9025W7T6P1XBY3P8/train.model"
+
+
+@pytest.fixture
+def table(party: FakeParty, tmp_path: Path) -> str:
+    """A table of the first user."""
+    (tmp_path / "t.csv").write_text("id,x\n1,2\n")
+    return party.client.upload(tmp_path / "t.csv", "breast/train", id_column="id").name
+
+
+def test_the_policy_of_a_running_party_is_changed_in_its_file_and_taken_up(party: FakeParty, flow: Command) -> None:
+    assert 'accept = "ask"' in flow("party", "policy", "show").out
+    done = flow("party", "policy", "set", "accept=agree", "peers=hospital-b,hospital-c", "min_trainers=3", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["accept"], told["peers"], told["min_trainers"]) == ("agree", ["hospital-b", "hospital-c"], 3)
+    assert PartyHome(party.home.root).settings.policy.accept == "agree"
+    assert json.loads(flow("party", "policy", "show", "--json").out) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["accept=maybe"], "policy.accept: input should be 'agree', 'ask' or 'refuse'"),
+        (["acept=ask"], "did you mean 'accept'"),
+        (["accept"], "write key=value"),
+    ],
+)
+def test_a_wrong_change_is_named_and_changes_nothing(
+    party: FakeParty, flow: Command, words: list[str], says: str
+) -> None:
+    before = (party.home.root / "party.toml").read_text()
+    done = flow("party", "policy", "set", *words)
+    assert done.code == 2
+    assert says in done.err.lower()
+    assert (party.home.root / "party.toml").read_text() == before
+
+
+def test_the_settings_file_of_a_party_that_is_down_is_changed(flow: Command, tmp_path: Path) -> None:
+    home = tmp_path / "down"
+    assert flow("party", "init", "down", "--home", home).code == 0
+    done = flow("party", "policy", "set", 'min_protection={"homo_lr": "encrypted"}', "--home", home)
+    assert done.code == 0, done.err
+    assert "is not running" in done.err
+    assert PartyHome(home).settings.policy.min_protection == {"homo_lr": "encrypted"}
+
+
+def test_only_an_officer_changes_the_policy(party: FakeParty) -> None:
+    scientist = party.client_of("sam", "scientist")
+    with pytest.raises(Denied):
+        scientist.change_policy({"accept": "agree"})
+    assert party.client_of("olga", "officer").change_policy({"accept": "agree"}).accept == "agree"
+
+
+def test_what_a_table_may_be_used_for_is_shown_set_and_taken_back(party: FakeParty, flow: Command, table: str) -> None:
+    assert "peers: *" in flow("data", "policy", table).out
+    done = flow(
+        "data", "policy", table, "--peers", "hospital-b", "--min-rows", "50", "--expires", "2030-01-31", "--json"
+    )
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["peers"], told["min_rows"], told["expires"]) == (["hospital-b"], 50, "2030-01-31T00:00:00Z")
+    kept = json.loads(flow("data", "policy", table, "--expires", "never", "--json").out)
+    assert (kept["peers"], kept["expires"]) == (["hospital-b"], None)
+    assert json.loads(flow("data", "policy", table, "--clear", "--json").out)["peers"] == ["*"]
+    assert flow("data", "policy", table, "--expires", "soon").code == 2
+    assert flow("data", "policy", table, "--clear", "--peers", "b").code == 2
+    assert flow("data", "policy", "no/table").code == 3
+
+
+def test_a_model_is_granted_to_other_parties_by_name(party: FakeParty, flow: Command) -> None:
+    party.store.models.save(MODEL, Model("linear", 1, {"w": np.zeros(2)}), "guest")
+    assert json.loads(flow("model", "policy", MODEL, "--json").out)["peers"] == []
+    done = flow("model", "policy", MODEL, "--peers", "coordinator", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["peers"] == ["coordinator"]
+    assert party.store.use.of_model(MODEL) == UsePolicy(peers=("coordinator",))
+    assert json.loads(flow("model", "policy", MODEL, "--clear", "--json").out)["peers"] == []
+    assert flow("model", "policy", f"{MODEL}x").code == 3
+
+
+def test_only_its_owner_or_an_officer_says_what_a_table_may_be_used_for(party: FakeParty, table: str) -> None:
+    policy = UsePolicy(peers=("hospital-b",))
+    with pytest.raises(Denied):
+        party.client_of("sally", "scientist").set_table_policy(table, policy)
+    assert party.client_of("otto", "officer").set_table_policy(table, policy) == policy
+    assert party.client.set_table_policy(table, None) == UsePolicy()

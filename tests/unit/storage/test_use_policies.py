@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import pytest
+
+from storage.client import Damaged, Model, ModelNotFound, Store, TableNotFound, UsePolicy
+
+JOB = "01M84NKVCS9025W7T6P1XBY3P8"
+MODEL = f"{JOB}/train.model"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "store")
+    (tmp_path / "t.csv").write_text("id,x\n1,2\n")
+    made.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
+    made.models.save(MODEL, Model("linear", 1, {"w": np.zeros(2)}), "guest")
+    return made
+
+
+def test_the_policy_of_a_table_holds_for_every_version_of_it(store: Store, tmp_path: Path) -> None:
+    assert store.use.of_table("breast/train") == UsePolicy()
+    policy = UsePolicy(peers=("b",), min_rows=50, expires=datetime(2030, 1, 1, tzinfo=UTC))
+    assert store.use.set_table("breast/train", policy) == policy
+    store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
+    assert store.use.of_table("breast/train@1") == store.use.of_table("breast/train@2") == policy
+    assert [manifest.reference for manifest in store.tables.list()] == ["breast/train@1", "breast/train@2"]
+    assert store.use.set_table("breast/train", None) == UsePolicy()
+
+
+def test_a_deleted_table_that_is_uploaded_again_keeps_its_policy(store: Store, tmp_path: Path) -> None:
+    policy = store.use.set_table("breast/train", UsePolicy(peers=("b",)))
+    store.tables.delete("breast/train")
+    with pytest.raises(TableNotFound):
+        store.use.of_table("breast/train")
+    store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
+    assert store.use.of_table("breast/train") == policy
+
+
+def test_a_model_is_granted_to_nobody_until_it_is_said(store: Store) -> None:
+    assert store.use.of_model(MODEL).peers == ()
+    policy = store.use.set_model(MODEL, UsePolicy(peers=("c",)))
+    assert store.use.of_model(MODEL) == policy
+    assert [info.reference for info in store.models.list()] == [MODEL]
+    assert store.use.set_model(MODEL, None).peers == ()
+    with pytest.raises(ModelNotFound):
+        store.use.set_model(f"{JOB}/train.other", policy)
+
+
+def test_a_policy_that_cannot_be_read_is_named_and_permits_nothing(store: Store, tmp_path: Path) -> None:
+    store.use.set_table("breast/train", UsePolicy(peers=("b",)))
+    (tmp_path / "store" / "tables" / "breast" / "train" / "use.json").write_text("{")
+    with pytest.raises(Damaged, match=r"use\.json is not a use policy"):
+        store.use.of_table("breast/train")
+
+
+def test_a_time_without_a_zone_is_no_end_of_a_permission() -> None:
+    with pytest.raises(pydantic.ValidationError, match="timezone"):
+        UsePolicy.model_validate({"expires": "2030-01-01T00:00:00"})
