@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from party.errors import InvalidInput
+
+
+class NotATableName(InvalidInput):
+    """A table was named by a text that is not namespace/name."""
+
+    code = "flow.not_a_table_name"
+
 
 def part(text: str) -> str:
     """One part of a path, whatever is in the text."""
@@ -17,9 +25,11 @@ def rows_of(task: str | None, since: int) -> dict[str, Any]:
 
 
 def table_path(table: str) -> str:
-    """The path of `namespace/name`; a text of another form gets a path that leads to no table."""
+    """The path of `namespace/name`. Raises NotATableName, which quotes what was typed."""
     namespace, _, name = table.partition("/")
-    return f"/tables/{part(namespace) or '-'}/{part(name) or '-'}"
+    if not namespace or not name:
+        raise NotATableName(f"'{table[:80]}' is not the name of a table.", hint="Write NAMESPACE/NAME, as in my/table.")
+    return f"/tables/{part(namespace)}/{part(name)}"
 
 
 def table_at(reference: str, suffix: str = "") -> tuple[str, dict[str, Any]]:

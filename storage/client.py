@@ -39,7 +39,7 @@ from storage.model_file import ModelFile, exported_model, read_model_file
 from storage.models import Model, ModelInfo, ModelStore, load_model, save_model
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
-from storage.sources import SourceOptions
+from storage.source_options import SourceOptions, typed_column
 from storage.staging import OutputKind, Published, Report, StagedOutputs, Staging
 from storage.table import Table
 from storage.tables import TableStore
@@ -115,6 +115,7 @@ __all__ = [
     "refuse_without_room",
     "room_for",
     "save_model",
+    "typed_column",
 ]
 
 

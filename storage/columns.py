@@ -54,6 +54,16 @@ def check_column(name: str | None, names: Iterable[str], what: str) -> None:
         raise ColumnNotFound(f"There is no column '{name}' ({what}).", hint=did_you_mean(name, known))
 
 
+def missing(column: pa.Array) -> int:
+    """How many values are missing: nulls, NaN and empty texts."""
+    count = int(column.null_count)
+    if pa.types.is_floating(column.type):
+        count += pc.sum(pc.is_nan(column)).as_py() or 0
+    elif pa.types.is_string(column.type):
+        count += pc.sum(pc.equal(column, "")).as_py() or 0
+    return count
+
+
 def normal_table(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     """The rows in the normal schema. Raises TableSchemaMismatch."""
     table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+import re
+import shlex
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,9 +22,10 @@ from pyarrow import csv as arrow_csv
 from storage.errors import BadRow
 
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+NUMBER_PATTERN = re.compile(NUMBER)
+ENCODING_HINT = "Give its encoding, for example --encoding latin-1, gbk or utf-16, or save the file as UTF-8."
 _NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
 _NOUNS = {"int64": "a whole number", "double": "a number", "bool": "true or false", "date32[day]": "a date"}
-_HINT = "Leave missing values empty. If the column is meant as text, give its type: text."
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class CsvShape:
         columns: Names from the header.
         delimiter: Between fields.
         block_bytes: How much is parsed at once.
-        id_column: The column whose values need not be numbers although most are.
+        kept: Names of the columns that are read.
+        nulls: Texts that the user says mean a missing value, beside an empty field; none: the usual ones.
     """
 
     name: str
@@ -42,16 +47,31 @@ class CsvShape:
     columns: tuple[str, ...]
     delimiter: str
     block_bytes: int
-    id_column: str | None
+    kept: tuple[str, ...]
+    nulls: tuple[str, ...] = ()
 
-    def read(self, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    @property
+    def null_values(self) -> list[str]:
+        """Every text that means a missing value."""
+        return ["", *self.nulls] if self.nulls else sorted(_NULLS)
+
+    def read(self, types: Mapping[str, pa.DataType]) -> Generator[pa.RecordBatch, None, None]:
         """The rows in blocks, as Arrow parses them. Raises pa.ArrowInvalid."""
-        with arrow_csv.open_csv(
-            self.open(),
-            arrow_csv.ReadOptions(use_threads=False, block_size=self.block_bytes),
-            arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
-            arrow_csv.ConvertOptions(column_types=dict(types)),
-        ) as reader:
+        convert = arrow_csv.ConvertOptions(
+            column_types=dict(types),
+            include_columns=list(self.kept),
+            null_values=self.null_values,
+            strings_can_be_null=bool(self.nulls),
+        )
+        with (
+            self.open() as file,
+            arrow_csv.open_csv(
+                file,
+                arrow_csv.ReadOptions(use_threads=False, block_size=self.block_bytes),
+                arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                convert,
+            ) as reader,
+        ):
             yield from reader
 
 
@@ -60,20 +80,22 @@ def diagnose(shape: CsvShape, types: Mapping[str, pa.DataType], fixed: frozenset
     wider = dict(types)
     rows = 0
     try:
-        for batch in shape.read(dict.fromkeys(shape.columns, pa.string())):
-            for i, name in enumerate(shape.columns):
-                wider[name] = _type_that_fits(shape, name, _values(batch.column(i)), wider[name], (rows, fixed))
-            rows += batch.num_rows
+        with closing(shape.read(dict.fromkeys(shape.kept, pa.string()))) as batches:
+            for batch in batches:
+                for i, name in enumerate(shape.kept):
+                    values = _values(batch.column(i), shape.null_values)
+                    wider[name] = _type_that_fits(shape, name, values, wider[name], (rows, fixed))
+                rows += batch.num_rows
     except (pa.ArrowInvalid, OSError):
         _find_broken_row(shape)
         raise
     return wider
 
 
-def _values(column: pa.Array) -> pa.Array:
+def _values(column: pa.Array, nulls: list[str]) -> pa.Array:
     """The texts, trimmed, with the spellings of a missing value as null."""
     trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(trimmed, pa.array(_NULLS)), pa.scalar(None, pa.string()), trimmed)
+    return pc.if_else(pc.is_in(trimmed, pa.array(nulls, pa.string())), pa.scalar(None, pa.string()), trimmed)
 
 
 def _type_that_fits(
@@ -91,7 +113,8 @@ def _type_that_fits(
                 name,
                 fields[shape.columns.index(name)] if len(fields) == len(shape.columns) else text,
                 f"not {_NOUNS.get(str(kind), str(kind))}",
-                hint=_HINT,
+                hint=f"Leave missing values empty, or name what stands for one: --null {shlex.quote(str(text)[:20])}. "
+                f"If the column is meant as text, give its type: --type {shlex.quote(f'{name}=text')}.",
             )
         kind = wider
     return kind
@@ -159,7 +182,7 @@ def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
         if not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
             column = shape.columns[i] if i < len(shape.columns) else None
             shown = text.encode(errors="surrogateescape").decode(errors="replace")
-            raise BadRow(shape.name, line, column, shown, "not UTF-8 text", hint="Save the file as UTF-8.")
+            raise BadRow(shape.name, line, column, shown, "not UTF-8 text", hint=ENCODING_HINT)
     if len(fields) != len(shape.columns):
         raise BadRow(
             shape.name,

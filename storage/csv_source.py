@@ -7,30 +7,21 @@ column is wider than it looked (integers, then decimals), the file is read again
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+import shlex
+from collections.abc import Generator
 from contextlib import closing
-from io import StringIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.columns import check_column, check_names
 from storage.csv_faults import NUMBER, CsvShape, check_quotes, diagnose
-from storage.errors import BadRow, BadSource, EmptySource, did_you_mean
-from storage.sources import RawFile, SourceOptions, reading_errors
+from storage.csv_header import BLOCK_BYTES, Tap, check_header, read_header
+from storage.errors import BadSource, EmptySource
+from storage.source_options import NAMED_TYPES, SourceOptions
+from storage.sources import RawFile, reading_errors
 
-BLOCK_BYTES = 2**20  # also the longest row; larger blocks stay in the allocators' caches
-DELIMITERS = ",;\t|"
-NAMED_TYPES = {
-    "bool": pa.bool_(),
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "text": pa.string(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-}
-_BYTE_ORDER_MARK = "\ufeff"
+WHOLE_NUMBER = r"^\s*[+-]?\d+\s*$"
+_LONG = 10**15  # whole numbers below have at most 15 digits
 
 
 class CsvReading:
@@ -39,31 +30,40 @@ class CsvReading:
     def __init__(self, raw: RawFile, options: SourceOptions) -> None:
         self._raw = raw
         self._options = options
-        header, delimiter = _header(raw, options.delimiter)
-        check_names(header)
-        for name in options.column_types:
-            check_column(name, header, "whose type is given")
-        self._named = {name: _named_type(text) for name, text in options.column_types.items()}
-        self._tap: _Tap | None = None
+        self._tap: Tap | None = None
         self._complete = False
-        self._shape = CsvShape(raw.name, self._open, tuple(header), delimiter, BLOCK_BYTES, options.id_column)
-        self._types = self._guess() | self._named
+        header = read_header(raw, options)
+        self._encoding, self._remarks = header.encoding, list(header.remarks)
+        columns = [name for name in header.columns if name != header.index]
+        check_header(raw.name, columns)
+        self._named = options.types(columns)
+        self._shape = CsvShape(
+            raw.name,
+            self._open,
+            tuple(header.columns),
+            header.delimiter,
+            BLOCK_BYTES,
+            tuple(options.kept(columns)),
+            options.null_values,
+        )
+        self._types = self._guess() | {name: kind for name, kind in self._named.items() if name in self._shape.kept}
 
     def schema(self) -> pa.Schema:
         """The columns as they are known now."""
-        return pa.schema([(name, self._types[name]) for name in self._shape.columns])
+        return pa.schema([(name, self._types[name]) for name in self._shape.kept])
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows. Raises BadRow; ends early, with wider types, where they proved too narrow."""
         schema = self.schema()
         rows = 0
         try:
-            for batch in self._shape.read(self._read_types()):
-                converted = self._with_ids(batch, schema)
-                if converted is None:
-                    return
-                rows += batch.num_rows
-                yield converted
+            with closing(self._shape.read(self._read_types())) as blocks:
+                for batch in blocks:
+                    converted = self._with_ids(batch, schema)
+                    if converted is None:
+                        return
+                    rows += batch.num_rows
+                    yield converted
         except (pa.ArrowInvalid, OSError) as error:
             self._widen(error)
             return
@@ -81,30 +81,43 @@ class CsvReading:
         """Bytes of the (compressed) file."""
         return self._tap.done if self._tap is not None else 0, self._raw.size
 
+    def remarks(self) -> list[str]:
+        """What was found and done."""
+        return self._remarks
+
     def close(self) -> None:
         """Close the file, wherever reading stopped."""
         if self._tap is not None:
             self._tap.close()
 
     def _open(self) -> pa.NativeFile:
-        self._tap = _Tap(self._raw)
+        self._tap = Tap(self._raw, self._encoding)
         return pa.PythonFile(self._tap, mode="r")
 
     def _read_types(self) -> dict[str, pa.DataType]:
-        """The types Arrow is to parse; whole-number ids are read as text first, see `_with_ids`."""
-        own = self._options.id_column
+        """The types Arrow is to parse; ids are read as text first, see `_with_ids`, unless their type is given."""
+        own = self._own_id()
         return {name: pa.string() if name == own else kind for name, kind in self._types.items()}
 
+    def _own_id(self) -> str | None:
+        """The id column, where its type is ours to find."""
+        return None if self._options.id_column in self._named else self._options.id_column
+
     def _with_ids(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch | None:
-        """The batch with its id column in its type; None if an id such as `007` is not the integer it looks like."""
-        own = self._options.id_column
+        """The batch with its id column in its type; None if an id is not the integer it looks like.
+
+        `007` is not, nor is a number of more than 15 digits, which other programs would round.
+        """
+        own = self._own_id()
         if own is None or self._types.get(own) != pa.int64():
             return batch
         place = schema.get_field_index(own)
         text = batch.column(place)
         try:
             numbers = text.cast(pa.int64())
-            faithful = numbers.cast(pa.string()).equals(text)
+            least, most = pc.min_max(numbers).as_py().values()
+            small = least is None or -_LONG < least <= most < _LONG
+            faithful = small and numbers.cast(pa.string()).equals(text)
         except pa.ArrowInvalid:
             faithful = False
         if not faithful:
@@ -116,7 +129,7 @@ class CsvReading:
         """Find what stopped Arrow: raises BadRow, or sets wider types."""
         with reading_errors(self._raw):
             wider = diagnose(self._shape, self._read_types(), frozenset(self._named))
-        own = self._options.id_column
+        own = self._own_id()
         changed = {name: kind for name, kind in wider.items() if name != own and kind != self._types[name]}
         if not changed:
             problem = str(error).splitlines()[0]
@@ -125,12 +138,14 @@ class CsvReading:
 
     def _guess(self) -> dict[str, pa.DataType]:
         """Types from the first block."""
-        texts = self._first_block({name: pa.string() for name in self._shape.columns})
+        texts = self._first_block({name: pa.string() for name in self._shape.kept})
         guessed = self._first_block({})
         types = {}
-        for i, name in enumerate(self._shape.columns):
+        for i, name in enumerate(self._shape.kept):
             kind = guessed.schema.field(i).type
-            if pa.types.is_null(kind) or (pa.types.is_string(kind) and self._is_numeric(name, texts.column(i))):
+            if pa.types.is_floating(kind) and self._is_long(name, texts.column(i)):
+                kind = pa.string()
+            elif pa.types.is_null(kind) or (pa.types.is_string(kind) and self._is_numeric(name, texts.column(i))):
                 kind = pa.float64() if pa.types.is_string(kind) else pa.null()
             elif pa.types.is_timestamp(kind):
                 kind = pa.timestamp("us", kind.tz)
@@ -141,15 +156,29 @@ class CsvReading:
 
     def _first_block(self, types: dict[str, pa.DataType]) -> pa.RecordBatch:
         try:
-            found = next(self._shape.read(types), None)
+            with closing(self._shape.read(types)) as blocks:
+                found = next(blocks, None)
         except (pa.ArrowInvalid, OSError) as error:
             with reading_errors(self._raw):
-                diagnose(self._shape, {name: pa.string() for name in self._shape.columns}, frozenset())
+                diagnose(self._shape, {name: pa.string() for name in self._shape.kept}, frozenset())
             problem = str(error).splitlines()[0]
             raise BadSource(f"{self._raw.name} cannot be read: {problem}. Nothing was stored.") from error
         if found is None or not found.num_rows:
             raise EmptySource(f"{self._raw.name} has a header but no rows. Nothing was stored.")
         return found
+
+    def _is_long(self, name: str, texts: pa.Array) -> bool:
+        """Whether a column that Arrow takes for decimals holds whole numbers too long for it; only ids become text."""
+        filled = texts.filter(pc.not_equal(texts, ""))
+        whole = pc.all(pc.match_substring_regex(filled, WHOLE_NUMBER)).as_py()
+        if not len(filled) or not whole:
+            return False
+        if name != self._options.id_column:
+            self._remarks.append(
+                f"Column '{name}' holds whole numbers that are too long and were rounded; "
+                f"to keep every digit give its type: --type {shlex.quote(f'{name}=text')}."
+            )
+        return name == self._options.id_column
 
     def _is_numeric(self, name: str, texts: pa.Array) -> bool:
         if name == self._options.id_column:
@@ -157,55 +186,3 @@ class CsvReading:
         filled = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
         numbers = pc.sum(pc.match_substring_regex(filled, NUMBER)).as_py() or 0
         return len(filled) > 0 and 2 * int(numbers) >= len(filled)
-
-
-class _Tap:
-    """The decompressed bytes on their way to the parser, which closes a quote left open at the end without a word."""
-
-    def __init__(self, raw: RawFile) -> None:
-        self._file = raw.open()
-        self._plain = pa.CompressedInputStream(self._file, raw.compression) if raw.compression else self._file
-        self.quotes = 0
-        self.done = 0
-
-    @property
-    def closed(self) -> bool:
-        """Whether the file is closed."""
-        return bool(self._plain.closed)
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes; counts double quotes and how far the file is read."""
-        data: bytes = self._plain.read(None if size < 0 else size)
-        self.quotes += data.count(b'"')
-        self.done = self._file.tell()
-        return data
-
-    def close(self) -> None:
-        """Close the file."""
-        self._plain.close()
-        self._file.close()
-
-
-def _named_type(text: str) -> pa.DataType:
-    if text not in NAMED_TYPES:
-        raise BadSource(f"'{text}' is not a type of columns.", hint=did_you_mean(text, NAMED_TYPES))
-    return NAMED_TYPES[text]
-
-
-def _header(raw: RawFile, delimiter: str | None) -> tuple[list[str], str]:
-    """The column names, and the delimiter: the given one, or the most frequent candidate in the header."""
-    with reading_errors(raw), closing(_Tap(raw)) as file:
-        start = file.read(BLOCK_BYTES)
-    try:
-        text = start.decode().removeprefix(_BYTE_ORDER_MARK)
-    except UnicodeDecodeError as error:
-        if b"\n" not in start[: error.start] and error.start < len(start) - 4:
-            raise BadRow(
-                raw.name, 1, None, start[:80].decode(errors="replace"), "not UTF-8 text", hint="Save the file as UTF-8."
-            ) from error
-        text = start[: error.start].decode().removeprefix(_BYTE_ORDER_MARK)
-    first = next((line for line in text.splitlines() if line), "")
-    if not first:
-        raise EmptySource(f"{raw.name} is empty. Nothing was stored.")
-    sign = delimiter or max(DELIMITERS, key=first.count)
-    return next(row for row in csv.reader(StringIO(text, newline=""), delimiter=sign) if row), sign

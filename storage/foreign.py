@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
-from storage.columns import normal_schema, normal_table
+from storage.columns import check_names, normal_schema, normal_table
 from storage.errors import BadSource, EmptySource
+from storage.source_options import SourceOptions
 from storage.sources import RawFile, reading_errors, refuse_empty
 
 PIECE_ROWS = 65_536
@@ -21,7 +22,6 @@ PIECE_BYTES = 16 * 2**20
 ROWS_PER_BYTE = 64  # more no honest file holds: constant columns take a few bits a thousand rows, but ids do not
 FREE_ROWS = 1 << 24
 _ARROW_MAGIC = b"ARROW1"
-_FEATHER_1_MAGIC = b"FEA1"
 
 Piece = tuple[int, pa.RecordBatch]
 
@@ -29,21 +29,25 @@ Piece = tuple[int, pa.RecordBatch]
 class ForeignFile:
     """One file: its columns as a table stores them, and its rows in pieces with the bytes done so far."""
 
-    def __init__(self, raw: RawFile, form: str) -> None:
+    def __init__(self, raw: RawFile, form: str, options: SourceOptions) -> None:
         self._raw = raw
         self._rows = 0
         with reading_errors(raw):
             self._reader = _Parquet(raw) if form == "parquet" else _Arrow(raw)
             found = self._reader.schema
             _ = found.names, str(found)  # names and time zones are decoded as text only when they are looked at
-            self.schema = normal_schema(found)
-            if not found.names:
+            check_names(found.names)
+            types = options.types(found.names)
+            self._kept = options.kept(found.names)
+            fields = [found.field(name) for name in self._kept]
+            self.schema = normal_schema(pa.schema([f.with_type(types.get(f.name, f.type)) for f in fields]))
+            if not self._kept:
                 raise EmptySource(f"{raw.name} has no columns. Nothing was stored.")
 
     def pieces(self) -> Iterator[Piece]:
         """Every row. Raises BadSource, EmptySource, TableSchemaMismatch."""
         with reading_errors(self._raw):
-            for done, batch in self._reader.batches():
+            for done, batch in self._reader.batches(self._kept):
                 self._rows += batch.num_rows
                 self._refuse_too_many(self._rows)
                 for piece in _cut(batch):
@@ -62,15 +66,14 @@ class _Arrow:
         self._size = raw.size
         file = raw.open()
         magic = file.read(len(_ARROW_MAGIC))
-        if magic.startswith(_FEATHER_1_MAGIC):
-            raise BadSource(f"{raw.name} is of Feather version 1.", hint="Write it as Parquet, CSV or Feather 2.")
         file.seek(0)
         self._reader = ipc.open_file(file) if magic == _ARROW_MAGIC else ipc.open_stream(file)
         self.schema: pa.Schema = self._reader.schema
 
-    def batches(self) -> Iterator[Piece]:
+    def batches(self, kept: list[str]) -> Iterator[Piece]:
         done = 0
-        for batch in self._each():
+        for whole in self._each():
+            batch = whole.select(kept)
             batch.validate(full=True)  # before anything else: even the size of a batch is worked out from its values
             done += batch.nbytes if batch.num_rows else 0
             yield min(done, self._size), batch
@@ -92,9 +95,10 @@ class _Parquet:
         self._rows = self._file.metadata.num_rows
         self.schema: pa.Schema = self._file.schema_arrow
 
-    def batches(self) -> Iterator[Piece]:
+    def batches(self, kept: list[str]) -> Iterator[Piece]:
         done = 0
-        for batch in self._file.iter_batches(self._piece_rows(), use_threads=False):
+        for whole in self._file.iter_batches(self._piece_rows(), columns=kept, use_threads=False):
+            batch = whole.select(kept)
             batch.validate(full=True)
             done += batch.num_rows
             yield min(self._size * done // max(1, self._rows), self._size), batch

@@ -15,8 +15,9 @@ import resource
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ import pyarrow as pa
 from party.errors import PlatformError, all_codes
 from storage.errors import BadSource, ValueDamaged, amount
 from storage.frames import read_stream, write_stream
+from storage.source_options import SourceOptions
 from storage.sources import RawFile, is_uri, raw_file
 
 MEMORY_BYTES = 1 << 30  # beyond what it has when it starts, and beyond MEMORY_TIMES the file
@@ -40,11 +42,11 @@ _BROKE = "it made the process that was reading it end"
 class ProcessReading:
     """An Arrow or Parquet file, read by a process of its own. Raises BadSource and its kind."""
 
-    def __init__(self, raw: RawFile, form: str) -> None:
+    def __init__(self, raw: RawFile, form: str, options: SourceOptions) -> None:
         self._raw = raw
         self._done = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "storage.reader", raw.where, form, raw.name],
+            [sys.executable, "-m", "storage.reader", raw.where, form, raw.name, json.dumps(asdict(options))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
@@ -60,7 +62,7 @@ class ProcessReading:
         """The columns, in the types that they are stored in."""
         return self._schema
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """All rows; to be read once."""
         for kind, content in self._frames():
             if kind != _ROWS:
@@ -74,6 +76,10 @@ class ProcessReading:
     def position(self) -> tuple[int, int]:
         """Bytes of the file, as far as the other process says."""
         return min(self._done, self._raw.size), self._raw.size
+
+    def remarks(self) -> list[str]:
+        """Nothing: such a file says itself what it holds."""
+        return []
 
     def close(self) -> None:
         """End the process, if it has not ended yet."""
@@ -133,7 +139,7 @@ def _environment(raw: RawFile) -> dict[str, str]:
     return kept | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
-def main(where: str, form: str, name: str) -> None:
+def main(where: str, form: str, name: str, said: str) -> None:
     """Read the file and write frames to stdout; what goes wrong becomes a frame, or this process's end."""
     from storage.foreign import ForeignFile
 
@@ -145,7 +151,7 @@ def main(where: str, form: str, name: str) -> None:
         raw = raw_file(where, name)
         limit = _limit_memory(raw.size)
         try:
-            file = ForeignFile(raw, form)
+            file = ForeignFile(raw, form, SourceOptions(**json.loads(said)))
             _write(out, _SCHEMA, 0, write_stream(file.schema, []))
             for done, batch in file.pieces():
                 _write(out, _ROWS, done, write_stream(file.schema, [batch]))
@@ -187,4 +193,4 @@ def _error(content: bytes) -> PlatformError:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfileobj
 from typing import BinaryIO, Protocol
@@ -15,35 +15,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from storage.disk import room_for
-from storage.errors import BadSource, EmptySource, SourceNotFound, did_you_mean
+from storage.errors import BadSource, EmptySource, SourceNotFound
+from storage.sniffing import START_BYTES, compression_of, format_of, unfolded_start
+from storage.source_options import SourceOptions
 
 Progress = Callable[[int, int], None]
-FORMATS = ("csv", "parquet", "arrow")
-_SUFFIXES = {
-    ".csv": "csv", ".tsv": "csv", ".txt": "csv",
-    ".parquet": "parquet", ".pq": "parquet",
-    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
-}  # fmt: skip
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
-_GZIP_MAGIC = b"\x1f\x8b"
-_PARQUET_MAGIC = b"PAR1"
-_ARROW_MAGIC = b"ARROW1"
-_STREAM_MAGIC = b"\xff\xff\xff\xff"
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How a CSV is to be read.
-
-    Attributes:
-        delimiter: The character between fields; by default from the header line.
-        column_types: `bool | int | float | text | date | timestamp` for columns whose type should not be guessed.
-        id_column: The column that may hold any text although most of it is numbers; `upload` sets it.
-    """
-
-    delimiter: str | None = None
-    column_types: Mapping[str, str] = field(default_factory=dict)
-    id_column: str | None = None
 
 
 class Reading(Protocol):
@@ -52,7 +28,7 @@ class Reading(Protocol):
     def schema(self) -> pa.Schema:
         """The columns, as far as they are known now."""
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """All rows from the first on; ends early where the schema proved too narrow."""
 
     def is_complete(self) -> bool:
@@ -60,6 +36,9 @@ class Reading(Protocol):
 
     def position(self) -> tuple[int, int]:
         """Bytes done and bytes in all."""
+
+    def remarks(self) -> list[str]:
+        """What the user should be told of the file, once it is read."""
 
     def close(self) -> None:
         """Let go of every file and process."""
@@ -94,7 +73,7 @@ class open_source:  # noqa: N801 - used like a function
         with ExitStack() as undo:
             undo.push(self._cleanup)
             raw = _raw(self._source, undo)
-            reading = _reading(raw, _format_of(raw, self._format), self._options)
+            reading = _reading(raw, self._format, self._options)
             self._cleanup.callback(reading.close)
             self._cleanup = undo.pop_all()
         return reading
@@ -126,16 +105,27 @@ def refuse_empty(raw: RawFile, rows: int) -> None:
         raise EmptySource(f"{raw.name} has no rows. Nothing was stored.")
 
 
-def _reading(raw: RawFile, kind: str, options: SourceOptions) -> Reading:
+def _reading(raw: RawFile, named: str | None, options: SourceOptions) -> Reading:
     if raw.size == 0:
         raise EmptySource(f"{raw.name} is empty. Nothing was stored.")
-    if kind in ("parquet", "arrow"):
-        from storage.reader import ProcessReading
+    with reading_errors(raw), raw.open() as file:
+        start = bytes(file.read(START_BYTES))
+        compression = compression_of(start)
+    if compression:
+        with reading_errors(raw), raw.open() as file:
+            start = unfolded_start(file, compression)
+    form = format_of(raw.name, start, named)
+    if form == "csv":
+        from storage.csv_source import CsvReading
 
-        return ProcessReading(raw, kind)
-    from storage.csv_source import CsvReading
+        return CsvReading(replace(raw, compression=compression), options)
+    if compression:
+        raise BadSource(f"{raw.name} holds {form} compressed as {compression}.", hint="Unpack it first.")
+    if options.for_csv_only:
+        raise BadSource(f"{raw.name} is {form}, for which nobody can give {options.for_csv_only[0]}.")
+    from storage.reader import ProcessReading
 
-    return CsvReading(raw, options)
+    return ProcessReading(raw, form, options)
 
 
 def _raw(source: str | Path | BinaryIO, undo: ExitStack) -> RawFile:
@@ -152,7 +142,6 @@ def is_uri(where: str) -> bool:
 def raw_file(where: str, name: str | None = None) -> RawFile:
     """A file by its path or URI, called `name` or as it is called there. Raises SourceNotFound, BadSource."""
     text = where
-    compression = COMPRESSIONS.get(Path(text).suffix.lower())
     if is_uri(where):
         with reading_errors(RawFile(text, where, 0, lambda: None)):
             filesystem, path = fs.FileSystem.from_uri(text)
@@ -163,7 +152,7 @@ def raw_file(where: str, name: str | None = None) -> RawFile:
     if info.type != fs.FileType.File:
         what = "is a folder" if info.type == fs.FileType.Directory else "does not exist"
         raise SourceNotFound(f"The file {text} {what}.", hint="Name one file.")
-    return RawFile(name or Path(path).name, where, info.size, lambda: filesystem.open_input_file(path), compression)
+    return RawFile(name or Path(path).name, where, info.size, lambda: filesystem.open_input_file(path))
 
 
 def _spooled(file: BinaryIO, undo: ExitStack) -> RawFile:
@@ -174,23 +163,4 @@ def _spooled(file: BinaryIO, undo: ExitStack) -> RawFile:
         copy.flush()
     name = getattr(file, "name", None)
     shown = Path(name).name if isinstance(name, str) else "the uploaded data"
-    with Path(copy.name).open("rb") as start:
-        compression = "gzip" if start.read(2) == _GZIP_MAGIC else None
-    return RawFile(shown, copy.name, copy.tell(), lambda: pa.OSFile(copy.name), compression)
-
-
-def _format_of(raw: RawFile, named: str | None) -> str:
-    if named is not None:
-        if named not in FORMATS:
-            raise BadSource(f"'{named}' is not a format of files.", hint=did_you_mean(named, FORMATS))
-        return named
-    suffixes = [suffix.lower() for suffix in Path(raw.name).suffixes]
-    if suffixes and suffixes[-1] in COMPRESSIONS:
-        suffixes.pop()
-    if suffixes and suffixes[-1] in _SUFFIXES:
-        return _SUFFIXES[suffixes[-1]]
-    with raw.open() as file:
-        start = file.read(len(_ARROW_MAGIC))
-    if start.startswith(_PARQUET_MAGIC):
-        return "parquet"
-    return "arrow" if start == _ARROW_MAGIC or start.startswith(_STREAM_MAGIC) else "csv"
+    return RawFile(shown, copy.name, copy.tell(), lambda: pa.OSFile(copy.name))

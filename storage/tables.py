@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -22,7 +23,8 @@ from storage.errors import BadReference, StoreFull, TableNotFound, did_you_mean
 from storage.manifest import TableManifest, UsePolicy
 from storage.place import Place
 from storage.refs import JOB_NAMESPACE, TableRef
-from storage.sources import Progress, Reading, SourceOptions, open_source
+from storage.source_options import SourceOptions
+from storage.sources import Progress, Reading, open_source
 from storage.table import Table
 from storage.writer import PARTITION_ROWS, TablePlan, TableWriter, WrittenTable
 
@@ -33,6 +35,7 @@ _Refs: TypeAlias = list[TableRef]
 _Numbers: TypeAlias = list[int]
 _Names: TypeAlias = list[str]
 _DELETED = ".deleted"
+Remark = Callable[[str], None]
 
 
 class TableStore:
@@ -56,6 +59,7 @@ class TableStore:
         unique_ids: bool = True,
         progress: Progress | None = None,
         options: SourceOptions | None = None,
+        remark: Remark | None = None,
     ) -> TableManifest:
         """Store a CSV, Parquet or Arrow file as the next version of a table; nothing is stored if any row is wrong.
 
@@ -70,7 +74,8 @@ class TableStore:
             partition_rows: The most rows of one partition.
             unique_ids: Whether to refuse two rows of one id.
             progress: Called with bytes done and bytes in all (0 if unknown).
-            options: How a CSV is to be read.
+            options: How the file is to be read.
+            remark: Called with each sentence that the user should hear of what was accepted all the same.
 
         Raises:
             BadSource: The file cannot become a table; BadRow names file, line, column and text.
@@ -78,7 +83,7 @@ class TableStore:
             StoreFull: The disk has no room for the table.
         """
         target = _free_to_write(ref)
-        how = replace(options or SourceOptions(), id_column=id_column)
+        how = replace(options or SourceOptions(), id_column=id_column, label_column=label_column)
         with open_source(source, format, how) as opened:
 
             def start(schema: pa.Schema) -> TableWriter:
@@ -94,7 +99,7 @@ class TableStore:
                 return self._writer(target, plan)
 
             try:
-                return _read_into(opened, start, progress)
+                return _read_into(opened, start, progress, remark or (lambda _: None))
             except StoreFull as full:
                 needed = opened.position()[1]
                 raise StoreFull(full.disk, f"table {target}", needed, self._place.free_bytes()) from full
@@ -257,12 +262,14 @@ class TableStore:
         return found
 
 
-def _read_into(opened: Reading, start: Callable[[pa.Schema], TableWriter], progress: Progress | None) -> TableManifest:
+def _read_into(
+    opened: Reading, start: Callable[[pa.Schema], TableWriter], progress: Progress | None, remark: Remark
+) -> TableManifest:
     """All rows of a source into a table; from the start again where a column proved wider than it first looked."""
     while True:
         schema = opened.schema()
-        with start(schema) as writer:
-            for batch in opened.batches():
+        with start(schema) as writer, closing(opened.batches()) as batches:
+            for batch in batches:
                 writer.write(batch)
                 if progress is not None:
                     progress(*opened.position())
@@ -270,6 +277,8 @@ def _read_into(opened: Reading, start: Callable[[pa.Schema], TableWriter], progr
                 manifest = writer.close()
                 break
             writer.abandon()
+    for sentence in [*opened.remarks(), *writer.remarks()]:
+        remark(sentence)
     if progress is not None:
         total = opened.position()[1]
         progress(total, total)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from storage.errors import ColumnTypeRefused, DuplicateIds
 
 Words = NDArray[np.uint64]
+_NO_ID = "Give every row an id, or upload without an id column."
 
 
 class IdCheck:
@@ -27,7 +28,10 @@ class IdCheck:
 
     def __init__(self, kind: pa.DataType) -> None:
         if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)):
-            raise ColumnTypeRefused(f"An id column holds text or integers, not {kind}.")
+            raise ColumnTypeRefused(
+                f"An id column holds text or whole numbers, not {kind}.",
+                hint="If the ids are to be kept as they stand, give the column's type: --type COLUMN=text.",
+            )
         self._is_number = pa.types.is_integer(kind)
         self._rows = 0
         self._seen = array("Q")
@@ -37,7 +41,11 @@ class IdCheck:
         """Add the next rows' ids. Raises DuplicateIds for a null."""
         if ids.null_count:
             row = self._rows + pc.index(pc.is_null(ids), True).as_py() + 1
-            raise DuplicateIds(f"Row {row} has no id.", hint="Give every row an id, or upload without an id column.")
+            raise DuplicateIds(f"Row {row} has no id.", hint=_NO_ID)
+        if not self._is_number:
+            empty = pc.index(pc.binary_length(ids), pa.scalar(0, pa.int32())).as_py()
+            if empty >= 0:
+                raise DuplicateIds(f"Row {self._rows + empty + 1} has no id.", hint=_NO_ID)
         words = np.asarray(ids.to_numpy(), np.int64).view(np.uint64) if self._is_number else self._hash(ids)
         self._seen.frombytes(words.tobytes())
         self._rows += len(ids)

@@ -13,7 +13,7 @@ from hashlib import sha256
 import pyarrow as pa
 from pyarrow import ipc
 
-from storage.columns import ContentDigest, check_column, normal_schema, normal_table
+from storage.columns import ContentDigest, check_column, missing, normal_schema, normal_table
 from storage.errors import TableSchemaMismatch
 from storage.frames import read_partition
 from storage.manifest import Column, Partition, TableManifest, UsePolicy
@@ -86,6 +86,7 @@ class TableWriter:
         self._waiting_rows = 0
         self._waiting_bytes = 0
         self._rows = 0
+        self._without_label = 0
         self._partitions: list[Partition] = []
         self._open = True
 
@@ -130,6 +131,13 @@ class TableWriter:
         self._release()
         return manifest
 
+    def remarks(self) -> list[str]:
+        """What the user should hear of the rows."""
+        if not self._without_label:
+            return []
+        rows = "row has" if self._without_label == 1 else "rows have"
+        return [f"{self._without_label} {rows} no label (column '{self._plan.label_column}')."]
+
     def abandon(self) -> None:
         """Remove what was written."""
         self._open = False
@@ -154,6 +162,8 @@ class TableWriter:
     def _flush(self) -> None:
         batch = self._one_batch()
         self._digest.update(batch)
+        if self._plan.label_column is not None:
+            self._without_label += missing(batch.column(self._plan.label_column))
         if self._ids is not None:
             self._ids.add(batch.column(self._plan.id_column))
         content = _file_bytes(batch)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -28,10 +29,22 @@ class TableCalls(HttpCalls):
         *,
         id_column: str | None = None,
         label_column: str | None = None,
+        reading: Mapping[str, Any] | None = None,
         sent: Sent | None = None,
     ) -> TableView:
-        """Store a CSV, Parquet or Arrow file as the next version of a table; `sent(done, total)` is told on the way."""
-        params = {k: v for k, v in (("id", id_column), ("label", label_column)) if v is not None}
+        """Store a CSV, Parquet or Arrow file as the next version of a table.
+
+        Args:
+            file: The file.
+            table: `namespace/name`.
+            id_column: The column that names rows.
+            label_column: The column to predict.
+            reading: How the file is to be read, under the names of the query: `format`, `type`, `encoding`,
+                `delimiter`, `null`, `features`, `drop`; a text, or a list of texts.
+            sent: Told on the way: `sent(done, total)`.
+        """
+        asked = {"id": id_column, "label": label_column} | dict(reading or {})
+        params = {name: value for name, value in asked.items() if value}
         headers = {
             "File-Name": quote(file.name),
             "Content-Type": "application/octet-stream",

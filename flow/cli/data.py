@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,12 @@ app = typer.Typer(help="Upload and look at the tables of your party.", no_args_i
 Table = Annotated[str, typer.Argument(metavar="NAMESPACE/NAME[@VERSION]", help="The table.", show_default=False)]
 
 
+_CHOICE = "Columns, separated by commas; may be given more than once."
+
+
 @app.command("upload")
 @asks_a_party
-def upload(
+def upload(  # noqa: PLR0913 - one a file's property
     desk: Desk,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or Arrow file.", show_default=False)],
     table: Annotated[str, typer.Option("--table", metavar="NAMESPACE/NAME", help="Name of the table.")],
@@ -28,15 +32,47 @@ def upload(
     label_column: Annotated[
         str | None, typer.Option("--label", metavar="COLUMN", help="The column to predict.")
     ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="COLUMN=TYPE",
+            help="bool, int, float, text, date or timestamp, instead of guessing; may be given more than once.",
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encoding of a CSV: gbk, latin-1, utf-16, … [default: utf-8]")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="Between the fields of a CSV; 'tab' for a tab.")
+    ] = None,
+    null: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="A text of a CSV that means a missing value; may be given more than once."),
+    ] = None,
+    features: Annotated[
+        list[str] | None, typer.Option(metavar="A,B,…", help=f"Keep only these, beside id and label. {_CHOICE}")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="A,B,…", help=f"Leave these out. {_CHOICE}")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="csv, parquet or arrow, if it is not found out.")
+    ] = None,
 ) -> None:
     """Store a file as the next version of a table. A bad line is named and leaves nothing behind."""
     if not file.is_file():
         raise NoSuchFile(f"The file {file} does not exist.", hint="Check the path.")
     desk.source = str(file) if "/" in str(file) else ""
+    reading = {"type": types, "encoding": encoding, "delimiter": delimiter, "null": null, "format": form}
+    reading |= {"features": _columns(features), "drop": _columns(drop)}
     with desk.client() as flow, desk.screen.progress(f"Uploading {file.name}") as sent:
-        view = flow.upload(file, table, id_column=id_column, label_column=label_column, sent=sent)
+        view = flow.upload(file, table, id_column=id_column, label_column=label_column, reading=reading, sent=sent)
     text = f"{view.reference}: {view.rows} rows, {len(view.columns)} columns, {size(view.size_bytes)}"
-    desk.screen.result(view.model_dump(mode="json"), text)
+    desk.screen.result(view.model_dump(mode="json"), "\n".join([text, *view.remarks]))
+
+
+def _columns(given: list[str] | None) -> list[str]:
+    """The names in comma-separated lists; one that holds a comma stands in double quotes, as in a CSV."""
+    return [name for row in csv.reader(given or []) for name in row if name]
 
 
 @app.command("list")

@@ -18,7 +18,16 @@ from flow.rest.views import ColumnView, HeadView, TableView
 from flow.rest.who import DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from party.errors import PlatformError
 from party.users import Thing
-from storage.client import StoreFull, TableManifest, TableRef, TableStore, refuse_without_room, room_for
+from storage.client import (
+    SourceOptions,
+    StoreFull,
+    TableManifest,
+    TableRef,
+    TableStore,
+    refuse_without_room,
+    room_for,
+    typed_column,
+)
 
 router = APIRouter(tags=["tables"])
 
@@ -99,25 +108,43 @@ _BODY = {
 }
 
 
+TYPE_TEXT = "COLUMN=bool|int|float|text|date|timestamp for a column whose type should not be guessed."
+
+
 class _Upload:
     """How the file is to be read; FastAPI fills it from the query."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the query, as a person writes it
         self,
         form: Annotated[Literal["csv", "parquet", "arrow"] | None, Query(alias="format")] = None,
         id_column: Annotated[str | None, Query(alias="id", max_length=200)] = None,
         label_column: Annotated[str | None, Query(alias="label", max_length=200)] = None,
+        types: Annotated[list[str] | None, Query(alias="type", description=TYPE_TEXT)] = None,
+        encoding: Annotated[str | None, Query(max_length=60, description="Of a CSV: gbk, latin-1, utf-16, …")] = None,
+        delimiter: Annotated[str | None, Query(max_length=3, description="Between fields; 'tab' for tab.")] = None,
+        null: Annotated[list[str] | None, Query(description="Texts of a CSV that mean a missing value.")] = None,
+        features: Annotated[list[str] | None, Query(description="The only columns to keep beside id, label.")] = None,
+        drop: Annotated[list[str] | None, Query(description="Columns to leave out.")] = None,
     ) -> None:
         self.form = form
         self.id_column = id_column
         self.label_column = label_column
+        self.options = SourceOptions(
+            delimiter=delimiter,
+            encoding=encoding,
+            null_values=tuple(null or ()),
+            column_types=dict(typed_column(text) for text in types or ()),
+            features=tuple(features or ()),
+            drop=tuple(drop or ()),
+        )
 
 
 @router.put("/tables/{namespace}/{name}", status_code=201, summary="Upload a table", openapi_extra=_BODY)
 def upload(
-    known: UploadTable, namespace: str, name: str, file: Spooled, how: Annotated[_Upload, Depends()]
+    known: UploadTable, namespace: str, name: str, how: Annotated[_Upload, Depends()], file: Spooled
 ) -> TableView:
     """Store the body as the next version of the table; a bad line is named and leaves nothing behind."""
+    remarks: list[str] = []
     try:
         manifest = known.backends.tables.upload(
             str(file),
@@ -126,12 +153,14 @@ def upload(
             id_column=how.id_column,
             label_column=how.label_column,
             owner=known.user.name,
+            options=how.options,
+            remark=remarks.append,
         )
     except PlatformError as error:
         # The user knows the file by its own name, not by where it was spooled.
         error.message = error.message.replace(str(file), file.name)
         raise
-    return table_view(manifest)
+    return table_view(manifest).model_copy(update={"remarks": tuple(remarks)})
 
 
 @router.get("/tables", summary="The tables of this party")

@@ -51,6 +51,9 @@ class TableView(View):
     label_column: str | None = None
     owner: str = ""
     created_at: str = ""
+    remarks: tuple[str, ...] = Field(
+        default=(), description="What an upload accepted all the same and its user should know, a sentence each."
+    )
 
 
 class HeadView(View):

@@ -65,3 +65,52 @@ def test_a_file_of_any_name_is_taken_and_leaves_nothing(party: FakeParty) -> Non
     assert too_long.status_code == 400
     assert "1000 characters" in too_long.json()["message"]
     assert spooled(party) == []
+
+
+def test_the_command_and_rest_take_the_same_options(party: FakeParty, flow: Command, folder: Path) -> None:
+    text = "sim;größe;bad;y\n89860012345678901234;?;x;0\n89860012345678901235;2.5;1;\n"
+    (folder / "t.csv").write_bytes(text.encode("latin-1"))
+    own = ("--id", "sim", "--label", "y")
+    words = ("--type", "größe=float", "--encoding", "latin-1", "--delimiter", ";", "--null", "?", "--drop", "bad")
+    done = flow("data", "upload", "t.csv", "--table", "opt/t", *own, *words)
+    assert done.code == 0, done.err
+    assert "1 row has no label (column 'y')." in done.out
+    assert "Uploading" not in done.err + done.out
+    query = (
+        "id=sim&label=y&type=gr%C3%B6%C3%9Fe%3Dfloat&encoding=latin-1&delimiter=%3B&null=%3F&features=gr%C3%B6%C3%9Fe"
+    )
+    answer = put(party, f"opt/u?{query}", text.encode("latin-1"))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["remarks"] == ["1 row has no label (column 'y')."]
+    assert party.client.table("opt/t").digest == answer.json()["digest"]
+    assert party.client.table("opt/t").remarks == ()
+
+
+def test_an_error_about_types_names_an_option_that_exists(flow: Command, folder: Path) -> None:
+    (folder / "t.csv").write_text("id,x\n1,2\n2,oops\n3,4\n")
+    refused = flow("data", "upload", "t.csv", "--table", "opt/t", "--id", "id")
+    assert refused.code == Exit.BAD_INPUT
+    assert "--type x=text" in refused.err
+    assert flow("data", "upload", "t.csv", "--table", "opt/t", "--id", "id", "--type", "x=text").code == 0
+    assert flow("data", "upload", "t.csv", "--table", "opt/t", "--null", "oops").code == 0
+    wrong = flow("data", "upload", "t.csv", "--table", "opt/t", "--type", "x")
+    assert (wrong.code, "rite COLUMN=TYPE" in wrong.err) == (Exit.BAD_INPUT, True)
+
+
+def test_files_that_are_no_table_are_refused_by_a_plain_sentence(flow: Command, folder: Path) -> None:
+    (folder / "empty.csv").write_bytes(b"")
+    (folder / "empty.parquet").write_bytes(b"")
+    (folder / "book.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
+    for name, says in (("empty.csv", "is empty"), ("empty.parquet", "is empty"), ("book.xlsx", "an Excel workbook")):
+        refused = flow("data", "upload", name, "--table", "no/table")
+        assert refused.code == Exit.BAD_INPUT
+        assert says in refused.err
+        assert "Arrow error" not in refused.err
+
+
+def test_a_table_name_is_quoted_as_it_was_typed(flow: Command, folder: Path) -> None:
+    (folder / "t.csv").write_text("id,x\n1,2\n")
+    for words in (("upload", "t.csv", "--table", "s"), ("show", "s"), ("head", "s"), ("delete", "s")):
+        refused = flow("data", *words)
+        assert refused.code == Exit.BAD_INPUT
+        assert "'s' is not the name of a table; write NAMESPACE/NAME" in refused.err

@@ -165,7 +165,7 @@ def _raw(data: bytes) -> RawFile:
 
 
 def _read_foreign(form: str, data: bytes) -> None:
-    file = ForeignFile(_raw(data), form)
+    file = ForeignFile(_raw(data), form, SourceOptions())
     for _, batch in file.pieces():
         for believed in read_stream(write_stream(file.schema, [batch]))[1]:
             _use(believed)

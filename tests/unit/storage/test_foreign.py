@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from storage.client import BadSource, ColumnTypeRefused, Damaged, Store, TableSchemaMismatch
+from storage.client import BadSource, ColumnTypeRefused, Damaged, SourceOptions, Store, TableSchemaMismatch
 from storage.errors import ValueDamaged
 from storage.foreign import ForeignFile
 from storage.frames import read_stream, write_stream
@@ -86,7 +86,11 @@ def test_a_file_made_to_harm_is_refused_and_leaves_nothing(tmp_path, what):
 def test_a_file_that_once_ended_its_reader_is_refused(name):
     data = (VECTORS / name).read_bytes()
     with pytest.raises(BadSource):
-        list(ForeignFile(RawFile(name, name, len(data), lambda: pa.BufferReader(data)), "arrow").pieces())
+        list(
+            ForeignFile(
+                RawFile(name, name, len(data), lambda: pa.BufferReader(data)), "arrow", SourceOptions()
+            ).pieces()
+        )
 
 
 def test_a_zone_or_a_date_that_no_calendar_knows_is_refused(tmp_path):
@@ -103,7 +107,7 @@ def test_a_zone_or_a_date_that_no_calendar_knows_is_refused(tmp_path):
 def test_a_file_that_ends_the_process_that_reads_it_is_refused(tmp_path):
     file = tmp_path / "data.parquet"
     parquet.write_table(pa.table({"x": np.random.default_rng(0).random(500_000)}), file)
-    reading = ProcessReading(raw_file(str(file)), "parquet")
+    reading = ProcessReading(raw_file(str(file)), "parquet", SourceOptions())
     batches = reading.batches()
     next(batches)
     reading._process.kill()
@@ -116,7 +120,7 @@ def test_the_process_that_reads_has_neither_our_memory_nor_our_environment(tmp_p
     monkeypatch.setenv("ARCHIPELAGO_SECRET", "hush")
     file = tmp_path / "data.parquet"
     parquet.write_table(pa.table({"x": np.random.default_rng(0).random(500_000)}), file)
-    reading = ProcessReading(raw_file(str(file)), "parquet")
+    reading = ProcessReading(raw_file(str(file)), "parquet", SourceOptions())
     pid = reading._process.pid
     assert b"hush" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert b"storage.reader" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -160,7 +160,6 @@ def test_a_byte_order_mark_and_quoted_names_are_understood(upload):
         ("a,,c\n1,2,3\n", DuplicateColumn, "Column 2 has no name"),
         (b"a,b\n1,caf\xe9\n", BadRow, "line 2, column 'b': not UTF-8"),
         (b"caf\xe9,b\n1,2\n", BadRow, "line 1: not UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16"), BadRow, "line 1: not UTF-8"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(upload, content, error, says):
@@ -191,7 +190,7 @@ def test_many_different_ids_of_many_lengths_are_accepted(upload):
 def test_an_id_that_is_missing_or_a_float_is_refused(upload):
     with pytest.raises(DuplicateIds, match="Row 2 has no id"):
         upload(to_bytes(pa.table({"id": ["a", None]})), "data.arrow", id_column="id")
-    with pytest.raises(ColumnTypeRefused, match="text or integers"):
+    with pytest.raises(ColumnTypeRefused, match="text or whole numbers"):
         upload("id,x\n0.5,1\n", id_column="id")
 
 
@@ -277,7 +276,6 @@ def test_a_uri_can_be_uploaded(store, tmp_path):
         ("data.arrow", b"hello"),
         ("data.arrows", to_bytes(TABLE, stream=True)[:-100]),
         ("data.csv.gz", gzip.compress(CSV.encode() * 99)[:-40]),
-        ("data.csv.gz", CSV.encode()),
     ],
 )
 def test_a_cut_or_wrong_file_is_refused(upload, name, content):

@@ -1,0 +1,70 @@
+"""What a file is, by its first bytes: they count more than its name, which people change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage.errors import BadSource, did_you_mean
+
+FORMATS = ("csv", "parquet", "arrow")
+START_BYTES = 16
+_SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".data": "csv",
+    ".parquet": "parquet", ".pq": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
+}  # fmt: skip
+_TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_OTHERS = {
+    b"PK\x03\x04": ("an Excel workbook or a zip archive", "Save the sheet as CSV, or unpack the archive."),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV."),
+    b"FEA1": ("a Feather file of version 1", "Write it as Parquet, CSV or Feather version 2."),
+    b"\x89HDF": ("an HDF5 file", "Write the table as Parquet or CSV."),
+    b"ORC": ("an ORC file", "Write the table as Parquet or CSV."),
+    b"Obj\x01": ("an Avro file", "Write the table as Parquet or CSV."),
+    b"SQLite format 3": ("an SQLite database", "Export the table as CSV."),
+    b"\xfd7zXZ": ("compressed as xz", "Unpack it, or use gzip."),
+    b"%PDF": ("a PDF document", "Save the table as CSV."),
+}
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+def format_of(name: str, start: bytes, named: str | None) -> str:
+    """The format of a file that begins with `start`. Raises BadSource for one that cannot be a table."""
+    if named is not None and named not in FORMATS:
+        raise BadSource(f"'{named}' is not a format of files.", hint=did_you_mean(named, FORMATS))
+    for magic, (what, advice) in _OTHERS.items():
+        if start.startswith(magic):
+            raise BadSource(f"{name} is {what}, not a CSV, Parquet or Arrow file. Nothing was stored.", hint=advice)
+    found = next((form for magic, form in _TABLES.items() if start.startswith(magic)), None)
+    wanted = named or _SUFFIXES.get(_suffix(name))
+    if named is not None and found is not None and found != named:
+        raise BadSource(f"{name} is of format {found}, not {named}.", hint="Leave the format out: it is found out.")
+    if wanted == "parquet" and found is None:
+        raise BadSource(f"{name} does not begin as a Parquet file. Nothing was stored.", hint=_NAME_IT)
+    if wanted == "arrow" and found is None and start[:1].isascii() and start[:1] != b"\0" and start.isascii():
+        raise BadSource(f"{name} does not begin as an Arrow file. Nothing was stored.", hint=_NAME_IT)
+    return found or wanted or "csv"
+
+
+_NAME_IT = "If it is a CSV, give it a name that ends with .csv."
+
+
+def compression_of(start: bytes) -> str | None:
+    """How a file that begins with `start` is compressed, or None."""
+    return next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+
+
+def unfolded_start(start: pa.NativeFile, compression: str | None) -> bytes:
+    """The first bytes of what a file holds."""
+    plain = pa.CompressedInputStream(start, compression) if compression else start
+    return bytes(plain.read(START_BYTES))
+
+
+def _suffix(name: str) -> str:
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".bz2", ".zst", ".lz4"):
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""

@@ -1,0 +1,109 @@
+"""How a file is to be read into a table: what its user says of columns, types, encoding and missing values."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from storage.columns import check_column
+from storage.errors import BadSource, did_you_mean
+
+NAMED_TYPES = {
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "text": pa.string(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+}
+_SPOKEN_DELIMITERS = {"\\t": "\t", "tab": "\t"}
+_NO_ENCODINGS_OF_FILES = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"}
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user says of a file; everything left out is found out.
+
+    Attributes:
+        delimiter: The character between the fields of a CSV.
+        encoding: Of a CSV's text, by any of Python's names: `gbk`, `latin-1`, `utf-16`, …
+        null_values: Texts of a CSV that mean a missing value, beside an empty field; by default the usual ones, and
+            in columns of text none.
+        column_types: `bool | int | float | text | date | timestamp` of columns whose type should not be guessed.
+        features: The only columns to keep, beside id and label; by default all.
+        drop: Columns to leave out.
+        id_column: The column that may hold any text although most of it is numbers; `upload` sets it.
+        label_column: The column to predict; `upload` sets it.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    null_values: tuple[str, ...] = ()
+    column_types: Mapping[str, str] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    id_column: str | None = None
+    label_column: str | None = None
+
+    def __post_init__(self) -> None:
+        sign = _SPOKEN_DELIMITERS.get(self.delimiter or "", self.delimiter)
+        if sign is not None and (len(sign) != 1 or sign in '"\r\n' or not sign.isascii()):
+            raise BadSource(f"{self.delimiter!r} cannot be the delimiter.", hint="Give one character, or 'tab'.")
+        object.__setattr__(self, "delimiter", sign)
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
+        for text in self.column_types.values():
+            if text not in NAMED_TYPES:
+                raise BadSource(f"'{text[:60]}' is not a type of columns.", hint=did_you_mean(text, NAMED_TYPES))
+        if self.id_column is not None and self.id_column == self.label_column:
+            raise BadSource(f"Column '{self.id_column}' cannot be both the id and the label.")
+
+    @property
+    def for_csv_only(self) -> list[str]:
+        """What was said that only a CSV has."""
+        said = {"a delimiter": self.delimiter, "an encoding": self.encoding, "null texts": self.null_values}
+        return [what for what, value in said.items() if value]
+
+    def types(self, names: Sequence[str]) -> dict[str, pa.DataType]:
+        """The given types. Raises ColumnNotFound for one that no column has."""
+        for name in self.column_types:
+            check_column(name, names, "whose type is given")
+        return {name: NAMED_TYPES[text] for name, text in self.column_types.items()}
+
+    def kept(self, names: Sequence[str]) -> list[str]:
+        """The columns that the table is to have, in the file's order. Raises ColumnNotFound, BadSource."""
+        own = (self.id_column, self.label_column)
+        for name in self.features:
+            check_column(name, names, "one of the features")
+        for name in self.drop:
+            check_column(name, names, "to be dropped")
+            if name in own:
+                raise BadSource(f"Column '{name}' cannot be dropped: it is the id or the label.")
+        wanted = set(self.features or names) - set(self.drop)
+        return [name for name in names if name in own or name in wanted]
+
+
+def typed_column(text: str) -> tuple[str, str]:
+    """`COLUMN=TYPE` in its two parts. Raises BadSource."""
+    column, sign, kind = text.rpartition("=")
+    if not sign or kind not in NAMED_TYPES:
+        raise BadSource(
+            f"'{text[:60]}' does not give a column its type.", hint=f"Write COLUMN=TYPE: {', '.join(NAMED_TYPES)}."
+        )
+    return column, kind
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        found = codecs.lookup(name)
+        usable = found._is_text_encoding and found.name.replace("_", "-") not in _NO_ENCODINGS_OF_FILES
+    except (LookupError, ValueError):
+        usable = False
+    if not usable:
+        raise BadSource(
+            f"'{name[:60]}' is not an encoding of text files that is known here.",
+            hint="For example utf-8, latin-1, cp1252, gbk, big5, shift_jis, utf-16.",
+        )
