@@ -20,6 +20,7 @@ from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed
 from flow.reasons import Reason
+from flow.texts import sentences
 from party.errors import PlatformError
 
 SAFE_TRAINERS = 3
@@ -106,8 +107,8 @@ def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Decided:
         party=know.party,
         proposal_digest=proposal_digest(proposal),
         decision=decision,
-        reasons=tuple(dict.fromkeys(reason.public for reason in reasons)),
-        warnings=tuple(warnings(tasks)) if agrees or asks else (),
+        reasons=sentences(reason.public for reason in reasons),
+        warnings=sentences(warnings(tasks)) if agrees or asks else (),
         tables=_tables(tasks, know) if agrees else {},
         share=know.policy.share,
         checkpoints=know.checkpoints if agrees else (),

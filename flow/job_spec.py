@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 
 from flow.errors import BadMessage, JobInvalid, UnknownSchema
 from flow.problems import did_you_mean, from_validation
+from flow.texts import Label, Reference
 from flow.views import Problem
 from party.canonical import canonical_digest, parse_json
 from party.errors import PlatformError
@@ -22,6 +23,8 @@ from party.settings import size_bytes
 JOB_SCHEMA = 1
 MAX_JOB_BYTES = 1 << 20
 MAX_TASKS = 1000
+MAX_PARTIES = 1000
+MAX_SECONDS = 10 * 365 * 86_400
 COMMON = "common"
 
 _REFERENCE = re.compile(r"[a-z][a-z0-9_]*(@[1-9][0-9]*)?")
@@ -59,6 +62,7 @@ def _as_value_error(check: Any) -> str:
         raise ValueError(str(error)) from None
 
 
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 PartyName = Annotated[str, AfterValidator(_party)]
 Task = Annotated[str, AfterValidator(_task)]
 
@@ -70,18 +74,18 @@ class _Section(BaseModel):
 class JobSettings(_Section):
     """How long, how often, how urgent, from which seed, from which job on."""
 
-    priority: int = Field(default=5, ge=0, le=9, description="Higher goes first where both wait for room.")
-    timeout_s: float = Field(default=3600, gt=0, description="Running time after which the job fails.")
-    wait_s: float = Field(
-        default=604_800, gt=0, description="Time spent waiting for people, room or absent parties, likewise."
+    priority: Annotated[int, Field(ge=0, le=9)] = Field(
+        default=5, description="Higher goes first where both wait for room."
     )
-    retries: int = Field(
-        default=2, ge=0, le=100, description="New attempts of a task after a loss or a passing failure."
+    timeout_s: Seconds = Field(default=3600, description="Running time after which the job fails.")
+    wait_s: Seconds = Field(
+        default=604_800, description="Time spent waiting for people, room or absent parties, likewise."
     )
-    seed: int | None = Field(
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=2, description="New attempts of a task after a loss or a passing failure."
+    )
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] | None = Field(
         default=None,
-        ge=0,
-        lt=1 << 63,
         description="Fixes initial models and the order of rows, so that a job can be repeated; else drawn.",
     )
     resume: Annotated[str, AfterValidator(_job)] | None = Field(
@@ -94,9 +98,11 @@ class JobSettings(_Section):
 class ResourceSpec(_Section):
     """What one executor may use."""
 
-    cores: int = Field(default=1, ge=1, le=4096)
-    memory: Annotated[str, AfterValidator(_memory)] = Field(default="1GiB", description="For example 512MiB or 2GiB.")
-    gpus: int = Field(default=0, ge=0, le=64)
+    cores: Annotated[int, Field(ge=1, le=4096)] = 1
+    memory: Annotated[str, Field(max_length=40), AfterValidator(_memory)] = Field(
+        default="1GiB", description="For example 512MiB or 2GiB."
+    )
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
 
     @property
     def memory_bytes(self) -> int:
@@ -115,9 +121,9 @@ class TaskSpec(_Section):
         parameters, resources: Common values, with overrides in an object under a role, then under a party.
     """
 
-    component: Annotated[str, AfterValidator(_component)]
+    component: Annotated[Label, AfterValidator(_component)]
     roles: tuple[Role, ...] | None = None
-    inputs: dict[str, str | dict[str, str]] = {}
+    inputs: dict[Label, Reference | dict[Label, Reference]] = {}
     parameters: dict[str, JsonValue] = {}
     resources: dict[str, JsonValue] = {}
 
@@ -126,9 +132,9 @@ class JobSpec(_Section):
     """A whole job.json."""
 
     schema_version: Literal[1] = Field(alias="schema", description="The version of this document.")
-    name: str = Field(min_length=1, max_length=100)
+    name: Annotated[Label, Field(min_length=1)]
     initiator: PartyName
-    roles: dict[Role, tuple[PartyName, ...]] = Field(min_length=1)
+    roles: dict[Role, Annotated[tuple[PartyName, ...], Field(max_length=MAX_PARTIES)]] = Field(min_length=1)
     settings: JobSettings = JobSettings()
     tasks: dict[Task, TaskSpec] = Field(min_length=1, max_length=MAX_TASKS)
 

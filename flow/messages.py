@@ -14,19 +14,37 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flow.errors import BadMessage, UnknownSchema
 from flow.job_state import AttemptState, JobState
+from flow.problems import from_validation
+from flow.texts import (
+    AddressText,
+    Digest,
+    JobName,
+    Label,
+    PartyName,
+    Reference,
+    Sentences,
+    ShownLabel,
+    ShownLine,
+    ShownSentence,
+    SignatureText,
+    Task,
+)
 from flow.views import ErrorView
+from party.bounds import Attempt, Count, Incarnation, TimeMs
 from party.canonical import parse_json
 from party.clock import HybridTime
 from party.errors import PlatformError
-from party.ids import JOB_ID_PATTERN, MAX_NAME_CHARS, NAME_PATTERN
 
 MESSAGE_SCHEMA = 1
 MAX_MESSAGE_BYTES = 8 << 20
 MAX_REPORT_ROWS = 5_000
 
 
-JobName = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
-Task = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=MAX_NAME_CHARS)]
+MAX_SIDES = 5_000
+MAX_STEPS = 10_000
+
+Value = float  # what an algorithm measured, infinite or not a number included
+Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Message(BaseModel):
@@ -57,13 +75,13 @@ class Proposal(Message):
     """
 
     job: JobName
-    initiator: str
-    user: str
+    initiator: PartyName
+    user: Label
     spec: dict[str, Any]
-    spec_digest: str
-    seed: str = Field(pattern=r"^[0-9a-f]{64}$")
-    code: dict[str, str]
-    submitted_ms: int
+    spec_digest: Digest
+    seed: Digest
+    code: Annotated[dict[Label, Label], Field(max_length=1_000)]
+    submitted_ms: TimeMs
 
 
 class KeptSteps(Message):
@@ -71,9 +89,9 @@ class KeptSteps(Message):
 
     job: JobName
     task: Task
-    attempt: int = Field(ge=1)
-    address: str
-    steps: tuple[Annotated[int, Field(ge=0)], ...]
+    attempt: Attempt
+    address: AddressText
+    steps: Annotated[tuple[Count, ...], Field(max_length=MAX_STEPS)]
 
 
 class Answer(Message):
@@ -88,15 +106,16 @@ class Answer(Message):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     job: JobName
-    party: str
-    proposal_digest: str
+    party: PartyName
+    proposal_digest: Digest
     decision: Decision
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    tables: dict[str, dict[str, dict[str, str]]] = {}
-    share: tuple[str, ...] = ()
+    reasons: Sentences = ()
+    warnings: Sentences = ()
+    tables: dict[Task, dict[AddressText, dict[Label, Reference]]] = {}
+    share: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
     checkpoints: tuple[KeptSteps, ...] = Field(
         default=(),
+        max_length=MAX_SIDES,
         exclude_if=lambda kept: not kept,  # so that the signature of an answer without them is what it always was
     )
 
@@ -105,7 +124,7 @@ class SignedAnswer(Message):
     """An answer under its party's signature (hex)."""
 
     answer: Answer
-    signature: str
+    signature: SignatureText
 
 
 class Manifest(Message):
@@ -113,8 +132,8 @@ class Manifest(Message):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     proposal: Proposal
-    answers: tuple[SignedAnswer, ...]
-    digest: str
+    answers: Annotated[tuple[SignedAnswer, ...], Field(max_length=1_000)]
+    digest: Digest
 
 
 class AttemptOrder(Message):
@@ -122,20 +141,20 @@ class AttemptOrder(Message):
 
     job: JobName
     task: Task
-    attempt: int = Field(ge=1)
+    attempt: Attempt
 
 
 class ReserveOrder(AttemptOrder):
     """Hold room for the receiver's addresses of an attempt."""
 
-    lease_s: float = Field(gt=0, le=3600)
+    lease_s: Seconds
 
 
 class Reserved(Message):
     """Whether there is room, and if not why."""
 
     reserved: bool
-    reason: str = ""
+    reason: ShownSentence = ""
 
 
 class StopOrder(AttemptOrder):
@@ -147,17 +166,17 @@ class StopOrder(AttemptOrder):
 class PublishedOutput(Message):
     """One output that became visible at the sender."""
 
-    address: str
-    name: str
-    kind: str
-    reference: str
-    digest: str = ""
+    address: AddressText
+    name: Task
+    kind: Task
+    reference: Reference
+    digest: Annotated[str, Field(pattern="^(?:[0-9a-f]{64})?$")] = ""
 
 
 class Published(Message):
     """What a party's sides of a task gave."""
 
-    outputs: tuple[PublishedOutput, ...] = ()
+    outputs: Annotated[tuple[PublishedOutput, ...], Field(max_length=1_000)] = ()
 
 
 class EndOrder(Message):
@@ -178,52 +197,52 @@ class Withdrawal(Message):
     """A party leaves the job; the initiator ends it."""
 
     job: JobName
-    reason: str
+    reason: ShownSentence
 
 
 class MetricNews(Message):
     """One number of one round."""
 
     task: Task
-    attempt: int
-    address: str
-    name: str
-    step: int
-    value: float
-    at_ms: int
+    attempt: Attempt
+    address: AddressText
+    name: ShownLabel
+    step: Count
+    value: Value
+    at_ms: TimeMs
 
 
 class LogNews(Message):
     """One log line."""
 
     task: Task
-    attempt: int
-    address: str
-    incarnation: int
-    sequence: int
-    level: str
-    text: str
-    at_ms: int
+    attempt: Attempt
+    address: AddressText
+    incarnation: Incarnation
+    sequence: Count
+    level: ShownLabel
+    text: ShownLine
+    at_ms: TimeMs
 
 
 class ProgressNews(Message):
     """How far a side is."""
 
     task: Task
-    attempt: int
-    address: str
-    done: int
-    total: int
-    what: str
-    at_ms: int
+    attempt: Attempt
+    address: AddressText
+    done: Count
+    total: Count
+    what: ShownSentence
+    at_ms: TimeMs
 
 
 class SideNews(Message):
     """Where one of the sender's sides is."""
 
     task: Task
-    attempt: int
-    address: str
+    attempt: Attempt
+    address: AddressText
     state: AttemptState
     retryable: bool = False
     error: ErrorView | None = None
@@ -233,7 +252,7 @@ class Report(Message):
     """News of a party's sides of a job; numbers and lines only where its policy shares them."""
 
     job: JobName
-    sides: tuple[SideNews, ...] = ()
+    sides: tuple[SideNews, ...] = Field(default=(), max_length=MAX_SIDES)
     metrics: tuple[MetricNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
     logs: tuple[LogNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
     progress: tuple[ProgressNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
@@ -288,5 +307,8 @@ def decode(kind: type[M], data: bytes) -> tuple[M, HybridTime]:
     try:
         reading = HybridTime.parse(str(outer["hlc"]))
         return kind.model_validate_json(json.dumps(outer["body"])), reading
-    except (ValidationError, KeyError, ValueError) as error:
-        raise BadMessage(f"A message does not have the form of {kind.__name__}: {str(error)[:300]}") from None
+    except ValidationError as error:
+        told = "; ".join(f"{p.path}: {p.message}" for p in from_validation(error, kind)[:3])
+        raise BadMessage(f"A message does not have the form of {kind.__name__}: {told}") from None
+    except (KeyError, ValueError):
+        raise BadMessage("A message between Flows carries no body, or no reading of a clock.") from None

@@ -11,6 +11,44 @@ from pydantic import BaseModel, ValidationError
 from flow.views import Problem
 
 _SHOWN_CHARS = 60
+_OBJECT, _LIST, _WHOLE, _NUMBER = (
+    "write an object, {{ … }}",
+    "write a list, [ … ]",
+    "write a whole number",
+    "write a number",
+)
+_SAID = {
+    "string_type": "write a text, in quotes",
+    "string_too_short": "at least {min_length} characters are needed",
+    "string_too_long": "at most {max_length} characters are allowed",
+    "string_pattern_mismatch": "this text does not have the form that is needed here",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": "this number is too large",
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": "write a finite number",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "none_required": "write null, or leave the key out",
+    "dict_type": _OBJECT,
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "too_short": "at least {min_length} must be given",
+    "too_long": "at most {max_length} may be given",
+    "greater_than": "it must be greater than {gt}",
+    "greater_than_equal": "it must be {ge} or more",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be {le} or less",
+    "multiple_of": "it must be a multiple of {multiple_of}",
+    "literal_error": "write {expected}",
+    "enum": "write {expected}",
+}
+_PLAIN = {"str", "int", "float", "bool"}
+_BRANCHES = ("dict[", "list[", "tuple[", "function-", "constrained-", "literal[", "nullable[", "lax-or-strict[")
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -24,7 +62,16 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 def from_validation(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Problem]:
     """Every complaint about `model` as a problem below `prefix`."""
-    return [_problem(item, model, prefix) for item in error.errors(include_url=False, include_context=False)]
+    return [_problem(item, model, prefix) for item in error.errors(include_url=False)]
+
+
+def sentence(item: Any) -> str:
+    """One of pydantic's complaints in our words: a clause without its full stop."""
+    kind = str(item["type"])
+    if kind in ("value_error", "assertion_error"):  # our own validators: the text is ours
+        text = str(item["msg"]).partition(", ")[2].rstrip(".")
+        return text[:1].lower() + text[1:]
+    return _SAID.get(kind, "this value cannot be used here").format(**item.get("ctx", {}))
 
 
 def dotted(parts: Sequence[object]) -> str:
@@ -41,7 +88,7 @@ def dotted(parts: Sequence[object]) -> str:
 def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
     place = [part for part in item["loc"] if part != "[key]" and not _is_type_name(part)]
     path = dotted([*([prefix] if prefix else []), *place])
-    kind, text = item["type"], str(item["msg"]).removeprefix("Value error, ")
+    kind = item["type"]
     if kind == "extra_forbidden":
         return Problem(
             path=path, message="this key is not known.", hint=did_you_mean(str(place[-1]), _keys_at(model, place[:-1]))
@@ -50,12 +97,12 @@ def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
         return Problem(path=path, message="this key is missing.")
     given = item.get("input")
     shown = f" (it is {_short(given)})" if isinstance(given, str | int | float | bool) or given is None else ""
-    return Problem(path=path, message=f"{text[:1].lower()}{text[1:].rstrip('.')}{shown}.")
+    return Problem(path=path, message=f"{sentence(item)}{shown}.")
 
 
 def _is_type_name(part: object) -> bool:
     """Whether pydantic put the name of a union's branch into the place."""
-    return isinstance(part, str) and (part in {"str", "int", "float", "bool"} or part.startswith(("dict[", "list[")))
+    return isinstance(part, str) and (part in _PLAIN or part.startswith(_BRANCHES))
 
 
 def _short(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from flow.job_state import AttemptState, JobState
+from flow.texts import ShownLabel, ShownSentence
 
 MOST_ROWS, MOST_EVENTS = 100_000, 10_000  # metrics or log lines, events in one answer; more by the last one's id
 
@@ -29,10 +30,10 @@ class Problem(View):
 class ErrorView(View):
     """Why a job or one side of an attempt failed."""
 
-    code: str
-    message: str
-    hint: str = ""
-    party: str = ""  # where it happened
+    code: ShownLabel
+    message: ShownSentence
+    hint: ShownSentence = ""
+    party: ShownLabel = ""  # where it happened
 
 
 class Waiting(View):

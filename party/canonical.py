@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from hashlib import sha256
+from math import isfinite
 
 from party.errors import NotCanonical as NotCanonical
+
+MAX_DEPTH = 64
 
 
 def canonical_json(value: object) -> bytes:
@@ -28,11 +31,41 @@ def canonical_digest(value: object) -> str:
 
 
 def parse_json(data: bytes, what: str) -> object:
-    """A JSON value from bytes, where a key given twice is an error. Raises NotCanonical naming `what`."""
+    """A JSON value from bytes, with every key given once, finite numbers, not nested beyond MAX_DEPTH.
+
+    Raises NotCanonical naming `what`.
+    """
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        found: object = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.") from None
+    except ValueError as error:
         raise NotCanonical(f"{what} is not JSON: {error}.") from None
+    if not _is_flat(found):
+        raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.")
+    return found
+
+
+def _is_flat(value: object) -> bool:
+    """Whether no value is nested beyond MAX_DEPTH."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:20]} is larger than a number may be")
+    return number
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

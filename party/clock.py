@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from party.bounds import MAX_TIME_MS
+
+MAX_COUNTER = 999_999
+_READING = re.compile(r"(\d{13})\.(\d{6})", re.ASCII)
 
 
 class Clock(Protocol):
@@ -73,9 +77,11 @@ class HybridTime:
 
     @staticmethod
     def parse(text: str) -> HybridTime:
-        """The reading that `str` printed."""
-        wall, _, counter = text.partition(".")
-        return HybridTime(int(wall), int(counter))
+        """The reading that `str` printed. Raises ValueError for any other text."""
+        found = _READING.fullmatch(text)
+        if found is None:
+            raise ValueError(f"'{text[:40]}' is no reading of a hybrid clock")
+        return HybridTime(int(found[1]), int(found[2]))
 
     def next(self, now: datetime, seen: HybridTime | None = None) -> HybridTime:
         """The reading of the next event here, after this one and after `seen` from another party."""
@@ -83,4 +89,6 @@ class HybridTime:
         wall_ms = int(now.timestamp() * 1000)
         if wall_ms > newest.wall_ms:
             return HybridTime(wall_ms, 0)
+        if newest.counter >= MAX_COUNTER:
+            return HybridTime(newest.wall_ms + 1, 0)
         return HybridTime(newest.wall_ms, newest.counter + 1)

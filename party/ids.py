@@ -13,6 +13,7 @@ from typing import NewType
 from ulid import ULID
 
 from party.errors import InvalidName as InvalidName
+from party.text import printable
 
 PartyId = NewType("PartyId", str)
 JobId = NewType("JobId", str)
@@ -47,7 +48,7 @@ class Address:
         """`role:party` to an address. Raises InvalidName."""
         role, _, party = text.partition(":")
         if role not in Role.__members__.values():
-            raise InvalidName(f"'{text}': '{role}' is not a role.", hint=f"Roles are {', '.join(Role)}.")
+            raise InvalidName(f"'{printable(text[:80])}': '{printable(role[:80])}' is not a role.", hint=f"Roles are {', '.join(Role)}.")
         return Address(party_id(party), Role(role))
 
 
@@ -55,7 +56,7 @@ def checked_name(text: str, what: str) -> str:
     """`text` unchanged if it is a legal name. Raises InvalidName naming `what`."""
     if len(text) > MAX_NAME_CHARS or not _NAME.fullmatch(text):
         raise InvalidName(
-            f"{what} '{text[:80]}' is not a legal name.",
+            f"{what} '{printable(text[:80])}' is not a legal name.",
             hint=f"Use lower-case letters, digits, '-' and '_', at most {MAX_NAME_CHARS} characters.",
         )
     return text

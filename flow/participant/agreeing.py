@@ -24,6 +24,7 @@ from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
 from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
 from flow.store.tables import job, job_party
+from flow.texts import sentences
 from flow.views import ProposalView
 from party.errors import PlatformError, Unavailable
 from party.ids import Address
@@ -164,7 +165,8 @@ class Agreeing:
         policy = replace(self._policy(), accept=decision)
         decided = decide(proposal, spec, self._knowledge(spec, policy))
         if reason:
-            decided = Decided(decided.answer.model_copy(update={"reasons": (reason,)}), (reason,))
+            said = sentences([reason])
+            decided = Decided(decided.answer.model_copy(update={"reasons": said}), said)
         answer, signed = decided.answer, self._sign(decided.answer)
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)

@@ -71,9 +71,9 @@ def test_defaults_of_parameters_are_written_out() -> None:
     ("changes", "path", "says"),
     [
         ({"component": "trian@1"}, "tasks.train.component", "Did you mean 'train@1'?"),
-        ({"parameters": {"rounds": "many"}}, "tasks.train.parameters.rounds", "valid integer (it is 'many')"),
+        ({"parameters": {"rounds": "many"}}, "tasks.train.parameters.rounds", "whole number (it is 'many')"),
         ({"parameters": {"round": 1}}, "tasks.train.parameters.round", "Did you mean 'rounds'?"),
-        ({"resources": {"cores": 0}}, "tasks.train.resources.cores", "greater than or equal to 1"),
+        ({"resources": {"cores": 0}}, "tasks.train.resources.cores", "must be 1 or more"),
         ({"resources": {"memory": "lots"}}, "tasks.train.resources.memory", "is not a size"),
         ({"resources": {"core": 1}}, "tasks.train.resources.core", "Did you mean 'cores'?"),
         ({"inputs": {"trian": "a/b"}}, "tasks.train.inputs.trian", "Did you mean 'train'?"),

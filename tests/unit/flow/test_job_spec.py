@@ -50,19 +50,19 @@ def test_two_files_that_mean_the_same_have_the_same_digest() -> None:
 @pytest.mark.parametrize(
     ("document", "path", "says"),
     [
-        (changed(name=5), "name", "string"),
+        (changed(name=5), "name", "write a text"),
         (changed(naem="x"), "naem", "Did you mean 'name'?"),
         ({k: v for k, v in train_job().items() if k != "tasks"}, "tasks", "missing"),
         (changed(settings={"retry": 1}), "settings.retry", "Did you mean 'retries'?"),
-        (changed(settings={"retries": -1}), "settings.retries", "greater than or equal to 0 (it is -1)"),
+        (changed(settings={"retries": -1}), "settings.retries", "must be 0 or more (it is -1)"),
         (changed(settings={"timeout_s": 0}), "settings.timeout_s", "greater than 0"),
-        (changed(settings={"retries": "two"}), "settings.retries", "integer"),
+        (changed(settings={"retries": "two"}), "settings.retries", "whole number"),
         (changed(roles={"gest": ["a"]}), "roles.gest", "guest"),
         (changed(roles={"guest": ["a"], "host": []}), "roles.host", "no party is named"),
         (changed(roles={"guest": ["a", "a"]}), "roles.guest", "named twice"),
         (changed(roles={"guest": ["Bad Name"]}), "roles.guest[0]", "not a legal name"),
         (changed(initiator="z"), "initiator", "'z' holds no role"),
-        (changed(tasks={}), "tasks", "at least 1 item"),
+        (changed(tasks={}), "tasks", "at least 1 must be given"),
         (changed(tasks={"Bad": {"component": "train@1"}}), "tasks.Bad", "not a legal name"),
         (changed(tasks={"t": {}}), "tasks.t.component", "missing"),
         (changed(tasks={"t": {"component": "Train 1"}}), "tasks.t.component", "homo_lr@1"),
@@ -78,6 +78,37 @@ def test_a_wrong_job_says_where_and_what(document: object, path: str, says: str)
     found = problems(document)
     assert path in found, found
     assert says in found[path]
+
+
+WRONG = (None, True, -1, 0, 10**17, 1.5, "", "x", "x" * 5_000, "a\x1b[2Jb", "\u202eb", [], ["x"], {}, {"x": {"y": []}})
+PLACES = (
+    "name", "initiator", "roles", "roles.guest", "settings", "settings.priority", "settings.timeout_s", "settings.wait_s",
+    "settings.retries", "settings.seed", "settings.resume", "tasks", "tasks.train", "tasks.train.component",
+    "tasks.train.roles", "tasks.train.inputs", "tasks.train.inputs.train", "tasks.train.parameters",
+    "tasks.train.resources",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_whatever_is_wrong_is_said_in_our_own_words_with_its_path(place: str) -> None:
+    for value in WRONG:
+        document = train_job()
+        document["settings"] = {}
+        where = document
+        *before, last = place.split(".")
+        for key in before:
+            where = where[key]
+        where[last] = value
+        try:
+            parse_job(json.dumps(document).encode())
+            found = ()
+        except JobInvalid as error:
+            found = error.problems
+        for path, message in ((problem.path, problem.message) for problem in found):
+            assert path.startswith(place.split(".")[0]) or path in ("initiator",), (place, value, path)
+            for foreign in ("Input", "nput should", "valid dictionary", "validation", "pydantic", "_one_line", "\x1b"):
+                assert foreign not in message, (place, value, message)
+            assert not any(mark in path for mark in ("function-", "constrained-", "str")), path
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", True, None])

@@ -26,7 +26,9 @@ def test_what_has_no_canonical_form_is_refused(value: object) -> None:
         (b'{"a": NaN}', "NaN is not a JSON number"),
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
+        (b"[" * 100_000, "is nested more than 64 deep"),
+        (b"[" * 65 + b"]" * 65, "is nested more than 64 deep"),
+        (b'{"a": 1e999}', "larger than a number may be"),
         (b'{"a": 1} x', "is not JSON"),
     ],
 )
