@@ -75,5 +75,5 @@ class Calls:
             )
         method = self._methods[Method(call.method)]
         order, reading = decode(method.order, call.body)
-        self._database.saw(reading)
+        self._database.saw(reading, call.party)
         return encode(method.handler(order, call.party), self._database.hlc())

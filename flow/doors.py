@@ -149,5 +149,5 @@ class Caller:
         """Send an order, wait for the reply. Raises what the far handler raised, or Unavailable."""
         body = encode(order, self._database.hlc())
         answer, reading = decode(reply, self._gateway.call(party, method, body, timeout_s))
-        self._database.saw(reading)
+        self._database.saw(reading, party)
         return answer

@@ -15,6 +15,9 @@ PlatformError
     FileThere             a file that would be written is there already
     TokenReused           another job was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
+    PartyLeft             the party left the job and takes no order for it
+    TooManyAttempts       the order is for more attempts than the manifest allows
+    UnreadableJob         what an older release stored of a job is beyond today's bounds
   Denied
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
@@ -97,6 +100,24 @@ class ManifestMismatch(Conflict):
     """The manifest is not what this party agreed to, or a signature in it does not fit."""
 
     code = "flow.manifest_mismatch"
+
+
+class PartyLeft(Conflict):
+    """The party left the job and takes no order for it."""
+
+    code = "flow.party_left"
+
+
+class TooManyAttempts(Conflict):
+    """The order is for more attempts of a task than the job's manifest allows."""
+
+    code = "flow.too_many_attempts"
+
+
+class UnreadableJob(Conflict):
+    """What an older release stored of the job is beyond what a message may hold today."""
+
+    code = "flow.unreadable_job"
 
 
 class NotInitiator(Denied):

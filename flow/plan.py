@@ -61,7 +61,10 @@ class AttemptFacts:
 
 @dataclass(frozen=True)
 class JobFacts:
-    """A job at one moment: `needs` is the DAG, `ran_s` and `waited_s` count against the two limits."""
+    """A job at one moment: `needs` is the DAG, `ran_s` and `waited_s` count against the two limits.
+
+    `waits` says what it waits for, in words.
+    """
 
     job: str
     state: JobState
@@ -73,6 +76,7 @@ class JobFacts:
     wait_s: float = 604_800
     ran_s: float = 0
     waited_s: float = 0
+    waits: tuple[str, ...] = ()
     closed: bool = False
 
 
@@ -325,10 +329,16 @@ def _too_late(job: JobFacts) -> ErrorView | None:
     if job.waited_s >= job.wait_s:
         return ErrorView(
             code="flow.timed_out",
-            message=f"The job waited for {job.wait_s:g} s, which is its wait_s.",
-            hint="`flow job why` says what it waited for; raise settings.wait_s to wait longer.",
+            message=f"The job waited for {job.wait_s:g} s, which is its wait_s{_last_waits(job)}.",
+            hint="Mend that, or raise settings.wait_s to wait longer.",
         )
     return None
+
+
+def _last_waits(job: JobFacts) -> str:
+    silent = [party.party for party in job.parties if not party.decision]
+    waits = job.waits or ((f"the answer of {', '.join(silent)}",) if silent else ())
+    return f"; at last for {'; and for '.join(text.rstrip('.') for text in waits)}" if waits else ""
 
 
 def _watch(job: JobFacts) -> list[Instruction]:

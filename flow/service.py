@@ -29,9 +29,10 @@ from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
 from flow.store.database import Database, sqlite_url, url_from_file
-from flow.store.queries import Reader, part_state, why
+from flow.store.queries import Reader, part_state
 from flow.submitting import Submitting
 from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow, ProposalView
+from flow.why import why
 from gateway.client import GatewayAdmin
 from party.clock import Clock, SystemClock
 from party.home import PartyHome
@@ -214,9 +215,13 @@ class FlowService:
             return self._reader.job(connection, job)
 
     def why(self, job: str) -> list[str]:
-        """What the job waits for, in sentences; empty if it waits for nothing. Raises UnknownJob."""
+        """What the job waits for or how it ended, in sentences; empty if it waits for nothing. Raises UnknownJob."""
         with self._database.read() as connection:
-            return why(self._reader.job(connection, job), part_state(connection, job))
+            return why(self._reader.job(connection, job), part_state(connection, job), self.clocks_apart())
+
+    def clocks_apart(self) -> dict[str, float]:
+        """By how many seconds the clocks of other parties are ahead of ours, where that is more than it may be."""
+        return self._database.clocks_apart()
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         """Metrics with an id above `since`, oldest first. Raises UnknownJob."""

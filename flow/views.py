@@ -5,6 +5,8 @@ Pure data; the field names are part of REST and of `--json`, so they only ever g
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict
 
 from flow.job_state import AttemptState, JobState
@@ -34,6 +36,13 @@ class ErrorView(View):
     message: ShownSentence
     hint: ShownSentence = ""
     party: ShownLabel = ""  # where it happened
+
+    @property
+    def text(self) -> str:
+        """`party: message hint [code]`; the party is named once."""
+        named = re.match(rf"(?:[a-z]+:)?{re.escape(self.party)}(?![\w-])", self.message) if self.party else True
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{'' if named else f'{self.party}: '}{self.message}{hint} [{self.code}]"
 
 
 class Waiting(View):
@@ -107,12 +116,14 @@ class JobSummary(View):
     tasks_done: int = 0
     tasks_total: int = 0
     waiting_for: tuple[Waiting, ...] = ()
+    left: str = ""  # why this party left the job, if it did
 
 
 class JobView(JobSummary):
     """Everything about a job except its rows of metrics, logs and events."""
 
     error: ErrorView | None = None
+    own_error: ErrorView | None = None  # what failed at this party, in full, where `error` tells of another
     parties: tuple[PartyView, ...] = ()
     tasks: tuple[TaskView, ...] = ()
     manifest_digest: str = ""

@@ -48,7 +48,10 @@ class Address:
         """`role:party` to an address. Raises InvalidName."""
         role, _, party = text.partition(":")
         if role not in Role.__members__.values():
-            raise InvalidName(f"'{printable(text[:80])}': '{printable(role[:80])}' is not a role.", hint=f"Roles are {', '.join(Role)}.")
+            raise InvalidName(
+                f"'{printable(text[:80])}': '{printable(role[:80])}' is not a role.",
+                hint=f"Roles are {', '.join(Role)}.",
+            )
         return Address(party_id(party), Role(role))
 
 

@@ -160,7 +160,7 @@ def watch(desk: Desk, job: JobArgument) -> None:
 @app.command("why")
 @asks_a_party
 def why(desk: Desk, job: JobArgument) -> None:
-    """What a job waits for."""
+    """What a job waits for and since when; of a job that is over, how it ended."""
     with desk.client() as flow:
         reasons = flow.why(job)
     desk.screen.result(reasons, *(reasons or ["It waits for nothing."]))
@@ -183,7 +183,7 @@ def metrics(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceO
 @asks_a_party
 def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
     """What the executors logged."""
-    from flow.cli.job_text import clock_text
+    from flow.why import clock_text
 
     with desk.client() as flow:
         rows = flow.logs(job, task, since)

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow.client import ENDED_JOB, AttemptView, ErrorView, JobSummary, JobView
-from party.clock import moment
+from flow.client import ENDED_JOB, AttemptView, JobSummary, JobView
+from flow.why import clock_text
 
 SUMMARY_COLUMNS = ("job", "name", "state", "tasks", "initiator", "submitted", "took")
-
-
-def clock_text(at_ms: int | None) -> str:
-    """Local wall time, to the second; `?` for one that no calendar has."""
-    if not at_ms:
-        return "-"
-    found = moment(at_ms)
-    try:
-        return found.astimezone().strftime("%Y-%m-%d %H:%M:%S") if found else "?"
-    except (OverflowError, ValueError):  # the last day of the calendar, in a zone where it is over
-        return "?"
 
 
 def took_text(job: JobSummary) -> str:
@@ -41,8 +30,9 @@ def job_lines(job: JobView) -> Iterator[str]:
     if isinstance(settings, dict) and settings.get("resume"):
         yield f"goes on    from job {settings['resume']}"
     yield f"submitted  {clock_text(job.submitted_ms)} by {job.user} of {job.initiator}"
-    if job.error:
-        yield f"error      {error_text(job.error)}"
+    if job.left:
+        yield f"left       {job.left}"
+    yield from (f"error      {error.text}" for error in (job.own_error, job.error) if error)
     for waiting in job.waiting_for if job.state not in ENDED_JOB else ():
         yield f"waits      {waiting.text} (since {clock_text(waiting.since_ms)})"
     for party in job.parties:
@@ -56,16 +46,9 @@ def job_lines(job: JobView) -> Iterator[str]:
             yield from _attempt_lines(attempt)
 
 
-def error_text(error: ErrorView) -> str:
-    """`party: message; hint [code]`."""
-    place = f"{error.party}: " if error.party else ""
-    hint = f" {error.hint}" if error.hint else ""
-    return f"{place}{error.message}{hint} [{error.code}]"
-
-
 def _attempt_lines(attempt: AttemptView) -> Iterator[str]:
     yield f"             attempt {attempt.attempt}: {attempt.state}"
     for side in attempt.sides:
         progress = f" {side.done}/{side.total}" if side.total else ""
-        failed = f": {error_text(side.error)}" if side.error else ""
+        failed = f": {side.error.text}" if side.error else ""
         yield f"               {side.address}: {side.state}{progress}{failed}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flow.cli.job_text import error_text
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow
 
@@ -106,8 +105,7 @@ def _resumes(body: Mapping[str, object]) -> str:
 def _end_lines(job: JobView) -> list[str]:
     seconds = ((job.ended_ms or job.submitted_ms) - job.submitted_ms) / 1000
     lines = [f"job {job.state} after {seconds:.1f} s" + (f" ({job.outcome})" if job.outcome else "")]
-    if job.error:
-        lines.append(error_text(job.error))
+    lines += [error.text for error in (job.own_error, job.error) if error]
     said = "\n".join(lines)
     lines += [f"{party.party}: {reason}" for party in job.parties for reason in party.reasons if reason not in said]
     return lines

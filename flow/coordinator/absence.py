@@ -17,27 +17,30 @@ class Absence:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = Lock()
-        self._absent: set[tuple[str, str]] = set()
+        self._absent: dict[tuple[str, str], str] = {}  # why, by job and party
 
     def recover(self) -> None:
         """Read what was noted before a restart."""
         with self._database.read() as connection:
             rows = connection.execute(
-                select(job_party.c.job, job_party.c.party).where(job_party.c.absent_ms.is_not(None))
+                select(job_party.c.job, job_party.c.party, job_party.c.absent_why).where(
+                    job_party.c.absent_ms.is_not(None)
+                )
             ).all()
         with self._lock:
-            self._absent = {(row.job, row.party) for row in rows}
+            self._absent = {(row.job, row.party): row.absent_why for row in rows}
 
     def note(self, job: str, party: str, error: PlatformError) -> None:
-        """A call to the party failed for now."""
+        """A call to the party failed for now; the reason that is kept is the last one."""
         with self._lock:
-            if (job, party) in self._absent:
+            if self._absent.get((job, party)) == error.message:
                 return
-            self._absent.add((job, party))
+            self._absent[job, party] = error.message
         with self._database.write() as writer:
-            where = (job_party.c.job == job) & (job_party.c.party == party) & job_party.c.absent_ms.is_(None)
-            changes = {"absent_ms": writer.now_ms, "absent_why": error.message}
-            if writer.run(update(job_party).where(where).values(changes)).rowcount:
+            who = (job_party.c.job == job) & (job_party.c.party == party)
+            writer.run(update(job_party).where(who).values(absent_why=error.message))
+            begins = update(job_party).where(who & job_party.c.absent_ms.is_(None)).values(absent_ms=writer.now_ms)
+            if writer.run(begins).rowcount:
                 writer.event("party.absent", job, place=("", 0, party), body={"code": error.code})
 
     def clear(self, job: str, party: str) -> bool:
@@ -45,7 +48,7 @@ class Absence:
         with self._lock:
             if (job, party) not in self._absent:
                 return False
-            self._absent.discard((job, party))
+            del self._absent[job, party]
         with self._database.write() as writer:
             where = (job_party.c.job == job) & (job_party.c.party == party) & job_party.c.absent_ms.is_not(None)
             if writer.run(update(job_party).where(where).values(absent_ms=None, absent_why="")).rowcount:

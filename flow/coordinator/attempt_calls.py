@@ -53,6 +53,7 @@ class AttemptCalls:
             except Unavailable as error:
                 self._give_back(held, errand)
                 self._absence.note(errand.job, party, error)
+                self._note_wait(name, "")
                 return ROOM_PAUSE_S * _jitter()
             except PlatformError:
                 self._give_back(held, errand)
@@ -134,9 +135,10 @@ class AttemptCalls:
     def _note_wait(self, name: AttemptId, text: str) -> None:
         with self._database.write() as writer:
             where = match(attempt, name)
-            first = attempt.c.waits_ms.is_(None)
-            writer.run(update(attempt).where(*where, first).values(waits_ms=writer.now_ms))
-            if writer.run(update(attempt).where(*where, attempt.c.waits != text).values(waits=text)).rowcount:
+            began = writer.now_ms if text else None
+            since = attempt.c.waits_ms.is_(None) if text else attempt.c.waits_ms.is_not(None)
+            writer.run(update(attempt).where(*where, since).values(waits_ms=began))
+            if writer.run(update(attempt).where(*where, attempt.c.waits != text).values(waits=text)).rowcount and text:
                 writer.event("attempt.waits", name.job, place=(name.task, name.attempt, ""), body={"for": text})
 
     def _note_reserved(self, name: AttemptId, addresses: list[str]) -> None:

@@ -17,6 +17,7 @@ from flow.messages import Decision, Manifest, Proposal, SignedAnswer
 from flow.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
 from flow.store.moves import error_of
 from flow.store.tables import attempt, job, job_party, side
+from flow.store.waiting import waiting
 from party.clock import Clock
 
 KEPT = 256
@@ -120,6 +121,7 @@ class Snapshots:
             wait_s=settings.wait_s,
             ran_s=(row.ran_ms + (elapsed if row.phase == "running" else 0)) / 1000,
             waited_s=(row.waited_ms + (elapsed if row.phase == "waiting" else 0)) / 1000,
+            waits=tuple(item.text for item in waiting(connection, row)),
             closed=bool(row.closed),
         )
         return Snapshot(facts, row.phase, row.ran_ms, row.waited_ms, elapsed)

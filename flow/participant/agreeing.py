@@ -22,7 +22,7 @@ from flow.policy import ModelFacts, Policy, TableFacts
 from flow.showing import shown
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
-from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, put_parties
+from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, proposal_of, put_parties
 from flow.store.tables import job, job_party
 from flow.texts import sentences
 from flow.views import ProposalView
@@ -73,7 +73,7 @@ class Agreeing:
         with self._database.read() as connection:
             known = find_part(connection, proposal.job)
         if known is not None:
-            if Proposal.model_validate_json(known.proposal) != proposal:
+            if proposal_of(known) != proposal:
                 raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
             return SignedAnswer.model_validate_json(known.answer)
         decided = decide(proposal, spec, self._knowledge(spec, self._policy()))
@@ -106,7 +106,7 @@ class Agreeing:
             if Manifest.model_validate_json(row.manifest) == manifest:
                 return Ack()
             raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
-        if row.initiator != caller or row.state != "agreed" or Proposal.model_validate_json(row.proposal) != proposal:
+        if row.initiator != caller or row.state != "agreed" or proposal_of(row) != proposal:
             raise ManifestMismatch(f"{self._party} did not agree to job {proposal.job} in this form.")
         known = self._catalogue.of_proposal(proposal)
         check_manifest(manifest, known.spec, own, self._gateway.verify)
@@ -160,7 +160,7 @@ class Agreeing:
             raise NotAskedForApproval(
                 f"Job {name} does not wait for a person of {self._party}; it is {row.state} here."
             )
-        proposal = Proposal.model_validate_json(row.proposal)
+        proposal = proposal_of(row)
         spec = proposed_job(proposal.spec)
         policy = replace(self._policy(), accept=decision)
         decided = decide(proposal, spec, self._knowledge(spec, policy))

@@ -7,6 +7,7 @@ line, as far back as its initiator took part. What a job that is not over may us
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,13 @@ from sqlalchemy import Connection, Row
 from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.doors import StoreDoor
-from flow.errors import EarlierJobRuns, JobInvalid
+from flow.errors import EarlierJobRuns, JobInvalid, UnreadableJob
 from flow.job_spec import JobSpec
 from flow.job_state import JobState
-from flow.messages import KeptSteps, Proposal
+from flow.messages import KeptSteps
 from flow.resuming import goes_on
 from flow.store.database import Database
-from flow.store.parts import earlier_parts, ended_before, live_parts, part_of, spec_of
+from flow.store.parts import earlier_parts, ended_before, live_parts, part_of, proposal_of, spec_of
 
 SWEEP_S = 600.0
 
@@ -71,11 +72,11 @@ class Keeping:
         return SWEEP_S
 
     def _held(self, row: Row[Any], tasks: Mapping[str, BoundTask]) -> Iterator[KeptSteps]:
-        if row.state != "ended":
+        if row.state not in ("ended", "left"):
             raise EarlierJobRuns(f"Job {row.job} has not ended at {self._party} yet.", hint="It is tried again.")
         try:
-            before = self._catalogue.of_proposal(Proposal.model_validate_json(row.proposal)).tasks
-        except JobInvalid:  # its components are gone from this release
+            before = self._catalogue.of_proposal(proposal_of(row)).tasks
+        except (JobInvalid, UnreadableJob):  # its components are gone from this release
             return
         for name, task in tasks.items():
             if name not in before or not goes_on(task, before[name]):
@@ -87,5 +88,9 @@ class Keeping:
 
 def _used(connection: Connection, but: str = "") -> set[str]:
     """The jobs whose checkpoints a job that is not over may go on from."""
-    live = [row for row in live_parts(connection) if row.job != but]
-    return {earlier.job for row in live for earlier in earlier_parts(connection, spec_of(row))}
+    used: set[str] = set()
+    for row in live_parts(connection):
+        if row.job != but:
+            with suppress(UnreadableJob):  # such a job does not run
+                used |= {earlier.job for earlier in earlier_parts(connection, spec_of(row))}
+    return used

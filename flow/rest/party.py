@@ -11,7 +11,8 @@ from fastapi import APIRouter
 
 from cluster_manager.client import NodeStatus
 from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView
-from flow.rest.who import ReadParty, TrustParty, openly
+from flow.rest.who import Behind, ReadParty, TrustParty, openly
+from flow.why import apart_text
 from gateway.client import PeerStatus
 from party.errors import PlatformError
 
@@ -32,7 +33,7 @@ def status(known: ReadParty) -> PartyStatus:
     """Its services, trusted parties and hosts."""
     backends = known.backends
     rooms = [RoomView(room="flow", state="ok")]
-    peers = _asked("gateway", lambda: [_peer(peer) for peer in backends.gateway.peers()], rooms)
+    peers = _asked("gateway", lambda: _peers(backends), rooms)
     nodes = _asked("cluster-manager", lambda: [_node(node) for node in backends.cluster.nodes()], rooms)
     _asked("storage", backends.tables.list, rooms)
     return PartyStatus(
@@ -65,14 +66,20 @@ def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> 
     return found
 
 
-def _peer(peer: PeerStatus) -> PeerView:
+def _peers(backends: Behind) -> list[PeerView]:
+    clocks = backends.service.clocks_apart()
+    return [_peer(peer, clocks.get(peer.party)) for peer in backends.gateway.peers()]
+
+
+def _peer(peer: PeerStatus, ahead_s: float | None) -> PeerView:
+    clock = apart_text(peer.party, ahead_s) if ahead_s is not None else ""
     return PeerView(
         party=peer.party,
         state=peer.state,
         addresses=peer.addresses,
         last_seen_ms=round(peer.last_seen_s * 1000) or None,
         queued=peer.queued,
-        problem=peer.problem,
+        problem=" ".join(text for text in (peer.problem, clock) if text),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any
@@ -25,7 +25,7 @@ from flow.store import tables
 from flow.store.upgrade import upgrade
 from party.clock import Clock, HybridTime
 
-MOST_AHEAD_MS = 3_600_000  # another party's clock may be wrong by so much
+MOST_APART_MS = 60_000  # so far may the clocks of two parties be apart, and one more than that moves nothing here
 BUSY_MS = 20_000
 POOL = 8
 POOL_OVERFLOW = 32
@@ -67,6 +67,7 @@ class Database:
         self._news = Condition()
         self._newest = 0
         self._hlc = HybridTime(0, 0)
+        self._apart: dict[str, int] = {}
         try:
             with wrapped(), self._engine.connect() as connection:
                 upgrade(connection)
@@ -107,18 +108,35 @@ class Database:
         for act in writer.afterwards:
             act()
 
-    def saw(self, reading: HybridTime) -> None:
-        """Take note of another party's clock: what happens here from now on is later. A wrong clock moves nothing."""
-        if reading.wall_ms > int(self.clock.now().timestamp() * 1000) + MOST_AHEAD_MS:
-            return
+    def saw(self, reading: HybridTime, party: str) -> None:
+        """Take note of another party's clock: what happens here from now on is later.
+
+        A clock that is further ahead than MOST_APART_MS moves nothing; it is remembered as that party's.
+        """
+        apart_ms = reading.wall_ms - self._wall_ms()
         with self._ticking:
-            self._hlc = max(self._hlc, reading)
+            if abs(apart_ms) > MOST_APART_MS:
+                self._apart[party] = apart_ms
+            else:
+                self._apart.pop(party, None)
+            if apart_ms <= MOST_APART_MS:
+                self._hlc = max(self._hlc, reading)
+
+    def clocks_apart(self) -> dict[str, float]:
+        """By how many seconds the clocks of other parties are ahead of ours, where that is more than it may be."""
+        with self._ticking:
+            return {party: apart_ms / 1000 for party, apart_ms in self._apart.items()}
 
     def hlc(self) -> HybridTime:
-        """The next reading, for an event or a message."""
+        """The next reading, for an event or a message. After our own clock was set back far, readings begin anew."""
         with self._ticking:
+            if self._hlc.wall_ms > self._wall_ms() + MOST_APART_MS:
+                self._hlc = HybridTime(0, 0)
             self._hlc = self._hlc.next(self.clock.now())
             return self._hlc
+
+    def _wall_ms(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)
 
     def wait_events(self, since: int, timeout_s: float) -> int:
         """Block until there is an event above `since`, or the time is over; the newest event's id."""
@@ -132,7 +150,9 @@ class Database:
                 select(tables.event.c.id, tables.event.c.hlc).order_by(tables.event.c.id.desc()).limit(1)
             ).first()
         if last is not None:
-            self._newest, self._hlc = last.id, HybridTime.parse(last.hlc)
+            self._newest = last.id
+            with suppress(ValueError):  # written by a release that took any clock over
+                self._hlc = HybridTime.parse(last.hlc)
 
 
 class Writer:

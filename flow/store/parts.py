@@ -6,16 +6,20 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, and_, select, update
 
-from flow.errors import UnknownJob
+from flow.errors import UnknownJob, UnreadableJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import ENDED_ATTEMPT, AttemptEvent, AttemptState, JobState
 from flow.messages import Manifest, Proposal, SignedAnswer
+from flow.problems import from_validation
 from flow.store.database import Writer
 from flow.store.moves import NO_ERROR, Side, attempt_key, move_executor
 from flow.store.tables import executor, job, job_party, part
 from party.ids import AttemptId
+
+LEFT = ("leaving", "left")  # states of a part in a job that we left: before and after everything of it was closed
 
 
 def insert_job(writer: Writer, proposal: Proposal, parties: Mapping[str, str], submit_token: str | None) -> None:
@@ -59,9 +63,20 @@ def part_of(connection: Connection, name: str) -> Row[Any]:
     return row
 
 
+def proposal_of(row: Row[Any]) -> Proposal:
+    """What was proposed to us. Raises UnreadableJob for what an older release took in and this one would not."""
+    try:
+        return Proposal.model_validate_json(row.proposal)
+    except ValidationError as error:
+        raise UnreadableJob(
+            f"Job {row.job} cannot be read: {from_validation(error, Proposal)[0].path}.",
+            hint="Stop it; it does not run.",
+        ) from None
+
+
 def spec_of(row: Row[Any]) -> JobSpec:
-    """The job that a part is in."""
-    return proposed_job(Proposal.model_validate_json(row.proposal).spec)
+    """The job that a part is in. Raises UnreadableJob."""
+    return proposed_job(proposal_of(row).spec)
 
 
 def earlier_parts(connection: Connection, spec: JobSpec) -> list[Row[Any]]:
@@ -69,7 +84,10 @@ def earlier_parts(connection: Connection, spec: JobSpec) -> list[Row[Any]]:
     found: list[Row[Any]] = []
     name = spec.settings.resume
     while name is not None and (row := find_part(connection, name)) is not None:
-        earlier = spec_of(row)
+        try:
+            earlier = spec_of(row)
+        except UnreadableJob:
+            break
         if spec.initiator not in earlier.parties:
             break
         found.append(row)
@@ -80,13 +98,15 @@ def earlier_parts(connection: Connection, spec: JobSpec) -> list[Row[Any]]:
 
 def live_parts(connection: Connection) -> list[Row[Any]]:
     """Our parts in jobs that are not over."""
-    return list(connection.execute(select(part).where(part.c.state.not_in(["ended", "refused"]))).all())
+    return list(connection.execute(select(part).where(part.c.state.not_in(["ended", "refused", *LEFT]))).all())
 
 
 def ended_before(connection: Connection, names: Collection[str], before_ms: int) -> set[str]:
     """Those of the jobs that ended, here as well, before a time."""
     over = select(job.c.id).join(part, part.c.job == job.c.id).where(job.c.id.in_(names))
-    return set(connection.execute(over.where(part.c.state == "ended", job.c.ended_ms <= before_ms)).scalars())
+    return set(
+        connection.execute(over.where(part.c.state.in_(["ended", "left"]), job.c.ended_ms <= before_ms)).scalars()
+    )
 
 
 def insert_part(
@@ -105,6 +125,7 @@ def insert_part(
         "manifest": "",
         "metrics_sent": 0,
         "logs_sent": 0,
+        "since_ms": writer.now_ms,
     }
     writer.insert_new(part, [row])
 

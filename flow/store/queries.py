@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, func, select
 
 from flow.errors import UnknownJob
 from flow.inputs import needs_of
 from flow.job_state import AttemptState, JobState
-from flow.messages import SignedAnswer
+from flow.messages import Answer, SignedAnswer
 from flow.store.moves import error_of
 from flow.store.news import number
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
+from flow.store.waiting import waiting
 from flow.views import (
     MOST_ROWS,
     AttemptView,
+    ErrorView,
     EventRow,
     JobSummary,
     JobView,
@@ -27,9 +31,15 @@ from flow.views import (
     ProgressRow,
     SideView,
     TaskView,
-    Waiting,
 )
+from party.bounds import MAX_TIME_MS
+from party.errors import PlatformError
 from party.ids import Address
+from party.log import get_logger
+from party.text import printable
+
+T = TypeVar("T")
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, PlatformError)
 
 
 class Reader:
@@ -45,22 +55,49 @@ class Reader:
         rows = connection.execute(query.where(job.c.state == state) if state else query).all()
         names = [row.id for row in rows]
         done = _tasks_done(connection, names)
-        return [JobSummary(**self._summary(connection, row, done.get(row.id, 0))) for row in rows]
+        left = _left(connection, names)
+        return [self._line(connection, row, done.get(row.id, 0), left.get(row.id, "")) for row in rows]
+
+    def _line(self, connection: Connection, row: Row[Any], done: int, left: str) -> JobSummary:
+        """One line of the list; one that cannot be shown says so and hides no other."""
+        try:
+            return JobSummary(**self._summary(connection, row, done, left))
+        except _UNREADABLE as error:
+            get_logger("flow").warning("job.unreadable", job=row.id, reason=str(error)[:200])
+            return JobSummary(
+                id=row.id,
+                name="(this job cannot be shown)",
+                initiator="",
+                user="",
+                state=JobState.FAILED,
+                submitted_ms=0,
+            )
 
     def job(self, connection: Connection, name: str) -> JobView:
         """One job. Raises UnknownJob."""
         row = self.row(connection, name)
         tasks = self._tasks(connection, row)
         spec = json.loads(row.spec)
+        left = _left(connection, [name]).get(name, "")
+        error = error_of(row)
         return JobView(
-            **self._summary(connection, row, sum(task.state == AttemptState.SUCCEEDED for task in tasks)),
-            error=error_of(row),
+            **self._summary(connection, row, sum(task.state == AttemptState.SUCCEEDED for task in tasks), left),
+            error=error,
+            own_error=self._own_error(connection, name, error) if row.ended_ms is not None else None,
             parties=tuple(self._parties(connection, name, spec)),
             tasks=tuple(tasks),
             manifest_digest=row.manifest_digest,
             closed=bool(row.closed),
             spec=spec,
         )
+
+    def _own_error(self, connection: Connection, name: str, error: ErrorView | None) -> ErrorView | None:
+        """What failed here last, where the job's error is of another party."""
+        if error is None or error.party == self._party:
+            return None
+        failed = select(executor).where(executor.c.job == name, executor.c.error_code != "")
+        row = connection.execute(failed.order_by(executor.c.ended_ms.desc(), executor.c.address).limit(1)).first()
+        return None if row is None else error_of(row)
 
     def row(self, connection: Connection, name: str) -> Row[Any]:
         """A job's row. Raises UnknownJob."""
@@ -71,41 +108,22 @@ class Reader:
             )
         return found
 
-    def _summary(self, connection: Connection, row: Row[Any], done: int) -> dict[str, Any]:
+    def _summary(self, connection: Connection, row: Row[Any], done: int, left: str) -> dict[str, Any]:
         return {
             "id": row.id,
-            "name": row.name,
+            "name": printable(row.name),
             "initiator": row.initiator,
-            "user": row.user_name,
+            "user": printable(row.user_name),
             "state": JobState(row.state),
             "outcome": row.outcome,
-            "submitted_ms": row.submitted_ms,
-            "started_ms": row.started_ms,
-            "ended_ms": row.ended_ms,
+            "submitted_ms": _time(row.submitted_ms) or 0,
+            "started_ms": _time(row.started_ms),
+            "ended_ms": _time(row.ended_ms),
             "tasks_done": done,
             "tasks_total": len(json.loads(row.spec)["tasks"]),
-            "waiting_for": tuple(self.waiting(connection, row)),
+            "waiting_for": tuple(waiting(connection, row)),
+            "left": left,
         }
-
-    def waiting(self, connection: Connection, row: Row[Any]) -> list[Waiting]:
-        """What a job waits for, if it has not ended."""
-        if row.ended_ms is not None:
-            return []
-        found = []
-        for party in connection.execute(select(job_party).where(job_party.c.job == row.id)).all():
-            if party.decision == "ask":
-                text = f"a person at {party.party} to approve the job"
-                since = party.asked_ms or row.submitted_ms
-                found.append(Waiting(who=party.party, what="person", text=text, since_ms=since))
-            if party.absent_ms is not None:
-                text = f"{party.party}, which cannot be reached: {party.absent_why}"
-                found.append(Waiting(who=party.party, what="party", text=text, since_ms=party.absent_ms))
-        waits = select(attempt).where(attempt.c.job == row.id, attempt.c.state == "pending", attempt.c.waits != "")
-        for try_ in connection.execute(waits).all():
-            who = try_.waits.partition(":")[0]
-            text = f"room for task {try_.task} at {try_.waits}"
-            found.append(Waiting(who=who, what="room", text=text, since_ms=try_.waits_ms))
-        return found
 
     def _parties(self, connection: Connection, name: str, spec: dict[str, Any]) -> list[PartyView]:
         """What each party said; our own reasons as our own people may read them."""
@@ -115,7 +133,7 @@ class Reader:
         found = []
         for party in sorted({p for parties in spec["roles"].values() for p in parties}):
             row = known.get(party)
-            said = SignedAnswer.model_validate_json(row.answer).answer if row is not None and row.answer else None
+            said = _said(row.answer) if row is not None and row.answer else None
             reasons = said.reasons if said else ()
             found.append(
                 PartyView(
@@ -165,72 +183,79 @@ class Reader:
         """Numbers with an id above `since`, oldest first."""
         query = select(metric).where(metric.c.job == name, metric.c.id > since).order_by(metric.c.id).limit(MOST_ROWS)
         rows = connection.execute(query.where(metric.c.task == task) if task else query).all()
-        return [
-            MetricRow(
+        return _each(
+            rows,
+            lambda r: MetricRow(
                 id=r.id, task=r.task, attempt=r.attempt, party=r.party, role=r.role, name=r.name, step=r.step,
-                value=number(r.value, r.special), at_ms=r.at_ms,
-            )
-            for r in rows
-        ]  # fmt: skip
+                value=number(r.value, r.special), at_ms=_time(r.at_ms) or 0,
+            ),
+        )  # fmt: skip
 
     def logs(self, connection: Connection, name: str, task: str | None, since: int) -> list[LogRow]:
         """Log lines with an id above `since`, oldest first."""
         query = select(log_line).where(log_line.c.job == name, log_line.c.id > since)
         query = query.order_by(log_line.c.id).limit(MOST_ROWS)
         rows = connection.execute(query.where(log_line.c.task == task) if task else query).all()
-        return [LogRow.model_validate(dict(r._mapping)) for r in rows]
+        return _each(rows, lambda r: LogRow.model_validate({**r._mapping, "at_ms": _time(r.at_ms) or 0}))
 
     def outputs(self, connection: Connection, name: str) -> list[OutputRow]:
         """Published outputs."""
         query = select(output).where(output.c.job == name).order_by(output.c.task, output.c.address, output.c.name)
-        return [
-            OutputRow(task=r.task, name=r.name, kind=r.kind, reference=r.reference, digest=r.digest, **_who(r.address))
-            for r in connection.execute(query).all()
-        ]
+        return _each(
+            connection.execute(query).all(),
+            lambda r: OutputRow(
+                task=r.task, name=r.name, kind=r.kind, reference=r.reference, digest=r.digest, **_who(r.address)
+            ),
+        )
 
     def progress(self, connection: Connection, name: str) -> list[ProgressRow]:
         """How far each side is."""
         query = select(progress).where(progress.c.job == name).order_by(progress.c.task, progress.c.address)
-        return [
-            ProgressRow(
+        return _each(
+            connection.execute(query).all(),
+            lambda r: ProgressRow(
                 task=r.task,
                 attempt=r.attempt,
                 done=r.done,
                 total=r.total,
                 what=r.what,
-                at_ms=r.at_ms,
+                at_ms=_time(r.at_ms) or 0,
                 **_who(r.address),
-            )
-            for r in connection.execute(query).all()
-        ]
+            ),
+        )
 
     def events(self, connection: Connection, name: str | None, since: int, limit: int) -> list[EventRow]:
         """Events with an id above `since`, oldest first."""
         query = select(event).where(event.c.id > since).order_by(event.c.id).limit(limit)
         rows = connection.execute(query.where(event.c.job == name) if name else query).all()
-        return [
-            EventRow(
+        return _each(
+            rows,
+            lambda r: EventRow(
                 id=r.id, hlc=r.hlc, kind=r.kind, job=r.job, task=r.task, attempt=r.attempt, party=r.party,
                 body=json.loads(r.body),
-            )
-            for r in rows
-        ]  # fmt: skip
+            ),
+        )  # fmt: skip
 
 
-def why(view: JobView, part_state: str) -> list[str]:
-    """What a job waits for, in sentences; empty if it waits for nothing. Pure."""
-    if view.ended_ms is not None:
-        return []
-    found = [f"It waits for {waiting.text}." for waiting in view.waiting_for]
-    if part_state == "asked" and not any(w.what == "person" for w in view.waiting_for):
-        found.append("It waits for a person of this party: `flow job approve` or `flow job refuse`.")
-    if view.state is JobState.WAITING and not found:
-        silent = [p.party for p in view.parties if not p.decision]
-        found.append(f"It waits for the answer of {', '.join(silent)}." if silent else "It waits for its manifest.")
-    for task in view.tasks:
-        unmet = [need for need in task.needs if not any(t.name == need and t.published for t in view.tasks)]
-        if task.state == "waiting" and unmet and view.state is not JobState.WAITING:
-            found.append(f"Task {task.name} waits for {', '.join(unmet)}.")
+def _time(at_ms: int | None) -> int | None:
+    """A moment that a calendar has, or none."""
+    return at_ms if at_ms is not None and 0 <= at_ms <= MAX_TIME_MS else None
+
+
+def _left(connection: Connection, names: list[str]) -> dict[str, str]:
+    """Why this party left those of the jobs that it left."""
+    query = select(part.c.job, part.c.left_why).where(part.c.job.in_(names), part.c.left_why != "")
+    return {row.job: printable(row.left_why) for row in connection.execute(query).all()}
+
+
+def _each(rows: Iterable[Row[Any]], form: Callable[[Row[Any]], T]) -> list[T]:
+    """The rows in their form; one that has none is left out, so that it hides no other."""
+    found = []
+    for row in rows:
+        try:
+            found.append(form(row))
+        except _UNREADABLE as error:
+            get_logger("flow").warning("row.unreadable", job=row.job, reason=str(error)[:200])
     return found
 
 
@@ -242,6 +267,14 @@ def part_state(connection: Connection, name: str) -> str:
 def _tasks_done(connection: Connection, names: list[str]) -> dict[str, int]:
     query = select(attempt.c.job, func.count()).where(attempt.c.job.in_(names), attempt.c.state == "succeeded")
     return {row[0]: int(row[1]) for row in connection.execute(query.group_by(attempt.c.job)).all()}
+
+
+def _said(text: str) -> Answer | None:
+    """What a party said, unless a release with other bounds took it in."""
+    try:
+        return SignedAnswer.model_validate_json(text).answer
+    except ValidationError:
+        return None
 
 
 def _attempt(row: Row[Any], sides: list[Row[Any]], how_far: dict[tuple[str, int, str], Row[Any]]) -> AttemptView:

@@ -127,7 +127,7 @@ part = Table(
     metadata,
     Column("job", _ID, primary_key=True),
     Column("initiator", _NAME, nullable=False),
-    Column("state", String(20), nullable=False),  # proposed | agreed | asked | refused | open | ended
+    Column("state", String(20), nullable=False),  # agreed | asked | refused | open | leaving | left | ended
     Column("proposal", _BIG_TEXT, nullable=False),
     Column("answer", _BIG_TEXT, nullable=False, default=""),
     Column("answer_due", Boolean, nullable=False, default=False),
@@ -136,6 +136,10 @@ part = Table(
     Column("metrics_sent", BigInteger, nullable=False, default=0),
     Column("logs_sent", BigInteger, nullable=False, default=0),
     Column("reasons", _BIG_TEXT, nullable=True),  # why we refused, as our own people may read it; a JSON list
+    Column("left_why", String(1000), nullable=False, default="", server_default=""),  # of a job that we left
+    Column("since_ms", BigInteger, nullable=False, default=0, server_default="0"),  # when it was proposed to us
+    Column("ran_ms", BigInteger, nullable=False, default=0, server_default="0"),  # how long our executors told news
+    Column("heard_ms", BigInteger, nullable=False, default=0, server_default="0"),  # when they told the last
     **_MYSQL,
 )
 

@@ -57,6 +57,9 @@ class FakeFlowService(FlowService):
     def start(self) -> None:
         pass
 
+    def clocks_apart(self) -> dict[str, float]:
+        return {}
+
     def close(self, grace_s: float = 5.0) -> None:
         self.closed = True
 

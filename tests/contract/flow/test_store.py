@@ -225,14 +225,38 @@ def test_who_waits_for_events_is_woken_by_the_commit(store: Database) -> None:
     assert store.wait_events(seen + 1, 0.01) == seen + 1
 
 
+def _reading_in(store: Database, clock: FakeClock, seconds: float, counter: int = 3) -> HybridTime:
+    return HybridTime(int((clock.now() + timedelta(seconds=seconds)).timestamp() * 1000), counter)
+
+
 def test_a_clock_seen_elsewhere_puts_our_events_after_it(store: Database, clock: FakeClock) -> None:
-    far = HybridTime(int((clock.now() + timedelta(hours=1)).timestamp() * 1000), 3)
-    store.saw(far)
-    store.saw(HybridTime(far.wall_ms + 1, 0))  # further ahead than a clock may be wrong
+    far = _reading_in(store, clock, 60)
+    store.saw(far, "b")
     add_job(store)
     with store.read() as connection:
         [row] = Reader("a").events(connection, JOB, 0, 10)
     assert HybridTime.parse(row.hlc) == HybridTime(far.wall_ms, 4)
+    assert store.clocks_apart() == {}
+
+
+def test_a_clock_that_is_wrong_moves_nothing_here_and_is_named(store: Database, clock: FakeClock) -> None:
+    store.saw(_reading_in(store, clock, 3_600), "b")
+    store.saw(_reading_in(store, clock, -7_200), "c")
+    store.saw(_reading_in(store, clock, 1), "d")
+    assert store.clocks_apart() == {"b": 3600.0, "c": -7200.0}
+    add_job(store)
+    with store.read() as connection:
+        [row] = Reader("a").events(connection, JOB, 0, 10)
+    assert HybridTime.parse(row.hlc).wall_ms <= clock.now().timestamp() * 1000 + 60_000
+    store.saw(_reading_in(store, clock, 0), "b")
+    assert store.clocks_apart() == {"c": -7200.0}
+
+
+def test_our_own_clock_set_right_again_is_believed(store: Database, clock: FakeClock) -> None:
+    clock.advance(7_200)
+    wrong = store.hlc()
+    clock.advance(-7_200)
+    assert store.hlc().wall_ms == wrong.wall_ms - 7_200_000
 
 
 def test_a_whole_life_is_found_in_the_tables(url: str, tmp_path: Path) -> None:
