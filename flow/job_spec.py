@@ -124,8 +124,8 @@ class TaskSpec(_Section):
     component: Annotated[Label, AfterValidator(_component)]
     roles: tuple[Role, ...] | None = None
     inputs: dict[Label, Reference | dict[Label, Reference]] = {}
-    parameters: dict[str, JsonValue] = {}
-    resources: dict[str, JsonValue] = {}
+    parameters: dict[Label, JsonValue] = {}
+    resources: dict[Label, JsonValue] = {}
 
 
 class JobSpec(_Section):

@@ -77,7 +77,7 @@ class Proposal(Message):
     job: JobName
     initiator: PartyName
     user: Label
-    spec: dict[str, Any]
+    spec: dict[Label, Any]
     spec_digest: Digest
     seed: Digest
     code: Annotated[dict[Label, Label], Field(max_length=1_000)]

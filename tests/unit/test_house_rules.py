@@ -275,6 +275,33 @@ def test_no_module_is_a_giant() -> None:
     assert {path: count for path, count in lines.items() if count > MAX_LINES} == {}
 
 
+# Modules whose classes are what another party, a job.json or an executor may send.
+FROM_OUTSIDE = ("flow/messages.py", "flow/job_spec.py")
+
+
+def test_what_comes_from_outside_has_bounds() -> None:
+    """A field is never a bare number or text: `party.bounds` and `flow.texts` have types with limits."""
+    bare = []
+    for name in FROM_OUTSIDE:
+        for kind in [node for node in _sources()[ROOT / name].body if isinstance(node, ast.ClassDef)]:
+            for field in [node for node in kind.body if isinstance(node, ast.AnnAssign)]:
+                bare += [
+                    (ROOT / name, field) for part in _unbounded(field.annotation) if part in ("int", "float", "str")
+                ]
+    assert _places(bare) == []
+
+
+def _unbounded(annotation: ast.expr) -> list[str]:
+    """The names in an annotation that no `Annotated` gives limits to."""
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated":
+        return []
+    if isinstance(annotation, ast.Name):
+        return [annotation.id]
+    return [
+        name for child in ast.iter_child_nodes(annotation) if isinstance(child, ast.expr) for name in _unbounded(child)
+    ]
+
+
 def test_every_room_has_a_door_or_is_party() -> None:
     doors = {
         "storage": "client",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +13,7 @@ from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused
 from flow.job_state import AttemptState, JobState
 from flow.messages import Decision, Proposal, encode
 from node_manager.client import EventKind
-from party.clock import HybridTime
+from party.clock import FakeClock, HybridTime
 from party.errors import Denied
 from party.ids import new_job_id
 from party.users import make_user
@@ -160,7 +162,7 @@ def test_a_person_is_asked_and_agrees(world: World) -> None:
     job = world.submit(nothing_job())
     view = world.until(lambda v: v.waiting_for, job)
     assert [(w.who, w.what) for w in view.waiting_for] == [("b", "person")]
-    assert world.a.why(job) == ["It waits for a person at b to approve the job."]
+    assert without_times(world.a.why(job)) == ["It waits for a person at b to approve the job (since …)."]
     assert flow.why(job) != []
     with pytest.raises(Denied):
         flow.approve(job, make_user("eve", ["auditor"]))
@@ -275,11 +277,46 @@ def test_a_job_that_runs_too_long_fails_and_is_stopped(world: World) -> None:
     assert all(p.cluster.running() == 0 for p in world.parties.values())
 
 
-def test_a_job_that_waits_too_long_fails(world: World) -> None:
+def without_times(texts: list[str]) -> list[str]:
+    return [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "…", text) for text in texts]
+
+
+def test_a_job_that_waits_too_long_fails_and_tells_what_it_waited_for(world: World) -> None:
     world["b"].cluster.cores = 0
     view = world.wait_closed(world.submit(nothing_job(wait_s=1.0)))
     assert view.error.code == "flow.timed_out"
-    assert "wait_s" in view.error.message
+    assert view.error.message.startswith("The job waited for 1 s, which is its wait_s")
+    for party in ("a", "b", "c"):
+        ended, why = without_times(world[party].flow.why(view.id))  # type: ignore[union-attr]
+        assert ended == "It has ended: failed at …."
+        assert why == view.error.text
+
+
+def test_a_reason_to_wait_is_the_one_of_now(world: World) -> None:
+    world["b"].cluster.cores = 0
+    job = world.submit(nothing_job())
+    world.until(lambda v: [w.what for w in v.waiting_for] == ["room"], job)
+    world.hub.down.add("b")
+    view = world.until(lambda v: [w.what for w in v.waiting_for] == ["party"], job)
+    assert "does not answer" in view.waiting_for[0].text
+    world.hub.down.discard("b")
+    world.until(lambda v: [w.what for w in v.waiting_for] == ["room"], job)
+    world.a.stop(job, SCIENTIST)
+
+
+def test_a_clock_that_is_far_from_ours_is_named_where_people_look_and_shifts_no_time(world: World) -> None:
+    b = world["b"]
+    b.down()
+    b.clock = FakeClock(datetime.now(UTC) + timedelta(hours=1))
+    b.up()
+    b.cluster.script = hangs
+    job = world.submit(nothing_job())
+    world.wait(job, "running")
+    now_ms = datetime.now(UTC).timestamp() * 1000
+    assert all(HybridTime.parse(row.hlc).wall_ms < now_ms + 60_000 for row in world.a.events(job))
+    assert any("The clock of b is 3" in text and "ahead of ours" in text for text in world.a.why(job))
+    assert any("The clock of a is 3" in text and "behind ours" in text for text in b.flow.why(job))  # type: ignore[union-attr]
+    world.a.stop(job, SCIENTIST)
 
 
 def test_a_job_that_does_not_fit_waits_and_blocks_nobody(world: World) -> None:
@@ -288,7 +325,8 @@ def test_a_job_that_does_not_fit_waits_and_blocks_nobody(world: World) -> None:
     waits = world.submit(big)
     view = world.until(lambda v: v.waiting_for, waits)
     assert (view.waiting_for[0].who, view.waiting_for[0].what) == ("b", "room")
-    assert world.a.why(waits) == ["It waits for room for task idle at b: needs 99 cores, 4 are free."]
+    said = "It waits for room for task idle at b: needs 99 cores, 4 are free (since …)."
+    assert without_times(world.a.why(waits)) == [said]
     assert world["a"].cluster.rooms == {}
     assert world.wait(world.submit(nothing_job()), "succeeded").state == "succeeded"
     world["b"].cluster.cores = 99

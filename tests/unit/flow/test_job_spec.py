@@ -82,8 +82,9 @@ def test_a_wrong_job_says_where_and_what(document: object, path: str, says: str)
 
 WRONG = (None, True, -1, 0, 10**17, 1.5, "", "x", "x" * 5_000, "a\x1b[2Jb", "\u202eb", [], ["x"], {}, {"x": {"y": []}})
 PLACES = (
-    "name", "initiator", "roles", "roles.guest", "settings", "settings.priority", "settings.timeout_s", "settings.wait_s",
-    "settings.retries", "settings.seed", "settings.resume", "tasks", "tasks.train", "tasks.train.component",
+    "name", "initiator", "roles", "roles.guest", "settings", "settings.priority", "settings.timeout_s",
+    "settings.wait_s", "settings.retries", "settings.seed", "settings.resume", "tasks", "tasks.train",
+    "tasks.train.component",
     "tasks.train.roles", "tasks.train.inputs", "tasks.train.inputs.train", "tasks.train.parameters",
     "tasks.train.resources",
 )  # fmt: skip

@@ -136,6 +136,18 @@ def test_an_ended_job_is_closed_at_every_party_once() -> None:
     assert step(job(JobState.FAILED, parties=closed, closed=True)) == []
 
 
+def test_a_job_that_waited_too_long_tells_what_for() -> None:
+    room = "room for task one at b: no GPU."
+    [late] = step(job(waited_s=11, wait_s=10, waits=(room, "c, which cannot be reached: no answer.")))
+    assert isinstance(late, Finish)
+    assert late.error is not None
+    told = "at last for room for task one at b: no GPU; and for c, which cannot be reached: no answer."
+    assert late.error.message == f"The job waited for 10 s, which is its wait_s; {told}"
+    [silent] = step(job(JobState.WAITING, parties=(PartyFacts("c"),), waited_s=11, wait_s=10))
+    assert isinstance(silent, Finish)
+    assert "for the answer of c." in str(silent.error)
+
+
 def test_running_time_and_waiting_time_have_their_own_limits() -> None:
     [late] = step(job(ran_s=11, timeout_s=10))
     assert isinstance(late, Finish)
