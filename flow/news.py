@@ -20,7 +20,7 @@ from flow.participant.running import end_columns, run_state, state_in
 from flow.store.database import Database, Writer
 from flow.store.moves import Side
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
-from flow.store.parts import find_executor, find_part
+from flow.store.parts import count_running, find_executor, find_part
 from node_manager.client import EventKind, ExecutorEvent
 from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
@@ -120,6 +120,7 @@ class NewsReader:
             self._heard(job)
 
     def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent]) -> None:
+        count_running(writer, job)
         insert_metrics(writer, job, self._read(_metric, EventKind.METRIC, events))
         insert_logs(writer, job, self._read(_log_line, EventKind.LOG, events))
         put_progress(writer, job, self._read(_progress, EventKind.PROGRESS, events))

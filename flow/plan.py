@@ -201,6 +201,7 @@ Move = Agree | Refuse | OpenAttempt | EndAttempt | Finish | MarkClosed
 Errand = Propose | Open | Reserve | Start | Stop | Publish | End
 Instruction = Move | Errand | Wake
 
+MOST_UNCOUNTED = 20
 _BAD = (AttemptState.FAILED, AttemptState.LOST)
 
 
@@ -219,6 +220,11 @@ def step(job: JobFacts) -> list[Instruction]:
     if missing:
         return [*missing, *_watch(job)]
     return _run(job)
+
+
+def most_attempts(retries: int) -> int:
+    """How many attempts of a task there may be: those that count, and some that ended before they began."""
+    return 1 + retries + MOST_UNCOUNTED
 
 
 def phase(job: JobFacts) -> str:
@@ -295,7 +301,7 @@ def _follow(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
 
 def _again(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
     """An attempt that ended badly: stop what is left of it, then try again or give up."""
-    retry = attempt.retryable or not attempt.counted
+    retry = (attempt.retryable or not attempt.counted) and attempt.attempt < most_attempts(job.retries)
     left = job.retries - attempt.tries
     if not retry or (attempt.counted and left <= 0):
         yield Finish(JobState.FAILED, attempt.error)

@@ -23,6 +23,7 @@ from flow.participant.attempts import Attempts
 from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
+from flow.participant.leaving import Leaving, Limit
 from flow.party_store import PartyStore
 from flow.policy import Policy
 from flow.policy_book import PolicyBook
@@ -87,13 +88,21 @@ class FlowService:
         attempts = Attempts(party, database, catalogue, doors, turns)
         attempts.still_allowed = self._agreeing.require_allowed
         attempts.places = (rooms.executor_door, rooms.store_uri)
-        self._ending = Ending(party, database, rooms.gateway, rooms.cluster, keeping, turns)
+        self._leaving = Leaving(party, database, doors[:2], keeping, turns)
+        ending = Ending(party, database, doors[:2], keeping, self._leaving, turns)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
         self._agreeing.answer_due = self._courier.due
-        self._ending.withdrawal_due = self._courier.due
-        self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
+        self._agreeing.opened = self._leaving.watch
+        self._leaving.withdrawal_due = self._courier.due
+        self._courier.clear = self._leaving.clear
+        self._calls = Calls(database, self._agreeing, attempts, ending, self._coordinator.incoming)
         self._scheduler = Scheduler(
-            {**self._coordinator.handlers(), Delivery: self._courier.deliver, Sweep: keeping.sweep}
+            {
+                **self._coordinator.handlers(),
+                Delivery: self._courier.deliver,
+                Limit: self._leaving.check,
+                Sweep: keeping.sweep,
+            }
         )
         self._news = NewsReader(party, database, rooms.cluster, self._courier.due)
         self._subscription: Stopper | None = None
@@ -133,6 +142,7 @@ class FlowService:
         self._scheduler.start()
         self._coordinator.start(self._scheduler)
         self._courier.start(self._scheduler)
+        self._leaving.start(self._scheduler)
         self._scheduler.poke(Sweep())
         self._news.start()
         self._subscription = self._gateway.serve_calls(self._calls.answer)
@@ -175,7 +185,7 @@ class FlowService:
         return self._submitting.validate(spec_json)
 
     def stop(self, job: str, user: User) -> None:
-        """Cancel a job everywhere; at a party that does not lead it, withdraw from it. Ended jobs stay as they are."""
+        """Cancel a job everywhere; a party that does not lead it leaves it. Ended jobs stay as they are."""
         with self._database.read() as connection:
             row = self._reader.row(connection, job)
         owner = row.user_name if row.initiator == self._party else ""
@@ -183,7 +193,7 @@ class FlowService:
         if row.initiator == self._party:
             self._coordinator.cancel(job, None)
         else:
-            self._ending.withdraw(job, f"Stopped by {user.name}.")
+            self._leaving.leave(job, f"Stopped by {user.name}.")
 
     def approve(self, job: str, user: User) -> None:
         """Agree to a job that waits for a person of this party. Raises NotAskedForApproval."""

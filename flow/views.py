@@ -188,8 +188,8 @@ class ProgressRow(View):
 class EventRow(View):
     """One move: `id` counts up at this party, `hlc` orders events across parties.
 
-    Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.back`, `task.published`,
-    `task.resumes` (the body tells job, attempt and step; empty: the task starts afresh), `job.closed`,
+    Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.back`, `party.left`,
+    `task.published`, `task.resumes` (the body tells job, attempt, step; empty: the task starts afresh), `job.closed`,
     `metrics.recorded`, `logs.recorded`, `progress.recorded`.
     """
 

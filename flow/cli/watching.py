@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow
 
-_PARTY_SAYS = {"ask": "asks a person", "refuse": "refuses", "absent": "is absent", "back": "is back"}
+_PARTY_SAYS = {
+    "ask": "asks a person",
+    "refuse": "refuses",
+    "absent": "is absent",
+    "back": "is back",
+    "left": "left the job",
+}
 
 
 class Watcher:

@@ -13,8 +13,9 @@ from sqlalchemy import select
 from flow.coordinator.absence import Absence
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.facts import Snapshots
+from flow.coordinator.incoming import withdrawn
 from flow.coordinator.party_calls import PartyCalls
-from flow.errors import IllegalTransition, Moved, StartedTooLate
+from flow.errors import IllegalTransition, Moved, PartyLeft, StartedTooLate
 from flow.job_state import ENDED_JOB, JobEvent, JobState
 from flow.plan import End, Errand, Open, Propose, Publish, Reserve, Start, Stop, step
 from flow.scheduler import JITTER
@@ -75,7 +76,10 @@ class Errands:
             refusal = error
         self._log.warning("errand.refused", work=repr(errand), code=refusal.code, message=refusal.message)
         try:
-            self._give_up(errand, refusal)
+            if refusal.code == PartyLeft.code:
+                self._fail_job(errand.job, withdrawn(refusal.message), JobEvent.STOPPED)
+            else:
+                self._give_up(errand, refusal)
         except (Moved, IllegalTransition):
             return pause
         return None
@@ -119,9 +123,9 @@ class Errands:
             case Open() | Publish():
                 self._fail_job(errand.job, told(error, errand.party))
 
-    def _fail_job(self, name: str, error: ErrorView) -> None:
+    def _fail_job(self, name: str, error: ErrorView, how: JobEvent = JobEvent.FAILED) -> None:
         with self._database.write() as writer:
             state = JobState(writer.run(select(job.c.state).where(job.c.id == name)).scalar_one())
             if state not in ENDED_JOB:
-                move_job(writer, name, state, JobEvent.FAILED, error)
+                move_job(writer, name, state, how, error)
                 cancel_open(writer, name)

@@ -23,6 +23,11 @@ from party.ids import Address, AttemptId, JobId, TaskName
 Verify = Callable[[str, str, bytes, bytes], None]
 
 
+def withdrawn(message: str, party: str = "") -> ErrorView:
+    """Why a job is cancelled that a party left."""
+    return ErrorView(code="flow.withdrawn", message=message, hint="Talk to that party.", party=party)
+
+
 class Incoming:
     """Handlers of calls to the initiator. `heard(job, party)` is called after each."""
 
@@ -85,8 +90,7 @@ class Incoming:
                 raise NotInitiator(f"{caller} holds no role in job {withdrawal.job}.")
             if state not in ENDED_JOB:
                 message = f"{caller} withdrew from the job. {withdrawal.reason}".rstrip()
-                error = ErrorView(code="flow.withdrawn", message=message, hint="Talk to that party.", party=caller)
-                move_job(writer, withdrawal.job, state, JobEvent.STOPPED, error)
+                move_job(writer, withdrawal.job, state, JobEvent.STOPPED, withdrawn(message, caller))
                 cancel_open(writer, withdrawal.job)
         self._heard(withdrawal.job, caller)
         return Ack()

@@ -12,11 +12,11 @@ from flow.coordinator.absence import Absence
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.errands import Errands
 from flow.coordinator.facts import Catalogue, Snapshot, Snapshots
-from flow.coordinator.incoming import Incoming
+from flow.coordinator.incoming import Incoming, withdrawn
 from flow.coordinator.moves import carry_out
 from flow.coordinator.party_calls import PartyCalls
 from flow.doors import Caller, GatewayDoor
-from flow.errors import Moved
+from flow.errors import Moved, PartyLeft
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
 from flow.plan import End, EndAttempt, Finish, Move, Open, Propose, Publish, Reserve, Start, Stop, Wake, phase, step
 from flow.scheduler import Handler, Scheduler
@@ -168,6 +168,9 @@ class Coordinator:
         try:
             report = self._parties.probe(key.job, key.party)
         except PlatformError as error:
+            if error.code == PartyLeft.code:
+                self.cancel(key.job, withdrawn(error.message, key.party))
+                return None
             self._absence.note(key.job, key.party, error)
         else:
             self.incoming.take_report(report, key.party)

@@ -22,7 +22,16 @@ from flow.policy import ModelFacts, Policy, TableFacts
 from flow.showing import shown
 from flow.store.database import Database, Writer
 from flow.store.moves import mirror_job
-from flow.store.parts import change_part, find_part, insert_job, insert_part, part_of, proposal_of, put_parties
+from flow.store.parts import (
+    change_part,
+    find_part,
+    insert_job,
+    insert_part,
+    part_of,
+    proposal_of,
+    put_parties,
+    refuse_left,
+)
 from flow.store.tables import job, job_party
 from flow.texts import sentences
 from flow.views import ProposalView
@@ -59,6 +68,7 @@ class Agreeing:
         self._log = get_logger("flow")
         self.turns = Turns()
         self.answer_due: Callable[[str], None] = lambda _: None
+        self.opened: Callable[[str], None] = lambda _: None
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
         """Our signed answer; the same proposal gets the same answer. Raises UnknownJob if it comes after the end."""
@@ -101,6 +111,7 @@ class Agreeing:
         proposal = manifest.proposal
         with self._database.read() as connection:
             row = part_of(connection, proposal.job)
+        refuse_left(row, self._party)
         own = SignedAnswer.model_validate_json(row.answer)
         if row.state == "open":
             if Manifest.model_validate_json(row.manifest) == manifest:
@@ -116,6 +127,7 @@ class Agreeing:
             change_part(writer, proposal.job, state="open", manifest=text)
             if caller != self._party:
                 self._note_agreed(writer, manifest, text)
+            writer.after_commit(lambda: self.opened(proposal.job))
         return Ack()
 
     def approve(self, name: str) -> None:

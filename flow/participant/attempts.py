@@ -15,15 +15,25 @@ from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.coordinator.moves import side_name
 from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
-from flow.errors import BadMessage, NotInitiator, StartedTooLate, UnknownJob
+from flow.errors import BadMessage, NotInitiator, StartedTooLate, TooManyAttempts, UnknownJob
 from flow.job_state import AttemptEvent, AttemptState, JobState
 from flow.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
 from flow.orders import Launch, order_for, resources_for
 from flow.participant.running import run_state
 from flow.participant.turns import Turns
+from flow.plan import most_attempts
 from flow.store.database import Database
 from flow.store.moves import mirror_attempt, mirror_job, move_executor
-from flow.store.parts import cancel_executors, executors, part_manifest, part_of, put_reserved, state_of
+from flow.store.parts import (
+    LEFT,
+    cancel_executors,
+    executors,
+    part_manifest,
+    part_of,
+    put_reserved,
+    refuse_left,
+    state_of,
+)  # fmt: skip
 from flow.store.tables import output
 from party.ids import Address, AttemptId, JobId, TaskName
 
@@ -77,6 +87,8 @@ class Attempts:
     def give_back(self, order: AttemptOrder, caller: str) -> Ack:
         """Return held room; what was started stays."""
         with self._turns.of(order.job):
+            if self._known(order.job, caller).state in LEFT:
+                return Ack()  # it was given back when we left
             self._open_task(order, caller)
             for row in self._rows(order):
                 if row.state == AttemptState.RESERVED:
@@ -111,7 +123,8 @@ class Attempts:
     def stop(self, order: StopOrder, caller: str) -> Ack:
         """End our executors of an attempt, give their room back, drop what they staged."""
         with self._turns.of(order.job):
-            self._known(order.job, caller)
+            if self._known(order.job, caller).state in LEFT:
+                return Ack()  # it was ended when we left
             name = _name(order)
             rows = self._rows(order)
             with self._database.write() as writer:  # first, so that their end is not taken for a loss
@@ -153,13 +166,17 @@ class Attempts:
     # -- what is there -----------------------------------------------------------------------------------------------
     def _open_task(self, order: AttemptOrder, caller: str) -> tuple[BoundTask, Manifest]:
         row = self._known(order.job, caller)
+        refuse_left(row, self._party)
         if row.state != "open":
             raise UnknownJob(f"Job {order.job} is not open at {self._party}; it is {row.state}.")
         manifest = part_manifest(row)
-        tasks = self._catalogue.of_proposal(manifest.proposal).tasks
-        if order.task not in tasks:
+        known = self._catalogue.of_proposal(manifest.proposal)
+        if order.task not in known.tasks:
             raise BadMessage(f"Job {order.job} has no task '{order.task[:80]}'.")
-        return tasks[order.task], manifest
+        most = most_attempts(known.spec.settings.retries)
+        if order.attempt > most:
+            raise TooManyAttempts(f"Job {order.job} allows {most} attempts of a task, not {order.attempt}.")
+        return known.tasks[order.task], manifest
 
     def _known(self, name: str, caller: str) -> Row[Any]:
         with self._database.read() as connection:

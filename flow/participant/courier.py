@@ -6,6 +6,8 @@ that it arrives at least once, and the initiator takes it exactly once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.moves import Side
 from flow.store.news import number
-from flow.store.parts import change_part, part_of
+from flow.store.parts import LEFT, change_part, part_of
 from flow.store.tables import executor, log_line, metric, part, progress
 from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
@@ -50,6 +52,7 @@ class Courier:
         self._pause: dict[str, float] = {}
         self._progress_sent: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
+        self.clear: Callable[[str], None] = lambda _: None  # closes what is open of a job that we left
         self._log = get_logger("flow")
 
     def start(self, scheduler: Scheduler) -> None:
@@ -72,6 +75,9 @@ class Courier:
         if row.state == "ended":
             return None
         try:
+            if row.state in LEFT:
+                self._take_leave(row)
+                return None
             self._free_room(key.job)
             more = self._send(row)
         except NotInitiator as error:
@@ -84,12 +90,17 @@ class Courier:
         self._pause.pop(key.job, None)
         return 0.0 if more else None
 
+    def _take_leave(self, row: Row[Any]) -> None:
+        """Of a job that we left: close what is open here, and tell its initiator; neither waits for the other."""
+        with ExitStack() as both:
+            both.callback(self.clear, row.job)
+            if row.withdrawal:
+                self._ask(row, Method.WITHDRAW, Withdrawal(job=row.job, reason=row.withdrawal))
+                with self._database.write() as writer:
+                    change_part(writer, row.job, withdrawal="")
+
     def _send(self, row: Row[Any]) -> bool:
         """Everything that is due; whether there is more."""
-        if row.withdrawal:
-            self._ask(row, Method.WITHDRAW, Withdrawal(job=row.job, reason=row.withdrawal))
-            with self._database.write() as writer:
-                change_part(writer, row.job, withdrawal="")
         signed = SignedAnswer.model_validate_json(row.answer)
         if row.answer_due:
             self._ask(row, Method.ANSWER, signed)

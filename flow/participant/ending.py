@@ -5,44 +5,44 @@ Checkpoints of a job that did not succeed stay for a while: see `flow.participan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import NotInitiator, UnknownJob
-from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState
+from flow.job_state import ENDED_ATTEMPT, AttemptState, JobState
 from flow.messages import Ack, EndOrder, JobOrder, Report, SignedAnswer
 from flow.participant.keeping import Keeping
+from flow.participant.leaving import Leaving
 from flow.participant.running import REPORTED, side_news
 from flow.participant.turns import Turns
 from flow.store.database import Database
 from flow.store.moves import cancel_open, error_of, mirror_job
-from flow.store.parts import cancel_executors, change_part, executors, part_of
+from flow.store.parts import LEFT, cancel_executors, change_part, executors, part_of, refuse_left
 from flow.store.tables import job
 from flow.views import ErrorView
 
 
 class Ending:
-    """Ends jobs here, answers probes, and lets this party leave a job."""
+    """Ends jobs here and answers probes."""
 
     def __init__(
         self,
         party: str,
         database: Database,
-        gateway: GatewayDoor,
-        cluster: ClusterDoor,
+        doors: tuple[GatewayDoor, ClusterDoor],
         keeping: Keeping,
+        leaving: Leaving,
         turns: Turns,
     ) -> None:
         self._party = party
         self._database = database
-        self._gateway = gateway
-        self._cluster = cluster
+        self._gateway, self._cluster = doors
         self._keeping = keeping
+        self._leaving = leaving
         self._turns = turns
-        self.withdrawal_due: Callable[[str], None] = lambda _: None
 
     def end(self, order: EndOrder, caller: str) -> Ack:
         """The job is over. Raises UnknownJob if it is not known here, and will not be if its proposal is on its way."""
@@ -61,6 +61,8 @@ class Ending:
             raise NotInitiator(f"{caller} ends job {order.job}, which {row.initiator} leads.")
         if row.state == "ended":
             return Ack()
+        if row.state in LEFT:
+            return self._end_left(order)
         with self._database.write() as writer:
             cancel_executors(writer, order.job)
             if caller != self._party:
@@ -79,6 +81,18 @@ class Ending:
                 writer.event("job.closed", order.job)
         return Ack()
 
+    def _end_left(self, order: EndOrder) -> Ack:
+        """The end of a job that we left: how it ended for the others is how it ended, unless they claim success."""
+        self._leaving.clear_held(order.job)
+        with self._database.write() as writer:
+            changes: dict[str, object] = {"closed": True}
+            if order.state in (JobState.CANCELLED, JobState.FAILED):
+                changes["state"] = order.state
+            writer.run(job.update().where(job.c.id == order.job).values(changes))
+            change_part(writer, order.job, state="ended", withdrawal="")
+            writer.event("job.closed", order.job)
+        return Ack()
+
     def _in_full(self, error: ErrorView | None, ran: Sequence[Row[Any]]) -> ErrorView | None:
         """The error that ended the job; with our own words if it is ours, which left only as a code."""
         if error is None or error.party != self._party:
@@ -93,22 +107,7 @@ class Ending:
             ran = executors(connection, order.job)
         if row.initiator != caller:
             raise NotInitiator(f"{caller} asks about job {order.job}, which {row.initiator} leads.")
+        refuse_left(row, self._party)
         shown = (*REPORTED, AttemptState.RUNNING)
         shared = caller == self._party or "logs" in SignedAnswer.model_validate_json(row.answer).answer.share
         return Report(job=order.job, sides=tuple(side_news(r, shared) for r in ran if r.state in shown))
-
-    def withdraw(self, name: str, reason: str) -> None:
-        """Stop our executors of a job that another party leads, and let it know."""
-        with self._turns.of(name):
-            self._withdraw(name, reason)
-
-    def _withdraw(self, name: str, reason: str) -> None:
-        with self._database.write() as writer:
-            state = writer.run(select(job.c.state).where(job.c.id == name)).scalar_one()
-            row = part_of(writer.connection, name)
-            if state in ENDED_JOB or row.state == "ended":
-                return
-            cancel_executors(writer, name)
-            change_part(writer, name, withdrawal=reason)
-            writer.after_commit(lambda: self.withdrawal_due(name))
-        self._cluster.stop(name)

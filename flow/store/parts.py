@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, case, select, update
 
-from flow.errors import UnknownJob, UnreadableJob
+from flow.errors import PartyLeft, UnknownJob, UnreadableJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import ENDED_ATTEMPT, AttemptEvent, AttemptState, JobState
 from flow.messages import Manifest, Proposal, SignedAnswer
@@ -19,6 +19,7 @@ from flow.store.moves import NO_ERROR, Side, attempt_key, move_executor
 from flow.store.tables import executor, job, job_party, part
 from party.ids import AttemptId
 
+MOST_SILENT_MS = 60_000  # executors that tell nothing for longer wait for somebody
 LEFT = ("leaving", "left")  # states of a part in a job that we left: before and after everything of it was closed
 
 
@@ -72,6 +73,20 @@ def proposal_of(row: Row[Any]) -> Proposal:
             f"Job {row.job} cannot be read: {from_validation(error, Proposal)[0].path}.",
             hint="Stop it; it does not run.",
         ) from None
+
+
+def refuse_left(row: Row[Any], party: str) -> None:
+    """Raise PartyLeft if we left the job."""
+    if row.state in LEFT:
+        raise PartyLeft(f"{party} left job {row.job}. {row.left_why}".rstrip())
+
+
+def count_running(writer: Writer, name: str) -> None:
+    """Our executors told news of a job: they ran since the last ones, unless those are long ago."""
+    since = writer.now_ms - part.c.heard_ms
+    ran = case((part.c.heard_ms == 0, 0), (since < 0, 0), (since > MOST_SILENT_MS, MOST_SILENT_MS), else_=since)
+    running = (part.c.job == name) & (part.c.state == "open")
+    writer.run(update(part).where(running).values(ran_ms=part.c.ran_ms + ran, heard_ms=writer.now_ms))
 
 
 def spec_of(row: Row[Any]) -> JobSpec:

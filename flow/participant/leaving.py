@@ -1,0 +1,144 @@
+"""This party leaves a job that another party leads, whatever that one says: a person said so, or its time is up.
+
+Nothing of a job that was left passes our door any more, nothing of it runs or holds room, and every later order for it
+is refused. The manifest's limits are kept here as well: an initiator that lets a job run on is not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from flow.doors import ClusterDoor, GatewayDoor
+from flow.job_state import ENDED_JOB, JobState
+from flow.participant.keeping import Keeping
+from flow.participant.turns import Turns
+from flow.scheduler import Scheduler
+from flow.store.database import Database
+from flow.store.moves import cancel_open, mirror_job
+from flow.store.parts import LEFT, cancel_executors, change_part, find_part, live_parts, part_of, spec_of
+from flow.store.tables import job
+from flow.texts import shortened
+from flow.views import ErrorView
+from party.errors import PlatformError
+from party.log import get_logger
+
+GRACE_S = 60.0  # what the initiator may be late
+MOST_WHY_CHARS = 1_000
+
+
+@dataclass(frozen=True)
+class Limit:
+    """See whether a job of another party has had its time here."""
+
+    job: str
+
+
+class Leaving:
+    """Leaves jobs. `withdrawal_due(job)` is called when the initiator wants to be told."""
+
+    def __init__(
+        self,
+        party: str,
+        database: Database,
+        doors: tuple[GatewayDoor, ClusterDoor],
+        keeping: Keeping,
+        turns: Turns,
+    ) -> None:
+        self._party = party
+        self._database = database
+        self._gateway, self._cluster = doors
+        self._keeping = keeping
+        self._turns = turns
+        self._began: dict[str, float] = {}
+        self._scheduler: Scheduler | None = None
+        self.grace_s = GRACE_S
+        self.withdrawal_due: Callable[[str], None] = lambda _: None
+        self._log = get_logger("flow")
+
+    def start(self, scheduler: Scheduler) -> None:
+        """Keep the limits of every job that is not over."""
+        self._scheduler = scheduler
+        with self._database.read() as connection:
+            names = [row.job for row in live_parts(connection)]
+        for name in names:
+            self.watch(name)
+
+    def watch(self, name: str) -> None:
+        """Keep the limits of a job that has become ours to run."""
+        if self._scheduler is not None:
+            self._scheduler.poke(Limit(name))
+
+    def leave(self, name: str, reason: str, code: str = "flow.party_left") -> None:
+        """Leave a job, at once here; its initiator is told as soon as it can be. A job that is over stays so."""
+        with self._turns.of(name):
+            if not self._note(name, str(shortened(reason, MOST_WHY_CHARS)), code):
+                return
+            try:
+                self.clear_held(name)
+            except PlatformError as error:  # it is done again with the news to the initiator
+                self._log.warning("job.not_cleared", job=name, code=error.code, message=error.message)
+
+    def clear(self, name: str) -> None:
+        """Close what is still open of a job that was left. May be repeated."""
+        with self._turns.of(name):
+            self.clear_held(name)
+
+    def check(self, key: Limit) -> float | None:
+        """Leave a job that has had its time. Returns the seconds until it is time to look again."""
+        with self._database.read() as connection:
+            row = find_part(connection, key.job)
+        if row is None or row.initiator == self._party or row.state in ("ended", "refused", *LEFT) or not row.since_ms:
+            self._began.pop(key.job, None)
+            return None
+        settings = spec_of(row).settings
+        there_s: float = settings.timeout_s + settings.wait_s + self.grace_s - self._elapsed_s(key.job, row.since_ms)
+        running_s: float = settings.timeout_s + self.grace_s - row.ran_ms / 1000
+        if running_s <= 0:
+            said = f"It ran here for more than its timeout_s of {settings.timeout_s:g} s"
+        elif there_s <= 0:
+            said = f"Its timeout_s and wait_s, {settings.timeout_s + settings.wait_s:g} s together, are over"
+        else:
+            return min(there_s, running_s)
+        self.leave(key.job, f"{said}, and {row.initiator} has not ended it.", "flow.timed_out")
+        return None
+
+    def _note(self, name: str, reason: str, code: str) -> bool:
+        """Write down that we leave; False if the job is over here."""
+        with self._database.write() as writer:
+            state = writer.run(select(job.c.state).where(job.c.id == name)).scalar_one()
+            row = part_of(writer.connection, name)
+            if state in ENDED_JOB or row.state in ("ended", *LEFT):
+                return False
+            message = f"{self._party} left the job. {reason}"
+            mirror_job(writer, name, JobState.CANCELLED, ErrorView(code=code, message=message, party=self._party))
+            cancel_executors(writer, name)
+            cancel_open(writer, name)
+            change_part(writer, name, state="leaving", left_why=reason, withdrawal=reason, answer_due=False)
+            writer.event("party.left", name, place=("", 0, self._party), body={"reason": reason})
+            writer.after_commit(lambda: self.withdrawal_due(name))
+        return True
+
+    def clear_held(self, name: str) -> None:
+        """The same for who has the job's turn."""
+        with self._database.read() as connection:
+            row = part_of(connection, name)
+        if row.state != "leaving":
+            return
+        with ExitStack() as each:  # the next one is done even where the one before it is not
+            each.callback(self._keeping.job_ended, name, JobState.CANCELLED)
+            each.callback(self._cluster.end_job, name)
+            each.callback(self._cluster.stop, name)
+            self._gateway.close_job(name)
+        with self._database.write() as writer:
+            change_part(writer, name, state="left")
+
+    def _elapsed_s(self, name: str, since_ms: int) -> float:
+        """Since we heard of a job; for the time before a restart, by wall time."""
+        clock = self._database.clock
+        if name not in self._began:
+            self._began[name] = clock.monotonic() - max(0.0, clock.now().timestamp() - since_ms / 1000)
+        return clock.monotonic() - self._began[name]
