@@ -89,13 +89,13 @@ class FlowService:
         attempts.still_allowed = self._agreeing.require_allowed
         attempts.places = (rooms.executor_door, rooms.store_uri)
         self._leaving = Leaving(party, database, doors[:2], keeping, turns)
-        ending = Ending(party, database, doors[:2], keeping, self._leaving, turns)
+        self._ending = Ending(party, database, doors[:2], keeping, self._leaving, turns)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
         self._agreeing.answer_due = self._courier.due
         self._agreeing.opened = self._leaving.watch
         self._leaving.withdrawal_due = self._courier.due
         self._courier.clear = self._leaving.clear
-        self._calls = Calls(database, self._agreeing, attempts, ending, self._coordinator.incoming)
+        self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
         self._scheduler = Scheduler(
             {
                 **self._coordinator.handlers(),
