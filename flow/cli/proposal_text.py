@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 
 from flow.client import ProposalView, ProposedInput
-from flow.why import moment
+from flow.why import clock_text
 
 
 def proposal_lines(view: ProposalView) -> Iterator[str]:
     """What would be used, how, what would leave, who would learn what."""
     who = f"proposed by {view.user} of {view.initiator}"
-    yield f"Job {view.job} ({view.name}), {who} at {moment(view.submitted_ms)}"
+    yield f"Job {view.job} ({view.name}), {who} at {clock_text(view.submitted_ms)}"
     yield from (f"  {role}: {', '.join(parties)}" for role, parties in view.roles.items())
     if view.resumes:
         yield f"  It goes on from job {view.resumes}."
