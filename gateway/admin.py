@@ -19,7 +19,7 @@ from gateway.errors import GatewayFault
 from gateway.link import PeerStatus
 from gateway.mailbox.store import JobTraffic, PeerTraffic
 from gateway.strangers import Stranger
-from gateway.wire import AdminStub, gateway_down, local, local_channel, problem_of, rpc_error
+from gateway.wire import AdminStub, admin_channel, gateway_down, local, problem_of, rpc_error
 from party.canonical import canonical_json
 from party.errors import PlatformError
 from party.log import get_logger
@@ -185,7 +185,7 @@ class GatewayAdmin:
     def _calling(self) -> Iterator[AdminStub]:
         with self._lock:
             if self._stub is None:
-                self._channel = local_channel(self._socket)
+                self._channel = admin_channel(self._socket)
                 self._stub = AdminStub(self._channel)
             stub = self._stub
         try:
@@ -222,7 +222,7 @@ class _CallServer:
 
     def _run(self) -> None:
         backoff = Backoff(0.5)
-        channel = local_channel(self._socket)
+        channel = admin_channel(self._socket)
         while not self._stopping.is_set():
             with suppress(grpc.RpcError):
                 self._subscribe(AdminStub(channel), backoff)

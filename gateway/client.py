@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from gateway.admin import GatewayAdmin, GatewayHealth, IncomingCall, Stopper
 from gateway.contract import ContractLine, JobContract
+from gateway.door_key import Doorkeeper, with_key
 from gateway.errors import (
     BadContract,
     CallTimeout,
     ContractChanged,
     ContractViolation,
+    DoorClosed,
     ExchangeClosed,
     GatewayDown,
     IncarnationOutdated,
@@ -40,6 +42,8 @@ __all__ = [
     "ContractChanged",
     "ContractLine",
     "ContractViolation",
+    "DoorClosed",
+    "Doorkeeper",
     "ExchangeClosed",
     "ExecutorWire",
     "GatewayAdmin",
@@ -70,4 +74,5 @@ __all__ = [
     "Stranger",
     "TokenRefused",
     "serve",
+    "with_key",
 ]

@@ -50,6 +50,7 @@ class ExecutorWire:
         self._stub: ExecutorStub | None = None
         self._consumed: list[Consumed] = []
         self._covered: list[list[Consumed]] = []
+        self._can_map = True
 
     def send(self, to: Address, tag: str, step: Step, value: Value) -> None:
         """Return once our gateway holds the message durably.
@@ -72,7 +73,7 @@ class ExecutorWire:
     def recv_any(self, frm: Sequence[Address], tag: str, step: Step) -> tuple[Address, Value]:
         """Block until one of the senders' messages is here."""
         senders = [str(address) for address in frm]
-        wish = local.Wish(frm=senders, tag=tag, step=step, wait_s=WAIT_S, can_map=True)
+        wish = local.Wish(frm=senders, tag=tag, step=step, wait_s=WAIT_S, can_map=self._can_map)
         while True:
             asked = time.monotonic()
             answer = self._patiently(lambda stub: self._take(stub, wish))
@@ -136,9 +137,9 @@ class ExecutorWire:
             try:
                 place = Place(first.size, path=Path(first.path), offset=first.offset)
                 return first.frm, place.buffer()
-            except (OSError, MessageGone):  # not our host's file, or not ours to read: have it sent
-                wish.can_map = False
-                return None
+            except (OSError, MessageGone):  # not our host's file, or not ours to read: have them sent from now on
+                wish.can_map = self._can_map = False
+                return self._take(stub, wish)
         if len(first.data) == first.size:
             return first.frm, pa.py_buffer(first.data)
         body = bytearray(first.size)

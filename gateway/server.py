@@ -75,7 +75,7 @@ class GatewayService:
             front = Front(listen, inner, caps, strangers.turned_away)
             undo.callback(front.stop)
             office, outbound = self._office(undo, listen, front, strangers)
-            executors = bound_unix_server(self._home.socket("gateway"), EXECUTOR_THREADS)
+            executors = bound_unix_server(self._home.socket("gateway"), EXECUTOR_THREADS, for_executors=True)
             gate = Gate(EXECUTOR_CALLS, SILENCE_S)
             undo.callback(gate.start())
             door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING, gate)

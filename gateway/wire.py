@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
+from gateway.door_key import Doorkeeper, with_key
 from gateway.errors import BadEnvelope, GatewayDown, GatewayFault, PeerRefused
 from gateway.proto import local_v1_pb2 as local
 from gateway.proto import transfer_v1_pb2 as transfer
@@ -42,6 +43,7 @@ __all__ = [
     "add_AdminServicer_to_server",
     "add_executor",
     "add_transfer",
+    "admin_channel",
     "answering",
     "bound_unix_server",
     "chunked",
@@ -143,27 +145,38 @@ def rpc_error(error: grpc.RpcError, otherwise: PlatformError) -> PlatformError:
     return raised(problem)
 
 
-def server(threads: int, options: Sequence[tuple[str, Any]] = ()) -> grpc.Server:
+def server(
+    threads: int, options: Sequence[tuple[str, Any]] = (), keepers: Sequence[grpc.ServerInterceptor] = ()
+) -> grpc.Server:
     """A server with a thread for each call it answers; threads are started as they are needed."""
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="gateway-call")
-    return grpc.server(pool, options=[("grpc.so_reuseport", 0), *LIMITS, *options])
+    return grpc.server(pool, options=[("grpc.so_reuseport", 0), *LIMITS, *options], interceptors=keepers)
 
 
-def bound_unix_server(path: Path, threads: int) -> grpc.Server:
-    """A server on a Unix socket that only this user may open. Raises PortInUse."""
+def bound_unix_server(path: Path, threads: int, *, for_executors: bool = False) -> grpc.Server:
+    """A server on a Unix socket of the party's own. Raises PortInUse.
+
+    Only the party's services get an answer, by the key of its doors; or executors as well, each by its token, whoever
+    they run as: the folder of sockets is the party's alone.
+    """
     path.unlink(missing_ok=True)
-    made = server(threads)
+    made = server(threads, keepers=() if for_executors else (Doorkeeper(path.parent),))
     try:
         made.add_insecure_port(f"unix:{path}")
     except RuntimeError as error:
         raise PortInUse(f"The socket {path} cannot be opened: {error}.") from None
-    path.chmod(0o600)
+    path.chmod(0o666 if for_executors else 0o600)
     return made
 
 
 def local_channel(socket: Path | str) -> grpc.Channel:
     """The way to our own gateway. Nothing is connected yet."""
     return grpc.insecure_channel(f"unix:{socket}", options=[*LIMITS, *RECONNECT, ("grpc.use_local_subchannel_pool", 1)])
+
+
+def admin_channel(socket: Path | str) -> grpc.Channel:
+    """The way to its door for the party's own services."""
+    return with_key(local_channel(socket), Path(socket).parent)
 
 
 def gateway_down(socket: Path | str) -> GatewayDown:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from node_manager.folders import PROCESS, SCHEMA, write_json
+from node_manager.isolation import Found
 from node_manager.process import ProcessId, anonymous_bytes
 
 MAX_MESSAGE_BYTES = 64 << 10
@@ -43,9 +44,10 @@ class Assignment(BaseModel):
         return self.model_dump_json(by_alias=True).encode()
 
 
-def ready_answer(threads: int, missing: list[str]) -> bytes:
-    """The warm parent's first word: its imports are done."""
-    return json.dumps({"kind": "ready", "threads": threads, "missing": missing}).encode()
+def ready_answer(threads: int, missing: list[str], isolation: Found) -> bytes:
+    """The warm parent's first word: its imports are done, and this is how its children are confined."""
+    said = {"kind": "ready", "threads": threads, "missing": missing, "isolation": isolation.model_dump(mode="json")}
+    return json.dumps(said).encode()
 
 
 def started_answer(number: int, process: ProcessId) -> bytes:

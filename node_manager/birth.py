@@ -1,7 +1,8 @@
 """What a freshly forked child does before it is an executor, and how it ends.
 
 It leads its own session and process group, works in its own folder, writes to its own files, keeps nothing open of
-what it was forked from, dumps no core, and is the first that the kernel kills when memory is short.
+what it was forked from, dumps no core, is the first that the kernel kills when memory is short, and gives up all rights
+that its order does not need before any component code runs.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from typing import NoReturn
 
 from node_manager import executor
 from node_manager.assignment import Assignment, record_process, started_answer
-from node_manager.folders import EXIT, STDERR, STDOUT
+from node_manager.folders import EXIT, STDERR, STDOUT, read_order
+from node_manager.isolation import Isolation
 from node_manager.process import ProcessId
 
 MAX_OPEN_FILES = 4096
 CRASHED = 70
 ALL_FILES = 1 << 20
+PRIVATE = 0o077
 _OOM_SCORE = "500"
 
 
-def live(assignment: Assignment, answers: socket) -> NoReturn:
+def live(assignment: Assignment, answers: socket, isolation: Isolation) -> NoReturn:
     """Become the executor of one assignment; never returns."""
     code = CRASHED
     try:
         try:
             _become(assignment, answers)
-            code = executor.main(assignment)
+            order = read_order(assignment.folder)
+            isolation.enter(order, assignment.folder, assignment.gpus)
+            code = executor.main(assignment, order)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else CRASHED
         finally:
@@ -48,6 +53,7 @@ def live(assignment: Assignment, answers: socket) -> NoReturn:
 
 def _become(assignment: Assignment, answers: socket) -> None:
     os.setsid()
+    os.umask(PRIVATE)
     _own_signals()
     os.chdir(assignment.folder)
     _own_files()

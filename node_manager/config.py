@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,37 @@ from party.home import PartyHome
 DEFAULT_PRELOAD = ("numpy", "pyarrow", "torch")
 ALWAYS_PRELOAD = ("sklearn.metrics",)  # used by role functions, slow to import
 TASK_KEY_PURPOSE = b"archipelago/task-key/v1"
+
+
+FIRST_UID, UIDS = 61_184, 4_336  # the range that systemd keeps for users that last as long as their service
+STORE_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What executors must not be or see.
+
+    Attributes:
+        uid: Whom they run as where we run as root.
+        closed: What they cannot open, wherever it lies.
+        variables: Beginnings of names of the services' variables that they need all the same.
+    """
+
+    uid: int = FIRST_UID
+    closed: tuple[Path, ...] = ()
+    variables: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(home: PartyHome) -> Confinement:
+        """From a party's home: all of it is closed, but for what an order names."""
+        chosen = home.settings.node.executor_user
+        own = FIRST_UID + zlib.crc32(str(home.root).encode()) % UIDS
+        remote = "://" in home.store
+        return Confinement(
+            uid=own if chosen == "auto" else chosen,
+            closed=(home.root, home.run_dir, *(() if remote else (Path(home.store),))),
+            variables=STORE_VARIABLES if remote else (),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +59,7 @@ class NodeConfig:
         preload: Modules that the warm parent imports where installed.
         task_key: The key that seals journal and checkpoints, from job and task.
         keep_on_stop: Leave executors running on an orderly stop, to be adopted by the next Node Manager.
+        confinement: What executors must not be or see.
         heartbeat_s: How often a reader of the news hears the live status.
     """
 
@@ -38,6 +71,7 @@ class NodeConfig:
     task_key: Callable[[str, str], bytes] = field(repr=False)
     preload: tuple[str, ...] = DEFAULT_PRELOAD
     keep_on_stop: bool = False
+    confinement: Confinement = Confinement()
     heartbeat_s: float = 2.0
 
     @staticmethod
@@ -56,5 +90,6 @@ class NodeConfig:
                 None if node.gpus == "auto" else node.gpus,
             ),
             preload=(*node.preload, *ALWAYS_PRELOAD),
+            confinement=Confinement.of(home),
             task_key=lambda job, task: seal.derive(master, TASK_KEY_PURPOSE, f"{job}/{task}"),
         )

@@ -23,7 +23,7 @@ from node_manager.assignment import Assignment
 from node_manager.errors import CodeMismatch, OrderRefused
 from node_manager.event_log import EventLog
 from node_manager.events import EventKind
-from node_manager.folders import ExecutorKey, read_order
+from node_manager.folders import ExecutorKey
 from node_manager.order import Order
 from node_manager.ports import open_context
 from node_manager.threads import compute_alike, set_threads
@@ -38,9 +38,8 @@ SUCCEEDED, FAILED, CRASHED = 0, 1, 70
 CRASH_CODE = "executor.crashed"
 
 
-def main(assignment: Assignment) -> int:
+def main(assignment: Assignment, order: Order) -> int:
     """Carry out one assignment; returns the exit code. Its working folder is the current one."""
-    order = read_order(assignment.folder)
     key = ExecutorKey.of(order)
     log.configure("executor", None, party=key.address.partition(":")[2])
     events = EventLog(assignment.folder, key, assignment.doorbell)

@@ -22,6 +22,7 @@ from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause, lost_body
 from node_manager.folders import EXIT, PROCESS, SCHEMA, read_json, write_json
+from node_manager.isolation import Mode
 from node_manager.news import NewsStore, Place
 from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_groups, kernel_oom_kills, signal_group
 from node_manager.roster import Roster, Running
@@ -36,6 +37,7 @@ EXIT_FILE_WAIT_S = 2.0
 RESTART_PAUSE_S = 1.0
 MEMORY_HEADROOM = 1.1
 _MAX_FOLDER_BYTES = 512
+_BELL_MODE = 0o666  # executors may have a user of their own; the folder is the party's alone
 _log = get_logger("node_manager")
 
 
@@ -103,7 +105,7 @@ class Keeper:
 
     def _new_parent(self) -> WarmParentProcess:
         self._born_at = time.monotonic()
-        parent = WarmParentProcess(self._config.preload)
+        parent = WarmParentProcess(self._config.preload, self._config.confinement)
         self._on(parent, self._answered)
         return parent
 
@@ -112,13 +114,21 @@ class Keeper:
         if answer is None:
             self._replace_parent()
         elif answer["kind"] == "ready":
-            _log.info("Warm parent ready", pid=self.parent.pid, seconds=round(time.monotonic() - self._born_at, 2))
+            self._ready()
         else:
             running = self._roster.numbered(answer["number"])
             if running is not None and answer["kind"] == "started":
                 self._follow(running)
             elif running is not None:
                 _fail(running, f"No process could be made ({answer.get('text')}).")
+
+    def _ready(self) -> None:
+        """Say how long it took and, if nothing confines executors, that as well: it is a warning, every time."""
+        found = self.parent.isolation
+        _log.info("Warm parent ready", pid=self.parent.pid, seconds=round(time.monotonic() - self._born_at, 2))
+        if found is not None:
+            tell = _log.warning if found.mode is Mode.NONE else _log.info
+            tell("How executors are confined", mode=found.mode, how=found.text)
 
     def _replace_parent(self) -> None:
         """The warm parent died: its executors become our children, unanswered assignments are asked about."""
@@ -298,5 +308,5 @@ def _bind(path: os.PathLike[str]) -> socket.socket:
     with suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108  any path-like
     bell.bind(os.fspath(path))
-    os.chmod(path, 0o600)  # noqa: PTH101
+    os.chmod(path, _BELL_MODE)  # noqa: PTH101
     return bell

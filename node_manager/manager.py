@@ -77,6 +77,7 @@ class NodeManager:
     def describe(self) -> NodeStatus:
         """This host now."""
         cpu_percent, memory_used, gpus = self._load.read()
+        found = self._keeper.parent.isolation
         capacity = self._config.capacity
         return NodeStatus(
             schema=1,
@@ -92,6 +93,8 @@ class NodeManager:
             capability=self._capability,
             executors=tuple(sorted(running.key.folder for running in self._roster.all())),
             warm=self._keeper.parent.ready,
+            isolation=found.mode if found else "",
+            isolation_text=found.text if found else "",
         )
 
     def start(self, order: Order) -> int:

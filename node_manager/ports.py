@@ -25,6 +25,7 @@ from node_manager.errors import OrderRefused
 from node_manager.event_log import EventLog
 from node_manager.events import EventKind
 from node_manager.order import Order, ResumePoint
+from node_manager.reach import JOURNALS
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import (
     Checkpoint,
@@ -79,7 +80,7 @@ def journal_path(order: Order, folder: Path) -> Path:
     address = Address.parse(order.address)
     name = f"{address.role}-{address.party}.journal"
     stored = Place.of(order.store).local(f"checkpoints/{order.job}/{order.task}/{name}")
-    return stored or folder.parent / f"{order.task}.{name}"
+    return stored or folder.parent / JOURNALS / f"{order.task}.{name}"
 
 
 class StoreInputs:

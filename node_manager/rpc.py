@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from gateway.client import DoorClosed, Doorkeeper, with_key
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable, all_codes
 from party.log import get_logger
 
@@ -41,13 +42,14 @@ _T = TypeVar("_T")
 
 
 def unix_server(socket: Path) -> grpc.Server:
-    """A server on a Unix socket that only this user may open; not started yet. Raises Unavailable if it cannot."""
+    """A server on a Unix socket for the party's own services; not started yet. Raises Unavailable if it cannot."""
     options = _CHANNEL[1:3]
-    server = grpc.server(ThreadPoolExecutor(WORKERS, thread_name_prefix=f"{socket.stem}-rpc"), options=options)
-    socket.unlink(missing_ok=True)
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"{socket.stem}-rpc")
     try:
+        socket.unlink(missing_ok=True)
+        server = grpc.server(pool, options=options, interceptors=(Doorkeeper(socket.parent),))
         server.add_insecure_port(f"unix:{socket}")
-    except RuntimeError as problem:
+    except (RuntimeError, OSError) as problem:
         raise Unavailable(f"{socket}: the socket cannot be served ({problem}).") from problem
     return server
 
@@ -56,7 +58,7 @@ def unix_channel(address: str | Path) -> grpc.Channel:
     """A channel to `unix:PATH` or a path; connects when first used, and again whenever it has to."""
     text = str(address)
     target = text if text.startswith("unix:") else f"unix:{text}"
-    return grpc.insecure_channel(target, options=_CHANNEL)
+    return with_key(grpc.insecure_channel(target, options=_CHANNEL), Path(target.removeprefix("unix:")).parent)
 
 
 def answering(call: Callable[[], _T], context: grpc.ServicerContext) -> _T:
@@ -82,6 +84,8 @@ def asking(who: str, unreachable: type[Unavailable]) -> Iterator[None]:
         if packed:
             raise _unpacked(packed) from None
         code = error.code() if isinstance(error, grpc.Call) else None
+        if code is grpc.StatusCode.PERMISSION_DENIED:
+            raise DoorClosed from error
         if code is grpc.StatusCode.INTERNAL:
             raise unreachable(f"{who} failed while it answered.", hint=f"Look into its log: {who}.") from error
         raise unreachable(f"{who} does not answer.", hint="See that it is running: flow party status.") from error

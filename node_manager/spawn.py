@@ -11,11 +11,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment
+from node_manager.config import Confinement
 from node_manager.errors import ForkFailed, OrderRefused
+from node_manager.isolation import Found
 from node_manager.process import anonymous_bytes
 
 _ONE_THREAD = {
@@ -23,26 +25,38 @@ _ONE_THREAD = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
+# What a program needs to know of its host; everything else in our environment is the services' own.
+_PASSED = ("PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH")
+_PASSED_STARTS = ("LC_", "PYTHON", "NVIDIA_")
+
+
+def environment(ours: Mapping[str, str], more: Iterable[str] = ()) -> dict[str, str]:
+    """The part of our environment that executors get: a closed list, and variables that begin with one of `more`."""
+    starts = (*_PASSED_STARTS, *more)
+    return {name: value for name, value in ours.items() if name in _PASSED or name.startswith(starts)}
 
 
 class WarmParentProcess:
     """One warm parent. When it dies, make another."""
 
-    def __init__(self, preload: Sequence[str]) -> None:
+    def __init__(self, preload: Sequence[str], confine: Confinement) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-P", "-m", "node_manager.warm_parent", "--socket", str(theirs.fileno())]
+            command += ["--preload", ",".join(preload), "--executor-uid", str(confine.uid)]
+            command += [f"--closed={path}" for path in confine.closed]
             self._process = subprocess.Popen(
-                [*command, "--preload", ",".join(preload)],
+                command,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD},
+                env={**environment(os.environ, confine.variables), **_ONE_THREAD},
             )
         self._socket = ours
         self.ready = False
         self.threads = 0
         self.missing: tuple[str, ...] = ()
+        self.isolation: Found | None = None
 
     @property
     def pid(self) -> int:
@@ -80,6 +94,7 @@ class WarmParentProcess:
         if answer["kind"] == "ready":
             self.ready, self.threads = True, int(str(answer["threads"]))
             self.missing = tuple(json.loads(message)["missing"])
+            self.isolation = Found.model_validate(answer["isolation"])
         return answer
 
     def close(self, wait_s: float) -> None:

@@ -4,7 +4,7 @@ It only imports. It holds no gRPC object, no thread pool, no database, and makes
 because a child of such a parent hangs. It reaps its children, leaves how each ended in its working folder, and when
 its Node Manager goes away it stays until the last of them has ended.
 
-Run as `python -m node_manager.warm_parent --socket FD --preload a,b` by node_manager/spawn.py only.
+Run as `python -m node_manager.warm_parent --socket FD --preload a,b …` by node_manager/spawn.py only.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment, failed_answer, ready_answer
 from node_manager.event_log import ring
 from node_manager.folders import EXIT, SCHEMA, write_json
+from node_manager.isolation import Isolation
 from node_manager.process import become_subreaper, signal_group
 
 _EXECUTOR_NEEDS = (
@@ -47,8 +48,9 @@ class _Child:
 class WarmParent:
     """The loop: assignments in, children out, ends recorded."""
 
-    def __init__(self, orders: socket.socket) -> None:
+    def __init__(self, orders: socket.socket, isolation: Isolation) -> None:
         self._orders = orders
+        self._isolation = isolation
         self._children: dict[int, _Child] = {}
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
@@ -98,7 +100,7 @@ class WarmParent:
         if pid == 0:
             from node_manager.birth import live
 
-            live(assignment, self._orders)
+            live(assignment, self._orders, self._isolation)
         self._children[pid] = _Child(assignment.folder, assignment.doorbell)
 
     def _reap(self) -> None:
@@ -148,6 +150,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m node_manager.warm_parent")
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--preload", default="")
+    parser.add_argument("--executor-uid", type=int, required=True)
+    parser.add_argument("--closed", action="append", type=Path, default=[])
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = socket.socket(fileno=options.socket)
@@ -155,11 +159,13 @@ def main(arguments: list[str]) -> int:
     missing = preload([name for name in options.preload.split(",") if name])
     _load_components()
     _find_libraries()
+    isolation = Isolation.find(options.executor_uid, options.closed)
     gc.collect()
     gc.freeze()
     with suppress(OSError):
-        orders.send(ready_answer(len(os.listdir("/proc/self/task")), missing))  # noqa: PTH208  a count of names
-    WarmParent(orders).run()
+        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208  a count of names
+        orders.send(ready_answer(threads, missing, isolation.found))
+    WarmParent(orders, isolation).run()
     return 0
 
 

@@ -21,6 +21,7 @@ from party.ids import PartyId, party_id
 
 SETTINGS_SCHEMA = 1
 MAX_SETTINGS_BYTES = 1 << 20
+MAX_USER = (1 << 31) - 1
 KEEP_CHECKPOINTS_S = 7 * 24 * 3600
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -124,6 +125,10 @@ class NodeSettings(_Section):
     cores: Annotated[int, Field(ge=1)] | Auto = Field(default="auto", description='A number of cores, or "auto".')
     memory: Size = Field(default="auto", description='For example "8GiB", or "auto".')
     gpus: Annotated[int, Field(ge=0)] | Auto = Field(default="auto", description='A number of GPUs, or "auto".')
+    executor_user: Annotated[int, Field(ge=1, le=MAX_USER)] | Auto = Field(
+        default="auto",
+        description='Whom executors run as where services run as root: a free user number, or "auto".',
+    )
     preload: tuple[str, ...] = Field(
         default=("numpy", "pyarrow", "torch"), description="Modules that the warm parent imports where installed."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from party.clock import Clock
+from storage import reach
 from storage.checkpoints import Checkpoint, CheckpointStore
 from storage.disk import refuse_without_room, room_for
 from storage.errors import (
@@ -111,6 +112,7 @@ __all__ = [
     "exported_model",
     "kind_of",
     "load_model",
+    "reach",
     "read_model_file",
     "refuse_without_room",
     "room_for",

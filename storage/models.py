@@ -195,10 +195,11 @@ class ModelStore:
         for part in parts:
             if role in (None, part.role):
                 return part
+        if parts:
+            roles = ", ".join(part.role for part in parts)
+            raise ModelNotFound(f"There is no model '{ref}' as {role} here.", hint=f"Its roles are {roles}.")
         here = [str(info.ref) for info in self.list()]
-        problem = f" as {role}" if parts else ""
-        hint = f"Its roles are {', '.join(p.role for p in parts)}." if parts else did_you_mean(str(ref), here)
-        raise ModelNotFound(f"There is no model '{ref}'{problem} here.", hint=hint)
+        raise ModelNotFound(f"There is no model '{ref}' here.", hint=did_you_mean(str(ref), here))
 
     def _parts(self, ref: OutputRef) -> _Infos:
         found: _Infos = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from algorithms.component import Component, Parameters, Port, PortKind
-from party.errors import Conflict
+from gateway.client import GatewayAdmin
+from node_manager.client import NodeClient
+from party.errors import Conflict, PlatformError
 from party.ids import Role
 from storage.client import Model
 
@@ -180,12 +184,42 @@ def work(ctx, p):
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    table = ds.dataset(f"{p.where}/numbers.arrow", format="ipc").to_table(filter=pc.field("n") >= 10)
+    numbers = f"{os.environ['TMPDIR']}/numbers.arrow"
+    with pa.OSFile(numbers, "wb") as sink, pa.ipc.new_file(sink, pa.schema([("n", pa.int64())])) as writer:
+        writer.write_table(pa.table({"n": list(range(100))}))
+    table = ds.dataset(numbers, format="ipc").to_table(filter=pc.field("n") >= 10)
     with grpc.insecure_channel(f"unix:{p.where}/echo") as channel:
         echo = channel.unary_unary("/test.Echo/Say")
         heard = echo(b"hello", timeout=20)
     if folded != 4 * 14 * 14 * 9 or table.num_rows != 90 or heard != b"hello":
         raise TestFailure(f"{folded} {table.num_rows} {heard!r}")
+
+
+def pry(ctx, p):
+    """Try whatever no component has any business with; tell what came of each try. `where` is JSON: name to path."""
+    for name, path in json.loads(p.where).items():
+        ctx.news.log("info", f"{name}: {_tried(name.partition('-')[0], path)}")
+
+
+def _tried(how, path):
+    tries = {
+        "read": lambda: Path(path).read_bytes(),
+        "list": lambda: list(Path(path).iterdir()),
+        "write": lambda: Path(path).write_text("x"),
+        "link": lambda: Path("scratch/link").symlink_to(path),
+        "hardlink": lambda: Path("scratch/hard").hardlink_to(path),
+        "signal": lambda: os.kill(int(path), 0),
+        "tcp": lambda: socket.create_connection(("127.0.0.1", int(path)), 5),
+        "unlink": lambda: Path(path).unlink(),
+        "child": lambda: subprocess.run([sys.executable, "-c", f"open({path!r}).read()"], check=True, stderr=-3),
+        "admin": lambda: GatewayAdmin(path).sign("test", b"x"),
+        "node": lambda: NodeClient(path).describe(),
+    }
+    try:
+        tries[how]()
+    except (OSError, subprocess.SubprocessError, PlatformError) as refusal:
+        return type(refusal).__name__
+    return "DONE"
 
 
 def _target(link):
@@ -199,7 +233,7 @@ PLAYS = {
     play.__name__: play
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
-        look_around, remember, work,
+        look_around, remember, work, pry,
     )
 }  # fmt: skip
 

@@ -203,7 +203,7 @@ def test_no_secret_lies_in_the_working_folder(client, reader, order_of, folder):
     reader.final(order)
     path = folder / order.job / "task-1-guest-a-i1"
     assert path.stat().st_mode & 0o077 == 0
-    for file in path.iterdir():
+    for file in filter(Path.is_file, path.iterdir()):
         assert b"secret-token" not in file.read_bytes()
         assert file.stat().st_mode & 0o077 == 0
 

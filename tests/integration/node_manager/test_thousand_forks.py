@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-import pyarrow as pa
 import pytest
 
 from node_manager.client import EventKind
@@ -26,6 +25,7 @@ def echo(tmp_path):
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", {"Say": say})])
     server.add_insecure_port(f"unix:{tmp_path}/echo")
     server.start()
+    (tmp_path / "echo").chmod(0o666)  # executors may have a user of their own
     yield tmp_path
     server.stop(0).wait()
 
@@ -35,10 +35,6 @@ def echo(tmp_path):
 def test_a_thousand_executors_convolve_scan_and_call(echo, monkeypatch, request):
     for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
         monkeypatch.delenv(name, raising=False)  # a thousand data files more would tell nothing new
-    with pa.OSFile(str(echo / "numbers.arrow"), "wb") as sink:
-        table = pa.table({"n": list(range(100))})
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
     service = NodeService(make_config(echo, preload=("torch", "pyarrow.dataset", "grpc", *PRELOAD)))
     service.start()
     request.addfinalizer(lambda: service.stop(5))

@@ -1,0 +1,146 @@
+"""How executors are kept from what they need not see: decided once in the warm parent, applied in every child.
+
+    user     started as root: a user of their own, and of root's rights only the one to pass through closed folders,
+             inside a sandbox that lists what they may open
+    sandbox  otherwise, or where root has been given too few rights: the same sandbox, the services' own user
+    none     the kernel has no Landlock: nothing keeps component code from what the services may see
+
+A child gives up its rights after the fork and before the first line of component code runs; it cannot take them back.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from node_manager import kernel
+from node_manager.folders import EVENTS
+from node_manager.order import Order
+from node_manager.reach import SCRATCH, Rule, changed, order_rules, program_rules
+
+NEEDED = frozenset({kernel.CHOWN, kernel.SETGID, kernel.SETUID, kernel.DAC_READ_SEARCH})
+SIGNALS_ABI = 6
+SCRATCH_VARIABLES = ("HOME", "TMPDIR", "XDG_CACHE_HOME")
+
+
+class Mode(StrEnum):
+    """What holds."""
+
+    USER = "user"
+    SANDBOX = "sandbox"
+    NONE = "none"
+
+
+class Found(BaseModel):
+    """What holds on this host, and in words for people."""
+
+    model_config = ConfigDict(frozen=True)
+    mode: Mode
+    text: str
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What every child of this warm parent does to itself.
+
+    Attributes:
+        found: The mode, in words too.
+        uid: Whom executors run as, where they have a user of their own.
+        rules: What every one of them may reach.
+    """
+
+    found: Found
+    uid: int
+    rules: tuple[Rule, ...]
+
+    @staticmethod
+    def find(uid: int, closed: Iterable[Path]) -> Isolation:
+        """What this host allows, tried in a child that ends at once. `closed` is what no executor may reach."""
+        abi = kernel.landlock_abi()
+        if not abi:
+            return Isolation(Found(mode=Mode.NONE, text=NO_LANDLOCK), uid, ())
+        rules = tuple(program_rules(closed))
+        as_user = os.geteuid() == 0 != uid and kernel.capabilities() >= NEEDED
+        for mode in (Mode.USER, Mode.SANDBOX) if as_user else (Mode.SANDBOX,):
+            made = Isolation(Found(mode=mode, text=_text(mode, uid, abi)), uid, rules)
+            problem = made.tried()
+            if not problem:
+                return made
+        return Isolation(Found(mode=Mode.NONE, text=f"{REFUSED} ({problem}). {REMEDY}"), uid, ())
+
+    def tried(self) -> str:
+        """Why a process cannot be confined here; empty if it can. Forks."""
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if not pid:
+            try:
+                self._confine([], tcp=False)
+                Path("/proc/self/status").read_bytes()
+            except OSError as problem:
+                os.write(writing, str(problem).encode()[:400])
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as said:
+            text = said.read().decode(errors="replace")
+        os.waitpid(pid, 0)
+        return text
+
+    def enter(self, order: Order, folder: Path, gpus: tuple[int, ...]) -> None:
+        """Make this process, the child, what the order's executor is: nobody who can see more than it needs.
+
+        Raises OSError; then it must not run component code.
+        """
+        made = changed(order, folder)
+        (folder / EVENTS).touch(mode=0o600)
+        for path in made:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.found.mode is Mode.USER:
+            _give((folder / EVENTS, *made), self.uid)
+        if self.found.mode is not Mode.NONE:
+            self._confine(order_rules(order, folder, gpus), tcp="://" in order.store)
+        for name in SCRATCH_VARIABLES:
+            os.environ[name] = str(folder / SCRATCH)
+        tempfile.tempdir = None
+
+    def _confine(self, rules: Iterable[Rule], *, tcp: bool) -> None:
+        if self.found.mode is Mode.USER:
+            kernel.become(self.uid, kernel.DAC_READ_SEARCH)
+        else:
+            kernel.hold(None)
+        kernel.restrict([*self.rules, *rules], tcp=tcp)
+
+
+NO_LANDLOCK = (
+    "not isolated: this kernel has no Landlock, so component code can reach what the party's services can. "
+    "Remedy: a kernel of 5.13 or newer with Landlock among its LSMs, or run only components that you trust."
+)
+REFUSED = "not isolated: the kernel refused to confine a process"
+REMEDY = (
+    "Remedy: allow the Landlock system calls (container runtimes may filter them), "
+    "or run only components that you trust."
+)
+_UNSEEN = "keys, tokens, databases and the services' memory are out of reach"
+
+
+def _text(mode: Mode, uid: int, abi: int) -> str:
+    if mode is Mode.USER:
+        return f"own user {uid}, in a sandbox: {_UNSEEN}."
+    signals = "" if abi >= SIGNALS_ABI else "; this kernel lets them end the services (Linux 6.12 does not)"
+    return f"sandbox: {_UNSEEN}{signals}."
+
+
+def _give(paths: Iterable[Path], uid: int) -> None:
+    """These files and folders, with all inside, belong to the executors' user. Links are not followed."""
+    for top in paths:
+        os.chown(top, uid, uid, follow_symlinks=False)
+        for path in top.rglob("*") if top.is_dir() else ():
+            with suppress(FileNotFoundError):
+                os.chown(path, uid, uid, follow_symlinks=False)

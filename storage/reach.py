@@ -1,0 +1,42 @@
+"""Where in a store the things lie that one task reads and writes: for whoever confines the process that does it.
+
+Paths on this host's disk; a store that is elsewhere has none, and every answer about it is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from party.ids import Address, AttemptId
+from storage import checkpoints as saved
+from storage import models as trained
+from storage import staging, tables
+from storage.place import Place
+from storage.refs import OutputRef, TableRef
+
+
+def of_tables(store: str, references: Iterable[str]) -> list[Path]:
+    """The folders of these tables, all their versions. Raises BadReference."""
+    return _local(store, (f"{tables.ROOT}/{TableRef.parse(reference).table}" for reference in references))
+
+
+def of_models(store: str, references: Iterable[str]) -> list[Path]:
+    """The folders of these models, the parts of all roles. Raises BadReference."""
+    found = (OutputRef.parse(reference) for reference in references)
+    return _local(store, (f"{trained.ROOT}/{ref.job}/{ref.task}.{ref.output}" for ref in found))
+
+
+def of_checkpoints(store: str, job: str, task: str) -> list[Path]:
+    """The folder of a task's checkpoints and journals."""
+    return _local(store, [f"{saved.ROOT}/{job}/{task}"])
+
+
+def of_staging(store: str, attempt: AttemptId, address: Address) -> list[Path]:
+    """The folder where one address of an attempt stages what it makes."""
+    return _local(store, [f"{staging.ROOT}/{attempt}/{address.role}-{address.party}"])
+
+
+def _local(store: str, paths: Iterable[str]) -> list[Path]:
+    place = Place.of(store)
+    return [found for path in paths if (found := place.local(path)) is not None]
