@@ -5,7 +5,6 @@ The file is the truth; the doorbell only saves waiting. A ring that nobody hears
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import threading
@@ -13,10 +12,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from node_manager.allowance import Allowance
+from node_manager.bodies import plain, shortened
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.folders import EVENTS, ExecutorKey
-
-MAX_TEXT_CHARS = 4000
 
 
 class EventLog:
@@ -26,6 +25,7 @@ class EventLog:
         self._key = key
         self._lock = threading.Lock()
         self._sequence = 0
+        self._allowance = Allowance()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(folder / EVENTS, flags, 0o600)
         self._doorbell = doorbell
@@ -38,9 +38,25 @@ class EventLog:
         """How far the role function is."""
         self.write(EventKind.PROGRESS, done=done, total=total, what=what)
 
-    def log(self, level: str, text: str) -> None:
-        """One line for people."""
-        self.write(EventKind.LOG, level=level, text=text[:MAX_TEXT_CHARS])
+    def log(self, level: str, text: str, *, insist: bool = False) -> None:
+        """One line for people, or several of one matter; left out where there are too many, unless we insist."""
+        text = shortened(text)
+        with self._lock:
+            left_out = 0 if insist else self._allowance.take(len(text), time.monotonic())
+        if left_out:
+            self._tell(left_out)
+        if left_out is not None:
+            self.write(EventKind.LOG, level=level, text=text)
+
+    def tell_left_out(self) -> None:
+        """Say how many lines were left out since the last one."""
+        with self._lock:
+            left_out = self._allowance.left_out()
+        if left_out:
+            self._tell(left_out)
+
+    def _tell(self, left_out: int) -> None:
+        self.write(EventKind.LOG, level="warning", text=f"… {left_out} lines left out")
 
     def write(self, kind: EventKind, /, **body: object) -> None:
         """Append one event and ring."""
@@ -56,7 +72,7 @@ class EventLog:
                 sequence=self._sequence,
                 at_ms=time.time_ns() // 1_000_000,
                 kind=kind,
-                body={name: _plain(value) for name, value in body.items()},
+                body={name: plain(value) for name, value in body.items()},
             )
             os.write(self._file, event.model_dump_json(by_alias=True).encode() + b"\n")
         ring(self._doorbell, self._key.folder)
@@ -64,11 +80,6 @@ class EventLog:
     def close(self) -> None:
         """No more events."""
         os.close(self._file)
-
-
-def _plain(value: object) -> object:
-    """JSON has no NaN and no infinity: they travel as text, which `float` reads."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def ring(doorbell: str, folder: str) -> None:

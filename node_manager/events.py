@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from party.bounds import Attempt, Count, Incarnation, TimeMs
+
 
 class EventKind(StrEnum):
     """The closed list of news about an executor."""
@@ -28,10 +30,10 @@ class ExecutorEvent(BaseModel):
     schema_version: int = Field(default=1, alias="schema")
     job: str
     task: str
-    attempt: int
+    attempt: Attempt
     address: str
-    incarnation: int
-    sequence: int
-    at_ms: int
+    incarnation: Incarnation
+    sequence: Count
+    at_ms: TimeMs
     kind: EventKind
     body: dict[str, object]

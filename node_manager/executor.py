@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -27,6 +25,7 @@ from node_manager.folders import ExecutorKey
 from node_manager.order import Order
 from node_manager.ports import open_context
 from node_manager.threads import compute_alike, set_threads
+from node_manager.words import Words
 from party import log
 from party.errors import PlatformError
 from party.ids import Address
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 SUCCEEDED, FAILED, CRASHED = 0, 1, 70
 CRASH_CODE = "executor.crashed"
+CRASH_HINT = "The people of its own party see the traceback: flow job logs JOB."
 
 
 def main(assignment: Assignment, order: Order) -> int:
@@ -43,27 +43,27 @@ def main(assignment: Assignment, order: Order) -> int:
     key = ExecutorKey.of(order)
     log.configure("executor", None, party=key.address.partition(":")[2])
     events = EventLog(assignment.folder, key, assignment.doorbell)
+    words = Words(events)
     with log.ids(job=key.job, task=key.task, attempt=key.attempt):
         try:
-            _work(order, assignment, events)
+            _work(order, assignment, events, words)
             return SUCCEEDED
         except PlatformError as error:
-            traceback.print_exc()
+            words.died_of(error)
+            words.finish()
             events.write(EventKind.FAILED, code=error.code, message=error.message, hint=error.hint)
             return FAILED
         except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
-            traceback.print_exc()
+            words.died_of(error)
+            words.finish()
             text = f"The executor of {key.address} crashed with {type(error).__name__}."
-            events.write(
-                EventKind.FAILED, code=CRASH_CODE, message=text, hint="Its own party's log holds the traceback."
-            )
+            events.write(EventKind.FAILED, code=CRASH_CODE, message=text, hint=CRASH_HINT)
             return CRASHED
         finally:
-            sys.stderr.flush()
             events.close()
 
 
-def _work(order: Order, assignment: Assignment, events: EventLog) -> None:
+def _work(order: Order, assignment: Assignment, events: EventLog, words: Words) -> None:
     began = time.monotonic()
     set_threads(order.resources.cores)
     compute_alike()
@@ -73,6 +73,7 @@ def _work(order: Order, assignment: Assignment, events: EventLog) -> None:
         started_s = round(time.monotonic() - assignment.received_at, 4)
         events.write(EventKind.STARTED, pid=os.getpid(), started_s=started_s)
         run(context, parameters)
+    words.finish()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     events.write(EventKind.SUCCEEDED, seconds=round(time.monotonic() - began, 4), peak_bytes=peak)
 

@@ -4,7 +4,8 @@
         order.json     what to do, without the token          (Node Manager, before the fork)
         process.json   pid and start time                     (warm parent, after the fork)
         events.jsonl   the event log                          (executor)
-        stdout.log stderr.log                                 (executor)
+        stdout.log stderr.log   what is written past Python   (executor)
+        scratch/                its HOME and TMPDIR           (executor)
         exit.json      how it ended                           (warm parent, before the process is reaped)
 
 The names of job, task and party are checked before a path is made of them.
@@ -22,9 +23,11 @@ from pathlib import Path
 
 from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
 from node_manager.order import Order
+from party.bounds import MAX_COUNT
 from party.ids import Address, task_name
 
 SCHEMA = 1
+LAST_WORDS_BYTES = 3000
 ORDER, PROCESS, EVENTS, EXIT = "order.json", "process.json", "events.jsonl", "exit.json"
 STDOUT, STDERR = "stdout.log", "stderr.log"
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -117,6 +120,22 @@ def read_json(path: Path) -> dict[str, object] | None:
     except (FileNotFoundError, ValueError):
         return None
     return body if isinstance(body, dict) and body.get("schema") == SCHEMA else None
+
+
+def number(body: dict[str, object], name: str) -> int | None:
+    """A whole number of the body from 0 up to what fits a pid or a size; None for anything else."""
+    value = body.get(name)
+    return value if isinstance(value, int) and 0 <= value <= MAX_COUNT else None
+
+
+def last_words(folder: Path) -> str:
+    """The end of what went to the process's standard error past Python: a fatal signal's stack, for one."""
+    try:
+        with (folder / STDERR).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_WORDS_BYTES))
+            return file.read().decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def check_schema(found: object, what: str) -> None:

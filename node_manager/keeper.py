@@ -17,11 +17,12 @@ from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
+from node_manager.bodies import checked
 from node_manager.config import NodeConfig
 from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause, lost_body
-from node_manager.folders import EXIT, PROCESS, SCHEMA, read_json, write_json
+from node_manager.folders import EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
 from node_manager.isolation import Mode
 from node_manager.news import NewsStore, Place
 from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_groups, kernel_oom_kills, signal_group
@@ -36,6 +37,8 @@ LOOK_EVERY_S = 2.0
 EXIT_FILE_WAIT_S = 2.0
 RESTART_PAUSE_S = 1.0
 MEMORY_HEADROOM = 1.1
+MOST_READINGS = 100
+MOST_RINGS = 1_000
 _MAX_FOLDER_BYTES = 512
 _BELL_MODE = 0o666  # executors may have a user of their own; the folder is the party's alone
 _log = get_logger("node_manager")
@@ -163,9 +166,9 @@ class Keeper:
     def _identify(self, running: Running) -> ProcessId:
         """Who the process is, by what it left in its folder; whoever waits for its start hears its pid."""
         body = read_json(running.folder / PROCESS) or {}
-        process = ProcessId(int(str(body.get("pid", 0))), int(str(body.get("start_ticks", 0))))
+        process = ProcessId(number(body, "pid") or 0, number(body, "start_ticks") or 0)
         running.process = process
-        running.inherited_bytes = int(str(body.get("inherited_bytes", 0)))
+        running.inherited_bytes = number(body, "inherited_bytes") or 0
         with suppress(InvalidStateError):
             running.started.set_result(process.pid)
         return process
@@ -209,20 +212,20 @@ class Keeper:
         end = read_json(running.folder / EXIT)  # before the log is read, so that nothing is written after it
         place = self._read(running)
         if end is not None:
-            status = end.get("status")
-            self._finish(running, place, None if status is None else int(str(status)))
+            self._finish(running, place, number(end, "status"))
         elif running.gone_at is not None and time.monotonic() - running.gone_at > EXIT_FILE_WAIT_S:
             self._finish(running, place, None)
 
     def _read(self, running: Running) -> Place:
         folder, job = running.key.folder, running.key.job
         place = self._news.place(folder)
-        while True:
+        for _ in range(MOST_READINGS):  # one that never stops to write keeps nobody else waiting
             events, after = read_new(running.folder, running.key, place)
             if after == place:
                 return place
             self._news.add(folder, job, events, after)
             place = after
+        return place
 
     def _finish(self, running: Running, place: Place, status: int | None) -> None:
         key = running.key
@@ -233,20 +236,7 @@ class Keeper:
         if not place.final:
             oom = kernel_oom_kills() > running.oom_kills
             body = lost_body(status, running.decided, kernel_oom=oom)
-            events.append(
-                ExecutorEvent(
-                    schema=1,
-                    job=key.job,
-                    task=key.task,
-                    attempt=key.attempt,
-                    address=key.address,
-                    incarnation=key.incarnation,
-                    sequence=place.own + 1,
-                    at_ms=time.time_ns() // 1_000_000,
-                    kind=EventKind.LOST,
-                    body=body,
-                )
-            )
+            events = _last_events(running, place.own, body)
             _log.warning("Executor lost", executor=key.folder, cause=str(body["cause"]))
         self._news.add(key.folder, key.job, events, Place(place.offset, place.own + len(events), True, True))
         self._roster.remove(running)
@@ -258,7 +248,7 @@ class Keeper:
     def _rung(self) -> None:
         folders = set()
         with suppress(BlockingIOError):
-            while True:
+            for _ in range(MOST_RINGS):
                 folders.add(self._bell.recv(_MAX_FOLDER_BYTES).decode(errors="replace"))
         for folder in folders:
             running = self._roster.in_folder(folder)
@@ -295,6 +285,30 @@ class Keeper:
     def _wake_up(self) -> None:
         with suppress(BlockingIOError):
             self._wake.send(b"w")
+
+
+def _last_events(running: Running, own: int, lost: dict[str, object]) -> list[ExecutorEvent]:
+    """That it was lost, after what it left on its standard error."""
+    key = running.key
+    bodies = [(EventKind.LOST, lost)]
+    said = checked(EventKind.LOG, {"level": "error", "text": last_words(running.folder)})
+    if said and said["text"]:
+        bodies.insert(0, (EventKind.LOG, said))
+    return [
+        ExecutorEvent(
+            schema=1,
+            job=key.job,
+            task=key.task,
+            attempt=key.attempt,
+            address=key.address,
+            incarnation=key.incarnation,
+            sequence=own + i,
+            at_ms=time.time_ns() // 1_000_000,
+            kind=kind,
+            body=body,
+        )
+        for i, (kind, body) in enumerate(bodies, start=1)
+    ]
 
 
 def _fail(running: Running, why: str) -> None:

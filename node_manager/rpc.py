@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import grpc
 
-from gateway.client import DoorClosed, Doorkeeper, with_key
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable, all_codes
 from party.log import get_logger
 
@@ -44,6 +43,8 @@ _T = TypeVar("_T")
 def unix_server(socket: Path) -> grpc.Server:
     """A server on a Unix socket for the party's own services; not started yet. Raises Unavailable if it cannot."""
     options = _CHANNEL[1:3]
+    from gateway.client import Doorkeeper
+
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"{socket.stem}-rpc")
     try:
         socket.unlink(missing_ok=True)
@@ -56,6 +57,8 @@ def unix_server(socket: Path) -> grpc.Server:
 
 def unix_channel(address: str | Path) -> grpc.Channel:
     """A channel to `unix:PATH` or a path; connects when first used, and again whenever it has to."""
+    from gateway.client import with_key
+
     text = str(address)
     target = text if text.startswith("unix:") else f"unix:{text}"
     return with_key(grpc.insecure_channel(target, options=_CHANNEL), Path(target.removeprefix("unix:")).parent)
@@ -85,6 +88,8 @@ def asking(who: str, unreachable: type[Unavailable]) -> Iterator[None]:
             raise _unpacked(packed) from None
         code = error.code() if isinstance(error, grpc.Call) else None
         if code is grpc.StatusCode.PERMISSION_DENIED:
+            from gateway.client import DoorClosed
+
             raise DoorClosed from error
         if code is grpc.StatusCode.INTERNAL:
             raise unreachable(f"{who} failed while it answered.", hint=f"Look into its log: {who}.") from error

@@ -1,0 +1,122 @@
+"""What each kind of event may say: an executor's words are checked here before anybody believes or stores them.
+
+Numbers have bounds, text is cut and loses its control characters, and what is no such body is refused. An executor
+cannot say that it was lost; only its Node Manager can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from node_manager.events import EventKind
+from party.bounds import Count, Finite
+from party.text import is_printable, printable
+
+MAX_NAME_CHARS = 100
+MAX_WORD_CHARS = 300
+MAX_SENTENCE_CHARS = 2000
+MAX_TEXT_CHARS = 4000
+_TAIL_SHARE = 0.7  # of a text that is cut in its middle: what is at the end of a traceback says most
+
+
+def shortened(text: str, limit: int = MAX_TEXT_CHARS) -> str:
+    """The text, or its beginning and its end with the number of characters left out between them."""
+    if len(text) <= limit:
+        return text
+    gap = f"\n… {len(text) - limit} characters left out …\n"
+    tail = int((limit - len(gap)) * _TAIL_SHARE)
+    return text[: limit - len(gap) - tail] + gap + text[-tail:]
+
+
+def _plain_name(text: str) -> str:
+    if not is_printable(text):
+        raise ValueError("a name has no control characters")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_plain_name)]
+Word = Annotated[str, AfterValidator(lambda text: printable(text[:MAX_WORD_CHARS]))]
+Sentence = Annotated[str, AfterValidator(lambda text: printable(text[:MAX_SENTENCE_CHARS]))]
+Text = Annotated[str, AfterValidator(lambda text: printable(shortened(text), lines=True))]
+Level = Annotated[str, Field(max_length=20), AfterValidator(_plain_name)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Started(_Body):
+    pid: Count
+    started_s: Finite
+
+
+class _Metric(_Body):
+    name: Name
+    step: Count
+    value: float
+
+
+class _Progress(_Body):
+    done: Count
+    total: Count
+    what: Word
+
+
+class _Log(_Body):
+    level: Level
+    text: Text
+
+
+class _Output(_Body):
+    name: Name
+    kind: Name
+    reference: Word
+    digest: Word = ""
+
+
+class _Checkpoint(_Body):
+    step: Count
+
+
+class _Succeeded(_Body):
+    seconds: Finite = 0.0
+    peak_bytes: Count = 0
+
+
+class _Failed(_Body):
+    code: Name
+    message: Sentence
+    hint: Sentence = ""
+
+
+_BODIES: dict[EventKind, type[_Body]] = {
+    EventKind.STARTED: _Started,
+    EventKind.METRIC: _Metric,
+    EventKind.PROGRESS: _Progress,
+    EventKind.LOG: _Log,
+    EventKind.OUTPUT: _Output,
+    EventKind.CHECKPOINT: _Checkpoint,
+    EventKind.SUCCEEDED: _Succeeded,
+    EventKind.FAILED: _Failed,
+}
+
+
+def checked(kind: EventKind, body: Mapping[str, object]) -> dict[str, object] | None:
+    """The body as it may be stored and shown, or None if it is none of its kind."""
+    form = _BODIES.get(kind)
+    if form is None:
+        return None
+    try:
+        fields = form.model_validate(body).model_dump()
+    except ValidationError:
+        return None
+    return {name: plain(value) for name, value in fields.items()}
+
+
+def plain(value: object) -> object:
+    """JSON has no NaN and no infinity: they travel as text, which `float` reads."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,145 @@
+"""Event logs by an executor that means harm: bounded, named, passed over; what is true among them is still read."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from node_manager import tail
+from node_manager.bodies import MAX_TEXT_CHARS, checked, shortened
+from node_manager.events import EventKind
+from node_manager.folders import EVENTS, ExecutorKey
+from node_manager.news import Place
+from node_manager.tail import read_new
+from party.text import is_printable
+
+KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
+METRIC = {"name": "loss", "step": 0, "value": 0.5}
+
+
+def line(sequence=1, kind="metric", body=METRIC, **changes) -> bytes:
+    whole = {
+        "schema": 1, "job": "JOB1", "task": "task", "attempt": 1, "address": "guest:a", "incarnation": 1,
+        "sequence": sequence, "at_ms": 5, "kind": kind, "body": body,
+    }  # fmt: skip
+    return json.dumps({**whole, **changes}).encode() + b"\n"
+
+
+def read_all(folder):
+    place, events = Place(), []
+    while True:
+        new, after = read_new(folder, KEY, place)
+        if after == place:
+            return events, place
+        events, place = events + new, after
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sequence": -1}, {"sequence": 10**17}, {"sequence": 1.5}, {"at_ms": 10**17}, {"at_ms": -1}, {"attempt": 77_777},
+        {"incarnation": 0}, {"schema": 2}, {"kind": "lost", "body": {"cause": "host"}}, {"kind": "nothing"},
+        {"body": {**METRIC, "step": 10**17}}, {"body": {**METRIC, "step": -1}}, {"body": {**METRIC, "step": "1"}},
+        {"body": {**METRIC, "name": "x" * 1000}}, {"body": {**METRIC, "name": "\x1b[2J"}}, {"body": {**METRIC, "name": ""}},
+        {"body": {**METRIC, "value": "much"}}, {"body": {}}, {"body": []},
+        {"kind": "progress", "body": {"done": 10**17, "total": 1, "what": ""}},
+        {"kind": "progress", "body": {"done": -1, "total": 1, "what": ""}},
+        {"kind": "checkpoint", "body": {"step": 10**30}},
+        {"kind": "succeeded", "body": {"seconds": "nan", "peak_bytes": 1}},
+        {"kind": "failed", "body": {"code": "x" * 500, "message": ""}},
+        {"kind": "started", "body": {"pid": -4, "started_s": 0}},
+    ],
+)  # fmt: skip
+def test_an_event_with_impossible_words_is_passed_over_and_the_next_is_read(tmp_path, changes):
+    (tmp_path / EVENTS).write_bytes(line(**changes) + line(2))
+    events, place = read_all(tmp_path)
+    assert [event.sequence for event in events] == [2]
+    assert place.own == 2
+
+
+def test_text_is_cut_and_loses_its_controls(tmp_path):
+    text = "\x1b]0;owned\x07 first\nsecond \u202eleft" + "x" * 50_000
+    (tmp_path / EVENTS).write_bytes(
+        line(1, "log", {"level": "info", "text": text})
+        + line(2, "progress", {"done": 1, "total": 2, "what": "\x1b[2J"})
+        + line(3, "failed", {"code": "a.b", "message": "\x9b31m" + "y" * 9000, "hint": "z"})
+    )
+    events, _ = read_all(tmp_path)
+    shown = str(events[0].body["text"])
+    assert len(shown) <= MAX_TEXT_CHARS
+    assert "\n" in shown
+    assert "characters left out" in shown
+    for event in events:
+        assert all(is_printable(part) for value in event.body.values() for part in str(value).split("\n"))
+
+
+def test_a_cut_text_keeps_its_end():
+    assert shortened("a" * 10_000 + "ZeroDivisionError: division by zero").endswith(
+        "ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_line_without_end_is_passed_over_and_the_next_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tail, "MAX_READ_BYTES", 1 << 17)
+    with (tmp_path / EVENTS).open("wb") as file:
+        for _ in range(40):
+            file.write(b"{" * (1 << 16))
+        file.write(b"\n" + line(1))
+    events, _ = read_all(tmp_path)
+    assert [event.sequence for event in events] == [1]
+
+
+def test_of_a_log_that_is_too_large_the_last_word_is_still_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tail, "MAX_LOG_BYTES", 1 << 14)
+    monkeypatch.setattr(tail, "MAX_READ_BYTES", 1 << 13)
+    monkeypatch.setattr(tail, "MAX_LINE_BYTES", 1 << 12)
+    many = b"".join(line(n) for n in range(1, 2000))
+    (tmp_path / EVENTS).write_bytes(many + line(2000, "succeeded", {"seconds": 1, "peak_bytes": 1}))
+    events, place = read_all(tmp_path)
+    assert len(events) < 200
+    assert events[-1].kind is EventKind.SUCCEEDED
+    assert place.final
+
+
+def test_no_garbage_stops_the_reading_of_what_is_true(tmp_path):
+    fuzz(tmp_path, seed=7, rounds=300)
+
+
+@pytest.mark.soak
+def test_no_garbage_stops_the_reading_of_what_is_true_for_long(tmp_path):
+    for seed in range(40):
+        fuzz(tmp_path, seed, rounds=2000)
+
+
+def fuzz(folder, seed, rounds):
+    """Lines that are mutated, cut, doubled and joined, true ones between them."""
+    rng = random.Random(seed)
+    kinds = {"metric": METRIC, "log": {"level": "info", "text": "hé"}, "progress": {"done": 1, "total": 2, "what": "w"}}
+    written, true = bytearray(), []
+    for n in range(1, rounds + 1):
+        kind, body = rng.choice(list(kinds.items()))
+        bad = bytearray(line(n, kind, body))
+        for _ in range(rng.randint(1, 8)):
+            at = rng.randrange(len(bad))
+            choice = rng.random()
+            if choice < 0.6:
+                bad[at] = rng.randrange(256)
+            elif choice < 0.8:
+                del bad[at : at + rng.randint(1, 20)]
+            else:
+                bad[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 30)))
+            if not bad:
+                break
+        written += bytes(bad).rstrip(b"\n") + b"\n"
+        if n % 50 == 0:
+            true.append((1 << 40) + n)
+            written += line(true[-1])
+    (folder / EVENTS).write_bytes(written)
+    events, place = read_all(folder)
+    assert place.offset == len(written)
+    seen = [event.sequence for event in events]
+    assert seen == sorted(set(seen))
+    for event in events:
+        assert checked(event.kind, event.body) == event.body

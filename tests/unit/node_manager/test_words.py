@@ -1,0 +1,44 @@
+"""What an executor's code prints and logs, and how much of it is kept."""
+
+from __future__ import annotations
+
+from node_manager.allowance import MOST_AT_ONCE, MOST_LINES, Allowance
+from node_manager.words import Printed
+
+
+class Kept:
+    def __init__(self):
+        self.lines = []
+
+    def log(self, level, text):
+        self.lines.append((level, text))
+
+
+def test_printed_lines_are_log_lines_and_an_open_one_waits_for_its_end():
+    kept = Kept()
+    stream = Printed(kept, "stdout")
+    print("one\ntwo", file=stream)
+    print("half", end="", file=stream)
+    assert kept.lines == [("stdout", "one"), ("stdout", "two")]
+    print(" whole", file=stream)
+    print("10 %\r50 %\r100 %", file=stream)
+    print("no end", end="", file=stream)
+    stream.finish()
+    assert [text for _, text in kept.lines[2:]] == ["half whole", "100 %", "no end"]
+
+
+def test_too_many_lines_are_left_out_and_counted():
+    allowance = Allowance()
+    asked = [allowance.take(10, 1.0) for _ in range(MOST_AT_ONCE + 30)]
+    assert asked == [0] * MOST_AT_ONCE + [None] * 30
+    assert allowance.take(10, 2.0) == 30
+    assert allowance.left_out() == 0
+
+
+def test_there_is_an_end_to_lines_and_to_text():
+    allowance = Allowance()
+    taken = sum(allowance.take(10, second * 100.0) is not None for second in range(MOST_LINES + 500))
+    assert taken == MOST_LINES
+    assert allowance.left_out() == 500
+    wide = Allowance()
+    assert sum(wide.take(4 << 20, second * 1.0) is not None for second in range(5)) == 2
