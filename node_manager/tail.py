@@ -15,10 +15,12 @@ from node_manager.bodies import checked
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.news import Place
+from party.bounds import MAX_COUNT
 from party.log import get_logger
 
 MAX_READ_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 10
+MAX_SEQUENCE = MAX_COUNT - 1_000  # what comes after is the Node Manager's own
 MAX_LOG_BYTES = 256 << 20  # of news in one event log; about a million events
 FINAL = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST})
 _log = get_logger("node_manager")
@@ -41,7 +43,7 @@ def read_new(folder: Path, key: ExecutorKey, place: Place) -> tuple[list[Executo
     own, final, unusable = place.own, place.final, int(start > place.offset)
     for line in block[:end].splitlines():
         event = _parse(line, key) if len(line) <= MAX_LINE_BYTES else None
-        if event is None or event.sequence <= own:
+        if event is None or not own < event.sequence <= MAX_SEQUENCE:
             unusable += bool(line)
             continue
         if start + end > MAX_LOG_BYTES and event.kind not in FINAL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -56,6 +57,22 @@ def crash(ctx, p):
 def leave(ctx, p):
     """End without a last word."""
     os._exit(3)
+
+
+def talk(ctx, p):
+    """Print, log, print `count` lines at once, then end by a fatal signal."""
+    logger = logging.getLogger("talk")
+    print("printed")  # noqa: T201
+    print("warned", file=sys.stderr)  # noqa: T201
+    logger.info("logged")
+    logger.warning("\x1b[2J")
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        logger.exception("failed")
+    for i in range(p.count):
+        print(f"line {i}")  # noqa: T201
+    os.kill(os.getpid(), 11)
 
 
 def sleep(ctx, p):
@@ -233,7 +250,7 @@ PLAYS = {
     play.__name__: play
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
-        look_around, remember, work, pry,
+        look_around, remember, work, pry, talk,
     )
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ import pytest
 from gateway.client import GatewayAdmin, MessageRefused, PeerUnreachable
 from gateway.errors import ProtocolMismatch
 from gateway.server import serve
-from gateway.wire import TransferStub, rpc_error, transfer
+from gateway.wire import AdminStub, TransferStub, local, local_channel, rpc_error, transfer
 from party.card import make_card
 from party.errors import CardExpired, PlatformError, PortInUse
 from party.home import PartyHome, create_home, save_settings, trust, untrust
@@ -91,9 +91,12 @@ def test_versions_without_overlap_are_refused_by_name(beta: GatewayProcess, prot
     assert "alpha speaks protocol" in error.message
 
 
-def test_the_doors_for_our_own_processes_are_closed_to_other_users(beta: GatewayProcess) -> None:
-    for name in ("gateway", "gateway-admin"):
-        assert beta.home.socket(name).stat().st_mode & 0o777 == 0o600
+def test_the_doors_for_our_own_processes_are_closed_to_other_users_and_to_executors(beta: GatewayProcess) -> None:
+    assert beta.home.socket("gateway-admin").stat().st_mode & 0o777 == 0o600
+    unkeyed = AdminStub(local_channel(beta.home.socket("gateway-admin")))
+    with pytest.raises(grpc.RpcError) as refused:
+        unkeyed.Sign(local.Statement(purpose="x", message=b"y"), timeout=10)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert beta.home.run_dir.stat().st_mode & 0o777 == 0o700
     for path in beta.home.state("gateway").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0 or not path.is_file() or path.suffix.startswith(".sqlite")

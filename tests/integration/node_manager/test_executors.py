@@ -84,13 +84,32 @@ def test_a_named_error_travels_with_code_and_hint(client, reader, order_of):
     assert body == {"code": "test.failure", "message": "It did not work.", "hint": "Try another day."}
 
 
-def test_a_crash_is_told_without_its_text_which_stays_in_the_party(client, reader, order_of, folder):
+def test_a_crash_is_told_without_its_text_which_is_in_the_lines_for_the_own_people(client, reader, order_of):
     order = order_of("crash")
     client.start(order)
     event = reader.final(order)
     assert event.body["code"] == "executor.crashed"
     assert "canary" not in event.model_dump_json()
-    assert "row 17 is canary" in (folder / order.job / "task-1-guest-a-i1" / "stderr.log").read_text()
+    (line,) = reader.texts(order)
+    assert line.startswith("Traceback")
+    assert line.endswith("RuntimeError: row 17 is canary")
+
+
+def test_what_code_prints_and_logs_and_its_last_stack_are_lines_of_the_log(client, reader, order_of):
+    order = order_of("talk", count=3_000)
+    client.start(order)
+    assert reader.final(order).kind is EventKind.LOST
+    lines = [
+        (e.body["level"], str(e.body["text"]))
+        for _, e in reader.events
+        if e.kind is EventKind.LOG and e.job == order.job
+    ]
+    assert lines[:3] == [("stdout", "printed"), ("stderr", "warned"), ("info", "talk: logged")]
+    assert lines[3] == ("warning", "talk: \N{REPLACEMENT CHARACTER}[2J")
+    assert any(text.startswith("talk: failed\nTraceback") for _, text in lines)
+    assert 900 < len(lines) < 1_200
+    assert lines[-1][0] == "error"
+    assert "Segmentation fault" in lines[-1][1]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from node_manager.bodies import MAX_TEXT_CHARS, checked, shortened
 from node_manager.events import EventKind
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.news import Place
-from node_manager.tail import read_new
+from node_manager.tail import MAX_SEQUENCE, read_new
 from party.text import is_printable
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
@@ -39,10 +39,12 @@ def read_all(folder):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"sequence": -1}, {"sequence": 10**17}, {"sequence": 1.5}, {"at_ms": 10**17}, {"at_ms": -1}, {"attempt": 77_777},
+        {"sequence": -1}, {"sequence": 10**17}, {"sequence": 1.5}, {"at_ms": 10**17}, {"at_ms": -1},
+        {"attempt": 77_777}, {"sequence": MAX_SEQUENCE + 1},
         {"incarnation": 0}, {"schema": 2}, {"kind": "lost", "body": {"cause": "host"}}, {"kind": "nothing"},
         {"body": {**METRIC, "step": 10**17}}, {"body": {**METRIC, "step": -1}}, {"body": {**METRIC, "step": "1"}},
-        {"body": {**METRIC, "name": "x" * 1000}}, {"body": {**METRIC, "name": "\x1b[2J"}}, {"body": {**METRIC, "name": ""}},
+        {"body": {**METRIC, "name": "x" * 1000}}, {"body": {**METRIC, "name": "\x1b[2J"}},
+        {"body": {**METRIC, "name": ""}},
         {"body": {**METRIC, "value": "much"}}, {"body": {}}, {"body": []},
         {"kind": "progress", "body": {"done": 10**17, "total": 1, "what": ""}},
         {"kind": "progress", "body": {"done": -1, "total": 1, "what": ""}},
