@@ -27,7 +27,8 @@ from party.bounds import MAX_COUNT
 from party.ids import Address, task_name
 
 SCHEMA = 1
-LAST_WORDS_BYTES = 3000
+LAST_WORDS_BYTES = 16_000
+_OF_NO_USE = "Extension modules:"  # a long list of names at the end of a stack
 ORDER, PROCESS, EVENTS, EXIT = "order.json", "process.json", "events.jsonl", "exit.json"
 STDOUT, STDERR = "stdout.log", "stderr.log"
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -133,9 +134,10 @@ def last_words(folder: Path) -> str:
     try:
         with (folder / STDERR).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_WORDS_BYTES))
-            return file.read().decode(errors="replace").strip()
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
+    return "\n".join(line for line in lines if not line.startswith(_OF_NO_USE)).strip()
 
 
 def check_schema(found: object, what: str) -> None:
