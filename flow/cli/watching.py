@@ -28,6 +28,7 @@ class Watcher:
         self._speaker: dict[tuple[str, int], str] = {}
         self._round: tuple[str, int, int] | None = None
         self._values: list[str] = []
+        self._whole: dict[tuple[str, int], int] = {}
         self._told: set[str] = set()
         self._state = ""
 
@@ -38,8 +39,11 @@ class Watcher:
         elif isinstance(news, list):
             self._metrics(news)
         elif isinstance(news, EventRow):
+            if not news.kind.endswith("recorded"):
+                self._flush()
             self._event(news)
         else:
+            self._flush()
             self._job(news)
 
     def end(self) -> str:
@@ -83,7 +87,8 @@ class Watcher:
     def _metrics(self, rows: list[MetricRow]) -> None:
         for row in rows:
             self._metric(row)
-        self._flush()
+        if self._round is not None and len(self._values) >= self._whole.get(self._round[:2], len(self._values) + 1):
+            self._flush()  # as many values as the round before: it is whole, nothing is waited for
 
     def _metric(self, row: MetricRow) -> None:
         speaker = self._speaker.setdefault((row.task, row.attempt), f"{row.role}:{row.party}")
@@ -97,8 +102,10 @@ class Watcher:
 
     def _flush(self) -> None:
         if self._round is not None and self._values:
-            task, _attempt, step = self._round
-            self._screen.line(f"{task}: round {step}  {'  '.join(self._values)}")
+            task, attempt, step = self._round
+            self._whole[task, attempt] = len(self._values)
+            place = f"{task}: round {step}" if step else f"{task}:"  # what is measured once has no round
+            self._screen.line(f"{place}  {'  '.join(self._values)}")
         self._round, self._values = None, []
 
 
