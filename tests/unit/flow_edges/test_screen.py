@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flow.cli import main
 from flow.cli import screen as screen_module
 from flow.cli.job_text import job_lines, summary_row
 from flow.cli.screen import Screen
@@ -107,3 +108,20 @@ def test_no_command_writes_but_through_the_screen() -> None:
             ):
                 found.append(f"{path.name}:{node.lineno}: rich")
     assert found == []
+
+
+@pytest.mark.parametrize("at_ms", [10**17, -(10**17), 10**400, 253_402_300_799_999])
+def test_a_time_that_no_calendar_has_hides_nothing_else(at_ms: int) -> None:
+    job = evil_job().model_copy(update={"submitted_ms": at_ms, "ended_ms": None})
+    assert summary_row(job)[0] == "01J"
+    assert any("submitted" in line for line in job_lines(job))
+
+
+def test_what_is_mistyped_is_told_as_json_where_json_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["flow", "job", "show", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == "Missing argument 'JOB'."

@@ -1,0 +1,37 @@
+"""Every page asks who looks: none is served to a stranger but the login and what it is made of."""
+
+from __future__ import annotations
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from board.app import create_app
+from board.desk import checked_form, logged_in
+from board.visits import VisitBook
+from flow.client import FlowClient
+from party.ids import party_id
+
+OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/plotly.js")}
+
+
+def calls(dependant: Dependant) -> set[object]:
+    return {dependant.call}.union(*(calls(below) for below in dependant.dependencies))
+
+
+def test_every_page_needs_a_login_and_every_form_its_proof() -> None:
+    with FlowClient("http://127.0.0.1:1") as flow:
+        app = create_app(flow, VisitBook(b"k" * 32, party_id("hospital-a")), "hospital-a")
+    seen = set()
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if not isinstance(route, APIRoute):
+            assert getattr(route, "path", "") == "/static"
+            continue
+        for method in route.methods:
+            seen.add((method, str(context.path)))
+            if (method, str(context.path)) not in OPEN:
+                assert logged_in in calls(route.dependant), (method, context.path)
+            if method != "GET":
+                assert checked_form in calls(route.dependant), (method, context.path)
+    assert seen >= OPEN
+    assert len(seen) > 10
