@@ -29,6 +29,8 @@ from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
 from flow.participant.ending import Ending
 from flow.store.database import Database
+from party.errors import PlatformError, public_sentence
+from party.log import get_logger
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Calls:
     def __init__(
         self, database: Database, agreeing: Agreeing, attempts: Attempts, ending: Ending, incoming: Incoming
     ) -> None:
+        self._party = agreeing.party
         self._database = database
+        self._log = get_logger("flow")
         self._methods = {
             Method.PROPOSE: Answerable(Proposal, agreeing.propose),
             Method.OPEN: Answerable(Manifest, agreeing.open),
@@ -67,7 +71,7 @@ class Calls:
         Raises:
             UnknownMethod: The method is not in the list.
             BadMessage: The order does not have the form of the method.
-            PlatformError: What the handler raises; it travels back to the caller.
+            PlatformError: What the handler raises; it travels back to the caller, without details of our rooms.
         """
         if call.method not in Method.__members__.values():
             raise UnknownMethod(
@@ -76,4 +80,17 @@ class Calls:
         method = self._methods[Method(call.method)]
         order, reading = decode(method.order, call.body)
         self._database.saw(reading, call.party)
-        return encode(method.handler(order, call.party), self._database.hlc())
+        try:
+            reply = method.handler(order, call.party)
+        except PlatformError as error:
+            if call.party != self._party:
+                self._shorten(call, error)
+            raise
+        return encode(reply, self._database.hlc())
+
+    def _shorten(self, call: IncomingCall, error: PlatformError) -> None:
+        """Keep what an error of a room below says of this party at home: another party reads what its code means."""
+        if error.code.startswith("flow."):
+            return
+        self._log.warning("call.failed", method=call.method, caller=call.party, code=error.code, message=error.message)
+        error.message, error.hint = public_sentence(error.code), f"The log of {self._party} holds the details."

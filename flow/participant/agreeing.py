@@ -59,7 +59,7 @@ class Agreeing:
         doors: tuple[GatewayDoor, ClusterDoor, StoreDoor],
         keeping: Keeping,
     ) -> None:
-        self._party = party
+        self.party = party
         self._policy = policy
         self._database = database
         self._catalogue = catalogue
@@ -73,10 +73,10 @@ class Agreeing:
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
         """Our signed answer; the same proposal gets the same answer. Raises UnknownJob if it comes after the end."""
         spec = proposed_job(proposal.spec)
-        check_proposal(proposal, caller, spec, self._party)
+        check_proposal(proposal, caller, spec, self.party)
         with self.turns.of(proposal.job):
             if self.turns.is_over(proposal.job, caller):
-                raise UnknownJob(f"Job {proposal.job} was over before {self._party} heard of it.")
+                raise UnknownJob(f"Job {proposal.job} was over before {self.party} heard of it.")
             return self._propose(proposal, spec)
 
     def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
@@ -90,13 +90,13 @@ class Agreeing:
         signed = self._sign(decided.answer)
         with self._database.write() as writer:
             insert_part(writer, proposal, signed, _STATE[signed.answer.decision], decided.reasons)
-            if proposal.initiator != self._party:
-                insert_job(writer, proposal, {self._party: str(signed.answer.decision)}, None)
+            if proposal.initiator != self.party:
+                insert_job(writer, proposal, {self.party: str(signed.answer.decision)}, None)
                 said = {"reasons": list(decided.reasons), "warnings": list(signed.answer.warnings)}
-                place = ("", 0, self._party)
+                place = ("", 0, self.party)
                 writer.event(f"party.{signed.answer.decision}", proposal.job, place=place, body=said)
                 text = signed.model_dump_json(by_alias=True)
-                where = (job_party.c.job == proposal.job) & (job_party.c.party == self._party)
+                where = (job_party.c.job == proposal.job) & (job_party.c.party == self.party)
                 writer.run(job_party.update().where(where).values(answer=text, asked_ms=writer.now_ms))
                 if signed.answer.decision is Decision.REFUSE:
                     mirror_job(writer, proposal.job, JobState.REFUSED)
@@ -111,21 +111,21 @@ class Agreeing:
         proposal = manifest.proposal
         with self._database.read() as connection:
             row = part_of(connection, proposal.job)
-        refuse_left(row, self._party)
+        refuse_left(row, self.party)
         own = SignedAnswer.model_validate_json(row.answer)
         if row.state == "open":
             if Manifest.model_validate_json(row.manifest) == manifest:
                 return Ack()
             raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
         if row.initiator != caller or row.state != "agreed" or proposal_of(row) != proposal:
-            raise ManifestMismatch(f"{self._party} did not agree to job {proposal.job} in this form.")
+            raise ManifestMismatch(f"{self.party} did not agree to job {proposal.job} in this form.")
         known = self._catalogue.of_proposal(proposal)
         check_manifest(manifest, known.spec, own, self._gateway.verify)
-        self._gateway.open_job(contract_for(manifest, known.tasks, self._party))
+        self._gateway.open_job(contract_for(manifest, known.tasks, self.party))
         text = manifest.model_dump_json(by_alias=True)
         with self._database.write() as writer:
             change_part(writer, proposal.job, state="open", manifest=text)
-            if caller != self._party:
+            if caller != self.party:
                 self._note_agreed(writer, manifest, text)
             writer.after_commit(lambda: self.opened(proposal.job))
         return Ack()
@@ -152,7 +152,7 @@ class Agreeing:
     def require_allowed(self, manifest: Manifest) -> None:
         """Hold a job that we agreed to against our policies as they are now. Raises PolicyForbids."""
         known = self._catalogue.of_proposal(manifest.proposal)
-        agreed = next(s.answer.tables for s in manifest.answers if s.answer.party == self._party)
+        agreed = next(s.answer.tables for s in manifest.answers if s.answer.party == self.party)
         exact = {
             earlier_name(known.tasks[task].sides[Address.parse(address)].inputs[name], is_table=True): reference
             for task, sides in agreed.items()
@@ -163,15 +163,13 @@ class Agreeing:
         if reasons:
             self._log.warning("job.forbidden_now", job=manifest.proposal.job, why=" ".join(r.full for r in reasons))
             said = " ".join(dict.fromkeys(reason.public for reason in reasons))
-            raise PolicyForbids(f"{self._party} no longer allows the job: {said}", hint="Talk to that party.")
+            raise PolicyForbids(f"{self.party} no longer allows the job: {said}", hint="Talk to that party.")
 
     def _decide_later(self, name: str, decision: Decision, reason: str) -> None:
         with self._database.read() as connection:
             row = part_of(connection, name)
         if row.state != "asked":
-            raise NotAskedForApproval(
-                f"Job {name} does not wait for a person of {self._party}; it is {row.state} here."
-            )
+            raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {row.state} here.")
         proposal = proposal_of(row)
         spec = proposed_job(proposal.spec)
         policy = replace(self._policy(), accept=decision)
@@ -185,10 +183,10 @@ class Agreeing:
             reasons = json.dumps(decided.reasons)
             change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
             writer.event(
-                f"party.{answer.decision}", name, place=("", 0, self._party), body={"reasons": [*decided.reasons]}
+                f"party.{answer.decision}", name, place=("", 0, self.party), body={"reasons": [*decided.reasons]}
             )
-            if row.initiator != self._party:
-                where = (job_party.c.job == name) & (job_party.c.party == self._party)
+            if row.initiator != self.party:
+                where = (job_party.c.job == name) & (job_party.c.party == self.party)
                 writer.run(job_party.update().where(where).values(decision=str(answer.decision), answer=text))
             writer.after_commit(lambda: self.answer_due(name))
 
@@ -217,9 +215,9 @@ class Agreeing:
         self, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
     ) -> Knowledge:
         """What we know of our tables and models that tasks use; `exact` are the versions of tables agreed on."""
-        tables, models = wanted(tasks, self._party)
+        tables, models = wanted(tasks, self.party)
         return Knowledge(
-            party=self._party,
+            party=self.party,
             policy=policy,
             now=self._database.clock.now(),
             components=self._catalogue.components,
@@ -231,7 +229,7 @@ class Agreeing:
         """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""
         reasons: dict[str, str] = {}
         for name, task in tasks.items():
-            sizes = [resources_for(task, address) for address in task.addresses if address.party == self._party]
+            sizes = [resources_for(task, address) for address in task.addresses if address.party == self.party]
             try:
                 reason = self._cluster.could_fit(sizes) if sizes else ""
             except Unavailable:

@@ -10,6 +10,7 @@ import pytest
 
 from flow.messages import Decision
 from flow.policy import ModelFacts, Policy, TableFacts
+from storage.client import StoreUnavailable
 from tests.fakes.flow_world import SCIENTIST, FakeParty, World, train_job
 
 
@@ -95,6 +96,19 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     flow.approve(job, SCIENTIST)
     world.wait_closed(job)
     assert not flow.proposal(job).waits
+
+
+def test_where_the_store_of_a_party_lies_is_not_told_to_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_text: str) -> TableFacts:
+        raise StoreUnavailable("/srv/b/secret-store cannot be reached: no such device.")
+
+    monkeypatch.setattr(world["b"].store, "table", gone)
+    job = world.submit(train_job())
+    view = world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
+    assert "secret-store" not in view.model_dump_json()
+    assert "secret-store" not in "".join(world.a.why(job))
+    monkeypatch.undo()
+    world.wait_closed(job)
 
 
 # -- changed after agreement -----------------------------------------------------------------------------------------
