@@ -18,6 +18,7 @@ from ulid import ULID
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.placement import Amount
 from node_manager.client import ExecutorEvent
+from party.files import keep_private
 from party.ids import AttemptId
 
 KEEP_ENDED_S = 3600
@@ -57,6 +58,7 @@ class ClusterStore:
     def __init__(self, path: Path) -> None:
         self._changed = threading.Condition()
         self._closed = False
+        keep_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")

@@ -32,7 +32,7 @@ from party.errors import (
     PlatformError,
     UserUnknown,
 )
-from party.files import private_folder, read_private
+from party.files import keep_private, private_folder, read_private
 from party.ids import PartyId, checked_name, party_id
 from party.keys import PartyKeys, load_keys, load_master
 from party.settings import PartySettings, load_settings
@@ -184,7 +184,9 @@ class PartyHome:
 
     def lock(self, room: str) -> IO[bytes]:
         """Hold the room's lock until the returned file is closed. Raises AlreadyRunning."""
-        file = (self.run_dir / f"{checked_name(room, 'room')}.lock").open("ab")
+        path = self.run_dir / f"{checked_name(room, 'room')}.lock"
+        keep_private(path)
+        file = path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -20,6 +20,7 @@ from typing import Protocol
 from party import log
 from party.addresses import HostPort, free_port, parse_listen, require_free
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse, Unavailable
+from party.files import OTHERS
 from party.home import PartyHome, find_home
 
 __all__ = [
@@ -81,6 +82,7 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
         make: The room's `serve`; the room's name is its package.
         argv: Arguments (default: the process's).
     """
+    os.umask(OTHERS)  # whatever a service or a library of it writes is its owner's alone
     room = make.__module__.partition(".")[0]
     options = _parser(room).parse_args(argv)
     try:

@@ -24,6 +24,7 @@ from flow.errors import BadDatabase, StoreUnavailable
 from flow.store import tables
 from flow.store.upgrade import upgrade
 from party.clock import Clock, HybridTime
+from party.files import keep_private
 
 MOST_APART_MS = 60_000  # so far may the clocks of two parties be apart, and one more than that moves nothing here
 BUSY_MS = 20_000
@@ -233,6 +234,8 @@ def wrapped() -> Iterator[None]:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            keep_private(Path(parsed.database))
         engine = create_engine(url, pool_size=POOL, max_overflow=POOL_OVERFLOW)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

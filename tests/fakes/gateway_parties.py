@@ -50,6 +50,13 @@ def make_contract(job: str = "", lines: tuple[ContractLine, ...] = LINES) -> Job
     return JobContract(job or new_job_id(), "ab" * 32, {TASK: lines})
 
 
+def open_to_others(root: Path) -> list[str]:
+    """What in a folder somebody else than its owner could open, but for the card, which everybody may have."""
+    paths = [root, *root.rglob("*")]
+    modes = {path: path.lstat().st_mode for path in paths if not path.is_symlink()}
+    return [f"{path} {mode:o}" for path, mode in modes.items() if mode & 0o077 and path.name != "card.json"]
+
+
 class _Told:
     """A gateway that says when it is ready."""
 

@@ -257,6 +257,63 @@ def test_the_scan_for_arrow_sees_what_it_looks_for(text: str) -> None:
     assert any(_reads_arrow(node) for node in ast.walk(ast.parse(text)))
 
 
+# --- what comes from outside
+
+# Rooms and files whose models are read from the wire: a number in them has bounds (party/bounds.py) or its own.
+WIRE_MODELS = ("gateway/",)
+
+
+def test_every_number_of_a_message_has_bounds() -> None:
+    bare = [
+        f"{path.relative_to(ROOT)}:{field.lineno}: {ast.unparse(field)}"
+        for path, tree in _sources().items()
+        if str(path.relative_to(ROOT)).startswith(WIRE_MODELS)
+        for model in ast.walk(tree)
+        if isinstance(model, ast.ClassDef) and _is_model(model)
+        for field in model.body
+        if isinstance(field, ast.AnnAssign) and _has_bare_number(field)
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("field", "bare"),
+    [
+        ("size: int", True),
+        ("steps: tuple[int, ...]", True),
+        ("loss: float | None = None", True),
+        ("size: int = Field(description='x')", True),
+        ("size: int = Field(ge=0, le=7)", False),
+        ("size: Annotated[int, Field(ge=0, le=7)]", False),
+        ("size: Count", False),
+        ("names: dict[str, Count]", False),
+    ],
+)
+def test_the_scan_sees_numbers_without_bounds(field: str, bare: bool) -> None:
+    (found,) = ast.parse(field).body
+    assert isinstance(found, ast.AnnAssign)
+    assert _has_bare_number(found) is bare
+
+
+def _is_model(model: ast.ClassDef) -> bool:
+    """Whether it looks like a model of pydantic: it is one by name, or derives from a class of its module that is."""
+    return any(ast.unparse(base) in {"BaseModel", "Message", "_Strict", "_Letter", "_Section"} for base in model.bases)
+
+
+def _has_bare_number(field: ast.AnnAssign) -> bool:
+    if isinstance(field.value, ast.Call) and {"ge", "le"} <= {word.arg for word in field.value.keywords}:
+        return False
+    pending: list[ast.AST] = [field.annotation]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
+            continue
+        if isinstance(node, ast.Name) and node.id in {"int", "float"}:
+            return True
+        pending += ast.iter_child_nodes(node)
+    return False
+
+
 # --- form
 
 

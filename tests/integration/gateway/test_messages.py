@@ -13,7 +13,7 @@ import pytest
 from gateway.client import ContractViolation, ExecutorWire, IncarnationOutdated, JobNotOpen, TokenRefused
 from gateway.wire import MAX_MESSAGE_BYTES
 from storage.client import Ciphertexts, UnsupportedValue
-from tests.fakes.gateway_parties import GUEST, HOST, TASK, Pair
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, Pair, open_to_others
 
 
 def test_values_of_every_size_arrive(pair: Pair) -> None:
@@ -187,3 +187,12 @@ def test_two_hundred_waiting_executors_do_not_keep_others_from_sending(pair: Pai
     for thread in threads:
         thread.join(20)
     assert sorted(got) == [float(n) for n in range(200)]  # type: ignore[type-var]
+
+
+def test_nothing_that_a_running_gateway_writes_is_open_to_others(pair: Pair) -> None:
+    guest, host = pair.wires(pair.open())
+    guest.send(HOST, "update", (1,), np.zeros(100_000))
+    assert len(host.recv(GUEST, "update", (1,))) == 100_000  # type: ignore[arg-type]
+    for home in pair.homes.values():
+        assert list(home.state("gateway").rglob("*.sqlite-wal"))
+        assert open_to_others(home.root) == []

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.database import Database
+from gateway.database import SCHEMA_1, Database
 from gateway.errors import (
+    BudgetSpent,
     IncarnationOutdated,
     MailboxVersion,
     MessageConflict,
@@ -21,6 +22,7 @@ from gateway.errors import (
 )
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
+from gateway.scalars import Bill, Cost
 from gateway.tokens import Bearer, Tokens
 from tests.contract.gateway.test_mailbox import BIG, JOB, MIDDLE, envelope, make_disk, read, spooled
 from tests.fakes.gateway_parties import TASK, make_contract
@@ -101,6 +103,39 @@ def test_a_mailbox_of_another_version_is_refused_by_name(tmp_path: Path) -> None
     rows.close()
     with pytest.raises(MailboxVersion, match="schema 7"):
         make_disk(tmp_path)
+
+
+def test_a_file_of_the_release_before_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sqlite"
+    with sqlite3.connect(path) as rows:
+        rows.executescript(f"{SCHEMA_1} PRAGMA user_version = 1; INSERT INTO sent VALUES ('K', 'J')")
+    rows.close()
+    for _ in range(2):
+        mailbox = make_disk(tmp_path)
+        assert mailbox.taken(["K"]) == {"K"}
+        mailbox.first_call("alpha", "one", 10**15)
+        mailbox.close()
+    mailbox = make_disk(tmp_path)
+    assert not mailbox.first_call("alpha", "one", 10**15)
+    mailbox.close()
+
+
+def test_what_a_line_has_spent_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    bill = Bill("update", 10, (Cost(0, 6, ""),))
+    for keep, one, two in (
+        ("put_in", envelope(b"1", inward=True), envelope(b"2", step=2, inward=True)),
+        ("put_out", envelope(b"1"), envelope(b"2", step=2)),
+    ):
+        more = ("beta",) if keep == "put_out" else ()
+        assert getattr(mailbox, keep)(one, b"1", *more, bill)
+        mailbox = reopened(mailbox, tmp_path)
+        with pytest.raises(BudgetSpent):
+            getattr(mailbox, keep)(two, b"2", *more, bill)
+        assert not getattr(mailbox, keep)(one, b"1", *more, bill)
+    mailbox.close_job(JOB)
+    assert mailbox._database.read("SELECT * FROM spent") == []
 
 
 def test_writers_that_wait_share_a_commit_and_fail_alone(tmp_path: Path) -> None:

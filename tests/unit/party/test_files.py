@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from party.errors import FileExposed
-from party.files import private_folder, read_private, write_whole
+from party.files import keep_private, private_folder, read_private, write_whole
 
 
 def test_a_file_is_replaced_in_one_step_and_private(tmp_path: Path) -> None:
@@ -50,3 +50,13 @@ def test_a_private_folder_is_made_once_and_never_taken_from_others(tmp_path: Pat
     made.chmod(0o770)
     with pytest.raises(FileExposed, match="mode 770"):
         private_folder(made)
+
+
+def test_a_file_is_its_owners_alone_before_a_library_opens_it(tmp_path: Path) -> None:
+    fresh, old = tmp_path / "fresh", tmp_path / "old"
+    old.write_bytes(b"kept")
+    old.chmod(0o644)
+    for path in (fresh, old):
+        keep_private(path)
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert old.read_bytes() == b"kept"
