@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from party.files import write_whole
+from party.files import keep_private, write_whole
 from party.home import AlreadyRunning, PartyHome
 
 START_S = 90.0
@@ -73,6 +73,7 @@ def start(home: PartyHome) -> int:
     """
     _refuse_second(home)
     said = home.root / "logs" / "launcher.err"
+    keep_private(said)
     readable, writable = os.pipe()
     try:
         with said.open("wb") as err:
