@@ -12,7 +12,7 @@ from hashlib import sha256
 import pyarrow as pa
 
 from gateway.arrivals import Arrivals
-from gateway.contract import PLAIN_SCALAR, SEAL_BYTES, SEALED, check_size, check_value
+from gateway.contract import SEAL_BYTES, SEALED, check_size, check_value
 from gateway.envelope import (
     Conversation,
     Envelope,
@@ -26,7 +26,7 @@ from gateway.errors import AttemptNotOpen, BadEnvelope, ContractViolation, Deliv
 from gateway.mailbox.store import Mailbox, Message, Place, Spool
 from gateway.peers import PeerBook
 from gateway.refusals import Refusals
-from gateway.scalars import Bill, bill_of
+from gateway.scalars import Bill, checked_values
 from gateway.tokens import Bearer, Tokens
 from party.card import Card
 from party.errors import PlatformError
@@ -252,11 +252,7 @@ class Inbound:
         if header.sealed:  # looked at once it is unsealed
             return Bill()
         line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
-        kept: list[pa.Buffer] = []
-        for piece in pieces:
-            check_value(line, describe(piece))
-            kept += [piece] if line.protection == PLAIN_SCALAR else []
-        return bill_of(line, kept)
+        return checked_values(line, pieces)
 
     def _begin(self, envelope: Envelope, offset: int) -> _Delivery:
         self._take_over(envelope)

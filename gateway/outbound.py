@@ -8,17 +8,16 @@ from hashlib import sha256
 
 import pyarrow as pa
 
-from gateway.contract import SEALED, ContractLine, check_size, check_value
+from gateway.contract import SEALED, ContractLine, check_size
 from gateway.envelope import Conversation, Header, Part, Step, checked_tag, signed, unsigned
 from gateway.mailbox.store import Body, Mailbox
 from gateway.peers import PeerBook
 from gateway.refusals import Refusals
-from gateway.scalars import Bill, bill_of
+from gateway.scalars import Bill, checked_values
 from gateway.tokens import Bearer
 from party.errors import Denied, InvalidInput
 from party.ids import Address
 from party.seal import seal
-from storage.client import describe
 
 
 class Outbound:
@@ -77,11 +76,10 @@ class Outbound:
                 return
             for _, body in fresh:
                 check_size(line, len(body))
-                check_value(line, describe(pa.py_buffer(body)))
+            bill = checked_values(line, (body for _, body in fresh))
             bodies = [self._sealed(line, conversation, step, body) for step, body in fresh]
             steps = [step for step, _ in fresh]
             parts = [_part(step, body) for step, body in zip(steps, bodies, strict=True)]
-            bill = bill_of(line, (body for _, body in fresh))
             if self._put(line, conversation, parts, b"".join(bodies), bill):
                 return
 
@@ -96,8 +94,7 @@ class Outbound:
             for chunk in chunks:
                 check_size(line, spool.size + len(chunk))
                 spool.write(chunk)
-            check_value(line, describe(spool.buffer()))
-            bill = bill_of(line, (spool.buffer(),))
+            bill = checked_values(line, (spool.buffer(),))
             if self._to_seal(line, conversation):
                 body = self._sealed(line, conversation, step, spool.buffer())
                 self._put(line, conversation, [_part(step, body)], body, bill)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from gateway.contract import PLAIN_SCALAR, ContractLine
+from gateway.contract import PLAIN_SCALAR, ContractLine, check_value
 from gateway.errors import BudgetSpent, ContractViolation
-from storage.client import Value, decode
+from storage.client import FieldHeader, Value, ValueHeader, decode, describe, kind_of
 
 MAX_MESSAGE_BYTES = 64 << 10  # of one encoded value, whatever the line allows
 MAX_FIELDS = 64
@@ -48,14 +48,18 @@ class Bill:
     costs: tuple[Cost, ...] = ()
 
 
-def bill_of(line: ContractLine, bodies: Iterable[bytes | pa.Buffer]) -> Bill:
-    """What encoded messages take of their line's budget; nothing unless it is a line of plain scalars.
+def checked_values(line: ContractLine, bodies: Iterable[bytes | pa.Buffer]) -> Bill:
+    """What encoded messages take of their line's budget, once they are what the line allows.
 
-    Raises ContractViolation for a value that is none, `storage`'s errors for bytes that are no value.
+    Only scalars are read for it, in full; of other values their own description is compared with the line.
+
+    Raises ContractViolation for what is not of the line, `storage`'s errors for bytes that are no value.
     """
-    if line.protection != PLAIN_SCALAR:
-        return Bill()
-    return Bill(line.tag, line.text_bytes, tuple(_cost(line, body) for body in bodies))
+    if line.protection == PLAIN_SCALAR:
+        return Bill(line.tag, line.text_bytes, tuple(_cost(line, body) for body in bodies))
+    for body in bodies:
+        check_value(line, describe(body if isinstance(body, pa.Buffer) else pa.py_buffer(body)))
+    return Bill()
 
 
 def spend(spent: Spent, bill: Bill) -> Spent:
@@ -78,6 +82,7 @@ def _cost(line: ContractLine, body: bytes | pa.Buffer) -> Cost:
         raise ContractViolation(f"Tag '{line.tag}' is plain-scalar, and a message has {len(body)} bytes.")
     value: Value = decode(body)
     fields = dict(value) if isinstance(value, Mapping) else {"": value}
+    check_value(line, ValueHeader(1, kind_of(value), tuple(FieldHeader(n, kind_of(f)) for n, f in fields.items())))
     texts = [field for field in fields.values() if isinstance(field, str)]
     if len(fields) > MAX_FIELDS or any(len(text) > MAX_TEXT_CHARS for text in (*texts, *fields)):
         raise ContractViolation(

@@ -13,7 +13,7 @@ from gateway.contract import ContractLine, contract_from_json, contract_to_json
 from gateway.envelope import Envelope, Header, Part, unsigned
 from gateway.errors import BadContract, BudgetSpent, ContractViolation
 from gateway.mailbox.memory import MemoryMailbox
-from gateway.scalars import Bill, Cost, Spent, bill_of, spend
+from gateway.scalars import Bill, Cost, Spent, checked_values, spend
 from party.canonical import canonical_json
 from storage.client import Value, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
@@ -26,30 +26,32 @@ def bodies(values: Iterable[Value]) -> list[bytes]:
 
 
 def test_numbers_and_text_are_counted_and_the_names_once() -> None:
-    bill = bill_of(RECORD, bodies([{"loss": 0.5, "rows": 3}, {"loss": 0.5, "rows": 3, "says": "äb"}]))
+    bill = checked_values(RECORD, bodies([{"loss": 0.5, "rows": 3}, {"loss": 0.5, "rows": 3, "says": "äb"}]))
     assert bill.costs == (Cost(2, 0, "loss\nrows"), Cost(2, 3, "loss\nrows\nsays"))
     assert spend(Spent(), bill) == Spent(4, 3 + 9 + 14, "loss\nrows\nsays")
-    again = bill_of(RECORD, bodies([{"loss": 1.0, "rows": 3, "says": ""}]))
+    again = checked_values(RECORD, bodies([{"loss": 1.0, "rows": 3, "says": ""}]))
     assert spend(spend(Spent(), bill), again) == Spent(6, 26, "loss\nrows\nsays")
 
 
 def test_other_lines_have_no_budget() -> None:
-    assert bill_of(line("note", "text"), [b"no value at all"]) == Bill()
+    assert checked_values(line("note", "text"), bodies(["x" * 100_000])) == Bill()
 
 
 @pytest.mark.parametrize(
     "value",
-    ["x" * 257, {"a": "x" * 257}, {"n" * 257: 1}, {f"f{n}": n for n in range(65)}],
-    ids=["text", "text of a field", "name", "fields"],
+    [{"a": "x" * 257}, {"n" * 257: 1}, {f"f{n}": n for n in range(65)}],
+    ids=["text of a field", "name", "fields"],
 )
 def test_what_is_long_is_no_scalar(value: Value) -> None:
     with pytest.raises(ContractViolation, match="is plain-scalar, and"):
-        bill_of(RECORD, bodies([value]))
+        checked_values(RECORD, bodies([value]))
+    with pytest.raises(ContractViolation, match="is plain-scalar, and"):
+        checked_values(line("note", "text", "plain-scalar"), bodies(["x" * 257]))
 
 
 def test_a_large_message_is_not_even_decoded() -> None:
     with pytest.raises(ContractViolation, match="65537 bytes"):
-        bill_of(RECORD, [b"x" * 65_537])
+        checked_values(RECORD, [b"x" * 65_537])
 
 
 def test_text_hidden_in_names_is_text() -> None:
@@ -81,7 +83,7 @@ def test_much_text_does_not_pass_in_scalars(way: str) -> None:
 
 def test_numbers_are_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scalars, "MAX_NUMBERS", 10)
-    bill = bill_of(RECORD, bodies([{"a": 1, "b": 2.0, "c": None}]))
+    bill = checked_values(RECORD, bodies([{"a": 1, "b": 2.0, "c": None}]))
     spent = spend(spend(spend(Spent(), bill), bill), bill)
     with pytest.raises(BudgetSpent, match="12 numbers"):
         spend(spent, bill)
@@ -111,6 +113,7 @@ def _envelope(body: bytes, n: int) -> Envelope:
     )  # fmt: skip
 
 
-def test_an_array_is_no_scalar_for_the_budget_either() -> None:
-    cost = bill_of(RECORD, bodies([{"a": np.zeros(3)}])).costs[0]
-    assert cost.numbers == 1  # and `check_value` has refused it before
+def test_what_is_no_scalar_is_refused_by_its_kind() -> None:
+    for value, says in (({"a": np.zeros(3)}, "holds array"), (0.5, "kind float instead of record")):
+        with pytest.raises(ContractViolation, match=says):
+            checked_values(RECORD, bodies([value]))
