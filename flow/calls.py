@@ -8,7 +8,7 @@ from typing import Any
 
 from flow.coordinator.incoming import Incoming
 from flow.doors import IncomingCall
-from flow.errors import UnknownMethod
+from flow.errors import BadDatabase, StoreUnavailable, UnknownMethod
 from flow.messages import (
     AttemptOrder,
     EndOrder,
@@ -90,7 +90,7 @@ class Calls:
 
     def _shorten(self, call: IncomingCall, error: PlatformError) -> None:
         """Keep what an error of a room below says of this party at home: another party reads what its code means."""
-        if error.code.startswith("flow."):
+        if error.code.startswith("flow.") and not isinstance(error, StoreUnavailable | BadDatabase):
             return
         self._log.warning("call.failed", method=call.method, caller=call.party, code=error.code, message=error.message)
         error.message, error.hint = public_sentence(error.code), f"The log of {self._party} holds the details."

@@ -14,7 +14,7 @@ from flow.job_state import AttemptState, JobState
 from flow.messages import Decision, Proposal, encode
 from node_manager.client import EventKind
 from party.clock import FakeClock, HybridTime
-from party.errors import Denied
+from party.errors import Denied, Unavailable
 from party.ids import new_job_id
 from party.users import make_user
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
@@ -365,3 +365,20 @@ def test_many_jobs_at_once_all_succeed(world: World) -> None:
     jobs = [world.submit(nothing_job(priority=i)) for i in range(6)]
     for job in jobs:
         assert world.wait(job, "succeeded", "failed", timeout_s=40).state == "succeeded"
+
+
+def test_a_path_of_one_party_does_not_reach_another_in_a_reason(world: World) -> None:
+    def full(_text: str) -> None:
+        raise StoreFull("/srv/secret/store has no room.")
+
+    world["b"].store.table = full  # type: ignore[method-assign,assignment]
+    job = world.submit(train_job())
+    view = world.until(lambda v: any(w.who == "b" for w in v.waiting_for) or v.error, job)
+    assert "secret" not in str(view)
+    world.a.stop(job, SCIENTIST)
+
+
+class StoreFull(Unavailable):
+    """A store has no room."""
+
+    code = "test.store_full"

@@ -57,6 +57,23 @@ def test_escape_sequences_of_others_do_not_reach_the_terminal(capsys: pytest.Cap
     assert "red" in "".join(shown(capsys))
 
 
+def test_a_round_is_one_line_however_its_numbers_arrive_and_an_evaluation_is_no_round(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def metric(task: str, step: int, name: str) -> list[MetricRow]:
+        return [MetricRow(id=1, task=task, attempt=1, party="a", role="guest", name=name, step=step, value=0.5)]
+
+    watcher = Watcher(Screen())
+    for step in (1, 2):
+        watcher.show(metric("train", step, "loss"))
+        watcher.show(metric("train", step, "accuracy"))
+    lines = ["train: round 1  loss 0.5000  accuracy 0.5000", "train: round 2  loss 0.5000  accuracy 0.5000"]
+    assert capsys.readouterr().out.splitlines() == lines
+    watcher.show(metric("evaluate", 0, "auc"))
+    watcher.show(EventRow(id=1, hlc="1.0", kind="task.published", job="01J", task="evaluate"))
+    assert capsys.readouterr().out.splitlines() == ["evaluate:  auc 0.5000", "evaluate: succeeded"]
+
+
 def test_a_line_break_of_others_makes_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     Screen().line("job one\njob two succeeded")
     assert shown(capsys) == ["job one\N{REPLACEMENT CHARACTER}job two succeeded", ""]
