@@ -11,6 +11,7 @@ from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
+from flow.rest.vital_checks import vitals_of
 from flow.service import FlowService
 from flow.web import HttpServer
 from gateway.client import GatewayAdmin
@@ -66,18 +67,20 @@ class FlowServer:
 
     def _backends(self, service: FlowService, policy: PolicyBook, pulse: Pulse) -> Backends:
         home = self._home
+        gateway, cluster = GatewayAdmin(home.socket("gateway-admin")), ClusterClient(home.socket("cluster"))
         return Backends(
             party=home.party,
             fingerprint=home.card.fingerprint,
             service=service,
             policy=policy,
             store=Store(home.store),
-            gateway=GatewayAdmin(home.socket("gateway-admin")),
-            cluster=ClusterClient(home.socket("cluster")),
+            gateway=gateway,
+            cluster=cluster,
             book=UserBook(home.user_file),
             sessions=SessionBook(home.state("flow") / "sessions.json", SystemClock()),
             brake=Brake(SystemClock()),
             pulse=pulse,
+            vitals=vitals_of(home, service, gateway, cluster),
             spool=_empty(home.state("flow") / "uploads"),
         )
 

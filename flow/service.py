@@ -30,6 +30,7 @@ from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
 from flow.store.database import Database, sqlite_url, url_from_file
+from flow.store.news import position, put_position
 from flow.store.queries import Reader, part_state
 from flow.submitting import Submitting
 from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow, ProposalView
@@ -261,6 +262,12 @@ class FlowService:
         """Events with an id above `since`, oldest first."""
         with self._database.read() as connection:
             return self._reader.events(connection, job, since, limit)
+
+    def try_database(self) -> str:
+        """Read and write one row. Raises StoreUnavailable."""
+        with self._database.write() as writer:
+            put_position(writer, "health", 1 - position(writer, "health"))
+        return self._database.dialect
 
     def wait_events(self, since: int, timeout_s: float) -> int:
         """Block until an event with an id above `since` exists or the time is over; the newest event id."""

@@ -255,5 +255,7 @@ def _show(desk: Desk, view: PartyStatus) -> None:
         for n in view.nodes
     ]
     screen.table(("host", "cores", "gpus", "cpu", "memory", "executors"), nodes, empty="No hosts.")
+    if view.isolation:
+        screen.line(f"Executors on {view.isolation}")
     for note in view.notes:
         screen.line(f"Note: {note}")

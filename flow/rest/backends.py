@@ -12,6 +12,7 @@ from cluster_manager.client import NodeStatus
 from flow.policy_book import PolicyBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
+from flow.rest.vitals import Vitals
 from flow.service import FlowService
 from gateway.client import PeerStatus
 from party.errors import BadUsers, NotFound
@@ -78,6 +79,7 @@ class Backends:
         book, sessions: Who may come in.
         brake: On guessing passwords.
         pulse: Wakes event streams.
+        vitals: Whether what all this stands on works.
         spool: A private folder for uploads on their way in.
     """
 
@@ -92,6 +94,7 @@ class Backends:
     sessions: SessionBook
     brake: Brake
     pulse: Pulse
+    vitals: Vitals
     spool: Path
 
     @property

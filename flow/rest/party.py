@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from cluster_manager.client import NodeStatus
 from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView
@@ -19,23 +20,32 @@ from party.errors import PlatformError
 router = APIRouter(tags=["party"])
 
 T = TypeVar("T")
+_ASKED = ("gateway", "cluster-manager")  # the state of the party asks them more than whether they answer
 
 
-@router.get("/health", summary="Whether the REST interface answers")
+@router.get(
+    "/health",
+    summary="Whether this party works: its database, disks, card, gateway and Cluster Manager",
+    responses={int(HTTPStatus.SERVICE_UNAVAILABLE): {"model": Health, "description": "Something does not."}},
+)
 @openly
-def health() -> Health:
-    """Needs no token and tells nothing else."""
-    return Health()
+def health(backends: Behind, response: Response) -> Health:
+    """Needs no token and tells nothing else; what does not work, the state of the party says."""
+    if all(vital.ok for vital in backends.vitals.now()):
+        return Health()
+    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return Health(status="failing")
 
 
 @router.get("/party", summary="The state of this party")
 def status(known: ReadParty) -> PartyStatus:
     """Its services, trusted parties and hosts."""
     backends = known.backends
+    vitals = [vital for vital in backends.vitals.now() if vital.room not in _ASKED]
     rooms = [RoomView(room="flow", state="ok")]
+    rooms += [RoomView(room=vital.room, state="ok" if vital.ok else "down", text=vital.text) for vital in vitals]
     peers = _asked("gateway", lambda: _peers(backends), rooms)
-    nodes = _asked("cluster-manager", lambda: [_node(node) for node in backends.cluster.nodes()], rooms)
-    _asked("storage", backends.tables.list, rooms)
+    hosts = _asked("cluster-manager", backends.cluster.nodes, rooms)
     return PartyStatus(
         party=backends.party,
         healthy=all(room.state == "ok" for room in rooms),
@@ -45,8 +55,9 @@ def status(known: ReadParty) -> PartyStatus:
         versions=_versions(),
         rooms=tuple(rooms),
         peers=tuple(peers),
-        nodes=tuple(nodes),
-        notes=backends.policy.notes(),
+        nodes=tuple(_node(host) for host in hosts),
+        isolation=", ".join(f"{node.node}: {node.isolation_text}" for node in hosts if node.isolation_text),
+        notes=(*backends.policy.notes(), *_warnings(hosts)),
     )
 
 
@@ -54,6 +65,11 @@ def status(known: ReadParty) -> PartyStatus:
 def reload(known: TrustParty) -> None:
     """After cards were added to or taken from the home."""
     known.backends.gateway.reload()
+
+
+def _warnings(hosts: Iterable[NodeStatus]) -> list[str]:
+    """What nothing keeps component code from, on which host."""
+    return [f"Executors on {host.node} are {host.isolation_text}" for host in hosts if host.isolation == "none"]
 
 
 def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> Sequence[T]:

@@ -11,9 +11,9 @@ from flow.views import View
 
 
 class Health(View):
-    """That the REST interface answers; all that a caller without a token may know."""
+    """Whether the party works; all that a caller without a token may know."""
 
-    status: str = "ok"
+    status: str = Field(default="ok", description="ok | failing")
 
 
 class Submitted(View):
@@ -137,6 +137,7 @@ class PartyStatus(View):
     rooms: tuple[RoomView, ...] = ()
     peers: tuple[PeerView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
+    isolation: str = Field(default="", description="By host: how executors are kept from what they need not see.")
     notes: tuple[str, ...] = Field(default=(), description="What a person of this party should know or decide.")
 
 

@@ -18,6 +18,7 @@ from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
+from flow.rest.vital_checks import vitals_of
 from flow.web import HttpServer
 from gateway.client import PeerStatus
 from party.addresses import parse_listen
@@ -95,6 +96,7 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
     home = create_home(root / name, name)
     service = FakeFlowService()
     party = FakeParty(home, service, FakeGateway(), FakeClock(), Store(home.store))
+    cluster = FakeCluster()
     backends = Backends(
         party=home.party,
         fingerprint=home.card.fingerprint,
@@ -102,11 +104,12 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         policy=PolicyBook(home.root / SETTINGS_FILE),
         store=party.store,
         gateway=party.gateway,
-        cluster=FakeCluster(),
+        cluster=cluster,
         book=UserBook(home.user_file),
         sessions=SessionBook(home.state("flow") / "sessions.json", party.clock),
         brake=Brake(party.clock),
         pulse=Pulse(service),
+        vitals=vitals_of(home, service, party.gateway, cluster),
         spool=home.state("flow") / "uploads",
     )
     party.app = create_app(backends)

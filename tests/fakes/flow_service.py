@@ -175,6 +175,9 @@ class FakeFlowService(FlowService):
         with self._bell:
             return [e for e in self._events[since:] if job in (None, e.job)][:limit]
 
+    def try_database(self):
+        return "fake"
+
     def wait_events(self, since: int, timeout_s: float) -> int:
         with self._bell:
             self._bell.wait_for(lambda: len(self._events) > since, timeout_s)

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from flow.client import FlowClient, FlowUnreachable, JobState
+from flow.rest import vitals
 from flow.views import ErrorView
+from gateway.client import GatewayDown
 from party.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
 
@@ -250,3 +252,15 @@ def test_the_openapi_document_describes_errors_and_security(http: httpx.Client, 
     assert submit["security"]
     assert "409" in submit["responses"]
     assert json.dumps(document).count("ErrorBody") > 10
+
+
+def test_health_is_503_while_the_gateway_is_away_and_heals_without_a_restart(
+    http: httpx.Client, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals, "KEPT_S", 0.0)
+    assert http.get(url(party, "/v1/health")).json() == {"status": "ok"}
+    party.gateway.down = GatewayDown("The gateway does not answer.")
+    answer = http.get(url(party, "/v1/health"))
+    assert (answer.status_code, answer.json()) == (503, {"status": "failing"})
+    party.gateway.down = None
+    assert http.get(url(party, "/v1/health")).status_code == 200

@@ -1,0 +1,42 @@
+"""What the vitals of a party are: its database, its disks, its card, its gateway, its Cluster Manager."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from flow.rest.backends import Cluster, Gateway
+from flow.rest.vitals import Check, Vitals, disk
+from flow.service import FlowService
+from party.home import PartyHome
+
+EXPIRES_SOON = timedelta(days=30)
+
+
+def vitals_of(home: PartyHome, service: FlowService, gateway: Gateway, cluster: Cluster) -> Vitals:
+    """Everything without which this party can do nothing; "storage" comes once for each disk."""
+    checks: dict[str, Check] = {"database": service.try_database}
+    if "://" not in home.store:
+        store = Path(home.store)
+        store.mkdir(parents=True, exist_ok=True)
+        checks["storage"] = disk(store)
+    checks["home"] = disk(home.root)
+    checks["card"] = lambda: card_text(home)
+    checks["gateway"] = lambda: _answers(gateway.peers())
+    checks["cluster-manager"] = lambda: _answers(cluster.nodes())
+    return Vitals(checks)
+
+
+def card_text(home: PartyHome, now: datetime | None = None) -> str:
+    """A warning where our card expires soon. Raises CardExpired, CardNotYetValid, BadCard."""
+    now = now or datetime.now(UTC)
+    card = home.card
+    card.check_valid(now)
+    until = datetime.fromisoformat(card.valid_until)
+    if until - now > EXPIRES_SOON:
+        return ""
+    return f"It expires at {card.valid_until}: run flow party card --renew, and give it to the other parties."
+
+
+def _answers(_answer: object) -> str:
+    return ""

@@ -1,0 +1,121 @@
+"""Whether what this party stands on works: tried, not believed, and each within a time limit.
+
+The answer is kept for two seconds, so that whoever asks often costs little. A check that has not come back is not
+started again; until it does, its room does not answer.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from party.errors import PlatformError, Unavailable
+
+KEPT_S = 2.0
+LIMIT_S = 3.0
+LEAST_FREE_BYTES = 64 << 20  # of a disk; of a small one, a twentieth
+_SHARE = 20
+_UNITS = ("B", "KiB", "MiB", "GiB")
+
+Check = Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Vital:
+    """One thing that was tried: `text` says what is wrong with it, or how much of it is left."""
+
+    room: str
+    ok: bool
+    text: str = ""
+
+
+class Vitals:
+    """Tries each check, all at once. A check returns a text for people, or raises a PlatformError or OSError."""
+
+    def __init__(self, checks: Mapping[str, Check], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._checks = checks
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._asked: dict[str, Future[str]] = {}
+        self._known: tuple[Vital, ...] = ()
+        self._known_at = 0.0
+
+    def now(self) -> Sequence[Vital]:
+        """Every check's outcome, at most two seconds old."""
+        with self._lock:
+            if not self._known or self._monotonic() - self._known_at >= KEPT_S:
+                self._known = self._try_all()
+                self._known_at = self._monotonic()
+            return self._known
+
+    def _try_all(self) -> tuple[Vital, ...]:
+        for room, check in self._checks.items():
+            if room not in self._asked:
+                self._asked[room] = _begun(room, check)
+        deadline = self._monotonic() + LIMIT_S
+        return tuple(self._outcome(room, deadline) for room in self._checks)
+
+    def _outcome(self, room: str, deadline: float) -> Vital:
+        asked = self._asked[room]
+        try:
+            text = asked.result(max(0.0, deadline - self._monotonic()))
+        except NotInTime:
+            if not asked.done():
+                return Vital(room, False, f"It did not answer within {LIMIT_S:g} seconds.")
+            text = ""
+        except (PlatformError, OSError) as problem:
+            del self._asked[room]
+            return Vital(room, False, problem.message if isinstance(problem, PlatformError) else str(problem))
+        del self._asked[room]
+        return Vital(room, True, text)
+
+
+def _begun(room: str, check: Check) -> Future[str]:
+    """The check in a thread that keeps no process from its end."""
+    outcome: Future[str] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(check())
+        except (PlatformError, OSError) as problem:
+            outcome.set_exception(problem)
+
+    threading.Thread(target=run, name=f"flow-vital-{room}", daemon=True).start()
+    return outcome
+
+
+class DiskFull(Unavailable):
+    """A disk that the party writes to has too little room left."""
+
+    code = "flow.disk_full"
+
+
+def disk(folder: Path) -> Check:
+    """A check that a file can be written into the folder, and that its disk has room; says how much."""
+
+    def check() -> str:
+        usage = shutil.disk_usage(folder)
+        left = f"{_size(usage.free)} of {_size(usage.total)} free"
+        if usage.free < min(LEAST_FREE_BYTES, usage.total // _SHARE):
+            raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"written to see whether it can be")
+            file.flush()
+        return left
+
+    return check
+
+
+def _size(count: float) -> str:
+    for unit in _UNITS[:-1]:
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {_UNITS[-1]}"
