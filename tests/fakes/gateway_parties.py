@@ -51,9 +51,12 @@ def make_contract(job: str = "", lines: tuple[ContractLine, ...] = LINES) -> Job
 
 
 def open_to_others(root: Path) -> list[str]:
-    """What in a folder somebody else than its owner could open, but for the card, which everybody may have."""
-    paths = [root, *root.rglob("*")]
-    modes = {path: path.lstat().st_mode for path in paths if not path.is_symlink()}
+    """Files and folders that somebody else than their owner could open, but for the card, which everybody may have.
+
+    Sockets are not looked at: some are for executors of another user, and the folder around them is private.
+    """
+    paths = [path for path in (root, *root.rglob("*")) if not path.is_symlink() and not path.is_socket()]
+    modes = {path: path.lstat().st_mode for path in paths}
     return [f"{path} {mode:o}" for path, mode in modes.items() if mode & 0o077 and path.name != "card.json"]
 
 
