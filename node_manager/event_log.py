@@ -17,6 +17,8 @@ from node_manager.bodies import plain, shortened
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.folders import EVENTS, ExecutorKey
 
+_TENTHS = 10
+
 
 class EventLog:
     """The `News` port of a context, and the executor's own words. Safe to use from several threads."""
@@ -25,6 +27,7 @@ class EventLog:
         self._key = key
         self._lock = threading.Lock()
         self._sequence = 0
+        self._tenth: tuple[str, int, int] | None = None
         self._allowance = Allowance()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(folder / EVENTS, flags, 0o600)
@@ -35,8 +38,12 @@ class EventLog:
         self.write(EventKind.METRIC, name=name, step=step, value=value)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """How far the role function is."""
+        """How far the role function is; a line for people at every tenth of the way."""
         self.write(EventKind.PROGRESS, done=done, total=total, what=what)
+        tenth = (what, total, _TENTHS * done // total if total > 0 else 0)
+        if tenth != self._tenth:
+            self._tenth = tenth
+            self.log("info", f"{what}: {done} of {total}")
 
     def log(self, level: str, text: str, *, insist: bool = False) -> None:
         """One line for people, or several of one matter; left out where there are too many, unless we insist."""

@@ -59,7 +59,7 @@ def open_context(
         address=address,
         addresses=tuple(sorted(Address.parse(text) for text in order.addresses)),
         channel=Channel(wire),
-        inputs=StoreInputs(store, order, component),
+        inputs=StoreInputs(store, order, component, events),
         outputs=AnnouncedOutputs(store.staging.outputs(attempt, address), attempt, events),
         news=events,
         memory=TaskMemory(
@@ -86,7 +86,8 @@ def journal_path(order: Order, folder: Path) -> Path:
 class StoreInputs:
     """Opens what the order names."""
 
-    def __init__(self, store: Store, order: Order, component: Component) -> None:
+    def __init__(self, store: Store, order: Order, component: Component, events: EventLog) -> None:
+        self._events = events
         self._store = store
         self._order = order
         self._component = component
@@ -94,7 +95,12 @@ class StoreInputs:
     def table(self, name: str) -> Table | None:
         """The table bound to the input, or None if the job leaves it out."""
         reference = self._reference(name, "table")
-        return None if reference is None else self._store.tables.open(reference)
+        if reference is None:
+            return None
+        table = self._store.tables.open(reference)
+        size = f"{table.rows} rows, {len(table.manifest.columns)} columns"
+        self._events.log("info", f"input {name}: {reference}, {size}")
+        return table
 
     def model(self, name: str) -> Model | None:
         """This role's part of the model if there is one, else the party's; None if the job leaves it out."""
@@ -147,6 +153,7 @@ class AnnouncedOutputs:
 
     def _tell(self, name: str, kind: str, reference: str, digest: str) -> None:
         self._events.write(EventKind.OUTPUT, name=name, kind=kind, reference=reference, digest=digest)
+        self._events.log("info", f"output {name}: {kind} {reference}")
 
 
 class AnnouncedWriter:

@@ -189,7 +189,10 @@ def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOpti
         rows = flow.logs(job, task, since)
     if desk.screen.as_json:
         desk.screen.document([row.model_dump(mode="json") for row in rows])
-    for row in [] if desk.screen.as_json else rows:
+        return
+    if not rows:
+        desk.screen.line("No lines.")
+    for row in rows:
         place = f"{row.task}/{row.attempt} {row.role}:{row.party}"
         desk.screen.block(f"{clock_text(row.at_ms)} {row.level.upper():7} {place}  {row.text}")
 

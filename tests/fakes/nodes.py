@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from node_manager.host import Capacity
 from tests.fakes.node_components import COMPONENT
 
 PRELOAD = ("tests.fakes.node_components",)
+MAIN_STEPS = re.compile(r"play@1 (begins|ended)|(input|output) \w+: |\w+: \d+ of \d+$")
 FINAL = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST}
 
 
@@ -92,22 +94,31 @@ class Reader:
             return check([event for _, event in self.events])
 
     def of(self, order: Order, kind: EventKind, timeout_s=120) -> ExecutorEvent:
-        """The first event of a kind of the order's executor."""
-        return self.wait(lambda events: next((e for e in events if e.kind is kind and _is(e, order)), None), timeout_s)
+        """The first event of a kind of the order's executor; of lines, the first that the component says itself."""
+
+        def first(events):
+            return next((e for e in events if e.kind is kind and _is(e, order) and not _main_step(e)), None)
+
+        return self.wait(first, timeout_s)
 
     def final(self, order: Order, timeout_s=120) -> ExecutorEvent:
         """The last word about the order's executor."""
         return self.wait(lambda events: next((e for e in events if e.kind in FINAL and _is(e, order)), None), timeout_s)
 
     def texts(self, order: Order) -> list[str]:
-        """Log texts so far."""
-        return [str(e.body["text"]) for _, e in self.events if e.kind is EventKind.LOG and _is(e, order)]
+        """What the component itself has said so far, without what the platform says of every executor."""
+        ours = [e for _, e in self.events if e.kind is EventKind.LOG and _is(e, order) and not _main_step(e)]
+        return [str(e.body["text"]) for e in ours]
 
     def close(self) -> None:
         """Stop reading."""
         self._closed = True
         self.client.close()
         self._thread.join(5)
+
+
+def _main_step(event: ExecutorEvent) -> bool:
+    return event.kind is EventKind.LOG and MAIN_STEPS.match(str(event.body["text"])) is not None
 
 
 def _is(event: ExecutorEvent, order: Order) -> bool:

@@ -93,7 +93,7 @@ def test_events_arrive_once_each_while_the_node_manager_is_killed_again_and_agai
     assert counted == list(range(len(counted)))
     sequences = [sequence for sequence, _ in host.reader.events]
     assert sequences == sorted(set(sequences))
-    assert [e.sequence for _, e in host.reader.events] == list(range(1, len(counted) + 3))
+    assert [e.sequence for _, e in host.reader.events] == list(range(1, len(counted) + 5))
     eventually(lambda: not living(pid))
 
 

@@ -23,7 +23,8 @@ def test_what_is_written_is_read_once(tmp_path):
     log.metric("loss", 0, 0.5)
     log.progress(1, 2, "rounds")
     events, place = read_new(tmp_path, KEY, Place())
-    assert [(e.kind, e.sequence) for e in events] == [(EventKind.METRIC, 1), (EventKind.PROGRESS, 2)]
+    kinds = [EventKind.METRIC, EventKind.PROGRESS, EventKind.LOG]
+    assert [(e.kind, e.sequence) for e in events] == list(zip(kinds, (1, 2, 3), strict=True))
     assert read_new(tmp_path, KEY, place) == ([], place)
     log.log("info", "x" * 5000)
     log.close()
@@ -85,3 +86,11 @@ def test_the_doorbell_says_which_folder_and_nobody_needs_to_hear_it(tmp_path):
         log.metric("loss", 0, 0.5)
         assert bell.recv(100).decode() == KEY.folder
         log.close()
+
+
+def test_progress_says_a_line_at_every_tenth_of_the_way(tmp_path):
+    log = make_log(tmp_path)
+    for done in range(101):
+        log.progress(done, 100, "rounds")
+    texts = [e.body["text"] for e in read_new(tmp_path, KEY, Place())[0] if e.kind is EventKind.LOG]
+    assert texts == [f"rounds: {done} of 100" for done in range(0, 101, 10)]
