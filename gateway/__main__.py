@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.server import serve
+import os
+
 from party.service import run_forever
 
 if __name__ == "__main__":
+    # What TLS says of every stranger would fill the log; read by the library when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from gateway.server import serve
+
     run_forever(serve)

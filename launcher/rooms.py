@@ -1,32 +1,43 @@
-"""All rooms of one party as one service: started from the lowest floor up, stopped from the highest down."""
+"""All rooms of one party as one service: started from the lowest floor up, stopped from the highest down.
+
+The gateway, which strangers can reach, runs in a process of its own; the others share this one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-import board.server
-import cluster_manager.server
-import flow.server
-import gateway.server
-import node_manager.server
+from launcher.gateway_process import GatewayProcess
 from party.home import PartyHome
 from party.service import Service
 
+Others = tuple[Sequence[Service], Sequence[Service]]
+
 
 class Rooms:
-    """Several services that live and die together."""
+    """Several services that live and die together.
 
-    def __init__(self, services: Sequence[Service]) -> None:
-        self._services = services
+    Args:
+        gateway: Begun first, so that it comes up while the others are imported.
+        others: Makes the others: those below the gateway, and those above.
+    """
+
+    def __init__(self, gateway: GatewayProcess, others: Callable[[], Others]) -> None:
+        self._gateway = gateway
+        self._others = others
         self._started: list[Service] = []
 
     def start(self) -> None:
         """Start each service in turn; if one fails, stop those already started and raise its error."""
         try:
-            for service in self._services:
+            self._started.append(self._gateway)
+            self._gateway.begin()
+            below, above = self._others()
+            for service in (*below, self._gateway, *above):
                 service.start()
-                self._started.append(service)
+                if service is not self._gateway:
+                    self._started.append(service)
         except BaseException:
             self.stop(grace_s=1.0)
             raise
@@ -41,12 +52,14 @@ class Rooms:
 
 def serve(home: PartyHome) -> Service:
     """Every room of the party at `home`."""
-    return Rooms(
-        [
-            node_manager.server.serve(home),
-            gateway.server.serve(home),
-            cluster_manager.server.serve(home),
-            flow.server.serve(home),
-            board.server.serve(home),
-        ]
-    )
+    return Rooms(GatewayProcess(home), lambda: _others(home))
+
+
+def _others(home: PartyHome) -> Others:
+    import board.server
+    import cluster_manager.server
+    import flow.server
+    import node_manager.server
+
+    below = [node_manager.server.serve(home)]
+    return below, [cluster_manager.server.serve(home), flow.server.serve(home), board.server.serve(home)]

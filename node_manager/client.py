@@ -19,6 +19,7 @@ from node_manager.errors import (
 )
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause
+from node_manager.left_over import end_left_over
 from node_manager.order import Input, Order, Resources, ResumePoint
 from node_manager.rpc import answering, asking, unix_channel, unix_server
 from node_manager.status import NodeNews, NodeStatus
@@ -50,6 +51,7 @@ __all__ = [
     "answering",
     "asking",
     "document",
+    "end_left_over",
     "parse_event",
     "parse_order",
     "parse_status",

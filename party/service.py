@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from types import FrameType
@@ -91,7 +92,7 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
         path = None if options.log == "-" else home.log_file(room)
         log.configure(room, path, party=home.party, level=options.log_level)
         with home.lock(room):
-            run_until_stopped(make(home), room, ready_fd=options.ready_fd)
+            run_until_stopped(make(home), room, ready_fd=options.ready_fd, stop=_parents_end(options.parent_fd))
     except PlatformError as error:
         log.get_logger(room).error("Refused to run", code=error.code, reason=error.message, hint=error.hint)
         sys.stderr.write(f"{room}: {error}\n")
@@ -135,6 +136,23 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _parents_end(parent_fd: int | None) -> threading.Event | None:
+    """Set when the process that started us is gone; should we hang while stopping, we end all the same."""
+    if parent_fd is None:
+        return None
+    gone = threading.Event()
+
+    def wait() -> None:
+        while os.read(parent_fd, 1):
+            pass
+        gone.set()
+        time.sleep(2 * STOP_GRACE_S)
+        os._exit(Exit.FAILED)
+
+    threading.Thread(target=wait, name="parents-end", daemon=True).start()
+    return gone
+
+
 def _say_ready(ready_fd: int | None) -> None:
     if ready_fd is not None:
         with os.fdopen(ready_fd, "wb") as pipe:
@@ -149,4 +167,5 @@ def _parser(room: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
     parser.add_argument("--ready-fd", type=int, help="an open pipe; 'ready' is written to it once the service is up")
+    parser.add_argument("--parent-fd", type=int, help="an open pipe; the service stops when its other end is closed")
     return parser

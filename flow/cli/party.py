@@ -109,6 +109,9 @@ def card(
         for line in text.splitlines():
             desk.screen.line(line)
     desk.screen.note(f"Fingerprint, to compare over another way: {ours.fingerprint}")
+    if renew:
+        told = "Our services show it from now on" if _reload(desk) else "Our services show it when they start"
+        desk.screen.note(f"{told}. Parties that trust us need it now: give it to them; there: flow party trust CARD.")
 
 
 @app.command("trust")
@@ -172,8 +175,11 @@ def down(desk: Desk) -> None:
 
     home = desk.home()
     stopped = processes.stop(home)
+    left = processes.end_what_is_left(home)
     text = f"{home.party} is down." if stopped else f"{home.party} was not running."
-    desk.screen.result({"party": home.party, "stopped": stopped}, text)
+    if left:
+        text += f" Ended {left} processes that were left of an earlier run."
+    desk.screen.result({"party": home.party, "stopped": stopped, "left": left}, text)
 
 
 @app.command("status")
@@ -227,14 +233,16 @@ def _compose(home: PartyHome) -> Path:
     return write(home, home.root / "compose")
 
 
-def _reload(desk: Desk) -> None:
+def _reload(desk: Desk) -> bool:
+    """Have running services read cards and keys again; False if none runs: it reads them when it starts."""
     from flow.client import FlowClient
 
     try:
         with FlowClient.of_home(desk.home()) as flow:
             flow.reload()
     except Unavailable:
-        return  # it is not running: it reads the cards when it starts
+        return False
+    return True
 
 
 def _show(desk: Desk, view: PartyStatus) -> None:
@@ -243,6 +251,15 @@ def _show(desk: Desk, view: PartyStatus) -> None:
     screen.table(("service", "state", ""), [(r.room, r.state, r.text) for r in view.rooms], empty="")
     peers = [(p.party, p.state, ", ".join(p.addresses) or "-", p.queued) for p in view.peers]
     screen.table(("trusted party", "link", "addresses", "queued"), peers, empty="No trusted parties yet.")
+    for peer in view.peers:
+        if peer.problem:
+            screen.line(f"{peer.party}: {peer.problem} {peer.remedy}".rstrip())
+    for stranger in view.strangers:
+        who = f"a caller that says it is {stranger.claims}" if stranger.claims else "a caller"
+        screen.line(
+            f"Turned away: {who}, from {stranger.address}, {stranger.count} times; its card is not trusted here. "
+            "To work with it, get its card and run: flow party trust CARD"
+        )
     nodes = [
         (
             n.node,

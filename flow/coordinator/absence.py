@@ -32,13 +32,14 @@ class Absence:
 
     def note(self, job: str, party: str, error: PlatformError) -> None:
         """A call to the party failed for now; the reason that is kept is the last one."""
+        why = str(error)
         with self._lock:
-            if self._absent.get((job, party)) == error.message:
+            if self._absent.get((job, party)) == why:
                 return
-            self._absent[job, party] = error.message
+            self._absent[job, party] = why
         with self._database.write() as writer:
             who = (job_party.c.job == job) & (job_party.c.party == party)
-            writer.run(update(job_party).where(who).values(absent_why=error.message))
+            writer.run(update(job_party).where(who).values(absent_why=why))
             begins = update(job_party).where(who & job_party.c.absent_ms.is_(None)).values(absent_ms=writer.now_ms)
             if writer.run(begins).rowcount:
                 writer.event("party.absent", job, place=("", 0, party), body={"code": error.code})

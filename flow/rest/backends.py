@@ -14,7 +14,7 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
 from flow.rest.vitals import Vitals
 from flow.service import FlowService
-from gateway.client import PeerStatus
+from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.errors import BadUsers, NotFound
 from party.guessing import Brake
 from party.user_file import UserFile
@@ -30,6 +30,12 @@ class Gateway(Protocol):
 
     def peers(self) -> Sequence[PeerStatus]:
         """The trusted parties and the state of the link to each."""
+
+    def strangers(self) -> Sequence[Stranger]:
+        """Callers that were turned away lately."""
+
+    def health(self) -> GatewayHealth:
+        """Whether it is well, its own card included."""
 
 
 class Cluster(Protocol):

@@ -11,7 +11,8 @@ from typing import TypeVar
 from fastapi import APIRouter, Response
 
 from cluster_manager.client import NodeStatus
-from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView
+from flow.rest.backends import Gateway
+from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
 from flow.rest.who import Behind, ReadParty, TrustParty, openly
 from flow.why import apart_text
 from gateway.client import PeerStatus
@@ -21,6 +22,7 @@ router = APIRouter(tags=["party"])
 
 T = TypeVar("T")
 _ASKED = ("gateway", "cluster-manager")  # the state of the party asks them more than whether they answer
+UNSOUND = {"refused", "not-valid"}  # states of a link that somebody must do something about
 
 
 @router.get(
@@ -45,16 +47,18 @@ def status(known: ReadParty) -> PartyStatus:
     rooms = [RoomView(room="flow", state="ok")]
     rooms += [RoomView(room=vital.room, state="ok" if vital.ok else "down", text=vital.text) for vital in vitals]
     peers = _asked("gateway", lambda: _peers(backends), rooms)
+    strangers = _strangers(backends.gateway, rooms)
     hosts = _asked("cluster-manager", backends.cluster.nodes, rooms)
     return PartyStatus(
         party=backends.party,
-        healthy=all(room.state == "ok" for room in rooms),
+        healthy=all(room.state == "ok" for room in rooms) and not any(peer.state in UNSOUND for peer in peers),
         user=known.user.name,
         roles=tuple(sorted(known.user.roles)),
         card_fingerprint=backends.fingerprint,
         versions=_versions(),
         rooms=tuple(rooms),
         peers=tuple(peers),
+        strangers=strangers,
         nodes=tuple(_node(host) for host in hosts),
         isolation=", ".join(f"{node.node}: {node.isolation_text}" for node in hosts if node.isolation_text),
         notes=(*backends.policy.notes(), *_warnings(hosts)),
@@ -82,6 +86,24 @@ def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> 
     return found
 
 
+def _strangers(gateway: Gateway, rooms: list[RoomView]) -> tuple[StrangerView, ...]:
+    """Who was turned away; what is wrong with the gateway's own card is told of its room."""
+    if rooms[-1].state != "ok":
+        return ()
+    try:
+        problem = gateway.health().problem
+        known = gateway.strangers()
+    except PlatformError as error:
+        rooms[-1] = RoomView(room="gateway", state="down", text=error.message)
+        return ()
+    if problem:
+        rooms[-1] = RoomView(room="gateway", state="failing", text=problem)
+    return tuple(
+        StrangerView(address=one.address, claims=one.claims, count=one.count, last_ms=round(one.last_s * 1000))
+        for one in known
+    )
+
+
 def _peers(backends: Behind) -> list[PeerView]:
     clocks = backends.service.clocks_apart()
     return [_peer(peer, clocks.get(peer.party)) for peer in backends.gateway.peers()]
@@ -96,6 +118,8 @@ def _peer(peer: PeerStatus, ahead_s: float | None) -> PeerView:
         last_seen_ms=round(peer.last_seen_s * 1000) or None,
         queued=peer.queued,
         problem=" ".join(text for text in (peer.problem, clock) if text),
+        code=peer.code,
+        remedy=peer.remedy,
     )
 
 

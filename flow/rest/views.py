@@ -96,19 +96,30 @@ class RoomView(View):
     """Whether one service of the party answers."""
 
     room: str
-    state: str = Field(description="ok | down")
+    state: str = Field(description="ok | failing | down")
     text: str = ""
 
 
 class PeerView(View):
-    """What the gateway knows about a trusted party."""
+    """What the gateway knows about a trusted party; why it is not up, and what a person can do about it."""
 
     party: str
-    state: str
+    state: str = Field(description="up | down | refused | not-valid | no-address")
     addresses: tuple[str, ...] = ()
     last_seen_ms: int | None = None
     queued: int = 0
     problem: str = ""
+    code: str = ""
+    remedy: str = ""
+
+
+class StrangerView(View):
+    """A caller that was turned away lately: its certificate is on no card that is trusted here."""
+
+    address: str
+    claims: str = Field(default="", description="The party it says it is; nothing proves it.")
+    count: int
+    last_ms: int
 
 
 class NodeView(View):
@@ -136,6 +147,7 @@ class PartyStatus(View):
     versions: dict[str, str] = Field(default_factory=dict)
     rooms: tuple[RoomView, ...] = ()
     peers: tuple[PeerView, ...] = ()
+    strangers: tuple[StrangerView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
     isolation: str = Field(default="", description="By host: how executors are kept from what they need not see.")
     notes: tuple[str, ...] = Field(default=(), description="What a person of this party should know or decide.")

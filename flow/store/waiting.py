@@ -24,7 +24,7 @@ def _parties(connection: Connection, row: Row[Any]) -> Iterator[Waiting]:
             text = f"a person at {party.party} to approve the job"
             yield Waiting(who=party.party, what="person", text=text, since_ms=party.asked_ms or row.submitted_ms)
         if party.absent_ms is not None:
-            text = f"{party.party}, which cannot be reached: {party.absent_why}"
+            text = f"{party.party}, which is absent: {party.absent_why}"
             yield Waiting(who=party.party, what="party", text=text, since_ms=party.absent_ms)
 
 

@@ -20,7 +20,7 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
 from flow.web import HttpServer
-from gateway.client import PeerStatus
+from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.addresses import parse_listen
 from party.clock import FakeClock
 from party.errors import PlatformError
@@ -42,6 +42,12 @@ class FakeGateway:
         if self.down:
             raise self.down
         return [PeerStatus("hospital-b", ("127.0.0.1:9",), "up", 1_767_225_600.0, 2)]
+
+    def strangers(self) -> list[Stranger]:
+        return []
+
+    def health(self) -> GatewayHealth:
+        return GatewayHealth("hospital-a", "127.0.0.1:9", 1, 0)
 
     def reload(self) -> None:
         self.reloads += 1

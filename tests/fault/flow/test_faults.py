@@ -111,7 +111,7 @@ def test_a_party_that_is_down_makes_the_job_wait_visibly(world: World, moment: s
     else:
         view = world.until(lambda v: v.waiting_for, job)
         assert [(w.who, w.what) for w in view.waiting_for] == [("b", "party")]
-        assert "b, which cannot be reached" in world.a.why(job)[0]
+        assert "b, which is absent" in world.a.why(job)[0]
     world.hub.down.clear()
     view = world.wait_closed(job)
     assert view.state is JobState.SUCCEEDED

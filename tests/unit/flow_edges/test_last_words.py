@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flow.cli.processes import last_words
+from party.processes import last_words
 
 CRASH = """WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 F0000 00:00:1 1 server.cc:7] Check failed: ready
@@ -24,4 +24,4 @@ F0000 00:00:1 1 server.cc:7] Check failed: ready
     ids=["silent", "an error of ours", "a failed check", "a failed check on the way out", "something else"],
 )
 def test_the_reason_is_found(text, reason):
-    assert last_words(text) == reason
+    assert last_words(text, "launcher") == reason

@@ -1,0 +1,129 @@
+"""The gateway as a process of its own beside the other rooms: begun early, watched, and started again when it dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from party import processes
+from party.errors import InvalidInput, Unavailable
+from party.home import PartyHome
+from party.log import get_logger
+
+READY_S = 60.0
+END_S = 15.0  # longer than it takes in order
+LEFT_OVER_END_S = 5.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+STEADY_S = 30.0  # one that ran so long is started again without a pause
+PID_FILE = "gateway.json"
+_log = get_logger("launcher")
+
+
+class GatewayRefused(InvalidInput):
+    """The gateway refuses to run with this home as it is."""
+
+    code = "launcher.gateway_refused"
+
+
+class GatewayNotStarted(Unavailable):
+    """The gateway did not come up."""
+
+    code = "launcher.gateway_not_started"
+
+
+class GatewayProcess:
+    """See the module. A Service; `begin` may be called before `start`, so that its imports go on beside others'."""
+
+    def __init__(self, home: PartyHome) -> None:
+        self._home = home
+        self._begun: processes.Starting | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._keep, name="launcher-gateway", daemon=True)
+
+    def begin(self) -> None:
+        """Start it, after the end of one that an earlier launcher has left."""
+        left = processes.noted(pid_file(self._home))
+        if left is not None:
+            processes.end(left, LEFT_OVER_END_S)
+        # The gateway holds the reading end: when this process is gone, however it went, it stops by itself.
+        reading, self._lifeline = os.pipe()
+        try:
+            command = [sys.executable, "-P", "-m", "gateway", "--home", str(self._home.root)]
+            said = self._home.log_file("gateway").with_suffix(".err")
+            self._begun = processes.Starting([*command, "--parent-fd", str(reading)], said, [reading])
+        finally:
+            os.close(reading)
+        self._process = self._begun.process
+        processes.note(pid_file(self._home), self._process.pid)
+
+    def start(self) -> None:
+        """Wait until it is ready. Raises GatewayRefused or GatewayNotStarted with its own words."""
+        if self._begun is None:
+            self.begin()
+        self._wait()
+        self._watch.start()
+
+    def stop(self, grace_s: float) -> None:
+        """Stop it in order."""
+        self._stopping.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(grace_s + END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._watch.ident is not None:
+            self._watch.join(END_S)
+        self._let_go()
+        pid_file(self._home).unlink(missing_ok=True)
+
+    def _wait(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return
+        try:
+            begun.wait(READY_S, END_S)
+        except processes.Ended as ended:
+            words = processes.last_words(ended.words, "gateway") or f"it ended with {ended.exit_code}"
+            kind = GatewayRefused if ended.in_time and ended.exit_code in range(2, 6) else GatewayNotStarted
+            raise kind(f"The gateway did not start: {words}", hint="See the gateway's log.") from None
+
+    def _keep(self) -> None:
+        """Start it again whenever it dies; a pause grows while it dies at once."""
+        pause_s = FIRST_PAUSE_S
+        while self._process is not None:
+            since = time.monotonic()
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            pause_s = FIRST_PAUSE_S if time.monotonic() - since > STEADY_S else min(pause_s * 2, LONGEST_PAUSE_S)
+            _log.error("The gateway died and is started again", exit_code=code)
+            self._let_go()
+            if self._stopping.wait(pause_s):
+                return
+            try:
+                self.begin()
+                self._wait()
+            except (OSError, Unavailable, InvalidInput) as problem:
+                _log.error("The gateway did not come back; it is tried again", reason=str(problem))
+            if self._stopping.is_set() and self._process.poll() is None:
+                self._process.terminate()
+
+    def _let_go(self) -> None:
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
+
+
+def pid_file(home: PartyHome) -> Path:
+    """Where the launcher notes which process its gateway is."""
+    return home.run_dir / PID_FILE
