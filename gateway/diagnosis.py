@@ -14,7 +14,6 @@ import ssl
 from gateway.errors import (
     PeerAddressUnknown,
     PeerDistrustsUs,
-    PeerFindsUsNotValid,
     PeerNotAGateway,
     PeerNotListening,
     PeerShowsOther,
@@ -27,13 +26,6 @@ from party.card import Card
 from party.keys import PartyKeys
 
 CONNECT_S = 3.0
-_NOT_VALID = {"SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_BAD_CERTIFICATE"}
-_DISTRUST = {
-    "TLSV1_ALERT_UNKNOWN_CA",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
-    "TLSV1_ALERT_ACCESS_DENIED",
-    "TLSV1_ALERT_DECRYPT_ERROR",
-}
 
 
 def diagnose(card: Card, address: str, keys: PartyKeys, own: str) -> PeerUnreachable | None:
@@ -52,24 +44,28 @@ def diagnose(card: Card, address: str, keys: PartyKeys, own: str) -> PeerUnreach
         return _not_connected(party, address, error)
     with connection:
         try:
-            with _context(keys).wrap_socket(connection, server_hostname=knock(own, party)) as tls:
-                if tls.getpeercert(binary_form=True) != card.tls_certificate_der:
-                    return shows_other(party)
-                tls.recv(1)  # the first byte of HTTP/2, or the alert that says no
-        except ssl.SSLError as error:
-            return _turned_away(party, address, own, error.reason or "")
+            tls = _context(keys).wrap_socket(connection, server_hostname=knock(own, party))
         except TimeoutError:
             return _silent(party, address)
         except OSError:
             return _not_a_gateway(party, address)
-    return None
+        with tls:
+            if tls.getpeercert(binary_form=True) != card.tls_certificate_der:
+                return shows_other(party)
+            try:
+                let_in = tls.recv(1)  # the first byte of HTTP/2; one that turns us away closes without a word
+            except TimeoutError:
+                return _silent(party, address)
+            except OSError:
+                let_in = b""
+    return None if let_in else distrusts(party, own)
 
 
 def distrusts(party: str, own: str) -> PeerDistrustsUs:
     """What to say of a peer that does not take our certificate."""
     return PeerDistrustsUs(
-        f"{party} turns us away: it does not trust our card, or not our newest one.",
-        hint=f"Send our card ('flow party card') to {party}; there: flow party trust {own}.card.json",
+        f"{party} turns us away: it does not trust our newest card, or finds it not valid by its clock.",
+        hint=f"'flow party status' at {party} says which: there flow party trust {own}.card.json, or compare clocks.",
     )
 
 
@@ -111,17 +107,6 @@ def _not_a_gateway(party: str, address: str) -> PeerNotAGateway:
         f"What answers at {address} is not the gateway of {party}.",
         hint="A program between that opens TLS, or another service, has that port.",
     )
-
-
-def _turned_away(party: str, address: str, own: str, reason: str) -> PeerUnreachable:
-    if reason in _NOT_VALID:
-        return PeerFindsUsNotValid(
-            f"{party} turns us away: by its clock, our certificate is not valid now.",
-            hint=f"Compare the clocks of both machines; is ours over, run 'flow party card --renew' and tell {party}.",
-        )
-    if reason in _DISTRUST:
-        return distrusts(party, own)
-    return _not_a_gateway(party, address)
 
 
 def _context(keys: PartyKeys) -> ssl.SSLContext:

@@ -30,8 +30,7 @@ Unavailable            (retry)
     PeerAddressUnknown   the name in its address is not known here
     PeerNotAGateway      something else answers at its address
     PeerShowsOther       it shows another certificate than on its card
-    PeerDistrustsUs      it does not trust our card
-    PeerFindsUsNotValid  our certificate is not valid by its clock
+    PeerDistrustsUs      it does not trust our card, or finds it not valid
   GatewayDown          our own gateway does not answer
   DeliveryCut          the body of an envelope came in part; it goes on from there
   JobNotOpen           the job is not open here (yet)
@@ -206,12 +205,6 @@ class PeerDistrustsUs(PeerUnreachable):
     """The peer does not trust our card."""
 
     code = "gateway.peer_distrusts_us"
-
-
-class PeerFindsUsNotValid(PeerUnreachable):
-    """Our certificate is not valid by the peer's clock."""
-
-    code = "gateway.peer_finds_us_not_valid"
 
 
 class GatewayDown(Unavailable):

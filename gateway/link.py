@@ -16,7 +16,6 @@ from gateway.errors import (
     CallTimeout,
     ClocksDiffer,
     PeerDistrustsUs,
-    PeerFindsUsNotValid,
     PeerRefused,
     PeerShowsOther,
     PeerSilent,
@@ -48,7 +47,6 @@ KEEP_ALIVE = [
 _REFUSES_US = (PeerRefused, ProtocolMismatch, BadCard, ClocksDiffer)
 _STATES: dict[type[PlatformError], str] = {
     PeerDistrustsUs: "refused",
-    PeerFindsUsNotValid: "refused",
     PeerShowsOther: "refused",
     ProtocolMismatch: "refused",
     ClocksDiffer: "refused",

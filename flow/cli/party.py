@@ -256,9 +256,11 @@ def _show(desk: Desk, view: PartyStatus) -> None:
             screen.line(f"{peer.party}: {peer.problem} {peer.remedy}".rstrip())
     for stranger in view.strangers:
         who = f"a caller that says it is {stranger.claims}" if stranger.claims else "a caller"
+        held = any(peer.party == stranger.claims for peer in view.peers)
+        why = "its certificate is not on the card we hold, or not valid now" if held else "its card is not trusted here"
         screen.line(
-            f"Turned away: {who}, from {stranger.address}, {stranger.count} times; its card is not trusted here. "
-            "To work with it, get its card and run: flow party trust CARD"
+            f"Turned away: {who}, from {stranger.address}, {stranger.count} times; {why}. "
+            "To work with it, get its newest card and run: flow party trust CARD"
         )
     nodes = [
         (
