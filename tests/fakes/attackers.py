@@ -1,7 +1,8 @@
 """What a stranger or a hostile peer does to a party's gateway, each as a process of its own.
 
-`python -m tests.fakes.attackers NAME HOST PORT COUNT`, or `NAME HOME VICTIM COUNT` for a peer that is trusted. Only against a party of the test's own on loopback. An attacker prints a line when it is at full strength, goes on, and
-ends when its standard input is closed.
+`python -m tests.fakes.attackers NAME HOST PORT COUNT`, or `NAME HOME VICTIM COUNT` for a peer that is trusted. Only
+against a party of the test's own on loopback. An attacker prints a line when it is at full strength, goes on, and ends
+when its standard input is closed.
 """
 
 from __future__ import annotations
