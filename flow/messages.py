@@ -42,6 +42,7 @@ MAX_REPORT_ROWS = 5_000
 
 MAX_SIDES = 5_000
 MAX_STEPS = 10_000
+MAX_ENDED_ATTEMPTS = 1_000
 
 Value = float  # what an algorithm measured, infinite or not a number included
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -179,12 +180,23 @@ class Published(Message):
     outputs: Annotated[tuple[PublishedOutput, ...], Field(max_length=1_000)] = ()
 
 
+class EndedAttempt(Message):
+    """An attempt that did not end by being cancelled."""
+
+    task: Task
+    attempt: Attempt
+    state: Literal[AttemptState.FAILED, AttemptState.LOST]
+
+
 class EndOrder(Message):
-    """The job is over: close, clean up, remember how it ended."""
+    """The job is over: close, clean up, remember how it and its attempts ended."""
 
     job: JobName
     state: JobState
     error: ErrorView | None = None
+    attempts: tuple[EndedAttempt, ...] = Field(
+        default=(), max_length=MAX_ENDED_ATTEMPTS, exclude_if=lambda ended: not ended
+    )
 
 
 class JobOrder(Message):

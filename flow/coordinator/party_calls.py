@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from flow.coordinator.absence import Absence
 from flow.coordinator.facts import Catalogue, manifest_of
 from flow.doors import Caller
-from flow.job_state import JobState
+from flow.job_state import AttemptState, JobState
 from flow.manifest import check_answer
-from flow.messages import Ack, EndOrder, JobOrder, Method, Report, SignedAnswer
+from flow.messages import MAX_ENDED_ATTEMPTS, Ack, EndedAttempt, EndOrder, JobOrder, Method, Report, SignedAnswer
 from flow.plan import End, Open, Propose
 from flow.store.database import Database, Writer
 from flow.store.moves import error_of, for_another_party
-from flow.store.tables import job, job_party
+from flow.store.tables import attempt, job, job_party
 from party.errors import NotFound
 from party.log import get_logger
 
@@ -59,8 +59,9 @@ class PartyCalls:
         """Tell a party how the job ended; a party that never heard of it has nothing to clean up."""
         with self._database.read() as connection:
             row = connection.execute(select(job).where(job.c.id == errand.job)).one()
+            ended = _ended(connection, errand.job)
         error = for_another_party(error_of(row), shared=False)
-        order = EndOrder(job=errand.job, state=JobState(row.state), error=error)
+        order = EndOrder(job=errand.job, state=JobState(row.state), error=error, attempts=ended)
         try:
             self._caller.ask(errand.party, Method.END, order, Ack, END_S)
         except NotFound as error:
@@ -82,6 +83,14 @@ class PartyCalls:
         with self._database.write() as writer:
             where = (job_party.c.job == name) & (job_party.c.party == party)
             writer.run(update(job_party).where(where).values(changes))
+
+
+def _ended(connection: Connection, name: str) -> tuple[EndedAttempt, ...]:
+    """The newest attempts that failed or were lost: of the last of a task only the end of the job is sent."""
+    otherwise = attempt.c.state.in_([AttemptState.FAILED, AttemptState.LOST])
+    newest = select(attempt).where(attempt.c.job == name, otherwise).order_by(attempt.c.ended_ms.desc())
+    rows = connection.execute(newest.limit(MAX_ENDED_ATTEMPTS)).all()
+    return tuple(EndedAttempt(task=row.task, attempt=row.attempt, state=row.state) for row in rows)
 
 
 def note_answer(writer: Writer, signed: SignedAnswer) -> None:

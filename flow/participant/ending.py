@@ -67,7 +67,7 @@ class Ending:
             cancel_executors(writer, order.job)
             if caller != self._party:
                 mirror_job(writer, order.job, order.state, self._in_full(order.error, ran))
-                cancel_open(writer, order.job)
+                cancel_open(writer, order.job, {(each.task, each.attempt): each.state for each in order.attempts})
         if any(executor.state not in ENDED_ATTEMPT for executor in ran):
             self._cluster.stop(order.job)
         if row.state == "open":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Table, and_, update
@@ -27,7 +28,7 @@ from flow.store.database import Writer
 from flow.store.tables import attempt, executor, job, side
 from flow.views import ErrorView
 from party.errors import PlatformError, public_sentence
-from party.ids import Address, AttemptId
+from party.ids import Address, AttemptId, JobId, TaskName
 
 NO_ERROR = {"error_code": "", "error_message": "", "error_hint": "", "error_party": ""}
 
@@ -181,8 +182,16 @@ def move_executor(
     return _move_row(writer, executor, name, seen, what, changes)
 
 
-def cancel_open(writer: Writer, name: str) -> None:
-    """Cancel every attempt and side of a job that has not ended; the job itself has."""
+def cancel_open(
+    writer: Writer, name: str, otherwise: Mapping[tuple[str, int], AttemptState] = MappingProxyType({})
+) -> None:
+    """Cancel every attempt and side of a job that has not ended; the job itself has.
+
+    Args:
+        writer: The transaction.
+        name: The job.
+        otherwise: By task and number, attempts that ended in another way where the job is led.
+    """
     open_attempts = and_(attempt.c.job == name, attempt.c.state.not_in(list(ENDED_ATTEMPT)))
     open_sides = and_(side.c.job == name, side.c.state.not_in(list(ENDED_ATTEMPT)))
     ended = {"state": AttemptState.CANCELLED, "ended_ms": writer.now_ms}
@@ -190,7 +199,11 @@ def cancel_open(writer: Writer, name: str) -> None:
     writer.run(update(attempt).where(open_attempts).values(ended))
     writer.run(update(side).where(open_sides).values(ended))
     for row in rows:
-        writer.event("attempt.cancelled", name, place=(row.task, row.attempt, ""))
+        state = otherwise.get((row.task, row.attempt), AttemptState.CANCELLED)
+        if state is not AttemptState.CANCELLED:
+            this = attempt_key(AttemptId(JobId(name), TaskName(row.task), row.attempt))
+            writer.run(update(attempt).where(*_match(attempt, this)).values(state=state))
+        writer.event(f"attempt.{state}", name, place=(row.task, row.attempt, ""))
 
 
 def _move_row(

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from flow.errors import UnknownJob
-from flow.job_state import JobState
+from flow.job_state import AttemptState, JobState
 from flow.messages import EndOrder
 from flow.service import FlowService
 from flow.store.parts import executors, part_of
 from gateway.client import JobContract
-from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
+from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job
 
 
 def test_an_end_that_comes_while_the_job_is_being_opened_is_the_last_word(world: World) -> None:
@@ -122,3 +122,23 @@ def test_an_end_that_comes_while_room_is_held_or_executors_start_is_the_last_wor
     assert (c.cluster.running(), c.cluster.rooms) == (0, {})
     with c.flow._database.read() as connection:  # type: ignore[union-attr]
         assert {row.state for row in executors(connection, job)} <= {"cancelled"}
+
+
+def test_every_party_tells_the_same_end_of_the_attempt_that_ended_the_job(world: World) -> None:
+    """The job ends before anybody is told to stop its last attempt."""
+    for name in ("b", "c"):
+        world[name].cluster.script = hangs
+    world["a"].cluster.script = fails()
+    job = world.submit(nothing_job(retries=0))
+    ended = world.wait_closed(job)
+    assert [each.state for each in ended.tasks[0].attempts] == [AttemptState.FAILED]
+    for name in ("b", "c"):
+        view = world.until(lambda v: v.closed, job, party=name)
+        assert [each.state for each in view.tasks[0].attempts] == [AttemptState.FAILED], name
+        told = [event.kind for event in world[name].flow.events(job) if event.kind.startswith("attempt.")]  # type: ignore[union-attr]
+        assert told[-1] == "attempt.failed"
+
+
+def test_an_end_without_failed_attempts_is_what_it_always_was() -> None:
+    order = EndOrder(job="01ARZ3NDEKTSV4RRFFQ69G5FAV", state=JobState.SUCCEEDED)
+    assert "attempts" not in order.model_dump_json()
