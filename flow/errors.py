@@ -19,6 +19,7 @@ PlatformError
     TooManyAttempts       the order is for more attempts than the manifest allows
     UnreadableJob         what an older release stored of a job is beyond today's bounds
   Denied
+    TableOwned            a table of that name belongs to another user
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
   Unavailable
@@ -124,6 +125,12 @@ class NotInitiator(Denied):
     """A party gives an order for a job that another party leads."""
 
     code = "flow.not_initiator"
+
+
+class TableOwned(Denied):
+    """A table of that name belongs to another user of the party, who alone adds versions to it."""
+
+    code = "flow.table_owned"
 
 
 class NotAskedForApproval(Conflict):

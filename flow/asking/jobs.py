@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
 
 from flow.asking.http import CONNECT_S, HttpCalls
-from flow.remote_errors import FlowUnreachable, raise_refusal, wrapped
+from flow.asking.patience import Patience, Waits
+from flow.remote_errors import raise_refusal, wrapped
 from flow.rest.views import Submitted, Validation
 from flow.routes import part, rows_of
 from flow.views import (
@@ -24,9 +25,11 @@ from flow.views import (
     ProgressRow,
     ProposalView,
 )
+from party.errors import Unavailable
 
 SILENCE_S = 40.0  # streams carry a comment every 15 s
-PATIENCE_S = 30.0  # how long a broken event stream is tried again
+RESTART_S = 0.3
+OPENED = ": open"  # the comment that every stream begins with
 
 R = TypeVar("R", MetricRow, LogRow, EventRow)
 
@@ -105,37 +108,41 @@ class JobCalls(HttpCalls):
         asked = {"limit": MOST_EVENTS}
         return self._all_rows(list[EventRow], f"/jobs/{part(job)}/timeline", MOST_EVENTS, asked)
 
-    def events(self, job: str | None = None, since: int = 0) -> Iterator[EventRow]:
+    def events(self, job: str | None = None, since: int = 0, waits: Waits | None = None) -> Iterator[EventRow]:
         """Events after `since`, as they happen; one job's stream ends when the job has.
 
-        A broken stream is taken up again where it stopped. Raises FlowUnreachable when that fails for long.
+        A stream that breaks, or that the party cannot give now, is taken up again where it stopped; `waits` is told
+        the first error of each outage. Raises Unavailable when an outage is longer than minutes.
         """
-        broken_at: float | None = None
+        patience = Patience(waits)
         while True:
             try:
-                for row in self._stream(job, since):
+                for row in self._stream(job, since, patience.over):
                     if row is None:
                         return
-                    since, broken_at = row.id, None
+                    since = row.id
                     yield row
-            except FlowUnreachable:
-                broken_at = broken_at or time.monotonic()
-                if time.monotonic() - broken_at > PATIENCE_S:
-                    raise
-            time.sleep(0.3)  # the server closed the stream: it restarts, or is gone
+            except Unavailable as error:
+                patience.bear(error)
+            else:
+                time.sleep(RESTART_S)  # the server closed the stream: it restarts, or is gone
 
-    def watch(self, job: str) -> Iterator[JobView | EventRow | list[MetricRow]]:
-        """A job, its events and new metrics as they come, and at the end the job again."""
-        yield self.job(job)
+    def watch(self, job: str, waits: Waits | None = None) -> Iterator[JobView | EventRow | list[MetricRow]]:
+        """A job, its events and new metrics as they come, and at the end the job again; as patient as `events`."""
+        patience = Patience(waits)
+        yield patience.ask(lambda: self.job(job))
         seen = 0
-        for event in self.events(job):
+        for event in self.events(job, waits=waits):
             yield event
-            if event.kind == "metrics.recorded" and (rows := self.metrics(job, since=seen)):
+            if event.kind == "metrics.recorded" and (rows := self._later(job, seen, patience)):
                 seen = rows[-1].id
                 yield rows
-        if rows := self.metrics(job, since=seen):
+        if rows := self._later(job, seen, patience):
             yield rows
-        yield self.job(job)
+        yield patience.ask(lambda: self.job(job))
+
+    def _later(self, job: str, seen: int, patience: Patience) -> list[MetricRow]:
+        return patience.ask(lambda: self.metrics(job, since=seen))
 
     async def relay(self, job: str | None, last_event_id: str) -> AsyncIterator[bytes]:
         """The event stream's own bytes, for a web page that passes them on."""
@@ -159,8 +166,8 @@ class JobCalls(HttpCalls):
             return rows
         return rows + self._all_rows(kind, path, most, {**asked, "since": rows[-1].id})
 
-    def _stream(self, job: str | None, since: int) -> Iterator[EventRow | None]:
-        """Rows of one connection; None once the job's stream has come to its proper end."""
+    def _stream(self, job: str | None, since: int, lives: Callable[[], None]) -> Iterator[EventRow | None]:
+        """Rows of one connection; None once the job's stream has come to its proper end. `lives`: it goes on."""
         timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
         with (
             wrapped(self.url),
@@ -172,6 +179,8 @@ class JobCalls(HttpCalls):
                 raise_refusal(response.status_code, response.read())
             name = ""
             for line in response.iter_lines():
+                if line and line != OPENED:
+                    lives()
                 field, _, value = line.partition(": ")
                 if field == "event":
                     name = value

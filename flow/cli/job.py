@@ -154,6 +154,7 @@ def proposal(desk: Desk, job: JobArgument) -> None:
 def watch(desk: Desk, job: JobArgument) -> None:
     """Show every round as it comes; ends with the job, with an exit code that tells how."""
     with desk.client() as flow:
+        flow.job(job)  # a party that is not there at all is told at once
         _watch(desk, flow, job)
 
 
@@ -291,6 +292,6 @@ def _watch(desk: Desk, flow: FlowClient, job: str) -> None:
     from flow.cli.watching import Watcher
 
     watcher = Watcher(desk.screen)
-    for news in flow.watch(job):
+    for news in flow.watch(job, lambda error: desk.screen.note(f"waiting for the party: {error}")):
         watcher.show(news)
     raise typer.Exit(exit_for_end(watcher.end()))

@@ -14,14 +14,16 @@ from urllib.parse import unquote
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 
+from flow.errors import TableOwned
 from flow.rest.views import ColumnView, HeadView, TableView
-from flow.rest.who import DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
+from flow.rest.who import Caller, DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from party.errors import PlatformError
 from party.users import Thing
 from storage.client import (
     SourceOptions,
     StoreFull,
     TableManifest,
+    TableNotFound,
     TableRef,
     TableStore,
     refuse_without_room,
@@ -56,6 +58,7 @@ async def _spooled(
     file_name: Annotated[str, Header(max_length=1000, description="Percent-encoded name of the file.")] = "table.csv",
 ) -> AsyncIterator[Path]:
     table = TableRef.parse(f"{namespace}/{name}")
+    await to_thread.run_sync(refuse_owned, known, f"{namespace}/{name}")
     folder = known.backends.spool / secrets.token_hex(8)
     file = folder / shown_name(file_name)
     try:
@@ -65,6 +68,18 @@ async def _spooled(
         yield file
     finally:
         await to_thread.run_sync(lambda: rmtree(folder, ignore_errors=True))
+
+
+def refuse_owned(known: Caller, table: str) -> None:
+    """Raise TableOwned if the table's newest version belongs to another user."""
+    try:
+        owner = known.backends.tables.manifest(table).owner
+    except TableNotFound:
+        return
+    if owner not in ("", known.user.name):
+        raise TableOwned(
+            f"The table '{table}' belongs to {owner}, who alone uploads it.", hint=f"Take another name, or ask {owner}."
+        )
 
 
 def shown_name(file_name: str) -> str:
@@ -145,6 +160,7 @@ def upload(
 ) -> TableView:
     """Store the body as the next version of the table; a bad line is named and leaves nothing behind."""
     remarks: list[str] = []
+    refuse_owned(known, f"{namespace}/{name}")  # it may have come into being meanwhile
     try:
         manifest = known.backends.tables.upload(
             str(file),

@@ -14,7 +14,7 @@ import pytest
 from flow.cli.exit_codes import MEANING, Exit, exit_for, exit_for_end
 from flow.client import JobState
 from flow.views import ErrorView
-from party.errors import PlatformError
+from party.errors import PlatformError, Unavailable
 from party.home import PartyHome, create_home
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
@@ -112,6 +112,26 @@ def test_the_exit_code_of_a_watched_job_tells_how_it_ended(
     done = flow("job", "watch", job)
     assert done.code == code
     assert "hospital-b: The table is empty. Upload rows. [x.y]" in done.out
+
+
+def test_watching_says_once_that_it_waits_for_the_party(
+    party: FakeParty, flow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=1)
+    away = iter([False, True, True, True])  # it is there when the command begins
+    view = party.service.job
+
+    def job_view(name: str) -> object:
+        if next(away, False):
+            raise Unavailable("The database is away.", hint="Is it running?")
+        return view(name)
+
+    monkeypatch.setattr("flow.asking.patience.PAUSE_S", 0.0)
+    monkeypatch.setattr(party.service, "job", job_view)
+    done = flow("job", "watch", job)
+    assert done.code == 0, done.err
+    assert done.err.splitlines() == ["waiting for the party: The database is away. Is it running?"]
 
 
 def test_submit_with_watch_shows_the_job_to_its_end(party: FakeParty, flow: Command, folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flow.client import FlowClient, FlowUnreachable, JobState
+from flow.client import EventRow, FlowClient, FlowUnreachable, JobState, JobView
 from flow.rest import vitals
 from flow.views import ErrorView
 from gateway.client import GatewayDown
@@ -103,6 +103,50 @@ def test_the_events_of_a_job_stream_to_its_end_and_can_be_taken_up_again(
     assert party.client.progress(job) == []
 
 
+class Outages:
+    """A party that is away after every piece of news, until somebody has begun to wait for it."""
+
+    def __init__(self, party: FakeParty) -> None:
+        self._party = party
+        self.told: list[str] = []
+
+    def begin(self) -> None:
+        self._party.service.broken = Unavailable("The database is away.")
+
+    def end(self, error: Unavailable) -> None:
+        self.told.append(error.message)
+        self._party.service.broken = None
+
+
+def test_watching_outlasts_a_database_that_is_away(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flow.asking.patience.PAUSE_S", 0.0)
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=2)
+    undisturbed = list(party.client.watch(job))
+    outages = Outages(party)
+    outages.begin()
+    seen = []
+    for news in party.client.watch(job, outages.end):
+        seen.append(news)
+        if not isinstance(news, EventRow) or news.kind == "metrics.recorded":
+            outages.begin()
+    party.service.broken = None
+    assert seen == undisturbed
+    assert isinstance(seen[-1], JobView)
+    assert len(outages.told) > 3
+
+
+def test_a_long_outage_is_told_once_and_ends_the_watching(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = party.client.submit(job_json())
+    told: list[Unavailable] = []
+    monkeypatch.setattr("flow.asking.patience.PAUSE_S", 0.01)
+    monkeypatch.setattr("flow.asking.patience.PATIENCE_S", 0.2)
+    monkeypatch.setattr(party.service, "broken", Unavailable("The database is away."))
+    with pytest.raises(Unavailable, match="The database is away"):
+        list(party.client.watch(job, told.append))
+    assert len(told) == 1
+
+
 def test_the_stream_of_all_jobs_carries_what_happens_after(party: FakeParty) -> None:
     newest = party.service.wait_events(0, 0)
     stream = party.client.events(since=newest)
@@ -132,16 +176,28 @@ def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path)
     assert not list((party.home.state("flow") / "uploads").iterdir())
 
 
-def test_adding_a_version_gives_no_right_to_the_older_ones(party: FakeParty, tmp_path: Path) -> None:
+def test_only_its_owner_adds_a_version_to_a_table(party: FakeParty, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("id,x\n1,2\n")
     alice, eve = (party.client_of(name, "scientist") for name in ("table-alice", "table-eve"))
     alice.upload(file, "shared/table")
-    eve.upload(file, "shared/table")
+    with pytest.raises(Denied, match="belongs to table-alice") as refused:
+        eve.upload(file, "shared/table")
+    assert refused.value.code == "flow.table_owned"
+    assert party.tables.manifest("shared/table").version == 1
+    assert not list((party.home.state("flow") / "uploads").iterdir())
+    assert alice.upload(file, "shared/table").version == 2
     with pytest.raises(Denied):
         eve.delete("shared/table")
-    eve.delete("shared/table@2")
     alice.delete("shared/table")
+    assert eve.upload(file, "shared/table").owner == "table-eve"
+
+
+def test_a_table_without_an_owner_takes_a_version_of_anybody(party: FakeParty, tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,x\n1,2\n")
+    party.tables.upload(str(file), "shared/nobodys")
+    assert party.client_of("table-bob", "scientist").upload(file, "shared/nobodys").version == 2
 
 
 def test_a_bad_line_is_told_by_the_files_own_name_and_leaves_nothing(party: FakeParty, tmp_path: Path) -> None:
