@@ -23,6 +23,7 @@ PlatformError
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
   Unavailable
+    TooManyJobs           too many jobs of one party have not ended here
     EarlierJobRuns        the job to go on from has not ended at this party yet
     StoreUnavailable      the database cannot be reached now
 """
@@ -161,6 +162,12 @@ class PolicyForbids(Denied):
     """A party's policies were changed after it agreed to a job, and forbid it now."""
 
     code = "flow.policy_forbids"
+
+
+class TooManyJobs(Unavailable):
+    """As many jobs of the proposing party as may have not ended here."""
+
+    code = "flow.too_many_jobs"
 
 
 class EarlierJobRuns(Unavailable):

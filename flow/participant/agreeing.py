@@ -21,6 +21,7 @@ from flow.participant.turns import Turns
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.showing import shown
 from flow.store.database import Database, Writer
+from flow.store.foreign import forget_refused, refuse_more
 from flow.store.moves import mirror_job
 from flow.store.parts import (
     change_part,
@@ -71,7 +72,12 @@ class Agreeing:
         self.opened: Callable[[str], None] = lambda _: None
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
-        """Our signed answer; the same proposal gets the same answer. Raises UnknownJob if it comes after the end."""
+        """Our signed answer; the same proposal gets the same answer.
+
+        Raises:
+            UnknownJob: The proposal comes after the end of the job.
+            TooManyJobs: As many jobs of the caller as may have not ended here.
+        """
         spec = proposed_job(proposal.spec)
         check_proposal(proposal, caller, spec, self.party)
         with self.turns.of(proposal.job):
@@ -82,6 +88,8 @@ class Agreeing:
     def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
         with self._database.read() as connection:
             known = find_part(connection, proposal.job)
+            if known is None and proposal.initiator != self.party:
+                refuse_more(connection, proposal.initiator)
         if known is not None:
             if proposal_of(known) != proposal:
                 raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
@@ -100,6 +108,7 @@ class Agreeing:
                 writer.run(job_party.update().where(where).values(answer=text, asked_ms=writer.now_ms))
                 if signed.answer.decision is Decision.REFUSE:
                     mirror_job(writer, proposal.job, JobState.REFUSED)
+                forget_refused(writer, proposal.initiator)
         return signed
 
     def open(self, manifest: Manifest, caller: str) -> Ack:

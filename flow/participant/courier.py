@@ -21,7 +21,7 @@ from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.moves import Side
 from flow.store.news import number
-from flow.store.parts import LEFT, change_part, part_of
+from flow.store.parts import LEFT, change_part, find_part
 from flow.store.tables import executor, log_line, metric, part, progress
 from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
@@ -71,8 +71,8 @@ class Courier:
     def deliver(self, key: Delivery) -> float | None:
         """Send what is due. Returns the seconds until it should be tried again, or None."""
         with self._database.read() as connection:
-            row = part_of(connection, key.job)
-        if row.state == "ended":
+            row = find_part(connection, key.job)
+        if row is None or row.state == "ended":
             return None
         try:
             if row.state in LEFT:

@@ -68,6 +68,7 @@ job = Table(
     Column("waited_ms", BigInteger, nullable=False, default=0),
     *_error_columns(),
     Index("job_by_state", "state", "closed"),
+    Index("job_never_agreed", "initiator", "manifest_digest", "state", "ended_ms", "id"),
     **_MYSQL,
 )
 
