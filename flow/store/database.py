@@ -235,7 +235,7 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
-            keep_private(Path(parsed.database))
+            _keep_private(Path(parsed.database))
         engine = create_engine(url, pool_size=POOL, max_overflow=POOL_OVERFLOW)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -249,6 +249,15 @@ def _engine(url: str) -> Engine:
         isolation_level="REPEATABLE READ",
         connect_args={"charset": "utf8mb4", "connect_timeout": 10},
     )
+
+
+def _keep_private(file: Path) -> None:
+    try:
+        keep_private(file)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"Flow's database {file} cannot be opened: {error.strerror}.", hint="Does its folder exist?"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
