@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flow.client import ENDED_JOB, EventRow, FlowClient, JobState, MetricRow
+from flow.client import ENDED_JOB, EventRow, FlowClient, JobState, LogRow, MetricRow
 from party.errors import Denied
 
 SHOWN_JOBS = 100
 SHOWN_EVENTS = 200
+SHOWN_LINES = 200
 _NOISE = "recorded"
 
 
@@ -36,6 +37,7 @@ def job_values(flow: FlowClient, job: str, party: str) -> dict[str, Any]:
         "results": results(metrics),
         "outputs": flow.outputs(job),
         "events": [event for event in reversed(events) if not event.kind.endswith(_NOISE)][:SHOWN_EVENTS],
+        "logs": _newest_lines(flow, job),
         "last_event": events[-1].id if events else 0,
     }
 
@@ -55,6 +57,14 @@ def _result(name: str, rows: dict[str, MetricRow]) -> dict[str, Any]:
     newest = max(rows.values(), key=lambda row: row.step)
     parties = [] if len(values) == 1 else [(address, row.value) for address, row in sorted(rows.items())]
     return {"name": name, "value": newest.value, "step": newest.step, "parties": parties}
+
+
+def _newest_lines(flow: FlowClient, job: str) -> list[LogRow]:
+    """What the executors logged last, newest first."""
+    try:
+        return flow.logs(job)[: -SHOWN_LINES - 1 : -1]
+    except Denied:
+        return []
 
 
 def _events(flow: FlowClient, job: str) -> list[EventRow]:

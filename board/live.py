@@ -41,6 +41,7 @@ def job(looking: LoggedIn, job: str, metrics_since: Since = 0) -> dict[str, Any]
             "tasks": looking.part("_tasks.html", **values),
             "parties": looking.part("_parties.html", **values),
             "events": looking.part("_events.html", **values),
+            "logs": looking.part("_logs.html", **values),
         },
         "metrics": [
             {

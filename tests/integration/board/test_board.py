@@ -138,7 +138,7 @@ def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -
     party.service.metric(job, "train", "hospital-a", 1, loss=0.5, accuracy=float("nan"))
     first = browser.get(f"/jobs/{job}/live").json()
     assert [m["name"] for m in first["metrics"]] == ["loss"]
-    assert set(first["parts"]) == {"summary", "proposal", "results", "outputs", "tasks", "parties", "events"}
+    assert set(first["parts"]) == {"summary", "proposal", "results", "outputs", "tasks", "parties", "events", "logs"}
     party.service.metric(job, "train", "hospital-b", 1, loss=0.25)
     second = browser.get(f"/jobs/{job}/live", params={"metrics_since": 2}).json()
     assert [m["party"] for m in second["metrics"]] == ["hospital-b"]
@@ -260,6 +260,39 @@ def test_a_failed_job_says_why(browser: Browser, party: FakeParty) -> None:
     page = browser.get(f"/jobs/{job}").text
     for text in ("The table is empty.", "Upload rows.", "a.b", "hospital-b"):
         assert text in page
+
+
+def test_what_failed_here_comes_first_and_why_we_left_is_told(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    error = ErrorView(code="a.b", message="A task failed elsewhere.", party="hospital-b")
+    own = ErrorView(code="c.d", message="The label <column> is empty.", hint="Fill it.", party="hospital-a")
+    party.service.move(job, JobState.FAILED, error=error, own_error=own, left="Stopped by ann.")
+    page = browser.get(f"/jobs/{job}").text
+    assert page.index("The label &lt;column&gt; is empty.") < page.index("A task failed elsewhere.")
+    assert "hospital-a left this job: Stopped by ann." in page
+
+
+def test_the_newest_log_lines_are_shown_to_who_may_read_them(
+    browser: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("board.job_parts.SHOWN_LINES", 2)
+    job = party.client.submit(job_json())
+    assert "logs-title" not in browser.get(f"/jobs/{job}").text
+    for text in ("the oldest line", "one <line> \x1b[2J", "Traceback:\n  File x\nValueError: y"):
+        party.service.log(job, "train", "hospital-a", text, level="error")
+    for page in (browser.get(f"/jobs/{job}").text, browser.get(f"/jobs/{job}/live").json()["parts"]["logs"]):
+        assert "<pre>Traceback:\n  File x\nValueError: y</pre>" in page
+        assert "one &lt;line&gt;" in page
+        assert "\x1b" not in page
+        assert "train/1 guest:hospital-a" in page
+        assert "the oldest line" not in page
+        assert page.index("Traceback") < page.index("one &lt;line")
+    monkeypatch.setitem(_ANY, "scientist", {Verb.READ: frozenset({"job", "party", "event", "metric"})})
+    monkeypatch.setitem(_ANY, "operator", {})
+    monkeypatch.setitem(_ANY, "officer", {})
+    page = browser.get(f"/jobs/{job}")
+    assert page.status_code == 200
+    assert "Traceback" not in page.text
 
 
 @pytest.mark.parametrize(
