@@ -190,7 +190,8 @@ def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
             None,
             shape.delimiter.join(fields),
             f"{len(fields)} fields where the header has {len(shape.columns)}",
-            hint="A field that holds the delimiter or a line break must be in double quotes.",
+            hint="A field that holds the delimiter or a line break must be in double quotes. If another sign stands "
+            "between the fields, give it: --delimiter ';', or tab.",
         )
 
 

@@ -90,6 +90,8 @@ def test_text_in_another_encoding_is_refused_with_the_option_that_helps(upload):
 def test_delimiters_can_be_given(upload):
     assert upload("a:b\n1:2\n", delimiter=":")[0].features == ["a", "b"]
     assert upload("a,x\tb\n1\t2\n", delimiter="tab")[0].features == ["a,x", "b"]
+    with pytest.raises(BadRow, match=r"1 fields where the header has 2.*--delimiter ';', or tab"):
+        upload("ham\tYes, he did\nham\tOk\n")
     with pytest.raises(BadSource, match=r"cannot be the delimiter"):
         upload("a,b\n1,2\n", delimiter="::")
 
