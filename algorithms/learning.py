@@ -8,6 +8,7 @@ from algorithms.aggregation import AggregationParameters
 from algorithms.component import Parameters
 from party.ids import Role
 
+_TOGETHER = "together with one key holder, or lying and together with any trainer, it could read them."
 _COUNTS = "how many rows each trainer has, and which class labels occur"
 
 
@@ -23,7 +24,7 @@ def of_training(parameters: AggregationParameters) -> Mapping[Role, str]:
     if parameters.secure == "plain":
         arbiter = seen + "It also sees every trainer's update and score in the clear; updates can reveal single rows."
     else:
-        arbiter = seen + "Updates and scores are encrypted to it; together with one key holder it could read them."
+        arbiter = seen + "Updates and scores are encrypted to it; " + _TOGETHER
     return {Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter}
 
 
@@ -34,7 +35,7 @@ def of_scaling(parameters: AggregationParameters) -> Mapping[Role, str]:
     if parameters.secure == "plain":
         arbiter = seen + "It also sees every trainer's means and mean squares in the clear."
     else:
-        arbiter = seen + "Means are encrypted to it; together with one key holder it could read them."
+        arbiter = seen + "Means are encrypted to it; " + _TOGETHER
     return {Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter}
 
 

@@ -20,7 +20,7 @@ class Policy:
     accept: Decision = Decision.ASK
     components: tuple[str, ...] = ("*",)
     peers: tuple[str, ...] = ("*",)
-    share: tuple[str, ...] = ("metrics",)
+    share: tuple[str, ...] = ()
     min_rows: int = 1
     min_trainers: int = 2
     min_protection: str | Mapping[str, str] = DEFAULT_PROTECTION

@@ -19,7 +19,6 @@ from node_manager.errors import (
 )
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause
-from node_manager.left_over import end_left_over
 from node_manager.order import Input, Order, Resources, ResumePoint
 from node_manager.rpc import answering, asking, unix_channel, unix_server
 from node_manager.status import NodeNews, NodeStatus
@@ -66,3 +65,10 @@ def serve(home: PartyHome) -> NodeService:
     from node_manager.server import serve as make
 
     return make(home)
+
+
+def end_left_over(home: PartyHome) -> int:
+    """End what still runs of a home's executors though nothing manages them any more; how many there were."""
+    from node_manager.left_over import end_left_over as end
+
+    return end(home)

@@ -1,6 +1,6 @@
 """The working folder of one executor: its name, its files, how they are written.
 
-    state/node/<job>/<task>-<attempt>-<role>-<party>-i<incarnation>/
+    state/node/executors/<job>/<task>-<attempt>-<role>-<party>-i<incarnation>/
         order.json     what to do, without the token          (Node Manager, before the fork)
         process.json   pid and start time                     (warm parent, after the fork)
         events.jsonl   the event log                          (executor)

@@ -30,7 +30,11 @@ def change_policy(file: Path, values: Mapping[str, object]) -> PolicySettings:
         whole = others = False
     if not (whole and others):
         raise BadSettings(f"The [policy] section of {file} cannot be changed by program.", hint="Edit it by hand.")
-    write_whole(file, changed.encode())
+    try:
+        write_whole(file, changed.encode())
+    except OSError as error:
+        hint = "In a container it is mounted to be read only: change it on the host."
+        raise BadSettings(f"{file} cannot be written: {error.strerror}.", hint=hint) from None
     return load_settings(file).policy
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
+
 from flow.asking.http import HttpCalls
+from flow.remote_errors import raise_refusal, wrapped
 from flow.rest.views import Health, PartyStatus
 
 
@@ -10,8 +13,12 @@ class PartyCalls(HttpCalls):
     """A party's health, peers and hosts."""
 
     def health(self) -> Health:
-        """Whether the REST interface answers; needs no token."""
-        return self._ask(Health, "GET", "/health")
+        """Whether the party works; needs no token. One that answers that it does not is no error."""
+        with wrapped(self.url):
+            response = self._http.get(f"{self.url}/v1/health")
+        if response.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
+            raise_refusal(response.status_code, response.content)
+        return Health.model_validate_json(response.content)
 
     def status(self) -> PartyStatus:
         """The party's services, peers and hosts."""

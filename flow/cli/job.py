@@ -218,8 +218,8 @@ def outputs(
     if desk.screen.as_json:
         desk.screen.document([row.model_dump(mode="json") for row in rows])
         return
-    cells = [(r.task, f"{r.role}:{r.party}", r.name, r.kind, r.reference) for r in rows]
-    desk.screen.table(("task", "address", "output", "kind", "reference"), cells, empty="No outputs yet.")
+    cells = [(r.task, f"{r.role}:{r.party}", r.name, r.kind, r.reference, r.digest[:16]) for r in rows]
+    desk.screen.table(("task", "address", "output", "kind", "reference", "digest"), cells, empty="No outputs yet.")
 
 
 @app.command("stop")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.options import Desk, asks_a_party, json_or_text
-from party.errors import InvalidInput, Unavailable
+from party.errors import InvalidInput
 
 if TYPE_CHECKING:
     from party.settings import PolicySettings
@@ -47,11 +47,13 @@ def set_(
     ],
 ) -> None:
     """Change what the party agrees to, taken up at once; of a party that is down, its settings file is changed."""
+    from flow.client import FlowUnreachable
+
     values = _values(changes)
     with desk.client() as flow:
         try:
             policy = flow.change_policy(values)
-        except Unavailable:
+        except FlowUnreachable:
             if desk.url is not None or desk.token_file is not None:
                 raise
             policy = _change_file(desk, values)

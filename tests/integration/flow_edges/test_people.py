@@ -8,7 +8,7 @@ import pytest
 
 from flow.client import FlowClient
 from party import passwords
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError
+from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 from party.guessing import FREE
 from party.home import create_home
 from party.passwords import password_digest
@@ -178,3 +178,12 @@ def test_the_last_officer_is_not_removed_by_command(tmp_path: Path, party: FakeP
         done = flow("user", *words)
         assert done.code == 5
         assert "without an officer; make somebody else one first" in done.err
+
+
+def test_users_are_managed_while_the_party_is_not_healthy(party: FakeParty, flow: Command) -> None:
+    party.gateway.down = Unavailable("The gateway is away.")
+    try:
+        assert flow("user", "list").code == 0
+        assert flow("user", "add", "ill", "--role", "scientist").code == 0
+    finally:
+        party.gateway.down = None

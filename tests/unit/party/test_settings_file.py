@@ -85,3 +85,13 @@ def test_a_section_written_in_another_form_is_left_to_its_writer(file: Path) -> 
     with pytest.raises(BadSettings, match="cannot be changed by program"):
         change_policy(file, {"accept": "ask"})
     assert file.read_text() == other
+
+
+def test_settings_that_cannot_be_written_are_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("party.settings_file.write_whole", read_only)
+    with pytest.raises(BadSettings, match=r"party\.toml cannot be written: Read-only file system") as caught:
+        change_policy(file, {"accept": "ask"})
+    assert "on the host" in caught.value.hint
