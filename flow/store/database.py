@@ -231,13 +231,6 @@ def wrapped() -> Iterator[None]:
         ) from error
 
 
-def _keep_private(file: Path) -> None:
-    try:
-        keep_private(file)
-    except OSError as error:
-        raise StoreUnavailable(f"Flow's database {file} cannot be opened: {error.strerror}.") from None
-
-
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
