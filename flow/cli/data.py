@@ -67,7 +67,7 @@ def upload(  # noqa: PLR0913 - one a file's property
     with desk.client() as flow, desk.screen.progress(f"Uploading {file.name}") as sent:
         view = flow.upload(file, table, id_column=id_column, label_column=label_column, reading=reading, sent=sent)
     text = f"{view.reference}: {view.rows} rows, {len(view.columns)} columns, {size(view.size_bytes)}"
-    desk.screen.result(view.model_dump(mode="json"), "\n".join([text, *view.remarks]))
+    desk.screen.result(view.model_dump(mode="json"), text, *view.remarks)
 
 
 def _columns(given: list[str] | None) -> list[str]:

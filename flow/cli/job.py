@@ -245,7 +245,8 @@ def refuse(
 ) -> None:
     """Refuse a job that waits for a person of this party."""
     with desk.client() as flow:
-        _decided(desk, flow.refuse(job, reason))
+        view = flow.refuse(job, reason)
+    desk.screen.result(view.model_dump(mode="json"), f"{view.id}: refused. The initiator ends the job.")
 
 
 def _get(desk: Desk, job: str, folder: Path, tables: TableForm, *, overwrite: bool) -> None:

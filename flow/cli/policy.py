@@ -91,7 +91,7 @@ class Wanted:
             policy = now(name)
         told = policy.model_dump(mode="json")
         lines = [f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in told.items()]
-        desk.screen.result({"name": name, **told}, "\n".join([name, *(f"  {line}" for line in lines)]))
+        desk.screen.result({"name": name, **told}, name, *(f"  {line}" for line in lines))
 
 
 def _changed(policy: UsePolicy, changes: Mapping[str, object]) -> UsePolicy:
@@ -145,4 +145,4 @@ def _show(desk: Desk, policy: PolicySettings) -> None:
     from party.settings import toml_value
 
     shown = [f"{key} = {toml_value(getattr(policy, key))}" for key in type(policy).model_fields]
-    desk.screen.result(policy.model_dump(mode="json"), "\n".join(shown))
+    desk.screen.result(policy.model_dump(mode="json"), *shown)

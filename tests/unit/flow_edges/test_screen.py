@@ -127,6 +127,20 @@ def test_no_command_writes_but_through_the_screen() -> None:
     assert found == []
 
 
+def test_no_command_joins_lines_that_the_screen_writes_one_by_one() -> None:
+    """A line break inside a line is a control character, and is shown as one."""
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(CLI.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith(("screen.result", "screen.line", "screen.note"))
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and "\n" in part.value
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("at_ms", [10**17, -(10**17), 10**400, 253_402_300_799_999])
 def test_a_time_that_no_calendar_has_hides_nothing_else(at_ms: int) -> None:
     job = evil_job().model_copy(update={"submitted_ms": at_ms, "ended_ms": None})
