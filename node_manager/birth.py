@@ -12,6 +12,7 @@ import random
 import resource
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from socket import socket
@@ -45,10 +46,18 @@ def live(assignment: Assignment, answers: socket, isolation: Isolation) -> NoRet
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:  # a SIGTERM that came in between has been raised for the last time
+        _last_words(sys.exc_info()[1])
         with suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _last_words(problem: BaseException | None) -> None:
+    """Why there is no executor, where the Node Manager looks for it: nothing else is left to tell it."""
+    if problem is not None and not isinstance(problem, SystemExit):
+        with suppress(OSError):
+            os.write(2, "".join(traceback.format_exception(problem)).encode(errors="replace"))
 
 
 def _become(assignment: Assignment, answers: socket) -> None:

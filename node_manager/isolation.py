@@ -80,18 +80,20 @@ class Isolation:
         reading, writing = os.pipe()
         pid = os.fork()
         if not pid:
+            code = 1
             try:
                 self._confine([], tcp=False)
                 Path("/proc/self/status").read_bytes()
+                code = 0
             except OSError as problem:
                 os.write(writing, str(problem).encode()[:400])
             finally:
-                os._exit(0)
+                os._exit(code)
         os.close(writing)
         with os.fdopen(reading, "rb") as said:
             text = said.read().decode(errors="replace")
-        os.waitpid(pid, 0)
-        return text
+        ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return text or (f"the process that tried it ended with {ended}" if ended else "")
 
     def enter(self, order: Order, folder: Path, gpus: tuple[int, ...]) -> None:
         """Make this process, the child, what the order's executor is: nobody who can see more than it needs.

@@ -49,11 +49,11 @@ class Right(IntFlag):
 
 
 READ = Right.EXECUTE | Right.READ_FILE | Right.READ_DIR
-# No links of any kind: services follow the names that an executor leaves behind.
+# Files and folders only, no links, pipes or sockets: services open the names that an executor leaves behind.
 CHANGE = (
     READ | Right.WRITE_FILE | Right.TRUNCATE | Right.REMOVE_DIR | Right.REMOVE_FILE | Right.MAKE_DIR | Right.MAKE_REG
-    | Right.MAKE_SOCK | Right.MAKE_FIFO
 )  # fmt: skip
+OWN = CHANGE | Right.MAKE_SOCK | Right.MAKE_FIFO  # of a folder that no service opens a name in
 APPEND = Right.READ_FILE | Right.WRITE_FILE
 DEVICE = Right.READ_FILE | Right.WRITE_FILE | Right.IOCTL_DEV
 _OF_FILES = Right.EXECUTE | Right.READ_FILE | Right.WRITE_FILE | Right.TRUNCATE | Right.IOCTL_DEV

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import psutil
 
-from node_manager.folders import PROCESS, orders, read_json
+from node_manager.folders import PROCESS, number, orders, read_json
 from node_manager.process import ProcessId
 from party.home import AlreadyRunning, PartyHome
 
@@ -33,7 +33,7 @@ def _running(home: PartyHome) -> list[ProcessId]:
     found = []
     for folder, _ in orders(home.state("node") / "executors"):
         body = read_json(folder / PROCESS) or {}
-        process = ProcessId(int(str(body.get("pid", 0))), int(str(body.get("start_ticks", 0))))
+        process = ProcessId(number(body, "pid") or 0, number(body, "start_ticks") or 0)
         if process.pid and process.alive():
             found.append(process)
     return found
@@ -44,9 +44,9 @@ def _end(running: list[ProcessId]) -> int:
     for process in running:
         with suppress(psutil.NoSuchProcess):
             family += psutil.Process(process.pid).children(recursive=True)
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for kill in (signal.SIGTERM, signal.SIGKILL):
         for process in running:
-            process.signal_group(number)
+            process.signal_group(kill)
         deadline = time.monotonic() + GRACE_S
         while any(process.alive() for process in running) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY_S)

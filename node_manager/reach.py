@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from node_manager.folders import EVENTS
-from node_manager.kernel import APPEND, CHANGE, DEVICE, READ, Right
+from node_manager.kernel import APPEND, CHANGE, DEVICE, OWN, READ, Right
 from node_manager.order import Order
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import reach
@@ -37,7 +37,7 @@ def program_rules(closed: Iterable[Path]) -> list[Rule]:
     shut = [path.resolve() for path in closed]
     roots = {Path(entry).resolve() for entry in (*_PREFIXES, *sys.path, *_imported()) if entry}
     found = [(path, READ) for root in sorted(roots) for path in around(root, shut)]
-    found += [(Path(path), READ) for path in _SYSTEM]
+    found += [(path, READ) for root in _SYSTEM for path in around(Path(root).resolve(), shut)]
     found += [(Path("/etc") / name, READ) for name in _ETC]
     found += [(Path("/dev") / name, DEVICE) for name in _DEVICES]
     return [*found, (Path("/dev/shm"), CHANGE)]  # noqa: S108  where semaphores of multiprocessing live
@@ -68,6 +68,7 @@ def order_rules(order: Order, folder: Path, gpus: tuple[int, ...]) -> list[Rule]
     rules = [(folder, READ), (folder / EVENTS, APPEND)]
     rules += [(path, READ) for path in _read(order)]
     rules += [(path, CHANGE) for path in changed(order, folder)]
+    rules.append((folder / SCRATCH, OWN))
     if gpus:
         rules += [(path, DEVICE) for path in sorted(Path("/dev").glob("nvidia*"))]
     return rules

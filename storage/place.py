@@ -6,7 +6,9 @@ writers win. Elsewhere a write is as atomic as the store's own put, and `create_
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -19,7 +21,7 @@ from ulid import ULID
 
 from party.files import PRIVATE_FILE, sync_folder
 from storage.disk import disk_of, free_bytes, is_full
-from storage.errors import BadReference, StoreFull, StoreUnavailable
+from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
 
 
 class Place:
@@ -102,15 +104,23 @@ class Place:
         return True
 
     def read(self, path: str) -> bytes:
-        """The content of a file. Raises FileNotFoundError."""
-        with _reaching(self, path), self._fs.open_input_stream(self._full(path), compression=None) as stream:
-            return bytes(stream.read())
-
-    def open(self, path: str) -> pa.NativeFile:
-        """A file for random reading, mapped into memory where it is local. Raises FileNotFoundError."""
+        """The content of a file. Raises FileNotFoundError, and Damaged for what is no file."""
         with _reaching(self, path):
             if self._local is not None:
-                return pa.memory_map(str(self._local / inside(path)))
+                with os.fdopen(_regular(self._local / inside(path)), "rb") as file:
+                    return file.read()
+            with self._fs.open_input_stream(self._full(path), compression=None) as stream:
+                return bytes(stream.read())
+
+    def open(self, path: str) -> pa.NativeFile:
+        """A file for random reading, mapped into memory where it is local. Raises as `read` does."""
+        with _reaching(self, path):
+            if self._local is not None:
+                handle = _regular(self._local / inside(path))
+                try:
+                    return pa.memory_map(f"/proc/self/fd/{handle}")  # the file that was looked at, whatever its name is
+                finally:
+                    os.close(handle)
             return self._fs.open_input_file(self._full(path))
 
     def exists(self, path: str) -> bool:
@@ -181,6 +191,27 @@ def inside(path: str) -> str:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def _regular(path: Path) -> int:
+    """A handle to read a file by; it never waits for whoever left something else there. Raises Damaged."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise _not_a_file(path) from error
+        raise
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise _not_a_file(path)
+
+
+def _not_a_file(path: Path) -> Damaged:
+    return Damaged(
+        f"{path.name} in {path.parent} is not a file: a folder, pipe, socket or device is no content.",
+        hint="Remove it, and look at what wrote it.",
+    )
 
 
 def _write_local(target: Path, pieces: Iterable[bytes | pa.Buffer]) -> None:

@@ -1,0 +1,67 @@
+"""What keeps executors in: which paths they are given, how it is tried, and what is said where it fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from node_manager import birth, kernel, reach
+from node_manager.folders import PROCESS, ExecutorKey, last_words, make_folder, write_json
+from node_manager.isolation import Found, Isolation, Mode
+from node_manager.left_over import end_left_over
+from node_manager.reach import SCRATCH, order_rules, program_rules
+from party.home import create_home
+from tests.fakes.nodes import make_order
+
+SPECIAL = kernel.Right.MAKE_FIFO | kernel.Right.MAKE_SOCK | kernel.Right.MAKE_CHAR | kernel.Right.MAKE_BLOCK
+
+
+def test_only_in_its_scratch_an_executor_makes_what_is_no_file(tmp_path):
+    rules = order_rules(make_order(store=str(tmp_path / "store")), tmp_path, ())
+    assert {path for path, rights in rules if rights & SPECIAL} == {tmp_path / SCRATCH}
+    assert len([path for path, rights in rules if rights & kernel.Right.MAKE_REG]) > 1
+
+
+def test_a_home_below_a_folder_of_the_system_stays_closed(tmp_path, monkeypatch):
+    home, other = tmp_path / "usr/local/var/home", tmp_path / "usr/lib"
+    home.mkdir(parents=True)
+    other.mkdir()
+    monkeypatch.setattr(reach, "_SYSTEM", (str(tmp_path / "usr"),))
+    opened = {path for path, _ in program_rules([home])}
+    assert other in opened
+    assert not opened & {home, *home.parents}
+
+
+@pytest.mark.parametrize("end", ["signal", "error"])
+def test_a_trial_that_ends_badly_is_a_problem(monkeypatch, end):
+    def refuse(*_args, **_named):
+        if end == "signal":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError
+
+    monkeypatch.setattr(Isolation, "_confine", refuse)
+    assert "ended with" in Isolation(Found(mode=Mode.SANDBOX, text=""), 0, ()).tried()
+
+
+def test_what_keeps_a_child_from_being_an_executor_is_in_its_last_words(tmp_path):
+    handle = os.open(tmp_path / "stderr.log", os.O_WRONLY | os.O_CREAT)
+    pid = os.fork()
+    if not pid:
+        os.dup2(handle, 2)
+        birth._become = lambda *_: None
+        birth.live(type("Given", (), {"folder": tmp_path})(), None, None)
+    os.close(handle)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == birth.CRASHED
+    assert "order.json" in last_words(tmp_path)
+
+
+@pytest.mark.parametrize("pid", ["x", -1, 1.5, 10**30])
+def test_a_process_file_without_a_pid_is_nobodys(tmp_path, pid):
+    home = create_home(tmp_path / "home", "hospital-a")
+    order = make_order()
+    folder = make_folder(Path(home.state("node")) / "executors", ExecutorKey.of(order), order)
+    write_json(folder / PROCESS, {"schema": 1, "pid": pid, "start_ticks": pid})
+    assert end_left_over(home) == 0
