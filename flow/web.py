@@ -148,6 +148,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             date_header=False,
             timeout_graceful_shutdown=DRAIN_S,
             timeout_keep_alive=30,

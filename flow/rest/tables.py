@@ -38,6 +38,7 @@ MAX_HEAD_ROWS = 1000
 MAX_FILE_NAME_CHARS = 200
 MAX_LENGTH_DIGITS = 19
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_TABLE_PATH = re.compile("/v1/tables/[^/]+/[^/]+")
 
 Format = Annotated[
     Literal["csv", "parquet", "arrow"] | None, Query(description="By default told from the file name's suffix.")
@@ -47,7 +48,7 @@ Version = Annotated[int | None, Query(ge=1, description="By default the newest."
 
 def is_upload(method: str, path: str) -> bool:
     """Whether a request streams a table, which may be of any size."""
-    return method == "PUT" and path.startswith("/v1/tables/")
+    return method == "PUT" and _TABLE_PATH.fullmatch(path) is not None
 
 
 async def _spooled(
