@@ -196,5 +196,6 @@ def test_crafted_sums_tell_an_arbiter_neither_values_nor_labels(tables):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)  # five minutes; more beside other work
 def test_crafted_sums_tell_an_arbiter_neither_values_nor_labels_in_1312_jobs(tables):
     assert_learns_nothing(tables, 1312)
