@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import faulthandler
 import io
 import logging
 import sys
+import threading
 import traceback
+from typing import TYPE_CHECKING
 
 from node_manager.event_log import EventLog
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 STDOUT, STDERR = "stdout", "stderr"  # levels of printed lines
 MAX_OPEN_CHARS = 64 << 10  # of a printed line whose end has not come
@@ -21,6 +27,8 @@ class Printed(io.TextIOBase):
         self._events = events
         self._level = level
         self._open = ""
+        self._lock = threading.RLock()  # again by the same thread: a signal's handler may print
+        self.buffer = _Encoded(self)
 
     def writable(self) -> bool:
         """Always."""
@@ -28,22 +36,44 @@ class Printed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Keep whole lines; the rest waits for its end."""
-        *lines, self._open = (self._open + text).split("\n")
-        for line in lines:
-            self._say(line)
-        if len(self._open) > MAX_OPEN_CHARS:
-            self.finish()
+        with self._lock:
+            *lines, self._open = (self._open + text).split("\n")
+            for line in lines:
+                self._say(line)
+            if len(self._open) > MAX_OPEN_CHARS:
+                self.finish()
         return len(text)
 
     def finish(self) -> None:
         """What was printed without an end of line is a line as well."""
-        line, self._open = self._open, ""
-        self._say(line)
+        with self._lock:
+            line, self._open = self._open, ""
+            self._say(line)
 
     def _say(self, line: str) -> None:
         line = line.rpartition("\r")[2]  # what a progress bar has painted last
         if line.strip():
             self._events.log(self._level, line)
+
+
+class _Encoded(io.BufferedIOBase):
+    """The stream below the text, for code that writes bytes; a character may come in pieces."""
+
+    def __init__(self, printed: Printed) -> None:
+        self._printed = printed
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._lock = threading.RLock()
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Print the characters that are whole."""
+        view = memoryview(data)
+        with self._lock:
+            self._printed.write(self._decoder.decode(bytes(view)))
+        return view.nbytes
 
 
 class _Handler(logging.Handler):

@@ -32,6 +32,8 @@ from storage.sources import RawFile, is_uri, raw_file
 MEMORY_BYTES = 1 << 30  # beyond what it has when it starts, and beyond MEMORY_TIMES the file
 MEMORY_TIMES = 4
 MAX_FRAME_BYTES = 1 << 31
+PIECE_BYTES = 1 << 20
+CPU_S = 300  # of computing, and one second more for each MiB of the file
 _HEAD = struct.Struct("<cQQ")
 _SCHEMA, _ROWS, _ERROR, _END = b"S", b"R", b"E", b"D"
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_CONFIG")
@@ -108,13 +110,13 @@ class ProcessReading:
                 return
 
     def _exactly(self, size: int) -> bytearray:
-        content = bytearray(size)
-        view, out = memoryview(content), self._process.stdout
-        while view:
-            got = out.readinto(view) if out is not None else 0  # type: ignore[attr-defined]
-            if not got:
+        """So many bytes; memory is taken for those that have come, not for those that were said to come."""
+        content, out = bytearray(), self._process.stdout
+        while len(content) < size:
+            piece = out.read(min(size - len(content), PIECE_BYTES)) if out is not None else b""
+            if not piece:
                 raise self._unreadable(_BROKE)
-            view = view[got:]
+            content += piece
         return content
 
     def _believed(self, content: pa.Buffer, schema: pa.Schema | None) -> tuple[pa.Schema, list[pa.RecordBatch]]:
@@ -150,6 +152,7 @@ def main(where: str, form: str, name: str, said: str) -> None:
     try:
         raw = raw_file(where, name)
         limit = _limit_memory(raw.size)
+        _limit_computing(raw.size)
         try:
             file = ForeignFile(raw, form, SourceOptions(**json.loads(said)))
             _write(out, _SCHEMA, 0, write_stream(file.schema, []))
@@ -182,6 +185,14 @@ def _limit_memory(file_bytes: int) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (whole, whole))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return limit
+
+
+def _limit_computing(file_bytes: int) -> None:
+    """From now on this process computes no longer than a fair file of that size can need; then the kernel ends it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = CPU_S + (file_bytes >> 20)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
 
 
 def _error(content: bytes) -> PlatformError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from node_manager.allowance import MOST_AT_ONCE, MOST_LINES, Allowance
 from node_manager.words import Printed
 
@@ -25,6 +27,25 @@ def test_printed_lines_are_log_lines_and_an_open_one_waits_for_its_end():
     print("no end", end="", file=stream)
     stream.finish()
     assert [text for _, text in kept.lines[2:]] == ["half whole", "100 %", "no end"]
+
+
+def test_lines_that_threads_print_at_once_stay_whole():
+    kept = Kept()
+    stream = Printed(kept, "stdout")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: [stream.write(f"{n}-{i}\n") for i in range(200)], range(8)))
+    assert sorted(text for _, text in kept.lines) == sorted(f"{n}-{i}" for n in range(8) for i in range(200))
+
+
+def test_bytes_written_below_the_text_are_lines_and_a_character_may_come_in_pieces():
+    kept = Kept()
+    stream = Printed(kept, "stderr")
+    whole = "caf\u00e9\n".encode()
+    assert stream.buffer.write(whole[:4]) == 4
+    stream.buffer.write(memoryview(whole)[4:])
+    stream.buffer.write(b"\xff\n")
+    stream.buffer.flush()
+    assert kept.lines == [("stderr", "caf\u00e9"), ("stderr", "\ufffd")]
 
 
 def test_too_many_lines_are_left_out_and_counted():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from storage.client import BadSource, ColumnTypeRefused, Damaged, SourceOptions,
 from storage.errors import ValueDamaged
 from storage.foreign import ForeignFile
 from storage.frames import read_stream, write_stream
-from storage.reader import ProcessReading
+from storage.reader import CPU_S, MAX_FRAME_BYTES, ProcessReading
 from storage.sources import RawFile, raw_file
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "foreign_v1"
@@ -116,6 +118,18 @@ def test_a_file_that_ends_the_process_that_reads_it_is_refused(tmp_path):
     reading.close()
 
 
+def test_no_memory_is_taken_for_bytes_that_were_only_said_to_come(tmp_path):
+    file = tmp_path / "data.parquet"
+    parquet.write_table(pa.table({"x": [1]}), file)
+    reading = ProcessReading(raw_file(str(file)), "parquet", SourceOptions())
+    tracemalloc.start()
+    with pytest.raises(BadSource, match="it made the process that was reading it end"):
+        reading._exactly(MAX_FRAME_BYTES)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+    reading.close()
+
+
 def test_the_process_that_reads_has_neither_our_memory_nor_our_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("ARCHIPELAGO_SECRET", "hush")
     file = tmp_path / "data.parquet"
@@ -125,6 +139,7 @@ def test_the_process_that_reads_has_neither_our_memory_nor_our_environment(tmp_p
     assert b"hush" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert b"storage.reader" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert os.getpid() != pid
+    assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == CPU_S + (file.stat().st_size >> 20)
     reading.close()
     assert not Path(f"/proc/{pid}").exists()
 
