@@ -8,6 +8,7 @@ caller counts as known once that server's door has recognised a trusted party on
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import threading
@@ -37,6 +38,8 @@ _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _log = get_logger("gateway")
 
+DIED = 1
+
 TurnedAway = Callable[[str, str], None]
 
 
@@ -48,9 +51,18 @@ class Front:
         inner: The socket of the TLS server.
         caps: How many may wait.
         turned_away: Told the address, and the server name asked for, of a caller that TLS turned away.
+        died: Called when the thread ends unasked: the process must not live on behind a closed door.
     """
 
-    def __init__(self, listen: HostPort, inner: Path, caps: Caps, turned_away: TurnedAway) -> None:
+    def __init__(
+        self,
+        listen: HostPort,
+        inner: Path,
+        caps: Caps,
+        turned_away: TurnedAway,
+        died: Callable[[], None] = lambda: os._exit(DIED),
+    ) -> None:
+        self._died = died
         self._inner = str(inner)
         self._caps = caps
         self._turned_away = turned_away
@@ -110,6 +122,14 @@ class Front:
             self._wake.send(b"w")
 
     def _run(self) -> None:
+        try:
+            self._serve_all()
+        finally:
+            if not self._stopping:
+                _log.critical("The public port's thread died", exc_info=True)
+                self._died()
+
+    def _serve_all(self) -> None:
         while not self._stopping:
             for descriptor, happened in self._epoll.poll(self._timeout_s()):
                 if descriptor == self._listener.fileno():
@@ -156,14 +176,17 @@ class Front:
 
     def _greet(self, outer: socket.socket, host: str) -> None:
         connection = Connection(outer, host, network_of(host), time.monotonic() + SHOW_S)
-        outer.setblocking(False)
-        outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
-        outer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._by_descriptor[outer.fileno()] = connection
         for oldest in self._greeting.enter(connection, connection.network):
             self._close(oldest, "too many that have not begun")
-        self._epoll.register(outer, _ANYTHING)
+        try:
+            outer.setblocking(False)
+            outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+            outer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._epoll.register(outer, _ANYTHING)
+        except OSError as problem:
+            self._close(connection, f"no room for a connection ({problem.strerror})")
 
     # One connection
 
@@ -217,7 +240,11 @@ class Front:
         self._by_name[connection.name] = connection
         for oldest in self._handshaking.enter(connection, connection.network):
             self._close(oldest, "too many in the handshake")
-        self._epoll.register(inner, _ANYTHING)
+        try:
+            self._epoll.register(inner, _ANYTHING)
+        except OSError as problem:
+            self._close(connection, f"no room for a handshake ({problem.strerror})")
+            return
         self._carry(connection)
 
     def _carry(self, connection: Connection) -> None:

@@ -21,7 +21,7 @@ class HomeWatch:
 
     Args:
         root: The home.
-        changed: Takes the change up; a PlatformError that it raises is kept as the problem, and it is tried again.
+        changed: Takes the change up; a PlatformError or OSError that it raises is the problem, and it is tried again.
         always: Called at each look.
     """
 
@@ -49,9 +49,10 @@ class HomeWatch:
         if now != self._known:
             try:
                 self._changed()
-            except PlatformError as error:
+            except (PlatformError, OSError) as error:
                 if self.problem != str(error):
-                    _log.error("A change of keys or cards cannot be taken up", code=error.code, reason=str(error))
+                    code = error.code if isinstance(error, PlatformError) else ""
+                    _log.error("A change of keys or cards cannot be taken up", code=code, reason=str(error))
                 self.problem = str(error)
                 return
             self._known, self.problem = now, ""

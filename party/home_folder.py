@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -105,8 +106,12 @@ class PartyHome:
 
     def held_cards(self) -> dict[PartyId, Card]:
         """The cards of the parties we trust, valid now or not, in the order of their ids. Raises BadCard."""
-        cards = [self._trusted_card(path) for path in sorted((self.root / "trusted").glob("*.json"))]
-        return {card.party: card for card in cards}
+        found = {}
+        for path in sorted((self.root / "trusted").glob("*.json")):
+            with suppress(FileNotFoundError):  # no longer trusted since the folder was read
+                card = self._trusted_card(path)
+                found[card.party] = card
+        return found
 
     def trusted_card(self, party: str) -> Card:
         """The card we hold of the party, valid or not. Raises PartyNotTrusted."""
@@ -197,6 +202,12 @@ class PartyHome:
     def _trusted_card(self, path: Path) -> Card:
         try:
             card = read_card(path.read_bytes())
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise BadCard(
+                f"{path} cannot be read: {error.strerror}.", hint="Make it readable to the party's user, or remove it."
+            ) from None
         except PlatformError as error:
             raise BadCard(
                 f"{path}: {error.message}", hint="Trust that party's card again, or remove the file."

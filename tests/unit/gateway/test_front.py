@@ -1,0 +1,104 @@
+"""The thread that takes connections outlives what one of them does to it, and the process does not outlive it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.admission import Caps
+from gateway.front import Front
+from gateway.home_watch import HomeWatch
+from party.home import PartyHome
+from party.service import HostPort, free_port
+
+
+class Epoll:
+    """An epoll that has no room for the first connections, and may break."""
+
+    def __init__(self, real: select.epoll, refusals: int, broken: bool) -> None:
+        self._real, self._left, self._broken = real, refusals, broken
+        self.close, self.unregister = real.close, real.unregister
+
+    def register(self, what: socket.socket, events: int) -> None:
+        if self._left:
+            self._left -= 1
+            raise OSError(28, "No space left on device")
+        self._real.register(what, events)
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        if self._broken:
+            raise ValueError("broken")
+        return self._real.poll(timeout)
+
+
+def made(folder: Path, died: threading.Event, refusals: int = 0, broken: bool = False) -> tuple[Front, HostPort]:
+    address = HostPort("127.0.0.1", free_port())
+    front = Front(address, folder / "inner", Caps.within(1024), lambda *_: None, died.set)
+    front._epoll = Epoll(front._epoll, refusals, broken)  # type: ignore[assignment]
+    return front, address
+
+
+def test_a_connection_the_door_cannot_watch_is_closed_and_the_door_stays_open(tmp_path: Path) -> None:
+    died = threading.Event()
+    front, address = made(tmp_path, died, refusals=1)
+    front.start()
+    try:
+        with socket.create_connection(address, 30) as first:
+            assert first.recv(1) == b""
+        with socket.create_connection(address, 30) as second:
+            second.sendall(b"no TLS at all")
+            with contextlib.suppress(ConnectionResetError):
+                assert second.recv(1) == b""
+    finally:
+        front.stop()
+    assert not died.is_set()
+
+
+def test_the_process_is_told_to_end_when_the_thread_of_the_door_dies(tmp_path: Path) -> None:
+    died = threading.Event()
+    front, _ = made(tmp_path, died, broken=True)
+    hook, threading.excepthook = threading.excepthook, lambda _: None
+    try:
+        front.start()
+        assert died.wait(30)
+        front._thread.join(30)
+    finally:
+        threading.excepthook = hook
+        front.stop()
+
+
+def test_the_watch_of_the_home_outlives_files_it_cannot_read(tmp_path: Path) -> None:
+    told = []
+
+    def changed() -> None:
+        told.append(1)
+        if len(told) == 1:
+            raise PermissionError(13, "Permission denied")
+
+    watch = HomeWatch(tmp_path, changed, lambda: None)
+    (tmp_path / "card.json").write_text("{}")
+    watch.look()
+    assert "Permission denied" in watch.problem
+    watch.look()
+    assert not watch.problem
+
+
+def test_a_card_that_vanishes_while_cards_are_read_is_no_longer_there(
+    homes: dict[str, PartyHome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = homes["beta"]
+    real = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name == "alpha.json":
+            raise FileNotFoundError(2, os.strerror(2), str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert [str(party) for party in home.held_cards()] == ["gamma"]
