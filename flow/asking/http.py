@@ -40,18 +40,22 @@ class HttpCalls:
         return TypeAdapter(kind).validate_json(self._call(method, path, params=params, **how))
 
     def _call(self, method: str, path: str, **how: Any) -> bytes:
+        response = self._sent(method, path, **how)
+        if response.is_error:
+            raise_refusal(response.status_code, response.content)
+        return response.content
+
+    def _sent(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """The answer, whatever its status. Raises FlowUnreachable."""
         how["headers"] = self._headers() | how.get("headers", {})
         with wrapped(self.url):
             try:
-                response = self._http.request(method, f"{self.url}/v1{path}", **how)
+                return self._http.request(method, f"{self.url}/v1{path}", **how)
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 if method != "GET":
                     raise
                 # A kept connection was closed by a server that restarted meanwhile; asking again does no harm.
-                response = self._http.request(method, f"{self.url}/v1{path}", **how)
-        if response.is_error:
-            raise_refusal(response.status_code, response.content)
-        return response.content
+                return self._http.request(method, f"{self.url}/v1{path}", **how)
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}

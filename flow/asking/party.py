@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from flow.asking.http import HttpCalls
-from flow.remote_errors import raise_refusal, wrapped
+from flow.remote_errors import raise_refusal
 from flow.rest.views import Health, PartyStatus
 
 
@@ -14,8 +14,7 @@ class PartyCalls(HttpCalls):
 
     def health(self) -> Health:
         """Whether the party works; needs no token. One that answers that it does not is no error."""
-        with wrapped(self.url):
-            response = self._http.get(f"{self.url}/v1/health")
+        response = self._sent("GET", "/health")
         if response.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
             raise_refusal(response.status_code, response.content)
         return Health.model_validate_json(response.content)
