@@ -370,7 +370,9 @@ class FakeParty:
     gateway: FakeGateway
     cluster: FakeCluster
     store: FakeStore
-    policy: Policy = field(default_factory=lambda: Policy(accept=Decision.AGREE, min_protection="plain", share=("metrics",)))
+    policy: Policy = field(
+        default_factory=lambda: Policy(accept=Decision.AGREE, min_protection="plain", share=("metrics",))
+    )
     keep_checkpoints_s: int = 3600
     url: str = ""
     flow: FlowService | None = None
