@@ -33,7 +33,13 @@ class TableRef:
     @property
     def is_of_a_job(self) -> bool:
         """Whether the table is the output of a job, which nobody else may write."""
-        return self.namespace.startswith(JOB_NAMESPACE)
+        return self.job is not None
+
+    @property
+    def job(self) -> str | None:
+        """The job whose output the table is; ids are upper-case, names of tables lower-case."""
+        found = self.namespace.removeprefix(JOB_NAMESPACE)
+        return None if found == self.namespace else found.upper()
 
     def at(self, version: int) -> TableRef:
         """The reference to one version."""

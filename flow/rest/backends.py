@@ -19,7 +19,9 @@ from party.errors import BadUsers, NotFound
 from party.guessing import Brake
 from party.user_file import UserFile
 from party.users import Account, Users, authenticate
-from storage.client import Store, TableStore
+from storage.client import Store, TableManifest, TableStore
+
+NO_USER = "?"  # the owner of what is somebody's, but nobody knows whose: no user has this name
 
 
 class Gateway(Protocol):
@@ -109,12 +111,17 @@ class Backends:
         return self.store.tables
 
     def owner_of(self, job: str) -> str:
-        """Our user who submitted a job; nobody if another party did, or if the job is not known."""
+        """Our user who submitted a job; nobody if another party did, `NO_USER` if the job is not known."""
         try:
             view = self.service.job(job)
         except NotFound:
-            return ""
+            return NO_USER
         return view.user if view.initiator == self.party else ""
+
+    def owner_of_table(self, manifest: TableManifest) -> str:
+        """Whose a table is: who uploaded it, or who submitted the job that made it."""
+        made_by = manifest.ref.job
+        return manifest.owner if made_by is None else self.owner_of(made_by)
 
     def account(self, token: str) -> Account:
         """The account of a token or session token, with the roles it has now. Raises NotAuthenticated."""

@@ -92,7 +92,7 @@ def clear_model_policy(known: ManageSomeModel, job: str, output: str) -> UsePoli
 def _set_table(known: Caller, namespace: str, name: str, body: UsePolicy | None) -> UsePolicy:
     reference = table_reference(namespace, name, None)
     for manifest in versions_of(known.backends.tables, reference):
-        known.may("manage", Thing("table", reference, manifest.owner))
+        known.may("manage", Thing("table", reference, known.backends.owner_of_table(manifest)))
     return known.backends.store.use.set_table(reference, body)
 
 

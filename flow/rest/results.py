@@ -38,7 +38,8 @@ def rows(
 ) -> StreamingResponse:
     """CSV, Parquet or Arrow; only for users who may read data."""
     table = known.backends.tables.open(table_reference(namespace, name, version))
-    known.may("export", Thing("table", table.manifest.reference, table.manifest.owner))
+    owner = known.backends.owner_of_table(table.manifest)
+    known.may("export", Thing("table", table.manifest.reference, owner))
     return _stream(exported(table, form), _MEDIA[form], f"{namespace}.{name}@{table.manifest.version}.{form}")
 
 
@@ -59,9 +60,11 @@ def model(known: ReadModel, job: str, output: str, role: Role = None) -> ModelVi
 @router.get("/models/{job}/{output}/file", summary="A model as a safetensors file", responses=_FILE)
 def model_file(known: ExportSomeModel, job: str, output: str, role: Role = None) -> StreamingResponse:
     """Arrays by name; kind, schema, digest and details stand in the file's metadata."""
-    known.may("export", Thing("model", f"{job}/{output}", known.backends.owner_of(job)))
-    found = exported_model(known.backends.store.models, OutputRef.parse(f"{job}/{output}"), role)
-    return _stream(found.pieces, "application/octet-stream", f"{job}.{output}.safetensors", size=found.size)
+    ref = OutputRef.parse(f"{job}/{output}")
+    known.may("export", Thing("model", str(ref), known.backends.owner_of(ref.job)))
+    found = exported_model(known.backends.store.models, ref, role)
+    name = f"{ref.job}.{ref.task}.{ref.output}.safetensors"
+    return _stream(found.pieces, "application/octet-stream", name, size=found.size)
 
 
 @router.get("/reports/{job}/{output}", summary="One report")

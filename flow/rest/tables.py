@@ -204,7 +204,7 @@ def head(
     store = known.backends.tables
     manifest = store.manifest(table_reference(namespace, name, version))
     reference = f"{manifest.name}@{manifest.version}"
-    known.may("read", Thing("rows", reference, manifest.owner))
+    known.may("read", Thing("rows", reference, known.backends.owner_of_table(manifest)))
     first = store.head(reference, rows)
     values = zip(*(_shown(column.to_pylist()) for column in first.columns), strict=True)
     return HeadView(reference=reference, columns=tuple(first.column_names), rows=tuple(values))
@@ -215,7 +215,7 @@ def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version =
     """All versions, or one; its owner or an officer may."""
     store, reference = known.backends.tables, table_reference(namespace, name, version)
     for manifest in [store.manifest(reference)] if version is not None else versions_of(store, reference):
-        known.may("delete", Thing("table", reference, manifest.owner))
+        known.may("delete", Thing("table", reference, known.backends.owner_of_table(manifest)))
     store.delete(reference)
 
 

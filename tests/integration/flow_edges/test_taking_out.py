@@ -14,7 +14,7 @@ from pyarrow import ipc, parquet
 from safetensors.numpy import load_file
 
 from flow.cli.exit_codes import Exit
-from flow.client import FlowUnreachable
+from flow.client import FlowClient, FlowUnreachable
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import Model
 from tests.fakes.flow_party import FakeParty, job_json
@@ -126,3 +126,29 @@ def test_a_file_that_breaks_off_leaves_nothing(party: FakeParty, folder: Path, m
     with pytest.raises(FlowUnreachable):
         party.client.export_table("taken/broken", folder / "x.csv", "csv")
     assert list(folder.iterdir()) == []
+
+
+def statuses(party: FakeParty, client: FlowClient, *paths: str) -> list[int]:
+    return [httpx.get(f"{party.client.url}/v1/{path}", headers=client._headers()).status_code for path in paths]
+
+
+def test_what_a_colleagues_job_made_is_the_colleagues(party: FakeParty, job: str) -> None:
+    table = f"job-{job.lower()}/train-scores"
+    paths = [f"tables/{table}/rows", f"tables/{table}/head"]
+    paths += [f"models/{written}/train.model/file" for written in (job, f"job:{job}", f"job%3A{job}", job.lower())]
+    eve = party.client_of("eve-takes", "scientist")
+    assert set(statuses(party, eve, *paths)) <= {403, 404}
+    assert statuses(party, party.client, *paths[:4]) == [200] * 4
+    party.client.delete(table)  # the own output may be deleted
+
+
+def test_what_a_forgotten_job_made_is_taken_out_by_nobody(party: FakeParty, job: str) -> None:
+    party.service._jobs.pop(job)
+    paths = [f"tables/job-{job.lower()}/train-scores/rows", f"models/{job}/train.model/file"]
+    assert statuses(party, party.client_of("eve-forgets", "scientist"), *paths) == [403, 403]
+
+
+def test_what_another_partys_job_made_here_is_open_to_every_scientist(party: FakeParty, job: str) -> None:
+    party.service.change(job, initiator="hospital-b")
+    paths = [f"tables/job-{job.lower()}/train-scores/rows", f"models/{job}/train.model/file"]
+    assert statuses(party, party.client_of("eve-shares", "scientist"), *paths) == [200, 200]
