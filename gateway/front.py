@@ -316,7 +316,10 @@ class Front:
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()
             told, self._told = self._told, {}
-            _log.warning("Connections were closed before they showed who they are", counts=told)
+            _log.warning(
+                "Connections were closed before they showed who they are",
+                reasons=", ".join(f"{n} {why}" for why, n in told.items()),
+            )
 
 
 def _listener(listen: HostPort) -> socket.socket:

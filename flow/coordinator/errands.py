@@ -77,7 +77,11 @@ class Errands:
         self._log.warning("errand.refused", work=repr(errand), code=refusal.code, message=refusal.message)
         try:
             if refusal.code == PartyLeft.code:
-                self._fail_job(errand.job, withdrawn(refusal.message), JobEvent.STOPPED)
+                self._fail_job(
+                    errand.job,
+                    withdrawn(refusal.message, "" if isinstance(errand, Reserve) else errand.party),
+                    JobEvent.STOPPED,
+                )
             else:
                 self._give_up(errand, refusal)
         except (Moved, IllegalTransition):

@@ -10,7 +10,7 @@ from flow.agreement import Decided, Knowledge, check_proposal, decide, earlier_n
 from flow.bindings import BoundTask, bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
-from flow.errors import JobInvalid, ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
+from flow.errors import JobInvalid, ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob, UnreadableJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
@@ -271,8 +271,8 @@ class Agreeing:
         if row is None:
             return frozenset()
         try:
-            tasks = self._catalogue.of_proposal(Proposal.model_validate_json(row.proposal)).tasks
-        except JobInvalid:  # its components are gone from this release
+            tasks = self._catalogue.of_proposal(proposal_of(row)).tasks
+        except (JobInvalid, UnreadableJob):  # its components, or its form, are gone from this release
             return frozenset()
         sides = tasks[ref.task].sides if ref.task in tasks else {}
         return frozenset(address.party for address, side in sides.items() if ref.output in side.outputs)

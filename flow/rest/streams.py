@@ -23,6 +23,8 @@ router = APIRouter(tags=["events"])
 PAGE = 500
 ENDS = frozenset(f"job.{state}" for state in ENDED_JOB)
 
+MAX_ID_DIGITS = 18  # of an event's id, which a database counts in 63 bits
+
 
 def _start(
     since: Annotated[int, Query(ge=0, lt=1 << 63, description="Only events with a greater id.")] = 0,
@@ -32,7 +34,7 @@ def _start(
 ) -> int:
     if last_event_id is None or last_event_id == "":
         return since
-    if not last_event_id.isascii() or not last_event_id.isdigit():
+    if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > MAX_ID_DIGITS:
         raise BadRequest("Last-Event-ID is not the id of an event.", field="last-event-id")
     return int(last_event_id)
 

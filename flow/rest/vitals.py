@@ -10,8 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotInTime
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -64,17 +63,14 @@ class Vitals:
 
     def _outcome(self, room: str, deadline: float) -> Vital:
         asked = self._asked[room]
-        try:
-            text = asked.result(max(0.0, deadline - self._monotonic()))
-        except NotInTime:
-            if not asked.done():
-                return Vital(room, False, f"It did not answer within {LIMIT_S:g} seconds.")
-            text = ""
-        except (PlatformError, OSError) as problem:
-            del self._asked[room]
-            return Vital(room, False, problem.message if isinstance(problem, PlatformError) else str(problem))
+        wait([asked], max(0.0, deadline - self._monotonic()))
+        if not asked.done():
+            return Vital(room, False, f"It did not answer within {LIMIT_S:g} seconds.")
         del self._asked[room]
-        return Vital(room, True, text)
+        problem = asked.exception()
+        if problem is None:
+            return Vital(room, True, asked.result())
+        return Vital(room, False, problem.message if isinstance(problem, PlatformError) else str(problem))
 
 
 def _begun(room: str, check: Check) -> Future[str]:
@@ -86,9 +82,18 @@ def _begun(room: str, check: Check) -> Future[str]:
             outcome.set_result(check())
         except (PlatformError, OSError) as problem:
             outcome.set_exception(problem)
+        finally:  # of a defect the thread tells; whoever waits is not left waiting
+            if not outcome.done():
+                outcome.set_exception(CheckBroken("The check itself failed; the log of flow says how."))
 
     threading.Thread(target=run, name=f"flow-vital-{room}", daemon=True).start()
     return outcome
+
+
+class CheckBroken(Unavailable):
+    """What should tell whether a service works has a defect of its own."""
+
+    code = "flow.check_broken"
 
 
 class DiskFull(Unavailable):

@@ -90,6 +90,8 @@ def test_the_events_of_a_job_stream_to_its_end_and_can_be_taken_up_again(
         text = stream.read().decode()
     assert text.count('data: {"id"') == 1
     assert "event: end" in text
+    headers["Last-Event-ID"] = "9" * 4400
+    assert http.get(url(party, f"/v1/jobs/{job}/events"), headers=headers).status_code == 400
     headers["Last-Event-ID"] = "x"
     bad = http.get(url(party, f"/v1/jobs/{job}/events"), headers=headers)
     assert bad.status_code == 400

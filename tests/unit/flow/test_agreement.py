@@ -42,7 +42,7 @@ def answer(document: dict[str, Any], table: object = TABLE, *, changes: Any = No
 
 
 def test_a_job_that_fits_is_agreed_to_with_exact_table_versions() -> None:
-    said = answer(train_job())
+    said = answer(train_job(), share=("metrics",))
     assert said.decision is Decision.AGREE
     assert said.reasons == ()
     assert said.tables == {"train": {"host:b": {"train": "breast/train@4"}}}

@@ -77,3 +77,19 @@ def test_a_card_that_ends_soon_warns_and_one_that_has_ended_fails(tmp_path):
     assert "--renew" in card_text(home, until - timedelta(days=10))
     with pytest.raises(CardExpired):
         card_text(home, until + timedelta(days=1))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("problem", [TimeoutError(110, "Connection timed out"), ValueError("a defect")])
+def test_whatever_a_check_raises_is_not_ok_and_is_tried_again(problem):
+    now, tries = [0.0], []
+
+    def raises():
+        tries.append(1)
+        raise problem
+
+    watched = Vitals({"storage": raises}, monotonic=lambda: now[0])
+    assert not watched.now()[0].ok
+    now[0] = vitals.KEPT_S + 1
+    assert not watched.now()[0].ok
+    assert len(tries) == 2
