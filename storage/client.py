@@ -10,6 +10,7 @@ from storage.checkpoints import Checkpoint, CheckpointStore
 from storage.disk import refuse_without_room, room_for
 from storage.errors import (
     AlreadyPublished,
+    BadColumnName,
     BadReference,
     BadRow,
     BadSource,
@@ -27,6 +28,7 @@ from storage.errors import (
     StoreUnavailable,
     TableNotFound,
     TableSchemaMismatch,
+    TooManyColumns,
     UnsupportedValue,
     ValueDamaged,
     ValueKindUnknown,
@@ -51,6 +53,7 @@ from storage.writer import TableWriter
 __all__ = [
     "Alignment",
     "AlreadyPublished",
+    "BadColumnName",
     "BadReference",
     "BadRow",
     "BadSource",
@@ -96,6 +99,7 @@ __all__ = [
     "TableSchemaMismatch",
     "TableStore",
     "TableWriter",
+    "TooManyColumns",
     "UnsupportedValue",
     "UsePolicies",
     "UsePolicy",

@@ -18,33 +18,65 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from party.text import printable
-from storage.errors import ColumnNotFound, ColumnTypeRefused, DuplicateColumn, TableSchemaMismatch, did_you_mean
+from party.text import is_printable, printable
+from storage.errors import (
+    BadColumnName,
+    ColumnNotFound,
+    ColumnTypeRefused,
+    DuplicateColumn,
+    TableSchemaMismatch,
+    TooManyColumns,
+    did_you_mean,
+)
 
-MAX_COLUMNS = 100_000
+MAX_COLUMNS = 10_000
+MAX_NAME_CHARS = 1000
 _EPOCH = date(1970, 1, 1).toordinal()
 _FIRST_DAY, _END_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() + 1 - _EPOCH
 _DAY_US = 86_400_000_000
+_MOST_SHOWN, _SHOWN_CHARS = 10, 60
 _STORED = "Tables hold booleans, integers, floats, text, bytes, dates and timestamps."
 
 
 def normal_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema that rows of `schema` are stored in. Raises DuplicateColumn, ColumnTypeRefused."""
-    if len(schema) > MAX_COLUMNS:
-        raise ColumnTypeRefused(f"A table has at most {MAX_COLUMNS} columns, not {len(schema)}.")
+    """The schema that rows of `schema` are stored in. Raises as `check_names` does, and ColumnTypeRefused."""
     check_names(schema.names)
     return pa.schema([pa.field(field.name, _normal_type(field)) for field in schema])
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raise DuplicateColumn unless every column has a name of its own."""
+def check_names(names: Sequence[str], what: str = "The table", first: int = 1) -> None:
+    """Raise TooManyColumns, BadColumnName or DuplicateColumn unless a table may have these columns.
+
+    `what` has the columns, for messages, the first of them under the number `first`.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise TooManyColumns(
+            f"{what} has {len(names)} columns; a table has at most {MAX_COLUMNS}.",
+            hint="Split it into several tables, or leave columns out where the file is made.",
+        )
+    for number, name in enumerate(names, start=first):
+        _check_name(number, name, what)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DuplicateColumn(
-            f"More than one column is named {', '.join(map(repr, twice))}.", hint="Give every column its own name."
-        )
+        more = f" and {len(twice) - _MOST_SHOWN} more" if len(twice) > _MOST_SHOWN else ""
+        shown = ", ".join(repr(name[:_SHOWN_CHARS]) for name in twice[:_MOST_SHOWN])
+        raise DuplicateColumn(f"More than one column is named {shown}{more}.", hint="Give every column its own name.")
     if any(not name.strip() for name in names):
-        raise DuplicateColumn(f"Column {[not n.strip() for n in names].index(True) + 1} has no name.")
+        raise DuplicateColumn(f"Column {[not n.strip() for n in names].index(True) + first} has no name.")
+
+
+def _check_name(number: int, name: str, what: str) -> None:
+    if len(name) > MAX_NAME_CHARS:
+        raise BadColumnName(
+            f"{what}: column {number} has a name of more than {MAX_NAME_CHARS} characters.",
+            hint="Give it a shorter name where the file is made. A double quote may be opened there and never closed.",
+        )
+    if not is_printable(name):
+        raise BadColumnName(
+            f"{what}: column {number} has a control character in its name, '{printable(name[:_SHOWN_CHARS])}'.",
+            hint="Rename the column where the file is made: a name has no line break, tab, escape sequence or mark "
+            "that turns its direction.",
+        )
 
 
 def check_column(name: str | None, names: Iterable[str], what: str) -> None:

@@ -21,9 +21,12 @@ from pyarrow import csv as arrow_csv
 
 from storage.errors import BadRow
 
+MAX_FIELD_BYTES = 131_072  # what Python's reader, which names the line of a fault, takes without a word
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 NUMBER_PATTERN = re.compile(NUMBER)
 ENCODING_HINT = "Give its encoding, for example --encoding latin-1, gbk or utf-16, or save the file as UTF-8."
+_LONG_FIELD = f"a field of more than {MAX_FIELD_BYTES} bytes"
+_LONG_FIELD_HINT = "Shorten it, or leave the column out: --drop. A double quote may be opened there and never closed."
 _NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
 _NOUNS = {"int64": "a whole number", "double": "a number", "bool": "true or false", "date32[day]": "a date"}
 
@@ -82,6 +85,7 @@ def diagnose(shape: CsvShape, types: Mapping[str, pa.DataType], fixed: frozenset
     try:
         with closing(shape.read(dict.fromkeys(shape.kept, pa.string()))) as batches:
             for batch in batches:
+                refuse_long_fields(shape, batch, rows)
                 for i, name in enumerate(shape.kept):
                     values = _values(batch.column(i), shape.null_values)
                     wider[name] = _type_that_fits(shape, name, values, wider[name], (rows, fixed))
@@ -90,6 +94,17 @@ def diagnose(shape: CsvShape, types: Mapping[str, pa.DataType], fixed: frozenset
         _find_broken_row(shape)
         raise
     return wider
+
+
+def refuse_long_fields(shape: CsvShape, batch: pa.RecordBatch, first_row: int) -> None:
+    """Raise BadRow for a text of more than MAX_FIELD_BYTES in the batch, whose first row is `first_row` of the data."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if not pa.types.is_string(column.type) or column.nbytes <= MAX_FIELD_BYTES:
+            continue
+        bad = pc.index(pc.greater(pc.binary_length(column), MAX_FIELD_BYTES), True).as_py()
+        if bad >= 0:
+            line = line_of_row(shape, first_row + bad)
+            raise BadRow(shape.name, line, name, column[bad].as_py(), _LONG_FIELD, hint=_LONG_FIELD_HINT)
 
 
 def _values(column: pa.Array, nulls: list[str]) -> pa.Array:
@@ -157,6 +172,22 @@ def _wider(kind: pa.DataType, text: str) -> pa.DataType | None:
     return next((wider for wider in ladder if _fits(value, wider)), None)
 
 
+def line_of_row(shape: CsvShape, row: int) -> int:
+    """The line on which a data row begins, the first row being 0. Raises BadRow for one before it without an end."""
+    rows = 0
+    with shape.open() as file:
+        try:
+            for line, _ in _lines(shape, file):
+                if rows == row + 1:
+                    return line
+                rows += 1
+        except BadRow as error:
+            if rows != row + 1:
+                raise
+            return error.line
+    return row + 2
+
+
 def _locate(shape: CsvShape, row: int) -> tuple[int, list[str]]:
     """Line on which a data row begins, and its fields."""
     with shape.open() as file:
@@ -164,10 +195,13 @@ def _locate(shape: CsvShape, row: int) -> tuple[int, list[str]]:
 
 
 def _find_broken_row(shape: CsvShape) -> None:
-    """Raise BadRow for the first row that is not UTF-8, has too few or too many fields, or never ends."""
+    """Raise BadRow for the first row that is not UTF-8, has too few or too many fields, is too long, or never ends."""
     with shape.open() as file:
         for line, fields in _lines(shape, file):
             _check_fields(shape, line, fields)
+            if sum(map(len, fields)) > shape.block_bytes:
+                problem = f"a row of more than {shape.block_bytes} bytes"
+                raise BadRow(shape.name, line, None, fields[0], problem, hint="Leave long texts out of the file.")
 
 
 def check_quotes(shape: CsvShape) -> None:
@@ -198,7 +232,6 @@ def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
 def _lines(shape: CsvShape, file: pa.NativeFile, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Number of the line on which each row begins, the header's first, and the row's fields. Raises BadRow."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    limit = csv.field_size_limit(shape.block_bytes)
     beginning = ""
 
     def physical() -> Iterator[str]:
@@ -216,8 +249,9 @@ def _lines(shape: CsvShape, file: pa.NativeFile, *, strict: bool = False) -> Ite
             line, beginning = reader.line_num + 1, ""
     except csv.Error as error:
         shown = beginning.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="replace")
-        hint = "A double quote may be opened there and never closed."
-        raise BadRow(shape.name, line, None, shown, f"a row that cannot be read ({error})", hint=hint) from error
+        problem, hint = f"a row that cannot be read ({error})", "A double quote may be opened there and never closed."
+        if "limit" in str(error):
+            problem, hint = _LONG_FIELD, _LONG_FIELD_HINT
+        raise BadRow(shape.name, line, None, shown, problem, hint=hint) from error
     finally:
-        csv.field_size_limit(limit)
         text.detach()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 
 import pyarrow as pa
 
-from storage.columns import check_names
+from storage.columns import MAX_NAME_CHARS, check_names
 from storage.csv_faults import ENCODING_HINT, NUMBER_PATTERN
-from storage.errors import BadRow, DuplicateColumn, EmptySource
+from storage.errors import BadColumnName, BadRow, DuplicateColumn, EmptySource
 from storage.sniffing import BYTE_ORDER_MARKS
 from storage.source_options import SourceOptions
 from storage.sources import RawFile, reading_errors
@@ -112,18 +112,22 @@ def read_header(raw: RawFile, options: SourceOptions) -> Header:
         raise EmptySource(f"{raw.name} is empty. Nothing was stored.")
     sign = options.delimiter or max(DELIMITERS, key=first.count)
     rows = (row for row in csv.reader(StringIO(text, newline=""), delimiter=sign) if row)
-    columns = next(rows)
-    index = _index(columns, list(islice(rows, _SAMPLE_ROWS)), options)
+    columns = _names(raw, rows)
+    index = _index(columns, _sample(rows), options)
     if index is not None:
         shown = f"'{index}'" if index else "without a name"
         remarks.append(f"The first column, {shown}, counts the rows, as pandas writes its index; it was left out.")
     return Header(columns, sign, encoding, index, remarks)
 
 
-def check_header(file: str, names: Sequence[str]) -> None:
-    """Raise DuplicateColumn unless every column has a name of its own; says so where the names look like values."""
+def check_header(file: str, names: Sequence[str], first: int = 1) -> None:
+    """Raise as `check_names` does; says so where the names look like values. `first` is the first one's number."""
     try:
-        check_names(names)
+        check_names(names, file, first)
+    except BadColumnName as error:
+        if any("\t" in name for name in names):
+            error.hint = "If tabs stand between the fields, say so: --delimiter tab. Else rename the column."
+        raise
     except DuplicateColumn as error:
         numbers = sum(NUMBER_PATTERN.fullmatch(name) is not None for name in names)
         if 2 * numbers >= len(names):
@@ -131,6 +135,24 @@ def check_header(file: str, names: Sequence[str]) -> None:
         elif not names[0].strip():
             error.hint = "If it is the index of pandas, write the file with index=False, or give the index a name."
         raise
+
+
+def _names(raw: RawFile, rows: Iterator[list[str]]) -> list[str]:
+    try:
+        return next(rows)
+    except csv.Error as error:
+        raise BadColumnName(
+            f"{raw.name}: a column has a name of more than {MAX_NAME_CHARS} characters.",
+            hint="A double quote may be opened in the first line and never closed.",
+        ) from error
+
+
+def _sample(rows: Iterator[list[str]]) -> list[list[str]]:
+    """The first rows; those before one that cannot be read, which is named when its turn comes."""
+    found: list[list[str]] = []
+    with suppress(csv.Error):
+        found.extend(islice(rows, _SAMPLE_ROWS))
+    return found
 
 
 def _encoding(raw: RawFile, options: SourceOptions) -> tuple[str | None, list[str]]:

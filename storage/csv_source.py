@@ -14,7 +14,7 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.csv_faults import NUMBER, CsvShape, check_quotes, diagnose
+from storage.csv_faults import NUMBER, CsvShape, check_quotes, diagnose, refuse_long_fields
 from storage.csv_header import BLOCK_BYTES, Tap, check_header, read_header
 from storage.errors import BadSource, EmptySource
 from storage.source_options import NAMED_TYPES, SourceOptions
@@ -35,7 +35,7 @@ class CsvReading:
         header = read_header(raw, options)
         self._encoding, self._remarks = header.encoding, list(header.remarks)
         columns = [name for name in header.columns if name != header.index]
-        check_header(raw.name, columns)
+        check_header(raw.name, columns, 1 if header.index is None else 2)
         self._named = options.types(columns)
         self._shape = CsvShape(
             raw.name,
@@ -59,6 +59,7 @@ class CsvReading:
         try:
             with closing(self._shape.read(self._read_types())) as blocks:
                 for batch in blocks:
+                    refuse_long_fields(self._shape, batch, rows)
                     converted = self._with_ids(batch, schema)
                     if converted is None:
                         return

@@ -9,6 +9,8 @@ InvalidInput
     BadRow               one line of a file is wrong: line, column, text
     EmptySource          no rows at all
     DuplicateColumn      two columns of one name
+    BadColumnName        a column's name cannot be shown, or has no end
+    TooManyColumns       more columns than a table has
     DuplicateIds         two rows of one id
     ColumnNotFound       the id, label or feature column named is not there
   ColumnTypeRefused      a column whose type a table cannot hold, or an operation cannot use
@@ -98,6 +100,18 @@ class DuplicateColumn(BadSource):
     """Two columns of one name."""
 
     code = "storage.duplicate_column"
+
+
+class BadColumnName(BadSource):
+    """A column's name has control characters, or is too long."""
+
+    code = "storage.bad_column_name"
+
+
+class TooManyColumns(BadSource):
+    """More columns than a table has."""
+
+    code = "storage.too_many_columns"
 
 
 class DuplicateIds(BadSource):

@@ -35,8 +35,8 @@ class ForeignFile:
         with reading_errors(raw):
             self._reader = _Parquet(raw) if form == "parquet" else _Arrow(raw)
             found = self._reader.schema
-            _ = found.names, str(found)  # names and time zones are decoded as text only when they are looked at
-            check_names(found.names)
+            check_names(found.names, raw.name)
+            _ = str(found)  # time zones are decoded as text only when they are looked at
             types = options.types(found.names)
             self._kept = options.kept(found.names)
             fields = [found.field(name) for name in self._kept]

@@ -22,6 +22,7 @@ from ulid import ULID
 from party.canonical import canonical_json
 from party.clock import Clock, SystemClock
 from party.ids import Address, AttemptId
+from storage.columns import check_names
 from storage.errors import AlreadyPublished, Damaged, ReportNotFound
 from storage.manifest import TableManifest, check_schema
 from storage.models import Model, ModelStore, save_model
@@ -235,6 +236,7 @@ class Staging:
         if visible is not None:
             return visible
         manifest = TableManifest.from_json(self._place.read(f"{staged}/{_MANIFEST}"), f"{staged}/{_MANIFEST}")
+        check_names([column.name for column in manifest.columns], f"Output {ref}")  # the executor wrote it
         for data in self._place.folders(f"{staged}/data"):
             self._place.move(f"{staged}/data/{data}", f"{TABLES}/{ref.table.table}/data/{data}")
         return self._tables.register_manifest(ref.table, manifest)

@@ -12,7 +12,16 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from storage.client import BadRow, BadSource, ColumnNotFound, DuplicateColumn, DuplicateIds, SourceOptions, Store
+from storage.client import (
+    BadColumnName,
+    BadRow,
+    BadSource,
+    ColumnNotFound,
+    DuplicateColumn,
+    DuplicateIds,
+    SourceOptions,
+    Store,
+)
 
 
 @pytest.fixture
@@ -91,6 +100,8 @@ def test_delimiters_can_be_given(upload):
     assert upload("a:b\n1:2\n", delimiter=":")[0].features == ["a", "b"]
     assert upload("a,x\tb\n1\t2\n", delimiter="tab")[0].features == ["a,x", "b"]
     with pytest.raises(BadRow, match=r"1 fields where the header has 2.*--delimiter ';', or tab"):
+        upload("ham:Yes, he did\nham:Ok\n")
+    with pytest.raises(BadColumnName, match=r"column 1 has a control character.*--delimiter tab"):
         upload("ham\tYes, he did\nham\tOk\n")
     with pytest.raises(BadSource, match=r"cannot be the delimiter"):
         upload("a,b\n1,2\n", delimiter="::")
