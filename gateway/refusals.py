@@ -16,6 +16,7 @@ from party.log import get_logger
 from party.text import printable
 
 ENTRIES = 60  # of one peer, job and code
+KINDS = 20  # that are told apart: of one peer that sends, of one job of ours that sends; any name may stand in the rest
 PERIOD_S = 60.0
 MAX_CHARS = 300
 _log = get_logger("gateway")
@@ -23,7 +24,6 @@ _log = get_logger("gateway")
 
 @dataclass(frozen=True)
 class _Kind:
-    inward: bool
     peer: str
     job: str
     code: str
@@ -40,7 +40,7 @@ class Refusals:
     def __init__(self, mailbox: Mailbox, clock: Callable[[], float] = time.monotonic) -> None:
         self._mailbox = mailbox
         self._clock = clock
-        self._allowance: Allowance[_Kind] = Allowance(ENTRIES, PERIOD_S)
+        self._allowances = {inward: Allowance[_Kind](ENTRIES, PERIOD_S, KINDS) for inward in (True, False)}
 
     def envelope(self, peer: str, header: bytes, error: PlatformError) -> None:
         """An envelope of a peer was refused; its header may be anything."""
@@ -77,10 +77,13 @@ class Refusals:
             reason=error.message,
         )
         now = self._clock()
-        for kind, missed in self._allowance.missed(now):
-            more = Entry(0, kind.inward, kind.peer, kind.job, "more", missed, 0, "")
-            self._mailbox.record_refused(more, kind.code)
-        if self._allowance.may(_Kind(attempted.inward, attempted.peer, attempted.job, error.code), now):
+        for inward, allowance in self._allowances.items():
+            for cause, kind, missed in allowance.missed(now):
+                told = kind or (_Kind(cause, "", "several") if inward else _Kind("", cause, "several"))
+                self._mailbox.record_refused(Entry(0, inward, told.peer, told.job, "more", missed, 0, ""), told.code)
+        cause = attempted.peer if attempted.inward else attempted.job
+        kind = _Kind(attempted.peer, attempted.job, error.code)
+        if self._allowances[attempted.inward].may(cause, kind, now):
             self._mailbox.record_refused(attempted, error.code)
 
 

@@ -328,6 +328,22 @@ def test_a_flood_of_refusals_is_counted_and_not_copied(beta: Beta) -> None:
     assert entries == [("alpha", one, 1)] * 60 + [("gamma", one, 1), ("alpha", f"{one} more", 940), ("alpha", one, 1)]
 
 
+def test_a_peer_that_invents_jobs_fills_no_ledger_and_hides_nobody_else(beta: Beta) -> None:
+    now = 0.0
+    refusals = Refusals(beta.mailbox, lambda: now)
+    for n in range(2000):
+        envelope = beta.envelope(body(), job=f"INVENTED{n}")
+        refusals.envelope("alpha", envelope.canonical, JobNotOpen("no"))
+    alphas = len(beta.mailbox.ledger())
+    assert alphas <= 21 * 60
+    refusals.envelope("gamma", b"", BadEnvelope("no"))
+    assert len(beta.mailbox.ledger()) == alphas + 1
+    now = 61.0
+    refusals.envelope("gamma", b"", BadEnvelope("no"))
+    (more,) = [entry for entry, _ in beta.mailbox.ledger() if "more" in entry.what]
+    assert (more.peer, more.what, more.messages) == ("alpha", "refused several more", 2000 - alphas)
+
+
 def test_a_scalar_line_takes_no_text_without_end_from_a_peer(beta: Beta) -> None:
     beta.mailbox.open_job(make_contract("TEXT", (line("t", "text", "plain-scalar"),)))
     text = body("x" * 300)

@@ -4,32 +4,85 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from party import log
-from party.allowance import Allowance
+from party.allowance import CAUSES, Allowance
+from party.log_limits import LineLimit
 
 
 def test_an_allowance_lets_the_first_of_each_kind_pass_and_counts_the_rest() -> None:
     allowance: Allowance[str] = Allowance(2, 60)
-    assert [allowance.may("a", t) for t in (0, 1, 2, 3)] == [True, True, False, False]
-    assert allowance.may("b", 3)
+    assert [allowance.may("alice", "a", t) for t in (0, 1, 2, 3)] == [True, True, False, False]
+    assert allowance.may("alice", "b", 3)
     assert allowance.missed(59) == []
-    assert allowance.missed(60) == [("a", 2)]
+    assert allowance.missed(60) == [("alice", "a", 2)]
     assert allowance.missed(60) == []
-    assert allowance.may("a", 61)
+    assert allowance.may("alice", "a", 61)
 
 
 def test_a_kind_that_was_within_its_allowance_begins_anew_in_silence() -> None:
     allowance: Allowance[str] = Allowance(2, 60)
-    assert all(allowance.may("a", t) for t in (0, 1, 61, 62, 200, 201))
+    assert all(allowance.may("alice", "a", t) for t in (0, 1, 61, 62, 200, 201))
     assert allowance.missed(1000) == []
 
 
-def test_kinds_without_number_share_what_is_left() -> None:
+def test_kinds_without_number_share_one_window_and_are_counted() -> None:
     allowance: Allowance[int] = Allowance(1, 60, kinds=3)
-    assert [allowance.may(n, 0) for n in range(5)] == [True, True, True, False, False]
-    assert allowance.may(4, 60)
+    assert [allowance.may("alice", n, 0) for n in range(6)] == [True, True, True, True, False, False]
+    assert allowance.missed(60) == [("alice", None, 2)]
+    assert allowance.may("alice", 4, 60)
+
+
+def test_who_invents_kinds_or_causes_crowds_out_nobody_who_is_known() -> None:
+    allowance: Allowance[int] = Allowance(1, 60)
+    assert allowance.may("alice", 0, 0)
+    let_pass = sum(allowance.may("mallory", n, 1) for n in range(10_000))
+    let_pass += sum(allowance.may(f"invented-{n}", 0, 1) for n in range(10_000))
+    assert let_pass <= 21 + CAUSES
+    assert allowance.may("alice", 1, 2)
+    assert sum(missed for _, _, missed in allowance.missed(100)) == 20_000 - let_pass
+
+
+def test_a_count_is_told_when_its_own_minute_is_over_and_not_before() -> None:
+    allowance: Allowance[str] = Allowance(1, 60)
+    for kind, begun in (("early", 0), ("late", 50)):
+        assert [allowance.may("alice", kind, begun + n) for n in (0, 1)] == [True, False]
+    assert allowance.next_s(51) == 9
+    assert allowance.missed(60) == [("alice", "early", 1)]
+    assert allowance.next_s(60) == 50
+    assert allowance.missed(109) == []
+    assert allowance.missed(110) == [("alice", "late", 1)]
+    assert allowance.next_s(110) is None
+
+
+def test_what_was_held_back_late_waits_for_its_own_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    waits: list[tuple[float, Callable[[], None]]] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, wait_s: float, tell: Callable[[], None]) -> None:
+            waits.append((wait_s, tell))
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr("party.log_limits.threading.Timer", Timer)
+    monkeypatch.setattr("party.log_limits.time.monotonic", lambda: now[0])
+    told = []
+    monkeypatch.setattr(logging.getLogger("archipelago.x"), "log", lambda *line, **_: told.append(line[2:]))
+    limit = LineLimit(lines=1, period_s=60)
+    for now[0], text in ((0.0, "early"), (1.0, "early"), (50.0, "late"), (51.0, "late")):
+        limit.filter(logging.LogRecord("archipelago.x", logging.WARNING, "", 0, text, None, None))
+    for now[0] in (60.0, 110.0):
+        waits[-1][1]()
+    assert [wait_s for wait_s, _ in waits] == [59, 50]
+    assert told == [("1", "early"), ("1", "late")]
 
 
 def test_a_flood_of_lines_becomes_twenty_and_one_that_counts_the_rest(tmp_path: Path) -> None:
