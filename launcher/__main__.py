@@ -1,4 +1,4 @@
-"""`python -m launcher --home DIR`: all rooms of one party in one process."""
+"""`python -m launcher --home DIR`: all rooms of one party, but the gateway in a process of its own."""
 
 from __future__ import annotations
 

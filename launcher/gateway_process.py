@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 from party import processes
 from party.errors import InvalidInput, Unavailable
@@ -20,7 +19,6 @@ LEFT_OVER_END_S = 5.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 STEADY_S = 30.0  # one that ran so long is started again without a pause
-PID_FILE = "gateway.json"
 _log = get_logger("launcher")
 
 
@@ -41,6 +39,8 @@ class GatewayProcess:
 
     def __init__(self, home: PartyHome) -> None:
         self._home = home
+        self._noted = home.process_file("gateway")
+        self._said = home.log_file("gateway").with_suffix(".err")
         self._begun: processes.Starting | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
@@ -49,22 +49,22 @@ class GatewayProcess:
 
     def begin(self) -> None:
         """Start it, after the end of one that an earlier launcher has left."""
-        left = processes.noted(pid_file(self._home))
+        left = processes.noted(self._noted)
         if left is not None:
             processes.end(left, LEFT_OVER_END_S)
         # The gateway holds the reading end: when this process is gone, however it went, it stops by itself.
         reading, self._lifeline = os.pipe()
         try:
             command = [sys.executable, "-P", "-m", "gateway", "--home", str(self._home.root)]
-            said = self._home.log_file("gateway").with_suffix(".err")
-            self._begun = processes.Starting([*command, "--parent-fd", str(reading)], said, [reading])
+            self._begun = processes.Starting([*command, "--parent-fd", str(reading)], self._said, [reading])
         finally:
             os.close(reading)
         self._process = self._begun.process
-        processes.note(pid_file(self._home), self._process.pid)
+        processes.note(self._noted, self._process.pid)
 
     def start(self) -> None:
         """Wait until it is ready. Raises GatewayRefused or GatewayNotStarted with its own words."""
+        self._home.process_file("gateway-death").unlink(missing_ok=True)
         if self._begun is None:
             self.begin()
         self._wait()
@@ -84,7 +84,7 @@ class GatewayProcess:
         if self._watch.ident is not None:
             self._watch.join(END_S)
         self._let_go()
-        pid_file(self._home).unlink(missing_ok=True)
+        self._noted.unlink(missing_ok=True)
 
     def _wait(self) -> None:
         begun, self._begun = self._begun, None
@@ -106,7 +106,7 @@ class GatewayProcess:
             if self._stopping.is_set():
                 return
             pause_s = FIRST_PAUSE_S if time.monotonic() - since > STEADY_S else min(pause_s * 2, LONGEST_PAUSE_S)
-            _log.error("The gateway died and is started again", exit_code=code)
+            self._tell_of_death(code)
             self._let_go()
             if self._stopping.wait(pause_s):
                 return
@@ -118,12 +118,18 @@ class GatewayProcess:
             if self._stopping.is_set() and self._process.poll() is None:
                 self._process.terminate()
 
+    def _tell_of_death(self, code: int) -> None:
+        """In the log, and where the state of the party finds it; what it printed stays beside its log."""
+        words = processes.last_words(processes.printed(self._said), "gateway")
+        died = processes.Death(round(time.time() * 1000), processes.how(code), words)
+        _log.error("The gateway died and is started again", how=died.how, last_words=words)
+        try:
+            self._said.replace(self._said.with_suffix(".died.err"))
+            died.keep(self._home.process_file("gateway-death"))
+        except OSError as problem:
+            _log.warning("How the gateway died cannot be kept", reason=str(problem))
+
     def _let_go(self) -> None:
         lifeline, self._lifeline = self._lifeline, None
         if lifeline is not None:
             os.close(lifeline)
-
-
-def pid_file(home: PartyHome) -> Path:
-    """Where the launcher notes which process its gateway is."""
-    return home.run_dir / PID_FILE

@@ -5,10 +5,12 @@ The gateway, which strangers can reach, runs in a process of its own; the others
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from launcher.gateway_process import GatewayProcess
+from party import processes
 from party.home import PartyHome
 from party.service import Service
 
@@ -51,7 +53,8 @@ class Rooms:
 
 
 def serve(home: PartyHome) -> Service:
-    """Every room of the party at `home`."""
+    """Every room of the party at `home`. This process is noted as its launcher at once, so that it can be stopped."""
+    processes.note(home.process_file("launcher"), os.getpid())
     return Rooms(GatewayProcess(home), lambda: _others(home))
 
 

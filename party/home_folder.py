@@ -199,6 +199,10 @@ class PartyHome:
             raise AlreadyRunning(f"{room} of {self.party} runs already.", hint="See: flow party status") from None
         return file
 
+    def process_file(self, room: str) -> Path:
+        """Where it is noted which process the room is, for `party.processes`."""
+        return self.run_dir / f"{checked_name(room, 'room')}.json"
+
     def _trusted_card(self, path: Path) -> Card:
         try:
             card = read_card(path.read_bytes())

@@ -9,17 +9,23 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from party.clock import moment
 from party.files import write_whole
+from party.text import printable
 
 LOOK_EVERY_S = 0.05
 SAME_START_S = 1.0  # the system's clock ticks may be read a little differently
+MAX_WORDS_BYTES = 64 << 10
+MAX_REASON_CHARS = 500
 
 
 class Ended(Exception):
@@ -79,17 +85,61 @@ class Starting:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
-        raise Ended(code, self._said.read_text(errors="replace"), in_time=in_time)
+        raise Ended(code, printed(self._said), in_time=in_time)
+
+
+def printed(said: Path) -> str:
+    """The end of what a process has printed into the file."""
+    with contextlib.suppress(OSError), said.open("rb") as file:
+        file.seek(max(0, said.stat().st_size - MAX_WORDS_BYTES))
+        return file.read(MAX_WORDS_BYTES).decode(errors="replace")
+    return ""
 
 
 def last_words(text: str, room: str) -> str:
-    """Why a process ended, by what it wrote: its own error, else a C++ library's failed check, else the last line."""
-    lines = text.strip().splitlines()
-    for mark in (f"{room}: ", "Check failed"):
+    """Why a process ended, by what it wrote: its own error, else what native code said, else the last line."""
+    lines = [printable(line) for line in text.strip().splitlines()]
+    for mark in (f"{room}: ", "Check failed", "Fatal Python error"):
         for line in lines:
             if mark in line:
-                return line.removeprefix(f"{room}: ")
-    return lines[-1] if lines else ""
+                return line.removeprefix(f"{room}: ")[:MAX_REASON_CHARS]
+    return lines[-1][:MAX_REASON_CHARS] if lines else ""
+
+
+def how(exit_code: int) -> str:
+    """How a process ended, by its exit code as `subprocess` gives it."""
+    if exit_code >= 0:
+        return f"ended with {exit_code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-exit_code).name}"
+    return f"was ended by signal {-exit_code}"
+
+
+@dataclass(frozen=True)
+class Death:
+    """That a process of ours died and was started again: when (ms since 1970), how, and its last words."""
+
+    at_ms: int
+    how: str
+    words: str
+
+    def __str__(self) -> str:
+        when = moment(self.at_ms)
+        at = f" at {when:%Y-%m-%d %H:%M:%S} UTC" if when else ""
+        return f"It {self.how}{at} and was started again{f': {self.words}' if self.words else ''}"
+
+    def keep(self, path: Path) -> None:
+        """Write it down for `death`."""
+        write_whole(path, json.dumps(vars(self)).encode())
+
+
+def death(path: Path) -> Death | None:
+    """What `Death.keep` wrote down, if that can be read."""
+    try:
+        known = json.loads(path.read_bytes())
+        return Death(int(known["at_ms"]), str(known["how"]), str(known["words"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def note(path: Path, pid: int) -> None:

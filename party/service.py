@@ -7,6 +7,7 @@ and stops in an orderly way on SIGTERM or SIGINT; a second signal ends it at onc
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import resource
 import signal
@@ -83,6 +84,7 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
         make: The room's `serve`; the room's name is its package.
         argv: Arguments (default: the process's).
     """
+    faulthandler.enable()  # where a fault of native code happened is among the last words of the process
     os.umask(OTHERS)  # whatever a service or a library of it writes is its owner's alone
     room = make.__module__.partition(".")[0]
     options = _parser(room).parse_args(argv)

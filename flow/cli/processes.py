@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import psutil
 
@@ -16,8 +15,6 @@ from party.home import AlreadyRunning, PartyHome
 START_S = 90.0
 STOP_S = 60.0  # longer than its rooms take together: killed, it would leave executors behind
 GATEWAY_STOP_S = 5.0
-PID_FILE = "launcher.json"
-GATEWAY_PID_FILE = "gateway.json"  # written by the launcher
 
 
 class StartRefused(InvalidInput):
@@ -56,7 +53,7 @@ _BY_CODE: dict[int, type[PlatformError]] = {2: StartRefused, 3: StartMissing, 4:
 def run_here(home: PartyHome) -> None:
     """Become the launcher; does not return."""
     _refuse_second(home)
-    processes.note(_pid_file(home), os.getpid())
+    processes.note(home.process_file("launcher"), os.getpid())
     sys.stdout.flush()
     os.execv(sys.executable, _command(home))  # noqa: S606 - our own Python, no shell
 
@@ -78,7 +75,6 @@ def start(home: PartyHome) -> int:
         reason = processes.last_words(ended.words, "launcher") or f"it ended with {ended.exit_code}"
         kind = _BY_CODE.get(ended.exit_code, StartFailed) if ended.in_time else StartFailed
         raise kind(f"The services did not start: {reason}", hint=f"See the logs in {said.parent}.") from None
-    processes.note(_pid_file(home), begun.process.pid)
     begun.process.returncode = 0  # it is meant to outlive this command
     return begun.process.pid
 
@@ -88,33 +84,40 @@ def stop(home: PartyHome) -> bool:
     process = _running(home)
     if process is not None:
         processes.end(process, STOP_S)
-    _pid_file(home).unlink(missing_ok=True)
     return process is not None
 
 
 def end_what_is_left(home: PartyHome) -> int:
-    """End what a launcher that died has left: its gateway and executors; how many processes there were."""
+    """End what a launcher that died has left: its gateway and executors; how many processes there were.
+
+    Nothing is done while a launcher runs, also one that is just starting: then they are its own.
+    """
     from node_manager.client import end_left_over
 
-    path = home.run_dir / GATEWAY_PID_FILE
-    gateway = processes.noted(path)
+    try:
+        with home.lock("launcher"):
+            gateways = _end_gateway(home)
+    except AlreadyRunning:
+        return 0
+    return gateways + end_left_over(home)
+
+
+def _end_gateway(home: PartyHome) -> int:
+    gateway = processes.noted(home.process_file("gateway"))
     if gateway is not None:
         processes.end(gateway, GATEWAY_STOP_S)
-    path.unlink(missing_ok=True)
-    return end_left_over(home) + (gateway is not None)
+    for room in ("gateway", "launcher"):
+        home.process_file(room).unlink(missing_ok=True)
+    return int(gateway is not None)
 
 
 def _command(home: PartyHome) -> list[str]:
     return [sys.executable, "-P", "-m", "launcher", "--home", str(home.root)]
 
 
-def _pid_file(home: PartyHome) -> Path:
-    return home.run_dir / PID_FILE
-
-
 def _running(home: PartyHome) -> psutil.Process | None:
-    """The launcher that the pid file names, unless the pid belongs to another process by now."""
-    return processes.noted(_pid_file(home))
+    """The launcher, which notes who it is as soon as it holds its lock."""
+    return processes.noted(home.process_file("launcher"))
 
 
 def _refuse_second(home: PartyHome) -> None:

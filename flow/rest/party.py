@@ -43,11 +43,14 @@ def health(backends: Behind, response: Response) -> Health:
 def status(known: ReadParty) -> PartyStatus:
     """Its services, trusted parties and hosts."""
     backends = known.backends
-    vitals = [vital for vital in backends.vitals.now() if vital.room not in _ASKED]
+    tried = backends.vitals.now()
+    vitals = [vital for vital in tried if vital.room not in _ASKED]
     rooms = [RoomView(room="flow", state="ok")]
     rooms += [RoomView(room=vital.room, state="ok" if vital.ok else "down", text=vital.text) for vital in vitals]
     peers = _asked("gateway", lambda: _peers(backends), rooms)
     strangers = _strangers(backends.gateway, rooms)
+    died = " ".join(vital.text for vital in tried if vital.room == "gateway" and vital.ok)
+    rooms[-1] = rooms[-1].model_copy(update={"text": f"{rooms[-1].text} {died}".strip()})
     hosts = _asked("cluster-manager", backends.cluster.nodes, rooms)
     return PartyStatus(
         party=backends.party,

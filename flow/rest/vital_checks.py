@@ -8,6 +8,7 @@ from pathlib import Path
 from flow.rest.backends import Cluster, Gateway
 from flow.rest.vitals import Check, Vitals, disk
 from flow.service import FlowService
+from party import processes
 from party.home import PartyHome
 
 EXPIRES_SOON = timedelta(days=30)
@@ -22,7 +23,7 @@ def vitals_of(home: PartyHome, service: FlowService, gateway: Gateway, cluster: 
         checks["storage"] = disk(store)
     checks["home"] = disk(home.root)
     checks["card"] = lambda: card_text(home)
-    checks["gateway"] = lambda: _answers(gateway.peers())
+    checks["gateway"] = lambda: _answers(gateway.peers()) or death_text(home)
     checks["cluster-manager"] = lambda: _answers(cluster.nodes())
     return Vitals(checks)
 
@@ -36,6 +37,12 @@ def card_text(home: PartyHome, now: datetime | None = None) -> str:
     if until - now > EXPIRES_SOON:
         return ""
     return f"It expires at {card.valid_until}: run flow party card --renew, and give it to the other parties."
+
+
+def death_text(home: PartyHome) -> str:
+    """How the gateway died last, if it did since the launcher was started."""
+    found = processes.death(home.process_file("gateway-death"))
+    return str(found) if found else ""
 
 
 def _answers(_answer: object) -> str:

@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from launcher.federation import LocalFederation, LocalParty
-from launcher.gateway_process import pid_file
 from party import processes
 
 ROUNDS = 200
@@ -63,7 +62,7 @@ def until(check: Callable[[], Any], timeout_s: float = 120.0) -> Any:
 
 
 def gateway_of(party: LocalParty) -> psutil.Process | None:
-    return processes.noted(pid_file(party.settings_home()))
+    return processes.noted(party.settings_home().process_file("gateway"))
 
 
 def executors_of(party: LocalParty) -> list[psutil.Process]:
@@ -84,6 +83,8 @@ def test_a_gateway_that_is_killed_in_mid_round_costs_no_attempt(federation: Loca
         before.kill()
         until(lambda party=party, before=before: (now := gateway_of(party)) is not None and now.pid != before.pid)
     assert federation["north"].run("job", "watch", submitted).returncode == 0
+    (gateway,) = [r for r in federation["north"].flow_json("party", "status")["rooms"] if r["room"] == "gateway"]
+    assert "It was ended by SIGKILL at " in gateway["text"]
     shown = federation["north"].flow_json("job", "show", submitted)
     assert [attempt["attempt"] for task in shown["tasks"] for attempt in task["attempts"]] == [1]
 
@@ -92,7 +93,7 @@ def test_down_ends_what_a_launcher_that_was_killed_has_left(federation: LocalFed
     party = federation["south"]
     submit(federation, rounds=100_000)
     left = until(lambda: executors_of(party))
-    launcher = processes.noted(party.settings_home().run_dir / "launcher.json")
+    launcher = processes.noted(party.settings_home().process_file("launcher"))
     assert launcher is not None
     os.kill(launcher.pid, signal.SIGKILL)
     until(lambda: not launcher.is_running() or launcher.status() == psutil.STATUS_ZOMBIE)

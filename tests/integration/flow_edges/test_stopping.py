@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from flow.cli import processes
+from party import processes as party_processes
 from party.home import AlreadyRunning, create_home
 
 
@@ -20,7 +22,7 @@ def test_a_launcher_that_ended_and_is_not_reaped_counts_as_stopped(tmp_path, mon
     home.run_dir.mkdir(exist_ok=True)
     with subprocess.Popen(["sleep", "600"]) as launcher:
         known = {"pid": launcher.pid, "started": psutil.Process(launcher.pid).create_time()}
-        (home.run_dir / processes.PID_FILE).write_text(json.dumps(known))
+        (home.process_file("launcher")).write_text(json.dumps(known))
         begin = time.monotonic()
         assert processes.stop(home)
         assert time.monotonic() - begin < 10
@@ -43,3 +45,41 @@ def test_a_launcher_in_the_foreground_is_found_refuses_a_second_and_is_stopped(t
         assert processes.stop(home)
         assert launcher.wait(10) != 0
     assert not processes.stop(home)
+
+
+def test_down_while_a_launcher_is_starting_ends_neither_it_nor_its_gateway(tmp_path):
+    home = create_home(tmp_path / "home", "a")
+    with subprocess.Popen(["sleep", "600"]) as gateway:
+        try:
+            noted = home.process_file("gateway")
+            party_processes.note(noted, gateway.pid)
+            with home.lock("launcher"):
+                assert processes.end_what_is_left(home) == 0
+            assert gateway.poll() is None
+            assert party_processes.noted(noted) is not None
+            assert processes.end_what_is_left(home) == 1
+            assert gateway.wait(10) != 0
+        finally:
+            gateway.kill()
+
+
+def test_down_stops_a_launcher_that_is_not_ready_yet(tmp_path, monkeypatch):
+    home = create_home(tmp_path / "home", "a")
+    monkeypatch.setattr(processes, "_command", lambda home: [sys.executable, "-c", STARTING, str(home.root)])
+    with ThreadPoolExecutor(1) as pool:
+        up = pool.submit(processes.start, home)
+        while not home.process_file("launcher").exists():
+            assert not up.done()
+            time.sleep(0.02)
+        assert processes.stop(home)
+        with pytest.raises(processes.StartFailed):
+            up.result(30)
+
+
+STARTING = """
+import sys, threading
+from launcher import rooms
+from party.home import find_home
+rooms.serve(find_home(sys.argv[1]))
+threading.Event().wait(600)
+"""
