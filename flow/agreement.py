@@ -18,7 +18,7 @@ from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec
 from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
-from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed
+from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, is_open_to
 from flow.reasons import Reason
 from flow.texts import sentences
 from party.errors import PlatformError
@@ -97,7 +97,12 @@ def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Decided:
     if not reasons and problems:
         reasons = [Reason(p.message, f"{p.message} {p.hint}".rstrip()).at(p.path) for p in problems]
     elif not reasons:
-        reasons = [*_code(proposal, tasks), *review(spec, tasks, know), *_room(know)]
+        reasons = [
+            *_code(proposal, tasks),
+            *review(spec, tasks, know),
+            *_of_others(proposal, tasks, know),
+            *_room(know),
+        ]
     decision = Decision.REFUSE if reasons else know.policy.accept
     if decision is Decision.REFUSE and not reasons:
         reasons = [Reason(f"The policy of {know.party} refuses every job.")]
@@ -161,6 +166,17 @@ def _code(proposal: Proposal, tasks: Mapping[str, BoundTask]) -> Iterator[Reason
             hint = "Bring both parties to the same release."
             digests = (f" ({component.code_digest[:12]})", f" ({theirs[:12] or 'none'})")
             yield Reason(f"{said.format('', '')} {hint}", f"{said.format(*digests)} {hint}")
+
+
+def _of_others(proposal: Proposal, tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
+    """What a job of one of our own users would read that belongs to another: a newer version may since it was sent."""
+    tables, models = wanted(tasks, know.party) if proposal.initiator == know.party else ((), ())
+    for name, facts in (*((t, know.tables[t]) for t in sorted(tables)), *((m, know.models[m]) for m in sorted(models))):
+        if not isinstance(facts, PlatformError) and not is_open_to(proposal.user, facts.owner):
+            yield Reason(
+                f"{know.party} does not let this job use {name}.",
+                f"{facts.reference} belongs to {facts.owner}, not to {proposal.user}, who submitted the job.",
+            )
 
 
 def _room(know: Knowledge) -> Iterator[Reason]:

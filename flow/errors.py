@@ -20,6 +20,7 @@ PlatformError
     UnreadableJob         what an older release stored of a job is beyond today's bounds
   Denied
     TableOwned            a table of that name belongs to another user
+    DataNotYours          a job would read what belongs to another user
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
   Unavailable
@@ -132,6 +133,12 @@ class TableOwned(Denied):
     """A table of that name belongs to another user of the party, who alone adds versions to it."""
 
     code = "flow.table_owned"
+
+
+class DataNotYours(Denied):
+    """A job would read a table, a model or checkpoints that belong to another user of the party."""
+
+    code = "flow.data_not_yours"
 
 
 class NotAskedForApproval(Conflict):

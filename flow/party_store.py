@@ -28,6 +28,7 @@ class PartyStore:
             peers=use.peers,
             min_rows=use.min_rows,
             expires=use.expires,
+            owner=manifest.owner,
         )
 
     def model(self, reference: str) -> ModelFacts:

@@ -11,6 +11,7 @@ from algorithms.component import Component, Protection
 from flow.messages import Decision
 
 DEFAULT_PROTECTION = Protection.MASKED
+NO_USER = "?"  # the owner of what is somebody's, but nobody knows whose: no user has this name
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class TableFacts:
         reference: The exact version.
         rows: How many it has.
         components, peers, min_rows, expires: Its use policy.
+        owner: The user of the party whom it belongs to; empty: nobody.
     """
 
     reference: str
@@ -51,6 +53,7 @@ class TableFacts:
     peers: tuple[str, ...] = ("*",)
     min_rows: int = 0
     expires: datetime | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class ModelFacts:
         reference: `job/task.output`.
         holders: The parties that hold a part of it too, by our own record of the job that made it.
         components, peers, expires: Its use policy; `peers` are granted it beside the holders.
+        owner: The user of the party whom it belongs to; empty: nobody.
     """
 
     reference: str
@@ -68,6 +72,12 @@ class ModelFacts:
     components: tuple[str, ...] = ("*",)
     peers: tuple[str, ...] = ()
     expires: datetime | None = None
+    owner: str = ""
+
+
+def is_open_to(user: str, owner: str) -> bool:
+    """Whether a user's jobs may read what belongs to `owner`: their own and what is nobody's, as over REST."""
+    return owner in ("", user)
 
 
 def allowed(name: str, patterns: Iterable[str]) -> bool:

@@ -17,6 +17,7 @@ from flow.calls import Calls
 from flow.coordinator.facts import Catalogue
 from flow.coordinator.leader import Coordinator
 from flow.doors import ClusterDoor, GatewayDoor, Stopper, StoreDoor
+from flow.holdings import Holdings
 from flow.news import NewsReader
 from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
@@ -80,11 +81,12 @@ class FlowService:
         self._database = database = Database(config.database_url, clock)
         self._reader = Reader(party)
         catalogue = Catalogue(config.components)
-        self._submitting = Submitting(party, database, config.components, rooms.store, config.parties, clock)
+        held = Holdings(party, database, catalogue, rooms.store)
+        self._submitting = Submitting(party, database, config.components, held, config.parties, clock)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
         doors = (rooms.gateway, rooms.cluster, rooms.store)
-        self._agreeing = Agreeing(party, config.policy, database, catalogue, doors, keeping)
+        self._agreeing = Agreeing(party, config.policy, database, catalogue, (*doors[:2], held), keeping)
         turns = self._agreeing.turns
         attempts = Attempts(party, database, catalogue, doors, turns)
         attempts.still_allowed = self._agreeing.require_allowed
@@ -167,7 +169,8 @@ class FlowService:
             JobInvalid: With every problem and its path; nothing is stored.
             UnknownSchema: The job is of another version.
             TokenReused: The token belongs to another job.
-            Denied: The user may not submit, or not see the job that it goes on from.
+            DataNotYours: It would read what belongs to another user.
+            Denied: The user may not submit.
         """
         may(user, Verb.SUBMIT, "job")
         name, is_new = self._submitting.submit(spec_json, user, submit_token)
@@ -181,9 +184,9 @@ class FlowService:
         spec = resumed(self.job(job).spec, job, changes)
         return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token)
 
-    def validate(self, spec_json: bytes) -> list[Problem]:
-        """Every problem of a job.json that this party can see; empty if it would be accepted."""
-        return self._submitting.validate(spec_json)
+    def validate(self, spec_json: bytes, *, user: User) -> list[Problem]:
+        """Every problem of a job.json that this party can see; empty if it would be accepted of this user."""
+        return self._submitting.validate(spec_json, user)
 
     def stop(self, job: str, user: User) -> None:
         """Cancel a job everywhere; a party that does not lead it leaves it. Ended jobs stay as they are."""

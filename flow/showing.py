@@ -60,10 +60,11 @@ def _inputs(task: BoundTask, know: Knowledge) -> Iterator[ProposedInput]:
             key = earlier_name(reference, is_table=kind is PortKind.TABLE)
             facts = (know.tables if kind is PortKind.TABLE else know.models)[key]
             if isinstance(facts, TableFacts):
-                yield ProposedInput(**place, name=str(reference), reference=facts.reference, rows=facts.rows)
+                what = {"reference": facts.reference, "rows": facts.rows, "owner": facts.owner}
+                yield ProposedInput(**place, name=str(reference), **what)
             elif isinstance(facts, ModelFacts):
-                holders = tuple(sorted(facts.holders))
-                yield ProposedInput(**place, name=str(reference), reference=facts.reference, holders=holders)
+                what = {"reference": facts.reference, "holders": tuple(sorted(facts.holders)), "owner": facts.owner}
+                yield ProposedInput(**place, name=str(reference), **what)
             else:
                 yield ProposedInput(**place, name=str(reference), problem=f"{facts.message} {facts.hint}".rstrip())
 

@@ -8,14 +8,16 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from flow.agreement import wanted
+from algorithms.component import PortKind
+from flow.agreement import earlier_name, wanted
 from flow.bindings import BoundTask, Components, bind
-from flow.doors import StoreDoor
-from flow.errors import JobInvalid, TokenReused, UnknownSchema
+from flow.errors import DataNotYours, JobInvalid, TokenReused, UnknownSchema
+from flow.holdings import Holdings
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import ENDED_JOB, JobState
 from flow.messages import Proposal
+from flow.policy import NO_USER, ModelFacts, TableFacts, is_open_to
 from flow.problems import did_you_mean
 from flow.store.database import Database, Writer
 from flow.store.parts import insert_job
@@ -24,7 +26,7 @@ from flow.views import Problem
 from party.clock import Clock
 from party.errors import NotFound
 from party.ids import JobId, new_job_id
-from party.users import Thing, User, Verb, may
+from party.users import User
 
 SEED_BYTES = 32
 MAX_TOKEN_CHARS = 200
@@ -38,35 +40,35 @@ class Submitting:
         party: str,
         database: Database,
         components: Components,
-        store: StoreDoor,
+        held: Holdings,
         parties: Callable[[], Iterable[str]],
         clock: Clock,
     ) -> None:  # fmt: skip
         self._party = party
         self._database = database
         self._components = components
-        self._store = store
+        self._held = held
         self._parties = parties
         self._clock = clock
 
-    def validate(self, spec_json: bytes) -> list[Problem]:
+    def validate(self, spec_json: bytes, user: User) -> list[Problem]:
         """Every problem that this party can see."""
         try:
-            self._checked(parse_job(spec_json))
+            spec = parse_job(spec_json)
+            return list(self._of_others(spec, self._checked(spec), user))
         except JobInvalid as error:
             return list(error.problems)
         except UnknownSchema as error:
             return [Problem(path="schema", message=error.message.removeprefix("schema: "), hint=error.hint)]
-        return []
 
     def submit(self, spec_json: bytes, user: User, submit_token: str | None) -> tuple[JobId, bool]:
-        """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused, NotAllowed."""
+        """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused, DataNotYours."""
         if submit_token is not None and not 0 < len(submit_token) <= MAX_TOKEN_CHARS:
             raise JobInvalid([Problem(path="", message=f"a submit token has 1 to {MAX_TOKEN_CHARS} characters.")])
         spec = parse_job(spec_json)
-        if spec.settings.resume is not None:
-            may(user, Verb.READ, Thing("job", spec.settings.resume))
         tasks = self._checked(spec)
+        for problem in self._of_others(spec, tasks, user):
+            raise DataNotYours(f"{problem.path}: {problem.message}", hint=problem.hint)
         proposal = Proposal(
             job=new_job_id(),
             initiator=self._party,
@@ -129,7 +131,7 @@ class Submitting:
         """Our own tables and earlier models that are not there; other parties look at theirs when they are asked."""
         missing: dict[str, NotFound] = {}
         tables, models = wanted(tasks, self._party)
-        for text, look in [*((t, self._store.table) for t in tables), *((m, self._store.model) for m in models)]:
+        for text, look in [*((t, self._held.table) for t in tables), *((m, self._held.model) for m in models)]:
             try:
                 look(text)
             except NotFound as error:
@@ -143,6 +145,33 @@ class Submitting:
                         path = f"tasks.{task.name}.inputs.{name}"
                         problems.append(Problem(path=path, message=gone.message, hint=gone.hint))
         return list(dict.fromkeys(problems))
+
+    def _of_others(self, spec: JobSpec, tasks: dict[str, BoundTask], user: User) -> Iterator[Problem]:
+        """What the job would read here that belongs to another user: it would give its rows to this one."""
+        for task in tasks.values():
+            for address, side in task.sides.items():
+                for name, reference in side.inputs.items() if address.party == self._party else ():
+                    if isinstance(reference, OutputInput) and reference.job is None:
+                        continue  # made by this job
+                    is_table = task.component.inputs[name].kind is PortKind.TABLE
+                    facts = self._facts(earlier_name(reference, is_table=is_table), is_table=is_table)
+                    if not is_open_to(user.name, facts.owner):
+                        what = f"{'table' if is_table else 'model'} {facts.reference}"
+                        yield _not_yours(f"tasks.{task.name}.inputs.{name}", what, facts.owner)
+        for name, owner in self._held.resumed(spec):
+            if not is_open_to(user.name, owner):
+                yield _not_yours("settings.resume", f"job {name}", owner)
+
+    def _facts(self, text: str, *, is_table: bool) -> TableFacts | ModelFacts:
+        return self._held.table(text) if is_table else self._held.model(text)
+
+
+def _not_yours(path: str, what: str, owner: str) -> Problem:
+    if owner == NO_USER:
+        message = f"{what} was made by a job that is not known here any more: nobody can say whose it is."
+        return Problem(path=path, message=message, hint="Make it again.")
+    hint = f"Ask {owner} to submit the job, or for a copy of the data to upload as your own."
+    return Problem(path=path, message=f"{what} belongs to {owner}.", hint=hint)
 
 
 def _texts(reference: TableInput | OutputInput) -> tuple[str, ...]:

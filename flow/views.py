@@ -214,6 +214,7 @@ class ProposedInput(View):
     reference: str = ""  # what it is here: the exact version
     rows: int | None = None  # of a table
     holders: tuple[str, ...] = ()  # of a model: the parties that hold a part of it
+    owner: str = ""  # the user whom it belongs to
     problem: str = ""
 
 

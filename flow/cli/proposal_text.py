@@ -60,7 +60,8 @@ def _input(item: ProposedInput) -> str:
         return f"{place}: {item.problem}"
     rows = f", {item.rows} rows" if item.rows is not None else ""
     held = f", held by {', '.join(item.holders)}" if item.holders else ""
-    return f"{place} = {item.reference}{rows}{held}"
+    owned = f", of user {item.owner}" if item.owner else ""
+    return f"{place} = {item.reference}{rows}{held}{owned}"
 
 
 def _value(value: object) -> str:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from flow.agreement import Decided, Knowledge, check_proposal, decide, earlier_name, review, wanted
 from flow.bindings import BoundTask, bind
 from flow.coordinator.facts import Catalogue
-from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
-from flow.errors import JobInvalid, ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob, UnreadableJob
+from flow.doors import ClusterDoor, GatewayDoor
+from flow.errors import ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
+from flow.holdings import Holdings
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
@@ -39,7 +40,6 @@ from flow.views import ProposalView
 from party.errors import PlatformError, Unavailable
 from party.ids import Address
 from party.log import get_logger
-from storage.client import OutputRef
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
 
@@ -57,14 +57,14 @@ class Agreeing:
         policy: Callable[[], Policy],
         database: Database,
         catalogue: Catalogue,
-        doors: tuple[GatewayDoor, ClusterDoor, StoreDoor],
+        doors: tuple[GatewayDoor, ClusterDoor, Holdings],
         keeping: Keeping,
     ) -> None:
         self.party = party
         self._policy = policy
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster, self._store = doors
+        self._gateway, self._cluster, self._held = doors
         self._keeping = keeping
         self._log = get_logger("flow")
         self.turns = Turns()
@@ -249,7 +249,7 @@ class Agreeing:
 
     def _table(self, text: str) -> TableFacts | PlatformError:
         try:
-            return self._store.table(text)
+            return self._held.table(text)
         except PlatformError as error:
             if error.retry:
                 raise
@@ -257,22 +257,8 @@ class Agreeing:
 
     def _model(self, reference: str) -> ModelFacts | PlatformError:
         try:
-            facts = self._store.model(reference)
+            return self._held.model(reference)
         except PlatformError as error:
             if error.retry:
                 raise
             return error
-        return replace(facts, holders=self._holders(OutputRef.parse(reference)))
-
-    def _holders(self, ref: OutputRef) -> frozenset[str]:
-        """The parties that got a part of an output, by our own record of the job; nobody if we have none."""
-        with self._database.read() as connection:
-            row = find_part(connection, ref.job)
-        if row is None:
-            return frozenset()
-        try:
-            tasks = self._catalogue.of_proposal(proposal_of(row)).tasks
-        except (JobInvalid, UnreadableJob):  # its components, or its form, are gone from this release
-            return frozenset()
-        sides = tasks[ref.task].sides if ref.task in tasks else {}
-        return frozenset(address.party for address, side in sides.items() if ref.output in side.outputs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cluster_manager.client import NodeStatus
+from flow.policy import NO_USER
 from flow.policy_book import PolicyBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
@@ -20,8 +21,6 @@ from party.guessing import Brake
 from party.user_file import UserFile
 from party.users import Account, Users, authenticate
 from storage.client import Store, TableManifest, TableStore
-
-NO_USER = "?"  # the owner of what is somebody's, but nobody knows whose: no user has this name
 
 
 class Gateway(Protocol):

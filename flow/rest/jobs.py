@@ -79,7 +79,7 @@ def resume(
 @router.post("/jobs/validate", summary="Check a job without submitting it", openapi_extra=_SPEC)
 def validate(known: SubmitJob, spec: Spec) -> Validation:
     """Every problem of the job that this party can see."""
-    problems = known.backends.service.validate(spec)
+    problems = known.backends.service.validate(spec, user=known.user)
     return Validation(
         valid=not problems,
         problems=tuple({"path": p.path, "message": p.message, "hint": p.hint} for p in problems),

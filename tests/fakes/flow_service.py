@@ -65,7 +65,7 @@ class FakeFlowService(FlowService):
 
     # -- people
     def submit(self, spec_json: bytes, *, user: User, submit_token: str | None = None) -> JobId:
-        problems = self.validate(spec_json)
+        problems = self.validate(spec_json, user=user)
         if problems:
             raise JobInvalid(problems)
         if submit_token in self._tokens:
@@ -101,7 +101,7 @@ class FakeFlowService(FlowService):
         self.event("job.waiting", job)
         return job
 
-    def validate(self, spec_json: bytes) -> list[Problem]:
+    def validate(self, spec_json: bytes, *, user: User) -> list[Problem]:
         try:
             spec = json.loads(spec_json)
         except ValueError as error:

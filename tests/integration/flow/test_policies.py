@@ -84,13 +84,16 @@ def test_those_who_trained_a_model_go_on_from_it(world: World) -> None:
 
 def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].store.tables["breast/train"] = TableFacts("breast/train@1", 100, owner="eve")
     job = world.submit(train_job())
     world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
     flow = world["b"].flow
     assert flow is not None
     view = flow.proposal(job)
     assert view.waits
-    assert [(item.name, item.reference, item.rows) for item in view.inputs] == [("breast/train", "breast/train@1", 100)]
+    assert [(item.name, item.reference, item.rows, item.owner) for item in view.inputs] == [
+        ("breast/train", "breast/train@1", 100, "eve")
+    ]
     assert [(line.tag, line.protection, line.we) for line in view.conversation] == [("update", "plain", "send")]
     assert not world.a.proposal(job).waits
     flow.approve(job, SCIENTIST)
