@@ -24,7 +24,7 @@ from party.guessing import Brake
 
 HERE = Path(__file__).parent
 THREADS = 64
-MAX_FORM_BYTES = 64 << 10
+MAX_FORM_BYTES = 16 << 10  # the longest reason fits
 # The chart library adds two fixed inline styles: an empty element that it fills by script, and one for its map part.
 # They are named by their hashes, so that no other inline style is ever applied.
 CHART_STYLES = (
@@ -64,7 +64,7 @@ def create_app(flow: FlowClient, visits: VisitBook, party: str) -> FastAPI:
     app = FastAPI(title=f"Board of {party}", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party), Brake(SystemClock()))
     install(app)
-    app.add_middleware(Guard, max_body_bytes=MAX_FORM_BYTES, headers=HEADERS)
+    app.add_middleware(Guard, most_bytes=lambda _method, _path: MAX_FORM_BYTES, headers=HEADERS)
     for part in (login, pages, live, outputs):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from board.rendering import Renderer
 from board.visits import Visit, VisitBook
 from flow.client import FlowClient
+from flow.web import recognise
 from party.errors import Denied
 from party.guessing import Brake
 from party.users import Thing, User, allows
@@ -49,6 +50,10 @@ class Looking:
     def can(self, verb: str, kind: str, owner: str = "") -> bool:
         """Whether to offer it; Flow decides when it is asked."""
         return allows(User(self.visit.user, frozenset(self.visit.roles)), verb, Thing(kind, owner=owner))
+
+    def recognised(self) -> None:
+        """Flow has let this user in: what they ask for now is not crowded out by strangers."""
+        recognise(self.request.scope, self.visit.user)
 
     def page(self, template: str, status_code: int = 200, **values: object) -> HTMLResponse:
         """A whole page."""

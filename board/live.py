@@ -74,6 +74,7 @@ async def job_stream(looking: LoggedIn, job: str, last_event_id: LastEvent = "",
 async def _stream(looking: Looking, job: str | None, last_event_id: str) -> StreamingResponse:
     chunks = looking.flow.relay(job, last_event_id)
     first = await anext(chunks)  # a refusal is answered as one, before the stream begins
+    looking.recognised()
 
     async def passed_on() -> AsyncIterator[bytes]:
         yield first

@@ -37,6 +37,7 @@ def output(
     found = _output(looking.flow.outputs(job), looking.desk.renderer.party, (task, name, role))
     pieces = looking.flow.relay_output(found, form)
     first = next(pieces, b"")  # a refusal is answered as one, before the file begins
+    looking.recognised()
     file = f"{task}.{name}.{SUFFIX.get(found.kind, form)}"
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
     whole: Iterator[bytes] = chain([first], pieces)

@@ -61,6 +61,7 @@ _BY_STATUS: dict[int, type[PlatformError]] = {
     403: FarDenied,
     404: FarNotFound,
     405: RefusedInput,
+    408: RefusedInput,
     409: FarConflict,
     413: RefusedInput,
     422: RefusedInput,

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.admission import Caps, WaitingRoom, network_of
+from gateway.admission import Caps
 from gateway.hello import RECORD_HEADER_BYTES, NotTls, bytes_wanted, server_name
 from gateway.relay import CHUNK_BYTES, Connection
 from party.addresses import HostPort
 from party.errors import PortInUse
 from party.log import get_logger
+from party.waiting_room import WaitingRoom, network_of
 
 SHOW_S = 10.0  # how long a caller has to show who it is
 LINGER_S = 2.0  # how long one side may stay after the other has said its last

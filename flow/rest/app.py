@@ -9,13 +9,20 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
+from flow.guard import Guard
 from flow.rest import errors, jobs, logins, party, policy, results, streams, tables, users
 from flow.rest.backends import Backends
-from flow.rest.who import Anybody, guarded
-from flow.web import Guard
+from flow.rest.who import Anybody, guarded, open_routes, token_of
 
 THREADS = 64  # requests that may wait for the database or the disk at the same time
+
+PREFIX = "/v1"
+MOST_OF_STRANGERS = 16 << 10
+MOST_OF_A_BODY = 64 << 10  # JSON that is read between two other requests: four milliseconds
+MOST_OF_A_JOB = 1 << 20  # read in a thread of its own
 
 PARTS = (party, policy, users, logins, jobs, streams, tables, results)
 
@@ -46,9 +53,26 @@ def create_app(backends: Backends) -> FastAPI:
     )
     app.state.backends = backends
     errors.install(app)
-    app.add_middleware(Guard, unlimited=tables.is_upload)
-    for router in (*(part.router for part in PARTS), _document(app)):
-        app.include_router(guarded(router), prefix="/v1")
+    routers = [guarded(router) for router in (*(part.router for part in PARTS), _document(app))]
+    open_to_all = {(method, PREFIX + path) for router in routers for method, path in open_routes(router)}
+    for router in routers:
+        app.include_router(router, prefix=PREFIX)
+
+    async def who(scope: Scope) -> str:
+        if (scope["method"], scope["path"]) in open_to_all:
+            return ""
+        token = token_of(Headers(scope=scope).get("authorization"))
+        account = await to_thread.run_sync(backends.account, token)
+        return account.user.name
+
+    def most_bytes(method: str, path: str) -> int | None:
+        if tables.is_upload(method, path):
+            return None
+        if (method, path) in open_to_all:
+            return MOST_OF_STRANGERS
+        return MOST_OF_A_JOB if (method, path) in jobs.TAKE_A_JOB else MOST_OF_A_BODY
+
+    app.add_middleware(Guard, who=who, most_bytes=most_bytes, answer=errors.answer)
     return app
 
 

@@ -2,7 +2,7 @@
 
 InvalidInput  400      NotAuthenticated (Denied)  401      BodyTooLarge (InvalidInput)  413
 Denied        403      NotFound  404               Conflict  409      Unavailable  503
-                       TooManyGuesses (Denied)  429
+BodyTooSlow (InvalidInput)  408                    TooManyGuesses (Denied)  429
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from flow.errors import JobInvalid
+from flow.guard import BodyTooLarge, BodyTooSlow
 from flow.views import Problem
-from flow.web import BodyTooLarge
 from party.errors import (
     Conflict,
     Denied,
@@ -58,6 +58,7 @@ STATUS: dict[type[PlatformError], int] = {
     NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     TooManyGuesses: HTTPStatus.TOO_MANY_REQUESTS,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     InvalidInput: HTTPStatus.BAD_REQUEST,
     Denied: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,

@@ -16,6 +16,7 @@ from party.users import Thing
 router = APIRouter(tags=["jobs"])
 
 MAX_JOBS = 1000
+TAKE_A_JOB = frozenset({("POST", "/v1/jobs"), ("POST", "/v1/jobs/validate")})
 
 Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
 OneTask = Annotated[str | None, Query(description="Only rows of this task.")]

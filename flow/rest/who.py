@@ -54,11 +54,17 @@ def backends_of(request: Request) -> Backends:
 Behind = Annotated[Backends, Depends(backends_of)]
 
 
+def token_of(authorization: str | None) -> str:
+    """The bearer token of a request's header. Raises NotAuthenticated."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotAuthenticated("The request carries no token.", hint="Send 'Authorization: Bearer TOKEN'.")
+    return token.strip()
+
+
 def caller(backends: Behind, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
     """The caller of this request. Raises NotAuthenticated."""
-    if credentials is None:
-        raise NotAuthenticated("The request carries no token.", hint="Send 'Authorization: Bearer TOKEN'.")
-    token = credentials.credentials
+    token = token_of(f"{credentials.scheme} {credentials.credentials}" if credentials else None)
     return Caller(backends.account(token), token, backends)
 
 
@@ -121,6 +127,12 @@ def guarded(router: APIRouter) -> APIRouter:
         if not guards_of(route.dependant) and not getattr(route.endpoint, "is_open", False):
             raise TypeError(f"{route.methods} {route.path} has no guard")
     return router
+
+
+def open_routes(router: APIRouter) -> list[tuple[str, str]]:
+    """Method and path of each route that asks nobody who calls."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    return [(m, r.path) for r in routes if getattr(r.endpoint, "is_open", False) for m in r.methods or ()]
 
 
 def guards_of(dependant: Dependant) -> list[tuple[str, str]]:

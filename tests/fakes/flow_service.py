@@ -104,7 +104,7 @@ class FakeFlowService(FlowService):
     def validate(self, spec_json: bytes, *, user: User) -> list[Problem]:
         try:
             spec = json.loads(spec_json)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return [Problem(path="", message=f"The job is not JSON: {error}.")]
         return [
             Problem(

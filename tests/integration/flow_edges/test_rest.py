@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,6 +230,30 @@ def test_a_large_body_is_refused_except_as_a_table(http: httpx.Client, party: Fa
     file.write_text("id,x\n" + "".join(f"{i},{i}.{'0' * 400}\n" for i in range(12_000)))
     assert file.stat().st_size > 4 << 20
     assert party.client.upload(file, "large/table").rows == 12_000
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/sessions", "/v1/tables/a/b", "/v1/nowhere"])
+def test_a_stranger_is_refused_before_a_byte_of_the_body_is_sent(party: FakeParty, path: str) -> None:
+    method = "PUT" if "tables" in path else "POST"
+    with socket.create_connection(("127.0.0.1", party.server.port), timeout=60) as line:
+        line.sendall(f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 4194304\r\n\r\n".encode())
+        assert line.recv(1000).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    ("path", "most", "status"),
+    [("/v1/sessions/ticket", 16 << 10, 400), ("/v1/users", 64 << 10, 400), ("/v1/jobs/validate", 1 << 20, 200)],
+    ids=["strangers", "users", "jobs"],
+)
+def test_a_body_is_as_large_as_reading_it_is_quick(
+    http: httpx.Client, party: FakeParty, path: str, most: int, status: int
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    if "ticket" not in path:
+        headers["Authorization"] = f"Bearer {party.home.token()}"
+    for body, expected in ((b"[" * most, status), (b"[" * (most + 1), 413)):
+        answer = http.post(url(party, path), headers=headers, content=body)
+        assert answer.status_code == expected, answer.text
 
 
 def test_answers_carry_security_headers_and_no_open_door_for_other_sites(http: httpx.Client, party: FakeParty) -> None:

@@ -1,0 +1,235 @@
+"""What a connection to an HTTP server of ours may cost: uvicorn's protocol, with a door before each of three rooms.
+
+A connection is silent (no whole request head has come, or its last answer is done), asking (a request is worked on),
+or known (a request of somebody who has shown who they are). The first two are kept by address, the third by user; a
+room that is full sends its oldest away (party/waiting_room.py), and what is silent for too long goes by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import h11
+from starlette.types import Scope
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from party.log import get_logger
+from party.waiting_room import Room, WaitingRoom, network_of
+
+TELL_EVERY_S = 30.0
+_log = get_logger("flow")
+
+
+class Place(StrEnum):
+    """Where a connection waits."""
+
+    SILENT = "silent"
+    ASKING = "asking"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What connections may cost.
+
+    Attributes:
+        silent, asking: How many of strangers, in all and of one address.
+        known: How many requests of users at the same time, in all and of one user.
+        head_s: From a connection's begin, or a request's first byte, to the end of the request's head.
+        keep_s: How long a connection stays after an answer.
+        drain_s: How long the rest of a body may still come after its answer, so that its sender hears the answer.
+        take_s: How long the other side may take nothing of an answer that is ready.
+    """
+
+    silent: Room
+    asking: Room
+    known: Room
+    head_s: float = 10.0
+    keep_s: float = 30.0
+    drain_s: float = 5.0
+    take_s: float = 30.0
+
+    @staticmethod
+    def within(descriptors: int) -> Limits:
+        """Limits that leave most of a process's descriptors to its own work."""
+        silent, asking = max(16, min(1024, descriptors // 16)), max(16, min(256, descriptors // 32))
+        known = max(64, min(512, descriptors // 16))
+        return Limits(Room(silent, silent * 3 // 4), Room(asking, asking * 3 // 4), Room(known, known // 8))
+
+    @staticmethod
+    def here() -> Limits:
+        """Limits within the descriptors that this process may have now."""
+        return Limits.within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+class Doors:
+    """The three rooms of one server. Used in its event loop only."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._rooms: dict[Place, WaitingRoom[Connection]] = {
+            Place.SILENT: WaitingRoom(limits.silent),
+            Place.ASKING: WaitingRoom(limits.asking),
+            Place.KNOWN: WaitingRoom(limits.known),
+        }
+        self._told: dict[str, int] = {}
+        self._told_at = -TELL_EVERY_S
+
+    def count(self, place: Place) -> int:
+        """How many wait there."""
+        return len(self._rooms[place])
+
+    def enter(self, connection: Connection, place: Place, key: str) -> None:
+        """Take a newcomer, and send away who must go for it."""
+        for oldest in self._rooms[place].enter(connection, key):
+            oldest.transport.abort()
+            self.tell(f"too many {place}")
+
+    def leave(self, connection: Connection, place: Place, key: str) -> None:
+        """It waits there no longer."""
+        self._rooms[place].leave(connection, key)
+
+    def tell(self, why: str) -> None:
+        """Count it; a line at once, then one for all that came meanwhile, so that no caller can fill the log."""
+        self._told[why] = self._told.get(why, 0) + 1
+        if time.monotonic() - self._told_at >= TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            told, self._told = self._told, {}
+            _log.warning("Connections were closed", reasons=", ".join(f"{n} {why}" for why, n in told.items()))
+
+
+class Connection(H11Protocol):
+    """One connection; requests find it as `connection` in their state."""
+
+    def __init__(
+        self,
+        doors: Doors,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state | {"connection": self}, _loop)
+        self._doors = doors
+        self._place: Place | None = None
+        self._key = ""
+        self._network = ""
+        self._served: RequestResponseCycle | None = None
+        self._waits_for = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
+
+    def recognised(self, user: str) -> None:
+        """The request that is worked on now is this user's. From any thread."""
+        self.loop.call_soon_threadsafe(self._recognise, user, self.cycle)
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A stranger is here."""
+        super().connection_made(transport)
+        self._network = network_of(self.client[0]) if self.client else ""
+        with suppress(OSError):  # what is never acknowledged, or never taken, ends the connection
+            user_timeout_ms = round(2 * self._doors.limits.take_s * 1000)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, user_timeout_ms)
+        self._settle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        super().connection_lost(exc)
+        self._wait("", 0)
+        self._has_taken()
+        if self._place is not None:
+            self._doors.leave(self, self._place, self._key)
+            self._place = None
+
+    def data_received(self, data: bytes) -> None:
+        """More of a head or a body."""
+        super().data_received(data)
+        self._settle()
+
+    def on_response_complete(self) -> None:
+        """An answer is done."""
+        super().on_response_complete()
+        self._settle()
+
+    def pause_writing(self) -> None:
+        """The other side is slower than the answer."""
+        super().pause_writing()
+        if self._taking is None:
+            self._taking = self.loop.call_later(self._doors.limits.take_s, self._end, "takes no answer")
+
+    def resume_writing(self) -> None:
+        """It has taken some."""
+        super().resume_writing()
+        self._has_taken()
+
+    # Where it waits, and for what
+
+    def _settle(self) -> None:
+        """Be in the room, and under the time limit, of what is going on now."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.cycle is not self._served:
+                self._served = self.cycle
+                self._wait("", 0)
+                self._move(Place.ASKING, self._network)
+            return
+        self._move(Place.SILENT, self._network)
+        limits = self._doors.limits
+        if self.conn.their_state is h11.SEND_BODY:
+            self._wait("body", limits.drain_s)
+        elif self.cycle is None or self.conn.trailing_data[0]:
+            self._wait("head", limits.head_s)
+        else:
+            self._wait("request", limits.keep_s)
+
+    def _move(self, place: Place, key: str) -> None:
+        if (place, key) == (self._place, self._key):
+            return
+        if self._place is not None:
+            self._doors.leave(self, self._place, self._key)
+        self._place, self._key = place, key
+        self._doors.enter(self, place, key)
+
+    def _recognise(self, user: str, cycle: RequestResponseCycle) -> None:
+        if cycle is self.cycle and not cycle.response_complete and not self.transport.is_closing():
+            self._move(Place.KNOWN, user)
+
+    def _wait(self, what: str, limit_s: float) -> None:
+        """Limit the time of what is waited for now; more of the same gets no more time."""
+        if what == self._waits_for:
+            return
+        self._waits_for = what
+        if self._timer is not None:
+            self._timer.cancel()
+        why = "" if what == "request" else f"sent no whole {what} in time"  # to keep a connection is no wrong
+        self._timer = self.loop.call_later(limit_s, self._end, why) if what else None
+
+    def _has_taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+
+    def _end(self, why: str) -> None:
+        if why:
+            self._doors.tell(why)
+        self.transport.abort()
+
+
+def recognise(scope: Scope, user: str) -> None:
+    """Say whose request this is, so that strangers do not crowd it out. From any thread."""
+    connection = scope.get("state", {}).get("connection")
+    if isinstance(connection, Connection):
+        connection.recognised(user)

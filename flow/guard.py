@@ -1,0 +1,174 @@
+"""What stands before every route of an HTTP server of ours: who calls comes first, then the body, then the route.
+
+Nothing of a body is read before the caller is known, but for routes that are open to all, which take little. A body
+has a largest size and a least pace. It is whole before the route hears of it, but where the route streams it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flow.connections import recognise
+from party.clock import Clock, SystemClock
+from party.errors import InvalidInput, NotAuthenticated, PlatformError
+
+MAX_DIGITS = 12  # of a body's declared size
+
+PLAIN_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class BodyTooLarge(InvalidInput):
+    """The request body is larger than this route accepts."""
+
+    code = "flow.body_too_large"
+
+
+class BodyTooSlow(InvalidInput):
+    """The request body came more slowly than any honest link is."""
+
+    code = "flow.body_too_slow"
+
+
+class Pace:
+    """How long a body may keep us waiting: `left_s` seconds, and what it brings earns time again."""
+
+    GRACE_S = 20.0
+    LEAST_BYTES_S = 1024.0
+
+    def __init__(self, clock: Clock, grace_s: float = GRACE_S) -> None:
+        self._clock = clock
+        self._grace_s = grace_s
+        self.left_s = grace_s
+        self._done = False
+
+    async def next(self, receive: Receive) -> Message:
+        """The next part of the body; only waiting counts. Raises BodyTooSlow."""
+        if self._done:
+            return await receive()
+        begun = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self.left_s):
+                message = await receive()
+        except TimeoutError:
+            self._done = True
+            raise BodyTooSlow(
+                "The request body did not come in time.", hint=f"It takes {self.LEAST_BYTES_S:.0f} bytes a second."
+            ) from None
+        earned_s = len(message.get("body", b"")) / self.LEAST_BYTES_S
+        self.left_s = min(self._grace_s, self.left_s - (self._clock.monotonic() - begun) + earned_s)
+        self._done = not message.get("more_body", False)
+        return message
+
+
+_STATUS = ((BodyTooSlow, 408), (BodyTooLarge, 413), (NotAuthenticated, 401))
+
+
+def _plain(error: PlatformError) -> Response:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 403)
+    body = {"code": error.code, "message": error.message, "hint": error.hint, "field": None}
+    return Response(json.dumps(body), status_code=status, media_type="application/json")
+
+
+async def _anybody(_scope: Scope) -> str:
+    return ""
+
+
+class Guard:
+    """ASGI middleware; see the module. Answers carry the security headers."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        who: Callable[[Scope], Awaitable[str]] = _anybody,
+        most_bytes: Callable[[str, str], int | None],
+        answer: Callable[[PlatformError], Response] = _plain,
+        headers: Mapping[str, str] = PLAIN_HEADERS,
+        grace_s: float = Pace.GRACE_S,
+    ) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: What is guarded.
+            who: The name of the user who calls; empty where that need not be known. Raises PlatformError.
+            most_bytes: The largest body of a request (method, path); None if its route streams it.
+            answer: What is answered to a request that does not come to its route.
+            headers: Set on every answer that does not set them itself.
+            grace_s: How long a body may keep us waiting before it has brought anything.
+        """
+        self._app = app
+        self._who = who
+        self._most_bytes = most_bytes
+        self._answer = answer
+        self._headers = headers
+        self._grace_s = grace_s
+        self._clock = SystemClock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            body = await self._let_in(scope, receive)
+        except PlatformError as error:
+            await self._answer(error)(scope, receive, send_guarded)
+        else:
+            await self._app(scope, body, send_guarded)
+
+    async def _let_in(self, scope: Scope, receive: Receive) -> Receive:
+        if user := await self._who(scope):
+            recognise(scope, user)
+        pace = Pace(self._clock, self._grace_s)
+
+        async def receive_paced() -> Message:
+            return await pace.next(receive)
+
+        most = self._most_bytes(scope["method"], scope["path"])
+        return receive_paced if most is None else await _whole(scope, receive_paced, most)
+
+
+async def _whole(scope: Scope, receive: Receive, most: int) -> Receive:
+    """The body once more, all of it read. Raises BodyTooLarge or BodyTooSlow."""
+    too_large = BodyTooLarge(
+        f"The request body is larger than {most} bytes.",
+        hint="Large data is uploaded as a table: PUT /v1/tables/NAMESPACE/NAME.",
+    )
+    declared = Headers(scope=scope).get("content-length", "0")
+    if not declared.isascii() or not declared.isdigit() or len(declared) > MAX_DIGITS or int(declared) > most:
+        raise too_large
+    body = bytearray()
+    last: Message = {"more_body": True}
+    while last.get("more_body", False):
+        last = await receive()
+        body += last.get("body", b"")
+        if len(body) > most:
+            raise too_large
+    first: list[Message] = [last if last["type"] != "http.request" else {**last, "body": bytes(body)}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
