@@ -229,6 +229,10 @@
       refreshSoon(); // whatever was missed while it was closed
     };
     stream.onmessage = refreshSoon;
+    stream.addEventListener("closed", () => {
+      stream.close();
+      window.location.reload(); // the login, or the page without what one may no longer see
+    });
     stream.addEventListener("end", () => {
       stream.close();
       tell("ended", false);

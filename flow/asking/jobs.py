@@ -184,6 +184,8 @@ class JobCalls(HttpCalls):
                 field, _, value = line.partition(": ")
                 if field == "event":
                     name = value
+                elif field == "data" and name == "closed":
+                    raise_refusal(httpx.codes.FORBIDDEN, value.encode())
                 elif field == "data" and name == "end":
                     yield None
                 elif field == "data":

@@ -83,10 +83,11 @@ def answer(error: PlatformError) -> JSONResponse:
     """The HTTP answer of an error."""
     status = status_of(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return JSONResponse(_body(error).model_dump(), status_code=status, headers=headers)
+    return JSONResponse(body_of(error).model_dump(), status_code=status, headers=headers)
 
 
-def _body(error: PlatformError) -> ErrorBody:
+def body_of(error: PlatformError) -> ErrorBody:
+    """What is told of an error."""
     if isinstance(error, JobInvalid):
         first = error.problems[0]
         return ErrorBody(

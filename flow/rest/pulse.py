@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Protocol
 
 from party.errors import PlatformError
@@ -55,10 +56,13 @@ class Pulse:
         """The id of the newest event that was heard of."""
         return self._newest
 
-    async def wait(self, since: int) -> None:
-        """Return when there is an event above `since`, or when the streams should end."""
-        while self._newest <= since and not self.over:
-            await self._bell.wait()
+    async def wait(self, since: int, limit_s: float) -> bool:
+        """Whether there is an event above `since`; waits for one until the time is over or the streams should end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._newest <= since and not self.over:
+                    await self._bell.wait()
+        return self._newest > since
 
     def _listen(self) -> None:
         while not self.over:

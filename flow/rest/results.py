@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from flow.rest.tables import Version, table_reference
 from flow.rest.views import ArrayView, ModelView, ReportView
-from flow.rest.who import ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
+from flow.rest.who import ASK_AGAIN_S, Caller, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
 from party.users import Thing
 from storage.client import ExportFormat, Model, ModelInfo, OutputRef, exported, exported_model
 
@@ -39,8 +40,10 @@ def rows(
     """CSV, Parquet or Arrow; only for users who may read data."""
     table = known.backends.tables.open(table_reference(namespace, name, version))
     owner = known.backends.owner_of_table(table.manifest)
-    known.may("export", Thing("table", table.manifest.reference, owner))
-    return _stream(exported(table, form), _MEDIA[form], f"{namespace}.{name}@{table.manifest.version}.{form}")
+    thing = Thing("table", table.manifest.reference, owner)
+    known.may("export", thing)
+    pieces = _while_allowed(known, thing, exported(table, form))
+    return _stream(pieces, _MEDIA[form], f"{namespace}.{name}@{table.manifest.version}.{form}")
 
 
 @router.get("/models", summary="The models of this party")
@@ -61,10 +64,12 @@ def model(known: ReadModel, job: str, output: str, role: Role = None) -> ModelVi
 def model_file(known: ExportSomeModel, job: str, output: str, role: Role = None) -> StreamingResponse:
     """Arrays by name; kind, schema, digest and details stand in the file's metadata."""
     ref = OutputRef.parse(f"{job}/{output}")
-    known.may("export", Thing("model", str(ref), known.backends.owner_of(ref.job)))
+    thing = Thing("model", str(ref), known.backends.owner_of(ref.job))
+    known.may("export", thing)
     found = exported_model(known.backends.store.models, ref, role)
     name = f"{ref.job}.{ref.task}.{ref.output}.safetensors"
-    return _stream(found.pieces, "application/octet-stream", name, size=found.size)
+    pieces = _while_allowed(known, thing, found.pieces)
+    return _stream(pieces, "application/octet-stream", name, size=found.size)
 
 
 @router.get("/reports/{job}/{output}", summary="One report")
@@ -72,6 +77,16 @@ def report(known: ReadReport, job: str, output: str, role: Role = None) -> Repor
     """Its kind and its content as JSON."""
     found = known.backends.store.report(OutputRef.parse(f"{job}/{output}"), role)
     return ReportView(kind=found.kind, schema_version=found.schema_, body=found.body)
+
+
+def _while_allowed(known: Caller, thing: Thing, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, for as long as the user may have them: a file may take hours on its way."""
+    asked = time.monotonic()
+    for piece in pieces:
+        if time.monotonic() - asked >= ASK_AGAIN_S:
+            known.again().may("export", thing)
+            asked = time.monotonic()
+        yield piece
 
 
 def _stream(pieces: Iterator[bytes], media: str, name: str, size: int | None = None) -> StreamingResponse:

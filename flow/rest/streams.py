@@ -1,7 +1,8 @@
 """Event streams (Server-Sent Events): what happened since a given event, then what happens, as it happens.
 
 The id of each event is the row's id, so a client that reconnects with Last-Event-ID misses nothing. A stream of one
-job ends after the job's end; the stream of all jobs ends when Flow stops.
+job ends after the job's end; the stream of all jobs ends when Flow stops. Each asks again every few seconds whether its
+user may still read, and ends with the event `closed`, which says why, when not.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from flow.job_state import ENDED_JOB
-from flow.rest.backends import Backends
-from flow.rest.errors import BadRequest
-from flow.rest.who import ReadEvent
+from flow.rest.errors import BadRequest, body_of
+from flow.rest.who import ASK_AGAIN_S, READ_EVENTS, Caller, ReadEvent
+from flow.views import EventRow
+from party.errors import PlatformError
 
 router = APIRouter(tags=["events"])
 
@@ -42,41 +44,54 @@ def _start(
 Start = Annotated[int, Depends(_start)]
 
 
-def _known_job(caller: ReadEvent, job: str) -> Backends:
+def _known_job(caller: ReadEvent, job: str) -> Caller:
     caller.backends.service.job(job)  # an unknown job is answered before the stream begins
-    return caller.backends
+    return caller
 
 
 @router.get("/jobs/{job}/events", response_class=EventSourceResponse, summary="A job's events, live")
 async def job_events(
-    backends: Annotated[Backends, Depends(_known_job)], job: str, start: Start
+    caller: Annotated[Caller, Depends(_known_job)], job: str, start: Start
 ) -> AsyncIterable[ServerSentEvent]:
     """The job's events after `since`; the stream ends when the job has."""
-    async for event in _events(backends, job, start):
+    async for event in _events(caller, job, start):
         yield event
 
 
 @router.get("/events", response_class=EventSourceResponse, summary="All events, live")
 async def all_events(caller: ReadEvent, start: Start) -> AsyncIterable[ServerSentEvent]:
     """The events of every job of this party after `since`."""
-    async for event in _events(caller.backends, None, start):
+    async for event in _events(caller, None, start):
         yield event
 
 
-async def _events(backends: Backends, job: str | None, since: int) -> AsyncIterable[ServerSentEvent]:
+async def _events(caller: Caller, job: str | None, since: int) -> AsyncIterable[ServerSentEvent]:
     yield ServerSentEvent(comment="open")  # the far side knows at once that it was let in
-    pulse, service = backends.pulse, backends.service
+    pulse, service = caller.backends.pulse, caller.backends.service
     ended = job is not None and (await to_thread.run_sync(service.job, job)).state in ENDED_JOB
+    news, newest, rows = True, 0, list[EventRow]()
     while not pulse.over:
-        newest = pulse.newest  # read before the rows: what comes in between rings the bell again
-        rows = await to_thread.run_sync(service.events, job, since, PAGE)
+        if refusal := await to_thread.run_sync(_refusal, caller):
+            yield ServerSentEvent(event="closed", raw_data=refusal)
+            return
+        if news:
+            newest = pulse.newest  # read before the rows: what comes in between rings the bell again
+            rows = await to_thread.run_sync(service.events, job, since, PAGE)
         for row in rows:
             since = row.id
             ended = ended or (job is not None and row.kind in ENDS)
             yield ServerSentEvent(id=str(row.id), raw_data=row.model_dump_json())
-        if len(rows) == PAGE:
-            continue
-        if ended:
+        if ended and len(rows) < PAGE:
             yield ServerSentEvent(event="end", raw_data="{}")
             return
-        await pulse.wait(max(since, newest))
+        news = len(rows) == PAGE or await pulse.wait(max(since, newest), ASK_AGAIN_S)
+        rows = []
+
+
+def _refusal(caller: Caller) -> str:
+    """Why the user may read events no longer, as JSON; empty if they may."""
+    try:
+        caller.again().may(*READ_EVENTS)
+    except PlatformError as error:
+        return body_of(error).model_dump_json()
+    return ""

@@ -22,6 +22,9 @@ R = TypeVar("R")
 _bearer = HTTPBearer(auto_error=False, description="The token in HOME/tokens, or a session token.")
 
 
+ASK_AGAIN_S = 5.0  # how long what was begun may go on after its user may no longer
+
+
 class SessionCannot(Denied):
     """What was asked for takes the user's own token, not a session's."""
 
@@ -44,6 +47,10 @@ class Caller:
     def may(self, verb: str, thing: Thing | str) -> None:
         """Raise NotAllowed unless the user may."""
         may(self.user, verb, thing)
+
+    def again(self) -> Caller:
+        """The caller as they are now: what takes long asks again. Raises NotAuthenticated."""
+        return Caller(self.backends.account(self.token), self.token, self.backends)
 
 
 def backends_of(request: Request) -> Backends:
@@ -168,7 +175,8 @@ ManageUser = Annotated[Caller, Depends(managing_users)]
 OwnUser = Annotated[Caller, Depends(own_user)]
 ReadUser = Annotated[Caller, Depends(allowed("read", "user"))]
 ReadJob = Annotated[Caller, Depends(allowed("read", "job"))]
-ReadEvent = Annotated[Caller, Depends(allowed("read", "event"))]
+READ_EVENTS = ("read", "event")
+ReadEvent = Annotated[Caller, Depends(allowed(*READ_EVENTS))]
 ReadMetric = Annotated[Caller, Depends(allowed("read", "metric"))]
 ReadLog = Annotated[Caller, Depends(allowed("read", "log"))]
 ReadTable = Annotated[Caller, Depends(allowed("read", "table"))]

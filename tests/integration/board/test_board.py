@@ -147,6 +147,20 @@ def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -
     assert job in browser.get("/live").json()["parts"]["jobs"]
 
 
+def test_a_stream_of_the_board_ends_with_its_user(
+    stranger: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flow.rest.streams.ASK_AGAIN_S", 0.05)
+    stranger.log_in(party.home.user_file.add("leaving", ["scientist"]))
+    with stranger.stream("GET", "/stream") as answer:
+        assert answer.status_code == 200
+        party.home.user_file.remove("leaving")
+        told = answer.read().decode()
+    assert "event: closed" in told
+    assert "party.not_authenticated" in told
+    assert stranger.get("/stream").status_code == 401
+
+
 def test_the_stream_passes_on_what_flow_says(browser: Browser, party: FakeParty) -> None:
     job = party.client.submit(job_json())
     party.service.play(job, rounds=2)

@@ -1,0 +1,95 @@
+"""What is open ends soon after its user may no longer: streams of events, and files on their way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flow.rest import results
+from party.errors import Denied, Unavailable
+from tests.fakes.flow_party import FakeParty, job_json
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flow.rest.streams.ASK_AGAIN_S", 0.05)
+
+
+@pytest.mark.parametrize("how", ["removed", "renewed", "session ended", "session too old", "demoted"])
+@pytest.mark.parametrize("which", ["of one job", "of all"])
+def test_a_stream_ends_and_says_why_when_its_user_may_read_no_longer(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch, how: str, which: str
+) -> None:
+    job = party.client.submit(job_json())
+    name = f"{how}-{which}".replace(" ", "-")
+    user = party.client_of(name, "scientist")
+    session = party.client.as_user(user.open_session().token)
+    stream = session.events(job if which == "of one job" else None)
+    assert next(stream)
+    ends: dict[str, Callable[[], object]] = {
+        "removed": lambda: party.home.user_file.remove(name),
+        "renewed": lambda: party.home.user_file.new_token(name),
+        "session ended": session.end_session,
+        "session too old": lambda: party.clock.advance(13 * 3600),
+        "demoted": lambda: monkeypatch.setattr("flow.rest.streams.READ_EVENTS", ("manage", "user")),
+    }
+    ends[how]()
+    with pytest.raises(Denied) as refused:
+        list(stream)
+    assert refused.value.code == ("party.not_allowed" if how == "demoted" else "party.not_authenticated")
+
+
+def test_a_password_that_is_changed_ends_the_streams_of_sessions_and_not_those_of_the_token(party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    user = party.client_of("changing", "scientist")
+    session = party.client.as_user(user.open_session().token)
+    kept, ended = user.events(job), session.events(job)
+    assert next(kept)
+    assert next(ended)
+    party.home.user_file.set_password("changing", "correct horse battery")
+    with pytest.raises(Denied, match="over"):
+        list(ended)
+    party.service.play(job, rounds=1)
+    assert list(kept)[-1].kind == "job.succeeded"
+
+
+def test_a_file_on_its_way_stops_when_its_user_is_removed(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(results, "ASK_AGAIN_S", 0.0)
+
+    def pieces(*_: object) -> object:
+        yield b"first"
+        yield b"second"
+        party.home.user_file.remove("taking")
+        yield b"third"
+
+    party.tables.upload(_csv(party), "streams/table")
+    user = party.client_of("taking", "scientist")
+    monkeypatch.setattr(results, "exported", pieces)
+    with pytest.raises(Unavailable):
+        user.export_table("streams/table", tmp_path / "out.csv", "csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def _csv(party: FakeParty) -> str:
+    file = party.home.root / "t.csv"
+    file.write_text("x\n1\n")
+    return str(file)
+
+
+def test_a_stream_without_news_asks_the_database_nothing(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    looked = threading.Semaphore(0)
+    events = party.service.events
+    monkeypatch.setattr(party.service, "events", lambda *a: asked.append(a) or events(*a))
+    stream = party.client.events(party.client.submit(job_json()))
+    assert next(stream)
+    monkeypatch.setattr("flow.rest.streams._refusal", lambda _caller: looked.release() or "")
+    for _ in range(5):
+        assert looked.acquire(timeout=60)
+    assert len(asked) == 1
+    stream.close()
