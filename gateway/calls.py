@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,7 +48,7 @@ ANSWER_PURPOSE = b"archipelago/answer/v1"
 ANSWERED = ".answer"  # after the method's name in the ledger
 MAX_CALL_BYTES = 4 << 20
 MAX_CALL_HEADER_BYTES = 64 << 10
-FRESH_MS = 10 * 60_000  # so far from our clock may a call have been made, either way
+FRESH_MS = 10 * 60_000  # so far from the receiver's clock may a call have been made, either way
 PATIENCE_S = 0.5  # a peer that was reachable a moment ago gets this long to come back
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -74,7 +74,7 @@ class _Letter(BaseModel):
 
 
 class Request(_Letter):
-    """What is asked: `id` and `sent_at_ms` make every request's digest unique."""
+    """What is asked: `id` and `sent_at_ms` make every request's digest unique. `sent_at_ms` is the receiver's time."""
 
     id: Name
     method: Name
@@ -91,7 +91,15 @@ class Answer(_Letter):
     kind: Text = ""
 
 
-Carry = Callable[[str, Sealed, float], Sealed]
+class Line(Protocol):
+    """The way to one party."""
+
+    @property
+    def clock_ahead_ms(self) -> int:
+        """By how much the party's clock is ahead of ours, as far as is known."""
+
+    def call(self, letter: Sealed, timeout_s: float) -> Sealed:
+        """Carry a request there and bring the answer."""
 
 
 class Calls:
@@ -102,7 +110,8 @@ class Calls:
         mailbox: Its ledger records every call.
         desk: Where our own Flow answers.
         recorder: Records letters as they leave.
-        carry: Takes a request to a party within some seconds and brings the answer.
+        line: The way to a party. A call is dated by its receiver's clock, so that clocks that differ stop no call and
+            yet none can be kept back and used later.
         clock: By which a call is fresh.
     """
 
@@ -112,14 +121,14 @@ class Calls:
         mailbox: Mailbox,
         desk: Desk,
         recorder: Recorder,
-        carry: Carry,
+        line: Callable[[str], Line],
         clock: Clock | None = None,
     ) -> None:
         self._book = book
         self._mailbox = mailbox
         self._desk = desk
         self._recorder = recorder
-        self._carry = carry
+        self._line = line
         self._clock = clock or SystemClock()
         self._refusals = Refusals(mailbox)
 
@@ -180,7 +189,7 @@ class Calls:
             request, letter = self._request(party, method, body)
             self._recorder.record(f"call-{request.id}", letter.header, letter.body)
             try:
-                return letter, self._carry(party, letter, max(deadline - time.monotonic(), 0.001))
+                return letter, self._line(party).call(letter, max(deadline - time.monotonic(), 0.001))
             except PeerUnreachable:
                 if time.monotonic() > patience:
                     raise
@@ -194,7 +203,7 @@ class Calls:
             sha256=sha256(body).hexdigest(),
             id=uuid4().hex,
             method=method,
-            sent_at_ms=self._now_ms(),
+            sent_at_ms=self.now_ms() + self._line(party).clock_ahead_ms,
         )
         header = canonical_json(request.model_dump(mode="json"))
         return request, Sealed(header, sign(self._book.keys, CALL_PURPOSE, header), body)
@@ -214,17 +223,18 @@ class Calls:
         return request
 
     def _check_fresh(self, sender: str, sent_at_ms: int) -> None:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         if abs(now_ms - sent_at_ms) > FRESH_MS:
             ahead = "ahead of" if sent_at_ms > now_ms else "behind"
             raise ClocksDiffer(
-                f"The clocks of {sender} and {self._book.party} differ: {sender}'s is "
+                f"The clocks of {sender} and {self._book.party} differ: a call of {sender} is dated "
                 f"{span(abs(now_ms - sent_at_ms))} {ahead} ours, where it is {_when(now_ms)}.",
-                hint=f"Set the clock that is wrong (by NTP); {span(FRESH_MS)} are borne. A call that was kept back and "
-                "sent again later looks the same.",
+                hint="It is tried again by our clock. If this goes on, set the clock that is wrong (by NTP). A call "
+                "that was kept back and sent again later looks the same.",
             )
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """Our clock, by which calls to us are dated: milliseconds since 1970."""
         return int(self._clock.now().timestamp() * 1000)
 
 

@@ -25,7 +25,9 @@ from gateway.errors import (
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
 from gateway.wire import LIMITS, RECONNECT, Problem, TransferStub, chunked, raised, rpc_error, transfer, transfer_stub
+from party.bounds import MAX_TIME_MS
 from party.card import Card
+from party.clock import SystemClock
 from party.errors import BadCard, PlatformError
 from party.log import get_logger
 
@@ -126,6 +128,7 @@ class Link:
         self._up = False
         self._last_seen_s = 0.0
         self._problem: PlatformError | None = None
+        self._clock_ahead_ms = 0
         self._answered_at = 0.0
         self._diagnosed_at = -DIAGNOSE_EVERY_S
         self._diagnosis: PeerUnreachable | None = None
@@ -145,6 +148,11 @@ class Link:
         """When the peer last answered or greeted, seconds since 1970; 0 for never."""
         return self._last_seen_s
 
+    @property
+    def clock_ahead_ms(self) -> int:
+        """By how much the peer's clock was ahead of ours when it last greeted."""
+        return self._clock_ahead_ms
+
     def status(self, queued: int) -> PeerStatus:
         """How the peer is doing."""
         addresses = self._book.card(self.party).addresses
@@ -153,12 +161,13 @@ class Link:
         return PeerStatus.of(self.party, addresses, self._last_seen_s, queued, self._problem if addresses else None)
 
     def greet(self) -> None:
-        """Say hello and compare versions. Raises ProtocolMismatch."""
+        """Say hello, compare versions, and learn the peer's clock. Raises ProtocolMismatch."""
         try:
             with self._calling():
                 greeting = transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
                 answer = self._transfer().Hello(greeting, timeout=GREETING_S)
                 check_protocol(self.party, answer.protocol, answer.minimum)
+                self._clock_ahead_ms = answer.now_ms - _now_ms() if 0 < answer.now_ms <= MAX_TIME_MS else 0
         except CallTimeout as late:
             self.failed(PeerSilent(late.message, hint="It is tried again."))
             raise
@@ -306,6 +315,10 @@ class _Calling:
         else:  # the far handler said no to this one call: the line works
             self._link.answered()
         return named
+
+
+def _now_ms() -> int:
+    return int(SystemClock().now().timestamp() * 1000)
 
 
 def _message(item: Outgoing, body: bytes) -> transfer.Envelope:

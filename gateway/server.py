@@ -16,7 +16,7 @@ import grpc
 from gateway.admin_door import AdminDoor, Office
 from gateway.admission import Caps
 from gateway.arrivals import Arrivals
-from gateway.calls import Calls, Sealed
+from gateway.calls import Calls
 from gateway.database import Database
 from gateway.delivery import Delivery
 from gateway.desk import Desk
@@ -122,15 +122,12 @@ class GatewayService:
         def refused(_item: Outgoing) -> None:
             arrivals.wake_all()
 
-        def carry(party: str, letter: Sealed, timeout_s: float) -> Sealed:
-            return delivery.link(party).call(letter, timeout_s)
-
         def arrived(keys: Sequence[str]) -> None:
             inbound.arrived(keys)
 
         delivery = Delivery(book, mailbox, recorder, refused)
         outbound = Outbound(mailbox, book, left=delivery.wake, arrived=arrived)
-        calls = Calls(book, mailbox, desk, recorder, carry)
+        calls = Calls(book, mailbox, desk, recorder, delivery.link)
 
         def changed() -> None:
             for party in book.reload():

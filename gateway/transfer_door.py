@@ -61,7 +61,7 @@ class TransferDoor:
             request = parsed(transfer.Greeting, visit.only(came))
             check_protocol(sender.party, request.protocol, request.minimum)
             self._seen(sender.party)
-            return transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
+            return transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM, now_ms=self._calls.now_ms())
 
     def Put(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipts:  # noqa: N802
         """Keep small envelopes."""

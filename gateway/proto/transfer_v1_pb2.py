@@ -24,29 +24,29 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgateway/proto/transfer_v1.proto\x12\x17\x61rchipelago.transfer.v1\"-\n\x08Greeting\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0f\n\x07minimum\x18\x02 \x01(\r\";\n\x08\x45nvelope\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"A\n\tEnvelopes\x12\x34\n\tenvelopes\x18\x01 \x03(\x0b\x32!.archipelago.transfer.v1.Envelope\"i\n\x07Receipt\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .archipelago.transfer.v1.Outcome\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\">\n\x08Receipts\x12\x32\n\x08receipts\x18\x01 \x03(\x0b\x32 .archipelago.transfer.v1.Receipt\"Q\n\x08Standing\x12\x31\n\x07receipt\x18\x01 \x01(\x0b\x32 .archipelago.transfer.v1.Receipt\x12\x12\n\nhave_bytes\x18\x02 \x01(\x04\"H\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06header\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x0e\n\x06offset\x18\x04 \x01(\x04*^\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x11\n\rOUTCOME_LATER\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x32\x93\x03\n\x08Transfer\x12M\n\x05Hello\x12!.archipelago.transfer.v1.Greeting\x1a!.archipelago.transfer.v1.Greeting\x12L\n\x03Put\x12\".archipelago.transfer.v1.Envelopes\x1a!.archipelago.transfer.v1.Receipts\x12M\n\x05Offer\x12!.archipelago.transfer.v1.Envelope\x1a!.archipelago.transfer.v1.Standing\x12M\n\x07\x44\x65liver\x12\x1e.archipelago.transfer.v1.Chunk\x1a .archipelago.transfer.v1.Receipt(\x01\x12L\n\x04\x43\x61ll\x12!.archipelago.transfer.v1.Envelope\x1a!.archipelago.transfer.v1.Envelopeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgateway/proto/transfer_v1.proto\x12\x17\x61rchipelago.transfer.v1\"=\n\x08Greeting\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0f\n\x07minimum\x18\x02 \x01(\r\x12\x0e\n\x06now_ms\x18\x03 \x01(\x04\";\n\x08\x45nvelope\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"A\n\tEnvelopes\x12\x34\n\tenvelopes\x18\x01 \x03(\x0b\x32!.archipelago.transfer.v1.Envelope\"i\n\x07Receipt\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .archipelago.transfer.v1.Outcome\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\">\n\x08Receipts\x12\x32\n\x08receipts\x18\x01 \x03(\x0b\x32 .archipelago.transfer.v1.Receipt\"Q\n\x08Standing\x12\x31\n\x07receipt\x18\x01 \x01(\x0b\x32 .archipelago.transfer.v1.Receipt\x12\x12\n\nhave_bytes\x18\x02 \x01(\x04\"H\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06header\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x0e\n\x06offset\x18\x04 \x01(\x04*^\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x11\n\rOUTCOME_LATER\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x32\x93\x03\n\x08Transfer\x12M\n\x05Hello\x12!.archipelago.transfer.v1.Greeting\x1a!.archipelago.transfer.v1.Greeting\x12L\n\x03Put\x12\".archipelago.transfer.v1.Envelopes\x1a!.archipelago.transfer.v1.Receipts\x12M\n\x05Offer\x12!.archipelago.transfer.v1.Envelope\x1a!.archipelago.transfer.v1.Standing\x12M\n\x07\x44\x65liver\x12\x1e.archipelago.transfer.v1.Chunk\x1a .archipelago.transfer.v1.Receipt(\x01\x12L\n\x04\x43\x61ll\x12!.archipelago.transfer.v1.Envelope\x1a!.archipelago.transfer.v1.Envelopeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gateway.proto.transfer_v1_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=563
-  _globals['_OUTCOME']._serialized_end=657
+  _globals['_OUTCOME']._serialized_start=579
+  _globals['_OUTCOME']._serialized_end=673
   _globals['_GREETING']._serialized_start=60
-  _globals['_GREETING']._serialized_end=105
-  _globals['_ENVELOPE']._serialized_start=107
-  _globals['_ENVELOPE']._serialized_end=166
-  _globals['_ENVELOPES']._serialized_start=168
-  _globals['_ENVELOPES']._serialized_end=233
-  _globals['_RECEIPT']._serialized_start=235
-  _globals['_RECEIPT']._serialized_end=340
-  _globals['_RECEIPTS']._serialized_start=342
-  _globals['_RECEIPTS']._serialized_end=404
-  _globals['_STANDING']._serialized_start=406
-  _globals['_STANDING']._serialized_end=487
-  _globals['_CHUNK']._serialized_start=489
-  _globals['_CHUNK']._serialized_end=561
-  _globals['_TRANSFER']._serialized_start=660
-  _globals['_TRANSFER']._serialized_end=1063
+  _globals['_GREETING']._serialized_end=121
+  _globals['_ENVELOPE']._serialized_start=123
+  _globals['_ENVELOPE']._serialized_end=182
+  _globals['_ENVELOPES']._serialized_start=184
+  _globals['_ENVELOPES']._serialized_end=249
+  _globals['_RECEIPT']._serialized_start=251
+  _globals['_RECEIPT']._serialized_end=356
+  _globals['_RECEIPTS']._serialized_start=358
+  _globals['_RECEIPTS']._serialized_end=420
+  _globals['_STANDING']._serialized_start=422
+  _globals['_STANDING']._serialized_end=503
+  _globals['_CHUNK']._serialized_start=505
+  _globals['_CHUNK']._serialized_end=577
+  _globals['_TRANSFER']._serialized_start=676
+  _globals['_TRANSFER']._serialized_end=1079
 # @@protoc_insertion_point(module_scope)

@@ -53,17 +53,21 @@ class Greeting(_message.Message):
 
     PROTOCOL_FIELD_NUMBER: _builtins.int
     MINIMUM_FIELD_NUMBER: _builtins.int
+    NOW_MS_FIELD_NUMBER: _builtins.int
     protocol: _builtins.int
     minimum: _builtins.int
+    now_ms: _builtins.int
+    """In an answer: the clock of whoever answers, milliseconds since 1970. Calls to it are dated by this clock."""
     def __init__(
         self,
         *,
         protocol: _builtins.int = ...,
         minimum: _builtins.int = ...,
+        now_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["minimum", b"minimum", "protocol", b"protocol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minimum", b"minimum", "now_ms", b"now_ms", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

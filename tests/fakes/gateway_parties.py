@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from gateway.client import ContractLine, ExecutorWire, GatewayAdmin, JobContract, serve
 from party import log
+from party.clock import SystemClock
 from party.home import PartyHome, create_home, trust
 from party.ids import Address, new_job_id
 from party.service import raise_descriptor_limit, run_until_stopped
@@ -75,7 +77,8 @@ class _Told:
         self._service.stop(grace_s)
 
 
-def _run(root: Path, pipe: Connection) -> None:
+def _run(root: Path, pipe: Connection, clock_ahead: timedelta) -> None:
+    SystemClock.now = lambda self: datetime.now(UTC) + clock_ahead  # type: ignore[method-assign]
     raise_descriptor_limit()
     home = PartyHome(root)
     log.configure("gateway", home.log_file("gateway"), party=home.party)
@@ -85,15 +88,16 @@ def _run(root: Path, pipe: Connection) -> None:
 class GatewayProcess:
     """One gateway as a process of its own, forked from one that has imported the room; the home's settings decide."""
 
-    def __init__(self, home: PartyHome) -> None:
+    def __init__(self, home: PartyHome, clock_ahead: timedelta = timedelta()) -> None:
         self.home = home
+        self.clock_ahead = clock_ahead
         self.process: BaseProcess | None = None
 
     def start(self) -> GatewayProcess:
         context = get_context("forkserver")
         context.set_forkserver_preload(["tests.fakes.gateway_parties"])
         reading, writing = context.Pipe(duplex=False)
-        self.process = context.Process(target=_run, args=(self.home.root, writing))
+        self.process = context.Process(target=_run, args=(self.home.root, writing, self.clock_ahead))
         self.process.start()
         writing.close()
         assert reading.recv() == "ready", self.log()

@@ -207,10 +207,13 @@ def test_calls_and_their_answers_are_in_both_ledgers(homes: dict[str, PartyHome]
     for name in ("alpha", "beta"):
         mailbox = MemoryMailbox()
 
-        def carry(party: str, letter: object, timeout_s: float) -> object:
-            return ends[party][0].answer(homes["alpha"].card, letter, timeout_s, lambda leave: True)
+        def line(party: str) -> object:
+            def call(letter: object, timeout_s: float) -> object:
+                return ends[party][0].answer(homes["alpha"].card, letter, timeout_s, lambda leave: True)
 
-        ends[name] = (Calls(PeerBook(homes[name]), mailbox, Asked(), Recorder(None), carry), mailbox)  # type: ignore[arg-type]
+            return SimpleNamespace(call=call, clock_ahead_ms=0)
+
+        ends[name] = (Calls(PeerBook(homes[name]), mailbox, Asked(), Recorder(None), line), mailbox)  # type: ignore[arg-type]
     assert ends["alpha"][0].call("beta", "propose", b"abc", 1) == b"abcabc"
     with pytest.raises(BadEnvelope):
         ends["alpha"][0].call("beta", "fail", b"abc", 1)

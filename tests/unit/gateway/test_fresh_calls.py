@@ -108,8 +108,8 @@ def test_ids_of_calls_are_forgotten_once_their_time_alone_refuses_them(beta: Bet
 @pytest.mark.parametrize(
     ("sent", "says"),
     [
-        (NOW - timedelta(hours=1), "alpha's is 1 h behind ours, where it is 2026-11-27 12:00:00 UTC"),
-        (NOW + timedelta(days=2, hours=3, minutes=5), "alpha's is 2 d 3 h ahead of ours"),
+        (NOW - timedelta(hours=1), "a call of alpha is dated 1 h behind ours, where it is 2026-11-27 12:00:00 UTC"),
+        (NOW + timedelta(days=2, hours=3, minutes=5), "dated 2 d 3 h ahead of ours"),
         (datetime(1970, 1, 1, tzinfo=UTC), "behind ours"),
         (NOW - timedelta(minutes=10, seconds=1), "10 min 1 s behind"),
     ],
