@@ -17,10 +17,8 @@ from board.desk import Desk
 from board.rendering import Renderer
 from board.troubles import install
 from board.visits import VisitBook
-from flow.client import FlowClient
+from flow.client import FlowClient, Visitors
 from flow.web import Guard
-from party.clock import SystemClock
-from party.guessing import Brake
 
 HERE = Path(__file__).parent
 THREADS = 64
@@ -53,7 +51,7 @@ HEADERS = {
 }
 
 
-def create_app(flow: FlowClient, visits: VisitBook, party: str) -> FastAPI:
+def create_app(flow: FlowClient, visits: VisitBook, visitors: Visitors, party: str) -> FastAPI:
     """The board of one party."""
 
     @asynccontextmanager
@@ -62,7 +60,7 @@ def create_app(flow: FlowClient, visits: VisitBook, party: str) -> FastAPI:
         yield
 
     app = FastAPI(title=f"Board of {party}", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party), Brake(SystemClock()))
+    app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party), visitors)
     install(app)
     app.add_middleware(Guard, most_bytes=lambda _method, _path: MAX_FORM_BYTES, headers=HEADERS)
     for part in (login, pages, live, outputs):

@@ -11,10 +11,9 @@ from fastapi.responses import HTMLResponse
 
 from board.rendering import Renderer
 from board.visits import Visit, VisitBook
-from flow.client import FlowClient
+from flow.client import FlowClient, Visitors
 from flow.web import recognise
 from party.errors import Denied
-from party.guessing import Brake
 from party.users import Thing, User, allows
 
 
@@ -31,7 +30,7 @@ class Desk:
     flow: FlowClient
     visits: VisitBook
     renderer: Renderer
-    brake: Brake
+    visitors: Visitors
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,9 @@ def _session(looking: Looking, fields: dict[str, str]) -> Session:
 
 
 def _by_password(looking: Looking, user: str, password: str) -> Session:
-    """Flow slows guesses down by user; by address the board must, for all its visitors come to Flow from one."""
+    """Flow slows guesses down by user and address, so it must know whose guess this is."""
     address = looking.request.client.host if looking.request.client else ""
-    looking.desk.brake.admit(address)
-    session = looking.desk.flow.log_in(user, password)
-    looking.desk.brake.right(address)
-    return session
+    return looking.desk.flow.log_in(user, password, looking.desk.visitors.header(address))
 
 
 def _form(looking: Looking, *, status_code: int = 200, ticket: str = "", trouble: str = "") -> Response:

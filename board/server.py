@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from board.app import create_app
 from board.visits import VisitBook
-from flow.client import FlowClient, url_of
+from flow.client import VISITOR_PURPOSE, FlowClient, Visitors, url_of
 from flow.web import HttpServer
 from party.addresses import parse_listen
 from party.home import PartyHome
@@ -32,7 +32,8 @@ class BoardServer:
         home = self._home
         self._flow = FlowClient(url_of(home))
         visits = VisitBook(derive(home.master, COOKIE_PURPOSE), home.party)
-        app = create_app(self._flow, visits, home.party)
+        visitors = Visitors(derive(home.master, VISITOR_PURPOSE))
+        app = create_app(self._flow, visits, visitors, home.party)
         self._http = HttpServer(app, parse_listen(home.settings.board.listen), "board.listen")
         self._http.start()
 

@@ -55,6 +55,7 @@ from flow.views import (
     TaskView,
     Waiting,
 )
+from flow.visitors import VISITOR_PURPOSE, Visitors
 from party.addresses import WILDCARDS, HostPort, parse_listen
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENDED_JOB",
+    "VISITOR_PURPOSE",
     "AttemptState",
     "AttemptView",
     "ColumnView",
@@ -100,6 +102,7 @@ __all__ = [
     "UserToken",
     "UserView",
     "Validation",
+    "Visitors",
     "Waiting",
     "serve",
     "url_of",

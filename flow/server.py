@@ -13,13 +13,15 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
 from flow.service import FlowService
+from flow.visitors import VISITOR_PURPOSE, Visitors
 from flow.web import HttpServer
 from gateway.client import GatewayAdmin
 from party.addresses import parse_listen, require_free
 from party.clock import SystemClock
-from party.guessing import Brake
+from party.guessing import Brake, Turns
 from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
+from party.seal import derive
 from party.service import Service
 from storage.client import Store
 
@@ -79,6 +81,8 @@ class FlowServer:
             book=UserBook(home.user_file),
             sessions=SessionBook(home.state("flow") / "sessions.json", SystemClock()),
             brake=Brake(SystemClock()),
+            turns=Turns(),
+            visitors=Visitors(derive(home.master, VISITOR_PURPOSE)),
             pulse=pulse,
             vitals=vitals_of(home, service, gateway, cluster),
             spool=_empty(home.state("flow") / "uploads"),

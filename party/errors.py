@@ -240,9 +240,13 @@ class NotAuthenticated(Denied):
 
 
 class TooManyGuesses(Denied):
-    """Too many wrong passwords came from there or for that user; waiting helps."""
+    """Too many wrong passwords came from there for that user, or too many at the same time; waiting helps."""
 
     code = "party.too_many_guesses"
+
+    def __init__(self, message: str, *, hint: str = "", retry_s: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_s = retry_s
 
 
 class FileExposed(Denied):

@@ -1,7 +1,8 @@
 """Passwords: kept as Argon2id digests, compared at the same price whether or not the user exists.
 
 Cost: 64 MiB and two passes (RFC 9106 recommends Argon2id; OWASP's least is 19 MiB and two passes). One password is
-hashed at a time, so that guessing costs this machine no more than that much memory.
+hashed at a time, so that guessing costs this machine no more than that much memory; whoever lets strangers guess
+bounds how many wait for it (party/guessing.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import unicodedata
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from party.errors import TooManyGuesses, WeakPassword
+from party.errors import WeakPassword
 
 MIN_CHARS = 12
 MAX_CHARS = 200
@@ -24,9 +25,7 @@ DIGEST_BYTES = 32
 NOBODYS = (  # of a password that nobody knows: what a wrong user name is compared with
     f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1$ZK1iiTdck3aS6sPsuDWskw$5ok3ECoQnfrdVddSZkcG4Hw4hB/rwfu1IHWFl3RxHKI"
 )
-MOST_WAITING = 4
 _one_at_a_time = threading.Lock()
-_waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
 def checked_password(text: str, user: str) -> str:
@@ -48,20 +47,12 @@ def password_digest(password: str, *, memory_kib: int = MEMORY_KIB) -> str:
 
 
 def matches(password: str, digest: str) -> bool:
-    """Whether the digest is of this password; an empty digest is of none and takes as long.
-
-    Raises:
-        TooManyGuesses: Too many others wait for an answer.
-    """
-    if not _waiting.acquire(blocking=False):
-        raise TooManyGuesses("Too many passwords are being looked at.", hint="Try again in a few seconds.")
+    """Whether the digest is of this password; an empty digest is of none and takes as long."""
     try:
         with _one_at_a_time:
             Argon2id.verify_phc_encoded(_bytes(password[:MAX_CHARS]), digest or NOBODYS)
     except InvalidKey:
         return False
-    finally:
-        _waiting.release()
     return bool(digest)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flow.asking.http import HttpCalls
 from flow.rest.views import Session, Ticket, UserToken, UserView
@@ -24,9 +24,10 @@ class PeopleCalls(HttpCalls):
         """The session that a login ticket opens, once."""
         return self._ask(Session, "POST", "/sessions/ticket", json={"ticket": ticket})
 
-    def log_in(self, user: str, password: str) -> Session:
-        """The session that a password opens."""
-        return self._ask(Session, "POST", "/sessions/password", json={"user": user, "password": password})
+    def log_in(self, user: str, password: str, visitor: Mapping[str, str] | None = None) -> Session:
+        """The session that a password opens; `visitor` says for whom our own board asks (flow/visitors.py)."""
+        body = {"user": user, "password": password}
+        return self._ask(Session, "POST", "/sessions/password", json=body, headers=dict(visitor or {}))
 
     def end_session(self) -> None:
         """End the session that this client's token stands for."""

@@ -15,9 +15,10 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
 from flow.rest.vitals import Vitals
 from flow.service import FlowService
+from flow.visitors import Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.errors import BadUsers, NotFound
-from party.guessing import Brake
+from party.guessing import Brake, Turns
 from party.user_file import UserFile
 from party.users import Account, Users, authenticate
 from storage.client import Store, TableManifest, TableStore
@@ -84,7 +85,8 @@ class Backends:
         store: The party's tables, models and reports.
         gateway, cluster: Doors for the status page.
         book, sessions: Who may come in.
-        brake: On guessing passwords.
+        brake, turns: On guessing passwords.
+        visitors: Who stands behind our own board.
         pulse: Wakes event streams.
         vitals: Whether what all this stands on works.
         spool: A private folder for uploads on their way in.
@@ -100,6 +102,8 @@ class Backends:
     book: UserBook
     sessions: SessionBook
     brake: Brake
+    turns: Turns
+    visitors: Visitors
     pulse: Pulse
     vitals: Vitals
     spool: Path

@@ -82,7 +82,9 @@ def status_of(error: PlatformError) -> int:
 def answer(error: PlatformError) -> JSONResponse:
     """The HTTP answer of an error."""
     status = status_of(error)
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    if isinstance(error, TooManyGuesses):
+        headers["Retry-After"] = str(error.retry_s)
     return JSONResponse(body_of(error).model_dump(), status_code=status, headers=headers)
 
 

@@ -14,9 +14,9 @@ from flow.rest.backends import Backends
 from flow.rest.sessions import TICKET_S
 from flow.rest.views import Session, Ticket
 from flow.rest.who import Anybody, Behind, Credentialed, openly
-from party.addresses import is_loopback
 from party.passwords import MAX_CHARS
 from party.users import Account, authenticate_by_password
+from party.waiting_room import network_of
 
 router = APIRouter(tags=["sessions"])
 
@@ -58,14 +58,17 @@ def open_by_ticket(backends: Behind, body: Annotated[Redeem, Body()]) -> Session
 @router.post("/sessions/password", status_code=201, summary="Open a session with a password")
 @openly
 def open_by_password(request: Request, backends: Behind, body: Annotated[Login, Body()]) -> Session:
-    """Needs no token: the password is the proof. After a few wrong ones, each further one must wait longer."""
-    names = [f"user {body.user}"]
+    """Needs no token: the password is the proof.
+
+    After a few wrong ones for a user from one network, each further one from there must wait longer.
+    """
     host = request.client.host if request.client else ""
-    if not is_loopback(host):  # the board of this party asks from there for everybody, and has a brake of its own
-        names.append(f"address {host}")
-    backends.brake.admit(*names)
-    account = authenticate_by_password(backends.book.users(), body.user, body.password)
-    backends.brake.right(*names)
+    network = network_of(backends.visitors.address(request.headers) or host)
+    name = f"{network} {body.user}"
+    with backends.turns.taken(network):  # first: who found no turn has not guessed
+        backends.brake.admit(name)
+        account = authenticate_by_password(backends.book.users(), body.user, body.password)
+        backends.brake.right(name)
     return _session(backends, account)
 
 

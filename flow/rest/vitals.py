@@ -1,7 +1,8 @@
 """Whether what this party stands on works: tried, not believed, and each within a time limit.
 
-The answer is kept for two seconds, so that whoever asks often costs little. A check that has not come back is not
-started again; until it does, its room does not answer.
+The answer is kept for two seconds, so that whoever asks often costs little; whoever asks while it is being renewed gets
+the last one and does not wait. A check that has not come back is not started again; until it does, its room does not
+answer.
 """
 
 from __future__ import annotations
@@ -47,12 +48,16 @@ class Vitals:
         self._known_at = 0.0
 
     def now(self) -> Sequence[Vital]:
-        """Every check's outcome, at most two seconds old."""
-        with self._lock:
+        """Every check's outcome: at most two seconds old, or the one before while another caller renews it."""
+        if not self._lock.acquire(blocking=not self._known):
+            return self._known
+        try:
             if not self._known or self._monotonic() - self._known_at >= KEPT_S:
                 self._known = self._try_all()
                 self._known_at = self._monotonic()
             return self._known
+        finally:
+            self._lock.release()
 
     def _try_all(self) -> tuple[Vital, ...]:
         for room, check in self._checks.items():

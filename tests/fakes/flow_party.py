@@ -19,14 +19,16 @@ from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
+from flow.visitors import VISITOR_PURPOSE, Visitors
 from flow.web import HttpServer
 from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.addresses import parse_listen
 from party.clock import FakeClock
 from party.errors import PlatformError
-from party.guessing import Brake
+from party.guessing import Brake, Turns
 from party.home import PartyHome, create_home
 from party.home_folder import SETTINGS_FILE
+from party.seal import derive
 from storage.client import Store, TableStore
 from tests.fakes.flow_service import FakeFlowService
 
@@ -114,6 +116,8 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         book=UserBook(home.user_file),
         sessions=SessionBook(home.state("flow") / "sessions.json", party.clock),
         brake=Brake(party.clock),
+        turns=Turns(),
+        visitors=Visitors(derive(home.master, VISITOR_PURPOSE)),
         pulse=Pulse(service),
         vitals=vitals_of(home, service, party.gateway, cluster),
         spool=home.state("flow") / "uploads",

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from board.app import create_app
 from board.desk import checked_form, logged_in
 from board.visits import VisitBook
-from flow.client import FlowClient
+from flow.client import FlowClient, Visitors
 from party.ids import party_id
 
 OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/plotly.js")}
@@ -20,7 +20,7 @@ def calls(dependant: Dependant) -> set[object]:
 
 def test_every_page_needs_a_login_and_every_form_its_proof() -> None:
     with FlowClient("http://127.0.0.1:1") as flow:
-        app = create_app(flow, VisitBook(b"k" * 32, party_id("hospital-a")), "hospital-a")
+        app = create_app(flow, VisitBook(b"k" * 32, party_id("hospital-a")), Visitors(b"k"), "hospital-a")
     seen = set()
     for context in iter_route_contexts(app.routes):
         route = context.original_route

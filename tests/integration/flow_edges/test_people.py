@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
-from flow.client import FlowClient
+from flow.client import VISITOR_PURPOSE, FlowClient, Visitors
+from flow.visitors import HEADER
 from party import passwords
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 from party.guessing import FREE
 from party.home import create_home
 from party.passwords import password_digest
+from party.seal import derive
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command
 
@@ -129,6 +132,40 @@ def test_a_password_opens_a_session_and_guesses_are_slowed_down(party: FakeParty
     assert nobody.log_in("pass-ada", GOOD).user == "pass-ada"
     party.home.user_file.set_password("pass-ada", OTHER)
     refused(Denied, "party.not_authenticated", session.jobs)
+
+
+def test_a_guess_counts_where_the_board_says_that_it_came_from_and_nobody_else_may_say(party: FakeParty) -> None:
+    party.home.user_file.add("far-ada", ["scientist"])
+    party.home.user_file.set_password("far-ada", GOOD)
+    nobody = party.client.as_user("")
+    board = Visitors(derive(party.home.master, VISITOR_PURPOSE))
+    for number in range(FREE):
+        refused(Denied, "party.not_authenticated", nobody.log_in, "far-ada", OTHER, board.header(f"2001:db8::{number}"))
+    refused(Denied, "party.too_many_guesses", nobody.log_in, "far-ada", GOOD, board.header("2001:db8::77"))
+    assert nobody.log_in("far-ada", GOOD, board.header("2001:db9::1")).user == "far-ada"
+    assert nobody.log_in("far-ada", GOOD).user == "far-ada"
+    for _ in range(FREE):
+        refused(Denied, "party.not_authenticated", nobody.log_in, "far-ada", OTHER)
+    for forged in (
+        {HEADER: "198.51.100.7"},
+        {HEADER: f"198.51.100.7 {'0' * 64}"},
+        Visitors(b"another key").header("198.51.100.7"),
+        {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7"},
+    ):
+        refused(Denied, "party.too_many_guesses", nobody.log_in, "far-ada", GOOD, forged)
+
+
+def test_whoever_finds_no_turn_has_not_guessed_and_hears_when_to_come_again(party: FakeParty) -> None:
+    party.home.user_file.add("turn-ada", ["scientist"])
+    party.home.user_file.set_password("turn-ada", GOOD)
+    turns = party.app.state.backends.turns
+    with turns.taken("127.0.0.1"), turns.taken("127.0.0.1"):
+        for _ in range(2 * FREE):
+            body = {"user": "turn-ada", "password": GOOD}
+            answer = httpx.post(f"{party.client.url}/v1/sessions/password", json=body, trust_env=False)
+            assert answer.status_code == 429
+            assert int(answer.headers["Retry-After"]) >= 1
+    assert party.client.as_user("").log_in("turn-ada", GOOD).user == "turn-ada"
 
 
 def test_a_password_that_is_too_long_is_refused_without_being_quoted(party: FakeParty) -> None:

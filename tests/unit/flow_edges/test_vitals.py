@@ -62,6 +62,27 @@ def test_a_check_that_hangs_is_not_started_again_and_heals_by_itself(monkeypatch
     assert watched.now()[0].ok
 
 
+def test_who_asks_while_the_answer_is_renewed_gets_the_last_one_and_does_not_wait():
+    now, goes_on, hangs = [0.0], Event(), Event()
+
+    def check():
+        if now[0]:
+            hangs.set()
+            goes_on.wait(60)
+        return f"at {now[0]:g}"
+
+    watched = Vitals({"database": check}, monotonic=lambda: now[0])
+    assert watched.now()[0].text == "at 0"
+    now[0] = vitals.KEPT_S
+    renewing = threading.Thread(target=watched.now)
+    renewing.start()
+    assert hangs.wait(60)
+    assert [watched.now()[0].text for _ in range(100)] == ["at 0"] * 100
+    goes_on.set()
+    renewing.join(60)
+    assert watched.now()[0].text == "at 2"
+
+
 def test_a_full_disk_is_named_and_a_free_one_says_how_much(tmp_path, monkeypatch):
     assert "free" in disk(tmp_path)()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(24 << 20, 24 << 20, 0))

@@ -7,8 +7,8 @@ import pytest
 from party import passwords
 from party.clock import FakeClock
 from party.errors import NotAuthenticated, TooManyGuesses, WeakPassword
-from party.guessing import FORGET_S, FREE, LONGEST_S, MAX_NAMES, Brake
-from party.passwords import MOST_WAITING, NOBODYS, checked_password, matches, password_digest
+from party.guessing import FORGET_S, FREE, LONGEST_S, MAX_NAMES, Brake, Turns
+from party.passwords import NOBODYS, checked_password, matches, password_digest
 from party.users import Users, authenticate_by_password, make_user
 
 GOOD = "correct horse battery"
@@ -55,33 +55,39 @@ def test_an_unknown_user_a_user_without_a_password_and_a_wrong_one_are_told_alik
     assert told == {str(refused.value)}
 
 
-def test_only_a_few_passwords_wait_to_be_looked_at() -> None:
-    for _ in range(MOST_WAITING):
-        assert passwords._waiting.acquire(blocking=False)
-    with pytest.raises(TooManyGuesses):
-        matches(GOOD, NOBODYS)
-    passwords._waiting.release(MOST_WAITING)
-    digest = password_digest(GOOD, memory_kib=CHEAP)
-    assert [matches(GOOD, digest) for _ in range(MOST_WAITING + 1)] == [True] * (MOST_WAITING + 1)
+def test_only_a_few_passwords_wait_to_be_looked_at_and_those_of_one_network_leave_room_for_others() -> None:
+    turns = Turns()
+    with turns.taken("10.0.0.1"), turns.taken("10.0.0.1"):
+        for _ in range(2):
+            with pytest.raises(TooManyGuesses) as refused, turns.taken("10.0.0.1"):
+                pass
+            assert refused.value.retry_s >= 1
+        with turns.taken("10.0.0.2"), turns.taken("10.0.0.3"), pytest.raises(TooManyGuesses), turns.taken("10.0.0.4"):
+            pass
+    assert not turns._taken
+    with pytest.raises(NotAuthenticated), turns.taken("10.0.0.1"):
+        raise NotAuthenticated("wrong")
+    assert not turns._taken
 
 
 def test_guesses_are_slowed_down_by_name_up_to_a_minute_and_forgotten_in_time() -> None:
     clock = FakeClock()
     brake = Brake(clock)
     for _ in range(FREE):
-        brake.admit("user ada", "address 1.2.3.4")
-    for names in (("user ada",), ("address 1.2.3.4", "user bob")):
-        with pytest.raises(TooManyGuesses, match="too many") as refused:
-            brake.admit(*names)
+        brake.admit("1.2.3.4 ada")
+    with pytest.raises(TooManyGuesses, match="too many") as refused:
+        brake.admit("1.2.3.4 ada")
     assert "2 seconds" in refused.value.hint
-    brake.admit("user bob")
+    assert refused.value.retry_s == 2
+    brake.admit("1.2.3.4 bob")
+    brake.admit("1.2.3.5 ada")
     waited = []
     for _ in range(10):
         before = clock.monotonic()
         while True:
             clock.advance(0.5)
             try:
-                brake.admit("user ada")
+                brake.admit("1.2.3.4 ada")
                 break
             except TooManyGuesses:
                 continue
@@ -90,25 +96,27 @@ def test_guesses_are_slowed_down_by_name_up_to_a_minute_and_forgotten_in_time() 
     assert max(waited) == LONGEST_S
     clock.advance(FORGET_S)
     for _ in range(FREE):
-        brake.admit("user ada")
+        brake.admit("1.2.3.4 ada")
 
 
 def test_a_right_answer_is_not_counted_but_hides_no_wrong_one() -> None:
     brake = Brake(FakeClock())
     for _ in range(3 * FREE):
-        brake.admit("address 1.2.3.4", "user ada")
-        brake.right("address 1.2.3.4", "user ada")
+        brake.admit("ada")
+        brake.right("ada")
     for guess in range(FREE):
-        brake.admit("address 1.2.3.4", f"user {guess}")
+        brake.admit("ada")
         if guess < FREE - 1:
-            brake.admit("address 1.2.3.4", "user ada")
-            brake.right("address 1.2.3.4", "user ada")
+            brake.admit("ada")
+            brake.right("ada")
     with pytest.raises(TooManyGuesses):
-        brake.admit("address 1.2.3.4", "user ada")
+        brake.admit("ada")
 
 
-def test_the_brake_remembers_a_bounded_number_of_names() -> None:
+def test_the_brake_remembers_a_bounded_number_of_names_of_bounded_length() -> None:
     brake = Brake(FakeClock())
     for name in range(MAX_NAMES + 10):
         brake.admit(f"user {name}")
+    brake.admit("\ud800" + "x" * 1_000_000)
     assert len(brake._wrong) == MAX_NAMES
+    assert max(map(len, brake._wrong)) == 32
