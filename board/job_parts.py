@@ -62,7 +62,7 @@ def _result(name: str, rows: dict[str, MetricRow]) -> dict[str, Any]:
 def _newest_lines(flow: FlowClient, job: str) -> list[LogRow]:
     """What the executors logged last, newest first."""
     try:
-        return flow.logs(job)[: -SHOWN_LINES - 1 : -1]
+        return flow.newest_logs(job, SHOWN_LINES)[::-1]
     except Denied:
         return []
 

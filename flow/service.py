@@ -81,7 +81,7 @@ class FlowService:
         self._database = database = Database(config.database_url, clock)
         self._reader = Reader(party)
         catalogue = Catalogue(config.components)
-        held = Holdings(party, database, catalogue, rooms.store)
+        self._held = held = Holdings(party, database, catalogue, rooms.store)
         self._submitting = Submitting(party, database, config.components, held, config.parties, clock)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
@@ -243,11 +243,15 @@ class FlowService:
             self._reader.row(connection, job)
             return self._reader.metrics(connection, job, task, since)
 
-    def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
-        """Log lines with an id above `since`, oldest first. Raises UnknownJob."""
+    def logs(self, job: str, task: str | None = None, since: int = 0, newest: int | None = None) -> list[LogRow]:
+        """Log lines with an id above `since`, or of those the newest few, oldest first. Raises UnknownJob."""
         with self._database.read() as connection:
             self._reader.row(connection, job)
-            return self._reader.logs(connection, job, task, since)
+            return self._reader.logs(connection, job, task, since, newest)
+
+    def owner_of_outputs(self, job: str) -> str:
+        """Whose it is what a job made: nobody's if another party submitted it, `NO_USER` if the job is not known."""
+        return self._held.owner_of_outputs(job)
 
     def outputs(self, job: str) -> list[OutputRow]:
         """Published outputs that this party knows of. Raises UnknownJob."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -36,6 +36,7 @@ _Numbers: TypeAlias = list[int]
 _Names: TypeAlias = list[str]
 _DELETED = ".deleted"
 Remark = Callable[[str], None]
+MayFollow = Callable[[TableManifest], None]
 
 
 class TableStore:
@@ -60,6 +61,7 @@ class TableStore:
         progress: Progress | None = None,
         options: SourceOptions | None = None,
         remark: Remark | None = None,
+        may_follow: MayFollow | None = None,
     ) -> TableManifest:
         """Store a CSV, Parquet or Arrow file as the next version of a table; nothing is stored if any row is wrong.
 
@@ -76,6 +78,8 @@ class TableStore:
             progress: Called with bytes done and bytes in all (0 if unknown).
             options: How the file is to be read.
             remark: Called with each sentence that the user should hear of what was accepted all the same.
+            may_follow: Called with the version that this one comes after, if there is one; what it raises refuses the
+                upload. No other version comes in between.
 
         Raises:
             BadSource: The file cannot become a table; BadRow names file, line, column and text.
@@ -96,7 +100,7 @@ class TableStore:
                     partition_rows=partition_rows,
                     unique_ids=unique_ids,
                 )
-                return self._writer(target, plan)
+                return self._writer(target, plan, may_follow)
 
             try:
                 return _read_into(opened, start, progress, remark or (lambda _: None))
@@ -173,7 +177,7 @@ class TableStore:
         """Remove partitions that a killed upload left behind; returns how many uploads."""
         return sum(self._sweep(TableRef.parse(name)) for name in self._table_names(with_data_only=True))
 
-    def register(self, target: TableRef, written: WrittenTable) -> TableManifest:
+    def register(self, target: TableRef, written: WrittenTable, may_follow: MayFollow | None = None) -> TableManifest:
         """Make partitions that lie in the table's folder visible as its next version."""
         plan = written.plan
         manifest = TableManifest(
@@ -190,17 +194,21 @@ class TableStore:
             use=plan.use,
             origin=plan.origin,
         )
-        return self.register_manifest(target, manifest)
+        return self.register_manifest(target, manifest, may_follow)
 
-    def register_manifest(self, target: TableRef, manifest: TableManifest) -> TableManifest:
+    def register_manifest(
+        self, target: TableRef, manifest: TableManifest, may_follow: MayFollow | None = None
+    ) -> TableManifest:
         """The manifest under the table's name and next free version; of several writers each gets its own."""
-        taken = self._versions(target, _MANIFEST) + self._versions(target, _DELETED)
-        version = max(taken, default=0) + 1
         while True:
+            visible = self._versions(target, _MANIFEST)
+            version = max(visible + self._versions(target, _DELETED), default=0) + 1
+            if may_follow is not None and visible:
+                with suppress(TableNotFound):  # deleted just now: nothing is followed
+                    may_follow(self.manifest(target.at(visible[-1])))
             numbered = manifest.model_copy(update={"name": target.table, "version": version})
             if self._place.create_once(_manifest_path(target.at(version)), numbered.to_json()):
-                return numbered
-            version += 1
+                return numbered  # nobody else was first: what was looked at is still the newest
 
     def made_by(self, target: TableRef, origin: str) -> TableManifest | None:
         """The version of the table that an attempt's address made, if it is visible already."""
@@ -210,11 +218,13 @@ class TableStore:
                 return manifest
         return None
 
-    def _writer(self, target: TableRef, plan: TablePlan) -> TableWriter:
+    def _writer(self, target: TableRef, plan: TablePlan, may_follow: MayFollow | None = None) -> TableWriter:
         self._sweep(target)
         data = f"{table_folder(target)}/data/{ULID()}"
         lock = _Lock(self._place.local(f"{data}.lock"))
-        writer = TableWriter(self._place, data, plan, lambda written: self.register(target, written), lock.let_go)
+        writer = TableWriter(
+            self._place, data, plan, lambda written: self.register(target, written, may_follow), lock.let_go
+        )
         self._place.make_folder(f"{table_folder(target)}/data")
         lock.take()
         return writer

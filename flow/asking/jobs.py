@@ -91,6 +91,10 @@ class JobCalls(HttpCalls):
         """All metrics with an id above `since`."""
         return self._all_rows(list[MetricRow], f"/jobs/{part(job)}/metrics", MOST_ROWS, rows_of(task, since))
 
+    def newest_logs(self, job: str, count: int) -> list[LogRow]:
+        """The newest log lines, oldest first."""
+        return self._ask(list[LogRow], "GET", f"/jobs/{part(job)}/logs", params={"newest": count})
+
     def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
         """All log lines with an id above `since`."""
         return self._all_rows(list[LogRow], f"/jobs/{part(job)}/logs", MOST_ROWS, rows_of(task, since))

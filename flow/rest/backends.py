@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 from cluster_manager.client import NodeStatus
-from flow.policy import NO_USER
 from flow.policy_book import PolicyBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
@@ -17,7 +16,7 @@ from flow.rest.vitals import Vitals
 from flow.service import FlowService
 from flow.visitors import Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
-from party.errors import BadUsers, NotFound
+from party.errors import BadUsers
 from party.guessing import Brake, Turns
 from party.user_file import UserFile
 from party.users import Account, Users, authenticate
@@ -115,11 +114,7 @@ class Backends:
 
     def owner_of(self, job: str) -> str:
         """Our user who submitted a job; nobody if another party did, `NO_USER` if the job is not known."""
-        try:
-            view = self.service.job(job)
-        except NotFound:
-            return NO_USER
-        return view.user if view.initiator == self.party else ""
+        return self.service.owner_of_outputs(job)
 
     def owner_of_table(self, manifest: TableManifest) -> str:
         """Whose a table is: who uploaded it, or who submitted the job that made it."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from flow.job_state import JobState
 from flow.rest.views import Submitted, Validation
 from flow.rest.who import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
-from flow.views import MOST_EVENTS, EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
+from flow.views import MOST_EVENTS, MOST_ROWS, EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
 from party.users import Thing
 
 router = APIRouter(tags=["jobs"])
@@ -138,9 +138,15 @@ def metrics(known: ReadMetric, job: str, task: OneTask = None, since: Since = 0)
 
 
 @router.get("/jobs/{job}/logs", summary="Log lines of the executors")
-def logs(known: ReadLog, job: str, task: OneTask = None, since: Since = 0) -> list[LogRow]:
+def logs(
+    known: ReadLog,
+    job: str,
+    task: OneTask = None,
+    since: Since = 0,
+    newest: Annotated[int | None, Query(ge=1, le=MOST_ROWS, description="Only so many, the newest.")] = None,
+) -> list[LogRow]:
     """Oldest first."""
-    return known.backends.service.logs(job, task, since)
+    return known.backends.service.logs(job, task, since, newest)
 
 
 @router.get("/jobs/{job}/outputs", summary="Published outputs")

@@ -6,6 +6,7 @@ import math
 import re
 import secrets
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Literal
@@ -18,7 +19,7 @@ from flow.errors import TableOwned
 from flow.rest.views import ColumnView, HeadView, TableView
 from flow.rest.who import Caller, DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from party.errors import PlatformError
-from party.users import Thing
+from party.users import Thing, User
 from storage.client import (
     SourceOptions,
     StoreFull,
@@ -74,12 +75,18 @@ async def _spooled(
 def refuse_owned(known: Caller, table: str) -> None:
     """Raise TableOwned if the table's newest version belongs to another user."""
     try:
-        owner = known.backends.tables.manifest(table).owner
+        newest = known.backends.tables.manifest(table)
     except TableNotFound:
         return
-    if owner not in ("", known.user.name):
+    refuse_after(known.user, newest)
+
+
+def refuse_after(user: User, newest: TableManifest) -> None:
+    """Raise TableOwned if the version belongs to another user, who alone uploads the next."""
+    if newest.owner not in ("", user.name):
         raise TableOwned(
-            f"The table '{table}' belongs to {owner}, who alone uploads it.", hint=f"Take another name, or ask {owner}."
+            f"The table '{newest.name}' belongs to {newest.owner}, who alone uploads it.",
+            hint=f"Take another name, or ask {newest.owner}.",
         )
 
 
@@ -161,7 +168,7 @@ def upload(
 ) -> TableView:
     """Store the body as the next version of the table; a bad line is named and leaves nothing behind."""
     remarks: list[str] = []
-    refuse_owned(known, f"{namespace}/{name}")  # it may have come into being meanwhile
+    known.again().may("upload", "table")  # the body may have taken hours
     try:
         manifest = known.backends.tables.upload(
             str(file),
@@ -172,24 +179,30 @@ def upload(
             owner=known.user.name,
             options=how.options,
             remark=remarks.append,
+            may_follow=lambda newest: refuse_after(known.user, newest),  # it may have come into being meanwhile
         )
     except PlatformError as error:
         # The user knows the file by its own name, not by where it was spooled.
         error.message = error.message.replace(str(file), file.name)
         raise
-    return table_view(manifest).model_copy(update={"remarks": tuple(remarks)})
+    return table_view(manifest, manifest.owner).model_copy(update={"remarks": tuple(remarks)})
 
 
 @router.get("/tables", summary="The tables of this party")
 def tables(known: ReadTable) -> list[TableView]:
     """Every version of each, by name and version."""
-    return [table_view(manifest) for manifest in known.backends.tables.list()]
+    owner_of_job = cache(known.backends.owner_of)  # a job makes many tables
+    return [
+        table_view(manifest, manifest.owner if manifest.ref.job is None else owner_of_job(manifest.ref.job))
+        for manifest in known.backends.tables.list()
+    ]
 
 
 @router.get("/tables/{namespace}/{name}", summary="One table")
 def show(known: ReadTable, namespace: str, name: str, version: Version = None) -> TableView:
     """Its columns, rows and digest."""
-    return table_view(known.backends.tables.manifest(table_reference(namespace, name, version)))
+    manifest = known.backends.tables.manifest(table_reference(namespace, name, version))
+    return table_view(manifest, known.backends.owner_of_table(manifest))
 
 
 @router.get("/tables/{namespace}/{name}/head", summary="The first rows of a table")
@@ -225,8 +238,8 @@ def versions_of(store: TableStore, reference: str) -> list[TableManifest]:
     return [manifest for manifest in store.list() if manifest.name == name]
 
 
-def table_view(manifest: TableManifest) -> TableView:
-    """What REST shows of a table's manifest."""
+def table_view(manifest: TableManifest, owner: str) -> TableView:
+    """What REST shows of a table."""
     return TableView(
         reference=f"{manifest.name}@{manifest.version}",
         name=str(manifest.name),
@@ -238,7 +251,7 @@ def table_view(manifest: TableManifest) -> TableView:
         digest=manifest.digest,
         id_column=manifest.id_column,
         label_column=manifest.label_column,
-        owner=manifest.owner,
+        owner=owner,
         created_at=str(manifest.created_at),
     )
 

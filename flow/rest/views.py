@@ -49,7 +49,9 @@ class TableView(View):
     digest: str
     id_column: str | None = None
     label_column: str | None = None
-    owner: str = ""
+    owner: str = Field(
+        default="", description="Who uploaded it or submitted its job; empty: nobody here; ?: not known."
+    )
     created_at: str = ""
     remarks: tuple[str, ...] = Field(
         default=(), description="What an upload accepted all the same and its user should know, a sentence each."

@@ -20,6 +20,7 @@ from party.errors import PlatformError, Unavailable
 
 KEPT_S = 2.0
 LIMIT_S = 3.0
+STALE_S = 10.0  # nobody had asked: then it is waited for
 LEAST_FREE_BYTES = 64 << 20  # of a disk; of a small one, a twentieth
 _SHARE = 20
 _UNITS = ("B", "KiB", "MiB", "GiB")
@@ -49,7 +50,8 @@ class Vitals:
 
     def now(self) -> Sequence[Vital]:
         """Every check's outcome: at most two seconds old, or the one before while another caller renews it."""
-        if not self._lock.acquire(blocking=not self._known):
+        stale = not self._known or self._monotonic() - self._known_at >= STALE_S
+        if not self._lock.acquire(blocking=stale):
             return self._known
         try:
             if not self._known or self._monotonic() - self._known_at >= KEPT_S:

@@ -191,11 +191,14 @@ class Reader:
             ),
         )  # fmt: skip
 
-    def logs(self, connection: Connection, name: str, task: str | None, since: int) -> list[LogRow]:
-        """Log lines with an id above `since`, oldest first."""
+    def logs(
+        self, connection: Connection, name: str, task: str | None, since: int, newest: int | None = None
+    ) -> list[LogRow]:
+        """Log lines with an id above `since`, or of those the newest few; oldest first."""
         query = select(log_line).where(log_line.c.job == name, log_line.c.id > since)
-        query = query.order_by(log_line.c.id).limit(MOST_ROWS)
+        query = query.order_by(log_line.c.id if newest is None else log_line.c.id.desc()).limit(newest or MOST_ROWS)
         rows = connection.execute(query.where(log_line.c.task == task) if task else query).all()
+        rows = rows if newest is None else rows[::-1]
         return _each(rows, lambda r: LogRow.model_validate({**r._mapping, "at_ms": _time(r.at_ms) or 0}))
 
     def outputs(self, connection: Connection, name: str) -> list[OutputRow]:

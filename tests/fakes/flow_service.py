@@ -8,6 +8,7 @@ import time
 
 from flow.errors import JobInvalid, NotAskedForApproval, TokenReused, UnknownJob
 from flow.job_state import ENDED_JOB, AttemptState, JobState
+from flow.policy import NO_USER
 from flow.service import FlowService
 from flow.views import (
     MOST_ROWS,
@@ -159,9 +160,14 @@ class FakeFlowService(FlowService):
         self.job(job)
         return [r for r in self._metrics.get(job, []) if r.id > since and task in (None, r.task)][: self.most_rows]
 
-    def logs(self, job: str, task: str | None = None, since: int = 0) -> list[LogRow]:
+    def logs(self, job: str, task: str | None = None, since: int = 0, newest: int | None = None) -> list[LogRow]:
         self.job(job)
-        return [r for r in self._logs.get(job, []) if r.id > since and task in (None, r.task)][: self.most_rows]
+        rows = [r for r in self._logs.get(job, []) if r.id > since and task in (None, r.task)]
+        return rows[: self.most_rows] if newest is None else rows[-newest:]
+
+    def owner_of_outputs(self, job: str) -> str:
+        view = self._jobs.get(job)
+        return NO_USER if view is None else view.user if view.initiator == "hospital-a" else ""
 
     def outputs(self, job: str) -> list[OutputRow]:
         self.job(job)

@@ -195,10 +195,13 @@ def test_log_lines_and_progress_are_recorded(store: Database) -> None:
     far = ProgressNews(task="t", attempt=1, address="host:b", done=1, total=9, what="w" * 300, at_ms=1)
     with store.write() as writer:
         insert_logs(writer, JOB, [line, line])
+        insert_logs(writer, JOB, [line.model_copy(update={"sequence": n, "text": f"{n}"}) for n in (5, 6)])
         put_progress(writer, JOB, [far, far.model_copy(update={"done": 2})])
         put_progress(writer, JOB, [far.model_copy(update={"done": 3})])
     with store.read() as connection:
-        assert [r.text for r in Reader("a").logs(connection, JOB, None, 0)] == ["é"]
+        assert [r.text for r in Reader("a").logs(connection, JOB, None, 0)] == ["é", "5", "6"]
+        assert [r.text for r in Reader("a").logs(connection, JOB, None, 0, 2)] == ["5", "6"]
+        assert [r.text for r in Reader("a").logs(connection, JOB, "t", 0, 5)] == ["é", "5", "6"]
         [row] = Reader("a").progress(connection, JOB)
     assert (row.done, len(row.what)) == (3, 200)
 

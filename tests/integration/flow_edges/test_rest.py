@@ -196,6 +196,14 @@ def test_only_its_owner_adds_a_version_to_a_table(party: FakeParty, tmp_path: Pa
     assert eve.upload(file, "shared/table").owner == "table-eve"
 
 
+def test_only_the_newest_lines_are_sent_if_so_asked(party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=7)
+    lines = party.client.logs(job)
+    assert party.client.newest_logs(job, 3) == lines[-3:]
+    assert party.client.newest_logs(job, 500) == lines
+
+
 def test_a_table_without_an_owner_takes_a_version_of_anybody(party: FakeParty, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("id,x\n1,2\n")

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from flow.cli.exit_codes import Exit
 from flow.client import FlowClient, FlowUnreachable
-from party.ids import Address, AttemptId, JobId, TaskName
+from party.ids import Address, AttemptId, JobId, TaskName, new_job_id
 from storage.client import Model
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.flow_edges.conftest import Command
@@ -152,3 +152,22 @@ def test_what_another_partys_job_made_here_is_open_to_every_scientist(party: Fak
     party.service.change(job, initiator="hospital-b")
     paths = [f"tables/job-{job.lower()}/train-scores/rows", f"models/{job}/train.model/file"]
     assert statuses(party, party.client_of("eve-shares", "scientist"), *paths) == [200, 200]
+
+
+def test_a_table_that_a_job_made_shows_whose_it_is(party: FakeParty, flow: Command) -> None:
+    owners = {
+        party.client_of("maker", "scientist").submit(job_json()): "maker",
+        party.client.submit(job_json(initiator="hospital-b")): "",
+        str(new_job_id()): "?",
+    }
+    for job in owners:
+        staged = party.store.staging.outputs(
+            AttemptId(JobId(job), TaskName("train"), 1), Address.parse("guest:hospital-a")
+        )
+        with staged.table_writer("scores", SCORES.schema) as writer:
+            writer.write(SCORES)
+        party.store.staging.publish(job, "train", 1)
+    shown = {table.name: table.owner for table in party.client.tables()}
+    for job, owner in owners.items():
+        name = f"job-{job.lower()}/train-scores"
+        assert shown[name] == party.client.table(name).owner == owner

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from flow.cli.exit_codes import Exit
-from party.errors import Unavailable
+from flow.rest import tables
+from party.errors import Denied, NotFound, Unavailable
+from storage.place import Place
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command
 
@@ -114,3 +116,46 @@ def test_a_table_name_is_quoted_as_it_was_typed(flow: Command, folder: Path) -> 
         refused = flow("data", *words)
         assert refused.code == Exit.BAD_INPUT
         assert "'s' is not the name of a table; write NAMESPACE/NAME" in refused.err
+
+
+def test_of_two_uploads_of_one_name_at_the_same_time_only_one_users_is_stored(
+    party: FakeParty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both passed the first look, before there was a table."""
+    file = tmp_path / "t.csv"
+    file.write_text("id,x\n1,2\n")
+    alice, eve = (party.client_of(name, "scientist") for name in ("race-alice", "race-eve"))
+    create_once = Place.create_once
+
+    def first_alice(place: Place, path: str, data: bytes) -> bool:
+        if path.startswith("tables/race/") and b"race-eve" in data:
+            monkeypatch.undo()
+            alice.upload(file, "race/table")
+        return create_once(place, path, data)
+
+    monkeypatch.setattr(Place, "create_once", first_alice)
+    with pytest.raises(Denied, match="belongs to race-alice") as refused:
+        eve.upload(file, "race/table")
+    assert refused.value.code == "flow.table_owned"
+    assert [t.owner for t in party.client.tables() if t.name == "race/table"] == ["race-alice"]
+    assert len(list((Path(party.home.store) / "tables/race/table/data").glob("*[!k]"))) == 1
+
+
+def test_whoever_is_removed_while_the_body_comes_stores_nothing(
+    party: FakeParty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,x\n1,2\n")
+    user = party.client_of("leaving-soon", "scientist")
+    write = tables._write
+
+    async def removes(*given: object) -> None:
+        await write(*given)
+        party.home.user_file.remove("leaving-soon")
+
+    monkeypatch.setattr(tables, "_write", removes)
+    with pytest.raises(Denied) as refused:
+        user.upload(file, "left/table")
+    assert refused.value.code == "party.not_authenticated"
+    with pytest.raises(NotFound):
+        party.client.table("left/table")
