@@ -302,8 +302,12 @@ class Front:
     def _look(self) -> None:
         now = time.monotonic()
         if self._resume_at is not None and now >= self._resume_at:
-            self._resume_at = None
-            self._epoll.register(self._listener, select.EPOLLIN)
+            try:
+                self._epoll.register(self._listener, select.EPOLLIN)
+                self._resume_at = None
+            except OSError as problem:
+                self._resume_at = now + PAUSE_S
+                self._tell(f"no room for the port ({problem.strerror})")
         if now - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = now

@@ -21,15 +21,16 @@ class HomeWatch:
 
     Args:
         root: The home.
+        known: What `files_of` said before the files were read, so that no change since then is missed.
         changed: Takes the change up; a PlatformError or OSError that it raises is the problem, and it is tried again.
         always: Called at each look.
     """
 
-    def __init__(self, root: Path, changed: Callable[[], None], always: Callable[[], None]) -> None:
+    def __init__(self, root: Path, known: State, changed: Callable[[], None], always: Callable[[], None]) -> None:
         self._root = root
         self._changed = changed
         self._always = always
-        self._known = files_of(root)
+        self._known = known
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gateway-home-watch", daemon=True)
         self.problem = ""

@@ -71,6 +71,7 @@ class Inbound:
         self._deliveries: dict[str, _Delivery] = {}
         self._deliveries_lock = threading.Lock()
         self._halves: dict[str, dict[str, str]] = {}  # by sender: half bodies, the oldest first, and their envelopes
+        self._take_up_halves()
         self._whole_lock = threading.Lock()
         self._whole: set[str] = set()  # keys whose bytes this process has seen or checked
         self._stopping = False
@@ -274,6 +275,17 @@ class Inbound:
             undo.pop_all()
         return delivery
 
+    def _take_up_halves(self) -> None:
+        """Count what was left before a restart, and delete what nobody can go on with."""
+        jobs = set(self._mailbox.jobs())
+        for name in self._mailbox.half_bodies():
+            job, _, rest = name.partition(".")
+            sender, _, envelope = rest.rpartition(".")
+            if job in jobs and sender:
+                self._halves.setdefault(sender, {})[name] = envelope
+            else:
+                self._mailbox.forget_spool(name)
+
     def _make_room(self, envelope: Envelope) -> None:
         """Note a half body, and delete the oldest of its sender that nobody goes on with if it has too many."""
         name = _spool_name(envelope)
@@ -353,4 +365,5 @@ class Inbound:
 
 
 def _spool_name(envelope: Envelope) -> str:
-    return f"{envelope.header.job}.{envelope.id}"
+    """Names the half body of an envelope, so that a restart knows of which job and sender it is."""
+    return f"{envelope.header.job}.{envelope.header.sender}.{envelope.id}"

@@ -131,6 +131,7 @@ class Link:
         self._clock_ahead_ms = 0
         self._answered_at = 0.0
         self._diagnosed_at = -DIAGNOSE_EVERY_S
+        self._diagnosing = False
         self._diagnosis: PeerUnreachable | None = None
 
     @property
@@ -252,15 +253,29 @@ class Link:
         self._diagnosis, self._diagnosed_at = None, -DIAGNOSE_EVERY_S
 
     def unreachable(self) -> PeerUnreachable:
-        """Why the peer does not answer, looked at afresh from time to time."""
+        """Why the peer does not answer, as far as that is known; it is looked at from time to time, beside the call."""
         card = self._book.card(self.party)
-        if card.addresses and time.monotonic() - self._diagnosed_at >= DIAGNOSE_EVERY_S:
-            self._diagnosed_at = time.monotonic()
-            address = card.addresses[self._turn % len(card.addresses)]
-            self._diagnosis = diagnose(card, address, self._book.keys, self._book.party)
+        with self._lock:
+            due = card.addresses and time.monotonic() - self._diagnosed_at >= DIAGNOSE_EVERY_S
+            if due and not self._diagnosing:
+                self._diagnosing = True
+                address = card.addresses[self._turn % len(card.addresses)]
+                name = f"gateway-diagnosis-{self.party}"
+                threading.Thread(target=self._diagnose, args=(card, address), name=name, daemon=True).start()
         return self._diagnosis or PeerUnreachable(
             f"The gateway of {self.party} cannot be reached.", hint="It is tried again; see: flow party status"
         )
+
+    def _diagnose(self, card: Card, address: str) -> None:
+        found = None
+        try:
+            found = diagnose(card, address, self._book.keys, self._book.party)
+        finally:
+            with self._lock:
+                self._diagnosing, self._diagnosed_at = False, time.monotonic()
+                self._diagnosis = None if self._up else found
+                if self._diagnosis is not None and isinstance(self._problem, PeerUnreachable):
+                    self._problem = self._diagnosis
 
     def refused(self) -> PeerDistrustsUs:
         """What it means that the peer's door does not know our certificate."""

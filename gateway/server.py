@@ -23,7 +23,7 @@ from gateway.desk import Desk
 from gateway.executor_door import EXECUTOR_CALLS, ExecutorDoor
 from gateway.front import Front
 from gateway.gate import Gate
-from gateway.home_watch import HomeWatch
+from gateway.home_watch import HomeWatch, files_of
 from gateway.inbound import Inbound
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.store import Outgoing
@@ -111,6 +111,7 @@ class GatewayService:
     def _office(self, undo: ExitStack, listen: HostPort, front: Front, strangers: Strangers) -> tuple[Office, Outbound]:
         settings = self._home.settings.gateway
         folder = self._home.state("gateway")
+        as_read = files_of(self._home.root)
         book = PeerBook(self._home)
         database = Database(folder / "gateway.sqlite", settings.durability)
         undo.callback(database.close)
@@ -134,7 +135,7 @@ class GatewayService:
                 front.dismiss(party)
             delivery.reload()
 
-        watch = HomeWatch(self._home.root, changed, delivery.follow)
+        watch = HomeWatch(self._home.root, as_read, changed, delivery.follow)
         office = Office(
             book,
             mailbox,

@@ -116,10 +116,12 @@ class PartyHome:
     def trusted_card(self, party: str) -> Card:
         """The card we hold of the party, valid or not. Raises PartyNotTrusted."""
         path = self.root / "trusted" / f"{party_id(party)}.json"
-        if not path.is_file():
+        try:
+            return self._trusted_card(path)
+        except FileNotFoundError:
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json")))
-            raise PartyNotTrusted(f"{self.party} holds no card of '{party}'.", hint=f"Known: {known or 'none'}.")
-        return self._trusted_card(path)
+            hint = f"Known: {known or 'none'}."
+            raise PartyNotTrusted(f"{self.party} holds no card of '{party}'.", hint=hint) from None
 
     def socket(self, name: str) -> Path:
         """The path of a Unix socket, in a private folder. Raises BadSettings if the path is too long."""
@@ -204,6 +206,7 @@ class PartyHome:
         return self.run_dir / f"{checked_name(room, 'room')}.json"
 
     def _trusted_card(self, path: Path) -> Card:
+        """The card in the file. Raises FileNotFoundError, BadCard."""
         try:
             card = read_card(path.read_bytes())
         except FileNotFoundError:

@@ -30,6 +30,7 @@ from party.log import get_logger
 ROWS = 2_000
 LOG_BYTES = 2 << 20  # of lines in one report; a call carries 4 MiB
 SEND_S = 20.0
+JOBS_REMEMBERED = 1_000
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
 
@@ -73,6 +74,7 @@ class Courier:
         with self._database.read() as connection:
             row = find_part(connection, key.job)
         if row is None or row.state == "ended":
+            self._pause.pop(key.job, None)
             return None
         try:
             if row.state in LEFT:
@@ -136,7 +138,10 @@ class Courier:
 
     def _cross_off(self, row: Row[Any], report: Report, metric_id: int, log_id: int) -> None:
         if report.progress:
+            self._progress_sent.pop(row.job, None)
             self._progress_sent[row.job] = max(item.at_ms for item in report.progress)
+            while len(self._progress_sent) > JOBS_REMEMBERED:  # of a job that was forgotten all is sent once more
+                del self._progress_sent[next(iter(self._progress_sent))]
         changes: dict[str, object] = {}
         if metric_id:
             changes["metrics_sent"] = metric_id

@@ -105,6 +105,10 @@ class DiskMailbox:
         """Delete what an earlier try left under the name."""
         self._spools.forget(name)
 
+    def half_bodies(self) -> list[str]:
+        """The names of what earlier tries left, the oldest first."""
+        return self._spools.half_bodies()
+
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
         query = f"SELECT key FROM sent WHERE key IN ({_marks(keys)})"  # noqa: S608 - question marks only

@@ -128,6 +128,10 @@ class MemoryMailbox:
         """Delete what an earlier try left under the name."""
         self._spools.pop(name, None)
 
+    def half_bodies(self) -> list[str]:
+        """The names of what earlier tries left, the oldest first."""
+        return list(self._spools)
+
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
         with self._lock:

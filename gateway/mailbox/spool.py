@@ -108,6 +108,10 @@ class SpoolFolder:
         """Delete what an earlier try left under the name."""
         self._path(name).unlink(missing_ok=True)
 
+    def half_bodies(self) -> list[str]:
+        """The names of what earlier tries left, the oldest first."""
+        return [path.name for path in sorted(self._partial.iterdir(), key=lambda path: path.stat().st_mtime_ns)]
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a file name")

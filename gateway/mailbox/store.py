@@ -143,6 +143,9 @@ class Mailbox(Protocol):
     def forget_spool(self, name: str) -> None:
         """Delete what an earlier try left under the name."""
 
+    def half_bodies(self) -> list[str]:
+        """The names of what earlier tries left, the oldest first."""
+
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
 

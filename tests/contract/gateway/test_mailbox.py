@@ -221,6 +221,7 @@ def test_a_refusal_is_remembered_for_its_attempt(mailbox: Mailbox) -> None:
 def test_a_named_spool_goes_on_where_it_was_left(mailbox: Mailbox) -> None:
     first = spooled(mailbox, b"abc", name="JOB.1")
     first.keep()
+    assert mailbox.half_bodies() == ["JOB.1"]
     second = mailbox.spool("JOB.1")
     assert second.size == 3
     second.write(b"def")
@@ -231,6 +232,7 @@ def test_a_named_spool_goes_on_where_it_was_left(mailbox: Mailbox) -> None:
     assert third.size == 0
     assert third.buffer().to_pybytes() == b""
     third.abandon()
+    assert mailbox.half_bodies() == []
 
 
 def test_calls_stand_in_the_ledger_but_in_no_job(mailbox: Mailbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 
 from gateway.calls import Calls
 from gateway.delivery import Delivery, Lane
-from gateway.errors import BadEnvelope, GatewayFault, PeerDistrustsUs, PeerRefused, PeerUnreachable
+from gateway.errors import BadEnvelope, GatewayFault, PeerDistrustsUs, PeerNotListening, PeerRefused, PeerUnreachable
 from gateway.link import Link, Outcome, Receipt
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.mailbox.store import Outgoing, Place
@@ -225,3 +226,27 @@ def test_calls_and_their_answers_are_in_both_ledgers(homes: dict[str, PartyHome]
             ("call/fail", calls_go_in, 3),
             ("call/fail.answer", not calls_go_in, 0),
         ]
+
+
+def test_a_call_that_fails_does_not_wait_for_the_look_at_why(
+    homes: dict[str, PartyHome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, looking = threading.Event(), threading.Event()
+
+    def diagnose(*_: object) -> PeerUnreachable:
+        looking.set()
+        told.wait(30)
+        return PeerNotListening("Nobody listens.")
+
+    monkeypatch.setattr("gateway.link.diagnose", diagnose)
+    link = Link(PeerBook(homes["alpha"]), "beta")
+    first = link.unreachable()
+    link.failed(first)
+    assert looking.wait(30)
+    assert type(link.unreachable()) is type(first) is PeerUnreachable
+    told.set()
+    for thread in threading.enumerate():
+        if thread.name == "gateway-diagnosis-beta":
+            thread.join(30)
+    assert link.status(0).problem == "Nobody listens."
+    assert isinstance(link.unreachable(), PeerNotListening)

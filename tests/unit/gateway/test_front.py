@@ -13,7 +13,8 @@ import pytest
 
 from gateway.admission import Caps
 from gateway.front import Front
-from gateway.home_watch import HomeWatch
+from gateway.home_watch import HomeWatch, files_of
+from party.errors import PartyNotTrusted
 from party.home import PartyHome
 from party.service import HostPort, free_port
 
@@ -81,7 +82,7 @@ def test_the_watch_of_the_home_outlives_files_it_cannot_read(tmp_path: Path) -> 
         if len(told) == 1:
             raise PermissionError(13, "Permission denied")
 
-    watch = HomeWatch(tmp_path, changed, lambda: None)
+    watch = HomeWatch(tmp_path, files_of(tmp_path), changed, lambda: None)
     (tmp_path / "card.json").write_text("{}")
     watch.look()
     assert "Permission denied" in watch.problem
@@ -102,3 +103,43 @@ def test_a_card_that_vanishes_while_cards_are_read_is_no_longer_there(
 
     monkeypatch.setattr(Path, "read_bytes", read)
     assert [str(party) for party in home.held_cards()] == ["gamma"]
+
+
+def test_a_port_that_cannot_be_watched_again_yet_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.front.PAUSE_S", 0.0)
+    died = threading.Event()
+    front, address = made(tmp_path, died)
+    front._out_of(OSError(24, "Too many open files"))
+    front._epoll._left = 2  # type: ignore[attr-defined]
+    front.start()
+    try:
+        with socket.create_connection(address, 30) as caller:
+            caller.sendall(b"no TLS at all")
+            with contextlib.suppress(ConnectionResetError):
+                assert caller.recv(1) == b""
+    finally:
+        front.stop()
+    assert not died.is_set()
+
+
+def test_a_change_of_cards_while_the_gateway_starts_is_not_missed(tmp_path: Path) -> None:
+    told = []
+    as_read = files_of(tmp_path)
+    (tmp_path / "card.json").write_text("{}")
+    watch = HomeWatch(tmp_path, as_read, lambda: told.append(1), lambda: None)
+    watch.look()
+    watch.look()
+    assert told == [1]
+
+
+def test_a_trusted_card_that_vanishes_while_it_is_read_is_not_held(
+    homes: dict[str, PartyHome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path) -> bytes:
+        raise FileNotFoundError(2, os.strerror(2), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    with pytest.raises(PartyNotTrusted, match="holds no card of 'alpha'"):
+        homes["beta"].trusted_card("alpha")

@@ -24,7 +24,7 @@ from gateway.errors import (
     PeerRefused,
     TokenRefused,
 )
-from gateway.inbound import Inbound
+from gateway.inbound import MAX_HALVES, Inbound
 from gateway.mailbox.ledger import unbroken
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.peers import PeerBook
@@ -166,6 +166,28 @@ def test_a_delivery_goes_on_where_it_was_cut(beta: Beta) -> None:
         beta.inbound.deliver(beta.alpha, envelope, 5, [data[5:]])
     assert beta.inbound.deliver(beta.alpha, envelope, 10, [data[10:]])
     assert beta.inbound.standing(beta.alpha, envelope) is None
+
+
+def test_half_bodies_from_before_a_restart_are_counted_and_those_of_no_job_deleted(beta: Beta) -> None:
+    def cut(inbound: Inbound, step: int) -> Envelope:
+        data = body(float(step))
+        part = Part(step=(step,), size=len(data), sha256=sha256(data).hexdigest())
+        envelope = beta.envelope(data, parts=(part,))
+        with pytest.raises(DeliveryCut):
+            inbound.deliver(beta.alpha, envelope, 0, [data[:10]])
+        return envelope
+
+    first = cut(beta.inbound, 0)
+    for step in range(1, MAX_HALVES):
+        cut(beta.inbound, step)
+    for name in ("ENDED.alpha.1", f"{JOB}.{'0' * 64}"):
+        beta.mailbox.spool(name).keep()
+    again = Inbound(beta.mailbox, beta.tokens, Arrivals(), PeerBook(beta.homes["beta"]))
+    assert len(beta.mailbox.half_bodies()) == MAX_HALVES
+    assert again.standing(beta.alpha, first) == 10
+    cut(again, MAX_HALVES)
+    assert len(beta.mailbox.half_bodies()) == MAX_HALVES
+    assert again.standing(beta.alpha, first) == 0
 
 
 def test_more_bytes_than_the_header_names_are_not_written(beta: Beta) -> None:
