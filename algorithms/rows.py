@@ -72,7 +72,7 @@ def features(table: Table, names: Sequence[str], dtype: type[np.floating[Any]] =
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise BadFeatures(
-            f"Table {title(table)}: column '{names[column]}' is missing or not finite in row {row}.",
+            f"Table {title(table)}: column '{names[column]}' is missing or not finite in row {row + 1}.",
             hint="Fill in or drop such rows before uploading.",
         )
     return x
@@ -152,7 +152,7 @@ def _labels(table: Table) -> NDArray[np.float64]:
     if not np.isfinite(labels).all():
         row = int(np.argmax(~np.isfinite(labels)))
         raise BadLabels(
-            f"Table {title(table)}: label column '{column}' is missing or not finite in row {row}.",
+            f"Table {title(table)}: label column '{column}' is missing or not finite in row {row + 1}.",
             hint="Drop rows without a label before uploading.",
         )
     return labels

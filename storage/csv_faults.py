@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,16 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from storage.csv_words import FALSE_WORDS, TRUE_WORDS, USUAL_NULLS, fits, misfit_hint, noun, values_of, wider
 from storage.errors import BadRow
 
 MAX_FIELD_BYTES = 131_072  # what Python's reader, which names the line of a fault, takes without a word
-NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-NUMBER_PATTERN = re.compile(NUMBER)
 ENCODING_HINT = "Give its encoding, for example --encoding latin-1, gbk or utf-16, or save the file as UTF-8."
 _LONG_FIELD = f"a field of more than {MAX_FIELD_BYTES} bytes"
 _LONG_FIELD_HINT = "Shorten it, or leave the column out: --drop. A double quote may be opened there and never closed."
-_NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
-_NOUNS = {"int64": "a whole number", "double": "a number", "bool": "true or false", "date32[day]": "a date"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +33,13 @@ class CsvShape:
     Attributes:
         name: The file's name.
         open: Opens it, decompressed, at its start.
-        columns: Names from the header.
+        columns: Names from the header, or given.
         delimiter: Between fields.
         block_bytes: How much is parsed at once.
         kept: Names of the columns that are read.
         nulls: Texts that the user says mean a missing value, beside an empty field; none: the usual ones.
+        decimal: The decimal sign of numbers.
+        header: Whether the first row holds the names.
     """
 
     name: str
@@ -52,25 +49,31 @@ class CsvShape:
     block_bytes: int
     kept: tuple[str, ...]
     nulls: tuple[str, ...] = ()
+    decimal: str = "."
+    header: bool = True
 
     @property
     def null_values(self) -> list[str]:
         """Every text that means a missing value."""
-        return ["", *self.nulls] if self.nulls else sorted(_NULLS)
+        return ["", *self.nulls] if self.nulls else sorted(USUAL_NULLS)
 
     def read(self, types: Mapping[str, pa.DataType]) -> Generator[pa.RecordBatch, None, None]:
-        """The rows in blocks, as Arrow parses them. Raises pa.ArrowInvalid."""
+        """The rows in blocks, as Arrow parses them; without types it guesses them. Raises pa.ArrowInvalid."""
+        words = {"true_values": TRUE_WORDS, "false_values": FALSE_WORDS} if types else {}  # a guess takes fewer
         convert = arrow_csv.ConvertOptions(
             column_types=dict(types),
             include_columns=list(self.kept),
             null_values=self.null_values,
             strings_can_be_null=bool(self.nulls),
+            decimal_point=self.decimal,
+            **words,
         )
+        names = None if self.header else list(self.columns)
         with (
             self.open() as file,
             arrow_csv.open_csv(
                 file,
-                arrow_csv.ReadOptions(use_threads=False, block_size=self.block_bytes),
+                arrow_csv.ReadOptions(use_threads=False, block_size=self.block_bytes, column_names=names),
                 arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
                 convert,
             ) as reader,
@@ -80,20 +83,20 @@ class CsvShape:
 
 def diagnose(shape: CsvShape, types: Mapping[str, pa.DataType], fixed: frozenset[str]) -> dict[str, pa.DataType]:
     """The types that every row of the file fits; `fixed` ones are not widened. Raises BadRow."""
-    wider = dict(types)
+    types_found = dict(types)
     rows = 0
     try:
         with closing(shape.read(dict.fromkeys(shape.kept, pa.string()))) as batches:
             for batch in batches:
                 refuse_long_fields(shape, batch, rows)
                 for i, name in enumerate(shape.kept):
-                    values = _values(batch.column(i), shape.null_values)
-                    wider[name] = _type_that_fits(shape, name, values, wider[name], (rows, fixed))
+                    values = values_of(batch.column(i), shape.null_values)
+                    types_found[name] = _type_that_fits(shape, name, values, types_found[name], (rows, fixed))
                 rows += batch.num_rows
     except (pa.ArrowInvalid, OSError):
         _find_broken_row(shape)
         raise
-    return wider
+    return types_found
 
 
 def refuse_long_fields(shape: CsvShape, batch: pa.RecordBatch, first_row: int) -> None:
@@ -107,91 +110,56 @@ def refuse_long_fields(shape: CsvShape, batch: pa.RecordBatch, first_row: int) -
             raise BadRow(shape.name, line, name, column[bad].as_py(), _LONG_FIELD, hint=_LONG_FIELD_HINT)
 
 
-def _values(column: pa.Array, nulls: list[str]) -> pa.Array:
-    """The texts, trimmed, with the spellings of a missing value as null."""
-    trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(trimmed, pa.array(nulls, pa.string())), pa.scalar(None, pa.string()), trimmed)
-
-
 def _type_that_fits(
     shape: CsvShape, name: str, values: pa.Array, kind: pa.DataType, at: tuple[int, frozenset[str]]
 ) -> pa.DataType:
     first_row, fixed = at
-    while (bad := _first_misfit(values, kind)) is not None:
+    while (bad := _first_misfit(values, kind, shape.decimal)) is not None:
         text = values[bad].as_py()
-        wider = None if name in fixed else _wider(kind, text)
-        if wider is None:
+        larger = None if name in fixed else wider(kind, text, shape.decimal)
+        if larger is None:
             line, fields = _locate(shape, first_row + bad)
-            raise BadRow(
-                shape.name,
-                line,
-                name,
-                fields[shape.columns.index(name)] if len(fields) == len(shape.columns) else text,
-                f"not {_NOUNS.get(str(kind), str(kind))}",
-                hint=f"Leave missing values empty, or name what stands for one: --null {shlex.quote(str(text)[:20])}. "
-                f"If the column is meant as text, give its type: --type {shlex.quote(f'{name}=text')}.",
-            )
-        kind = wider
+            found = fields[shape.columns.index(name)] if len(fields) == len(shape.columns) else text
+            hint = misfit_hint(name, kind, found, shape.nulls)
+            raise BadRow(shape.name, line, name, found, f"not {noun(kind)}", hint=hint)
+        kind = larger
     return kind
 
 
-def _first_misfit(values: pa.Array, kind: pa.DataType) -> int | None:
+def _first_misfit(values: pa.Array, kind: pa.DataType, decimal: str) -> int | None:
     """Index of the first value that the type does not hold, by halving; None if all fit."""
-    if _fits(values, kind):
+    if fits(values, kind, decimal):
         return None
     first, size = 0, len(values)
     while size > 1:
         half = size // 2
-        if _fits(values.slice(first, half), kind):
+        if fits(values.slice(first, half), kind, decimal):
             first, size = first + half, size - half
         else:
             size = half
     return first
 
 
-def _fits(values: pa.Array, kind: pa.DataType) -> bool:
-    if pa.types.is_null(kind):
-        return bool(values.null_count == len(values))
-    try:
-        values.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _wider(kind: pa.DataType, text: str) -> pa.DataType | None:
-    """The next type up that holds the text too, None if there is none short of text."""
-    ladder: tuple[pa.DataType, ...] = ()
-    if pa.types.is_null(kind):
-        ladder = (pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"), pa.string())
-    elif pa.types.is_int64(kind):
-        ladder = (pa.float64(),)
-    elif pa.types.is_date(kind):
-        ladder = (pa.timestamp("us"),)
-    value = pa.array([text])
-    return next((wider for wider in ladder if _fits(value, wider)), None)
-
-
 def line_of_row(shape: CsvShape, row: int) -> int:
     """The line on which a data row begins, the first row being 0. Raises BadRow for one before it without an end."""
-    rows = 0
+    before, seen = row + shape.header, 0
     with shape.open() as file:
         try:
             for line, _ in _lines(shape, file):
-                if rows == row + 1:
+                if seen == before:
                     return line
-                rows += 1
+                seen += 1
         except BadRow as error:
-            if rows != row + 1:
+            if seen != before:
                 raise
             return error.line
-    return row + 2
+    return before + 1
 
 
 def _locate(shape: CsvShape, row: int) -> tuple[int, list[str]]:
     """Line on which a data row begins, and its fields."""
     with shape.open() as file:
-        return next(islice(_lines(shape, file), row + 1, None))
+        return next(islice(_lines(shape, file), row + shape.header, None))
 
 
 def _find_broken_row(shape: CsvShape) -> None:
@@ -223,7 +191,7 @@ def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
             line,
             None,
             shape.delimiter.join(fields),
-            f"{len(fields)} fields where the header has {len(shape.columns)}",
+            f"{len(fields)} fields where the {'header' if shape.header else 'first line'} has {len(shape.columns)}",
             hint="A field that holds the delimiter or a line break must be in double quotes. If another sign stands "
             "between the fields, give it: --delimiter ';', or tab.",
         )

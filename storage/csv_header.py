@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from itertools import islice
 import pyarrow as pa
 
 from storage.columns import MAX_NAME_CHARS, check_names
-from storage.csv_faults import ENCODING_HINT, NUMBER_PATTERN
-from storage.errors import BadColumnName, BadRow, DuplicateColumn, EmptySource
+from storage.csv_faults import ENCODING_HINT
+from storage.csv_words import DECIMAL_SIGNS, number_pattern
+from storage.errors import BadColumnName, BadRow, BadSource, DuplicateColumn, EmptySource
 from storage.sniffing import BYTE_ORDER_MARKS
 from storage.source_options import SourceOptions
 from storage.sources import RawFile, reading_errors
@@ -25,6 +27,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 _PANDAS_INDEX = ("", "Unnamed: 0")
 _SAMPLE_ROWS = 100
 _UTF_8 = ("utf-8", "utf-8-sig", "ascii")
+_NUMBERS = [re.compile(number_pattern(sign)) for sign in DECIMAL_SIGNS]
 _GROWTH = 4  # the most bytes of UTF-8 that one byte of another encoding becomes
 
 
@@ -113,6 +116,8 @@ def read_header(raw: RawFile, options: SourceOptions) -> Header:
     sign = options.delimiter or max(DELIMITERS, key=first.count)
     rows = (row for row in csv.reader(StringIO(text, newline=""), delimiter=sign) if row)
     columns = _names(raw, rows)
+    if options.no_header:
+        return Header(_given_names(raw, options, len(columns)), sign, encoding, None, remarks)
     index = _index(columns, _sample(rows), options)
     if index is not None:
         shown = f"'{index}'" if index else "without a name"
@@ -129,9 +134,10 @@ def check_header(file: str, names: Sequence[str], first: int = 1) -> None:
             error.hint = "If tabs stand between the fields, say so: --delimiter tab. Else rename the column."
         raise
     except DuplicateColumn as error:
-        numbers = sum(NUMBER_PATTERN.fullmatch(name) is not None for name in names)
+        numbers = sum(any(number.fullmatch(name) for number in _NUMBERS) for name in names)
         if 2 * numbers >= len(names):
-            error.hint = f"The first line of {file} looks like values: put a line with the columns' names before it."
+            error.hint = f"The first line of {file} looks like values: put a line with the columns' names before it, "
+            error.hint += "or say that there is none: --no-header, with --columns A,B,… to name them."
         elif not names[0].strip():
             error.hint = "If it is the index of pandas, write the file with index=False, or give the index a name."
         raise
@@ -145,6 +151,17 @@ def _names(raw: RawFile, rows: Iterator[list[str]]) -> list[str]:
             f"{raw.name}: a column has a name of more than {MAX_NAME_CHARS} characters.",
             hint="A double quote may be opened in the first line and never closed.",
         ) from error
+
+
+def _given_names(raw: RawFile, options: SourceOptions, count: int) -> list[str]:
+    """The names of a file that holds none, for its first row's `count` fields."""
+    names = list(options.columns) or [f"column{i + 1}" for i in range(count)]
+    if len(names) != count:
+        raise BadSource(
+            f"{raw.name}: {len(names)} columns are named, the first line has {count} fields. Nothing was stored.",
+            hint="Name every column of the file in its order; --drop leaves some out.",
+        )
+    return names
 
 
 def _sample(rows: Iterator[list[str]]) -> list[list[str]]:

@@ -14,13 +14,13 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.csv_faults import NUMBER, CsvShape, check_quotes, diagnose, refuse_long_fields
+from storage.csv_faults import CsvShape, check_quotes, diagnose, line_of_row, refuse_long_fields
 from storage.csv_header import BLOCK_BYTES, Tap, check_header, read_header
+from storage.csv_words import WHOLE_NUMBER, has_decimal_commas, number_pattern
 from storage.errors import BadSource, EmptySource
 from storage.source_options import NAMED_TYPES, SourceOptions
 from storage.sources import RawFile, reading_errors
 
-WHOLE_NUMBER = r"^\s*[+-]?\d+\s*$"
 _LONG = 10**15  # whole numbers below have at most 15 digits
 
 
@@ -45,6 +45,8 @@ class CsvReading:
             BLOCK_BYTES,
             tuple(options.kept(columns)),
             options.null_values,
+            options.decimal or ".",
+            not options.no_header,
         )
         self._types = self._guess() | {name: kind for name, kind in self._named.items() if name in self._shape.kept}
 
@@ -81,6 +83,10 @@ class CsvReading:
     def position(self) -> tuple[int, int]:
         """Bytes of the (compressed) file."""
         return self._tap.done if self._tap is not None else 0, self._raw.size
+
+    def place(self, row: int) -> str:
+        """Where a row stands in the file."""
+        return f"line {line_of_row(self._shape, row)} of {self._raw.name}"
 
     def remarks(self) -> list[str]:
         """What was found and done."""
@@ -150,10 +156,19 @@ class CsvReading:
                 kind = pa.float64() if pa.types.is_string(kind) else pa.null()
             elif pa.types.is_timestamp(kind):
                 kind = pa.timestamp("us", kind.tz)
+            elif pa.types.is_string(kind) and has_decimal_commas(texts.column(i)):
+                self._remark_commas(name)
             elif not any(kind == known for known in NAMED_TYPES.values()):
                 kind = pa.string()
             types[name] = kind
         return types
+
+    def _remark_commas(self, name: str) -> None:
+        if name not in self._named and name != self._options.id_column:
+            self._remarks.append(
+                f"Column '{name}' looks like numbers with a decimal comma and was stored as text; "
+                "if they are numbers, upload the file again with --decimal ','."
+            )
 
     def _first_block(self, types: dict[str, pa.DataType]) -> pa.RecordBatch:
         try:
@@ -185,5 +200,5 @@ class CsvReading:
         if name == self._options.id_column:
             return False
         filled = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
-        numbers = pc.sum(pc.match_substring_regex(filled, NUMBER)).as_py() or 0
+        numbers = pc.sum(pc.match_substring_regex(filled, number_pattern(self._shape.decimal))).as_py() or 0
         return len(filled) > 0 and 2 * int(numbers) >= len(filled)

@@ -11,6 +11,7 @@ InvalidInput
     DuplicateColumn      two columns of one name
     BadColumnName        a column's name cannot be shown, or has no end
     TooManyColumns       more columns than a table has
+    InfiniteNumber       a number that is not finite
     DuplicateIds         two rows of one id
     ColumnNotFound       the id, label or feature column named is not there
   ColumnTypeRefused      a column whose type a table cannot hold, or an operation cannot use
@@ -112,6 +113,12 @@ class TooManyColumns(BadSource):
     """More columns than a table has."""
 
     code = "storage.too_many_columns"
+
+
+class InfiniteNumber(BadSource):
+    """A number in the file is infinite, which nothing can be learned from."""
+
+    code = "storage.infinite_number"
 
 
 class DuplicateIds(BadSource):

@@ -79,6 +79,10 @@ class ProcessReading:
         """Bytes of the file, as far as the other process says."""
         return min(self._done, self._raw.size), self._raw.size
 
+    def place(self, row: int) -> str:
+        """Where a row stands in the file."""
+        return f"row {row + 1} of {self._raw.name}"
+
     def remarks(self) -> list[str]:
         """Nothing: such a file says itself what it holds."""
         return []

@@ -52,7 +52,13 @@ class TableRef:
             return text
         table, at, version = text.partition("@")
         namespace, _, name = table.partition("/")
-        legal = all(_NAME.fullmatch(part) and len(part) <= MAX_TABLE_NAME_CHARS for part in (namespace, name))
+        longest = max(len(namespace), len(name))
+        if longest > MAX_TABLE_NAME_CHARS:
+            raise BadReference(
+                f"'{text[:40]}…' is too long for the name of a table: one part has {longest} letters.",
+                hint=f"Write namespace/name, each of at most {MAX_TABLE_NAME_CHARS} letters.",
+            )
+        legal = all(_NAME.fullmatch(part) for part in (namespace, name))
         if not legal or (at and not _VERSION.fullmatch(version)):
             raise BadReference(
                 f"'{text[:80]}' is not the name of a table.",

@@ -17,6 +17,8 @@ _SUFFIXES = {
 }  # fmt: skip
 _TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_WRONG_FILE = "Check the path; save the table as CSV."
+_NO_PICKLE = "Pickles are never opened: they run code. Write the table as Parquet or CSV."
 _OTHERS = {
     b"PK\x03\x04": ("an Excel workbook or a zip archive", "Save the sheet as CSV, or unpack the archive."),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV."),
@@ -27,6 +29,24 @@ _OTHERS = {
     b"SQLite format 3": ("an SQLite database", "Export the table as CSV."),
     b"\xfd7zXZ": ("compressed as xz", "Unpack it, or use gzip."),
     b"%PDF": ("a PDF document", "Save the table as CSV."),
+    b"PK\x05\x06": ("an empty zip archive", "Check the path."),
+    b"\x89PNG": ("a PNG picture", _WRONG_FILE),
+    b"\xff\xd8\xff": ("a JPEG picture", _WRONG_FILE),
+    b"GIF8": ("a GIF picture", _WRONG_FILE),
+    b"\x7fELF": ("a program", _WRONG_FILE),
+    b"7z\xbc\xaf": ("a 7z archive", "Unpack it."),
+    b"Rar!": ("a RAR archive", "Unpack it."),
+    b"\x93NUMPY": ("a NumPy array", "Write it with its columns' names as Parquet or CSV."),
+    b"\x80\x03": ("a Python pickle", _NO_PICKLE),
+    b"\x80\x04": ("a Python pickle", _NO_PICKLE),
+    b"\x80\x05": ("a Python pickle", _NO_PICKLE),
+    b"$FL2": ("an SPSS file", "Save the table as CSV."),
+    b"<stata_dta>": ("a Stata file", "Save the table as CSV."),
+    b"<!doctype": ("a web page", _WRONG_FILE),
+    b"<html": ("a web page", _WRONG_FILE),
+    b"<?xml": ("an XML document", "Save the table as CSV."),
+    b'{"': ("JSON", "Write the table as CSV or Parquet."),
+    b"[{": ("JSON", "Write the table as CSV or Parquet."),
 }
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -36,7 +56,7 @@ def format_of(name: str, start: bytes, named: str | None) -> str:
     if named is not None and named not in FORMATS:
         raise BadSource(f"'{named}' is not a format of files.", hint=did_you_mean(named, FORMATS))
     for magic, (what, advice) in _OTHERS.items():
-        if start.startswith(magic):
+        if start.lower().startswith(magic.lower()):
             raise BadSource(f"{name} is {what}, not a CSV, Parquet or Arrow file. Nothing was stored.", hint=advice)
     found = next((form for magic, form in _TABLES.items() if start.startswith(magic)), None)
     wanted = named or _SUFFIXES.get(_suffix(name))
@@ -50,6 +70,15 @@ def format_of(name: str, start: bytes, named: str | None) -> str:
 
 
 _NAME_IT = "If it is a CSV, give it a name that ends with .csv."
+
+
+def refuse_binary(name: str, start: bytes) -> None:
+    """Raise BadSource for a file that is read as CSV, in an encoding nobody named, and begins with no text."""
+    if b"\0" in start and not any(start.startswith(mark) for mark in BYTE_ORDER_MARKS):
+        raise BadSource(
+            f"{name} is no text: there are zero bytes at its start. Nothing was stored.",
+            hint="A CSV, Parquet or Arrow file is needed. If it is text, give its encoding: --encoding utf-16-le.",
+        )
 
 
 def compression_of(start: bytes) -> str | None:

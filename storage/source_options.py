@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from storage.columns import check_column
+from storage.csv_words import DECIMAL_SIGNS
 from storage.errors import BadSource, did_you_mean
 
 NAMED_TYPES = {
@@ -30,6 +31,9 @@ class SourceOptions:
     Attributes:
         delimiter: The character between the fields of a CSV.
         encoding: Of a CSV's text, by any of Python's names: `gbk`, `latin-1`, `utf-16`, …
+        decimal: The decimal sign of a CSV's numbers, a point or a comma.
+        no_header: Whether a CSV's first line is a row already.
+        columns: Then the columns' names; by default `column1`, `column2`, …
         null_values: Texts of a CSV that mean a missing value, beside an empty field; by default the usual ones, and
             in columns of text none.
         column_types: `bool | int | float | text | date | timestamp` of columns whose type should not be guessed.
@@ -41,6 +45,9 @@ class SourceOptions:
 
     delimiter: str | None = None
     encoding: str | None = None
+    decimal: str | None = None
+    no_header: bool = False
+    columns: tuple[str, ...] = ()
     null_values: tuple[str, ...] = ()
     column_types: Mapping[str, str] = field(default_factory=dict)
     features: tuple[str, ...] = ()
@@ -55,6 +62,13 @@ class SourceOptions:
         object.__setattr__(self, "delimiter", sign)
         if self.encoding is not None:
             _check_encoding(self.encoding)
+        if self.decimal not in (None, *DECIMAL_SIGNS):
+            raise BadSource(f"{self.decimal[:20]!r} cannot be the decimal sign.", hint="Give a point or a comma.")
+        if self.columns and not self.no_header:
+            raise BadSource(
+                "Columns are named by the first line of the file.",
+                hint="If its first line is a row already, say so: --no-header.",
+            )
         for text in self.column_types.values():
             if text not in NAMED_TYPES:
                 raise BadSource(f"'{text[:60]}' is not a type of columns.", hint=did_you_mean(text, NAMED_TYPES))
@@ -64,7 +78,13 @@ class SourceOptions:
     @property
     def for_csv_only(self) -> list[str]:
         """What was said that only a CSV has."""
-        said = {"a delimiter": self.delimiter, "an encoding": self.encoding, "null texts": self.null_values}
+        said = {
+            "a delimiter": self.delimiter,
+            "an encoding": self.encoding,
+            "a decimal sign": self.decimal,
+            "that there are no names": self.no_header,
+            "null texts": self.null_values,
+        }
         return [what for what, value in said.items() if value]
 
     def types(self, names: Sequence[str]) -> dict[str, pa.DataType]:

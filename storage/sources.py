@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from storage.disk import room_for
 from storage.errors import BadSource, EmptySource, SourceNotFound
-from storage.sniffing import START_BYTES, compression_of, format_of, unfolded_start
+from storage.sniffing import START_BYTES, compression_of, format_of, refuse_binary, unfolded_start
 from storage.source_options import SourceOptions
 
 Progress = Callable[[int, int], None]
@@ -36,6 +36,9 @@ class Reading(Protocol):
 
     def position(self) -> tuple[int, int]:
         """Bytes done and bytes in all."""
+
+    def place(self, row: int) -> str:
+        """Where a row stands, the first being 0, as people find it: a line of a text, else a row."""
 
     def remarks(self) -> list[str]:
         """What the user should be told of the file, once it is read."""
@@ -118,6 +121,8 @@ def _reading(raw: RawFile, named: str | None, options: SourceOptions) -> Reading
     if form == "csv":
         from storage.csv_source import CsvReading
 
+        if options.encoding is None:
+            refuse_binary(raw.name, start)
         return CsvReading(replace(raw, compression=compression), options)
     if compression:
         raise BadSource(f"{raw.name} holds {form} compressed as {compression}.", hint="Unpack it first.")

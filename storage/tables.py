@@ -99,6 +99,8 @@ class TableStore:
                     use=use or UsePolicy(),
                     partition_rows=partition_rows,
                     unique_ids=unique_ids,
+                    finite=True,
+                    place=opened.place,
                 )
                 return self._writer(target, plan, may_follow)
 

@@ -24,15 +24,16 @@ _NO_ID = "Give every row an id, or upload without an id column."
 
 
 class IdCheck:
-    """Collects the ids of one column and says whether two are equal."""
+    """Collects the ids of one column and says whether two are equal; `place` says where a row stands, for people."""
 
-    def __init__(self, kind: pa.DataType) -> None:
+    def __init__(self, kind: pa.DataType, place: Callable[[int], str]) -> None:
         if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)):
             raise ColumnTypeRefused(
                 f"An id column holds text or whole numbers, not {kind}.",
                 hint="If the ids are to be kept as they stand, give the column's type: --type COLUMN=text.",
             )
         self._is_number = pa.types.is_integer(kind)
+        self._place = place
         self._rows = 0
         self._seen = array("Q")
         self._weights: Words = np.zeros(0, np.uint64)
@@ -40,12 +41,11 @@ class IdCheck:
     def add(self, ids: pa.Array) -> None:
         """Add the next rows' ids. Raises DuplicateIds for a null."""
         if ids.null_count:
-            row = self._rows + pc.index(pc.is_null(ids), True).as_py() + 1
-            raise DuplicateIds(f"Row {row} has no id.", hint=_NO_ID)
+            raise self._without_id(pc.index(pc.is_null(ids), True).as_py())
         if not self._is_number:
             empty = pc.index(pc.binary_length(ids), pa.scalar(0, pa.int32())).as_py()
             if empty >= 0:
-                raise DuplicateIds(f"Row {self._rows + empty + 1} has no id.", hint=_NO_ID)
+                raise self._without_id(empty)
         words = np.asarray(ids.to_numpy(), np.int64).view(np.uint64) if self._is_number else self._hash(ids)
         self._seen.frombytes(words.tobytes())
         self._rows += len(ids)
@@ -61,14 +61,19 @@ class IdCheck:
         first = 0
         for ids in stored():
             for i in np.flatnonzero(np.isin(words[first : first + len(ids)], suspects)):
-                name, row = ids[int(i)].as_py(), first + int(i) + 1
+                name, row = ids[int(i)].as_py(), first + int(i)
                 if name in rows_of:
+                    here, there = self._place(row), self._place(rows_of[name])
                     raise DuplicateIds(
-                        f"Rows {rows_of[name]} and {row} both have the id {name!r} in column '{column}'.",
+                        f"{there[:1].upper()}{there[1:]} and {here} both have the id {name!r} in column '{column}'.",
                         hint="Ids must be unique; remove one of the rows.",
                     )
                 rows_of[name] = row
             first += len(ids)
+
+    def _without_id(self, row: int) -> DuplicateIds:
+        place = self._place(self._rows + row)
+        return DuplicateIds(f"{place[:1].upper()}{place[1:]} has no id.", hint=_NO_ID)
 
     def _hash(self, ids: pa.Array) -> Words:
         """64 bits of each text: the sum of its bytes plus one, each times the random odd weight of its place."""

@@ -6,15 +6,17 @@ Rows are gathered until a partition is full, so memory does not grow with the ta
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import ipc
 
 from storage.columns import ContentDigest, check_column, missing, normal_schema, normal_table
-from storage.errors import TableSchemaMismatch
+from storage.errors import InfiniteNumber, TableSchemaMismatch
 from storage.frames import read_partition
 from storage.manifest import Column, Partition, TableManifest, UsePolicy
 from storage.place import Place
@@ -22,6 +24,11 @@ from storage.unique import IdCheck
 
 PARTITION_ROWS = 1_000_000
 PARTITION_BYTES = 32 * 2**20
+_MOST_SHOWN = 10
+
+
+def _row(row: int) -> str:
+    return f"row {row + 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,8 @@ class TablePlan:
         partition_rows: The most rows of a partition; a partition also ends at 32 MiB.
         unique_ids: Whether two rows of one id are refused.
         origin: The attempt and address that make it.
+        finite: Whether an infinite number is refused.
+        place: Says where a row stands, the first being 0, for messages.
     """
 
     schema: pa.Schema
@@ -43,6 +52,8 @@ class TablePlan:
     partition_rows: int = PARTITION_ROWS
     unique_ids: bool = True
     origin: str = ""
+    finite: bool = False
+    place: Callable[[int], str] = _row
 
     def __post_init__(self) -> None:
         check_column(self.id_column, self.schema.names, "the id column")
@@ -81,7 +92,9 @@ class TableWriter:
         self._release = release
         self._schema = normal_schema(plan.schema)
         self._digest = ContentDigest(self._schema)
-        self._ids = IdCheck(self._schema.field(plan.id_column).type) if plan.id_column and plan.unique_ids else None
+        unique = plan.id_column is not None and plan.unique_ids
+        self._ids = IdCheck(self._schema.field(plan.id_column).type, plan.place) if unique else None
+        self._empty = set(self._schema.names)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
@@ -133,10 +146,14 @@ class TableWriter:
 
     def remarks(self) -> list[str]:
         """What the user should hear of the rows."""
-        if not self._without_label:
-            return []
-        rows = "row has" if self._without_label == 1 else "rows have"
-        return [f"{self._without_label} {rows} no label (column '{self._plan.label_column}')."]
+        plan, said = self._plan, []
+        if self._without_label:
+            rows = "row has" if self._without_label == 1 else "rows have"
+            said.append(f"{self._without_label} {rows} no label (column '{plan.label_column}').")
+        if plan.label_column is not None and pa.types.is_string(self._schema.field(plan.label_column).type):
+            said.append(_text_label(plan.label_column))
+        empty = [name for name in self._schema.names if name in self._empty]
+        return said + ([_without_values(empty)] if empty and self._rows else [])
 
     def abandon(self) -> None:
         """Remove what was written."""
@@ -162,6 +179,7 @@ class TableWriter:
     def _flush(self) -> None:
         batch = self._one_batch()
         self._digest.update(batch)
+        self._look(batch)
         if self._plan.label_column is not None:
             self._without_label += missing(batch.column(self._plan.label_column))
         if self._ids is not None:
@@ -174,6 +192,24 @@ class TableWriter:
             Partition(f"{folder}/{name}", batch.num_rows, content.size, sha256(content).hexdigest())
         )
         self._rows += batch.num_rows
+
+    def _look(self, batch: pa.RecordBatch) -> None:
+        """Note which columns have values; raises InfiniteNumber."""
+        for name in list(self._empty):
+            if missing(batch.column(name)) < batch.num_rows:
+                self._empty.discard(name)
+        for name, column in zip(self._schema.names, batch.columns, strict=True):
+            if not self._plan.finite or not pa.types.is_floating(column.type):
+                continue
+            infinite = pc.is_inf(column)
+            if pc.any(infinite).as_py():
+                row = pc.index(infinite, True).as_py()
+                raise InfiniteNumber(
+                    f"Column '{name}' has {column[row].as_py()} in {self._plan.place(self._rows + row)}, which is no "
+                    "finite number. Nothing was stored.",
+                    hint="Correct it or leave it empty where the file is made. If it stands for a missing value of a "
+                    "CSV, say so as it is written there: --null inf.",
+                )
 
     def _one_batch(self) -> pa.RecordBatch:
         table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
@@ -188,6 +224,21 @@ class TableWriter:
             with self._place.open(f"{self._data}/{partition.file.rpartition('/')[2]}") as file:
                 found.append(read_partition(file.read_buffer(), known=True).column(self._plan.id_column))
         return found
+
+
+def _text_label(column: str) -> str:
+    return (
+        f"The label column '{column}' holds text, which no training takes: write classes as whole numbers. "
+        f"Yes and no of a CSV become true and false with --type {shlex.quote(f'{column}=bool')}."
+    )
+
+
+def _without_values(columns: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in columns[:_MOST_SHOWN])
+    more = f" and {len(columns) - _MOST_SHOWN} more" if len(columns) > _MOST_SHOWN else ""
+    noun, it = ("Column", "it") if len(columns) == 1 else ("Columns", "them")
+    have = "has" if len(columns) == 1 else "have"
+    return f"{noun} {shown}{more} {have} no value in any row; no training can use {it}. To leave {it} out: --drop."
 
 
 def _file_bytes(batch: pa.RecordBatch) -> pa.Buffer:

@@ -40,7 +40,7 @@ class TableCalls(HttpCalls):
             id_column: The column that names rows.
             label_column: The column to predict.
             reading: How the file is to be read, under the names of the query: `format`, `type`, `encoding`,
-                `delimiter`, `null`, `features`, `drop`; a text, or a list of texts.
+                `delimiter`, `decimal`, `no_header`, `columns`, `null`, `features`, `drop`; a text, or a list of texts.
             sent: Told on the way: `sent(done, total)`.
         """
         asked = {"id": id_column, "label": label_column} | dict(reading or {})

@@ -46,6 +46,14 @@ def upload(  # noqa: PLR0913 - one a file's property
     delimiter: Annotated[
         str | None, typer.Option(metavar="SIGN", help="Between the fields of a CSV; 'tab' for a tab.")
     ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(metavar="SIGN", help="The decimal sign of a CSV's numbers: a comma. [default: a point]"),
+    ] = None,
+    no_header: Annotated[bool, typer.Option("--no-header", help="The first line of a CSV is a row already.")] = False,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="A,B,…", help="With --no-header: the columns' names, in order.")
+    ] = None,
     null: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="A text of a CSV that means a missing value; may be given more than once."),
@@ -59,11 +67,14 @@ def upload(  # noqa: PLR0913 - one a file's property
     ] = None,
 ) -> None:
     """Store a file as the next version of a table. A bad line is named and leaves nothing behind."""
+    if file.is_dir():
+        raise NoSuchFile(f"{file} is a folder.", hint="Name one file in it.")
     if not file.is_file():
         raise NoSuchFile(f"The file {file} does not exist.", hint="Check the path.")
     desk.source = str(file) if "/" in str(file) else ""
     reading = {"type": types, "encoding": encoding, "delimiter": delimiter, "null": null, "format": form}
-    reading |= {"features": _columns(features), "drop": _columns(drop)}
+    reading |= {"features": _columns(features), "drop": _columns(drop), "columns": _columns(columns)}
+    reading |= {"decimal": decimal, "no_header": "true" if no_header else None}
     with desk.client() as flow, desk.screen.progress(f"Uploading {file.name}") as sent:
         view = flow.upload(file, table, id_column=id_column, label_column=label_column, reading=reading, sent=sent)
     text = f"{view.reference}: {view.rows} rows, {len(view.columns)} columns, {size(view.size_bytes)}"

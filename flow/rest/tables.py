@@ -145,6 +145,11 @@ class _Upload:
         types: Annotated[list[str] | None, Query(alias="type", description=TYPE_TEXT)] = None,
         encoding: Annotated[str | None, Query(max_length=60, description="Of a CSV: gbk, latin-1, utf-16, …")] = None,
         delimiter: Annotated[str | None, Query(max_length=3, description="Between fields; 'tab' for tab.")] = None,
+        decimal: Annotated[str | None, Query(max_length=3, description="The decimal sign: '.' or ','.")] = None,
+        no_header: Annotated[bool, Query(description="Whether a CSV's first line is a row already.")] = False,
+        columns: Annotated[
+            list[str] | None, Query(description="The names of columns that the file has none of.")
+        ] = None,
         null: Annotated[list[str] | None, Query(description="Texts of a CSV that mean a missing value.")] = None,
         features: Annotated[list[str] | None, Query(description="The only columns to keep beside id, label.")] = None,
         drop: Annotated[list[str] | None, Query(description="Columns to leave out.")] = None,
@@ -155,6 +160,9 @@ class _Upload:
         self.options = SourceOptions(
             delimiter=delimiter,
             encoding=encoding,
+            decimal=decimal,
+            no_header=no_header,
+            columns=tuple(columns or ()),
             null_values=tuple(null or ()),
             column_types=dict(typed_column(text) for text in types or ()),
             features=tuple(features or ()),

@@ -150,7 +150,7 @@ def test_trainers_that_write_labels_differently_are_refused(tmp_path, tables):
     ("labels", "says"),
     [([0, 1, 2, 0], "'test/bad@1': label column 'label' holds 2"),
      ([0, 1, -1, 0], "-1 and 0"), (None, "no label column"),
-     (["a", "b", "a", "b"], "not a number"), ([0.0, 1.0, np.nan, 1.0], "row 2")],
+     (["a", "b", "a", "b"], "not a number"), ([0.0, 1.0, np.nan, 1.0], "row 3")],
 )  # fmt: skip
 def test_labels_that_are_not_binary_are_named_with_their_table(tmp_path, tables, labels, says):
     bad = make_table(tmp_path, "bad", breast().x[:4], labels)
@@ -161,7 +161,7 @@ def test_labels_that_are_not_binary_are_named_with_their_table(tmp_path, tables,
 def test_a_feature_that_is_missing_or_not_finite_is_named(tmp_path, tables):
     x = breast().x[:4].copy()
     x[2, 5] = np.nan
-    with pytest.raises(BadFeatures, match=r"'test/holes@1': column 'x05' is missing or not finite in row 2"):
+    with pytest.raises(BadFeatures, match=r"'test/holes@1': column 'x05' is missing or not finite in row 3"):
         train([tables[0], make_table(tmp_path, "holes", x, [0, 1, 0, 1])])
     validate = make_table(tmp_path, "narrow", x[:, :5], [0, 1, 0, 1])
     with pytest.raises(BadFeatures, match=r"'test/narrow@1' has no feature column 'x05'"):

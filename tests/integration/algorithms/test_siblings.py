@@ -49,8 +49,8 @@ def test_validation_rows_with_labels_that_nobody_trains_on_are_refused(tmp_path,
     ("x", "says"),
     [
         (np.zeros((4, 0)), "no feature column"),
-        (np.array([[0.0], [np.nan], [1.0], [2.0]]), "'x00' is missing or not finite in row 1"),
-        (np.array([[0.0], [1.0], [2.0], [np.inf]]), "'x00' is missing or not finite in row 3"),
+        (np.array([[0.0], [np.nan], [1.0], [2.0]]), "'x00' is missing or not finite in row 2"),
+        (np.array([[0.0], [1.0], [2.0], [np.inf]]), "'x00' is missing or not finite in row 4"),
     ],
     ids=["no columns", "missing", "infinite"],
 )

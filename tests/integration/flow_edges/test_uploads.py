@@ -159,3 +159,31 @@ def test_whoever_is_removed_while_the_body_comes_stores_nothing(
     assert refused.value.code == "party.not_authenticated"
     with pytest.raises(NotFound):
         party.client.table("left/table")
+
+
+def test_a_file_without_names_and_with_decimal_commas_is_taken_both_ways(
+    party: FakeParty, flow: Command, folder: Path
+) -> None:
+    text = "a;1,5\nb;2\n"
+    (folder / "t.csv").write_text(text)
+    how = ("--delimiter", ";", "--decimal", ",", "--no-header", "--columns", "id,x")
+    done = flow("data", "upload", "t.csv", "--table", "opt/t", "--id", "id", *how)
+    assert done.code == 0, done.err
+    query = "id=id&delimiter=%3B&decimal=%2C&no_header=true&columns=id&columns=x"
+    answer = put(party, f"opt/u?{query}", text)
+    assert answer.status_code == 201, answer.text
+    assert party.client.table("opt/t").digest == answer.json()["digest"]
+    assert party.client.head("opt/t").rows == (("a", 1.5), ("b", 2.0))
+
+
+def test_a_folder_is_called_a_folder(flow: Command, folder: Path) -> None:
+    (folder / "files").mkdir()
+    refused = flow("data", "upload", "files", "--table", "no/table")
+    assert refused.code != 0
+    assert "files is a folder; name one file in it" in refused.err
+
+
+def test_a_field_that_is_too_long_is_refused_by_a_sentence(party: FakeParty) -> None:
+    answer = put(party, "long/field", f"a,note\n1,{'x' * 200_000}\n")
+    assert (answer.status_code, answer.json()["code"]) == (400, "storage.bad_row")
+    assert "line 2, column 'note': a field of more than 131072 bytes" in answer.json()["message"]

@@ -177,7 +177,9 @@ def test_a_missing_id_or_label_column_is_named_with_the_nearest_one(upload):
 @pytest.mark.parametrize("ids", [["b", "a", "c", "a"], [5, 6, 7, 6]])
 def test_two_rows_of_one_id_are_refused(upload, store, tmp_path, ids):
     text = "id,x\n" + "".join(f"{name},1\n" for name in ids)
-    with pytest.raises(DuplicateIds, match=r"Rows 2 and 4 both have the id .* in column 'id'"):
+    with pytest.raises(
+        DuplicateIds, match=r"Line 3 of data\.csv and line 5 of data\.csv both have the id .* in column 'id'"
+    ):
         upload(text, id_column="id", partition_rows=2)
     assert upload(text, id_column="id", unique_ids=False).rows == 4
 
@@ -188,7 +190,7 @@ def test_many_different_ids_of_many_lengths_are_accepted(upload):
 
 
 def test_an_id_that_is_missing_or_a_float_is_refused(upload):
-    with pytest.raises(DuplicateIds, match="Row 2 has no id"):
+    with pytest.raises(DuplicateIds, match=r"Row 2 of data\.arrow has no id"):
         upload(to_bytes(pa.table({"id": ["a", None]})), "data.arrow", id_column="id")
     with pytest.raises(ColumnTypeRefused, match="text or whole numbers"):
         upload("id,x\n0.5,1\n", id_column="id")

@@ -164,13 +164,13 @@ def test_rows_without_label_are_counted_and_said(upload):
     assert upload("id,y\n1,0\n2,\n3,1\n4,\n5,\n", id_column="id", label_column="y")[1] == [
         "3 rows have no label (column 'y')."
     ]
-    assert upload("id,y\n1,a\n2,\n", label_column="y")[1] == ["1 row has no label (column 'y')."]
+    assert upload("id,y\n1,3\n2,\n", label_column="y")[1] == ["1 row has no label (column 'y')."]
     assert upload("id,y\n1,0\n2,1\n", label_column="y")[1] == []
 
 
 def test_a_row_without_id_and_an_id_that_is_the_label_are_refused(upload):
     for text in ("id,x\na,1\n,2\n", "id,x\n1,1\n,2\n"):
-        with pytest.raises(DuplicateIds, match=r"Row 2 has no id"):
+        with pytest.raises(DuplicateIds, match=r"Line 3 of data\.csv has no id"):
             upload(text, id_column="id")
     with pytest.raises(BadSource, match=r"'y' cannot be both the id and the label"):
         upload("y,x\n1,2\n", id_column="y", label_column="y")

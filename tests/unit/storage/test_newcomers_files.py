@@ -1,0 +1,170 @@
+"""What people upload first: commas in numbers, yes and no, no header, nothing in a column; each is told what to do."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from storage.client import BadReference, BadRow, BadSource, DuplicateIds, InfiniteNumber, SourceOptions, Store, TableRef
+
+
+@pytest.fixture
+def upload(tmp_path):
+    """Write a file, upload it; the table and what was said of it."""
+    store = Store(tmp_path / "store")
+
+    def call(content, name="data.csv", *, id_column=None, label_column=None, **options):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        said: list[str] = []
+        names = {"id_column": id_column, "label_column": label_column}
+        store.tables.upload(path, "ns/name", **names, options=SourceOptions(**options), remark=said.append)
+        return store.tables.open("ns/name").to_arrow(), said
+
+    return call
+
+
+def parquet_bytes(**columns):
+    sink = io.BytesIO()
+    parquet.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def test_a_column_of_decimal_commas_is_said_and_the_option_reads_it(upload):
+    text = "id;x;word\n1;3,14;a\n2;-0,5;b,c\n3;7;d\n4;1,5e3;e\n"
+    table, said = upload(text)
+    assert table["x"].to_pylist() == ["3,14", "-0,5", "7", "1,5e3"]
+    assert len(said) == 1
+    assert "Column 'x' looks like numbers with a decimal comma" in said[0]
+    assert "--decimal ','" in said[0]
+    table, said = upload(text, decimal=",")
+    assert table["x"].to_pylist() == [3.14, -0.5, 7, 1500]
+    assert table["word"].to_pylist() == ["a", "b,c", "d", "e"]
+    assert said == []
+    assert upload(text, column_types={"x": "text"})[1] == []
+
+
+def test_one_decimal_comma_among_numbers_is_refused_with_the_option_that_reads_it(upload):
+    with pytest.raises(BadRow, match=r"line 4, column 'x': not a number: '5,5'.*--decimal ','"):
+        upload("id;x\n1;3\n2;4\n3;5,5\n")
+
+
+def test_faults_and_wider_columns_are_found_under_a_decimal_comma_too(upload):
+    rows = [f"{i};{i};x" for i in range(120_000)]
+    table, _ = upload("\n".join(["id;x;w", *rows, "120000;0,5;y"]), decimal=",", id_column="id")
+    assert table["x"][120_000].as_py() == 0.5
+    with pytest.raises(BadRow, match=r"line 4, column 'x': not a number: '5\.5'"):
+        upload("id;x\n1;3,5\n2;4\n3;5.5\n", decimal=",")
+    with pytest.raises(BadSource, match="cannot be the decimal sign"):
+        upload("a;b\n1;2\n", decimal=";")
+
+
+def test_yes_and_no_are_read_as_true_and_false_where_the_type_says_so(upload):
+    text = "id,y\n1,Yes\n2,no\n3,y\n4,N\n5,TRUE\n6,\n"
+    table, _ = upload(text, column_types={"y": "bool"})
+    assert table["y"].to_pylist() == [True, False, True, False, True, None]
+    with pytest.raises(BadRow, match=r"line 8, column 'y': not true or false: 'maybe'.*written true, yes, y or 1"):
+        upload(text + "7,maybe\n", column_types={"y": "bool"})
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_label_of_text_is_said_at_once(upload, form):
+    content = b"x,y\n1,yes\n2,no\n" if form == "csv" else parquet_bytes(x=[1, 2], y=["yes", "no"])
+    _, said = upload(content, f"data.{form}", label_column="y")
+    assert len(said) == 1
+    assert "The label column 'y' holds text" in said[0]
+    assert "--type y=bool" in said[0]
+    assert upload("x,y\n1,0\n2,1\n", label_column="y")[1] == []
+
+
+def test_hints_about_missing_values_name_all_of_them_and_no_real_value(upload):
+    text = "x,w\n1,a\n?,b\nNA,c\n2,d\n3,e\n4,f\n"
+    with pytest.raises(BadRow, match=r"not a number: '\?'.*--null '\?'\. If") as first:
+        upload(text)
+    with pytest.raises(BadRow, match=r"not a number: 'NA'.*--null '\?' --null NA\. If"):
+        upload(text, null_values=("?",))
+    assert upload(text, null_values=("?", "NA"))[0]["x"].null_count == 2
+    assert "Correct the value" not in first.value.hint
+    with pytest.raises(BadRow, match=r"'12kg'.*Correct the value where the file is made") as real:
+        upload("x\n1\n12kg\n3\n")
+    assert "--null" not in real.value.hint
+    with pytest.raises(BadRow, match=r"line 2, column 'x': not a number: ' NA'.*--null ' NA'"):
+        upload("a,x\n1, NA\n2,3\n3,4\n")
+
+
+def test_columns_without_any_value_are_said(upload):
+    table, said = upload("a,gone,x,void\n1,,2,\n2,,,\n")
+    assert table.column_names == ["a", "gone", "x", "void"]
+    assert said == ["Columns 'gone', 'void' have no value in any row; no training can use them. "
+                    "To leave them out: --drop."]  # fmt: skip
+    _, said = upload(parquet_bytes(a=[1, 2], b=pa.array([None, None], pa.float64())), "data.parquet")
+    assert said == ["Column 'b' has no value in any row; no training can use it. To leave it out: --drop."]
+    assert upload("a,b\n" + "1,\n" * 300_000 + "2,7\n")[1] == []
+
+
+def test_an_infinite_number_is_refused_with_its_row_and_column(upload):
+    with pytest.raises(InfiniteNumber, match=r"Column 'x' has -inf in line 4 of data\.csv.*--null inf"):
+        upload('a,x\n"p\nq",1\nr,-inf\n')
+    with pytest.raises(InfiniteNumber, match=r"Column 'x' has inf in row 2 of data\.parquet"):
+        upload(parquet_bytes(x=[1.0, float("inf")]), "data.parquet")
+    assert upload("a,x\n1,inf\n2,3\n", null_values=("inf",))[0]["x"].to_pylist() == [None, 3]
+    assert upload(parquet_bytes(x=[1.0, float("nan")]), "data.parquet")[0].num_rows == 2
+
+
+def test_places_are_lines_of_a_csv_and_rows_of_other_files(upload):
+    with pytest.raises(DuplicateIds, match=r"^Line 2 of data\.csv and line 6 of data\.csv both have the id 'a'"):
+        upload('id,x\na,"two\nlines"\nb,w\n\na,v\n', id_column="id")
+    with pytest.raises(DuplicateIds, match=r"^Line 3 of data\.csv has no id"):
+        upload("id,x\na,1\n,2\n", id_column="id")
+    with pytest.raises(DuplicateIds, match=r"^Row 1 of data\.parquet and row 3 of data\.parquet both have the id 5"):
+        upload(parquet_bytes(id=[5, 6, 5]), "data.parquet", id_column="id")
+    with pytest.raises(DuplicateIds, match=r"^Line 1 of data\.csv and line 3 of data\.csv both have"):
+        upload("a,1\nb,2\na,3\n", no_header=True, columns=("id", "x"), id_column="id")
+
+
+def test_a_file_without_names_is_read_where_that_is_said(upload):
+    text = "2026-01-02,1.5\n2026-01-03,2\n"
+    table, _ = upload(text, no_header=True)
+    assert table.to_pydict() == {"column1": [date(2026, 1, 2), date(2026, 1, 3)], "column2": [1.5, 2.0]}
+    table, _ = upload("\ufeff" + text, no_header=True, columns=("day", "x"), drop=("day",))
+    assert table.to_pydict() == {"x": [1.5, 2.0]}
+    with pytest.raises(BadSource, match="3 columns are named, the first line has 2 fields"):
+        upload(text, no_header=True, columns=("a", "b", "c"))
+    with pytest.raises(BadSource, match=r"Columns are named by the first line.*--no-header"):
+        upload(text, columns=("a", "b"))
+    with pytest.raises(BadRow, match=r"line 3: 1 fields where the first line has 2"):
+        upload(text + "x\n", no_header=True)
+    with pytest.raises(BadRow, match=r"line 3, column 'column2': not a number: 'oops'"):
+        upload(text + "2026-01-04,oops\n", no_header=True)
+    with pytest.raises(BadSource, match="for which nobody can give that there are no names"):
+        upload(parquet_bytes(x=[1]), "data.parquet", no_header=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
+        (b"PK\x03\x04" + bytes(30), "an Excel workbook or a zip archive"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b'{"a": [1, 2]}', "JSON"),
+        (b'[{"a": 1}]', "JSON"),
+        (b"\x80\x04\x95\x10\0\0\0\0\0\0\0", "a Python pickle"),
+        (b"\x93NUMPY\x01\0", "a NumPy array"),
+        (bytes(range(200)), "no text: there are zero bytes at its start"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_table_is_called_by_its_name(upload, content, what):
+    with pytest.raises(BadSource, match=rf"data\.csv is {what}") as caught:
+        upload(content)
+    assert caught.value.hint
+
+
+def test_a_name_of_a_table_that_is_too_long_is_told_so():
+    with pytest.raises(BadReference, match=r"too long for the name of a table: one part has 300 letters.*at most 200"):
+        TableRef.parse("ns/" + "a" * 300)
