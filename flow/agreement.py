@@ -7,18 +7,20 @@ not its initiator, and one whose digests do not fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from flow.bindings import BoundTask, Components, bind
 from flow.errors import BadMessage, NotInitiator
 from flow.exposure import sees_nothing, trainers, weakest
+from flow.inherited import excluded, inherited
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec
+from flow.lineage import own_inputs, tasks_before
 from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
-from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, is_open_to
+from flow.policy import ModelFacts, Policy, Source, TableFacts, allowed, component_allowed, withheld
 from flow.reasons import Reason
 from flow.texts import sentences
 from party.errors import PlatformError
@@ -32,10 +34,12 @@ class Knowledge:
 
     Attributes:
         party, policy, now: Who decides, by which rules, when.
-        tables: For each table text that the job names for this party: what it is, or why it is not there.
+        tables: For each table text that the job names for this party: what it is, or why it is not there. Once a
+            task starts, also for each table that it reads of a task before it (`task.output`).
         models: For each output of an earlier job (`job/task.output`) that this party must hold: what it is, or why
             it is not there.
         checkpoints: What it holds of the jobs that this one goes on from.
+        resumed: For each task that may go on from checkpoints: what they were made of, or that it is not known.
         room: For each task that its hosts can never bear: why.
     """
 
@@ -47,6 +51,7 @@ class Knowledge:
     models: Mapping[str, ModelFacts | PlatformError]
     checkpoints: tuple[KeptSteps, ...] = ()
     room: Mapping[str, str] = field(default_factory=dict)
+    resumed: Mapping[str, tuple[Source, ...] | PlatformError] = field(default_factory=dict)
 
 
 def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[str]]:
@@ -125,17 +130,18 @@ def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> li
     """Why these tasks of a job may not run here, by the policies of the party, its tables and its models."""
     reasons = [*_peers(spec, know), *_rules(tasks, know)]
     for task in tasks.values():
+        reasons += [reason.at(f"tasks.{task.name}") for reason in _resumed(task, spec, know)]
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
                 path = f"tasks.{task.name}.inputs.{name}"
                 if isinstance(reference, OutputInput) and reference.job is None:
-                    continue
-                if task.component.inputs[name].kind == "table":
+                    found = _made_before(reference, tasks, task, spec, know)
+                elif task.component.inputs[name].kind == "table":
                     facts = know.tables[earlier_name(reference, is_table=True)]
                     found = _table(str(reference), facts, task, spec, know)
                 else:
                     model = know.models[earlier_name(reference, is_table=False)]
-                    found = _model(str(reference), model, task, _strangers(spec, tasks, model, know), know)
+                    found = _model(str(reference), model, task, spec, tasks, know)
                 reasons += [reason.at(path) for reason in found]
     return reasons
 
@@ -172,10 +178,11 @@ def _of_others(proposal: Proposal, tasks: Mapping[str, BoundTask], know: Knowled
     """What a job of one of our own users would read that belongs to another: a newer version may since it was sent."""
     tables, models = wanted(tasks, know.party) if proposal.initiator == know.party else ((), ())
     for name, facts in (*((t, know.tables[t]) for t in sorted(tables)), *((m, know.models[m]) for m in sorted(models))):
-        if not isinstance(facts, PlatformError) and not is_open_to(proposal.user, facts.owner):
+        of = None if isinstance(facts, PlatformError) else withheld(proposal.user, (facts.source, *facts.made_of))
+        if of is not None:
             yield Reason(
                 f"{know.party} does not let this job use {name}.",
-                f"{facts.reference} belongs to {facts.owner}, not to {proposal.user}, who submitted the job.",
+                f"{of.reference} belongs to {of.owner}, not to {proposal.user}, who submitted the job.",
             )
 
 
@@ -212,10 +219,15 @@ def _table(
     if isinstance(facts, PlatformError):
         yield Reason(absent, f"{facts.message} {facts.hint}".rstrip())
         return
-    strangers = [other for other in spec.parties if other != party and not allowed(other, facts.peers)]
-    for other in strangers:
-        yield Reason(absent, f"table {facts.reference} may not be used with {other}.")
+    others = _others(spec, know)
+    strangers = [
+        Reason(absent, f"table {facts.reference} may not be used with {other}.")
+        for other in others
+        if not allowed(other, facts.peers)
+    ]
+    strangers += excluded(f"table {name} of {party}", facts.made_of, others, absent)
     if strangers:
+        yield from strangers
         return
     if not component_allowed(task.component, facts.components):
         yield Reason(f"table {name} of {party} may not be used by {reference}.")
@@ -224,23 +236,69 @@ def _table(
             f"{party} no longer lets table {name} be used.",
             f"the permission to use table {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
         )
-    least = max(facts.min_rows, know.policy.min_rows)
+    least = max(facts.least_rows, know.policy.min_rows)
     if facts.rows < least:
         yield Reason(
             f"table {name} of {party} has fewer rows than its policy asks for.",
             f"table {facts.reference} has {facts.rows} rows, the policy of {party} asks for {least}.",
         )
+    yield from inherited(f"table {name} of {party}", facts.made_of, task.component, know.now)
+
+
+def _made_before(
+    reference: OutputInput, tasks: Mapping[str, BoundTask], task: BoundTask, spec: JobSpec, know: Knowledge
+) -> Iterator[Reason]:
+    """Why a task may not use what one before it makes; where it is made already, by what it has become too."""
+    facts = know.tables.get(str(reference))
+    if facts is not None and not (isinstance(facts, TableFacts) and not facts.rows):  # an empty table tells of nobody
+        yield from _table(str(reference), facts, task, spec, know)
+        return
+    sources: dict[Source, None] = {}
+    for name in sorted(tasks_before(tasks, know.party, reference)):
+        resumed = know.resumed.get(name, ())
+        sources.update(dict.fromkeys(() if isinstance(resumed, PlatformError) else resumed))
+        for _, _, read, is_table in own_inputs(tasks[name], know.party):
+            if isinstance(read, TableInput) or read.job is not None:
+                found = (know.tables if is_table else know.models)[earlier_name(read, is_table=is_table)]
+                sources.update(
+                    dict.fromkeys(() if isinstance(found, PlatformError) else (found.source, *found.made_of))
+                )
+    yield from inherited(f"{reference} of {know.party}", sources, task.component, know.now)
+
+
+def _resumed(task: BoundTask, spec: JobSpec, know: Knowledge) -> Iterator[Reason]:
+    """Why a task may not go on from checkpoints."""
+    sources, what = know.resumed.get(task.name, ()), f"what {know.party} has of the job to go on from"
+    absent = f"{know.party} has nothing of the job to go on from for this job."
+    if isinstance(sources, PlatformError):
+        yield Reason(absent, f"{sources.message} {sources.hint}".rstrip())
+        return
+    strangers = excluded(what, sources, _others(spec, know), absent)
+    yield from strangers or inherited(what, sources, task.component, know.now)
+
+
+def _others(spec: JobSpec, know: Knowledge) -> list[str]:
+    return [party for party in spec.parties if party != know.party]
 
 
 def _model(
-    name: str, facts: ModelFacts | PlatformError, task: BoundTask, strangers: Iterable[str], know: Knowledge
+    name: str,
+    facts: ModelFacts | PlatformError,
+    task: BoundTask,
+    spec: JobSpec,
+    tasks: Mapping[str, BoundTask],
+    know: Knowledge,
 ) -> Iterator[Reason]:
     """Why a task may not use a model of an earlier job."""
     party = know.party
     if isinstance(facts, PlatformError):
         yield Reason(f"{party} holds no part of {name}.", f"{facts.message} {facts.hint}".rstrip())
         return
-    for other in strangers:
+    hidden = excluded(f"{name} of {party}", facts.made_of, _others(spec, know), f"{party} holds no part of {name}.")
+    if hidden:
+        yield from hidden
+        return
+    for other in _strangers(spec, tasks, facts, know):
         yield Reason(
             f"{party} does not let this job use {name}: {other} holds no part of it.",
             f"{other} holds no part of {name} and would learn of it. "
@@ -253,14 +311,11 @@ def _model(
             f"{party} no longer lets {name} be used.",
             f"the permission to use model {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
         )
+    yield from inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
 
 
-def _strangers(
-    spec: JobSpec, tasks: Mapping[str, BoundTask], facts: ModelFacts | PlatformError, know: Knowledge
-) -> list[str]:
+def _strangers(spec: JobSpec, tasks: Mapping[str, BoundTask], facts: ModelFacts, know: Knowledge) -> list[str]:
     """The parties of a job that would get to see something of a model which they neither hold nor were granted."""
-    if isinstance(facts, PlatformError):
-        return []
     return [
         other
         for other in spec.parties

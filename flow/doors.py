@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from flow.messages import M, Message, Method, PublishedOutput, decode, encode
-from flow.policy import ModelFacts, TableFacts
+from flow.policy import ModelFacts, Source, TableFacts
 from flow.store.database import Database
 from gateway.client import JobContract
 from node_manager.client import ExecutorEvent, Order, Resources
@@ -118,6 +118,9 @@ class StoreDoor(Protocol):
 
     def model(self, reference: str) -> ModelFacts:
         """What is known of a model, but who else holds it. Raises ModelNotFound unless this party holds a part."""
+
+    def source(self, reference: str, *, is_table: bool) -> Source:
+        """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same."""

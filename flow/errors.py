@@ -21,6 +21,7 @@ PlatformError
   Denied
     TableOwned            a table of that name belongs to another user
     DataNotYours          a job would read what belongs to another user
+    SourcesUnknown        what a table or model was made of is not known any more
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
   Unavailable
@@ -139,6 +140,12 @@ class DataNotYours(Denied):
     """A job would read a table, a model or checkpoints that belong to another user of the party."""
 
     code = "flow.data_not_yours"
+
+
+class SourcesUnknown(Denied):
+    """What a table, a model or checkpoints were made of is not known any more, so that no rule says who may use it."""
+
+    code = "flow.sources_unknown"
 
 
 class NotAskedForApproval(Conflict):

@@ -1,25 +1,46 @@
-"""What this party holds: its tables and models with whom they belong to, by its store and its own record of jobs."""
+"""What this party holds: tables, models and checkpoints, what they were made of, and whose they are.
+
+The store says what there is. What a job made, and of what, is told by our own record of it: the proposal and our signed
+answer. What is made of a table or model, by however many steps, is held to the rules of all that it was made of, as
+they are now, even where that is deleted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import select
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row, select
 
+from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.doors import StoreDoor
-from flow.errors import JobInvalid, UnreadableJob
+from flow.errors import JobInvalid, SourcesUnknown, UnreadableJob
 from flow.job_spec import JobSpec
-from flow.policy import NO_USER, ModelFacts, TableFacts
+from flow.lineage import AgreedTables, Node, read_by
+from flow.messages import SignedAnswer
+from flow.policy import NO_USER, ModelFacts, Source, TableFacts
 from flow.store.database import Database
 from flow.store.parts import earlier_parts, find_part, proposal_of
 from flow.store.tables import job
-from storage.client import OutputRef, TableRef
+from party.errors import NotFound
+from storage.client import OutputRef
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A job that this party took part in."""
+
+    name: str
+    spec: JobSpec
+    tasks: Mapping[str, BoundTask]
+    agreed: AgreedTables
 
 
 class Holdings:
-    """Looks up tables and models. What a job made belongs to who submitted it here; of another party's, to nobody."""
+    """Looks up what this party holds."""
 
     def __init__(self, party: str, database: Database, catalogue: Catalogue, store: StoreDoor) -> None:
         self._party = party
@@ -28,41 +49,105 @@ class Holdings:
         self._store = store
 
     def table(self, text: str) -> TableFacts:
-        """What is known of a table. Raises TableNotFound."""
+        """What is known of a table. Raises TableNotFound; SourcesUnknown if nobody can say what it was made of."""
         facts = self._store.table(text)
-        made_by = TableRef.parse(facts.reference).job
-        return facts if made_by is None else replace(facts, owner=self.owner_of_outputs(made_by))
+        node = Node(facts.reference, is_table=True)
+        return facts if node.job is None else replace(facts, owner=self._maker(node), made_of=self.made_of([node]))
 
     def model(self, reference: str) -> ModelFacts:
-        """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
+        """What is known of a model. Raises ModelNotFound unless this party holds a part of it; SourcesUnknown."""
         facts = self._store.model(reference)
-        ref = OutputRef.parse(reference)
-        return replace(facts, holders=self._holders(ref), owner=self.owner_of_outputs(ref.job))
+        node = Node(reference, is_table=False)
+        holders = self._holders(OutputRef.parse(reference))
+        return replace(facts, holders=holders, owner=self._maker(node), made_of=self.made_of([node]))
 
-    def owner_of_outputs(self, name: str) -> str:
-        """Whose it is what a job made: nobody's if another party submitted it, `NO_USER` if the job is not known."""
+    def made_of(self, nodes: Iterable[Node]) -> tuple[Source, ...]:
+        """All that tables and models were made of here, by however many steps. Raises SourcesUnknown."""
         with self._database.read() as connection:
-            row = connection.execute(select(job.c.initiator, job.c.user_name).where(job.c.id == name)).first()
+            return self._sources(connection, [before for node in nodes for before in self._before(connection, node)])
+
+    def resumed(self, spec: JobSpec, tasks: Iterable[str]) -> dict[str, tuple[Source, ...] | SourcesUnknown]:
+        """For each task that may go on from checkpoints of ours: what they were made of, or that nobody knows."""
+        found: dict[str, tuple[Source, ...] | SourcesUnknown] = {}
+        with self._database.read() as connection:
+            earlier = [known for row in earlier_parts(connection, spec) if (known := self._recorded(row)) is not None]
+            for task in tasks:
+                read = [node for one in earlier for node in self._read_by(one, task)]
+                try:
+                    found[task] = self._sources(connection, read)
+                except SourcesUnknown as error:
+                    found[task] = error
+        return found
+
+    def resumed_jobs(self, spec: JobSpec) -> list[Source]:
+        """The jobs from whose checkpoints a job would go on, each as something that belongs to who submitted it."""
+        with self._database.read() as connection:
+            names = [str(row.job) for row in earlier_parts(connection, spec)]
+            return [Source(name, owner=self._owner_of_outputs(connection, name)) for name in names]
+
+    # -- our record of jobs ------------------------------------------------------------------------------------------
+    def _maker(self, node: Node) -> str:
+        with self._database.read() as connection:
+            return self._owner_of_outputs(connection, node.job or "")
+
+    def _owner_of_outputs(self, connection: Connection, name: str) -> str:
+        """Who submitted the job: nobody of ours if another party did, `NO_USER` if the job is not known."""
+        row = connection.execute(select(job.c.initiator, job.c.user_name).where(job.c.id == name)).first()
         if row is None:
             return NO_USER
         return str(row.user_name) if row.initiator == self._party else ""
 
-    def resumed(self, spec: JobSpec) -> Iterator[tuple[str, str]]:
-        """Each job from whose checkpoints a job would go on, and whose they are."""
-        with self._database.read() as connection:
-            earlier = [str(row.job) for row in earlier_parts(connection, spec)]
-        for name in earlier:
-            yield name, self.owner_of_outputs(name)
+    def _sources(self, connection: Connection, first: list[Node]) -> tuple[Source, ...]:
+        """These, and all that they were made of."""
+        found: dict[Node, Source] = {}
+        left = list(first)
+        while left:
+            node = left.pop()
+            if node not in found:
+                found[node] = self._source(connection, node)
+                left += self._before(connection, node)
+        return tuple(found[node] for node in sorted(found))
+
+    def _source(self, connection: Connection, node: Node) -> Source:
+        try:
+            source = self._store.source(node.reference, is_table=node.is_table)
+        except NotFound as error:
+            raise SourcesUnknown(f"{error.message} Something was made of it.", hint="Make that again.") from None
+        return source if node.job is None else replace(source, owner=self._owner_of_outputs(connection, node.job))
+
+    def _before(self, connection: Connection, node: Node) -> list[Node]:
+        """What the task read that made it; nothing of what a person brought."""
+        if node.job is None:
+            return []
+        row = find_part(connection, node.job)
+        known = self._recorded(row) if row is not None else None
+        if known is None:
+            raise SourcesUnknown(
+                f"What {node.reference} was made of is not known here any more.", hint="Make it again."
+            )
+        return [read for task in known.tasks if node.may_be_of(task) for read in self._reads(connection, known, task)]
+
+    def _reads(self, connection: Connection, known: _Recorded, task: str) -> list[Node]:
+        """What a task read, and what the checkpoints were made of that it may have gone on from."""
+        earlier = [one for row in earlier_parts(connection, known.spec) if (one := self._recorded(row)) is not None]
+        return [node for one in (known, *earlier) for node in self._read_by(one, task)]
+
+    def _read_by(self, known: _Recorded, task: str) -> set[Node]:
+        return read_by(known.tasks[task], self._party, known.name, known.agreed) if task in known.tasks else set()
+
+    def _recorded(self, row: Row[Any]) -> _Recorded | None:
+        """A job by our part in it; None if its components, or its form, are gone from this release."""
+        try:
+            known = self._catalogue.of_proposal(proposal_of(row))
+            agreed = SignedAnswer.model_validate_json(row.answer).answer.tables
+        except (JobInvalid, UnreadableJob, ValidationError):
+            return None
+        return _Recorded(row.job, known.spec, known.tasks, agreed)
 
     def _holders(self, ref: OutputRef) -> frozenset[str]:
         """The parties that got a part of an output, by our own record of the job; nobody if we have none."""
         with self._database.read() as connection:
             row = find_part(connection, ref.job)
-        if row is None:
-            return frozenset()
-        try:
-            tasks = self._catalogue.of_proposal(proposal_of(row)).tasks
-        except (JobInvalid, UnreadableJob):  # its components, or its form, are gone from this release
-            return frozenset()
-        sides = tasks[ref.task].sides if ref.task in tasks else {}
+        known = self._recorded(row) if row is not None else None
+        sides = known.tasks[ref.task].sides if known is not None and ref.task in known.tasks else {}
         return frozenset(address.party for address, side in sides.items() if ref.output in side.outputs)

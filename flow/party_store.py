@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flow.messages import PublishedOutput
-from flow.policy import ModelFacts, TableFacts
+from flow.policy import ModelFacts, Source, TableFacts
 from party.ids import Address, AttemptId
-from storage.client import Store
+from storage.client import ModelNotFound, Store
 
 _NO_KEY = bytes(32)  # counting and deleting checkpoints opens none
 
@@ -31,8 +31,21 @@ class PartyStore:
             owner=manifest.owner,
         )
 
+    def source(self, reference: str, *, is_table: bool) -> Source:
+        """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
+        if is_table:
+            manifest = self._store.tables.last(reference)
+            use = self._store.use.of_table(manifest.ref)
+            return Source(manifest.reference, use.components, use.peers, use.min_rows, use.expires, manifest.owner)
+        try:
+            use = self._store.use.of_model(reference)
+        except ModelNotFound:  # it is deleted, and no policy of its own was set
+            return Source(reference)
+        return Source(reference, use.components, expires=use.expires)
+
     def model(self, reference: str) -> ModelFacts:
         """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
+        self._store.models.info(reference)
         use = self._store.use.of_model(reference)
         return ModelFacts(reference, components=use.components, peers=use.peers, expires=use.expires)
 

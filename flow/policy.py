@@ -37,6 +37,25 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A table or a model of this party, and the rules that follow whatever is made of it.
+
+    Attributes:
+        reference: `namespace/name@version`, or `job/task.output`.
+        components, peers, min_rows, expires: Of its use policy. Who may get to know a model is about that model alone,
+            so `peers` of a model hold nothing back here.
+        owner: The user of the party whom it belongs to; empty: nobody.
+    """
+
+    reference: str
+    components: tuple[str, ...] = ("*",)
+    peers: tuple[str, ...] = ("*",)
+    min_rows: int = 0
+    expires: datetime | None = None
+    owner: str = ""
+
+
+@dataclass(frozen=True)
 class TableFacts:
     """What a party knows of one of its tables.
 
@@ -45,6 +64,7 @@ class TableFacts:
         rows: How many it has.
         components, peers, min_rows, expires: Its use policy.
         owner: The user of the party whom it belongs to; empty: nobody.
+        made_of: What it was made of, by however many steps.
     """
 
     reference: str
@@ -54,6 +74,17 @@ class TableFacts:
     min_rows: int = 0
     expires: datetime | None = None
     owner: str = ""
+    made_of: tuple[Source, ...] = ()
+
+    @property
+    def source(self) -> Source:
+        """It, for what is made of it."""
+        return Source(self.reference, self.components, self.peers, self.min_rows, self.expires, self.owner)
+
+    @property
+    def least_rows(self) -> int:
+        """The rows that its own policy asks for, and those of what it was made of."""
+        return max(self.min_rows, *(source.min_rows for source in self.made_of), 0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +96,7 @@ class ModelFacts:
         holders: The parties that hold a part of it too, by our own record of the job that made it.
         components, peers, expires: Its use policy; `peers` are granted it beside the holders.
         owner: The user of the party whom it belongs to; empty: nobody.
+        made_of: What it was made of, by however many steps.
     """
 
     reference: str
@@ -73,11 +105,17 @@ class ModelFacts:
     peers: tuple[str, ...] = ()
     expires: datetime | None = None
     owner: str = ""
+    made_of: tuple[Source, ...] = ()
+
+    @property
+    def source(self) -> Source:
+        """It, for what is made of it."""
+        return Source(self.reference, self.components, expires=self.expires, owner=self.owner)
 
 
-def is_open_to(user: str, owner: str) -> bool:
-    """Whether a user's jobs may read what belongs to `owner`: their own and what is nobody's, as over REST."""
-    return owner in ("", user)
+def withheld(user: str, sources: Iterable[Source]) -> Source | None:
+    """The first that a user's jobs may not read: they read the user's own and what is nobody's, as over REST."""
+    return next((source for source in sources if source.owner not in ("", user)), None)
 
 
 def allowed(name: str, patterns: Iterable[str]) -> bool:

@@ -8,23 +8,23 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from algorithms.component import PortKind
 from flow.agreement import earlier_name, wanted
 from flow.bindings import BoundTask, Components, bind
-from flow.errors import DataNotYours, JobInvalid, TokenReused, UnknownSchema
+from flow.errors import DataNotYours, JobInvalid, SourcesUnknown, TokenReused, UnknownSchema
 from flow.holdings import Holdings
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import ENDED_JOB, JobState
+from flow.lineage import own_inputs
 from flow.messages import Proposal
-from flow.policy import NO_USER, ModelFacts, TableFacts, is_open_to
+from flow.policy import ModelFacts, Source, TableFacts, withheld
 from flow.problems import did_you_mean
 from flow.store.database import Database, Writer
 from flow.store.parts import insert_job
 from flow.store.tables import job
 from flow.views import Problem
 from party.clock import Clock
-from party.errors import NotFound
+from party.errors import NotFound, PlatformError
 from party.ids import JobId, new_job_id
 from party.users import User
 
@@ -128,13 +128,16 @@ class Submitting:
             yield Problem(path=path, message=f"job {name} is {state}: there is nothing to go on from.", hint=hint)
 
     def _own_inputs(self, tasks: dict[str, BoundTask]) -> list[Problem]:
-        """Our own tables and earlier models that are not there; other parties look at theirs when they are asked."""
-        missing: dict[str, NotFound] = {}
+        """Our own tables and earlier models that are not there, or of which nobody knows what they were made of.
+
+        Other parties look at theirs when they are asked.
+        """
+        missing: dict[str, PlatformError] = {}
         tables, models = wanted(tasks, self._party)
         for text, look in [*((t, self._held.table) for t in tables), *((m, self._held.model) for m in models)]:
             try:
                 look(text)
-            except NotFound as error:
+            except (NotFound, SourcesUnknown) as error:
                 missing[text] = error
         problems: list[Problem] = []
         for task in tasks.values():
@@ -149,29 +152,35 @@ class Submitting:
     def _of_others(self, spec: JobSpec, tasks: dict[str, BoundTask], user: User) -> Iterator[Problem]:
         """What the job would read here that belongs to another user: it would give its rows to this one."""
         for task in tasks.values():
-            for address, side in task.sides.items():
-                for name, reference in side.inputs.items() if address.party == self._party else ():
-                    if isinstance(reference, OutputInput) and reference.job is None:
-                        continue  # made by this job
-                    is_table = task.component.inputs[name].kind is PortKind.TABLE
-                    facts = self._facts(earlier_name(reference, is_table=is_table), is_table=is_table)
-                    if not is_open_to(user.name, facts.owner):
-                        what = f"{'table' if is_table else 'model'} {facts.reference}"
-                        yield _not_yours(f"tasks.{task.name}.inputs.{name}", what, facts.owner)
-        for name, owner in self._held.resumed(spec):
-            if not is_open_to(user.name, owner):
-                yield _not_yours("settings.resume", f"job {name}", owner)
+            for _, name, reference, is_table in own_inputs(task, self._party):
+                if isinstance(reference, OutputInput) and reference.job is None:
+                    continue  # made by this job
+                facts = self._facts(earlier_name(reference, is_table=is_table), is_table=is_table)
+                if of := withheld(user.name, (facts.source, *facts.made_of)):
+                    yield _not_yours(f"tasks.{task.name}.inputs.{name}", facts.reference, of)
+        for sources in (self._held.resumed_jobs(spec), *self._held.resumed(spec, tasks).values()):
+            if isinstance(sources, PlatformError):
+                yield Problem(path="settings.resume", message=sources.message, hint=sources.hint)
+            elif of := withheld(user.name, sources):
+                yield _not_yours("settings.resume", str(spec.settings.resume), of)
 
     def _facts(self, text: str, *, is_table: bool) -> TableFacts | ModelFacts:
         return self._held.table(text) if is_table else self._held.model(text)
 
 
-def _not_yours(path: str, what: str, owner: str) -> Problem:
-    if owner == NO_USER:
-        message = f"{what} was made by a job that is not known here any more: nobody can say whose it is."
-        return Problem(path=path, message=message, hint="Make it again.")
-    hint = f"Ask {owner} to submit the job, or for a copy of the data to upload as your own."
-    return Problem(path=path, message=f"{what} belongs to {owner}.", hint=hint)
+def _not_yours(path: str, what: str, of: Source) -> Problem:
+    """`of` belongs to another user: what the job names itself, or what that was made of."""
+    made = "" if of.reference == what else f"{what} was made of data that is not yours: "
+    whose = f"{made}{_kind(of.reference)} {of.reference}"
+    hint = f"Ask {of.owner} to submit the job, or for a copy of the data to upload as your own."
+    return Problem(path=path, message=f"{whose} belongs to {of.owner}.", hint=hint)
+
+
+def _kind(reference: str) -> str:
+    """What a name is of: `namespace/name@version`, `job/task.output` or a job's id."""
+    if "@" in reference:
+        return "table"
+    return "model" if "/" in reference else "job"
 
 
 def _texts(reference: TableInput | OutputInput) -> tuple[str, ...]:

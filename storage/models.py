@@ -179,10 +179,13 @@ class ModelStore:
         return found
 
     def delete(self, ref: str | OutputRef) -> None:
-        """Delete a model, every role's part. Raises ModelNotFound."""
+        """Delete a model, every role's part; a use policy that was set stays. Raises ModelNotFound."""
         target = OutputRef.parse(ref)
         self._info(target, None)
-        self._place.remove(_path(target, ""))
+        for role in self._place.folders(_path(target, "")):
+            self._place.remove(_path(target, role))
+        if not self._place.files(_path(target, "")):
+            self._place.remove(_path(target, ""))
 
     def adopt(self, ref: OutputRef, role: str, staged: str) -> None:
         """Make the model in the folder `staged` visible; nothing happens if it is already."""

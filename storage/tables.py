@@ -137,6 +137,27 @@ class TableStore:
         except FileNotFoundError:
             raise TableNotFound(f"The table '{exact}' was deleted just now.") from None
 
+    def history(self, ref: str | TableRef) -> _Manifests:
+        """Every version that a table has or had, deleted ones too, oldest first; none if it never was."""
+        wanted = TableRef.parse(ref)
+        found: dict[int, TableManifest] = {}
+        for suffix in (_DELETED, _MANIFEST):
+            for version in self._versions(wanted, suffix):
+                path = f"{table_folder(wanted)}/{version}{suffix}"
+                try:
+                    found[version] = TableManifest.from_json(self._place.read(path), path)
+                except FileNotFoundError:  # it is deleted now: read again under its other name
+                    return self.history(ref)
+        return [found[version] for version in sorted(found)]
+
+    def last(self, ref: str | TableRef) -> TableManifest:
+        """What is known of a table, or was before it was deleted. Raises TableNotFound if it never was."""
+        wanted = TableRef.parse(ref)
+        found = [m for m in self.history(wanted) if wanted.version in (None, m.version)]
+        if not found:
+            raise TableNotFound(f"There never was a table '{wanted}' here.")
+        return found[-1]
+
     def resolve(self, ref: str | TableRef) -> TableRef:
         """The reference with its version. Raises TableNotFound, which says what is there instead."""
         wanted = TableRef.parse(ref)

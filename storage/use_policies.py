@@ -31,20 +31,22 @@ class UsePolicies:
         self._models = models
 
     def of_table(self, ref: str | TableRef) -> UsePolicy:
-        """Of a table. Raises TableNotFound, or Damaged if the file cannot be read."""
-        manifest = self._tables.manifest(ref)
+        """Of a table, deleted or not: what was made of it is held to it. Raises TableNotFound, Damaged."""
+        manifest = self._tables.last(ref)
         return self._read(f"{table_folder(manifest.ref)}/{FILE}", manifest.use)
 
     def set_table(self, ref: str | TableRef, policy: UsePolicy | None) -> UsePolicy:
         """Set it for every version of the name, or take it back; what holds from now on. Raises TableNotFound."""
-        manifest = self._tables.manifest(ref)
+        manifest = self._tables.last(ref)
         self._write(f"{table_folder(manifest.ref)}/{FILE}", policy)
         return self.of_table(ref)
 
     def of_model(self, ref: str | OutputRef) -> UsePolicy:
-        """Of a model. Raises ModelNotFound, or Damaged if the file cannot be read."""
-        info = self._models.info(ref)
-        return self._read(f"{model_folder(info.ref)}/{FILE}", OF_HOLDERS)
+        """Of a model; of a deleted one, what was set. Raises ModelNotFound, or Damaged if the file cannot be read."""
+        target = OutputRef.parse(ref)
+        if not self._place.exists(f"{model_folder(target)}/{FILE}"):
+            self._models.info(target)
+        return self._read(f"{model_folder(target)}/{FILE}", OF_HOLDERS)
 
     def set_model(self, ref: str | OutputRef, policy: UsePolicy | None) -> UsePolicy:
         """Set it, or take it back; what holds from now on. Raises ModelNotFound."""

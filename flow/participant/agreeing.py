@@ -12,8 +12,10 @@ from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
 from flow.holdings import Holdings
+from flow.inputs import OutputInput
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
+from flow.lineage import own_inputs
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
 from flow.orders import contract_for, resources_for
@@ -158,17 +160,19 @@ class Agreeing:
         know = self._knowledge(spec, replace(self._policy(), accept=Decision.AGREE))
         return shown(proposal, spec, know, decide(proposal, spec, know), waits=row.state == "asked")
 
-    def require_allowed(self, manifest: Manifest) -> None:
-        """Hold a job that we agreed to against our policies as they are now. Raises PolicyForbids."""
+    def require_allowed(self, manifest: Manifest, task: str) -> None:
+        """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
         known = self._catalogue.of_proposal(manifest.proposal)
         agreed = next(s.answer.tables for s in manifest.answers if s.answer.party == self.party)
         exact = {
-            earlier_name(known.tasks[task].sides[Address.parse(address)].inputs[name], is_table=True): reference
-            for task, sides in agreed.items()
+            earlier_name(known.tasks[name_of_task].sides[Address.parse(address)].inputs[name], is_table=True): reference
+            for name_of_task, sides in agreed.items()
             for address, inputs in sides.items()
             for name, reference in inputs.items()
         }
-        reasons = review(known.spec, known.tasks, self._holdings(known.tasks, self._policy(), exact))
+        know = self._holdings(known.spec, known.tasks, self._policy(), exact)
+        made = self._made(known.tasks[task], manifest.proposal.job)
+        reasons = review(known.spec, known.tasks, replace(know, tables={**know.tables, **made}))
         if reasons:
             self._log.warning("job.forbidden_now", job=manifest.proposal.job, why=" ".join(r.full for r in reasons))
             said = " ".join(dict.fromkeys(reason.public for reason in reasons))
@@ -216,12 +220,12 @@ class Agreeing:
     def _knowledge(self, spec: JobSpec, policy: Policy) -> Knowledge:
         tasks, problems = bind(spec, self._catalogue.components)
         if problems:
-            return self._holdings({}, policy)
+            return self._holdings(spec, {}, policy)
         checkpoints, room = self._keeping.offered(spec, tasks), self._room(tasks)
-        return replace(self._holdings(tasks, policy), checkpoints=checkpoints, room=room)
+        return replace(self._holdings(spec, tasks, policy), checkpoints=checkpoints, room=room)
 
     def _holdings(
-        self, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
+        self, spec: JobSpec, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
     ) -> Knowledge:
         """What we know of our tables and models that tasks use; `exact` are the versions of tables agreed on."""
         tables, models = wanted(tasks, self.party)
@@ -232,7 +236,16 @@ class Agreeing:
             components=self._catalogue.components,
             tables={text: self._table((exact or {}).get(text, text)) for text in tables},
             models={text: self._model(text) for text in models},
+            resumed=self._held.resumed(spec, tasks),
         )
+
+    def _made(self, task: BoundTask, job: str) -> dict[str, TableFacts | PlatformError]:
+        """The tables that a task about to start reads of tasks before it, by `task.output`."""
+        return {
+            str(reference): self._table(reference.table(job))
+            for _, _, reference, is_table in own_inputs(task, self.party)
+            if is_table and isinstance(reference, OutputInput) and reference.job is None
+        }
 
     def _room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
         """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""

@@ -55,7 +55,7 @@ class Attempts:
         self._gateway, self._cluster, self._store = doors
         self.places = ("", "")  # the gateway's local door, the party's store: what orders name
         self._turns = turns
-        self.still_allowed: Callable[[Manifest], None] = lambda _: None  # raises if our policies forbid the job now
+        self.still_allowed: Callable[[Manifest, str], None] = lambda *_: None  # raises if our policies forbid it now
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
@@ -107,7 +107,7 @@ class Attempts:
             task, manifest = self._open_task(order, caller)
             rows = {row.address: row for row in self._rows(order)}
             if any(row.state == AttemptState.RESERVED for row in rows.values()):
-                self.still_allowed(manifest)
+                self.still_allowed(manifest, order.task)
             for address in self._mine(task):
                 row = rows.get(str(address))
                 if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from flow.rest.tables import table_reference, versions_of
+from flow.rest.tables import table_reference
 from flow.rest.who import (
     Caller,
     ManagePolicy,
@@ -61,7 +61,10 @@ def table_policy(known: ReadTable, namespace: str, name: str) -> UsePolicy:
 def set_table_policy(
     known: ManageSomeTable, namespace: str, name: str, body: Annotated[UsePolicy, Body()]
 ) -> UsePolicy:
-    """For every version, also those to come; its owner or an officer may. Jobs that start later are held to it."""
+    """For every version, deleted ones and those to come too, and for what is made of it; its owner or an officer may.
+
+    Tasks that start later are held to it. Where deleted versions belong to another user, it takes an officer.
+    """
     return _set_table(known, namespace, name, body)
 
 
@@ -74,12 +77,13 @@ def clear_table_policy(known: ManageSomeTable, namespace: str, name: str) -> Use
 @router.get("/models/{job}/{output}/policy", summary="What a model may be used for")
 def model_policy(known: ReadModel, job: str, output: str) -> UsePolicy:
     """`peers` are granted it beside the parties that hold a part of it."""
+    known.backends.store.models.info(f"{job}/{output}")
     return known.backends.store.use.of_model(OutputRef.parse(f"{job}/{output}"))
 
 
 @router.put("/models/{job}/{output}/policy", summary="Set what a model may be used for")
 def set_model_policy(known: ManageSomeModel, job: str, output: str, body: Annotated[UsePolicy, Body()]) -> UsePolicy:
-    """Its owner or an officer may. Jobs that start later are held to it."""
+    """Its owner or an officer may. Tasks that start later are held to it, also for what is made of it."""
     return _set_model(known, job, output, body)
 
 
@@ -91,7 +95,7 @@ def clear_model_policy(known: ManageSomeModel, job: str, output: str) -> UsePoli
 
 def _set_table(known: Caller, namespace: str, name: str, body: UsePolicy | None) -> UsePolicy:
     reference = table_reference(namespace, name, None)
-    for manifest in versions_of(known.backends.tables, reference):
+    for manifest in known.backends.tables.history(reference):
         known.may("manage", Thing("table", reference, known.backends.owner_of_table(manifest)))
     return known.backends.store.use.set_table(reference, body)
 

@@ -15,7 +15,7 @@ from typing import Any
 from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
 from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
 from flow.messages import Decision, PublishedOutput
-from flow.policy import ModelFacts, Policy, TableFacts
+from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.service import FlowConfig, FlowService, Rooms
 from flow.store.database import sqlite_url
 from gateway.calls import MAX_CALL_BYTES
@@ -318,6 +318,8 @@ class FakeStore:
         self.party = party
         self.tables = {name: TableFacts(reference=f"{name}@1", rows=100) for name in tables}
         self.models: dict[str, ModelFacts] = {}
+        self.deleted: dict[str, TableFacts] = {}
+        self.made_rows = 100
         self.published: list[AttemptId] = []
         self.discarded: list[AttemptId] = []
         self.forgotten: list[str] = []
@@ -327,6 +329,8 @@ class FakeStore:
 
     def table(self, text: str) -> TableFacts:
         name = text.partition("@")[0]
+        if any(name.startswith(f"job-{made.job.lower()}/{made.task}-") for made in self.published):
+            return self.tables.get(name, TableFacts(reference=f"{name}@1", rows=self.made_rows))
         if name not in self.tables:
             raise NotFound(f"There is no table '{name}'.", hint="Did you mean 'breast/train'?")
         return self.tables[name]
@@ -335,6 +339,12 @@ class FakeStore:
         if reference not in self.models:
             raise NotFound(f"There is no model '{reference}'.")
         return self.models[reference]
+
+    def source(self, reference: str, *, is_table: bool) -> Source:
+        if not is_table:
+            return self.models[reference].source if reference in self.models else Source(reference)
+        name = reference.partition("@")[0]
+        return (self.deleted[name] if name in self.deleted else self.table(reference)).source
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         self.published.append(name)

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from flow.party_store import PartyStore
+from flow.policy import Source
 from party.ids import Address, AttemptId, JobId, TaskName
-from storage.client import Journal, Model, ModelNotFound, Store, TableNotFound
+from storage.client import Journal, Model, ModelNotFound, Store, TableNotFound, UsePolicy
 
 NAME = AttemptId(JobId("01M84NKVCS9025W7T6P1XBY3P8"), TaskName("train"), 1)
 
@@ -26,6 +27,26 @@ def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
     assert "breast/train" in str(caught.value)
     with pytest.raises(ModelNotFound):
         ours.model(f"{NAME.job}/train.model")
+
+
+def test_the_rules_of_a_table_or_model_outlive_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (tmp_path / "data.csv").write_text("id,x\n1,0.5\n")
+    store.tables.upload(tmp_path / "data.csv", "breast/train", id_column="id", owner="ann")
+    store.use.set_table("breast/train", UsePolicy(peers=("b",), components=("train",), min_rows=5))
+    model = f"{NAME.job}/train.model"
+    store.models.save(model, Model("linear", 1, {"w": np.zeros(2)}), "guest")
+    ours = PartyStore(store)
+    open_to_all = ours.source(model, is_table=False)
+    assert open_to_all == Source(model), "whom a model is granted to is about that model alone"
+    expected = Source("breast/train@1", components=("train",), peers=("b",), min_rows=5, owner="ann")
+    assert ours.source("breast/train", is_table=True) == expected
+    store.tables.delete("breast/train")
+    store.models.delete(model)
+    assert ours.source("breast/train@1", is_table=True) == expected
+    assert ours.source(model, is_table=False) == open_to_all
+    with pytest.raises(TableNotFound):
+        ours.source("breast/train@2", is_table=True)
 
 
 def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:

@@ -101,3 +101,22 @@ def test_only_its_owner_or_an_officer_says_what_a_table_may_be_used_for(party: F
         party.client_of("sally", "scientist").set_table_policy(table, policy)
     assert party.client_of("otto", "officer").set_table_policy(table, policy) == policy
     assert party.client.set_table_policy(table, None) == UsePolicy()
+
+
+def test_what_was_made_of_a_deleted_table_is_not_freed_by_who_takes_its_name(
+    party: FakeParty, flow: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,x\n1,2\n")
+    ada, eve = (party.client_of(name, "scientist") for name in ("policy-ada", "policy-eve"))
+    ada.upload(file, "gone/table")
+    policy = ada.set_table_policy("gone/table", UsePolicy(components=("homo_lr",)))
+    ada.delete("gone/table")
+    for _ in range(2):
+        assert eve.table_policy("gone/table") == policy
+        with pytest.raises(Denied):
+            eve.set_table_policy("gone/table", None)
+        eve.upload(file, "gone/table")
+    assert flow("data", "policy", "gone/table", "--components", "evaluate").code == 0, (
+        "an officer may, for a deleted one"
+    )

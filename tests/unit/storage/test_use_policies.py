@@ -32,11 +32,17 @@ def test_the_policy_of_a_table_holds_for_every_version_of_it(store: Store, tmp_p
     assert store.use.set_table("breast/train", None) == UsePolicy()
 
 
-def test_a_deleted_table_that_is_uploaded_again_keeps_its_policy(store: Store, tmp_path: Path) -> None:
+def test_the_policy_of_a_deleted_table_holds_on_and_may_be_changed(store: Store, tmp_path: Path) -> None:
+    """What was made of it is held to it."""
     policy = store.use.set_table("breast/train", UsePolicy(peers=("b",)))
     store.tables.delete("breast/train")
+    assert store.use.of_table("breast/train@1") == policy
+    policy = store.use.set_table("breast/train", UsePolicy(peers=("c",)))
+    assert store.use.of_table("breast/train") == policy
     with pytest.raises(TableNotFound):
-        store.use.of_table("breast/train")
+        store.use.of_table("breast/train@2")
+    with pytest.raises(TableNotFound):
+        store.use.set_table("breast/other", policy)
     store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
     assert store.use.of_table("breast/train") == policy
 
@@ -49,6 +55,27 @@ def test_a_model_is_granted_to_nobody_until_it_is_said(store: Store) -> None:
     assert store.use.set_model(MODEL, None).peers == ()
     with pytest.raises(ModelNotFound):
         store.use.set_model(f"{JOB}/train.other", policy)
+
+
+def test_the_policy_of_a_deleted_model_holds_on_if_one_was_set(store: Store) -> None:
+    policy = store.use.set_model(MODEL, UsePolicy(components=("score",)))
+    store.models.delete(MODEL)
+    assert store.models.list() == []
+    assert store.use.of_model(MODEL) == policy
+    with pytest.raises(ModelNotFound):
+        store.models.info(MODEL)
+
+
+def test_what_a_table_was_is_known_after_its_versions_are_deleted(store: Store, tmp_path: Path) -> None:
+    store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id", owner="ann")
+    store.tables.delete("breast/train@1")
+    assert [manifest.version for manifest in store.tables.history("breast/train")] == [1, 2]
+    assert store.tables.last("breast/train@1").owner == ""
+    store.tables.delete("breast/train")
+    assert store.tables.last("breast/train").owner == "ann"
+    with pytest.raises(TableNotFound):
+        store.tables.last("breast/train@3")
+    assert store.tables.history("breast/other") == []
 
 
 def test_a_policy_that_cannot_be_read_is_named_and_permits_nothing(store: Store, tmp_path: Path) -> None:
