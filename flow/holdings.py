@@ -83,14 +83,33 @@ class Holdings:
         """The jobs from whose checkpoints a job would go on, each as something that belongs to who submitted it."""
         with self._database.read() as connection:
             names = [str(row.job) for row in earlier_parts(connection, spec)]
-            return [Source(name, owner=self._owner_of_outputs(connection, name)) for name in names]
+            return [Source(name, owner=self._submitter(connection, name)) for name in names]
+
+    def owner_of_outputs(self, name: str) -> str:
+        """Whose it is what a job made here: who submitted it; of another party's job, who owns what it read of ours.
+
+        Empty: nobody's. `NO_USER` if it is of several users, or if the job is not known.
+        """
+        with self._database.read() as connection:
+            if user := self._submitter(connection, name):
+                return user
+            row = find_part(connection, name)
+            known = self._recorded(row) if row is not None else None
+            if known is None:
+                return NO_USER
+            try:
+                read = [node for task in known.tasks for node in self._reads(connection, known, task)]
+                owners = {source.owner for source in self._sources(connection, read)} - {""}
+            except SourcesUnknown:
+                return NO_USER
+        return NO_USER if len(owners) > 1 else next(iter(owners), "")
 
     # -- our record of jobs ------------------------------------------------------------------------------------------
     def _maker(self, node: Node) -> str:
         with self._database.read() as connection:
-            return self._owner_of_outputs(connection, node.job or "")
+            return self._submitter(connection, node.job or "")
 
-    def _owner_of_outputs(self, connection: Connection, name: str) -> str:
+    def _submitter(self, connection: Connection, name: str) -> str:
         """Who submitted the job: nobody of ours if another party did, `NO_USER` if the job is not known."""
         row = connection.execute(select(job.c.initiator, job.c.user_name).where(job.c.id == name)).first()
         if row is None:
@@ -113,7 +132,7 @@ class Holdings:
             source = self._store.source(node.reference, is_table=node.is_table)
         except NotFound as error:
             raise SourcesUnknown(f"{error.message} Something was made of it.", hint="Make that again.") from None
-        return source if node.job is None else replace(source, owner=self._owner_of_outputs(connection, node.job))
+        return source if node.job is None else replace(source, owner=self._submitter(connection, node.job))
 
     def _before(self, connection: Connection, node: Node) -> list[Node]:
         """What the task read that made it; nothing of what a person brought."""

@@ -250,7 +250,10 @@ class FlowService:
             return self._reader.logs(connection, job, task, since, newest)
 
     def owner_of_outputs(self, job: str) -> str:
-        """Whose it is what a job made: nobody's if another party submitted it, `NO_USER` if the job is not known."""
+        """Whose it is what a job made: who submitted it; of another party's job, who owns what it read of ours.
+
+        Empty: nobody's. `NO_USER` if it is of several users, or if the job is not known.
+        """
         return self._held.owner_of_outputs(job)
 
     def outputs(self, job: str) -> list[OutputRow]:

@@ -113,11 +113,11 @@ class Backends:
         return self.store.tables
 
     def owner_of(self, job: str) -> str:
-        """Our user who submitted a job; nobody if another party did, `NO_USER` if the job is not known."""
+        """Our user whose it is what a job made: `FlowService.owner_of_outputs`."""
         return self.service.owner_of_outputs(job)
 
     def owner_of_table(self, manifest: TableManifest) -> str:
-        """Whose a table is: who uploaded it, or who submitted the job that made it."""
+        """Whose a table is: who uploaded it, or whose the outputs are of the job that made it."""
         made_by = manifest.ref.job
         return manifest.owner if made_by is None else self.owner_of(made_by)
 

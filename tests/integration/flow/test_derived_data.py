@@ -12,7 +12,7 @@ from sqlalchemy import delete
 
 from flow.errors import DataNotYours
 from flow.messages import Decision
-from flow.policy import ModelFacts, TableFacts
+from flow.policy import NO_USER, ModelFacts, TableFacts
 from flow.store.tables import part
 from party.users import make_user
 from tests.fakes.flow_world import SCIENTIST, World, fails, nothing_job, train_job
@@ -183,6 +183,11 @@ def test_what_another_partys_job_made_of_a_users_table_is_that_users(world: Worl
     with pytest.raises(DataNotYours, match=rf"{job}/train.model was made of .*: table breast/train@1 belongs to ann"):
         world.submit(mine, make_user("eve", ["scientist"]))
     assert world.wait_closed(world.submit(mine, SCIENTIST)).state == "succeeded"
+    assert [party.flow.owner_of_outputs(job) for party in world.parties.values() if party.flow] == ["ann", "ann", ""]
+    world["a"].store.tables["breast/train"] = replace(TABLE, owner="eve")
+    assert world.a.owner_of_outputs(job) == "eve"
+    world["a"].store.tables.clear()
+    assert world.a.owner_of_outputs(job) == world.a.owner_of_outputs("01M84NKVCS9025W7T6P1XBY3P8") == NO_USER
 
 
 def test_checkpoints_of_another_partys_job_on_a_users_table_are_that_users(world: World) -> None:
