@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import grpc
 
-from gateway.calls import Sealed
+from gateway.calls import Sealed, span
 from gateway.diagnosis import diagnose, distrusts
 from gateway.errors import (
     CallTimeout,
@@ -37,6 +37,7 @@ GREETING_S = 10.0
 PUT_S = 60.0
 HEARTBEAT_S = 3.0  # a peer that was not heard for so long is greeted, so that its end is seen by itself
 DIAGNOSE_EVERY_S = 5.0
+CLOCKS_APART_MS = 60_000
 CALLS_AT_ONCE = 12  # below what a gateway takes of one party at a time
 _log = get_logger("gateway")
 KEEP_ALIVE = [
@@ -81,7 +82,8 @@ class PeerStatus:
             card is not valid now; or `no-address` for a party that only calls out.
         last_seen_s: When it last answered or greeted, seconds since 1970; 0 for never.
         queued: Envelopes that wait for it.
-        problem: Why it is not up, if that is known; code: the error's code; remedy: what a person can do.
+        problem: Why it is not up, if that is known, or that its clock is not ours; code: the error's code; remedy: what
+            a person can do.
     """
 
     party: str
@@ -158,7 +160,9 @@ class Link:
         """How the peer is doing."""
         addresses = self._book.card(self.party).addresses
         if self._up:
-            return PeerStatus(self.party, addresses, "up", self._last_seen_s, queued)
+            up = PeerStatus(self.party, addresses, "up", self._last_seen_s, queued)
+            clock = _clock_problem(self.party, self._clock_ahead_ms)
+            return up if clock is None else replace(up, problem=clock.message, code=clock.code, remedy=clock.hint)
         return PeerStatus.of(self.party, addresses, self._last_seen_s, queued, self._problem if addresses else None)
 
     def greet(self) -> None:
@@ -330,6 +334,16 @@ class _Calling:
         else:  # the far handler said no to this one call: the line works
             self._link.answered()
         return named
+
+
+def _clock_problem(party: str, ahead_ms: int) -> ClocksDiffer | None:
+    """What to say of a peer whose clock is so far from ours that one of the two must be wrong."""
+    if abs(ahead_ms) <= CLOCKS_APART_MS:
+        return None
+    way = "ahead of" if ahead_ms > 0 else "behind"
+    return ClocksDiffer(
+        f"The clock of {party} is {span(abs(ahead_ms))} {way} ours.", hint="Set the clock that is wrong (by NTP)."
+    )
 
 
 def _now_ms() -> int:

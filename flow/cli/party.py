@@ -255,13 +255,7 @@ def _show(desk: Desk, view: PartyStatus) -> None:
         if peer.problem:
             screen.line(f"{peer.party}: {peer.problem} {peer.remedy}".rstrip())
     for stranger in view.strangers:
-        who = f"a caller that says it is {stranger.claims}" if stranger.claims else "a caller"
-        held = any(peer.party == stranger.claims for peer in view.peers)
-        why = "its certificate is not on the card we hold, or not valid now" if held else "its card is not trusted here"
-        screen.line(
-            f"Turned away: {who}, from {stranger.address}, {stranger.count} times; {why}. "
-            "To work with it, get its newest card and run: flow party trust CARD"
-        )
+        screen.line(f"{stranger.text} {stranger.remedy}")
     nodes = [
         (
             n.node,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
@@ -15,7 +15,7 @@ from flow.rest.backends import Gateway
 from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
 from flow.rest.who import Behind, ReadParty, TrustParty, openly
 from flow.why import apart_text
-from gateway.client import PeerStatus
+from gateway.client import PeerStatus, Stranger
 from party.errors import PlatformError
 
 router = APIRouter(tags=["party"])
@@ -48,7 +48,7 @@ def status(known: ReadParty) -> PartyStatus:
     rooms = [RoomView(room="flow", state="ok")]
     rooms += [RoomView(room=vital.room, state="ok" if vital.ok else "down", text=vital.text) for vital in vitals]
     peers = _asked("gateway", lambda: _peers(backends), rooms)
-    strangers = _strangers(backends.gateway, rooms)
+    strangers = _strangers(backends.gateway, rooms, {peer.party for peer in peers})
     died = " ".join(vital.text for vital in tried if vital.room == "gateway" and vital.ok)
     rooms[-1] = rooms[-1].model_copy(update={"text": f"{rooms[-1].text} {died}".strip()})
     hosts = _asked("cluster-manager", backends.cluster.nodes, rooms)
@@ -89,7 +89,7 @@ def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> 
     return found
 
 
-def _strangers(gateway: Gateway, rooms: list[RoomView]) -> tuple[StrangerView, ...]:
+def _strangers(gateway: Gateway, rooms: list[RoomView], held: Set[str]) -> tuple[StrangerView, ...]:
     """Who was turned away; what is wrong with the gateway's own card is told of its room."""
     if rooms[-1].state != "ok":
         return ()
@@ -101,9 +101,20 @@ def _strangers(gateway: Gateway, rooms: list[RoomView]) -> tuple[StrangerView, .
         return ()
     if problem:
         rooms[-1] = RoomView(room="gateway", state="failing", text=problem)
-    return tuple(
-        StrangerView(address=one.address, claims=one.claims, count=one.count, last_ms=round(one.last_s * 1000))
-        for one in known
+    return tuple(_stranger(one, held) for one in known)
+
+
+def _stranger(one: Stranger, held: Set[str]) -> StrangerView:
+    who = f"a caller that says it is {one.claims}" if one.claims else "a caller"
+    shown = "its certificate is not on the card we hold, or not valid now"
+    why = shown if one.claims in held else "its card is not trusted here"
+    return StrangerView(
+        address=one.address,
+        claims=one.claims,
+        count=one.count,
+        last_ms=round(one.last_s * 1000),
+        text=f"Turned away: {who}, from {one.address}, {one.count} times; {why}.",
+        remedy="To work with it, get its newest card and run: flow party trust CARD",
     )
 
 
@@ -113,7 +124,8 @@ def _peers(backends: Behind) -> list[PeerView]:
 
 
 def _peer(peer: PeerStatus, ahead_s: float | None) -> PeerView:
-    clock = apart_text(peer.party, ahead_s) if ahead_s is not None else ""
+    said = peer.state == "up" and peer.problem  # the gateway says of a peer that is up only what its clock is
+    clock = apart_text(peer.party, ahead_s) if ahead_s is not None and not said else ""
     return PeerView(
         party=peer.party,
         state=peer.state,
@@ -122,7 +134,7 @@ def _peer(peer: PeerStatus, ahead_s: float | None) -> PeerView:
         queued=peer.queued,
         problem=" ".join(text for text in (peer.problem, clock) if text),
         code=peer.code,
-        remedy=peer.remedy,
+        remedy=peer.remedy or ("Set the clock that is wrong (by NTP)." if clock else ""),
     )
 
 

@@ -122,6 +122,8 @@ class StrangerView(View):
     claims: str = Field(default="", description="The party it says it is; nothing proves it.")
     count: int
     last_ms: int
+    text: str = ""
+    remedy: str = ""
 
 
 class NodeView(View):

@@ -9,12 +9,14 @@ import pytest
 
 from board.server import BoardServer
 from flow.client import JobState
+from flow.rest import vitals
 from flow.views import ErrorView, Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
-from gateway.client import PeerStatus
+from gateway.client import PeerStatus, Stranger
 from party import passwords
 from party.errors import PortInUse, Unavailable
 from party.guessing import FREE
 from party.passwords import password_digest
+from party.processes import Death, how
 from party.text import is_printable
 from party.users import _ANY, Verb
 from tests.fakes.flow_party import FakeParty, job_json
@@ -265,9 +267,20 @@ def test_the_first_page_says_what_is_wrong_with_the_party_and_its_links(
 ) -> None:
     peer = PeerStatus("hospital-b", ("127.0.0.1:9",), "down", 1_767_225_600.0, 2, problem="Its card has expired.")
     monkeypatch.setattr(party.gateway, "peers", lambda: [peer])
+    strangers = [Stranger("10.1.2.3", "hospital-b", 4, 1_767_225_600.0), Stranger("10.1.2.4", "", 1, 1_767_225_600.0)]
+    monkeypatch.setattr(party.gateway, "strangers", lambda: strangers)
+    monkeypatch.setattr(vitals, "KEPT_S", 0.0)
+    died = party.home.process_file("gateway-death")
+    Death(1_767_225_600_000, how(-9), "Check failed: ready").keep(died)
     page = browser.get("/").text
-    for text in ("Its card has expired.", "down, 2 queued", "last seen"):
-        assert text in page
+    died.unlink()
+    for text in (
+        "Its card has expired.", "down, 2 queued", "last seen",
+        "gateway: It was ended by SIGKILL at 2026-01-01 00:00:00 UTC and was started again: Check failed: ready",
+        "a caller that says it is hospital-b, from 10.1.2.3, 4 times; its certificate is not on the card we hold",
+        "a caller, from 10.1.2.4, 1 times; its card is not trusted here", "flow party trust CARD",
+    ):  # fmt: skip
+        assert text in page, text
 
 
 def test_a_failed_job_says_why(browser: Browser, party: FakeParty) -> None:

@@ -250,3 +250,17 @@ def test_a_call_that_fails_does_not_wait_for_the_look_at_why(
             thread.join(30)
     assert link.status(0).problem == "Nobody listens."
     assert isinstance(link.unreachable(), PeerNotListening)
+
+
+def test_a_peer_that_is_up_and_whose_clock_is_wrong_is_named(homes: dict[str, PartyHome]) -> None:
+    link = Link(PeerBook(homes["alpha"]), "beta")
+    link.answered()
+    link._clock_ahead_ms = 59_000
+    assert link.status(0).problem == ""
+    link._clock_ahead_ms = -3_600_000
+    shown = link.status(0)
+    assert (shown.state, shown.code) == ("up", "gateway.clocks_differ")
+    assert (shown.problem, shown.remedy) == (
+        "The clock of beta is 1 h behind ours.",
+        "Set the clock that is wrong (by NTP).",
+    )
