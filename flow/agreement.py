@@ -105,7 +105,7 @@ def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Decided:
         reasons = [
             *_code(proposal, tasks),
             *review(spec, tasks, know),
-            *_of_others(proposal, tasks, know),
+            *of_others(proposal, tasks, know),
             *_room(know),
         ]
     decision = Decision.REFUSE if reasons else know.policy.accept
@@ -174,7 +174,7 @@ def _code(proposal: Proposal, tasks: Mapping[str, BoundTask]) -> Iterator[Reason
             yield Reason(f"{said.format('', '')} {hint}", f"{said.format(*digests)} {hint}")
 
 
-def _of_others(proposal: Proposal, tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
+def of_others(proposal: Proposal, tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
     """What a job of one of our own users would read that belongs to another: a newer version may since it was sent."""
     tables, models = wanted(tasks, know.party) if proposal.initiator == know.party else ((), ())
     for name, facts in (*((t, know.tables[t]) for t in sorted(tables)), *((m, know.models[m]) for m in sorted(models))):

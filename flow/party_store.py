@@ -29,6 +29,7 @@ class PartyStore:
             min_rows=use.min_rows,
             expires=use.expires,
             owner=manifest.owner,
+            users=use.users,
         )
 
     def source(self, reference: str, *, is_table: bool) -> Source:
@@ -36,18 +37,20 @@ class PartyStore:
         if is_table:
             manifest = self._store.tables.last(reference)
             use = self._store.use.of_table(manifest.ref)
-            return Source(manifest.reference, use.components, use.peers, use.min_rows, use.expires, manifest.owner)
+            return Source(
+                manifest.reference, use.components, use.peers, use.min_rows, use.expires, manifest.owner, use.users
+            )
         try:
             use = self._store.use.of_model(reference)
         except ModelNotFound:  # it is deleted, and no policy of its own was set
             return Source(reference)
-        return Source(reference, use.components, expires=use.expires)
+        return Source(reference, use.components, expires=use.expires, users=use.users)
 
     def model(self, reference: str) -> ModelFacts:
         """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
         self._store.models.info(reference)
         use = self._store.use.of_model(reference)
-        return ModelFacts(reference, components=use.components, peers=use.peers, expires=use.expires)
+        return ModelFacts(reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users)
 
     def publish(self, name: AttemptId) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same."""

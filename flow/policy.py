@@ -45,6 +45,7 @@ class Source:
         components, peers, min_rows, expires: Of its use policy. Who may get to know a model is about that model alone,
             so `peers` of a model hold nothing back here.
         owner: The user of the party whom it belongs to; empty: nobody.
+        users: Those whose jobs may read it beside the owner's.
     """
 
     reference: str
@@ -53,6 +54,7 @@ class Source:
     min_rows: int = 0
     expires: datetime | None = None
     owner: str = ""
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class TableFacts:
         rows: How many it has.
         components, peers, min_rows, expires: Its use policy.
         owner: The user of the party whom it belongs to; empty: nobody.
+        users: Those whose jobs may read it beside the owner's.
         made_of: What it was made of, by however many steps.
     """
 
@@ -74,12 +77,13 @@ class TableFacts:
     min_rows: int = 0
     expires: datetime | None = None
     owner: str = ""
+    users: tuple[str, ...] = ()
     made_of: tuple[Source, ...] = ()
 
     @property
     def source(self) -> Source:
         """It, for what is made of it."""
-        return Source(self.reference, self.components, self.peers, self.min_rows, self.expires, self.owner)
+        return Source(self.reference, self.components, self.peers, self.min_rows, self.expires, self.owner, self.users)
 
     @property
     def least_rows(self) -> int:
@@ -96,6 +100,7 @@ class ModelFacts:
         holders: The parties that hold a part of it too, by our own record of the job that made it.
         components, peers, expires: Its use policy; `peers` are granted it beside the holders.
         owner: The user of the party whom it belongs to; empty: nobody.
+        users: Those whose jobs may read it beside the owner's.
         made_of: What it was made of, by however many steps.
     """
 
@@ -105,17 +110,18 @@ class ModelFacts:
     peers: tuple[str, ...] = ()
     expires: datetime | None = None
     owner: str = ""
+    users: tuple[str, ...] = ()
     made_of: tuple[Source, ...] = ()
 
     @property
     def source(self) -> Source:
         """It, for what is made of it."""
-        return Source(self.reference, self.components, expires=self.expires, owner=self.owner)
+        return Source(self.reference, self.components, expires=self.expires, owner=self.owner, users=self.users)
 
 
 def withheld(user: str, sources: Iterable[Source]) -> Source | None:
-    """The first that a user's jobs may not read: they read the user's own and what is nobody's, as over REST."""
-    return next((source for source in sources if source.owner not in ("", user)), None)
+    """The first that a user's jobs may not read: it is another user's, who has not let this one's jobs read it."""
+    return next((s for s in sources if s.owner not in ("", user) and not allowed(user, s.users)), None)
 
 
 def allowed(name: str, patterns: Iterable[str]) -> bool:

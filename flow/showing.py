@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
@@ -60,13 +61,17 @@ def _inputs(task: BoundTask, know: Knowledge) -> Iterator[ProposedInput]:
             key = earlier_name(reference, is_table=kind is PortKind.TABLE)
             facts = (know.tables if kind is PortKind.TABLE else know.models)[key]
             if isinstance(facts, TableFacts):
-                what = {"reference": facts.reference, "rows": facts.rows, "owner": facts.owner}
+                what = {"reference": facts.reference, "rows": facts.rows, **_whence(facts)}
                 yield ProposedInput(**place, name=str(reference), **what)
             elif isinstance(facts, ModelFacts):
-                what = {"reference": facts.reference, "holders": tuple(sorted(facts.holders)), "owner": facts.owner}
+                what = {"reference": facts.reference, "holders": tuple(sorted(facts.holders)), **_whence(facts)}
                 yield ProposedInput(**place, name=str(reference), **what)
             else:
                 yield ProposedInput(**place, name=str(reference), problem=f"{facts.message} {facts.hint}".rstrip())
+
+
+def _whence(facts: TableFacts | ModelFacts) -> dict[str, Any]:
+    return {"owner": facts.owner, "made_of": tuple(source.reference for source in facts.made_of)}
 
 
 def _parameters(task: BoundTask) -> Iterator[ProposedParameter]:

@@ -172,7 +172,12 @@ def _not_yours(path: str, what: str, of: Source) -> Problem:
     """`of` belongs to another user: what the job names itself, or what that was made of."""
     made = "" if of.reference == what else f"{what} was made of data that is not yours: "
     whose = f"{made}{_kind(of.reference)} {of.reference}"
-    hint = f"Ask {of.owner} to submit the job, or for a copy of the data to upload as your own."
+    kind = _kind(of.reference)
+    lets = {"table": "data policy", "model": "model policy"}.get(kind)
+    name = of.reference.partition("@")[0]
+    hint = f"Ask {of.owner} to submit the job" + (
+        f", or to let you: 'flow {lets} {name} --users NAME'." if lets else "."
+    )
     return Problem(path=path, message=f"{whose} belongs to {of.owner}.", hint=hint)
 
 

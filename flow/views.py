@@ -215,6 +215,7 @@ class ProposedInput(View):
     rows: int | None = None  # of a table
     holders: tuple[str, ...] = ()  # of a model: the parties that hold a part of it
     owner: str = ""  # the user whom it belongs to
+    made_of: tuple[str, ...] = ()  # our tables and models that it was made of, by however many steps
     problem: str = ""
 
 

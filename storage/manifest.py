@@ -40,6 +40,9 @@ class UsePolicy(BaseModel):
 
     components: Patterns = Field(default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.')
     peers: Patterns = Field(default=("*",), description='Parties it may be used with; "*": all.')
+    users: Patterns = Field(
+        default=(), description='Users of this party whose jobs may read it beside its owner\'s; "*": all.'
+    )
     min_rows: int = Field(default=0, ge=0, lt=1 << 63, description="Versions with fewer rows are not used.")
     expires: AwareDatetime | None = Field(default=None, description="When the permission ends.")
 

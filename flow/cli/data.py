@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flow.cli.options import Desk, NoSuchFile, OverwriteOption, TableForm, asks_a_party
-from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, Wanted
+from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from flow.cli.rows_text import row_lines
 from flow.cli.screen import size
 from flow.cli.taking_out import suffix_of
@@ -163,11 +163,12 @@ def policy(  # noqa: PLR0913 - one parameter an option
     table: Table,
     components: ComponentsOption = None,
     peers: PeersOption = None,
+    users: UsersOption = None,
     min_rows: Annotated[int | None, typer.Option("--min-rows", min=0, help="Not with fewer rows.")] = None,
     expires: ExpiresOption = None,
     clear: ClearOption = False,
 ) -> None:
     """What a table may be used for: shown, or set for all its versions by its owner or an officer."""
     with desk.client() as flow:
-        wanted = Wanted(components, peers, expires, clear, min_rows)
+        wanted = Wanted(components, peers, expires, clear, min_rows, users)
         wanted.apply(desk, table.partition("@")[0], flow.table_policy, flow.set_table_policy)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flow.cli.options import Desk, OverwriteOption, asks_a_party
-from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, Wanted
+from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from flow.cli.screen import size
 from flow.cli.taking_out import export_model, suffix_of
 
@@ -73,15 +73,16 @@ def export(
 
 @app.command("policy")
 @asks_a_party
-def policy(
+def policy(  # noqa: PLR0913 - one parameter an option
     desk: Desk,
     model: ModelArgument,
     components: ComponentsOption = None,
     peers: PeersOption = None,
+    users: UsersOption = None,
     expires: ExpiresOption = None,
     clear: ClearOption = False,
 ) -> None:
     """What a model may be used for, and by whom beside the parties that hold a part of it: shown, or set."""
     with desk.client() as flow:
-        wanted = Wanted(components, peers, expires, clear)
+        wanted = Wanted(components, peers, expires, clear, users=users)
         wanted.apply(desk, model, flow.model_policy, flow.set_model_policy)

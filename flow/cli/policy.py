@@ -23,6 +23,10 @@ ComponentsOption = Annotated[
 PeersOption = Annotated[
     list[str] | None, typer.Option("--peers", metavar="PARTY", help="Only with these parties. May be repeated.")
 ]
+UsersOption = Annotated[
+    list[str] | None,
+    typer.Option("--users", metavar="USER", help="Whose jobs may read it beside the owner's. May be repeated."),
+]
 ExpiresOption = Annotated[
     str | None, typer.Option("--expires", metavar="DATE", help="Until then, such as 2027-01-31; 'never' takes it back.")
 ]
@@ -69,6 +73,7 @@ class Wanted:
     expires: str | None
     clear: bool
     min_rows: int | None = None
+    users: list[str] | None = None
 
     def apply(
         self, desk: Desk, name: str, now: Callable[[str], UsePolicy], put: Callable[[str, UsePolicy | None], UsePolicy]
@@ -77,6 +82,7 @@ class Wanted:
         typed = {
             "components": _list(self.components),
             "peers": _list(self.peers),
+            "users": _list(self.users),
             "min_rows": self.min_rows,
             "expires": self.expires,
         }

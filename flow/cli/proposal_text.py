@@ -60,8 +60,9 @@ def _input(item: ProposedInput) -> str:
         return f"{place}: {item.problem}"
     rows = f", {item.rows} rows" if item.rows is not None else ""
     held = f", held by {', '.join(item.holders)}" if item.holders else ""
+    made = f", made of {', '.join(item.made_of)}" if item.made_of else ""
     owned = f", of user {item.owner}" if item.owner else ""
-    return f"{place} = {item.reference}{rows}{held}{owned}"
+    return f"{place} = {item.reference}{rows}{held}{owned}{made}"
 
 
 def _value(value: object) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from flow.agreement import Decided, Knowledge, check_proposal, decide, earlier_name, review, wanted
+from flow.agreement import Decided, Knowledge, check_proposal, decide, earlier_name, of_others, review, wanted
 from flow.bindings import BoundTask, bind
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
@@ -172,7 +172,10 @@ class Agreeing:
         }
         know = self._holdings(known.spec, known.tasks, self._policy(), exact)
         made = self._made(known.tasks[task], manifest.proposal.job)
-        reasons = review(known.spec, known.tasks, replace(know, tables={**know.tables, **made}))
+        reasons = [
+            *review(known.spec, known.tasks, replace(know, tables={**know.tables, **made})),
+            *of_others(manifest.proposal, known.tasks, know),
+        ]
         if reasons:
             self._log.warning("job.forbidden_now", job=manifest.proposal.job, why=" ".join(r.full for r in reasons))
             said = " ".join(dict.fromkeys(reason.public for reason in reasons))

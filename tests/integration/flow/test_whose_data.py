@@ -28,11 +28,37 @@ def test_a_job_does_not_read_a_table_of_another_user(world: World) -> None:
     error = refusal(world, train_job(), EVE)
     assert error.code == "flow.data_not_yours"
     assert error.message == "tasks.train.inputs.train: table breast/train@1 belongs to ann."
-    assert error.hint.startswith("Ask ann")
+    assert error.hint == "Ask ann to submit the job, or to let you: 'flow data policy breast/train --users NAME'."
     [problem] = world.a.validate(json.dumps(train_job()).encode(), user=EVE)
     assert (problem.path, problem.message) == ("tasks.train.inputs.train", "table breast/train@1 belongs to ann.")
     assert world.a.jobs() == []
     assert world.wait_closed(world.submit(train_job(), SCIENTIST)).state == "succeeded", "its owner's job reads it"
+
+
+def test_a_job_reads_a_table_whose_owner_lets_it_and_what_was_made_of_it_no_longer_than_that(world: World) -> None:
+    shared = TableFacts("breast/train@1", 100, owner="ann", users=("eve",))
+    world["a"].store.tables["breast/train"] = shared
+    job = world.submit(train_job(), EVE)
+    assert world.wait_closed(job).state == "succeeded"
+    made = train_job()
+    made["tasks"]["train"]["inputs"]["train"] = {"guest": f"job:{job}/train.scores", "host": "breast/train"}
+    assert world.wait_closed(world.submit(made, EVE)).state == "succeeded"
+    world["a"].store.tables["breast/train"] = replace(shared, users=())
+    error = refusal(world, made, EVE)
+    assert "was made of data that is not yours: table breast/train@1 belongs to ann." in error.message
+    assert "'flow data policy breast/train --users NAME'" in error.hint
+
+
+def test_a_task_does_not_start_on_a_table_whose_owner_no_longer_lets_it(world: World) -> None:
+    shared = TableFacts("breast/train@1", 100, owner="ann", users=("eve",))
+    world["a"].store.tables["breast/train"] = shared
+    world["c"].cluster.cores = 0
+    job = world.submit(train_job(), EVE)
+    world.until(lambda view: any(waiting.what == "room" for waiting in view.waiting_for), job)
+    world["a"].store.tables["breast/train"] = replace(shared, users=())
+    world["c"].cluster.cores = 4
+    assert world.wait(job, "failed").error.code == "flow.policy_forbids"
+    assert not world["a"].cluster.orders
 
 
 def test_a_job_reads_a_table_that_belongs_to_nobody(world: World) -> None:

@@ -71,11 +71,23 @@ def test_only_an_officer_changes_the_policy(party: FakeParty) -> None:
 def test_what_a_table_may_be_used_for_is_shown_set_and_taken_back(party: FakeParty, flow: Command, table: str) -> None:
     assert "peers: *" in flow("data", "policy", table).out
     done = flow(
-        "data", "policy", table, "--peers", "hospital-b", "--min-rows", "50", "--expires", "2030-01-31", "--json"
+        "data",
+        "policy",
+        table,
+        "--peers",
+        "hospital-b",
+        "--min-rows",
+        "50",
+        "--expires",
+        "2030-01-31",
+        "--users",
+        "eve",
+        "--json",
     )
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert (told["peers"], told["min_rows"], told["expires"]) == (["hospital-b"], 50, "2030-01-31T00:00:00Z")
+    assert told["users"] == ["eve"]
     kept = json.loads(flow("data", "policy", table, "--expires", "never", "--json").out)
     assert (kept["peers"], kept["expires"]) == (["hospital-b"], None)
     assert json.loads(flow("data", "policy", table, "--clear", "--json").out)["peers"] == ["*"]
@@ -87,10 +99,10 @@ def test_what_a_table_may_be_used_for_is_shown_set_and_taken_back(party: FakePar
 def test_a_model_is_granted_to_other_parties_by_name(party: FakeParty, flow: Command) -> None:
     party.store.models.save(MODEL, Model("linear", 1, {"w": np.zeros(2)}), "guest")
     assert json.loads(flow("model", "policy", MODEL, "--json").out)["peers"] == []
-    done = flow("model", "policy", MODEL, "--peers", "coordinator", "--json")
+    done = flow("model", "policy", MODEL, "--peers", "coordinator", "--users", "eve", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["peers"] == ["coordinator"]
-    assert party.store.use.of_model(MODEL) == UsePolicy(peers=("coordinator",))
+    assert party.store.use.of_model(MODEL) == UsePolicy(peers=("coordinator",), users=("eve",))
     assert json.loads(flow("model", "policy", MODEL, "--clear", "--json").out)["peers"] == []
     assert flow("model", "policy", f"{MODEL}x").code == 3
 
