@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, cast
 from urllib.parse import parse_qs
@@ -15,6 +16,8 @@ from flow.client import FlowClient, Visitors
 from flow.web import recognise
 from party.errors import Denied
 from party.users import Thing, User, allows
+
+MOST_FIELDS = 10
 
 
 class NotLoggedIn(Denied):
@@ -78,9 +81,12 @@ def logged_in(looking: Annotated[Looking, Depends(anybody)]) -> Looking:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a posted form."""
+    """The fields of a posted form; none of one with more than any of ours has."""
     body = await request.body()
-    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", errors="replace")).items()}
+    with suppress(ValueError):
+        fields = parse_qs(body.decode("utf-8", errors="replace"), max_num_fields=MOST_FIELDS)
+        return {name: values[-1] for name, values in fields.items()}
+    return {}
 
 
 def checked_form(

@@ -63,7 +63,7 @@ class Limits:
         """Limits that leave most of a process's descriptors to its own work."""
         silent, asking = max(16, min(1024, descriptors // 16)), max(16, min(256, descriptors // 32))
         known = max(64, min(512, descriptors // 16))
-        return Limits(Room(silent, silent * 3 // 4), Room(asking, asking * 3 // 4), Room(known, known // 8))
+        return Limits(Room(silent, silent * 3 // 4), Room(asking, asking * 3 // 4), Room(known, known // 4))
 
     @staticmethod
     def here() -> Limits:

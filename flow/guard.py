@@ -136,9 +136,11 @@ class Guard:
         except PlatformError as error:
             await self._answer(error)(scope, receive, send_guarded)
         else:
-            await self._app(scope, body, send_guarded)
+            if body is not None:
+                await self._app(scope, body, send_guarded)
 
-    async def _let_in(self, scope: Scope, receive: Receive) -> Receive:
+    async def _let_in(self, scope: Scope, receive: Receive) -> Receive | None:
+        """Where the route reads the body; None if its sender left in the middle of it."""
         if user := await self._who(scope):
             recognise(scope, user)
         pace = Pace(self._clock, self._grace_s)
@@ -150,8 +152,8 @@ class Guard:
         return receive_paced if most is None else await _whole(scope, receive_paced, most)
 
 
-async def _whole(scope: Scope, receive: Receive, most: int) -> Receive:
-    """The body once more, all of it read. Raises BodyTooLarge or BodyTooSlow."""
+async def _whole(scope: Scope, receive: Receive, most: int) -> Receive | None:
+    """The body once more, all of it read; None if its sender left. Raises BodyTooLarge or BodyTooSlow."""
     too_large = BodyTooLarge(
         f"The request body is larger than {most} bytes.",
         hint="Large data is uploaded as a table: PUT /v1/tables/NAMESPACE/NAME.",
@@ -163,10 +165,12 @@ async def _whole(scope: Scope, receive: Receive, most: int) -> Receive:
     last: Message = {"more_body": True}
     while last.get("more_body", False):
         last = await receive()
+        if last["type"] == "http.disconnect":
+            return None
         body += last.get("body", b"")
         if len(body) > most:
             raise too_large
-    first: list[Message] = [last if last["type"] != "http.request" else {**last, "body": bytes(body)}]
+    first: list[Message] = [{**last, "body": bytes(body)}]
 
     async def again() -> Message:
         return first.pop() if first else await receive()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -227,8 +227,11 @@ class TableStore:
             visible = self._versions(target, _MANIFEST)
             version = max(visible + self._versions(target, _DELETED), default=0) + 1
             if may_follow is not None and visible:
-                with suppress(TableNotFound):  # deleted just now: nothing is followed
-                    may_follow(self.manifest(target.at(visible[-1])))
+                try:
+                    newest = self.manifest(target.at(visible[-1]))
+                except TableNotFound:  # deleted just now
+                    continue
+                may_follow(newest)
             numbered = manifest.model_copy(update={"name": target.table, "version": version})
             if self._place.create_once(_manifest_path(target.at(version)), numbered.to_json()):
                 return numbered  # nobody else was first: what was looked at is still the newest

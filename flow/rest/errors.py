@@ -12,9 +12,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from flow.errors import JobInvalid
 from flow.guard import BodyTooLarge, BodyTooSlow
@@ -104,6 +105,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PlatformError, _named)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -131,6 +133,10 @@ async def _routing(request: Request, error: Exception) -> JSONResponse:
         hint="See /v1/openapi.json for the routes.",
     )
     return JSONResponse(body.model_dump(), status_code=error.status_code, headers=error.headers)
+
+
+async def _left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody hears it: the sender left in the middle of the body
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

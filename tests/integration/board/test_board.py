@@ -149,6 +149,13 @@ def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -
     assert job in browser.get("/live").json()["parts"]["jobs"]
 
 
+def test_a_form_of_very_many_fields_is_none_of_ours(stranger: Browser) -> None:
+    many = f"csrf={stranger.csrf('/login')}&" + "a&a=1&" * 2000
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert stranger.post("/login", content=many, headers=kind).status_code == 403
+    assert stranger.post("/login", content=many * 2, headers=kind).status_code == 413
+
+
 def test_a_stream_of_the_board_ends_with_its_user(
     stranger: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,20 +6,22 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from board.server import BoardServer
 from flow.connections import Limits, Place
 from flow.guard import Guard
 from flow.web import HttpServer
 from party.addresses import HostPort
 from party.errors import NotAuthenticated
 from party.waiting_room import Room
-from tests.fakes.flow_party import fake_party
+from tests.fakes.flow_party import fake_party, job_json
 
 PATIENT = Limits(Room(8, 6), Room(6, 4), Room(4, 2), head_s=60, keep_s=60, drain_s=60, take_s=60)
 STREAMS = "/streams"
@@ -198,12 +200,45 @@ def test_the_sender_of_a_long_body_hears_that_it_is_refused() -> None:
         assert answer(line).startswith(b"HTTP/1.1 401")
 
 
-@pytest.mark.soak
-def test_five_thousand_silent_connections_keep_nobody_from_logging_in(tmp_path: pytest.TempPathFactory) -> None:
+def crowd(held: ExitStack, port: int, count: int) -> None:
+    """Strangers who say nothing, half a head, half a body, or a whole request and then nothing."""
+    for number in range(count):
+        line = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+        with suppress(OSError):
+            line.sendall((b"", b"GET /v1", HALF, REQUEST % b"/v1/health")[number % 4])
+
+
+@pytest.mark.parametrize("strangers", [60, pytest.param(5_000, marks=pytest.mark.soak)])
+def test_silent_connections_stop_no_login_no_stream_and_no_slow_upload(tmp_path: Path, strangers: int) -> None:
     with fake_party(tmp_path) as party, ExitStack() as held:
-        for number in range(5_000):
-            line = held.enter_context(socket.create_connection(("127.0.0.1", party.server.port), timeout=60))
-            line.sendall(HALF if number % 2 else b"GET /v1")
-            if number % 500 == 0:
-                assert party.client.open_session().user == "admin"
-        assert party.client.open_session().user == "admin"
+        board = BoardServer(party.home)
+        board.start()
+        held.callback(board.stop, 5.0)
+        stream = party.client.events(since=party.service.wait_events(0, 0))
+        job = party.client.submit(job_json())
+        assert next(stream).job == job
+
+        def slowly() -> Iterator[bytes]:
+            yield b"id,x\n"
+            for _ in range(10):
+                for port in (party.server.port, board.port):
+                    crowd(held, port, strangers // 10)
+                yield b"1,2\n" + b"2,3\n" * 5_000
+
+        sent = httpx.put(
+            f"{party.client.url}/v1/tables/slow/upload",
+            headers={"Authorization": f"Bearer {party.home.token()}"},
+            content=slowly(),
+            timeout=60,
+            trust_env=False,
+        )
+        assert sent.status_code == 201, sent.text
+        party.home.user_file.set_password("admin", "correct horse battery")
+        assert party.client.as_user("").log_in("admin", "correct horse battery").user == "admin"
+        browser = held.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{board.port}", trust_env=False))
+        page = browser.get("/login").text
+        form = {"csrf": page.split('name="csrf" value="')[1].split('"')[0], "token": party.home.token()}
+        assert browser.post("/login", data=form).status_code == 303
+        job = party.client.submit(job_json())
+        assert next(stream).job == job
+        stream.close()

@@ -40,10 +40,13 @@ class Called:
         self.sent.append(message)
 
     def go(self, **headers: str) -> int:
+        self.run(**headers)
+        return self.sent[0]["status"]
+
+    def run(self, **headers: str) -> None:
         lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         scope = {"type": "http", "method": "POST", "path": "/x", "headers": lines}
         asyncio.run(self.guard(scope, self._receive, self._send))
-        return self.sent[0]["status"]
 
 
 def part(body: bytes, more: bool = True) -> Message:
@@ -78,6 +81,12 @@ def test_a_body_that_grows_too_large_does_not_come_to_the_route() -> None:
     assert called.go() == 413
     assert called.seen is None
     assert json.loads(called.sent[1]["body"])["code"] == "flow.body_too_large"
+
+
+def test_a_sender_who_leaves_in_the_middle_is_forgotten() -> None:
+    called = Called(part(b"1"), {"type": "http.disconnect"})
+    called.run()
+    assert (called.seen, called.sent) == (None, [])
 
 
 def test_half_a_body_is_not_waited_for() -> None:
