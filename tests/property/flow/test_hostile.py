@@ -129,11 +129,10 @@ def everything_is_shown(world: World, party: str) -> None:
 
 
 FEW = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=10_000)
 
 
-@FEW
-@given(data=st.data())
-def test_a_hostile_proposal_is_answered_or_refused_and_everything_is_still_shown(world: World, data: Any) -> None:
+def one_proposal(world: World, data: Any) -> None:
     body = proposal(str(new_job_id()))
     place = data.draw(st.sampled_from(list(places(body))))
     hostile = changed(body, place, data.draw(HOSTILE))
@@ -146,13 +145,32 @@ def test_a_hostile_proposal_is_answered_or_refused_and_everything_is_still_shown
 
 @FEW
 @given(data=st.data())
-def test_a_hostile_report_or_answer_is_taken_or_refused_and_everything_is_still_shown(
-    world: World, running: str, data: Any
-) -> None:
+def test_a_hostile_proposal_is_answered_or_refused_and_everything_is_still_shown(world: World, data: Any) -> None:
+    one_proposal(world, data)
+
+
+def one_report_or_answer(world: World, running: str, data: Any) -> None:
     method, body = data.draw(st.sampled_from([("report", report(running)), ("answer", answer(running))]))
     place = data.draw(st.sampled_from(list(places(body))))
     if call(world, "b", "a", method, message(changed(body, place, data.draw(HOSTILE)))):
         everything_is_shown(world, "a")
+
+
+@FEW
+@given(data=st.data())
+def test_a_hostile_report_or_answer_is_taken_or_refused_and_everything_is_still_shown(
+    world: World, running: str, data: Any
+) -> None:
+    one_report_or_answer(world, running, data)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@MANY
+@given(data=st.data())
+def test_ten_thousand_hostile_proposals_and_reports_harm_nothing(world: World, running: str, data: Any) -> None:
+    one_proposal(world, data)
+    one_report_or_answer(world, running, data)
 
 
 @FEW

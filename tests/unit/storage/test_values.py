@@ -104,7 +104,7 @@ def test_a_table_of_several_chunks_or_none_comes_back_whole():
 @pytest.mark.parametrize(
     "value",
     [
-        object(),
+        pytest.param(object(), id="object"),
         {1, 2},
         [1.0],
         1j,
