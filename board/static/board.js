@@ -188,11 +188,14 @@
   let timer = 0;
   let busy = false;
   let again = false;
+  const leave = new AbortController(); // who logs out asks for nothing more
+  document.querySelector("form.who")?.addEventListener("submit", () => leave.abort());
   const refreshSoon = () => {
-    if (!timer) timer = window.setTimeout(refresh, REFRESH_MS);
+    if (!timer && !leave.signal.aborted) timer = window.setTimeout(refresh, REFRESH_MS);
   };
   const refresh = async () => {
     timer = 0;
+    if (leave.signal.aborted) return;
     if (busy) {
       again = true;
       return;
@@ -201,7 +204,7 @@
     try {
       const url = new URL(page.dataset.live, location.href);
       if (byId("charts")) url.searchParams.set("metrics_since", newestMetric);
-      const answer = await fetch(url, { headers: { Accept: "application/json" } });
+      const answer = await fetch(url, { headers: { Accept: "application/json" }, signal: leave.signal });
       if (answer.status === 401) {
         location.assign("/login");
         return;
@@ -243,6 +246,7 @@
       if (stream.readyState === EventSource.CLOSED) window.setTimeout(listen, 3000);
     };
     window.addEventListener("pagehide", () => stream.close(), { once: true });
+    leave.signal.addEventListener("abort", () => stream.close());
   };
 
   localTimes(document);
