@@ -17,10 +17,11 @@ from pydantic import BaseModel, ValidationError
 from algorithms.component import Component, Parameters, Port, PortKind
 from flow.inputs import BadReference, OutputInput, Reference, TableInput, needs_of, parse_reference
 from flow.job_spec import COMMON, JobSpec, ResourceSpec, TaskSpec
-from flow.problems import did_you_mean, from_validation
+from flow.problems import from_validation
 from flow.views import Problem
 from party.errors import PlatformError
 from party.ids import Address, PartyId, Role
+from party.suggestions import did_you_mean
 
 Components = Callable[[str], Component]
 M = TypeVar("M", bound=BaseModel)

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from flow.errors import BadMessage, JobInvalid, UnknownSchema
-from flow.problems import did_you_mean, from_validation
+from flow.problems import from_validation
 from flow.texts import Label, Reference
 from flow.views import Problem
 from party.canonical import canonical_digest, parse_json
 from party.errors import PlatformError
 from party.ids import JOB_ID_PATTERN, Role, party_id, task_name
 from party.settings import size_bytes
+from party.suggestions import did_you_mean
 
 JOB_SCHEMA = 1
 MAX_JOB_BYTES = 1 << 20

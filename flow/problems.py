@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from flow.views import Problem
+from party.suggestions import did_you_mean
 
 _SHOWN_CHARS = 60
 _OBJECT, _LIST, _WHOLE, _NUMBER = (
@@ -51,15 +51,6 @@ _PLAIN = {"str", "int", "float", "bool"}
 _BRANCHES = ("dict[", "list[", "tuple[", "function-", "constrained-", "literal[", "nullable[", "lax-or-strict[")
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """A suggestion for a mistyped name, or what there is to choose from."""
-    names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Known here: {', '.join(names[:12])}." if names else ""
-
-
 def from_validation(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Problem]:
     """Every complaint about `model` as a problem below `prefix`."""
     return [_problem(item, model, prefix) for item in error.errors(include_url=False)]
@@ -90,9 +81,9 @@ def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
     path = dotted([*([prefix] if prefix else []), *place])
     kind = item["type"]
     if kind == "extra_forbidden":
-        return Problem(
-            path=path, message="this key is not known.", hint=did_you_mean(str(place[-1]), _keys_at(model, place[:-1]))
-        )
+        keys = _keys_at(model, place[:-1])
+        hint = did_you_mean(str(place[-1]), keys) if keys else ""
+        return Problem(path=path, message="this key is not known.", hint=hint)
     if kind == "missing":
         return Problem(path=path, message="this key is missing.")
     given = item.get("input")

@@ -13,9 +13,9 @@ from flow.bindings import BoundTask
 from flow.errors import JobInvalid
 from flow.exposure import weakest
 from flow.messages import Manifest
-from flow.problems import did_you_mean
 from flow.views import Problem
 from node_manager.client import ResumePoint
+from party.suggestions import did_you_mean
 
 Changes = Mapping[str, Mapping[str, Any]]
 """New common values of parameters, by task."""

@@ -14,6 +14,12 @@ class NotATableName(InvalidInput):
     code = "flow.not_a_table_name"
 
 
+class NotAnOutput(InvalidInput):
+    """A model or report was named by a text that is not job/task.output."""
+
+    code = "flow.not_an_output"
+
+
 def part(text: str) -> str:
     """One part of a path, whatever is in the text."""
     return quote(text, safe="")
@@ -39,6 +45,10 @@ def table_at(reference: str, suffix: str = "") -> tuple[str, dict[str, Any]]:
 
 
 def output_path(what: str, reference: str) -> str:
-    """The path of `job/task.output` among models or reports, with or without `job:` before it."""
+    """The path of `job/task.output` among models or reports, with or without `job:` before it. Raises NotAnOutput."""
     job, _, output = reference.removeprefix("job:").partition("/")
-    return f"/{what}/{part(job) or '-'}/{part(output) or '-'}"
+    if not job or not output:
+        raise NotAnOutput(
+            f"'{reference[:80]}' is not the name of one of the {what}.", hint="Write JOB/TASK.OUTPUT, as in lists."
+        )
+    return f"/{what}/{part(job)}/{part(output)}"

@@ -87,6 +87,7 @@ class FlowService:
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
         doors = (rooms.gateway, rooms.cluster, rooms.store)
         self._agreeing = Agreeing(party, config.policy, database, catalogue, (*doors[:2], held), keeping)
+        self._submitting.lacking_room = self._agreeing.lacking_room
         turns = self._agreeing.turns
         attempts = Attempts(party, database, catalogue, doors, turns)
         attempts.still_allowed = self._agreeing.require_allowed

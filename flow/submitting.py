@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from sqlalchemy import select
@@ -18,7 +18,6 @@ from flow.job_state import ENDED_JOB, JobState
 from flow.lineage import own_inputs
 from flow.messages import Proposal
 from flow.policy import ModelFacts, Source, TableFacts, withheld
-from flow.problems import did_you_mean
 from flow.store.database import Database, Writer
 from flow.store.parts import insert_job
 from flow.store.tables import job
@@ -26,6 +25,7 @@ from flow.views import Problem
 from party.clock import Clock
 from party.errors import NotFound, PlatformError
 from party.ids import JobId, new_job_id
+from party.suggestions import did_you_mean
 from party.users import User
 
 SEED_BYTES = 32
@@ -50,6 +50,7 @@ class Submitting:
         self._held = held
         self._parties = parties
         self._clock = clock
+        self.lacking_room: Callable[[Mapping[str, BoundTask]], Mapping[str, str]] = lambda _: {}
 
     def validate(self, spec_json: bytes, user: User) -> list[Problem]:
         """Every problem that this party can see."""
@@ -91,6 +92,10 @@ class Submitting:
         problems += more
         if not more:
             problems += self._own_inputs(tasks)
+            problems += [
+                Problem(path=f"tasks.{name}.resources", message=f"{why} at {self._party}.", hint="Ask for less.")
+                for name, why in self.lacking_room(tasks).items()
+            ]
         if problems:
             raise JobInvalid(problems)
         return tasks

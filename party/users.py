@@ -32,6 +32,7 @@ from party.errors import (
 from party.files import read_private, write_whole
 from party.ids import checked_name
 from party.passwords import matches
+from party.suggestions import did_you_mean
 from party.text import printable
 
 USERS_SCHEMA = 1
@@ -255,14 +256,17 @@ def new_token() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
 
+_ROLES = f"Roles are {', '.join(UserRole)}."
+
+
 def make_user(name: str, roles: Iterable[str]) -> User:
     """A checked user. Raises InvalidName or BadUsers."""
     wanted = frozenset(roles)
     unknown = sorted(wanted - set(UserRole))
-    if unknown or not wanted:
-        raise BadUsers(
-            f"User '{name[:80]}': {', '.join(unknown) or 'no role'}.", hint=f"Roles are {', '.join(UserRole)}."
-        )
+    if unknown:
+        raise BadUsers(f"'{unknown[0][:80]}' is no role. {did_you_mean(unknown[0], UserRole)}", hint=_ROLES)
+    if not wanted:
+        raise BadUsers(f"User '{name[:80]}' has no role.", hint=_ROLES)
     return User(checked_name(name, "user name"), wanted)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from party.suggestions import did_you_mean
 from party.text import is_printable, printable
 from storage.errors import (
     BadColumnName,
@@ -26,7 +27,6 @@ from storage.errors import (
     DuplicateColumn,
     TableSchemaMismatch,
     TooManyColumns,
-    did_you_mean,
 )
 
 MAX_COLUMNS = 10_000

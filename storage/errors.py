@@ -30,13 +30,7 @@ Unavailable
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
 from party.errors import Conflict, InvalidInput, NotFound, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class UnsupportedValue(InvalidInput):
@@ -239,15 +233,3 @@ def amount(size_bytes: int) -> str:
             shown = size_bytes / step
             return f"{shown:.0f} {unit}" if shown >= 10 else f"{shown:.1f} {unit}"
     return f"{size_bytes} bytes"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known name, or lists what there is, or says that there is nothing."""
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    if not names:
-        return "There are none yet."
-    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    return f"There are: {listed}."

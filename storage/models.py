@@ -20,7 +20,8 @@ from safetensors import numpy as safetensors
 from ulid import ULID
 
 from party.canonical import canonical_json
-from storage.errors import Damaged, ModelNotFound, UnsupportedValue, did_you_mean
+from party.suggestions import did_you_mean
+from storage.errors import Damaged, ModelNotFound, UnsupportedValue
 from storage.manifest import check_schema
 from storage.place import Place
 from storage.refs import OutputRef

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.errors import BadSource, did_you_mean
+from party.suggestions import did_you_mean
+from storage.errors import BadSource
 
 FORMATS = ("csv", "parquet", "arrow")
 START_BYTES = 16

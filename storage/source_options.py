@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from party.suggestions import did_you_mean
 from storage.columns import check_column
 from storage.csv_words import DECIMAL_SIGNS
-from storage.errors import BadSource, did_you_mean
+from storage.errors import BadSource
 
 NAMED_TYPES = {
     "bool": pa.bool_(),

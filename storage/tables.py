@@ -19,7 +19,8 @@ import pyarrow as pa
 from ulid import ULID
 
 from party.clock import Clock, SystemClock
-from storage.errors import BadReference, StoreFull, TableNotFound, did_you_mean
+from party.suggestions import did_you_mean
+from storage.errors import BadReference, StoreFull, TableNotFound
 from storage.manifest import TableManifest, UsePolicy
 from storage.place import Place
 from storage.refs import JOB_NAMESPACE, TableRef

@@ -14,6 +14,7 @@ import typer
 
 from flow.cli.options import Desk, asks_a_party, read_text
 from party.errors import InvalidInput
+from party.users import make_user
 
 if TYPE_CHECKING:
     from flow.client import FlowClient
@@ -33,6 +34,7 @@ Roles = Annotated[
 @asks_a_party
 def add(desk: Desk, name: Name, role: Roles) -> None:
     """Add a user. The token is printed this once."""
+    make_user(name, role)  # says which role is none before the party is asked
     token = _either(desk, lambda flow: flow.add_user(name, role).token, lambda file: file.add(name, role))
     _token(desk, name, token)
 
@@ -76,6 +78,7 @@ def role(
     ],
 ) -> None:
     """Give a user these roles instead of the ones before."""
+    make_user(name, roles)
     _either(desk, lambda flow: flow.set_roles(name, roles), lambda file: file.set_roles(name, roles))
     desk.screen.result({"user": name, "roles": sorted(set(roles))}, f"{name}: {', '.join(sorted(set(roles)))}.")
 

@@ -224,7 +224,7 @@ class Agreeing:
         tasks, problems = bind(spec, self._catalogue.components)
         if problems:
             return self._holdings(spec, {}, policy)
-        checkpoints, room = self._keeping.offered(spec, tasks), self._room(tasks)
+        checkpoints, room = self._keeping.offered(spec, tasks), self.lacking_room(tasks)
         return replace(self._holdings(spec, tasks, policy), checkpoints=checkpoints, room=room)
 
     def _holdings(
@@ -250,7 +250,7 @@ class Agreeing:
             if is_table and isinstance(reference, OutputInput) and reference.job is None
         }
 
-    def _room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
+    def lacking_room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
         """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""
         reasons: dict[str, str] = {}
         for name, task in tasks.items():

@@ -342,6 +342,18 @@ def test_what_a_party_can_never_bear_is_refused_before_anything_waits(world: Wor
     assert world.hub.count("reserve") == 0
 
 
+def test_what_ones_own_party_can_never_bear_is_said_before_a_job_is_submitted(world: World) -> None:
+    big = nothing_job()
+    big["tasks"]["idle"]["resources"] = {"cores": 999}
+    [problem] = world.a.validate(json.dumps(big).encode(), user=SCIENTIST)
+    assert (problem.path, problem.message) == (
+        "tasks.idle.resources",
+        "999 cores wanted, the largest host has 128 at a.",
+    )
+    with pytest.raises(JobInvalid, match="999 cores wanted"):
+        world.submit(big)
+
+
 def test_jobs_are_listed_newest_first_and_by_state(world: World) -> None:
     first = world.submit(nothing_job())
     world.wait(first, "succeeded")
