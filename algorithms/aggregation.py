@@ -23,6 +23,7 @@ of arrival.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -90,7 +91,7 @@ def require_aggregating_roles(parameters: AggregationParameters, roles: Mapping[
         raise RolesRefused(
             "The task has no trainer.", hint="Give it at least one guest or host; two or more to federate."
         )
-    if twice := [party for party in trainers if trainers.count(party) > 1]:
+    if twice := [party for party, next_one in pairwise(trainers) if party == next_one]:
         raise RolesRefused(
             f"'{twice[0]}' is guest and host: a party trains once.", hint="Name it under one of the two roles."
         )

@@ -1,31 +1,34 @@
 """A party's decision about a proposed job. Pure: what store and registry know is looked up before and passed in.
 
 An answer that refuses carries every reason, so that the initiator can mend all of them at once; but a party that the
-policy excludes is told that, and nothing else. Two things are no answer but an error: a proposal by a party that is
-not its initiator, and one whose digests do not fit.
+policy excludes is told that, and nothing else: that is asked first, before anything of the job is worked out. No answer
+but an error: a proposal by a party that is not its initiator, one whose digests do not fit, and one that is too large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flow.bindings import BoundTask, Components, bind
+from flow.bindings import BoundJob, BoundTask
 from flow.errors import BadMessage, NotInitiator
-from flow.exposure import sees_nothing, trainers, weakest
+from flow.exposure import trainers, weakest, who_sees
 from flow.inherited import excluded, inherited
 from flow.inputs import OutputInput, TableInput
-from flow.job_spec import JobSpec
+from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
 from flow.lineage import own_inputs, tasks_before
 from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, Source, TableFacts, allowed, component_allowed, withheld
 from flow.reasons import Reason
 from flow.texts import sentences
+from party.canonical import canonical_json
 from party.errors import PlatformError
 
 SAFE_TRAINERS = 3
+MAX_DOCUMENT_BYTES = 2 * MAX_JOB_BYTES  # of a job with its defaults written out
+_NAMED_TASKS = 5
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,6 @@ class Knowledge:
     party: str
     policy: Policy
     now: datetime
-    components: Components
     tables: Mapping[str, TableFacts | PlatformError]
     models: Mapping[str, ModelFacts | PlatformError]
     checkpoints: tuple[KeptSteps, ...] = ()
@@ -74,7 +76,7 @@ def check_proposal(proposal: Proposal, caller: str, spec: JobSpec, party: str) -
 
     Raises:
         NotInitiator: The caller is not the job's initiator.
-        BadMessage: A digest does not fit, or the party has no role.
+        BadMessage: A digest does not fit, the party has no role, or the job is larger than a job may be.
     """
     if not caller == proposal.initiator == spec.initiator:
         raise NotInitiator(f"{caller} proposes job {proposal.job}, whose initiator is {spec.initiator}.")
@@ -82,6 +84,10 @@ def check_proposal(proposal: Proposal, caller: str, spec: JobSpec, party: str) -
         raise BadMessage(f"The digest of job {proposal.job} does not fit its document.")
     if party not in spec.parties:
         raise BadMessage(f"{party} holds no role in job {proposal.job}.")
+    if len(canonical_json(proposal.spec)) > MAX_DOCUMENT_BYTES:
+        raise BadMessage(f"The document of job {proposal.job} is larger than {MAX_DOCUMENT_BYTES} bytes.")
+    for problem in own_rules(spec):
+        raise BadMessage(f"{problem.path}: {problem.message}", hint=problem.hint)
 
 
 @dataclass(frozen=True)
@@ -92,25 +98,43 @@ class Decided:
     reasons: tuple[str, ...] = ()
 
 
-def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Decided:
+def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy) -> Decided | None:
+    """The party's answer if it takes no part in such a job whatever it does; needs nothing but the names in it."""
+    reasons = _peers(spec, party, policy)
+    if not reasons and policy.accept is Decision.REFUSE:
+        reasons = [Reason(f"The policy of {party} refuses every job.")]
+    if not reasons:
+        return None
+    answer = Answer(
+        job=proposal.job,
+        party=party,
+        proposal_digest=proposal_digest(proposal),
+        decision=Decision.REFUSE,
+        reasons=sentences(reason.public for reason in reasons),
+        share=policy.share,
+    )
+    return Decided(answer, tuple(dict.fromkeys(reason.full for reason in reasons)))
+
+
+def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
     """The party's answer to a proposal that passed `check_proposal`.
 
     Only an answer that agrees says which table versions and checkpoints this party brings.
     """
-    tasks, problems = bind(spec, know.components)
-    reasons = _peers(spec, know)
-    if not reasons and problems:
-        reasons = [Reason(p.message, f"{p.message} {p.hint}".rstrip()).at(p.path) for p in problems]
-    elif not reasons:
+    outside = outsider(proposal, job.spec, know.party, know.policy)
+    if outside is not None:
+        return outside
+    tasks = job.tasks
+    if job.problems:
+        reasons = [Reason(p.message, f"{p.message} {p.hint}".rstrip()).at(p.path) for p in job.problems]
+    else:
         reasons = [
             *_code(proposal, tasks),
-            *review(spec, tasks, know),
+            *review(job.spec, tasks, know),
             *of_others(proposal, tasks, know),
             *_room(know),
         ]
     decision = Decision.REFUSE if reasons else know.policy.accept
-    if decision is Decision.REFUSE and not reasons:
-        reasons = [Reason(f"The policy of {know.party} refuses every job.")]
     agrees, asks = decision is Decision.AGREE, decision is Decision.ASK
     answer = Answer(
         job=proposal.job,
@@ -128,7 +152,8 @@ def decide(proposal: Proposal, spec: JobSpec, know: Knowledge) -> Decided:
 
 def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> list[Reason]:
     """Why these tasks of a job may not run here, by the policies of the party, its tables and its models."""
-    reasons = [*_peers(spec, know), *_rules(tasks, know)]
+    reasons = [*_peers(spec, know.party, know.policy), *_rules(tasks, know)]
+    seeing = who_sees(tasks)
     for task in tasks.values():
         reasons += [reason.at(f"tasks.{task.name}") for reason in _resumed(task, spec, know)]
         for address, side in task.sides.items():
@@ -141,26 +166,34 @@ def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> li
                     found = _table(str(reference), facts, task, spec, know)
                 else:
                     model = know.models[earlier_name(reference, is_table=False)]
-                    found = _model(str(reference), model, task, spec, tasks, know)
+                    found = _model(str(reference), model, task, spec, seeing, know)
                 reasons += [reason.at(path) for reason in found]
     return reasons
 
 
 def warnings(tasks: Mapping[str, BoundTask]) -> list[str]:
-    """What every party should think of before it agrees."""
+    """What every party should think of before it agrees, each thing once."""
+    few: dict[int, list[str]] = {}
+    for task in tasks.values():
+        if 0 < (count := trainers(task)) < SAFE_TRAINERS:
+            few.setdefault(count, []).append(f"tasks.{task.name}")
     return [
-        f"tasks.{task.name}: with {count} trainers a sum reveals the other's update to each of them; "
+        f"{_listed(names)}: with {count} trainers a sum reveals the other's update to each of them; "
         f"{SAFE_TRAINERS} or more are safer."
-        for task in tasks.values()
-        if 0 < (count := trainers(task)) < SAFE_TRAINERS
+        for count, names in few.items()
     ]
 
 
-def _peers(spec: JobSpec, know: Knowledge) -> list[Reason]:
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_TASKS
+    return ", ".join(names[:_NAMED_TASKS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _peers(spec: JobSpec, party: str, policy: Policy) -> list[Reason]:
     return [
-        Reason(f"The policy of {know.party} does not allow jobs with {party}.")
-        for party in spec.parties
-        if party != know.party and not allowed(party, know.policy.peers)
+        Reason(f"The policy of {party} does not allow jobs with {other}.")
+        for other in spec.parties
+        if other != party and not allowed(other, policy.peers)
     ]
 
 
@@ -286,7 +319,7 @@ def _model(
     facts: ModelFacts | PlatformError,
     task: BoundTask,
     spec: JobSpec,
-    tasks: Mapping[str, BoundTask],
+    seeing: Collection[str],
     know: Knowledge,
 ) -> Iterator[Reason]:
     """Why a task may not use a model of an earlier job."""
@@ -298,7 +331,7 @@ def _model(
     if hidden:
         yield from hidden
         return
-    for other in _strangers(spec, tasks, facts, know):
+    for other in _strangers(spec, seeing, facts, know):
         yield Reason(
             f"{party} does not let this job use {name}: {other} holds no part of it.",
             f"{other} holds no part of {name} and would learn of it. "
@@ -314,14 +347,12 @@ def _model(
     yield from inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
 
 
-def _strangers(spec: JobSpec, tasks: Mapping[str, BoundTask], facts: ModelFacts, know: Knowledge) -> list[str]:
+def _strangers(spec: JobSpec, seeing: Collection[str], facts: ModelFacts, know: Knowledge) -> list[str]:
     """The parties of a job that would get to see something of a model which they neither hold nor were granted."""
     return [
         other
         for other in spec.parties
-        if other not in {know.party, *facts.holders}
-        and not allowed(other, facts.peers)
-        and not sees_nothing(other, tasks)
+        if other != know.party and other in seeing and other not in facts.holders and not allowed(other, facts.peers)
     ]
 
 

@@ -1,16 +1,19 @@
 """A job joined with its components: who takes part in each task, with which parameters, inputs, resources, outputs.
 
-Pure. `bind` finds every problem of a job that needs no look at other parties; a job without problems comes back as
-one `BoundTask` a task. Values are resolved common, then by role, then by party.
+Pure. `bind` finds the problems of a job that need no look at other parties; a job without problems comes back as
+one `BoundTask` a task. Values are resolved common, then by role, then by party: once for all addresses to which the
+job says the same, so that a job costs what it says and not what it says times its parties.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,10 +29,15 @@ from party.suggestions import did_you_mean
 Components = Callable[[str], Component]
 M = TypeVar("M", bound=BaseModel)
 
+T = TypeVar("T")
+
+_TOLD, _TOLD_CHARS = 10, 200
+MOST_PROBLEMS = 100  # of one job; who mends these sees the rest
+
 
 @dataclass(frozen=True)
 class BoundSide:
-    """What one address brings to a task and gets from it."""
+    """What an address brings to a task and gets from it; addresses to which the job says the same share one."""
 
     parameters: dict[str, Any]
     inputs: dict[str, Reference]
@@ -46,29 +54,60 @@ class BoundTask:
     sides: dict[Address, BoundSide]
     needs: frozenset[str]
 
-    @property
+    @cached_property
     def addresses(self) -> tuple[Address, ...]:
         """Everybody in the task, sorted."""
-        return tuple(sorted(self.sides))
+        return tuple(sorted(self.sides, key=_order))
+
+    @cached_property
+    def parameters(self) -> tuple[Parameters, ...]:
+        """What the sides run with, each set of values once."""
+        each = {id(side): side for side in self.sides.values()}.values()
+        found = {json.dumps(side.parameters, sort_keys=True): side.parameters for side in each}
+        return tuple(self.component.parameters.model_validate(values) for values in found.values())
+
+
+class BoundJob(NamedTuple):
+    """A job with what it names resolved: its tasks, or the problems for which they are not to be used."""
+
+    spec: JobSpec
+    tasks: dict[str, BoundTask]
+    problems: list[Problem]
 
 
 def bind(spec: JobSpec, components: Components) -> tuple[dict[str, BoundTask], list[Problem]]:
-    """Every task resolved, and every problem found on the way. With problems, the tasks are not to be used."""
-    binder = _Binder(spec, components)
-    tasks = {name: bound for name, task in spec.tasks.items() if (bound := binder.task(name, task)) is not None}
-    binder.check_cycles()
-    return tasks, binder.problems
+    """Every task resolved, and the first problems found on the way. With problems, the tasks are not to be used."""
+    binder = _Binder(spec)
+    tasks: dict[str, BoundTask] = {}
+    with suppress(_EnoughProblems):
+        binder.find_components(components)
+        for name, task in spec.tasks.items():
+            if (bound := binder.task(name, task)) is not None:
+                tasks[name] = bound
+        binder.check_cycles()
+    return tasks, list(binder.problems.values())
+
+
+class _EnoughProblems(Exception):
+    """There is no use in looking for more."""
 
 
 class _Binder:
-    def __init__(self, spec: JobSpec, components: Components) -> None:
+    def __init__(self, spec: JobSpec) -> None:
         self._spec = spec
         self._components: dict[str, Component] = {}
         self._places = frozenset({*Role, *spec.parties})
-        self.problems: list[Problem] = []
-        for name, task in spec.tasks.items():
+        self._needs = {name: needs_of(task.inputs) & spec.tasks.keys() for name, task in spec.tasks.items()}
+        self.problems: dict[tuple[str, str], Problem] = {}
+
+    def find_components(self, components: Components) -> None:
+        """Look each component up, once."""
+        known: dict[str, Component] = {}
+        for name, task in self._spec.tasks.items():
             try:
-                self._components[name] = components(task.component)
+                if task.component not in known:
+                    known[task.component] = components(task.component)
+                self._components[name] = known[task.component]
             except PlatformError as error:
                 self._complain(f"tasks.{name}.component", error.message, error.hint)
 
@@ -79,37 +118,49 @@ class _Binder:
             return None
         addresses = self._addresses(name, task, component)
         self._check_names(name, task, component)
-        sides: dict[Address, BoundSide] = {}
+        own = task.own_places
+        given = _Said(task.parameters, self._places, component.parameters.model_fields)
+        room = _Said(task.resources, self._places)
+        kinds: dict[Address, BoundSide] = {}
         parameters: dict[Address, Parameters] = {}
+        sides: dict[Address, BoundSide] = {}
         for address in addresses:
-            own = self._parameters(name, task, component, address)
-            parameters |= {address: own} if own else {}
-            sides[address] = BoundSide(
-                parameters=own.model_dump(mode="json") if own else {},
-                inputs=self._inputs(name, task, component, address),
-                resources=self._resources(name, task, address),
-                outputs=tuple(o for o, port in component.outputs.items() if address.role in port.roles),
-            )
+            kind = address if address.party in own else Address(PartyId(""), address.role)
+            if kind not in kinds:
+                found = self._checked(component.parameters, given.to(address), f"tasks.{name}.parameters")
+                parameters |= {address: found} if found else {}
+                kinds[kind] = BoundSide(
+                    parameters=found.model_dump(mode="json") if found else {},
+                    inputs=self._inputs(name, task, component, address),
+                    resources=self._checked(ResourceSpec, room.to(address), f"tasks.{name}.resources")
+                    or ResourceSpec(),
+                    outputs=tuple(o for o, port in component.outputs.items() if address.role in port.roles),
+                )
+            sides[address] = kinds[kind]
         self._check_whole(name, component, addresses, parameters.values())
         self._check_alike(name, parameters)
-        return BoundTask(name, component, sides, frozenset(self._needs(task)))
+        return BoundTask(name, component, sides, frozenset(self._needs[name]))
 
     def check_cycles(self) -> None:
         """Find tasks that wait for each other."""
         try:
-            tuple(TopologicalSorter({n: set(self._needs(t)) for n, t in self._spec.tasks.items()}).static_order())
+            tuple(TopologicalSorter(self._needs).static_order())
         except CycleError as error:
             circle = error.args[1][::-1]
             self._complain(
                 f"tasks.{circle[0]}.inputs",
-                f"tasks need each other in a circle: {' → '.join(circle)}.",
+                f"tasks need each other in a circle: {' → '.join(_some(circle))}.",
                 "Break the circle: a task can only use outputs of tasks before it.",
             )
 
-    def _complain(self, path: str, message: str, hint: str = "") -> None:
-        problem = Problem(path=path, message=message, hint=hint)
-        if problem not in self.problems:
-            self.problems.append(problem)
+    def _complain(self, path: str, message: str, hint: str | Callable[[], str] = "") -> None:
+        """Note a problem once; a hint that takes a search is made only then. Raises _EnoughProblems."""
+        if (path, message) in self.problems:
+            return
+        told = hint if isinstance(hint, str) else hint()
+        self.problems[path, message] = Problem(path=path, message=message, hint=told)
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise _EnoughProblems
 
     # -- who ---------------------------------------------------------------------------------------------------------
     def _addresses(self, name: str, task: TaskSpec, component: Component) -> list[Address]:
@@ -123,7 +174,7 @@ class _Binder:
                 )
             elif role not in self._spec.roles:
                 self._complain(f"tasks.{name}.roles", f"no party of this job is '{role}'.", "Add it under roles.")
-        addresses = [Address(PartyId(p), role) for role in roles for p in self._spec.roles.get(role, ())]
+        addresses = [Address(PartyId(p), role) for role in dict.fromkeys(roles) for p in self._spec.roles.get(role, ())]
         for role, least in component.minimum.items():
             present = sum(address.role == role for address in addresses)
             if present < least:
@@ -143,7 +194,7 @@ class _Binder:
         if component.check is None:
             return
         roles: dict[Role, list[str]] = {}
-        for address in sorted(addresses):
+        for address in sorted(addresses, key=_order):
             roles.setdefault(address.role, []).append(address.party)
         for own in parameters:
             try:
@@ -153,11 +204,11 @@ class _Binder:
 
     def _check_alike(self, name: str, parameters: Mapping[Address, Parameters]) -> None:
         """What the sides of a task must have alike, they have alike: else they would wait for each other in vain."""
-        needed = {address: own.alike() for address, own in parameters.items()}
+        needed = {address: own.alike() for address, own in parameters.items()}  # one address for each set of values
         for key in next(iter(needed.values()), {}):
             values = {address: json.dumps(own[key]) for address, own in needed.items()}
             if len(set(values.values())) > 1:
-                told = ", ".join(f"{value} for {address}" for address, value in values.items())
+                told = ", ".join(f"{value[:_TOLD_CHARS]} for {address}" for address, value in _some(values.items()))
                 self._complain(
                     f"tasks.{name}.parameters.{key}",
                     f"`{key}` must be the same everywhere in a task; here it is {told}.",
@@ -165,14 +216,6 @@ class _Binder:
                 )
 
     # -- what --------------------------------------------------------------------------------------------------------
-    def _parameters(self, name: str, task: TaskSpec, component: Component, address: Address) -> Parameters | None:
-        merged = _merged(task.parameters, address, self._places - set(component.parameters.model_fields))
-        return self._checked(component.parameters, merged, f"tasks.{name}.parameters")
-
-    def _resources(self, name: str, task: TaskSpec, address: Address) -> ResourceSpec:
-        merged = _merged(task.resources, address, self._places)
-        return self._checked(ResourceSpec, merged, f"tasks.{name}.resources") or ResourceSpec()
-
     def _checked(self, model: type[M], values: dict[str, Any], path: str) -> M | None:
         try:
             return model.model_validate_json(json.dumps(values), strict=True)
@@ -187,13 +230,14 @@ class _Binder:
             path = f"tasks.{name}.inputs.{given}"
             if given not in component.inputs:
                 self._complain(
-                    path, f"{component.reference} has no input '{given}'.", did_you_mean(given, component.inputs)
-                )
+                    path, f"{component.reference} has no input '{given}'.",
+                    partial(did_you_mean, given, component.inputs),
+                )  # fmt: skip
             for place in value if isinstance(value, dict) else ():
                 if place != COMMON and place not in self._places:
                     self._complain(
                         f"{path}.{place}", f"'{place}' is no role and no party of this job.",
-                        did_you_mean(place, [COMMON, *self._places]),
+                        partial(did_you_mean, place, [COMMON, *self._places]),
                     )  # fmt: skip
 
     def _inputs(self, name: str, task: TaskSpec, component: Component, address: Address) -> dict[str, Reference]:
@@ -230,7 +274,7 @@ class _Binder:
 
     def _check_output(self, path: str, reference: OutputInput, port: Port, address: Address) -> None:
         if reference.task not in self._spec.tasks:
-            hint = did_you_mean(reference.task, self._spec.tasks)
+            hint = partial(did_you_mean, reference.task, self._spec.tasks)
             self._complain(path, f"there is no task '{reference.task}' in this job.", hint)
             return
         maker = self._components.get(reference.task)
@@ -238,7 +282,7 @@ class _Binder:
             return
         output = maker.outputs.get(reference.output)
         if output is None:
-            hint = did_you_mean(reference.output, maker.outputs)
+            hint = partial(did_you_mean, reference.output, maker.outputs)
             self._complain(path, f"{maker.reference} has no output '{reference.output}'.", hint)
         elif output.kind is not port.kind:
             self._complain(path, f"this input takes a {port.kind}, '{reference}' is a {output.kind}.")
@@ -248,19 +292,28 @@ class _Binder:
                 f"{', '.join(sorted(output.roles))}.", "Leave the role out of this task with its key roles.",
             )  # fmt: skip
 
-    def _needs(self, task: TaskSpec) -> set[str]:
-        return needs_of(task.inputs) & set(self._spec.tasks)
+
+def _some(items: Iterable[T]) -> list[T]:
+    """The first and the last of many."""
+    found = list(items)
+    return found if len(found) <= _TOLD else [*found[: _TOLD - 1], found[-1]]
 
 
-def _merged(values: Mapping[str, Any], address: Address, places: Iterable[str]) -> dict[str, Any]:
-    """The common values, then those under the address's role, then those under its party."""
-    known = set(places)
-    merged = {key: value for key, value in values.items() if not (key in known and isinstance(value, dict))}
-    for place in (str(address.role), str(address.party)):
-        override = values.get(place)
-        if place in known and isinstance(override, dict):
-            merged.update(override)
-    return merged
+def _order(address: Address) -> tuple[str, str]:
+    """The order of addresses, quicker than comparing them."""
+    return address.party, address.role
+
+
+class _Said:
+    """Values of a task: those for all, those by role, then those by party; a field of the component is no place."""
+
+    def __init__(self, values: Mapping[str, Any], places: Container[str], fields: Container[str] = ()) -> None:
+        own = {key for key, value in values.items() if isinstance(value, dict) and key in places and key not in fields}
+        self._common = {key: value for key, value in values.items() if key not in own}
+        self._own = {key: values[key] for key in own}
+
+    def to(self, address: Address) -> dict[str, Any]:
+        return {**self._common, **self._own.get(address.role, {}), **self._own.get(address.party, {})}
 
 
 def _for(value: str | dict[str, str] | None, address: Address) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -25,6 +26,8 @@ JOB_SCHEMA = 1
 MAX_JOB_BYTES = 1 << 20
 MAX_TASKS = 1000
 MAX_PARTIES = 1000
+MAX_SIDES = 10_000  # of all tasks together: a party in a role of a task is one
+MAX_WRITTEN_BYTES = 16 << 20  # what tasks say to all, as often as it is worked out
 MAX_SECONDS = 10 * 365 * 86_400
 COMMON = "common"
 
@@ -128,6 +131,14 @@ class TaskSpec(_Section):
     parameters: dict[Label, JsonValue] = {}
     resources: dict[Label, JsonValue] = {}
 
+    @property
+    def own_places(self) -> set[str]:
+        """Whatever may be a party or role that is told something of its own."""
+        found = {place for value in self.inputs.values() if isinstance(value, dict) for place in value}
+        for said in (self.parameters, self.resources):
+            found |= {key for key, value in said.items() if isinstance(value, dict)}
+        return found
+
 
 class JobSpec(_Section):
     """A whole job.json."""
@@ -175,9 +186,28 @@ def parse_job(data: bytes) -> JobSpec:
         spec = JobSpec.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise JobInvalid(from_validation(error, JobSpec)) from None
-    if problems := _own_rules(spec):
+    if problems := own_rules(spec):
         raise JobInvalid(problems)
     return spec
+
+
+def own_rules(spec: JobSpec) -> list[Problem]:
+    """What a job breaks of the rules that take nothing but the job; costs no more than reading it did."""
+    problems = []
+    for role, parties in spec.roles.items():
+        if not parties:
+            problems.append(Problem(path=f"roles.{role}", message="no party is named.", hint="Leave the role out."))
+        if len(set(parties)) != len(parties):
+            problems.append(Problem(path=f"roles.{role}", message="a party is named twice."))
+    if spec.initiator not in spec.parties:
+        problems.append(
+            Problem(
+                path="initiator",
+                message=f"'{spec.initiator}' holds no role in this job.",
+                hint=did_you_mean(spec.initiator, spec.parties),
+            )
+        )
+    return [*problems, *_size_rules(spec)]
 
 
 def proposed_job(document: dict[str, Any]) -> JobSpec:
@@ -212,19 +242,36 @@ def _check_version(document: object) -> None:
         )
 
 
-def _own_rules(spec: JobSpec) -> list[Problem]:
-    problems = []
-    for role, parties in spec.roles.items():
-        if not parties:
-            problems.append(Problem(path=f"roles.{role}", message="no party is named.", hint="Leave the role out."))
-        if len(set(parties)) != len(parties):
-            problems.append(Problem(path=f"roles.{role}", message="a party is named twice."))
-    if spec.initiator not in spec.parties:
-        problems.append(
-            Problem(
-                path="initiator",
-                message=f"'{spec.initiator}' holds no role in this job.",
-                hint=did_you_mean(spec.initiator, spec.parties),
-            )
+def _size_rules(spec: JobSpec) -> Iterator[Problem]:
+    """A job is worked out for every side of every task, so a short document may ask for much work."""
+    sides = sum(len(list(_parties(spec, task))) for task in spec.tasks.values())
+    if sides > MAX_SIDES:
+        yield Problem(
+            path="tasks",
+            message=f"{len(spec.tasks)} tasks have {sides} sides (a party in a role of a task); "
+            f"{MAX_SIDES} are allowed.",
+            hint="Make several jobs of it: a later one takes outputs of an earlier one by job:ID/task.output.",
         )
-    return problems
+        return
+    written = {name: _written_bytes(spec, task) for name, task in spec.tasks.items()}
+    if (size := sum(written.values())) > MAX_WRITTEN_BYTES:
+        largest = max(written, key=lambda name: written[name])
+        yield Problem(
+            path=f"tasks.{largest}.parameters",
+            message=f"what is said to all, written out for each party that is told something of its own, has {size} "
+            f"bytes in all tasks; {MAX_WRITTEN_BYTES} are allowed, and this task has the most.",
+            hint="Say less to all, or the same to more parties.",
+        )
+
+
+def _parties(spec: JobSpec, task: TaskSpec) -> Iterator[str]:
+    for role in spec.roles if task.roles is None else task.roles:
+        yield from spec.roles.get(role, ())
+
+
+def _written_bytes(spec: JobSpec, task: TaskSpec) -> int:
+    """What a task says to all, as often as it is worked out: by role, and for each party with something of its own."""
+    own = task.own_places & set(spec.parties)
+    times = len(Role) + sum(party in own for party in _parties(spec, task))
+    said = [{key: value for key, value in each.items() if key not in own} for each in (task.parameters, task.resources)]
+    return times * len(json.dumps(said))

@@ -11,6 +11,7 @@ from flow.views import Problem
 from party.suggestions import did_you_mean
 
 _SHOWN_CHARS = 60
+_MOST_TOLD = 100  # complaints about one document
 _OBJECT, _LIST, _WHOLE, _NUMBER = (
     "write an object, {{ … }}",
     "write a list, [ … ]",
@@ -52,8 +53,8 @@ _BRANCHES = ("dict[", "list[", "tuple[", "function-", "constrained-", "literal["
 
 
 def from_validation(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Problem]:
-    """Every complaint about `model` as a problem below `prefix`."""
-    return [_problem(item, model, prefix) for item in error.errors(include_url=False)]
+    """The first complaints about `model` as problems below `prefix`."""
+    return [_problem(item, model, prefix) for item in error.errors(include_url=False)[:_MOST_TOLD]]
 
 
 def sentence(item: Any) -> str:

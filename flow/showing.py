@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from algorithms.component import Line, PortKind, Protection
 from flow.agreement import Decided, Knowledge, earlier_name, warnings
-from flow.bindings import BoundTask, bind
+from flow.bindings import BoundJob, BoundTask
 from flow.inputs import OutputInput
-from flow.job_spec import JobSpec
+from flow.manifest import proposal_digest
 from flow.messages import Proposal
 from flow.policy import ModelFacts, TableFacts
 from flow.views import Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
-from party.ids import Address, Role
+from party.canonical import canonical_digest
+from party.ids import Address, PartyId, Role
 
 MEANINGS = {
     Protection.PLAIN_SCALAR: "single numbers, which the receiver reads",
@@ -25,13 +28,17 @@ MEANINGS = {
     Protection.AGGREGATE_SEALED: "sealed: only the receiver reads it",
 }
 UNSAID = "The component does not say."
+MOST_SHOWN = 1_000  # of each kind
+MOST_NAMED = 100  # addresses in one line
+
+T = TypeVar("T")
 
 
-def shown(proposal: Proposal, spec: JobSpec, know: Knowledge, decided: Decided, *, waits: bool) -> ProposalView:
+def shown(proposal: Proposal, job: BoundJob, know: Knowledge, decided: Decided, *, waits: bool) -> ProposalView:
     """Everything that the decision is about. `decided` is what would be said now if a person agreed."""
-    tasks, problems = bind(spec, know.components)
-    known = {} if problems else tasks
-    return ProposalView(
+    spec, known = job.spec, {} if job.problems else job.tasks
+    tasks, cut = known.values(), list[str]()
+    view = ProposalView(
         job=proposal.job,
         name=spec.name,
         initiator=proposal.initiator,
@@ -42,13 +49,30 @@ def shown(proposal: Proposal, spec: JobSpec, know: Knowledge, decided: Decided, 
         components={name: task.component for name, task in spec.tasks.items()},
         waits=waits,
         resumes=spec.settings.resume or "",
-        inputs=tuple(item for task in known.values() for item in _inputs(task, know)),
-        parameters=tuple(item for task in known.values() for item in _parameters(task)),
-        conversation=tuple(item for task in known.values() for item in _conversation(task, know.party)),
-        learns=tuple(item for task in known.values() for item in _learns(task)),
+        inputs=_first("inputs of ours", cut, (item for task in tasks for item in _inputs(task, know))),
+        parameters=_first("parameters", cut, (item for task in tasks for item in _parameters(task))),
+        conversation=_first("messages", cut, (item for task in tasks for item in _conversation(task, know.party))),
+        learns=_first("who learns what", cut, (item for task in tasks for item in _learns(task))),
         warnings=tuple(warnings(known)),
         reasons=decided.reasons,
     )
+    not_whole = tuple(f"Only the first {MOST_SHOWN} are shown of: {what}." for what in cut)
+    view = view.model_copy(update={"warnings": (*not_whole, *view.warnings)})
+    return view.model_copy(update={"digest": _digest(proposal, view)})
+
+
+def _digest(proposal: Proposal, view: ProposalView) -> str:
+    """Of what is proposed, and of what a person is shown of it: table versions, rows and rules of ours included."""
+    seen = json.loads(view.model_dump_json(exclude={"waits", "digest"}))
+    return canonical_digest({"proposal": proposal_digest(proposal), "shown": seen})
+
+
+def _first(what: str, cut: list[str], items: Iterator[T]) -> tuple[T, ...]:
+    """As many as a person may be shown; where there are more, `cut` is told."""
+    found = tuple(islice(items, MOST_SHOWN))
+    if next(items, None) is not None:
+        cut.append(what)
+    return found
 
 
 def _inputs(task: BoundTask, know: Knowledge) -> Iterator[ProposedInput]:
@@ -78,29 +102,29 @@ def _parameters(task: BoundTask) -> Iterator[ProposedParameter]:
     for name, field in task.component.parameters.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         usual = None if default is PydanticUndefined else to_jsonable_python(default)
-        values = {address: side.parameters.get(name) for address, side in task.sides.items()}
-        others = {address: value for address, value in values.items() if value != usual}
-        if others and len(others) == len(values) and len({repr(value) for value in others.values()}) == 1:
+        others = {id(side): side.parameters.get(name) for side in task.sides.values()}
+        if all(value == usual for value in others.values()):
+            continue
+        if len({repr(value) for value in others.values()}) == 1:
             yield ProposedParameter(task=task.name, name=name, value=next(iter(others.values())), default=usual)
             continue
-        for address, value in others.items():
-            yield ProposedParameter(task=task.name, name=name, value=value, default=usual, address=str(address))
+        for address, side in task.sides.items():
+            value = side.parameters.get(name)
+            if value != usual:
+                yield ProposedParameter(task=task.name, name=name, value=value, default=usual, address=str(address))
 
 
 def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
+    by_role = _by_role(task)
     found: dict[Line, None] = {}
-    for side in task.sides.values():
-        parameters = task.component.parameters.model_validate(side.parameters)
+    for parameters in task.parameters:
         found.update(dict.fromkeys(task.component.conversation(parameters)))
     for line in found:
-        senders, receivers = (_addresses(task, roles) for roles in (line.frm, line.to))
+        senders, receivers = (_named(by_role, roles) for roles in (line.frm, line.to))
         if not senders or not receivers:
             continue
-        does = [
-            verb
-            for verb, side in (("send", senders), ("receive", receivers))
-            if any(Address.parse(address).party == party for address in side)
-        ]
+        ours = {role for role, parties in by_role.items() if party in parties}
+        does = [verb for verb, roles in (("send", line.frm), ("receive", line.to)) if ours & roles]
         yield ProposedLine(
             task=task.name,
             tag=line.tag,
@@ -117,13 +141,29 @@ def _learns(task: BoundTask) -> Iterator[Learning]:
     """By role; where the sides' parameters tell several things, all of them."""
     said: dict[Role, dict[str, None]] = {}
     learns = task.component.learns or (lambda _: {})
-    for side in task.sides.values():
-        for role, text in learns(task.component.parameters.model_validate(side.parameters)).items():
+    for parameters in task.parameters:
+        for role, text in learns(parameters).items():
             said.setdefault(role, {})[text] = None
-    for role in sorted({address.role for address in task.addresses}):
-        parties = tuple(address.party for address in task.addresses if address.role is role)
-        yield Learning(task=task.name, role=str(role), parties=parties, says=" ".join(said.get(role, {UNSAID: None})))
+    for role, parties in sorted(_by_role(task).items()):
+        says = " ".join(said.get(role, {UNSAID: None}))
+        yield Learning(task=task.name, role=str(role), parties=_some(list(parties)), says=says)
 
 
-def _addresses(task: BoundTask, roles: frozenset[Role]) -> tuple[str, ...]:
-    return tuple(str(address) for address in task.addresses if address.role in roles)
+def _by_role(task: BoundTask) -> dict[Role, dict[str, None]]:
+    """The parties of each role, in the order of their addresses."""
+    found: dict[Role, dict[str, None]] = {}
+    for address in task.addresses:
+        found.setdefault(address.role, {})[address.party] = None
+    return found
+
+
+def _named(by_role: Mapping[Role, Mapping[str, None]], roles: frozenset[Role]) -> tuple[str, ...]:
+    """The addresses of roles, by party."""
+    some = [Address(PartyId(party), role) for role in by_role if role in roles for party in by_role[role]]
+    return _some([str(address) for address in sorted(some)])
+
+
+def _some(names: list[str]) -> tuple[str, ...]:
+    """The first of many names; all parties of a job stand in its roles."""
+    more = len(names) - MOST_NAMED
+    return (*names[:MOST_NAMED], f"and {more} more") if more > 0 else tuple(names)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from flow.bindings import BoundTask, Components, bind
+from flow.bindings import BoundJob, BoundTask, Components, bind
 from flow.errors import JobInvalid, UnknownJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import AttemptState, JobState
@@ -21,6 +21,7 @@ from flow.store.waiting import waiting
 from party.clock import Clock
 
 KEPT = 256
+KEPT_SIDES = 50_000  # of all that are kept
 MIDDLE_PRIORITY = 5
 
 
@@ -31,6 +32,11 @@ class Known:
     proposal: Proposal
     spec: JobSpec
     tasks: dict[str, BoundTask]
+
+    @property
+    def sides(self) -> int:
+        """How much it is to keep."""
+        return sum(len(task.sides) for task in self.tasks.values())
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,8 @@ class Catalogue:
     def __init__(self, components: Components) -> None:
         self._components = components
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._sides = 0
         self._lock = Lock()
-
-    @property
-    def components(self) -> Components:
-        """The registry."""
-        return self._components
 
     def priority(self, name: str) -> int:
         """How urgent a job is, if we know it well; the middle otherwise."""
@@ -70,15 +72,36 @@ class Catalogue:
                 self._known.move_to_end(proposal.job)
                 return self._known[proposal.job]
         spec = proposed_job(proposal.spec)
-        tasks, problems = bind(spec, self._components)
-        if problems:
-            raise JobInvalid(problems)
-        known = Known(proposal, spec, tasks)
+        job = self.bound(proposal, spec)
+        if job.problems:
+            raise JobInvalid(job.problems)
+        return Known(proposal, spec, job.tasks)
+
+    def bound(self, proposal: Proposal, spec: JobSpec) -> BoundJob:
+        """A job joined with its components; one without problems is kept, so that it is done once."""
         with self._lock:
-            self._known[proposal.job] = known
-            if len(self._known) > KEPT:
-                self._known.popitem(last=False)
-        return known
+            known = self._known.get(proposal.job)
+            if known is not None and known.proposal == proposal:
+                self._known.move_to_end(proposal.job)
+                return BoundJob(known.spec, known.tasks, [])
+        tasks, problems = bind(spec, self._components)
+        if not problems:
+            self._keep(Known(proposal, spec, tasks))
+        return BoundJob(spec, tasks, problems)
+
+    def forget(self, name: str) -> None:
+        """A job that nothing comes of."""
+        with self._lock:
+            known = self._known.pop(name, None)
+            self._sides -= known.sides if known else 0
+
+    def _keep(self, known: Known) -> None:
+        self.forget(known.proposal.job)
+        with self._lock:
+            self._known[known.proposal.job] = known
+            self._sides += known.sides
+            while len(self._known) > 1 and (len(self._known) > KEPT or self._sides > KEPT_SIDES):
+                self._sides -= self._known.popitem(last=False)[1].sides
 
     def of_job(self, connection: Connection, name: str) -> Known:
         """A job of our store. Raises UnknownJob."""

@@ -6,8 +6,18 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from flow.agreement import Decided, Knowledge, check_proposal, decide, earlier_name, of_others, review, wanted
-from flow.bindings import BoundTask, bind
+from flow.agreement import (
+    Decided,
+    Knowledge,
+    check_proposal,
+    decide,
+    earlier_name,
+    of_others,
+    outsider,
+    review,
+    wanted,
+)
+from flow.bindings import BoundJob, BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
@@ -39,6 +49,7 @@ from flow.store.parts import (
 from flow.store.tables import job, job_party
 from flow.texts import sentences
 from flow.views import ProposalView
+from node_manager.client import Resources
 from party.errors import PlatformError, Unavailable
 from party.ids import Address
 from party.log import get_logger
@@ -96,7 +107,7 @@ class Agreeing:
             if proposal_of(known) != proposal:
                 raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
             return SignedAnswer.model_validate_json(known.answer)
-        decided = decide(proposal, spec, self._knowledge(spec, self._policy()))
+        decided = self._decided(proposal, spec, self._policy())
         signed = self._sign(decided.answer)
         with self._database.write() as writer:
             insert_part(writer, proposal, signed, _STATE[signed.answer.decision], decided.reasons)
@@ -157,8 +168,9 @@ class Agreeing:
             row = part_of(connection, name)
         proposal = Proposal.model_validate_json(row.proposal)
         spec = proposed_job(proposal.spec)
-        know = self._knowledge(spec, replace(self._policy(), accept=Decision.AGREE))
-        return shown(proposal, spec, know, decide(proposal, spec, know), waits=row.state == "asked")
+        job = self._catalogue.bound(proposal, spec)
+        know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
+        return shown(proposal, job, know, decide(proposal, job, know), waits=row.state == "asked")
 
     def require_allowed(self, manifest: Manifest, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
@@ -189,7 +201,7 @@ class Agreeing:
         proposal = proposal_of(row)
         spec = proposed_job(proposal.spec)
         policy = replace(self._policy(), accept=decision)
-        decided = decide(proposal, spec, self._knowledge(spec, policy))
+        decided = self._decided(proposal, spec, policy)
         if reason:
             said = sentences([reason])
             decided = Decided(decided.answer.model_copy(update={"reasons": said}), said)
@@ -220,12 +232,21 @@ class Agreeing:
         signature = self._gateway.sign(ANSWER_PURPOSE, signed_bytes(answer))
         return SignedAnswer(answer=answer, signature=signature.hex())
 
-    def _knowledge(self, spec: JobSpec, policy: Policy) -> Knowledge:
-        tasks, problems = bind(spec, self._catalogue.components)
-        if problems:
-            return self._holdings(spec, {}, policy)
-        checkpoints, room = self._keeping.offered(spec, tasks), self.lacking_room(tasks)
-        return replace(self._holdings(spec, tasks, policy), checkpoints=checkpoints, room=room)
+    def _decided(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
+        """Our answer; what is refused leaves nothing behind, and nothing is worked out of what is excluded."""
+        decided = outsider(proposal, spec, self.party, policy)
+        if decided is None:
+            job = self._catalogue.bound(proposal, spec)
+            decided = decide(proposal, job, self._knowledge(job, policy))
+        if decided.answer.decision is Decision.REFUSE and proposal.initiator != self.party:
+            self._catalogue.forget(proposal.job)
+        return decided
+
+    def _knowledge(self, job: BoundJob, policy: Policy) -> Knowledge:
+        if job.problems:
+            return self._holdings(job.spec, {}, policy)
+        checkpoints, room = self._keeping.offered(job.spec, job.tasks), self.lacking_room(job.tasks)
+        return replace(self._holdings(job.spec, job.tasks, policy), checkpoints=checkpoints, room=room)
 
     def _holdings(
         self, spec: JobSpec, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
@@ -236,7 +257,6 @@ class Agreeing:
             party=self.party,
             policy=policy,
             now=self._database.clock.now(),
-            components=self._catalogue.components,
             tables={text: self._table((exact or {}).get(text, text)) for text in tables},
             models={text: self._model(text) for text in models},
             resumed=self._held.resumed(spec, tasks),
@@ -253,14 +273,16 @@ class Agreeing:
     def lacking_room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
         """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""
         reasons: dict[str, str] = {}
+        asked: dict[tuple[Resources, ...], str] = {(): ""}
         for name, task in tasks.items():
-            sizes = [resources_for(task, address) for address in task.addresses if address.party == self.party]
+            sizes = tuple(resources_for(task, address) for address in task.addresses if address.party == self.party)
             try:
-                reason = self._cluster.could_fit(sizes) if sizes else ""
+                if sizes not in asked:
+                    asked[sizes] = self._cluster.could_fit(sizes)
             except Unavailable:
                 return {}
-            if reason:
-                reasons[name] = reason
+            if asked[sizes]:
+                reasons[name] = asked[sizes]
         return reasons
 
     def _table(self, text: str) -> TableFacts | PlatformError:

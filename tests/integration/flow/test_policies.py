@@ -8,10 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from flow.messages import Decision
+from flow.bindings import BoundTask, Components, bind
+from flow.job_spec import JobSpec, parse_job
+from flow.job_state import JobState
+from flow.messages import Decision, Proposal, encode
 from flow.policy import ModelFacts, Policy, TableFacts
+from flow.views import Problem
+from party.clock import HybridTime
+from party.ids import new_job_id
 from storage.client import StoreUnavailable
-from tests.fakes.flow_world import SCIENTIST, FakeParty, World, train_job
+from tests.fakes.flow_world import SCIENTIST, FakeParty, World, component, nothing_job, train_job
 
 
 def encrypted_job() -> dict[str, object]:
@@ -146,3 +152,35 @@ def test_a_policy_is_taken_up_without_a_restart(world: World) -> None:
     world.wait_closed(world.submit(train_job()))
     world["b"].policy = replace(world["b"].policy, accept=Decision.REFUSE)
     assert "refuses every job" in world.wait(world.submit(train_job()), "refused").error.message
+
+
+def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[str] = []
+
+    def counting(spec: JobSpec, components: Components) -> tuple[dict[str, BoundTask], list[Problem]]:
+        bound.append(spec.name)
+        return bind(spec, components)
+
+    monkeypatch.setattr("flow.coordinator.facts.bind", counting)
+    for name in ("a", "c"):
+        world[name].down()
+    b, flow = world["b"], world["b"].flow
+    assert flow is not None
+    b.policy = replace(b.policy, accept=Decision.ASK)
+    spec = parse_job(json.dumps(nothing_job()).encode())
+    made = Proposal(
+        job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
+        code={"nothing@1": component("nothing@1").code_digest}, submitted_ms=1,
+    )  # fmt: skip
+    for _ in range(3):
+        world.hub.call("a", "b", "propose", encode(made, HybridTime(1, 1)))
+        assert flow.proposal(made.job).waits
+    assert bound == ["nothing"]
+    b.policy = replace(b.policy, peers=("c",))
+    other = made.model_copy(update={"job": new_job_id()})
+    for _ in range(3):
+        world.hub.call("a", "b", "propose", encode(other, HybridTime(1, 1)))
+    assert flow.job(other.job).state is JobState.REFUSED
+    assert bound == ["nothing"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flow.agreement import Decided, Knowledge, check_proposal, decide, wanted
-from flow.bindings import bind
+from flow.bindings import BoundJob, bind
 from flow.errors import BadMessage, NotInitiator
 from flow.job_spec import JobSpec, parse_job
 from flow.messages import Answer, Decision, KeptSteps, Proposal
@@ -31,10 +31,14 @@ def proposal(document: dict[str, Any], **changes: Any) -> tuple[Proposal, JobSpe
     return made.model_copy(update=changes), spec
 
 
+def bound(spec: JobSpec) -> BoundJob:
+    return BoundJob(spec, *bind(spec, component))
+
+
 def decided(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Decided:
     made, spec = proposal(document, **(changes or {}))
-    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, component, {"breast/train": table}, {})  # type: ignore[dict-item]
-    return decide(made, spec, know)
+    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, {"breast/train": table}, {})  # type: ignore[dict-item]
+    return decide(made, bound(spec), know)
 
 
 def answer(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Answer:
@@ -52,8 +56,8 @@ def test_a_job_that_fits_is_agreed_to_with_exact_table_versions() -> None:
 def test_a_task_that_the_hosts_of_a_party_can_never_bear_is_refused() -> None:
     made, spec = proposal(train_job())
     room = {"train": "64 cores wanted, the largest host has 2"}
-    know = Knowledge("b", Policy(**OPEN), NOW, component, {"breast/train": TABLE}, {}, room=room)
-    said = decide(made, spec, know).answer
+    know = Knowledge("b", Policy(**OPEN), NOW, {"breast/train": TABLE}, {}, room=room)
+    said = decide(made, bound(spec), know).answer
     assert said.decision is Decision.REFUSE
     assert said.reasons == ("tasks.train.resources: 64 cores wanted, the largest host has 2 at b. Ask for less.",)
 
@@ -134,8 +138,8 @@ def test_an_excluded_party_learns_that_and_nothing_else() -> None:
     kept = (KeptSteps(job=JOB, task="train", attempt=1, address="host:b", steps=(1,)),)
     facts = replace(TABLE, rows=3, min_rows=1000)
     policy = Policy(**(OPEN | {"peers": ("c",), "components": ("score",), "min_trainers": 9}))
-    know = Knowledge("b", policy, NOW, component, {"breast/train": facts}, {}, kept, {"train": "64 cores wanted"})
-    said = decide(made.model_copy(update={"code": {}}), spec, know).answer
+    know = Knowledge("b", policy, NOW, {"breast/train": facts}, {}, kept, {"train": "64 cores wanted"})
+    said = decide(made.model_copy(update={"code": {}}), bound(spec), know).answer
     assert said.reasons == ("The policy of b does not allow jobs with a.",)
     assert (said.warnings, said.tables, said.checkpoints) == ((), {}, ())
 
@@ -219,12 +223,12 @@ def test_earlier_outputs_are_looked_up_where_they_are_needed() -> None:
     assert wanted(tasks, "b") == ({table}, {f"{JOB}/train.model"})
     assert wanted(tasks, "c") == (set(), set())
     gone = NotFound("There is no such model.", hint="Did you mean this one?")
-    know = Knowledge("b", Policy(**OPEN), NOW, component, {table: TableFacts(table, 9)}, {f"{JOB}/train.model": gone})
-    said = decide(made, spec, know)
+    know = Knowledge("b", Policy(**OPEN), NOW, {table: TableFacts(table, 9)}, {f"{JOB}/train.model": gone})
+    said = decide(made, bound(spec), know)
     assert said.answer.reasons == (f"tasks.train.inputs.model: b holds no part of job:{JOB}/train.model.",)
     assert said.reasons == ("tasks.train.inputs.model: There is no such model. Did you mean this one?",)
     held = ModelFacts(f"{JOB}/train.model", holders=frozenset("abc"))
-    assert decide(made, spec, replace(know, models={held.reference: held})).answer.decision is Decision.AGREE
+    assert decide(made, bound(spec), replace(know, models={held.reference: held})).answer.decision is Decision.AGREE
 
 
 # -- models ----------------------------------------------------------------------------------------------------------
@@ -239,8 +243,8 @@ def warm_start(facts: ModelFacts, *, secure: str = "paillier", roles: Any = None
     document["tasks"]["train"]["inputs"] = {"train": "breast/train", "model": {"b": f"job:{JOB}/train.model"}}
     document["tasks"]["train"]["parameters"] = {"secure": secure}
     made, spec = proposal(document)
-    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, component, {"breast/train": TABLE}, {facts.reference: facts})
-    return decide(made, spec, know)
+    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, {"breast/train": TABLE}, {facts.reference: facts})
+    return decide(made, bound(spec), know)
 
 
 def test_holders_of_a_model_may_go_on_from_it_with_an_arbiter_that_sees_nothing() -> None:

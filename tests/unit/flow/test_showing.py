@@ -6,6 +6,7 @@ from typing import Any
 
 from algorithms.registry import component
 from flow.agreement import Knowledge, decide
+from flow.bindings import BoundJob, bind
 from flow.cli.proposal_text import proposal_lines
 from flow.job_spec import parse_job
 from flow.messages import Decision, Proposal
@@ -42,8 +43,9 @@ def view(secure: str = "paillier", table: Any = None, source: Any = component, *
     facts = table or TableFacts("breast/train@4", rows=569)
     models = {KEY: ModelFacts(KEY, holders=frozenset("ab"))}
     policy = Policy(accept=Decision.AGREE)
-    know = Knowledge("b", policy, NOW, source, {"breast/train": facts}, models)
-    return shown(made, spec, know, decide(made, spec, know), waits=True)
+    know = Knowledge("b", policy, NOW, {"breast/train": facts}, models)
+    job = BoundJob(spec, *bind(spec, source))
+    return shown(made, job, know, decide(made, job, know), waits=True)
 
 
 def test_a_person_sees_the_own_tables_with_their_rows_and_who_holds_the_model() -> None:
