@@ -23,10 +23,15 @@ Words = NDArray[np.uint64]
 _NO_ID = "Give every row an id, or upload without an id column."
 
 
+def row_place(row: int) -> str:
+    """Where a row stands, the first being 0, as people count."""
+    return f"row {row + 1}"
+
+
 class IdCheck:
     """Collects the ids of one column and says whether two are equal; `place` says where a row stands, for people."""
 
-    def __init__(self, kind: pa.DataType, place: Callable[[int], str]) -> None:
+    def __init__(self, kind: pa.DataType, place: Callable[[int], str] = row_place) -> None:
         if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)):
             raise ColumnTypeRefused(
                 f"An id column holds text or whole numbers, not {kind}.",

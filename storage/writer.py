@@ -20,15 +20,11 @@ from storage.errors import InfiniteNumber, TableSchemaMismatch
 from storage.frames import read_partition
 from storage.manifest import Column, Partition, TableManifest, UsePolicy
 from storage.place import Place
-from storage.unique import IdCheck
+from storage.unique import IdCheck, row_place
 
 PARTITION_ROWS = 1_000_000
 PARTITION_BYTES = 32 * 2**20
 _MOST_SHOWN = 10
-
-
-def _row(row: int) -> str:
-    return f"row {row + 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +49,7 @@ class TablePlan:
     unique_ids: bool = True
     origin: str = ""
     finite: bool = False
-    place: Callable[[int], str] = _row
+    place: Callable[[int], str] = row_place
 
     def __post_init__(self) -> None:
         check_column(self.id_column, self.schema.names, "the id column")
