@@ -270,4 +270,4 @@ class ProposalView(View):
     learns: tuple[Learning, ...] = ()
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # why it would be refused now, whoever approves
-    digest: str = ""  # of what is proposed and of all of the above but `waits`: changes when there is something new to see
+    digest: str = ""  # of what is proposed and of all of the above but `waits`: changes with what there is to see
