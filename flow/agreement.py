@@ -7,7 +7,7 @@ but an error: a proposal by a party that is not its initiator, one whose digests
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from flow.exposure import trainers, weakest, who_sees
 from flow.inherited import excluded, inherited
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
-from flow.lineage import own_inputs, tasks_before
+from flow.lineage import gathered, own_inputs
 from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, Source, TableFacts, allowed, component_allowed, withheld
@@ -154,13 +154,14 @@ def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> li
     """Why these tasks of a job may not run here, by the policies of the party, its tables and its models."""
     reasons = [*_peers(spec, know.party, know.policy), *_rules(tasks, know)]
     seeing = who_sees(tasks)
+    made_of = gathered(tasks, know.party, lambda task: _brought(task, know))
     for task in tasks.values():
         reasons += [reason.at(f"tasks.{task.name}") for reason in _resumed(task, spec, know)]
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
                 path = f"tasks.{task.name}.inputs.{name}"
                 if isinstance(reference, OutputInput) and reference.job is None:
-                    found = _made_before(reference, tasks, task, spec, know)
+                    found = _made_before(reference, made_of.get(reference.task, ()), task, spec, know)
                 elif task.component.inputs[name].kind == "table":
                     facts = know.tables[earlier_name(reference, is_table=True)]
                     found = _table(str(reference), facts, task, spec, know)
@@ -279,24 +280,24 @@ def _table(
 
 
 def _made_before(
-    reference: OutputInput, tasks: Mapping[str, BoundTask], task: BoundTask, spec: JobSpec, know: Knowledge
+    reference: OutputInput, sources: Iterable[Source], task: BoundTask, spec: JobSpec, know: Knowledge
 ) -> Iterator[Reason]:
     """Why a task may not use what one before it makes; where it is made already, by what it has become too."""
     facts = know.tables.get(str(reference))
     if facts is not None and not (isinstance(facts, TableFacts) and not facts.rows):  # an empty table tells of nobody
         yield from _table(str(reference), facts, task, spec, know)
         return
-    sources: dict[Source, None] = {}
-    for name in sorted(tasks_before(tasks, know.party, reference)):
-        resumed = know.resumed.get(name, ())
-        sources.update(dict.fromkeys(() if isinstance(resumed, PlatformError) else resumed))
-        for _, _, read, is_table in own_inputs(tasks[name], know.party):
-            if isinstance(read, TableInput) or read.job is not None:
-                found = (know.tables if is_table else know.models)[earlier_name(read, is_table=is_table)]
-                sources.update(
-                    dict.fromkeys(() if isinstance(found, PlatformError) else (found.source, *found.made_of))
-                )
     yield from inherited(f"{reference} of {know.party}", sources, task.component, know.now)
+
+
+def _brought(task: BoundTask, know: Knowledge) -> Iterator[Source]:
+    """What a task is made of here that no other task of its job makes: tables, earlier models, and their sources."""
+    resumed = know.resumed.get(task.name, ())
+    yield from () if isinstance(resumed, PlatformError) else resumed
+    for _, _, read, is_table in own_inputs(task, know.party):
+        if isinstance(read, TableInput) or read.job is not None:
+            found = (know.tables if is_table else know.models)[earlier_name(read, is_table=is_table)]
+            yield from () if isinstance(found, PlatformError) else (found.source, *found.made_of)
 
 
 def _resumed(task: BoundTask, spec: JobSpec, know: Knowledge) -> Iterator[Reason]:

@@ -6,14 +6,18 @@ of one party may learn what each other reads, so an output is made of all that t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import TypeVar
 
 from algorithms.component import PortKind
 from flow.bindings import BoundTask
 from flow.inputs import OutputInput, Reference, TableInput
 from party.ids import Address
 from storage.client import OutputRef, TableRef
+
+T = TypeVar("T")
 
 AgreedTables = Mapping[str, Mapping[str, Mapping[str, str]]]
 """The exact version of each table that a party brings, by task, address and input."""
@@ -61,14 +65,26 @@ def stored_name(reference: Reference, job: str, *, is_table: bool) -> str:
     return reference.table(job) if is_table else reference.model(job)
 
 
-def tasks_before(tasks: Mapping[str, BoundTask], party: str, reference: OutputInput) -> set[str]:
-    """The tasks of the same job that an output of it was made by at a party, and by which their own inputs were."""
-    found: set[str] = set()
-    left = [reference.task]
-    while left:
-        name = left.pop()
-        if name in found or name not in tasks:
-            continue
-        found.add(name)
-        left += [r.task for _, _, r, _ in own_inputs(tasks[name], party) if isinstance(r, OutputInput) and not r.job]
+def gathered(
+    tasks: Mapping[str, BoundTask], party: str, own: Callable[[BoundTask], Iterable[T]]
+) -> dict[str, Mapping[T, None]]:
+    """For each task: what `own` tells of it, and of the tasks of its job that its inputs at a party were made by.
+
+    Each task is asked once, however many follow it; one that adds nothing shares what the one before it has.
+    """
+    before = {
+        task.name: dict.fromkeys(
+            reference.task
+            for _, _, reference, _ in own_inputs(task, party)
+            if isinstance(reference, OutputInput) and not reference.job and reference.task in tasks
+        )
+        for task in tasks.values()
+    }
+    found: dict[str, Mapping[T, None]] = {}
+    for name in TopologicalSorter(before).static_order():
+        parts = [found[earlier] for earlier in before[name]]
+        parts.append(dict.fromkeys(own(tasks[name])))
+        largest = max(parts, key=len)
+        adds = any(item not in largest for part in parts if part is not largest for item in part)
+        found[name] = {item: None for part in parts for item in part} if adds else largest
     return found

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from algorithms.component import Component
-from flow.agreement import Knowledge, check_proposal, decide, outsider
-from flow.bindings import MOST_PROBLEMS, BoundJob, bind
+from flow.agreement import Knowledge, check_proposal, decide, outsider, review
+from flow.bindings import MOST_PROBLEMS, BoundJob, BoundSide, bind
 from flow.errors import BadMessage, JobInvalid
 from flow.job_spec import MAX_SIDES, JobSpec, parse_job
 from flow.messages import Decision, Proposal
-from flow.policy import Policy, TableFacts
+from flow.policy import Policy, Source, TableFacts
 from flow.showing import MOST_NAMED, MOST_SHOWN, shown
+from party.ids import Address
 from tests.fakes.flow_world import TRAIN, TrainParameters, component
 from tests.unit.flow.test_agreement import JOB, NOW
 
@@ -146,3 +147,30 @@ def test_a_warning_of_few_trainers_is_said_once_for_all_tasks() -> None:
     know = Knowledge("b", Policy(accept=Decision.ASK, min_protection="plain"), NOW, TABLE, {})
     [warning] = decide(made, bound, know).answer.warnings
     assert warning.startswith("tasks.t0, tasks.t1, tasks.t2, tasks.t3, tasks.t4 and 2 more: with 2 trainers a sum")
+
+
+class CountedSides(dict[Address, BoundSide]):
+    """Sides that count how often they are walked through."""
+
+    def items(self) -> ItemsView[Address, BoundSide]:
+        COUNT.append(1)
+        return super().items()
+
+
+def test_a_chain_of_tasks_is_walked_through_as_often_a_task_however_long_it_is() -> None:
+    counts = {}
+    for length in (20, 40, 200):
+        document = job(length, 3)
+        for i in range(1, length):
+            document["tasks"][f"t{i}"] = {"component": "train@1", "inputs": {"train": f"t{i - 1}.scores"}}
+        _, spec = proposed(document)
+        tasks, problems = bind(spec, component)
+        assert not problems
+        chain = {name: replace(task, sides=CountedSides(task.sides)) for name, task in tasks.items()}
+        over = {"breast/train": replace(TABLE["breast/train"], made_of=(Source("breast/raw@1", components=("none",)),))}
+        know = Knowledge("b", Policy(min_protection="plain"), NOW, over, {})
+        counts[length] = cost(lambda: COUNT.append(len(review(spec, chain, know))))  # noqa: B023
+        reasons = [reason.full for reason in review(spec, chain, know)]
+        assert sum("breast/raw@1" in reason for reason in reasons) == length
+        assert any(reason.startswith(f"tasks.t{length - 1}.inputs.train: t{length - 2}.scores") for reason in reasons)
+    assert counts[200] - counts[40] == 8 * (counts[40] - counts[20])
