@@ -135,7 +135,10 @@ def read_card(data: bytes) -> Card:
     """Like `parse_card`, for a card that may be out of its validity (to show it, or to replace it)."""
     card = _from_json(data)
     try:
-        card.verifying.verify(bytes.fromhex(card.signature), _signed_bytes(card))
+        signature = bytes.fromhex(card.signature)
+        if signature.hex() != card.signature:
+            raise ValueError("the signature is not written in lower-case hexadecimal")
+        card.verifying.verify(signature, _signed_bytes(card))
         # A point of small order gives everybody the same shared secret, and the library refuses it.
         x25519.X25519PrivateKey.generate().exchange(card.sealing)
     except InvalidSignature:

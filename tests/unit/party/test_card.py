@@ -193,3 +193,12 @@ def _p384(name: str) -> str:
         .sign(key, hashes.SHA256())
     )
     return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda text: f" {text}", lambda text: f"{text[:2]} {text[2:]}"])
+def test_a_signature_that_is_written_in_another_way_is_refused(
+    make_party: MakeParty, change: Callable[[str], str]
+) -> None:
+    _, card = make_party()
+    with pytest.raises(BadCard, match="lower-case hexadecimal"):
+        parse_card(replace(card, signature=change(card.signature)).to_json())
