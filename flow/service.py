@@ -95,6 +95,7 @@ class FlowService:
         self._leaving = Leaving(party, database, doors[:2], keeping, turns)
         self._ending = Ending(party, database, doors[:2], keeping, self._leaving, turns)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
+        self._ending.still_shared = self._courier.still_shared = self._agreeing.still_shared
         self._agreeing.answer_due = self._courier.due
         self._agreeing.opened = self._leaving.watch
         self._leaving.withdrawal_due = self._courier.due

@@ -172,6 +172,10 @@ class Agreeing:
         know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
         return shown(proposal, job, know, decide(proposal, job, know), waits=row.state == "asked")
 
+    def still_shared(self, agreed: Answer) -> frozenset[str]:
+        """What the initiator of a job may see: what we agreed to, as far as our policy shares it now."""
+        return frozenset(agreed.share) & frozenset(self._policy().share)
+
     def require_allowed(self, manifest: Manifest, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
         known = self._catalogue.of_proposal(manifest.proposal)

@@ -6,16 +6,27 @@ that it arrives at least once, and the initiator takes it exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from flow.doors import Caller, ClusterDoor, GatewayDoor
 from flow.errors import NotInitiator
-from flow.messages import Ack, LogNews, Message, Method, MetricNews, ProgressNews, Report, SignedAnswer, Withdrawal
+from flow.messages import (
+    Ack,
+    Answer,
+    LogNews,
+    Message,
+    Method,
+    MetricNews,
+    ProgressNews,
+    Report,
+    SignedAnswer,
+    Withdrawal,
+)
 from flow.participant.running import REPORTED, side_news
 from flow.scheduler import Scheduler
 from flow.store.database import Database
@@ -54,6 +65,7 @@ class Courier:
         self._progress_sent: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
         self.clear: Callable[[str], None] = lambda _: None  # closes what is open of a job that we left
+        self.still_shared: Callable[[Answer], Collection[str]] = lambda _: ()  # of what we agreed to share
         self._log = get_logger("flow")
 
     def start(self, scheduler: Scheduler) -> None:
@@ -111,10 +123,13 @@ class Courier:
         with self._database.read() as connection:
             ended = _unreported(connection, row.job)
             ours = row.initiator == self._party
-            shared = () if ours else signed.answer.share
+            shared = () if ours else self.still_shared(signed.answer)
+            kept = () if ours else frozenset(signed.answer.share).difference(shared)
+            passed = _newest(connection, row, kept)  # after the ends, to have all that came before them
             metrics = _metrics(connection, row) if "metrics" in shared else []
             logs = _logs(connection, row) if "logs" in shared else []
             moved = self._progress(connection, row.job) if "metrics" in shared else []
+        self._pass_over(row, passed)
         logs, cut = _within(logs, LOG_BYTES)
         full = cut or len(metrics) == ROWS or len(logs) == ROWS
         sides = (
@@ -138,10 +153,7 @@ class Courier:
 
     def _cross_off(self, row: Row[Any], report: Report, metric_id: int, log_id: int) -> None:
         if report.progress:
-            self._progress_sent.pop(row.job, None)
-            self._progress_sent[row.job] = max(item.at_ms for item in report.progress)
-            while len(self._progress_sent) > JOBS_REMEMBERED:  # of a job that was forgotten all is sent once more
-                del self._progress_sent[next(iter(self._progress_sent))]
+            self._remember_progress(row.job, max(item.at_ms for item in report.progress))
         changes: dict[str, object] = {}
         if metric_id:
             changes["metrics_sent"] = metric_id
@@ -157,6 +169,22 @@ class Courier:
                 name = Side(attempt, Address.parse(news.address))
                 where = [executor.c[column] == value for column, value in name.key().items()]
                 writer.run(update(executor).where(*where).values(reported=str(news.state)))
+
+    def _remember_progress(self, name: str, at_ms: int) -> None:
+        self._progress_sent.pop(name, None)
+        self._progress_sent[name] = at_ms
+        while len(self._progress_sent) > JOBS_REMEMBERED:  # of a job that was forgotten all is sent once more
+            del self._progress_sent[next(iter(self._progress_sent))]
+
+    def _pass_over(self, row: Row[Any], newest: Mapping[str, int]) -> None:
+        """Cross off unsent what came while our policy keeps it here, so that it is not sent when it changes again."""
+        if newest.get("progress"):
+            self._remember_progress(row.job, newest["progress"])
+        changes = {f"{what}_sent": newest[what] for what in ("metrics", "logs") if what in newest}
+        changes = {name: value for name, value in changes.items() if value > getattr(row, name)}
+        if changes:
+            with self._database.write() as writer:
+                change_part(writer, row.job, **changes)
 
     def _free_room(self, name: str) -> None:
         """Give back the room of executors that ended, before anybody is told that they did."""
@@ -195,6 +223,16 @@ class Courier:
 def _unreported(connection: Connection, name: str) -> list[Row[Any]]:
     where = (executor.c.job == name, executor.c.state.in_(list(REPORTED)), executor.c.reported == "")
     return list(connection.execute(select(executor).where(*where).order_by(executor.c.address)).all())
+
+
+def _newest(connection: Connection, row: Row[Any], kept: Collection[str]) -> dict[str, int]:
+    """Up to where our numbers, lines and progress of a job go that our policy keeps here."""
+    columns = {"metrics": metric.c.id, "progress": progress.c.at_ms, "logs": log_line.c.id}
+    return {
+        what: connection.execute(select(func.max(column)).where(column.table.c.job == row.job)).scalar_one() or 0
+        for what, column in columns.items()
+        if what in kept or (what == "progress" and "metrics" in kept)
+    }
 
 
 def _metrics(connection: Connection, row: Row[Any]) -> list[tuple[int, MetricNews]]:

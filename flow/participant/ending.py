@@ -5,7 +5,7 @@ Checkpoints of a job that did not succeed stay for a while: see `flow.participan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import NotInitiator, UnknownJob
 from flow.job_state import ENDED_ATTEMPT, AttemptState, JobState
-from flow.messages import Ack, EndOrder, JobOrder, Report, SignedAnswer
+from flow.messages import Ack, Answer, EndOrder, JobOrder, Report, SignedAnswer
 from flow.participant.keeping import Keeping
 from flow.participant.leaving import Leaving
 from flow.participant.running import REPORTED, side_news
@@ -43,6 +43,7 @@ class Ending:
         self._keeping = keeping
         self._leaving = leaving
         self._turns = turns
+        self.still_shared: Callable[[Answer], Collection[str]] = lambda _: ()  # of what we agreed to share
 
     def end(self, order: EndOrder, caller: str) -> Ack:
         """The job is over. Raises UnknownJob if it is not known here, and will not be if its proposal is on its way."""
@@ -109,5 +110,6 @@ class Ending:
             raise NotInitiator(f"{caller} asks about job {order.job}, which {row.initiator} leads.")
         refuse_left(row, self._party)
         shown = (*REPORTED, AttemptState.RUNNING)
-        shared = caller == self._party or "logs" in SignedAnswer.model_validate_json(row.answer).answer.share
+        agreed = SignedAnswer.model_validate_json(row.answer).answer
+        shared = caller == self._party or "logs" in self.still_shared(agreed)
         return Report(job=order.job, sides=tuple(side_news(r, shared) for r in ran if r.state in shown))
