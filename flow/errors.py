@@ -5,6 +5,7 @@ PlatformError
     JobInvalid            job.json breaks a rule; it carries every problem with its path
     UnknownSchema         a job, message or manifest of a version this Flow does not speak
     FileUnwritable        a file for results cannot be written, or has no suffix that says what it is
+    BadUsePolicy          a use policy names what is not known here, or a date that is over
     BadMessage            another party's Flow sent something that is not in the closed list
   NotFound
     UnknownJob            no such job at this party
@@ -62,6 +63,12 @@ class UnknownSchema(InvalidInput):
     """A document carries a schema version that this Flow does not speak."""
 
     code = "flow.unknown_schema"
+
+
+class BadUsePolicy(InvalidInput):
+    """A use policy names a component, party or user that is not known here, or ends at a date that is over."""
+
+    code = "flow.bad_use_policy"
 
 
 class BadMessage(InvalidInput):

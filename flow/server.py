@@ -86,6 +86,8 @@ class FlowServer:
             pulse=pulse,
             vitals=vitals_of(home, service, gateway, cluster),
             spool=_empty(home.state("flow") / "uploads"),
+            parties=lambda: (home.party, *home.trusted()),
+            clock=SystemClock(),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from flow.rest.vitals import Vitals
 from flow.service import FlowService
 from flow.visitors import Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
+from party.clock import Clock
 from party.errors import BadUsers
 from party.guessing import Brake, Turns
 from party.user_file import UserFile
@@ -89,6 +90,8 @@ class Backends:
         pulse: Wakes event streams.
         vitals: Whether what all this stands on works.
         spool: A private folder for uploads on their way in.
+        parties: We and the parties that we trust, by now.
+        clock: Tells whether a date is over.
     """
 
     party: str
@@ -106,6 +109,8 @@ class Backends:
     pulse: Pulse
     vitals: Vitals
     spool: Path
+    parties: Callable[[], Iterable[str]]
+    clock: Clock
 
     @property
     def tables(self) -> TableStore:

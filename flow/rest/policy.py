@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from algorithms.registry import components
+from flow.rest.backends import Backends
 from flow.rest.tables import table_reference
 from flow.rest.who import (
     Caller,
@@ -18,6 +20,7 @@ from flow.rest.who import (
     ReadPolicy,
     ReadTable,
 )
+from flow.use_policy_check import KnownHere, require_known
 from flow.views import ProposalView
 from party.settings import PolicySettings
 from party.users import Thing
@@ -97,11 +100,22 @@ def _set_table(known: Caller, namespace: str, name: str, body: UsePolicy | None)
     reference = table_reference(namespace, name, None)
     for manifest in known.backends.tables.history(reference):
         known.may("manage", Thing("table", reference, known.backends.owner_of_table(manifest)))
-    return known.backends.store.use.set_table(reference, body)
+    use = known.backends.store.use
+    if body is not None:
+        require_known(body, use.of_table(reference), _here(known.backends))
+    return use.set_table(reference, body)
 
 
 def _set_model(known: Caller, job: str, output: str, body: UsePolicy | None) -> UsePolicy:
     ref = OutputRef.parse(f"{job}/{output}")
     known.backends.store.models.info(ref)
     known.may("manage", Thing("model", str(ref), known.backends.owner_of(ref.job)))
-    return known.backends.store.use.set_model(ref, body)
+    use = known.backends.store.use
+    if body is not None:
+        require_known(body, use.of_model(ref), _here(known.backends))
+    return use.set_model(ref, body)
+
+
+def _here(backends: Backends) -> KnownHere:
+    users = frozenset(user.name for user in backends.book.users())
+    return KnownHere(components(), frozenset(backends.parties()), users, backends.clock.now())

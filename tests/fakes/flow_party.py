@@ -121,6 +121,8 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         pulse=Pulse(service),
         vitals=vitals_of(home, service, party.gateway, cluster),
         spool=home.state("flow") / "uploads",
+        parties=lambda: (home.party, "hospital-b", "coordinator"),
+        clock=party.clock,
     )
     party.app = create_app(backends)
     party.server = HttpServer(party.app, parse_listen(home.settings.flow.listen), "flow.listen")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_only_an_officer_changes_the_policy(party: FakeParty) -> None:
 
 
 def test_what_a_table_may_be_used_for_is_shown_set_and_taken_back(party: FakeParty, flow: Command, table: str) -> None:
+    party.client_of("eve", "scientist")
     assert "peers: *" in flow("data", "policy", table).out
     done = flow(
         "data",
@@ -97,12 +99,13 @@ def test_what_a_table_may_be_used_for_is_shown_set_and_taken_back(party: FakePar
 
 
 def test_a_model_is_granted_to_other_parties_by_name(party: FakeParty, flow: Command) -> None:
+    party.client_of("evan", "scientist")
     party.store.models.save(MODEL, Model("linear", 1, {"w": np.zeros(2)}), "guest")
     assert json.loads(flow("model", "policy", MODEL, "--json").out)["peers"] == []
-    done = flow("model", "policy", MODEL, "--peers", "coordinator", "--users", "eve", "--json")
+    done = flow("model", "policy", MODEL, "--peers", "coordinator", "--users", "evan", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["peers"] == ["coordinator"]
-    assert party.store.use.of_model(MODEL) == UsePolicy(peers=("coordinator",), users=("eve",))
+    assert party.store.use.of_model(MODEL) == UsePolicy(peers=("coordinator",), users=("evan",))
     assert json.loads(flow("model", "policy", MODEL, "--clear", "--json").out)["peers"] == []
     assert flow("model", "policy", f"{MODEL}x").code == 3
 
@@ -132,3 +135,45 @@ def test_what_was_made_of_a_deleted_table_is_not_freed_by_who_takes_its_name(
     assert flow("data", "policy", "gone/table", "--components", "evaluate").code == 0, (
         "an officer may, for a deleted one"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--components", "homo_rl"], "components: no component 'homo_rl' is installed here; did you mean 'homo_lr'?"),
+        (
+            ["--components", "homo_lr@99"],
+            "components: no component 'homo_lr@99' is installed here; did you mean 'homo_lr@1'?",
+        ),
+        (["--components", "evaluate", "--components", "hexagon_*"], "no component 'hexagon_*' is installed here"),
+        (["--peers", "hospitl-b"], "peers: 'hospitl-b' is not a party that we trust; did you mean 'hospital-b'?"),
+        (["--users", "nobody-here"], "users: this party has no user 'nobody-here'"),
+        (["--expires", "2025-12-31"], "expires: 2025-12-31 00:00 UTC is over"),
+    ],
+)
+def test_a_use_policy_that_names_what_is_not_known_or_is_over_is_refused_and_changes_nothing(
+    party: FakeParty, flow: Command, table: str, words: list[str], says: str
+) -> None:
+    party.store.models.save(MODEL, Model("linear", 1, {"w": np.zeros(2)}), "guest")
+    for kind, name in (("data", table), ("model", MODEL)):
+        before = flow(kind, "policy", name, "--json").out
+        done = flow(kind, "policy", name, *words)
+        assert done.code == 2
+        assert says in " ".join(done.err.split())
+        assert flow(kind, "policy", name, "--json").out == before
+
+
+def test_patterns_and_versions_of_what_is_known_are_taken(party: FakeParty, flow: Command, table: str) -> None:
+    words = ["--components", "homo_*,evaluate@1", "--peers", "hospital-*", "--users", "*"]
+    done = flow("data", "policy", table, *words, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["components"] == ["homo_*", "evaluate@1"]
+
+
+def test_a_use_policy_keeps_what_was_known_when_it_was_set(party: FakeParty, flow: Command, table: str) -> None:
+    over = datetime(2025, 1, 1, tzinfo=UTC)
+    party.store.use.set_table(
+        table, UsePolicy(peers=("left-us",), components=("old@1",), users=("gone",), expires=over)
+    )
+    assert flow("data", "policy", table, "--min-rows", "5").code == 0
+    assert party.store.use.of_table(table).peers == ("left-us",)
