@@ -126,13 +126,14 @@ def _peers(backends: Behind) -> list[PeerView]:
 def _peer(peer: PeerStatus, ahead_s: float | None) -> PeerView:
     said = peer.state == "up" and peer.problem  # the gateway says of a peer that is up only what its clock is
     clock = apart_text(peer.party, ahead_s) if ahead_s is not None and not said else ""
+    why = peer.problem or ("It has not answered yet." if peer.state == "down" else "")
     return PeerView(
         party=peer.party,
         state=peer.state,
         addresses=peer.addresses,
         last_seen_ms=round(peer.last_seen_s * 1000) or None,
         queued=peer.queued,
-        problem=" ".join(text for text in (peer.problem, clock) if text),
+        problem=" ".join(text for text in (why, clock) if text),
         code=peer.code,
         remedy=peer.remedy or ("Set the clock that is wrong (by NTP)." if clock else ""),
     )

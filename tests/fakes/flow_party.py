@@ -32,6 +32,8 @@ from party.seal import derive
 from storage.client import Store, TableStore
 from tests.fakes.flow_service import FakeFlowService
 
+PEER = PeerStatus("hospital-b", ("127.0.0.1:9",), "up", 1_767_225_600.0, 2)
+
 
 @dataclass
 class FakeGateway:
@@ -39,11 +41,12 @@ class FakeGateway:
 
     down: PlatformError | None = None
     reloads: int = 0
+    peer: PeerStatus = PEER
 
     def peers(self) -> list[PeerStatus]:
         if self.down:
             raise self.down
-        return [PeerStatus("hospital-b", ("127.0.0.1:9",), "up", 1_767_225_600.0, 2)]
+        return [self.peer]
 
     def strangers(self) -> list[Stranger]:
         return []

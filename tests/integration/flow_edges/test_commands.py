@@ -14,6 +14,8 @@ import pytest
 from flow.cli.exit_codes import MEANING, Exit, exit_for, exit_for_end
 from flow.client import JobState
 from flow.views import ErrorView
+from flow.why import clock_text
+from gateway.client import PeerStatus
 from party.errors import PlatformError, Unavailable
 from party.home import PartyHome, create_home
 from tests.fakes.flow_party import FakeParty, job_json
@@ -298,3 +300,27 @@ def test_down_is_quiet_when_nothing_runs(flow: Command) -> None:
 
 def test_the_version_is_told(flow: Command) -> None:
     assert flow("--version").out.startswith("archipelago-fl ")
+
+
+@pytest.mark.parametrize(
+    ("seen_s", "problem", "says"),
+    [
+        (
+            1_767_225_600.0,
+            "It cannot be reached.",
+            f"hospital-b: It cannot be reached. Last heard of: {clock_text(1_767_225_600_000)}.",
+        ),
+        (0.0, "", "hospital-b: It has not answered yet. Not heard of since our gateway started."),
+        (1_767_225_600.0, "", f"hospital-b: It has not answered yet. Last heard of: {clock_text(1_767_225_600_000)}."),
+    ],
+)
+def test_status_says_of_a_party_that_is_down_why_and_since_when(
+    party: FakeParty, flow: Command, monkeypatch: pytest.MonkeyPatch, seen_s: float, problem: str, says: str
+) -> None:
+    down = PeerStatus("hospital-b", ("127.0.0.1:9",), "down", seen_s, 2, problem)
+    monkeypatch.setattr(party.gateway, "peer", down)
+    done = flow("party", "status")
+    assert done.code == 0, "another party that is down is not our fault"
+    assert says in done.out
+    told = json.loads(flow("party", "status", "--json").out)["peers"][0]
+    assert told["problem"] == (problem or "It has not answered yet.")
