@@ -16,6 +16,7 @@ PlatformError
     FileThere             a file that would be written is there already
     TokenReused           another job was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
+    JobNotRunning         news of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
     UnreadableJob         what an older release stored of a job is beyond today's bounds
@@ -111,6 +112,12 @@ class ManifestMismatch(Conflict):
     """The manifest is not what this party agreed to, or a signature in it does not fit."""
 
     code = "flow.manifest_mismatch"
+
+
+class JobNotRunning(Conflict):
+    """News came of a job that is not agreed on yet, or that has ended."""
+
+    code = "flow.job_not_running"
 
 
 class PartyLeft(Conflict):

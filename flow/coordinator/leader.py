@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from flow.coordinator.incoming import Incoming, withdrawn
 from flow.coordinator.moves import carry_out
 from flow.coordinator.party_calls import PartyCalls
 from flow.doors import Caller, GatewayDoor
-from flow.errors import Moved, PartyLeft
+from flow.errors import JobNotRunning, Moved, PartyLeft
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
 from flow.plan import End, EndAttempt, Finish, Move, Open, Propose, Publish, Reserve, Start, Stop, Wake, phase, step
 from flow.scheduler import Handler, Scheduler
@@ -173,7 +174,8 @@ class Coordinator:
                 return None
             self._absence.note(key.job, key.party, error)
         else:
-            self.incoming.take_report(report, key.party)
+            with suppress(JobNotRunning):  # the job ended meanwhile
+                self.incoming.take_report(report, key.party)
         self._poke(JobStep(key.job))
         return PROBE_S
 

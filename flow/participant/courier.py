@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from flow.doors import Caller, ClusterDoor, GatewayDoor
-from flow.errors import NotInitiator
+from flow.errors import JobNotRunning, NotInitiator
 from flow.messages import (
     Ack,
     Answer,
@@ -94,7 +94,7 @@ class Courier:
                 return None
             self._free_room(key.job)
             more = self._send(row)
-        except NotInitiator as error:
+        except (NotInitiator, JobNotRunning) as error:
             self._log.warning("report.refused", job=key.job, code=error.code, message=error.message)
             return None
         except PlatformError as error:
