@@ -20,7 +20,7 @@ from flow.agreement import (
 from flow.bindings import BoundJob, BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
-from flow.errors import ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
+from flow.errors import JobRefused, ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
 from flow.holdings import Holdings
 from flow.inputs import OutputInput
 from flow.job_spec import JobSpec, proposed_job
@@ -48,7 +48,7 @@ from flow.store.parts import (
 )
 from flow.store.tables import job, job_party
 from flow.texts import sentences
-from flow.views import ProposalView
+from flow.views import ErrorView, ProposalView
 from node_manager.client import Resources
 from party.errors import PlatformError, Unavailable
 from party.ids import Address
@@ -220,6 +220,10 @@ class Agreeing:
             if row.initiator != self.party:
                 where = (job_party.c.job == name) & (job_party.c.party == self.party)
                 writer.run(job_party.update().where(where).values(decision=str(answer.decision), answer=text))
+                if answer.decision is Decision.REFUSE:
+                    why = ErrorView(code=JobRefused.code, message=sentences(decided.reasons)[0], party=self.party)
+                    mirror_job(writer, name, JobState.REFUSED, why)
+                    forget_refused(writer, row.initiator)
             writer.after_commit(lambda: self.answer_due(name))
 
     def _note_agreed(self, writer: Writer, manifest: Manifest, text: str) -> None:

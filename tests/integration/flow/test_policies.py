@@ -107,6 +107,22 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     assert not flow.proposal(job).waits
 
 
+def test_a_job_that_a_person_refused_is_over_here_at_once(world: World) -> None:
+    """Its state and reason are there before the initiator, which may be away, hears of it."""
+    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    job = world.submit(train_job())
+    world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
+    flow = world["b"].flow
+    assert flow is not None
+    flow.refuse(job, SCIENTIST, "Not this month.")
+    view = flow.job(job)
+    assert view.state is JobState.REFUSED
+    assert (view.error.code, view.error.message, view.error.party) == ("flow.job_refused", "Not this month.", "b")
+    assert not flow.proposal(job).waits
+    assert "Not this month." in "".join(flow.why(job))
+    assert "Not this month." in world.wait(job, "refused").error.message
+
+
 def test_where_the_store_of_a_party_lies_is_not_told_to_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(_text: str) -> TableFacts:
         raise StoreUnavailable("/srv/b/secret-store cannot be reached: no such device.")
