@@ -49,6 +49,7 @@ _OTHERS = {
     b'{"': ("JSON", "Write the table as CSV or Parquet."),
     b"[{": ("JSON", "Write the table as CSV or Parquet."),
 }
+_NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r"))
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -57,9 +58,9 @@ def format_of(name: str, start: bytes, named: str | None) -> str:
     if named is not None and named not in FORMATS:
         raise BadSource(f"'{named}' is not a format of files.", hint=did_you_mean(named, FORMATS))
     for magic, (what, advice) in _OTHERS.items():
-        if start.lower().startswith(magic.lower()):
+        if _begins(start, magic):
             raise BadSource(f"{name} is {what}, not a CSV, Parquet or Arrow file. Nothing was stored.", hint=advice)
-    found = next((form for magic, form in _TABLES.items() if start.startswith(magic)), None)
+    found = next((form for magic, form in _TABLES.items() if _begins(start, magic)), None)
     wanted = named or _SUFFIXES.get(_suffix(name))
     if named is not None and found is not None and found != named:
         raise BadSource(f"{name} is of format {found}, not {named}.", hint="Leave the format out: it is found out.")
@@ -68,6 +69,13 @@ def format_of(name: str, start: bytes, named: str | None) -> str:
     if wanted == "arrow" and found is None and start[:1].isascii() and start[:1] != b"\0" and start.isascii():
         raise BadSource(f"{name} does not begin as an Arrow file. Nothing was stored.", hint=_NAME_IT)
     return found or wanted or "csv"
+
+
+def _begins(start: bytes, magic: bytes) -> bool:
+    """Whether a file begins so. Letters may begin a CSV's first column as well, so that more than text must follow."""
+    if magic.startswith(b"<"):
+        return start.lower().startswith(magic)
+    return start.startswith(magic) and not (magic.isalnum() and start.translate(None, _NO_TEXT) == start)
 
 
 _NAME_IT = "If it is a CSV, give it a name that ends with .csv."

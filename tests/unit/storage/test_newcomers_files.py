@@ -168,3 +168,9 @@ def test_what_is_no_table_is_called_by_its_name(upload, content, what):
 def test_a_name_of_a_table_that_is_too_long_is_told_so():
     with pytest.raises(BadReference, match=r"too long for the name of a table: one part has 300 letters.*at most 200"):
         TableRef.parse("ns/" + "a" * 300)
+
+
+@pytest.mark.parametrize("column", ["orchard", "ORC", "FEA1", "fea1", "gif8", "rar!", "PAR1", "ARROW1", "bzh", "pk"])
+def test_a_first_column_may_be_called_as_another_format_begins(upload, column):
+    table, _ = upload(f"{column},b\n1,2\n")
+    assert table.column_names == [column, "b"]
