@@ -97,7 +97,7 @@ class FlowService:
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
         self._ending.still_shared = self._courier.still_shared = self._agreeing.still_shared
         self._agreeing.answer_due = self._courier.due
-        self._agreeing.opened = self._leaving.watch
+        self._agreeing.taken = self._leaving.watch
         self._leaving.withdrawal_due = self._courier.due
         self._courier.clear = self._leaving.clear
         self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
@@ -144,6 +144,7 @@ class FlowService:
 
     def start(self) -> None:
         """Subscribe to the gateway and the Cluster Manager, take up unfinished jobs."""
+        self._agreeing.start()
         self._scheduler.start()
         self._coordinator.start(self._scheduler)
         self._courier.start(self._scheduler)

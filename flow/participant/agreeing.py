@@ -34,7 +34,7 @@ from flow.participant.turns import Turns
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.showing import shown
 from flow.store.database import Database, Writer
-from flow.store.foreign import forget_refused, refuse_more
+from flow.store.foreign import end_refused, forget_refused, refuse_more
 from flow.store.moves import mirror_job
 from flow.store.parts import (
     change_part,
@@ -60,8 +60,8 @@ _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "ref
 class Agreeing:
     """Answers proposals and opens agreed jobs.
 
-    `answer_due(job)` is called when a later answer wants to be sent; who starts something for a job or ends it takes
-    `turns`, as this does.
+    `answer_due(job)` is called when a later answer wants to be sent, `taken(job)` when a proposal that was not refused
+    is stored; who starts something for a job or ends it takes `turns`, as this does.
     """
 
     def __init__(
@@ -82,7 +82,12 @@ class Agreeing:
         self._log = get_logger("flow")
         self.turns = Turns()
         self.answer_due: Callable[[str], None] = lambda _: None
-        self.opened: Callable[[str], None] = lambda _: None
+        self.taken: Callable[[str], None] = lambda _: None
+
+    def start(self) -> None:
+        """End what a release that left it waiting has kept of refused jobs."""
+        with self._database.write() as writer:
+            end_refused(writer, self.party)
 
     def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
         """Our signed answer; the same proposal gets the same answer.
@@ -122,6 +127,8 @@ class Agreeing:
                 if signed.answer.decision is Decision.REFUSE:
                     mirror_job(writer, proposal.job, JobState.REFUSED)
                 forget_refused(writer, proposal.initiator)
+            if signed.answer.decision is not Decision.REFUSE:
+                writer.after_commit(lambda: self.taken(proposal.job))
         return signed
 
     def open(self, manifest: Manifest, caller: str) -> Ack:
@@ -149,7 +156,6 @@ class Agreeing:
             change_part(writer, proposal.job, state="open", manifest=text)
             if caller != self.party:
                 self._note_agreed(writer, manifest, text)
-            writer.after_commit(lambda: self.opened(proposal.job))
         return Ack()
 
     def approve(self, name: str) -> None:

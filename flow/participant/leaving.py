@@ -68,7 +68,7 @@ class Leaving:
             self.watch(name)
 
     def watch(self, name: str) -> None:
-        """Keep the limits of a job that has become ours to run."""
+        """Keep the limits of a job that we agreed to or that waits for a person of ours."""
         if self._scheduler is not None:
             self._scheduler.poke(Limit(name))
 

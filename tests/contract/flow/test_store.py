@@ -20,6 +20,7 @@ from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
 from flow.store import tables
 from flow.store.database import Database, sqlite_url, url_from_file
+from flow.store.foreign import end_refused
 from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
 from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts
@@ -351,3 +352,23 @@ def test_a_job_whose_time_is_over_has_ended_here_too(store: Database, clock: Fak
         assert ended_before(connection, JOBS, now_ms - 1) == set()
         assert ended_before(connection, [], now_ms) == set()
         assert [row.job for row in live_parts(connection)] == [JOBS[1]]
+
+
+def test_what_a_person_refused_is_ended_where_another_party_leads_it(store: Database) -> None:
+    add_job(store)
+    answer = Answer(job=JOB, proposal_digest="0" * 64, party="b", decision=Decision.REFUSE)
+    with store.write() as writer:
+        spec = parse_job(json.dumps(nothing_job()).encode()).document()
+        proposal = Proposal(
+            job=JOB, initiator="a", user="ann", spec=spec, spec_digest="0" * 64, seed="0" * 64, code={}, submitted_ms=5
+        )
+        insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), "refused", ["Not this month."])
+    for party, state in (("a", JobState.WAITING), ("b", JobState.REFUSED), ("b", JobState.REFUSED)):
+        with store.write() as writer:
+            end_refused(writer, party)
+        with store.read() as connection:
+            view = Reader(party).job(connection, JOB)
+        assert view.state is state
+    assert view.error is not None
+    assert (view.error.code, view.error.message, view.error.party) == ("flow.job_refused", "Not this month.", "b")
+    assert kinds(store).count("job.refused") == 1

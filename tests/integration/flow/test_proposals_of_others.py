@@ -1,0 +1,98 @@
+"""What another party's proposals may hold here: for how long, how much, and that what was refused is over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from flow.job_spec import parse_job
+from flow.job_state import JobState
+from flow.messages import Decision, Method, Proposal, encode
+from flow.participant.leaving import Limit
+from flow.store.parts import part_of
+from flow.store.tables import job as job_table
+from party.clock import FakeClock, HybridTime
+from party.ids import new_job_id
+from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job
+
+
+def proposed(world: World, **settings: object) -> str:
+    """A proposal of `a` to `b` of which nobody hears any more."""
+    spec = parse_job(json.dumps(nothing_job(**settings)).encode())
+    made = Proposal(
+        job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
+        code={"nothing@1": component("nothing@1").code_digest}, submitted_ms=1,
+    )  # fmt: skip
+    world.hub.call("a", "b", Method.PROPOSE, encode(made, HybridTime(1, 1)))
+    return made.job
+
+
+@pytest.fixture
+def clock(world: World) -> FakeClock:
+    """The clock of `b`, whose people are asked about every job; the others are down."""
+    for party in world.parties.values():
+        party.down()
+    world["b"].clock = made = FakeClock(datetime.now(UTC))
+    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].up()
+    return made
+
+
+@pytest.mark.parametrize("accept", [Decision.ASK, Decision.AGREE])
+def test_a_proposal_that_is_neither_opened_nor_ended_ends_here_when_its_own_limits_are_over(
+    world: World, clock: FakeClock, accept: Decision
+) -> None:
+    b, flow = world["b"], world["b"].flow
+    assert flow is not None
+    b.policy = replace(b.policy, accept=accept)
+    name = proposed(world, timeout_s=100, wait_s=1_000)
+    scheduler = flow._scheduler
+    clock.advance(1_100)  # a minute is left in which the initiator may be late
+    assert flow._leaving.check(Limit(name)) == pytest.approx(60, abs=0.01)
+    assert flow.job(name).state is JobState.WAITING
+    world.until(lambda _: Limit(name) in scheduler._due, name, party="b")
+    clock.advance(61)
+    scheduler.hurry(lambda key: key == Limit(name))
+    view = world.until(lambda v: v.left, name, party="b")
+    assert (view.state, view.error.code) == (JobState.CANCELLED, "flow.timed_out")
+    assert "are over" in view.left
+    assert not flow.proposal(name).waits
+
+
+def test_a_job_that_was_refused_here_and_left_waiting_by_an_older_release_is_over_after_a_start(
+    world: World, clock: FakeClock
+) -> None:
+    b, flow = world["b"], world["b"].flow
+    assert flow is not None
+    name, other = proposed(world), proposed(world)
+    flow.refuse(name, SCIENTIST, "Not this month.")
+    with flow._database.write() as writer:
+        waits = {"state": "waiting", "ended_ms": None, "error_code": "", "error_message": "", "error_party": ""}
+        writer.run(job_table.update().where(job_table.c.id == name).values(waits))
+    b.down()
+    view = b.up().job(name)
+    assert (view.state, view.error.code, view.error.party) == (JobState.REFUSED, "flow.job_refused", "b")
+    assert view.error.message == "Not this month."
+    assert view.ended_ms is not None
+    assert b.flow is not None
+    assert b.flow.job(other).state is JobState.WAITING
+
+
+def test_proposals_whose_time_was_over_are_forgotten_as_those_that_were_refused(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flow.store.foreign.MOST_REFUSED", 2)
+    flow = world["b"].flow
+    assert flow is not None
+    old = []
+    for _ in range(4):
+        old.append(proposed(world, timeout_s=1, wait_s=1))
+        clock.advance(63)
+        assert flow._leaving.check(Limit(old[-1])) is None
+    newest = proposed(world)
+    assert [job.id for job in flow.jobs()] == [newest, old[3], old[2]]
+    with flow._database.read() as connection:
+        assert part_of(connection, old[3]).state == "left"
