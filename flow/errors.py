@@ -28,6 +28,7 @@ PlatformError
     NotAskedForApproval   there is nothing to approve or to refuse
   Unavailable
     TooManyJobs           too many jobs of one party have not ended here
+    JobsTooLarge          too many bytes of jobs of one party that have not ended here
     EarlierJobRuns        the job to go on from has not ended at this party yet
     StoreUnavailable      the database cannot be reached now
 """
@@ -196,6 +197,12 @@ class TooManyJobs(Unavailable):
     """As many jobs of the proposing party as may have not ended here."""
 
     code = "flow.too_many_jobs"
+
+
+class JobsTooLarge(Unavailable):
+    """The documents of the proposing party's jobs that have not ended here are as large as they may be."""
+
+    code = "flow.jobs_too_large"
 
 
 class EarlierJobRuns(Unavailable):

@@ -112,18 +112,21 @@ class NewsReader:
         known = []
         with self._database.write() as writer:
             for job, events in by_job.items():
-                if find_part(writer.connection, job) is not None:
+                part = find_part(writer.connection, job)
+                if part is not None:
                     known.append(job)
-                    self._take_job(writer, job, events)
+                    self._take_job(writer, job, events, is_open=part.state == "open")
             put_position(writer, STREAM, batch[-1].sequence)
         for job in known:
             self._heard(job)
 
-    def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent]) -> None:
-        count_running(writer, job)
-        insert_metrics(writer, job, self._read(_metric, EventKind.METRIC, events))
+    def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent], *, is_open: bool) -> None:
+        """Write down the news of a job. Of one that is over here, or that we left, only last words are kept."""
+        if is_open:
+            count_running(writer, job)
+            insert_metrics(writer, job, self._read(_metric, EventKind.METRIC, events))
+            put_progress(writer, job, self._read(_progress, EventKind.PROGRESS, events))
         insert_logs(writer, job, self._read(_log_line, EventKind.LOG, events))
-        put_progress(writer, job, self._read(_progress, EventKind.PROGRESS, events))
         for event in events:
             state = state_in(event)
             if state is None:

@@ -16,7 +16,7 @@ from flow.job_state import AttemptState, JobState
 from flow.messages import Decision, Manifest, Proposal, SignedAnswer
 from flow.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
 from flow.store.moves import error_of
-from flow.store.tables import attempt, job, job_party, side
+from flow.store.tables import attempt, job, job_party, part, side
 from flow.store.waiting import waiting
 from party.clock import Clock
 
@@ -108,10 +108,11 @@ class Catalogue:
         with self._lock:
             if name in self._known:
                 return self._known[name]
-        text = connection.execute(select(job.c.proposal).where(job.c.id == name)).scalar_one_or_none()
-        if text is None:
+        both = select(job.c.proposal, part.c.proposal.label("theirs")).outerjoin(part, part.c.job == job.c.id)
+        row = connection.execute(both.where(job.c.id == name)).first()
+        if row is None:
             raise UnknownJob(f"There is no job {name} here.", hint="`flow job list` shows the jobs of this party.")
-        return self.of_proposal(Proposal.model_validate_json(text))
+        return self.of_proposal(Proposal.model_validate_json(row.proposal or row.theirs))
 
 
 class Snapshots:

@@ -94,7 +94,7 @@ class Agreeing:
 
         Raises:
             UnknownJob: The proposal comes after the end of the job.
-            TooManyJobs: As many jobs of the caller as may have not ended here.
+            TooManyJobs, JobsTooLarge: As many jobs of the caller as may have not ended here, or as many bytes of them.
         """
         spec = proposed_job(proposal.spec)
         check_proposal(proposal, caller, spec, self.party)
@@ -117,7 +117,7 @@ class Agreeing:
         with self._database.write() as writer:
             insert_part(writer, proposal, signed, _STATE[signed.answer.decision], decided.reasons)
             if proposal.initiator != self.party:
-                insert_job(writer, proposal, {self.party: str(signed.answer.decision)}, None)
+                insert_job(writer, proposal, {self.party: str(signed.answer.decision)}, None, led_here=False)
                 said = {"reasons": list(decided.reasons), "warnings": list(signed.answer.warnings)}
                 place = ("", 0, self.party)
                 writer.event(f"party.{signed.answer.decision}", proposal.job, place=place, body=said)
@@ -153,9 +153,10 @@ class Agreeing:
         self._gateway.open_job(contract_for(manifest, known.tasks, self.party))
         text = manifest.model_dump_json(by_alias=True)
         with self._database.write() as writer:
-            change_part(writer, proposal.job, state="open", manifest=text)
+            size = row.bytes + len(text.encode())
+            change_part(writer, proposal.job, state="open", manifest=text, bytes=size)
             if caller != self.party:
-                self._note_agreed(writer, manifest, text)
+                self._note_agreed(writer, manifest)
         return Ack()
 
     def approve(self, name: str) -> None:
@@ -232,14 +233,14 @@ class Agreeing:
                     forget_refused(writer, row.initiator)
             writer.after_commit(lambda: self.answer_due(name))
 
-    def _note_agreed(self, writer: Writer, manifest: Manifest, text: str) -> None:
+    def _note_agreed(self, writer: Writer, manifest: Manifest) -> None:
         name = manifest.proposal.job
         put_parties(writer, name, {signed.answer.party: "agree" for signed in manifest.answers})
         for signed in manifest.answers:
             where = (job_party.c.job == name) & (job_party.c.party == signed.answer.party)
             answer = signed.model_dump_json(by_alias=True)
             writer.run(job_party.update().where(where).values(answer=answer, decision="agree"))
-        writer.run(job.update().where(job.c.id == name).values(manifest=text, manifest_digest=manifest.digest))
+        writer.run(job.update().where(job.c.id == name).values(manifest_digest=manifest.digest))
         mirror_job(writer, name, JobState.AGREED)
 
     def _sign(self, answer: Answer) -> SignedAnswer:

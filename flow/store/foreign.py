@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 
 from sqlalchemy import Connection, func, select
 
-from flow.errors import JobRefused, TooManyJobs
+from flow.errors import JobRefused, JobsTooLarge, TooManyJobs
 from flow.job_state import ENDED_JOB, JobState
 from flow.store.database import Writer
 from flow.store.moves import mirror_job
@@ -15,15 +16,24 @@ from flow.texts import sentences
 from flow.views import ErrorView
 
 MOST_JOBS = 200  # of one party that have not ended here
+MOST_JOBS_BYTES = 256 << 20  # of their documents
 MOST_REFUSED = 1_000  # proposals of one party that never became jobs
+MOST_REFUSED_BYTES = 64 << 20  # of their documents
 _AT_ONCE = 100
 
 
 def refuse_more(connection: Connection, initiator: str) -> None:
-    """Raise TooManyJobs if as many jobs of a party wait or run here as may."""
-    alive = job.c.state.not_in(list(ENDED_JOB))
-    count = select(func.count()).select_from(job).where(job.c.initiator == initiator, alive)
-    if connection.execute(count).scalar_one() >= MOST_JOBS:
+    """Raise TooManyJobs or JobsTooLarge if as many jobs of a party wait or run here as may, or as large ones."""
+    alive = (job.c.initiator == initiator) & job.c.state.not_in(list(ENDED_JOB))
+    both = select(func.count(), func.coalesce(func.sum(part.c.bytes), 0)).select_from(job)
+    count, size = connection.execute(both.join(part, part.c.job == job.c.id).where(alive)).one()
+    if size >= MOST_JOBS_BYTES:
+        raise JobsTooLarge(
+            f"The documents of jobs of {initiator} that have not ended here have {size} bytes, of the "
+            f"{MOST_JOBS_BYTES} that they may have; no more is taken before one has.",
+            hint="It is tried again.",
+        )
+    if count >= MOST_JOBS:
         raise TooManyJobs(
             f"{MOST_JOBS} jobs of {initiator} have not ended here; no more is taken before one has.",
             hint="It is tried again.",
@@ -33,8 +43,12 @@ def refuse_more(connection: Connection, initiator: str) -> None:
 def forget_refused(writer: Writer, initiator: str) -> None:
     """Forget a party's oldest proposals that were refused, or over, before they were jobs; what is due is kept."""
     never = (job.c.initiator == initiator) & (job.c.manifest_digest == "") & job.c.state.in_(list(ENDED_JOB))
-    newest = select(job.c.id).where(never).order_by(job.c.ended_ms.desc(), job.c.id.desc())
-    old = list(writer.run(newest.offset(MOST_REFUSED).limit(_AT_ONCE)).scalars())
+    newest = select(job.c.id, part.c.bytes).join(part, part.c.job == job.c.id).where(never)
+    newest = newest.order_by(job.c.ended_ms.desc(), job.c.id.desc()).limit(MOST_REFUSED + _AT_ONCE)
+    rows = writer.run(newest).all()
+    sizes = accumulate(row.bytes for row in rows)
+    old = [row.id for i, (row, size) in enumerate(zip(rows, sizes, strict=True), 1)
+           if i > MOST_REFUSED or size > MOST_REFUSED_BYTES]  # fmt: skip
     if not old:
         return
     told = part.c.state.in_(["refused", "ended", "left"]) & part.c.answer_due.is_(False)

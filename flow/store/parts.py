@@ -23,8 +23,13 @@ MOST_SILENT_MS = 60_000  # executors that tell nothing for longer wait for someb
 LEFT = ("leaving", "left")  # states of a part in a job that we left: before and after everything of it was closed
 
 
-def insert_job(writer: Writer, proposal: Proposal, parties: Mapping[str, str], submit_token: str | None) -> None:
-    """Write a job that waits for its parties. `parties` are those to keep a row for, with their decision so far."""
+def insert_job(
+    writer: Writer, proposal: Proposal, parties: Mapping[str, str], submit_token: str | None, *, led_here: bool = True
+) -> None:
+    """Write a job that waits for its parties. `parties` are those to keep a row for, with their decision so far.
+
+    The proposal of one that another party leads stands with our part in it alone.
+    """
     row = {
         "id": proposal.job,
         "name": proposal.spec["name"],
@@ -33,7 +38,7 @@ def insert_job(writer: Writer, proposal: Proposal, parties: Mapping[str, str], s
         "submit_token": submit_token,
         "spec_digest": proposal.spec_digest,
         "spec": json.dumps(proposal.spec),
-        "proposal": proposal.model_dump_json(by_alias=True),
+        "proposal": proposal.model_dump_json(by_alias=True) if led_here else "",
         "state": JobState.WAITING,
         "submitted_ms": proposal.submitted_ms,
         "phase_since_ms": writer.now_ms,
@@ -128,12 +133,14 @@ def insert_part(
     writer: Writer, proposal: Proposal, signed: SignedAnswer, state: str, reasons: Sequence[str] = ()
 ) -> None:
     """Write what was proposed, what we said, and why in the words for our own people."""
+    document, answer = proposal.model_dump_json(by_alias=True), signed.model_dump_json(by_alias=True)
     row = {
         "job": proposal.job,
         "initiator": proposal.initiator,
         "state": state,
-        "proposal": proposal.model_dump_json(by_alias=True),
-        "answer": signed.model_dump_json(by_alias=True),
+        "proposal": document,
+        "answer": answer,
+        "bytes": 2 * (len(document.encode()) + len(answer.encode())),  # they stand with the job as well
         "answer_due": False,
         "reasons": json.dumps(reasons),
         "withdrawal": "",

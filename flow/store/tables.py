@@ -141,6 +141,7 @@ part = Table(
     Column("since_ms", BigInteger, nullable=False, default=0, server_default="0"),  # when it was proposed to us
     Column("ran_ms", BigInteger, nullable=False, default=0, server_default="0"),  # how long our executors told news
     Column("heard_ms", BigInteger, nullable=False, default=0, server_default="0"),  # when they told the last
+    Column("bytes", BigInteger, nullable=False, default=0, server_default="0"),  # what the documents of a job take
     **_MYSQL,
 )
 

@@ -23,7 +23,7 @@ from flow.store.database import Database, sqlite_url, url_from_file
 from flow.store.foreign import end_refused
 from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
-from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts
+from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts, part_of
 from flow.store.queries import Reader
 from flow.views import ErrorView
 from party.clock import FakeClock, HybridTime
@@ -352,6 +352,24 @@ def test_a_job_whose_time_is_over_has_ended_here_too(store: Database, clock: Fak
         assert ended_before(connection, JOBS, now_ms - 1) == set()
         assert ended_before(connection, [], now_ms) == set()
         assert [row.job for row in live_parts(connection)] == [JOBS[1]]
+
+
+def test_what_documents_of_older_jobs_take_is_counted_at_the_first_start(url: str, clock: FakeClock) -> None:
+    older = Database(url, clock)
+    answer = Answer(job=JOB, party="b", proposal_digest="0" * 64, decision=Decision.AGREE)
+    proposal = Proposal(
+        job=JOB, initiator="a", user="ann", spec={}, spec_digest="0" * 64, seed="0" * 64, code={}, submitted_ms=5
+    )
+    with older.write() as writer:
+        insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), "agreed")
+        counted = part_of(writer.connection, JOB).bytes
+        writer.run(text("ALTER TABLE part DROP COLUMN bytes"))
+        writer.run(text("UPDATE alembic_version SET version_num = '0004'"))
+    older.close()
+    newer = Database(url, clock)
+    with newer.read() as connection:
+        assert part_of(connection, JOB).bytes == counted > 0
+    newer.close()
 
 
 def test_what_a_person_refused_is_ended_where_another_party_leads_it(store: Database) -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from flow.coordinator.facts import Catalogue
+from flow.errors import JobsTooLarge
 from flow.job_spec import parse_job
 from flow.job_state import JobState
 from flow.messages import Decision, Method, Proposal, encode
@@ -96,3 +98,50 @@ def test_proposals_whose_time_was_over_are_forgotten_as_those_that_were_refused(
     assert [job.id for job in flow.jobs()] == [newest, old[3], old[2]]
     with flow._database.read() as connection:
         assert part_of(connection, old[3]).state == "left"
+
+
+def test_what_is_kept_of_proposals_that_came_to_nothing_is_bounded_in_bytes(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = world["b"].flow
+    assert flow is not None
+    world["b"].policy = replace(world["b"].policy, peers=())
+    names = [proposed(world)]
+    with flow._database.read() as connection:
+        size = part_of(connection, names[0]).bytes
+    monkeypatch.setattr("flow.store.foreign.MOST_REFUSED_BYTES", 3 * size - 1)
+    names += [proposed(world) for _ in range(3)]
+    assert [job.id for job in flow.jobs()] == [names[3], names[2]]
+
+
+def test_a_party_takes_no_more_of_another_than_so_many_bytes_of_jobs_that_have_not_ended(
+    world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = world["b"].flow
+    assert flow is not None
+    first = proposed(world)
+    with flow._database.read() as connection:
+        row = part_of(connection, first)
+    assert row.bytes >= len(row.proposal) + len(row.answer)
+    monkeypatch.setattr("flow.store.foreign.MOST_JOBS_BYTES", 2 * row.bytes)
+    second = proposed(world)
+    with pytest.raises(JobsTooLarge, match=f"have {2 * row.bytes} bytes"):
+        proposed(world)
+    assert {job.id for job in flow.jobs()} == {first, second}
+    flow.refuse(first, SCIENTIST, "Not this month.")
+    proposed(world)
+
+
+def test_the_document_of_a_job_that_another_party_leads_is_not_kept_a_third_time(world: World) -> None:
+    name = world.submit(nothing_job())
+    world.wait_closed(name)
+    flow = world["b"].flow
+    assert flow is not None
+    with flow._database.read() as connection:
+        kept = connection.execute(job_table.select().where(job_table.c.id == name)).one()
+        ours = part_of(connection, name)
+        assert Catalogue(component).of_job(connection, name).proposal.job == name
+    assert (kept.proposal, kept.manifest) == ("", "")
+    assert ours.proposal
+    assert ours.manifest
+    assert flow.job(name).spec == world.a.job(name).spec

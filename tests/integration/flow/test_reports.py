@@ -104,3 +104,23 @@ def test_a_report_that_comes_too_late_is_not_sent_again(world: World, monkeypatc
     leader = world.a._coordinator
     monkeypatch.setattr(leader.incoming, "take_report", refuses)
     assert leader._probe(Probe(job, "b")) == PROBE_S, "the next look finds that the job has ended"
+
+
+@pytest.mark.parametrize("how", ["ended", "left"])
+def test_of_own_executors_only_last_words_are_kept_once_the_job_is_over_here(world: World, how: str) -> None:
+    job = running(world)
+    b = world["b"]
+    flow = b.flow
+    assert flow is not None
+    if how == "ended":
+        world.a.stop(job, SCIENTIST)
+        world.until(lambda view: view.closed, job, party="b")
+    else:
+        flow.stop(job, SCIENTIST)
+    [order] = b.cluster.orders
+    b.cluster.tell(order, EventKind.METRIC, name="odd", step=0, value=1.0)
+    b.cluster.tell(order, EventKind.PROGRESS, done=1, total=2, what="odd")
+    b.cluster.tell(order, EventKind.LOG, level="info", text="I was told to end.")
+    world.until(lambda _: bool(flow.logs(job)), job, party="b")
+    assert [line.text for line in flow.logs(job)] == ["I was told to end."]
+    assert (flow.metrics(job), flow.progress(job)) == ([], [])
