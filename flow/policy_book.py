@@ -6,23 +6,32 @@ A file that cannot be read changes nothing: what was decided before stays in for
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
+from algorithms.registry import components
 from flow.messages import Decision
 from flow.policy import Policy
-from party.errors import BadSettings
+from flow.policy_check import unknown_names
+from flow.views import PolicyView
+from party.errors import BadSettings, PlatformError
 from party.log import get_logger
-from party.settings import PolicySettings, load_settings
+from party.settings import PolicySettings, checked_policy, load_settings
 from party.settings_file import change_policy
 
 
 class PolicyBook:
-    """The `[policy]` section of a settings file. Thread-safe."""
+    """The `[policy]` section of a settings file. Thread-safe.
 
-    def __init__(self, file: Path) -> None:
+    Args:
+        file: The settings file.
+        parties: We and the parties whose cards we hold, by now.
+    """
+
+    def __init__(self, file: Path, parties: Callable[[], Iterable[str]]) -> None:
         """Read the file. Raises BadSettings."""
         self._file = file
+        self._parties = parties
         self._lock = threading.Lock()
         self._log = get_logger("flow")
         self._seen = self._stamp()
@@ -30,6 +39,7 @@ class PolicyBook:
         self._problem = ""
         for note in self._settings.unsaid():
             self._log.warning("policy.unsaid", message=note)
+        self._tell_unknown()
 
     def settings(self) -> PolicySettings:
         """The section as it is in the file."""
@@ -44,17 +54,40 @@ class PolicyBook:
         """What to decide by."""
         return policy_of(self.settings())
 
-    def change(self, values: Mapping[str, object], user: str) -> PolicySettings:
-        """Give keys other values, in the file too; what is decided from now on follows. Raises BadSettings."""
+    def view(self) -> PolicyView:
+        """The section, and what people should know of it."""
+        return viewed(self.settings(), self._unknown())
+
+    def change(self, values: Mapping[str, object], user: str) -> PolicyView:
+        """Give keys other values, in the file too; what is decided from now on follows.
+
+        Raises:
+            BadSettings: A value is wrong, or names a component or party that is not known here and did not stand there.
+        """
+        before = self.settings()
+        wanted = checked_policy(before, values)
+        for problem in unknown_names(wanted, components(), set(self._parties()), before):
+            raise BadSettings(f"policy.{problem.path}: {problem.message}", hint=problem.hint)
         with self._lock:
             change_policy(self._file, values)
             self._log.info("policy.changed", user=user, keys=", ".join(values))
-        return self.settings()
+        return self.view()
 
     def notes(self) -> tuple[str, ...]:
         """What the file leaves open, and what is wrong with it, as sentences."""
-        found = self.settings().unsaid()
+        found = (*self.settings().unsaid(), *self._unknown())
         return (*found, self._problem) if self._problem else found
+
+    def _unknown(self) -> tuple[str, ...]:
+        try:
+            parties = set(self._parties())
+        except PlatformError:
+            return ()  # a card that cannot be read is told elsewhere
+        return notes_of_unknown(self._settings, parties)
+
+    def _tell_unknown(self) -> None:
+        for note in self._unknown():
+            self._log.warning("policy.unknown", message=note)
 
     def _read(self) -> None:
         try:
@@ -65,6 +98,7 @@ class PolicyBook:
         else:
             self._problem = ""
             self._log.info("policy.read", accept=self._settings.accept)
+            self._tell_unknown()
 
     def _stamp(self) -> tuple[int, int, int]:
         try:
@@ -72,6 +106,16 @@ class PolicyBook:
         except OSError:
             return 0, 0, 0
         return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
+def notes_of_unknown(settings: PolicySettings, parties: Collection[str]) -> tuple[str, ...]:
+    """A sentence for each name in a policy that fits nothing here."""
+    return tuple(f"policy.{p.path}: {p.message} {p.hint}" for p in unknown_names(settings, components(), parties))
+
+
+def viewed(settings: PolicySettings, notes: Iterable[str]) -> PolicyView:
+    """A policy with what people should know of it."""
+    return PolicyView.model_validate({**settings.model_dump(), "notes": tuple(notes)})
 
 
 def policy_of(settings: PolicySettings) -> Policy:

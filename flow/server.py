@@ -45,7 +45,7 @@ class FlowServer:
         listen = parse_listen(self._home.settings.flow.listen)
         if listen.port:
             require_free(listen, "flow.listen")
-        policy = PolicyBook(self._home.root / SETTINGS_FILE)
+        policy = PolicyBook(self._home.root / SETTINGS_FILE, lambda: (self._home.party, *self._home.held_cards()))
         service = FlowService.open(self._home, policy)
         service.start()
         self._service = service

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from flow.job_state import AttemptState, JobState
 from flow.texts import ShownLabel, ShownSentence
+from party.settings import PolicySettings
 
 MOST_ROWS, MOST_EVENTS = 100_000, 10_000  # metrics or log lines, events in one answer; more by the last one's id
 
@@ -271,3 +272,11 @@ class ProposalView(View):
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # why it would be refused now, whoever approves
     digest: str = ""  # of what is proposed and of all of the above but `waits`: changes with what there is to see
+
+
+class PolicyView(PolicySettings):
+    """What this party agrees to."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    notes: tuple[str, ...] = Field(default=(), description="Names in it that fit nothing here, as sentences.")

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from flow.asking.http import HttpCalls
 from flow.routes import output_path, table_path
-from party.settings import PolicySettings
+from flow.views import PolicyView
 from storage.client import UsePolicy
 
 
 class PolicyCalls(HttpCalls):
     """The policies of a party."""
 
-    def policy(self) -> PolicySettings:
+    def policy(self) -> PolicyView:
         """What the party agrees to."""
-        return self._ask(PolicySettings, "GET", "/party/policy")
+        return self._ask(PolicyView, "GET", "/party/policy")
 
-    def change_policy(self, values: Mapping[str, object]) -> PolicySettings:
+    def change_policy(self, values: Mapping[str, object]) -> PolicyView:
         """Give keys of it other values, taken up at once."""
-        return self._ask(PolicySettings, "PUT", "/party/policy", json={"values": values})
+        return self._ask(PolicyView, "PUT", "/party/policy", json={"values": values})
 
     def table_policy(self, table: str) -> UsePolicy:
         """What a table may be used for."""

@@ -12,7 +12,7 @@ from flow.cli.options import Desk, asks_a_party, json_or_text
 from party.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from party.settings import PolicySettings
+    from flow.views import PolicyView
     from storage.client import UsePolicy
 
 app = typer.Typer(help="See and change what the party agrees to.", no_args_is_help=True, rich_markup_mode=None)
@@ -137,18 +137,19 @@ def _values(changes: list[str]) -> dict[str, object]:
     return values
 
 
-def _change_file(desk: Desk, values: dict[str, object]) -> PolicySettings:
+def _change_file(desk: Desk, values: dict[str, object]) -> PolicyView:
+    from flow.policy_book import notes_of_unknown, viewed
     from party.home_folder import SETTINGS_FILE
     from party.settings_file import change_policy
 
     home = desk.home()
     policy = change_policy(home.root / SETTINGS_FILE, values)
     desk.screen.note(f"{home.party} is not running: its settings file was changed.")
-    return policy
+    return viewed(policy, notes_of_unknown(policy, {home.party, *home.held_cards()}))
 
 
-def _show(desk: Desk, policy: PolicySettings) -> None:
-    from party.settings import toml_value
+def _show(desk: Desk, policy: PolicyView) -> None:
+    from party.settings import PolicySettings, toml_value
 
-    shown = [f"{key} = {toml_value(getattr(policy, key))}" for key in type(policy).model_fields]
-    desk.screen.result(policy.model_dump(mode="json"), *shown)
+    shown = [f"{key} = {toml_value(getattr(policy, key))}" for key in PolicySettings.model_fields]
+    desk.screen.result(policy.model_dump(mode="json"), *shown, *(f"Note: {note}" for note in policy.notes))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from algorithms.registry import components
+from flow.policy_check import KnownHere, require_known
 from flow.rest.backends import Backends
 from flow.rest.tables import table_reference
 from flow.rest.who import (
@@ -20,9 +21,7 @@ from flow.rest.who import (
     ReadPolicy,
     ReadTable,
 )
-from flow.use_policy_check import KnownHere, require_known
-from flow.views import ProposalView
-from party.settings import PolicySettings
+from flow.views import PolicyView, ProposalView
 from party.users import Thing
 from storage.client import OutputRef, UsePolicy
 
@@ -43,14 +42,17 @@ def proposal(known: ReadJob, job: str) -> ProposalView:
 
 
 @router.get("/party/policy", summary="What this party agrees to")
-def policy(known: ReadPolicy) -> PolicySettings:
+def policy(known: ReadPolicy) -> PolicyView:
     """As it is decided by now."""
-    return known.backends.policy.settings()
+    return known.backends.policy.view()
 
 
 @router.put("/party/policy", summary="Change what this party agrees to")
-def change_policy(known: ManagePolicy, body: Annotated[PolicyChange, Body()]) -> PolicySettings:
-    """Written to the settings file and taken up at once: proposals and starts that come after it are judged by it."""
+def change_policy(known: ManagePolicy, body: Annotated[PolicyChange, Body()]) -> PolicyView:
+    """Written to the settings file and taken up at once: proposals and starts that come after it are judged by it.
+
+    Components and parties that are not known here are refused; what stood there before may stay.
+    """
     return known.backends.policy.change(body.values, known.user.name)
 
 

@@ -77,6 +77,9 @@ class FakeCluster:
         ]
 
 
+OTHERS = ("hospital-b", "coordinator")
+
+
 @dataclass
 class FakeParty:
     """A party to talk to."""
@@ -112,7 +115,7 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         party=home.party,
         fingerprint=home.card.fingerprint,
         service=service,
-        policy=PolicyBook(home.root / SETTINGS_FILE),
+        policy=PolicyBook(home.root / SETTINGS_FILE, lambda: (home.party, *OTHERS)),
         store=party.store,
         gateway=party.gateway,
         cluster=cluster,
@@ -124,7 +127,7 @@ def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
         pulse=Pulse(service),
         vitals=vitals_of(home, service, party.gateway, cluster),
         spool=home.state("flow") / "uploads",
-        parties=lambda: (home.party, "hospital-b", "coordinator"),
+        parties=lambda: (home.party, *OTHERS),
         clock=party.clock,
     )
     party.app = create_app(backends)

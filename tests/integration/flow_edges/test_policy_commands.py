@@ -11,6 +11,8 @@ import pytest
 
 from party.errors import Denied
 from party.home import PartyHome
+from party.home_folder import SETTINGS_FILE
+from party.settings_file import change_policy
 from storage.client import Model, UsePolicy
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command
@@ -27,10 +29,10 @@ def table(party: FakeParty, tmp_path: Path) -> str:
 
 def test_the_policy_of_a_running_party_is_changed_in_its_file_and_taken_up(party: FakeParty, flow: Command) -> None:
     assert 'accept = "ask"' in flow("party", "policy", "show").out
-    done = flow("party", "policy", "set", "accept=agree", "peers=hospital-b,hospital-c", "min_trainers=3", "--json")
+    done = flow("party", "policy", "set", "accept=agree", "peers=hospital-b,coordinator", "min_trainers=3", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    assert (told["accept"], told["peers"], told["min_trainers"]) == ("agree", ["hospital-b", "hospital-c"], 3)
+    assert (told["accept"], told["peers"], told["min_trainers"]) == ("agree", ["hospital-b", "coordinator"], 3)
     assert PartyHome(party.home.root).settings.policy.accept == "agree"
     assert json.loads(flow("party", "policy", "show", "--json").out) == told
 
@@ -41,6 +43,12 @@ def test_the_policy_of_a_running_party_is_changed_in_its_file_and_taken_up(party
         (["accept=maybe"], "policy.accept: input should be 'agree', 'ask' or 'refuse'"),
         (["acept=ask"], "did you mean 'accept'"),
         (["accept"], "write key=value"),
+        (
+            ["components=homo_lr,homo_rl@1"],
+            "policy.components: no component 'homo_rl@1' is installed here; did you mean",
+        ),
+        (["peers=hospitl-b"], "policy.peers: 'hospitl-b' is not a party that we trust; did you mean 'hospital-b'?"),
+        (['min_protection={"homo_rl": "encrypted"}'], "policy.min_protection: no component 'homo_rl' is installed"),
     ],
 )
 def test_a_wrong_change_is_named_and_changes_nothing(
@@ -49,7 +57,7 @@ def test_a_wrong_change_is_named_and_changes_nothing(
     before = (party.home.root / "party.toml").read_text()
     done = flow("party", "policy", "set", *words)
     assert done.code == 2
-    assert says in done.err.lower()
+    assert says in " ".join(done.err.lower().split())
     assert (party.home.root / "party.toml").read_text() == before
 
 
@@ -60,6 +68,21 @@ def test_the_settings_file_of_a_party_that_is_down_is_changed(flow: Command, tmp
     assert done.code == 0, done.err
     assert "is not running" in done.err
     assert PartyHome(home).settings.policy.min_protection == {"homo_lr": "encrypted"}
+
+
+def test_names_that_fit_nothing_here_are_noted_where_the_party_is_down_and_once_it_is_up(
+    party: FakeParty, flow: Command, tmp_path: Path
+) -> None:
+    home = tmp_path / "down"
+    assert flow("party", "init", "down", "--home", home).code == 0
+    done = flow("party", "policy", "set", "peers=nobody", "--home", home)
+    assert done.code == 0, done.err
+    assert "Note: policy.peers: 'nobody' is not a party that we trust." in done.out
+    change_policy(party.home.root / SETTINGS_FILE, {"components": ["homo_rl"]})
+    note = "policy.components: no component 'homo_rl' is installed here."
+    assert f"Note: {note}" in flow("party", "policy", "show").out
+    assert f"Note: {note}" in flow("party", "status").out
+    assert note in json.loads(flow("party", "policy", "show", "--json").out)["notes"][0]
 
 
 def test_only_an_officer_changes_the_policy(party: FakeParty) -> None:
