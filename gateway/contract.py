@@ -23,6 +23,7 @@ SEAL_BYTES = 256  # what sealing may add to a part, at most
 SCALARS = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT})
 CONTRACT_SCHEMA: Literal[1] = 1
 SCALAR_TEXT_BYTES = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _JOB = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
@@ -118,7 +119,7 @@ def contract_from_json(data: bytes) -> JobContract:
         raise BadContract(f"The contract has schema {schema!r}; this gateway reads {CONTRACT_SCHEMA}.")
     try:
         tasks = {task: tuple(_line_from_json(line) for line in lines) for task, lines in values["tasks"].items()}
-        contract = JobContract(_checked_job(values["job"]), values["manifest_digest"], tasks)
+        contract = JobContract(_checked_job(values["job"]), _checked_digest(values["manifest_digest"]), tasks)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadContract(f"A job's contract cannot be read: {error!r}.") from None
     return contract
@@ -128,6 +129,14 @@ def _checked_job(job: object) -> str:
     if not isinstance(job, str) or not _JOB.fullmatch(job):
         raise BadContract(f"{str(job)[:80]!r} is not a job id.", hint="It becomes part of file names.")
     return job
+
+
+def _checked_digest(digest: object) -> str:
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise BadContract(
+            f"{str(digest)[:80]!r} is not the digest of a manifest.", hint="It is SHA-256 in hexadecimal."
+        )
+    return digest
 
 
 def _line_from_json(line: dict[str, Any]) -> ContractLine:

@@ -1,10 +1,11 @@
 """The envelope: what every message between parties carries on its outside, and the signature over it.
 
-Version 1 is a canonical JSON header (party/canonical.py) and a body. The header names both parties and both
-addresses, the job, task, attempt and tag, and one entry a part: its step, size and SHA-256. A body is the parts one
-after another; most envelopes have one. The sender's gateway signs the canonical header (Ed25519), the receiver's
-gateway verifies it end to end, whoever carried it. Parts of a sealed envelope are sealed to the receiver's card one
-by one, and size and SHA-256 are those of the sealed bytes.
+Version 1 is a canonical JSON header (party/canonical.py) and a body. The header names both parties and both addresses,
+the job, task, attempt and tag, the digest of the manifest under which the sender has the job open (what an older
+release queued has none), and one entry a part: its step, size and SHA-256. A body is the parts one after another; most
+envelopes have one. The sender's gateway signs the canonical header (Ed25519), the receiver's gateway verifies it end to
+end, whoever carried it. Parts of a sealed envelope are sealed to the receiver's card one by one, and size and SHA-256
+are those of the sealed bytes.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Header(_Strict):
     sender: Name
     receiver: Name
     job: Name
+    manifest: Digest | None = Field(default=None, exclude_if=lambda digest: digest is None)
     task: Name
     attempt: Attempt
     frm: Name = Field(alias="from")

@@ -13,6 +13,7 @@ NotFound
 Conflict
   MessageConflict      the same key came with another body
   ContractChanged      the job is open with another contract
+  ManifestsDiffer      another party has the job open under another manifest
   IncarnationOutdated  a newer incarnation of the executor has a token
   JobClosed            the job is over here
   MessageRefused       a peer refused a message of this attempt for good
@@ -106,6 +107,12 @@ class ContractChanged(Conflict):
     """The job is open already, with another contract."""
 
     code = "gateway.contract_changed"
+
+
+class ManifestsDiffer(Conflict):
+    """Two parties have the same job open under different manifests."""
+
+    code = "gateway.manifests_differ"
 
 
 class IncarnationOutdated(Conflict):

@@ -22,7 +22,7 @@ from gateway.envelope import (
     conversation_of,
     verify_envelope,
 )
-from gateway.errors import AttemptNotOpen, BadEnvelope, ContractViolation, DeliveryCut, PeerRefused
+from gateway.errors import AttemptNotOpen, BadEnvelope, ContractViolation, DeliveryCut, ManifestsDiffer, PeerRefused
 from gateway.mailbox.store import Mailbox, Message, Place, Spool
 from gateway.peers import PeerBook
 from gateway.refusals import Refusals
@@ -91,6 +91,7 @@ class Inbound:
         Raises:
             PeerRefused: It is not from the party that offers it, or not for us.
             BadSignature: That party did not sign it.
+            ManifestsDiffer: The job is open there under another manifest than here.
             ContractViolation: The job's contract does not allow it.
             MessageConflict: The same key came before with another body.
             JobNotOpen, JobClosed: The job takes nothing (yet, any more).
@@ -223,7 +224,14 @@ class Inbound:
         if header.receiver != self._book.party:
             raise PeerRefused(f"{sender.party} offers {self._book.party} an envelope for {header.receiver}.")
         verify_envelope(sender, envelope)
-        line = self._mailbox.contract(header.job).line(header.task, header.tag, header.frm, header.to)
+        contract = self._mailbox.contract(header.job)
+        if header.manifest not in (None, contract.manifest_digest):
+            raise ManifestsDiffer(
+                f"Job {header.job} is open under manifest {contract.manifest_digest[:12]} at {self._book.party} and "
+                f"under {str(header.manifest)[:12]} at {sender.party}.",
+                hint="Its initiator did not tell both the same; talk to that party.",
+            )
+        line = contract.line(header.task, header.tag, header.frm, header.to)
         if header.kind != line.kind or header.protection != line.protection:
             raise ContractViolation(f"Tag '{header.tag}': the header's kind or protection is not the contract's.")
         if header.sealed != (line.protection == SEALED):

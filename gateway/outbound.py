@@ -122,6 +122,7 @@ class Outbound:
                 "sender": sender,
                 "receiver": receiver,
                 "job": conversation.job,
+                "manifest": self._mailbox.contract(conversation.job).manifest_digest,
                 "task": conversation.task,
                 "attempt": conversation.attempt,
                 "from": conversation.frm,

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +145,25 @@ def test_a_message_that_the_peer_refuses_for_good_fails_the_attempt_that_sent_it
             guest.recv(HOST, "update", (2,))
         with pytest.raises(MessageRefused):
             guest.send(HOST, "update", (2,), np.zeros(1))
+    finally:
+        alpha.stop()
+        beta.stop()
+
+
+def test_parties_that_have_a_job_open_under_different_manifests_exchange_nothing(tmp_path: Path) -> None:
+    homes = make_homes(tmp_path)
+    alpha, beta = GatewayProcess(homes["alpha"]).start(), GatewayProcess(homes["beta"]).start()
+    try:
+        contract = make_contract()
+        alpha.admin().open_job(contract)
+        beta.admin().open_job(replace(contract, manifest_digest="cd" * 32))
+        guest, host = alpha.wire(contract, GUEST), beta.wire(contract, HOST)
+        host.send(GUEST, "loss", (1,), 1.0)
+        with pytest.raises(MessageRefused, match=r"alpha refused 'loss'.*manifests_differ"):
+            host.recv(GUEST, "update", (1,))
+        guest.send(HOST, "update", (1,), np.zeros(200_000))  # large enough to be offered first
+        with pytest.raises(MessageRefused, match=r"beta refused 'update'.*manifests_differ"):
+            guest.recv(HOST, "loss", (2,))
     finally:
         alpha.stop()
         beta.stop()

@@ -20,6 +20,7 @@ from flow.messages import (
     Ack,
     Answer,
     Decision,
+    KeptSteps,
     Manifest,
     MetricNews,
     Proposal,
@@ -112,6 +113,15 @@ def test_the_gateway_is_told_who_may_say_what_to_whom() -> None:
     assert (line.tag, line.protection, line.kind, line.max_bytes) == ("update", "plain", "array", 1 << 20)
     assert "score" not in contract.tasks
     assert contract_for(GOOD, TASKS, "a").tasks["score"] == ()
+
+
+def test_two_manifests_of_one_proposal_both_hold_and_their_contracts_tell_them_apart() -> None:
+    """An initiator may answer its own proposal twice; gateways compare what the contracts name."""
+    kept = KeptSteps(job="01M84NKVCS9025W7T6P1XBY3P7", task="train", attempt=1, address="guest:a", steps=(5,))
+    other = make_manifest(PROPOSAL, [ALL[0], signed("a", checkpoints=(kept,)), ALL[2]])
+    check_manifest(GOOD, SPEC, ALL[2], verify)
+    check_manifest(other, SPEC, ALL[0], verify)
+    assert contract_for(GOOD, TASKS, "b").manifest_digest != contract_for(other, TASKS, "c").manifest_digest
 
 
 def test_an_order_names_the_agreed_table_version_and_the_published_model() -> None:

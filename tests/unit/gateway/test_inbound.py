@@ -19,6 +19,7 @@ from gateway.errors import (
     DeliveryCut,
     JobClosed,
     JobNotOpen,
+    ManifestsDiffer,
     MessageConflict,
     MessageRefused,
     PeerRefused,
@@ -105,6 +106,10 @@ WRONG: dict[str, tuple[Callable[[Beta], Envelope], type[Exception], str]] = {
     "of another job": (lambda b: b.envelope(body(), job="OTHER"), JobNotOpen, "OTHER"),
     "of another task": (lambda b: b.envelope(body(), task="other"), ContractViolation, "task 'other'"),
     "of another kind": (lambda b: b.envelope(body(), kind="array"), ContractViolation, "kind or protection"),
+    "under another manifest": (
+        lambda b: b.envelope(body(), manifest="cd" * 32), ManifestsDiffer,
+        "open under manifest abababababab at beta and under cdcdcdcdcdcd at alpha",
+    ),
     "less protected": (lambda b: b.envelope(body(), protection="plain"), ContractViolation, "kind or protection"),
     "sealed for no reason": (lambda b: b.envelope(body(), sealed=True), ContractViolation, "sealed=True"),
     "too large": (lambda b: b.envelope(bytes(5000)), ContractViolation, "5000 bytes"),
