@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from cluster_manager.client import ClusterClient
+from flow.party_store import PartyStore
 from flow.policy_book import PolicyBook
 from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
-from flow.service import FlowService
+from flow.service import FlowService, Rooms
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from flow.web import HttpServer
 from gateway.client import GatewayAdmin
@@ -31,6 +33,7 @@ class FlowServer:
 
     def __init__(self, home: PartyHome) -> None:
         self._home = home
+        self._held = ExitStack()  # what `stop` lets go of last
         self._service: FlowService | None = None
         self._pulse: Pulse | None = None
         self._http: HttpServer | None = None
@@ -45,13 +48,9 @@ class FlowServer:
         listen = parse_listen(self._home.settings.flow.listen)
         if listen.port:
             require_free(listen, "flow.listen")
-        policy = PolicyBook(self._home.root / SETTINGS_FILE, lambda: (self._home.party, *self._home.held_cards()))
-        service = FlowService.open(self._home, policy)
-        service.start()
-        self._service = service
-        self._pulse = Pulse(service)
-        self._http = HttpServer(create_app(self._backends(service, policy, self._pulse)), listen, "flow.listen")
         try:
+            app = create_app(self._backends())
+            self._http = HttpServer(app, listen, "flow.listen")
             self._http.start()
         except BaseException:
             self.stop(1.0)
@@ -66,16 +65,25 @@ class FlowServer:
         if self._service is not None:
             self._service.close(grace_s)
         self._service = self._pulse = self._http = None
+        self._held.close()
 
-    def _backends(self, service: FlowService, policy: PolicyBook, pulse: Pulse) -> Backends:
+    def _backends(self) -> Backends:
+        """Flow, at work, and the rooms below: one client of each, for Flow and for REST."""
         home = self._home
-        gateway, cluster = GatewayAdmin(home.socket("gateway-admin")), ClusterClient(home.socket("cluster"))
+        gateway = self._held.enter_context(closing(GatewayAdmin(home.socket("gateway-admin"))))
+        cluster = self._held.enter_context(closing(ClusterClient(home.socket("cluster"))))
+        store = Store(home.store)
+        policy = PolicyBook(home.root / SETTINGS_FILE, lambda: (home.party, *home.held_cards()))
+        rooms = Rooms(gateway, cluster, PartyStore(store), str(home.socket("gateway")), home.store)
+        self._service = service = FlowService.open(home, policy, rooms)
+        service.start()
+        self._pulse = pulse = Pulse(service)
         return Backends(
             party=home.party,
             fingerprint=home.card.fingerprint,
             service=service,
             policy=policy,
-            store=Store(home.store),
+            store=store,
             gateway=gateway,
             cluster=cluster,
             book=UserBook(home.user_file),

@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from algorithms.registry import component
-from cluster_manager.client import ClusterClient
 from flow.bindings import Components
 from flow.calls import Calls
 from flow.coordinator.facts import Catalogue
@@ -25,24 +23,21 @@ from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
 from flow.participant.leaving import Leaving, Limit
-from flow.party_store import PartyStore
 from flow.policy import Policy
 from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
-from flow.store.database import Database, sqlite_url, url_from_file
+from flow.store.database import Database
 from flow.store.news import position, put_position
 from flow.store.queries import Reader, part_state
 from flow.submitting import Submitting
 from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow, ProposalView
 from flow.why import why
-from gateway.client import GatewayAdmin
 from party.clock import Clock, SystemClock
 from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S
 from party.users import Thing, User, Verb, may
-from storage.client import Store
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,6 @@ class Rooms:
     store: StoreDoor
     executor_door: str = ""  # the gateway's local socket
     store_uri: str = ""
-    let_go: tuple[Callable[[], None], ...] = ()  # connections to end when Flow ends
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,6 @@ class FlowService:
         party = config.party
         self._party = party
         self._gateway = rooms.gateway
-        self._let_go = rooms.let_go
         self._database = database = Database(config.database_url, clock)
         self._reader = Reader(party)
         catalogue = Catalogue(config.components)
@@ -113,32 +106,20 @@ class FlowService:
         self._subscription: Stopper | None = None
 
     @classmethod
-    def open(cls, home: PartyHome, policy: PolicyBook) -> FlowService:
-        """Flow of a party's home and policy, talking to its gateway and Cluster Manager; call `start` next.
+    def open(cls, home: PartyHome, policy: PolicyBook, rooms: Rooms) -> FlowService:
+        """Flow of a party's home and policy; call `start` next.
 
         Raises:
-            BadDatabase, StoreUnavailable: The database cannot be used.
+            FileExposed: Others may read the file with the database's address.
+            BadSettings, BadDatabase, StoreUnavailable: The database cannot be used.
         """
         settings = home.settings
-        if settings.flow.database == "mysql":
-            url = url_from_file(_inside(home.root, settings.flow.database_url_file))
-        else:
-            url = sqlite_url(home.state("flow") / "flow.sqlite")
         config = FlowConfig(
             party=settings.party,
-            database_url=url,
+            database_url=home.database_url(),
             policy=policy.policy,
             parties=lambda: (settings.party, *home.trusted()),
             keep_checkpoints_s=settings.flow.keep_checkpoints_s,
-        )
-        gateway, cluster = GatewayAdmin(home.socket("gateway-admin")), ClusterClient(home.socket("cluster"))
-        rooms = Rooms(
-            gateway=gateway,
-            cluster=cluster,
-            store=PartyStore(Store(home.store)),
-            executor_door=str(home.socket("gateway")),
-            store_uri=home.store,
-            let_go=(gateway.close, cluster.close),
         )
         return cls(config, rooms)
 
@@ -160,8 +141,6 @@ class FlowService:
             self._subscription = None
             self._news.close(grace_s)
             self._scheduler.close()
-        for let_go in self._let_go:
-            let_go()
         self._database.close()
 
     # -- people ------------------------------------------------------------------------------------------------------
@@ -285,8 +264,3 @@ class FlowService:
     def wait_events(self, since: int, timeout_s: float) -> int:
         """Block until an event with an id above `since` exists or the time is over; the newest event id."""
         return self._database.wait_events(since, timeout_s)
-
-
-def _inside(root: Path, text: str) -> Path:
-    path = Path(text).expanduser()
-    return path if path.is_absolute() else root / path

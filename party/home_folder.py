@@ -183,9 +183,9 @@ class PartyHome:
         path = self.path(flow.database_url_file)
         try:
             return read_private(path).decode().strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise BadSettings(
-                f"flow.database_url_file: {path} cannot be read: {error.strerror}.",
+                f"flow.database_url_file: {path} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}.",
                 hint="Write one line, mysql+pymysql://user:password@host:port/name, into that file with mode 600.",
             ) from None
 

@@ -31,36 +31,21 @@ BUSY_MS = 20_000
 POOL = 8
 POOL_OVERFLOW = 32
 MYSQL_RECYCLE_S = 3600
+BACKENDS = {"sqlite", "mysql", "mariadb"}
+ADDRESS_HINT = "Write one line, mysql+pymysql://user:password@host:port/name, into flow.database_url_file."
 _WRITING = "flow_writing"
-
-
-def sqlite_url(path: Path) -> str:
-    """The address of an SQLite file."""
-    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
-
-
-def url_from_file(path: Path) -> str:
-    """The MySQL address in a private file. Raises BadDatabase, never showing the password."""
-    try:
-        text = path.read_text().strip()
-        url = make_url(text)
-    except OSError as error:
-        raise BadDatabase(f"The file with the database address cannot be read: {error}.") from None
-    except ArgumentError:
-        raise BadDatabase(
-            f"{path} holds no database address.", hint="Write mysql+pymysql://user:password@host:port/name on one line."
-        ) from None
-    if url.get_backend_name() not in {"mysql", "mariadb"}:
-        raise BadDatabase(
-            f"{path}: '{url.get_backend_name()}' is no MySQL address.", hint="It begins mysql+pymysql://."
-        )
-    return url.set(drivername="mysql+pymysql").render_as_string(hide_password=False)
 
 
 class Database:
     """Connections, the one writer, the clock of events."""
 
     def __init__(self, url: str, clock: Clock) -> None:
+        """Open the database at an address for SQLAlchemy, and bring its tables up to date.
+
+        Raises:
+            BadDatabase: The address, which is never shown, is none of SQLite or MySQL; or a newer release wrote there.
+            StoreUnavailable: Nothing answers there.
+        """
         self.clock = clock
         self._engine = _engine(url)
         self._writing = Lock()
@@ -231,17 +216,17 @@ def wrapped() -> Iterator[None]:
         ) from error
 
 
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            _keep_private(Path(parsed.database))
+def _engine(address: str) -> Engine:
+    url = _parsed(address)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            _keep_private(Path(url.database))
         engine = create_engine(url, pool_size=POOL, max_overflow=POOL_OVERFLOW)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     return create_engine(
-        url,
+        url.set(drivername="mysql+pymysql"),
         pool_size=POOL,
         max_overflow=POOL_OVERFLOW,
         pool_pre_ping=True,
@@ -249,6 +234,17 @@ def _engine(url: str) -> Engine:
         isolation_level="REPEATABLE READ",
         connect_args={"charset": "utf8mb4", "connect_timeout": 10},
     )
+
+
+def _parsed(address: str) -> URL:
+    """The address, of a kind of database that we have. Raises BadDatabase."""
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        raise BadDatabase("There is no database address where one should be.", hint=ADDRESS_HINT) from None
+    if url.get_backend_name() not in BACKENDS:
+        raise BadDatabase(f"'{url.get_backend_name()}' is no kind of database that Flow has.", hint=ADDRESS_HINT)
+    return url
 
 
 def _keep_private(file: Path) -> None:

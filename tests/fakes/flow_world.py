@@ -17,7 +17,6 @@ from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
 from flow.messages import Decision, PublishedOutput
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.service import FlowConfig, FlowService, Rooms
-from flow.store.database import sqlite_url
 from gateway.calls import MAX_CALL_BYTES
 from gateway.client import JobContract, NoSubscriber, PeerUnknown, PeerUnreachable
 from gateway.errors import CallTooLarge
@@ -391,7 +390,7 @@ class FakeParty:
     def up(self) -> FlowService:
         config = FlowConfig(
             party=self.name,
-            database_url=self.url or sqlite_url(self.folder / f"{self.name}.sqlite"),
+            database_url=self.url or f"sqlite:///{self.folder}/{self.name}.sqlite",
             policy=lambda: self.policy,
             parties=lambda: self.hub.parties,
             components=component,

@@ -18,8 +18,10 @@ from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
+from flow.policy_book import PolicyBook
+from flow.service import FlowService, Rooms
 from flow.store import tables
-from flow.store.database import Database, sqlite_url, url_from_file
+from flow.store.database import Database
 from flow.store.foreign import end_refused
 from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
@@ -27,8 +29,11 @@ from flow.store.parts import earlier_parts, ended_before, insert_job, insert_par
 from flow.store.queries import Reader
 from flow.views import ErrorView
 from party.clock import FakeClock, HybridTime
+from party.errors import FileExposed
+from party.home import create_home
+from party.home_folder import SETTINGS_FILE
 from party.ids import Address, AttemptId, JobId, TaskName
-from tests.fakes.flow_world import World, nothing_job, train_job
+from tests.fakes.flow_world import FakeCluster, FakeGateway, FakeStore, Hub, World, nothing_job, train_job
 from tests.fixtures.mariadb import MariaDb
 
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -39,7 +44,7 @@ GUEST, HOST = Address.parse("guest:a"), Address.parse("host:b")
 @pytest.fixture(params=["sqlite", "mysql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return sqlite_url(tmp_path / "flow.sqlite")
+        return f"sqlite:///{tmp_path}/flow.sqlite"
     server: MariaDb = request.getfixturevalue("mariadb")
     return server.new_database()
 
@@ -281,20 +286,39 @@ def test_a_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         Database("mysql+pymysql://nobody@127.0.0.1:1/none", FakeClock())
     with pytest.raises(StoreUnavailable):
-        Database(sqlite_url(tmp_path / "no" / "folder" / "x.sqlite"), FakeClock())
+        Database(f"sqlite:///{tmp_path}/no/folder/x.sqlite", FakeClock())
 
 
-def test_the_address_comes_from_a_private_file_and_never_shows(tmp_path: Path) -> None:
-    file = tmp_path / "url"
-    file.write_text("mysql://u:secret@127.0.0.1:3306/flow\n")
-    assert url_from_file(file) == "mysql+pymysql://u:secret@127.0.0.1:3306/flow"
-    for text_, says in (("", "no database address"), ("postgresql://u:secret@h/d", "no MySQL address")):
-        file.write_text(text_)
-        with pytest.raises(BadDatabase, match=says) as caught:
-            url_from_file(file)
-        assert "secret" not in str(caught.value)
-    with pytest.raises(BadDatabase, match="cannot be read"):
-        url_from_file(tmp_path / "none")
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("", "no database address"),
+        ("u:secret@h", "no database address"),
+        ("mysql://u:secret@h:port/d", "no database address"),
+        ("postgresql://u:secret@h/d", "'postgresql' is no kind of database"),
+    ],
+)
+def test_an_address_of_no_database_that_flow_has_is_refused_and_never_shown(address: str, says: str) -> None:
+    with pytest.raises(BadDatabase, match=says) as caught:
+        Database(address, FakeClock())
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_that_names_no_driver_reaches_the_same_server(mariadb: MariaDb) -> None:
+    address = mariadb.new_database()
+    for scheme in ("mysql", "mariadb", "mysql+pymysql"):
+        database = Database(f"{scheme}://{address.partition('://')[2]}", FakeClock())
+        assert database.dialect == "mysql"
+        database.close()
+
+
+def test_flow_does_not_open_with_an_address_that_others_may_read(tmp_path: Path) -> None:
+    home = create_home(tmp_path / "a", "a", database="mysql+pymysql://u:secret@127.0.0.1:1/flow")
+    (home.root / "keys" / "database.url").chmod(0o644)
+    policy = PolicyBook(home.root / SETTINGS_FILE, lambda: ["a"])
+    rooms = Rooms(FakeGateway(Hub(), "a"), FakeCluster(), FakeStore("a"))
+    with pytest.raises(FileExposed):
+        FlowService.open(home, policy, rooms)
 
 
 # -- earlier jobs ----------------------------------------------------------------------------------------------------
