@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from board.desk import Form, LoggedIn
 from board.job_parts import job_values, jobs_values
-from flow.client import JobState
+from flow.client import JobState, ProposalChanged
+from party.errors import Conflict
 
 router = APIRouter()
 
@@ -23,7 +24,7 @@ def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -
 @router.get("/jobs/{job}")
 def job(looking: LoggedIn, job: str) -> Response:
     """One job, with its charts."""
-    return looking.page("job.html", **job_values(looking.flow, job, looking.desk.renderer.party))
+    return looking.page("job.html", changed="", **job_values(looking.flow, job, looking.desk.renderer.party))
 
 
 @router.post("/jobs/{job}/stop")
@@ -33,9 +34,15 @@ def stop(looking: LoggedIn, fields: Form, job: str) -> Response:  # noqa: ARG001
 
 
 @router.post("/jobs/{job}/approve")
-def approve(looking: LoggedIn, fields: Form, job: str) -> Response:  # noqa: ARG001 - see above
-    """Agree to a job that waits for a person of this party."""
-    return _back(looking.flow.approve(job).id)
+def approve(looking: LoggedIn, fields: Form, job: str) -> Response:
+    """Agree to a job that waits for a person here, as the page showed it; if that has changed, show it anew."""
+    try:
+        return _back(looking.flow.approve(job, fields.get("digest", "")).id)
+    except Conflict as error:
+        if error.code != ProposalChanged.code:
+            raise
+        values = job_values(looking.flow, job, looking.desk.renderer.party)
+        return looking.page("job.html", status_code=409, changed=error.message, **values)
 
 
 @router.post("/jobs/{job}/refuse")

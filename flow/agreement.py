@@ -132,7 +132,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
             *_code(proposal, tasks),
             *review(job.spec, tasks, know),
             *of_others(proposal, tasks, know),
-            *_room(know),
+            *lacking(know),
         ]
     decision = Decision.REFUSE if reasons else know.policy.accept
     agrees, asks = decision is Decision.AGREE, decision is Decision.ASK
@@ -220,7 +220,8 @@ def of_others(proposal: Proposal, tasks: Mapping[str, BoundTask], know: Knowledg
             )
 
 
-def _room(know: Knowledge) -> Iterator[Reason]:
+def lacking(know: Knowledge) -> Iterator[Reason]:
+    """For which tasks our hosts have no room: it comes and goes with them, whatever was proposed."""
     for task, why in know.room.items():
         yield Reason(f"tasks.{task}.resources: {why} at {know.party}. Ask for less.")
 

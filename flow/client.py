@@ -15,6 +15,7 @@ from flow.asking.people import PeopleCalls
 from flow.asking.policy import PolicyCalls
 from flow.asking.results import ResultCalls
 from flow.asking.tables import TableCalls
+from flow.errors import ProposalChanged
 from flow.job_state import ENDED_JOB, AttemptState, JobState
 from flow.remote_errors import FlowUnreachable
 from flow.rest.views import (
@@ -90,6 +91,7 @@ __all__ = [
     "PolicyView",
     "Problem",
     "ProgressRow",
+    "ProposalChanged",
     "ProposalView",
     "ProposedInput",
     "ProposedLine",

@@ -26,6 +26,7 @@ PlatformError
     SourcesUnknown        what a table or model was made of is not known any more
     NotInitiator          a party gives an order for a job that it does not lead
     NotAskedForApproval   there is nothing to approve or to refuse
+    ProposalChanged       an approval names something else than what there is to approve now
   Unavailable
     TooManyJobs           too many jobs of one party have not ended here
     JobsTooLarge          too many bytes of jobs of one party that have not ended here
@@ -167,6 +168,15 @@ class NotAskedForApproval(Conflict):
     """The job does not wait for a decision of this party."""
 
     code = "flow.not_asked_for_approval"
+
+
+class ProposalChanged(Conflict):
+    """What an approval names is not what is asked now: a table, a model or a rule has changed since it was shown."""
+
+    code = "flow.proposal_changed"
+
+    def __init__(self, job: str, message: str = "What is asked has changed since it was shown.") -> None:
+        super().__init__(message, hint=f"Look at it again with 'flow job proposal {job}'.")
 
 
 class JobRefused(Denied):

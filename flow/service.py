@@ -181,10 +181,15 @@ class FlowService:
         else:
             self._leaving.leave(job, f"Stopped by {user.name}.")
 
-    def approve(self, job: str, user: User) -> None:
-        """Agree to a job that waits for a person of this party. Raises NotAskedForApproval."""
+    def approve(self, job: str, user: User, digest: str) -> None:
+        """Agree to a job that waits for a person of this party, as it was shown under the digest of its proposal.
+
+        Raises:
+            NotAskedForApproval: It does not wait for a person here.
+            ProposalChanged: Something else would be shown now.
+        """
         may(user, Verb.APPROVE, Thing("job", job))
-        self._agreeing.approve(job)
+        self._agreeing.approve(job, digest)
 
     def refuse(self, job: str, user: User, reason: str = "") -> None:
         """Refuse a job that waits for a person of this party. Raises NotAskedForApproval."""

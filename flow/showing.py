@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from algorithms.component import Line, PortKind, Protection
-from flow.agreement import Decided, Knowledge, earlier_name, warnings
+from flow.agreement import Decided, Knowledge, earlier_name, lacking, warnings
 from flow.bindings import BoundJob, BoundTask
 from flow.inputs import OutputInput
 from flow.manifest import proposal_digest
 from flow.messages import Proposal
 from flow.policy import ModelFacts, TableFacts
 from flow.views import Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
-from party.canonical import canonical_digest
+from party.canonical import canonical_digest, canonical_json
+from party.errors import PlatformError
 from party.ids import Address, PartyId, Role
 
 MEANINGS = {
@@ -58,13 +61,34 @@ def shown(proposal: Proposal, job: BoundJob, know: Knowledge, decided: Decided, 
     )
     not_whole = tuple(f"Only the first {MOST_SHOWN} are shown of: {what}." for what in cut)
     view = view.model_copy(update={"warnings": (*not_whole, *view.warnings)})
-    return view.model_copy(update={"digest": _digest(proposal, view)})
+    return view.model_copy(update={"digest": _digest(proposal, view, know)})
 
 
-def _digest(proposal: Proposal, view: ProposalView) -> str:
-    """Of what is proposed, and of what a person is shown of it: table versions, rows and rules of ours included."""
+def _digest(proposal: Proposal, view: ProposalView, know: Knowledge) -> str:
+    """Of what is proposed, what a person is shown of it and our rules for it; not of room, which comes and goes."""
     seen = json.loads(view.model_dump_json(exclude={"waits", "digest"}))
-    return canonical_digest({"proposal": proposal_digest(proposal), "shown": seen})
+    room = {reason.full for reason in lacking(know)}
+    seen["reasons"] = [reason for reason in view.reasons if reason not in room]
+    return canonical_digest({"proposal": proposal_digest(proposal), "shown": seen, "rules": _rules(know)})
+
+
+def _rules(know: Knowledge) -> Any:
+    """By what we decide: our policy, and what is known of all that the job would read of ours."""
+    policy = {name: value for name, value in _plain(know.policy).items() if name != "accept"}  # a person decides
+    return {"policy": policy, "read": [_plain(facts) for facts in (know.tables, know.models, know.resumed)]}
+
+
+def _plain(value: Any) -> Any:
+    """A rule as a JSON value: one spelling of what means the same."""
+    if isinstance(value, PlatformError):
+        return value.code
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | frozenset):
+        return sorted((_plain(item) for item in value), key=canonical_json)
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _first(what: str, cut: list[str], items: Iterator[T]) -> tuple[T, ...]:

@@ -53,6 +53,7 @@ class Waiting(View):
     what: str  # "person" | "party" | "room"
     text: str
     since_ms: int
+    do: str = ""  # what people of this party are to do about it, if it waits for them
 
 
 class SideView(View):
@@ -271,7 +272,7 @@ class ProposalView(View):
     learns: tuple[Learning, ...] = ()
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # why it would be refused now, whoever approves
-    digest: str = ""  # of what is proposed and of all of the above but `waits`: changes with what there is to see
+    digest: str = ""  # of what is proposed, of all of the above but `waits` and lack of room, and of our rules for it
 
 
 class PolicyView(PolicySettings):

@@ -44,10 +44,11 @@ def _ended(view: JobView) -> Iterator[str]:
 
 def _waits(view: JobView, part_state: str) -> Iterator[str]:
     for waiting in view.waiting_for:
-        yield f"It waits for {waiting.text.rstrip('.')} (since {clock_text(waiting.since_ms)})."
+        do = f": {waiting.do}" if waiting.do else ""
+        yield f"It waits for {waiting.text.rstrip('.')} (since {clock_text(waiting.since_ms)}){do}."
     asked = part_state == "asked" and not any(w.what == "person" for w in view.waiting_for)
     if asked:
-        yield "It waits for a person of this party: `flow job approve` or `flow job refuse`."
+        yield f"It waits for a person of this party: {decide_text(view.id)}."
     if view.state is JobState.WAITING and not asked and not view.waiting_for:
         silent = [p.party for p in view.parties if not p.decision]
         yield f"It waits for the answer of {', '.join(silent)}." if silent else "It waits for its manifest."
@@ -61,6 +62,11 @@ def _clocks(view: JobView, clocks: Mapping[str, float]) -> Iterator[str]:
     for party in view.parties:
         if party.party in clocks:
             yield f"{apart_text(party.party, clocks[party.party])} The times that it tells are shifted by as much."
+
+
+def decide_text(job: str) -> str:
+    """What a person types who is asked about a job."""
+    return f"'flow job proposal {job}' shows what is asked and how to approve or refuse it"
 
 
 def apart_text(party: str, ahead_s: float) -> str:

@@ -24,6 +24,7 @@ from flow.views import (
     OutputRow,
     ProgressRow,
     ProposalView,
+    Waiting,
 )
 from party.errors import Unavailable
 
@@ -32,6 +33,11 @@ RESTART_S = 0.3
 OPENED = ": open"  # the comment that every stream begins with
 
 R = TypeVar("R", MetricRow, LogRow, EventRow)
+
+
+def people(view: JobView) -> list[Waiting]:
+    """The people for whom a job waits."""
+    return [waiting for waiting in view.waiting_for if waiting.what == "person"]
 
 
 class JobCalls(HttpCalls):
@@ -79,9 +85,9 @@ class JobCalls(HttpCalls):
         """What a person of the party decides about: inputs, parameters, what leaves, who learns what."""
         return self._ask(ProposalView, "GET", f"/jobs/{part(job)}/proposal")
 
-    def approve(self, job: str) -> JobView:
-        """Agree to a job that waits for a person here."""
-        return self._ask(JobView, "POST", f"/jobs/{part(job)}/approve")
+    def approve(self, job: str, digest: str) -> JobView:
+        """Agree to a job that waits for a person here, as `proposal` showed it under this digest."""
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/approve", json={"digest": digest})
 
     def refuse(self, job: str, reason: str = "") -> JobView:
         """Refuse a job that waits for a person here."""
@@ -131,13 +137,22 @@ class JobCalls(HttpCalls):
             else:
                 time.sleep(RESTART_S)  # the server closed the stream: it restarts, or is gone
 
-    def watch(self, job: str, waits: Waits | None = None) -> Iterator[JobView | EventRow | list[MetricRow]]:
-        """A job, its events and new metrics as they come, and at the end the job again; as patient as `events`."""
+    def watch(
+        self, job: str, waits: Waits | None = None
+    ) -> Iterator[JobView | EventRow | list[Waiting] | list[MetricRow]]:
+        """A job, its events and new metrics as they come, and at the end the job again; as patient as `events`.
+
+        When a person is asked, also all the people for whom the job waits now.
+        """
         patience = Patience(waits)
-        yield patience.ask(lambda: self.job(job))
-        seen = 0
+        yield (view := patience.ask(lambda: self.job(job)))
+        asked, seen = people(view), 0
         for event in self.events(job, waits=waits):
             yield event
+            if event.kind == "party.ask" and not any(waiting.who == event.party for waiting in asked):
+                asked = people(patience.ask(lambda: self.job(job)))
+                if asked:
+                    yield asked
             if event.kind == "metrics.recorded" and (rows := self._later(job, seen, patience)):
                 seen = rows[-1].id
                 yield rows

@@ -232,10 +232,23 @@ def stop(desk: Desk, job: JobArgument) -> None:
 
 @app.command("approve")
 @asks_a_party
-def approve(desk: Desk, job: JobArgument) -> None:
-    """Agree to a job that waits for a person of this party."""
+def approve(
+    desk: Desk,
+    job: JobArgument,
+    digest: Annotated[
+        str,
+        typer.Option("--digest", metavar="PREFIX", help="Of what 'flow job proposal' showed: only if it is still so."),
+    ] = "",
+) -> None:
+    """Agree to a job that waits for a person of this party, as it is shown now; with --digest as it was seen."""
+    from flow.cli.proposal_text import approval_lines, require_digest
+
     with desk.client() as flow:
-        _decided(desk, flow.approve(job))
+        view = flow.proposal(job)
+        require_digest(view, digest)
+        for line in approval_lines(view) if view.waits and not desk.screen.as_json else ():
+            desk.screen.line(line)
+        _decided(desk, flow.approve(job, view.digest))
 
 
 @app.command("refuse")

@@ -34,7 +34,8 @@ def job_lines(job: JobView) -> Iterator[str]:
         yield f"left       {job.left}"
     yield from (f"error      {error.text}" for error in (job.own_error, job.error) if error)
     for waiting in job.waiting_for if job.state not in ENDED_JOB else ():
-        yield f"waits      {waiting.text} (since {clock_text(waiting.since_ms)})"
+        do = f": {waiting.do}" if waiting.do else ""
+        yield f"waits      {waiting.text} (since {clock_text(waiting.since_ms)}){do}"
     for party in job.parties:
         said = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
         yield f"party      {party.party} ({', '.join(party.roles)}): {said.get(party.decision, party.decision)}"

@@ -23,7 +23,7 @@ app.add_typer(policy.app, name="policy")
 
 _ACCEPTS = {
     "agree": "It agrees at once to every job that fits its policy.",
-    "ask": "A person is asked about every job: 'flow job proposal JOB', then 'flow job approve JOB' or 'refuse'.",
+    "ask": "A person is asked about every job: 'flow job proposal JOB' shows it and how to approve or refuse it.",
     "refuse": "It refuses every job.",
 }
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from flow.client import ProposalView, ProposedInput
+from flow.errors import ProposalChanged
 from flow.why import clock_text
+from party.errors import InvalidInput
+
+LEAST_DIGEST = 12  # characters of a digest that name a proposal
 
 
 def proposal_lines(view: ProposalView) -> Iterator[str]:
@@ -44,8 +49,36 @@ def proposal_lines(view: ProposalView) -> Iterator[str]:
         yield from _part("Warnings", view.warnings, "")
     if view.reasons:
         yield from _part("It would be refused even if approved", view.reasons, "")
+    yield f"Digest of all this: {view.digest}"
     if view.waits:
-        yield f"It waits for you: 'flow job approve {view.job}' or 'flow job refuse {view.job} --reason TEXT'."
+        yield f"It waits for you. To refuse: flow job refuse {view.job} --reason TEXT. To agree to what is shown here:"
+        yield f"flow job approve {view.job} --digest {view.digest[:LEAST_DIGEST]}"
+
+
+def approval_lines(view: ProposalView) -> Iterator[str]:
+    """The few lines that a person needs who approves without a look at all of it."""
+    yield f"Job {view.job} ({view.name}), proposed by {view.user} of {view.initiator}"
+    yield f"Digest of all that is shown of it: {view.digest[:LEAST_DIGEST]}"
+    yield from (f"  {task}: {component}" for task, component in view.components.items())
+    yield from _part("It uses of ours", (_input(item) for item in view.inputs), "nothing")
+    yield from _part("Warnings", view.warnings, "none")
+
+
+def require_digest(view: ProposalView, prefix: str) -> None:
+    """Refuse a digest typed by a person that is not of this; an empty one names nothing.
+
+    Raises:
+        InvalidInput: It is no digest, or too little of one.
+        ProposalChanged: It is of something else.
+    """
+    given = prefix.strip().lower()
+    if given and not re.fullmatch(rf"[0-9a-f]{{{LEAST_DIGEST},64}}", given):
+        raise InvalidInput(
+            f"--digest '{prefix[:80]}' is not {LEAST_DIGEST} to 64 characters of a digest.",
+            hint=f"'flow job proposal {view.job}' prints it.",
+        )
+    if not view.digest.startswith(given):
+        raise ProposalChanged(view.job, f"Digest {given} is not of what is asked: that has changed since it was shown.")
 
 
 def _part(title: str, lines: Iterable[str], empty: str) -> Iterator[str]:

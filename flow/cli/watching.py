@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flow.cli.screen import Screen
-from flow.client import ENDED_JOB, EventRow, JobView, MetricRow
+from flow.client import ENDED_JOB, EventRow, JobView, MetricRow, Waiting
+
+News = JobView | EventRow | list[Waiting] | list[MetricRow]
 
 _PARTY_SAYS = {
-    "ask": "asks a person",
     "refuse": "refuses",
     "absent": "is absent",
     "back": "is back",
@@ -32,12 +33,13 @@ class Watcher:
         self._told: set[str] = set()
         self._state = ""
 
-    def show(self, news: JobView | EventRow | list[MetricRow]) -> None:
+    def show(self, news: News) -> None:
         """One piece of news."""
         if self._screen.as_json:
             self._record(news)
         elif isinstance(news, list):
-            self._metrics(news)
+            self._metrics([row for row in news if isinstance(row, MetricRow)])
+            self._people([one for one in news if isinstance(one, Waiting)])
         elif isinstance(news, EventRow):
             if not news.kind.endswith("recorded"):
                 self._flush()
@@ -50,9 +52,9 @@ class Watcher:
         """The last state that was seen."""
         return self._state
 
-    def _record(self, news: JobView | EventRow | list[MetricRow]) -> None:
+    def _record(self, news: News) -> None:
         for item in news if isinstance(news, list) else [news]:
-            kind = {JobView: "job", EventRow: "event", MetricRow: "metric"}[type(item)]
+            kind = {JobView: "job", EventRow: "event", MetricRow: "metric", Waiting: "waiting"}[type(item)]
             self._screen.record({"kind": kind, kind: item.model_dump(mode="json")})
         if isinstance(news, JobView):
             self._state = news.state
@@ -60,6 +62,7 @@ class Watcher:
     def _job(self, job: JobView) -> None:
         if not self._state:
             self._screen.line(f"{job.id}  {job.name}")
+            self._people(job.waiting_for)
         else:
             for line in _end_lines(job):
                 self._screen.line(line)
@@ -77,6 +80,12 @@ class Watcher:
             self._once(f"{event.task}: succeeded")
         elif kind == "party" and what in _PARTY_SAYS:
             self._screen.line(f"{event.party} {_PARTY_SAYS[what]}")
+
+    def _people(self, waits: Iterable[Waiting]) -> None:
+        """For whose decision the job waits, and what to type if it is ours."""
+        for one in waits:
+            if one.what == "person":
+                self._once(f"waits for {one.text}" + (f": {one.do}" if one.do else ""))
 
     def _once(self, line: str) -> None:
         """What every party tells is shown once."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row
 
 from flow.agreement import (
     Decided,
@@ -20,7 +23,14 @@ from flow.agreement import (
 from flow.bindings import BoundJob, BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
-from flow.errors import JobRefused, ManifestMismatch, NotAskedForApproval, PolicyForbids, UnknownJob
+from flow.errors import (
+    JobRefused,
+    ManifestMismatch,
+    NotAskedForApproval,
+    PolicyForbids,
+    ProposalChanged,
+    UnknownJob,
+)
 from flow.holdings import Holdings
 from flow.inputs import OutputInput
 from flow.job_spec import JobSpec, proposed_job
@@ -159,25 +169,36 @@ class Agreeing:
                 self._note_agreed(writer, manifest)
         return Ack()
 
-    def approve(self, name: str) -> None:
-        """A person of ours agrees. Raises NotAskedForApproval; what changed since the proposal may still refuse."""
+    def approve(self, name: str, digest: str) -> None:
+        """A person of ours agrees to what was shown under this digest; a lack of room may still refuse.
+
+        Raises:
+            NotAskedForApproval: The job does not wait for a person of ours.
+            ProposalChanged: Something else would be shown now.
+        """
         with self.turns.of(name):
-            self._decide_later(name, Decision.AGREE, "")
+            row = self._asked(name)
+            view, decided = self._seen(row)
+            if view.digest != digest:
+                raise ProposalChanged(name)
+            if decided.answer.decision is Decision.REFUSE and row.initiator != self.party:
+                self._catalogue.forget(name)
+            self._decide_later(row, decided)
 
     def refuse(self, name: str, reason: str) -> None:
         """A person of ours refuses. Raises NotAskedForApproval."""
         with self.turns.of(name):
-            self._decide_later(name, Decision.REFUSE, reason or "A person refused.")
+            row = self._asked(name)
+            proposal, policy = proposal_of(row), replace(self._policy(), accept=Decision.REFUSE)
+            decided = self._decided(proposal, proposed_job(proposal.spec), policy)
+            said = sentences([reason or "A person refused."])
+            self._decide_later(row, Decided(decided.answer.model_copy(update={"reasons": said}), said))
 
     def show(self, name: str) -> ProposalView:
         """What a person decides about, as things are now. Raises UnknownJob."""
         with self._database.read() as connection:
             row = part_of(connection, name)
-        proposal = Proposal.model_validate_json(row.proposal)
-        spec = proposed_job(proposal.spec)
-        job = self._catalogue.bound(proposal, spec)
-        know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
-        return shown(proposal, job, know, decide(proposal, job, know), waits=row.state == "asked")
+        return self._seen(row)[0]
 
     def still_shared(self, agreed: Answer) -> frozenset[str]:
         """What the initiator of a job may see: what we agreed to, as far as our policy shares it now."""
@@ -204,19 +225,23 @@ class Agreeing:
             said = " ".join(dict.fromkeys(reason.public for reason in reasons))
             raise PolicyForbids(f"{self.party} no longer allows the job: {said}", hint="Talk to that party.")
 
-    def _decide_later(self, name: str, decision: Decision, reason: str) -> None:
+    def _seen(self, row: Row[Any]) -> tuple[ProposalView, Decided]:
+        """What a person sees, and what we would answer if that person agreed: both of the same things known."""
+        proposal = Proposal.model_validate_json(row.proposal)
+        job = self._catalogue.bound(proposal, proposed_job(proposal.spec))
+        know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
+        decided = decide(proposal, job, know)
+        return shown(proposal, job, know, decided, waits=row.state == "asked"), decided
+
+    def _asked(self, name: str) -> Row[Any]:
         with self._database.read() as connection:
             row = part_of(connection, name)
         if row.state != "asked":
             raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {row.state} here.")
-        proposal = proposal_of(row)
-        spec = proposed_job(proposal.spec)
-        policy = replace(self._policy(), accept=decision)
-        decided = self._decided(proposal, spec, policy)
-        if reason:
-            said = sentences([reason])
-            decided = Decided(decided.answer.model_copy(update={"reasons": said}), said)
-        answer, signed = decided.answer, self._sign(decided.answer)
+        return row
+
+    def _decide_later(self, row: Row[Any], decided: Decided) -> None:
+        name, answer, signed = str(row.job), decided.answer, self._sign(decided.answer)
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)
             reasons = json.dumps(decided.reasons)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flow.job_state import JobState
+from flow.rest.errors import BadRequest
 from flow.rest.views import Submitted, Validation
 from flow.rest.who import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
 from flow.views import MOST_EVENTS, MOST_ROWS, EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
@@ -27,6 +28,13 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     reason: str = Field(default="", max_length=1000)
+
+
+class Approval(BaseModel):
+    """What a person has seen of the job."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["digest"]})
+    digest: str = Field(default="", max_length=64, description="`digest` of the proposal that was shown.")
 
 
 class Resumption(BaseModel):
@@ -117,10 +125,21 @@ def stop(known: StopSomeJob, job: str) -> JobView:
     return service.job(job)
 
 
-@router.post("/jobs/{job}/approve", status_code=202, summary="Agree to a job that waits for a person here")
-def approve(known: ApproveJob, job: str) -> JobView:
-    """The party agrees."""
-    known.backends.service.approve(job, known.user)
+@router.post(
+    "/jobs/{job}/approve",
+    status_code=202,
+    summary="Agree to a job that waits for a person here",
+    openapi_extra={"requestBody": {"required": True}},
+)
+def approve(known: ApproveJob, job: str, body: Annotated[Approval | None, Body()] = None) -> JobView:
+    """The party agrees to what was shown; where something else would be shown now: `409 flow.proposal_changed`."""
+    if body is None or not body.digest:
+        raise BadRequest(
+            "An approval names what was seen: 'digest' is missing.",
+            hint=f"Send the 'digest' of /v1/jobs/{job}/proposal.",
+            field="digest",
+        )
+    known.backends.service.approve(job, known.user, body.digest)
     return known.backends.service.job(job)
 
 

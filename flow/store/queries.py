@@ -31,7 +31,9 @@ from flow.views import (
     ProgressRow,
     SideView,
     TaskView,
+    Waiting,
 )
+from flow.why import decide_text
 from party.bounds import MAX_TIME_MS
 from party.errors import PlatformError
 from party.ids import Address
@@ -121,9 +123,14 @@ class Reader:
             "ended_ms": _time(row.ended_ms),
             "tasks_done": done,
             "tasks_total": len(json.loads(row.spec)["tasks"]),
-            "waiting_for": tuple(waiting(connection, row)),
+            "waiting_for": tuple(self._to_do(item, row.id) for item in waiting(connection, row)),
             "left": left,
         }
+
+    def _to_do(self, item: Waiting, name: str) -> Waiting:
+        """The same, with what our own people are to do about it."""
+        ours = item.what == "person" and item.who == self._party
+        return item.model_copy(update={"do": decide_text(name)}) if ours else item
 
     def _parties(self, connection: Connection, name: str, spec: dict[str, Any]) -> list[PartyView]:
         """What each party said; our own reasons as our own people may read them."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from hashlib import sha256
 
-from flow.errors import JobInvalid, NotAskedForApproval, TokenReused, UnknownJob
+from flow.errors import JobInvalid, NotAskedForApproval, ProposalChanged, TokenReused, UnknownJob
 from flow.job_state import ENDED_JOB, AttemptState, JobState
 from flow.policy import NO_USER
 from flow.service import FlowService
@@ -121,9 +122,11 @@ class FakeFlowService(FlowService):
         if self.job(job).state not in ENDED_JOB:
             self.move(job, JobState.CANCELLED)
 
-    def approve(self, job: str, user: User) -> None:
+    def approve(self, job: str, user: User, digest: str) -> None:
         if self.job(job).state is not JobState.WAITING:
             raise NotAskedForApproval(f"Job {job} does not wait for you.")
+        if self.proposal(job).digest != digest:
+            raise ProposalChanged(job)
         self.move(job, JobState.AGREED)
 
     def refuse(self, job: str, user: User, reason: str = "") -> None:
@@ -150,11 +153,12 @@ class FakeFlowService(FlowService):
 
     def proposal(self, job: str) -> ProposalView:
         view = self.job(job)
-        if job in self.proposals:
-            return self.proposals[job]
         place = {"job": job, "name": view.name, "initiator": view.initiator, "user": view.user, "party": "hospital-a"}
         waits = any(waiting.what == "person" for waiting in view.waiting_for)
-        return ProposalView(**place, submitted_ms=view.submitted_ms, roles={}, components={}, waits=waits)
+        made = ProposalView(**place, submitted_ms=view.submitted_ms, roles={}, components={}, waits=waits)
+        shown = self.proposals.get(job, made)
+        seen = shown.model_dump_json(exclude={"waits", "digest"})
+        return shown.model_copy(update={"digest": sha256(seen.encode()).hexdigest()})
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         self.job(job)
@@ -306,4 +310,8 @@ class FakeFlowService(FlowService):
 
 
 def waiting_for_person(party: str) -> Waiting:
-    return Waiting(who=party, what="person", text=f"{party} asks a person", since_ms=START_MS)
+    text, do = (
+        f"a person at {party} to approve the job",
+        "'flow job proposal JOB' shows it" if party == "hospital-a" else "",
+    )
+    return Waiting(who=party, what="person", text=text, since_ms=START_MS, do=do)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import httpx
 import pytest
@@ -130,9 +131,36 @@ def test_a_person_decides_by_the_buttons(browser: Browser, party: FakeParty) -> 
     assert "Approve" in page
     csrf = browser.csrf(f"/jobs/{jobs[0]}")
     for job, verb in zip(jobs, ("approve", "refuse", "stop"), strict=True):
-        assert browser.post(f"/jobs/{job}/{verb}", data={"csrf": csrf}).headers["location"] == f"/jobs/{job}"
+        digest = party.client.proposal(job).digest
+        done = browser.post(f"/jobs/{job}/{verb}", data={"csrf": csrf, "digest": digest})
+        assert done.headers["location"] == f"/jobs/{job}"
     assert [party.client.job(j).state for j in jobs] == ["agreed", "refused", "cancelled"]
-    assert browser.post(f"/jobs/{jobs[1]}/approve", data={"csrf": csrf}).status_code == 409
+    assert browser.post(f"/jobs/{jobs[1]}/approve", data={"csrf": csrf, "digest": digest}).status_code == 409
+
+
+def test_what_changed_since_the_page_was_shown_is_shown_anew_and_not_approved(
+    browser: Browser, party: FakeParty
+) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    csrf, seen = browser.csrf(f"/jobs/{job}"), _digest_in(browser.get(f"/jobs/{job}").text)
+    party.service.proposals[job] = PROPOSAL.model_copy(update={"job": job})
+    answer = browser.post(f"/jobs/{job}/approve", data={"csrf": csrf, "digest": seen})
+    assert answer.status_code == 409
+    assert "What is asked has changed since it was shown. You have not approved it" in answer.text
+    assert "breast/train@3" in answer.text
+    assert party.client.job(job).state is JobState.WAITING
+    none = browser.post(f"/jobs/{job}/approve", data={"csrf": csrf})
+    assert (none.status_code, "An approval names what was seen" in none.text) == (400, True)
+    again = browser.post(f"/jobs/{job}/approve", data={"csrf": csrf, "digest": _digest_in(answer.text)})
+    assert again.headers["location"] == f"/jobs/{job}"
+    assert party.client.job(job).state is JobState.AGREED
+
+
+def _digest_in(page: str) -> str:
+    found = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
+    assert found
+    return found[1]
 
 
 def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -> None:

@@ -163,13 +163,15 @@ def test_a_person_is_asked_and_agrees(world: World) -> None:
     view = world.until(lambda v: v.waiting_for, job)
     assert [(w.who, w.what) for w in view.waiting_for] == [("b", "person")]
     assert without_times(world.a.why(job)) == ["It waits for a person at b to approve the job (since …)."]
-    assert flow.why(job) != []
+    told = f"a person at b to approve the job (since …): 'flow job proposal {job}' shows what is asked"
+    assert told in "".join(without_times(flow.why(job)))
+    digest = flow.proposal(job).digest
     with pytest.raises(Denied):
-        flow.approve(job, make_user("eve", ["auditor"]))
-    flow.approve(job, SCIENTIST)
+        flow.approve(job, make_user("eve", ["auditor"]), digest)
+    flow.approve(job, SCIENTIST, digest)
     assert world.wait(job, "succeeded").error is None
     with pytest.raises(NotAskedForApproval):
-        flow.approve(job, SCIENTIST)
+        flow.approve(job, SCIENTIST, digest)
 
 
 def test_a_person_is_asked_and_refuses(world: World) -> None:

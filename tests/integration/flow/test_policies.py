@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from flow.bindings import BoundTask, Components, bind
+from flow.errors import NotAskedForApproval, ProposalChanged
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import JobState
 from flow.messages import Decision, Proposal, encode
@@ -102,9 +103,29 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     ]
     assert [(line.tag, line.protection, line.we) for line in view.conversation] == [("update", "plain", "send")]
     assert not world.a.proposal(job).waits
-    flow.approve(job, SCIENTIST)
+    flow.approve(job, SCIENTIST, view.digest)
     world.wait_closed(job)
     assert not flow.proposal(job).waits
+
+
+def test_an_approval_of_something_else_than_what_is_asked_now_leaves_the_job_waiting(world: World) -> None:
+    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    job = world.submit(train_job())
+    world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
+    seen = world["b"].flow.proposal(job)  # type: ignore[union-attr]
+    world["b"].down()
+    flow = world["b"].up()
+    assert flow.proposal(job) == seen  # a restart changes nothing of it
+    world["b"].store.tables["breast/train"] = TableFacts("breast/train@2", 100)
+    for digest in (seen.digest, seen.digest[:12], ""):
+        with pytest.raises(ProposalChanged, match="has changed since it was shown"):
+            flow.approve(job, SCIENTIST, digest)
+    newer = flow.proposal(job)
+    assert (newer.waits, newer.inputs[0].reference) == (True, "breast/train@2")
+    flow.approve(job, SCIENTIST, newer.digest)
+    world.wait_closed(job)
+    with pytest.raises(NotAskedForApproval):
+        flow.approve(job, SCIENTIST, newer.digest)
 
 
 def test_a_job_that_a_person_refused_is_over_here_at_once(world: World) -> None:

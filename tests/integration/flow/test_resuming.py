@@ -213,7 +213,7 @@ def test_a_person_who_agrees_later_agrees_to_what_is_held_then(world: World) -> 
     second = resume(world, first)
     world.until(lambda v: v.waiting_for, second)
     world["b"].store.checkpoints[first, "idle", "host:b"] = {}
-    flow.approve(second, SCIENTIST)
+    flow.approve(second, SCIENTIST, flow.proposal(second).digest)
     world.wait_closed(second)
     assert points(world, second, "idle") == {None}
 
@@ -249,6 +249,7 @@ def test_what_a_waiting_job_may_go_on_from_outlives_its_time(world: World) -> No
     world["b"].keep_checkpoints_s = 0
     world["b"].up()
     eventually(lambda: world["b"].store.looked)
-    world["c"].flow.approve(second, SCIENTIST)
+    flow = world["c"].flow
+    flow.approve(second, SCIENTIST, flow.proposal(second).digest)
     assert world.wait_closed(second).state is JobState.SUCCEEDED
     assert points(world, second, "idle") == {ResumePoint(job=first, attempt=1, step=5)}

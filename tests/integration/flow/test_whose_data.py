@@ -114,7 +114,7 @@ def test_a_version_that_became_another_users_while_a_person_was_asked_is_not_rea
     world.until(lambda view: any(waiting.who == "a" for waiting in view.waiting_for), job)
     world["a"].store.tables["breast/train"] = TableFacts("breast/train@2", 100, owner="ann")
     assert "breast/train@2 belongs to ann" in "".join(world.a.proposal(job).reasons)
-    world.a.approve(job, SCIENTIST)
+    world.a.approve(job, SCIENTIST, world.a.proposal(job).digest)
     view = world.wait(job, "refused")
     assert "breast/train@2 belongs to ann" in view.model_dump_json()
     assert not world["a"].cluster.orders

@@ -277,6 +277,34 @@ def test_a_job_that_waits_for_a_person_is_shown_with_what_there_is_to_decide(par
     assert flow("job", "proposal", "nothing").code == 3
 
 
+def test_an_approval_names_what_the_person_saw(party: FakeParty, flow: Command) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    digest = json.loads(flow("job", "proposal", job, "--json").out)["digest"]
+    shown = flow("job", "proposal", job).out
+    assert digest in shown
+    *_, command = shown.splitlines()
+    assert command == f"flow job approve {job} --digest {digest[:12]}"
+    short = flow("job", "approve", job, "--digest", digest[:11])
+    assert (short.code, "12 to 64 characters" in short.err) == (2, True)
+    view = party.client.proposal(job)
+    party.service.proposals[job] = view.model_copy(update={"warnings": ("A sum of two reveals the other.",)})
+    stale = flow(*command.split()[1:])
+    assert (stale.code, "has changed since it was shown; look at it again" in stale.err) == (5, True)
+    newer = party.client.proposal(job).digest
+    done = flow("job", "approve", job, "--digest", newer[:20].upper())
+    assert done.code == 0, done.err
+    for text in ("(breast), proposed by admin of hospital-a", newer[:12], "A sum of two", f"{job} is agreed."):
+        assert text in done.out
+    assert party.client.job(job).state == "agreed"
+
+
+def test_an_approval_for_a_script_is_one_document(party: FakeParty, flow: Command) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    assert json.loads(flow("job", "approve", job, "--json").out)["state"] == "agreed"
+
+
 def test_compose_files_are_written_on_request(flow: Command, tmp_path: Path) -> None:
     pytest.importorskip("deploy.compose")
     done = flow("party", "init", "p", "--home", tmp_path / "c", "--compose", "--json")

@@ -16,6 +16,7 @@ from flow.views import ErrorView
 from gateway.client import GatewayDown
 from party.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
+from tests.fakes.flow_service import waiting_for_person
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,12 +66,48 @@ def test_a_wrong_job_names_every_problem_with_its_path(party: FakeParty) -> None
 def test_decisions_reach_flow(party: FakeParty) -> None:
     client = party.client
     approved, refused = client.submit(job_json()), client.submit(job_json())
-    assert client.approve(approved).state is JobState.AGREED
+    digest = client.proposal(approved).digest
+    with pytest.raises(Conflict) as changed:
+        client.approve(approved, "0" * 64)
+    assert (changed.value.code, client.job(approved).state) == ("flow.proposal_changed", JobState.WAITING)
+    assert client.approve(approved, digest).state is JobState.AGREED
     with pytest.raises(Conflict):
-        client.approve(approved)
+        client.approve(approved, digest)
     assert client.refuse(refused, "not with us").error == ErrorView(code="flow.job_refused", message="not with us")
     party.service.reasons[approved] = ["train waits for 64 cores."]
     assert client.why(approved) == ["train waits for 64 cores."]
+
+
+@pytest.mark.parametrize("body", [None, {}, {"digest": ""}])
+def test_an_approval_without_the_digest_of_what_was_seen_is_refused_with_a_sentence(
+    http: httpx.Client, party: FakeParty, body: object
+) -> None:
+    job = party.client.submit(job_json())
+    headers = {"Authorization": f"Bearer {party.home.token()}"}
+    answer = http.post(url(party, f"/v1/jobs/{job}/approve"), headers=headers, json=body)
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["field"]) == (400, "flow.bad_request", "digest")
+    assert told["message"] == "An approval names what was seen: 'digest' is missing."
+    assert f"/v1/jobs/{job}/proposal" in told["hint"]
+    assert party.client.job(job).state is JobState.WAITING
+
+
+def test_whoever_watches_hears_for_whom_the_job_waits_when_a_person_is_asked(party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("coordinator"),))
+    told = party.client.watch(job)
+    view = next(told)
+    assert isinstance(view, JobView)
+    assert [waiting.who for waiting in view.waiting_for] == ["coordinator"]
+    party.service.event("party.ask", job, party="coordinator")  # known already
+    both = (*view.waiting_for, waiting_for_person("hospital-a"))
+    party.service.change(job, waiting_for=both)
+    party.service.event("party.ask", job, party="hospital-a")
+    kinds = [next(told).kind for _ in range(3)]  # type: ignore[union-attr]
+    assert kinds == ["job.waiting", "party.ask", "party.ask"]
+    assert next(told) == list(both)
+    party.service.play(job, rounds=1)
+    assert list(told)[-1].state is JobState.SUCCEEDED  # type: ignore[union-attr]
 
 
 def test_the_events_of_a_job_stream_to_its_end_and_can_be_taken_up_again(

@@ -117,7 +117,7 @@ def test_a_role_may_do_to_what_is_others_what_the_table_says(
         "upload": lambda: user.upload(file, "roles/other"),
         "head": lambda: user.head(name),
         "delete": lambda: user.delete(name),
-        "approve": lambda: user.approve(job),
+        "approve": lambda: user.approve(job, user.proposal(job).digest),
         "stop": lambda: user.stop(job),
         "reload": user.reload,
     }

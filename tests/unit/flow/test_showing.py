@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from algorithms.registry import component
@@ -10,16 +14,23 @@ from flow.bindings import BoundJob, bind
 from flow.cli.proposal_text import proposal_lines
 from flow.job_spec import parse_job
 from flow.messages import Decision, Proposal
-from flow.policy import ModelFacts, Policy, TableFacts
+from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.showing import UNSAID, shown
 from flow.views import ProposalView
 from party.errors import NotFound
-from tests.unit.flow.test_agreement import JOB, NOW
 
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+JOB = "01M84NKVCS9025W7T6P1XBY3P8"
 KEY = f"{JOB}/train.model"
 
 
-def view(secure: str = "paillier", table: Any = None, source: Any = component, **task: Any) -> ProposalView:
+def view(
+    secure: str = "paillier",
+    table: Any = None,
+    source: Any = component,
+    known: dict[str, Any] | None = None,
+    **task: Any,
+) -> ProposalView:
     """A training of `a` and `b`, added up by `c`, as `b` sees it."""
     document = {
         "schema": 1,
@@ -40,11 +51,13 @@ def view(secure: str = "paillier", table: Any = None, source: Any = component, *
         job=JOB, initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
         code={"homo_lr@1": component("homo_lr").code_digest}, submitted_ms=1,
     )  # fmt: skip
-    facts = table or TableFacts("breast/train@4", rows=569)
+    facts = {"breast/train": table or TableFacts("breast/train@4", rows=569)}
     models = {KEY: ModelFacts(KEY, holders=frozenset("ab"))}
-    policy = Policy(accept=Decision.AGREE)
-    know = Knowledge("b", policy, NOW, {"breast/train": facts}, models)
-    job = BoundJob(spec, *bind(spec, source))
+    know = Knowledge("b", Policy(accept=Decision.AGREE), NOW, facts, models)
+    return seen(made, BoundJob(spec, *bind(spec, source)), replace(know, **known or {}))
+
+
+def seen(made: Proposal, job: BoundJob, know: Knowledge) -> ProposalView:
     return shown(made, job, know, decide(made, job, know), waits=True)
 
 
@@ -110,6 +123,67 @@ def test_the_text_for_the_terminal_holds_all_of_it() -> None:
         "[encrypted: the receiver cannot read it",
         "train: arbiter (c): Of rows: how many rows each trainer has",
         "with 2 trainers a sum reveals",
-        f"flow job approve {JOB}",
+        f"flow job approve {JOB} --digest {view().digest[:12]}",
     ):
         assert part in text, part
+
+
+TABLE = TableFacts("breast/train@4", 569, peers=("a", "c"), made_of=(Source("raw/x@1"), Source("raw/y@2")))
+LATER = NOW + timedelta(days=9)
+
+
+def by(**rules: Any) -> str:
+    """The digest of a table with these rules."""
+    return view(table=replace(TABLE, **rules)).digest
+
+
+def of_policy(**rules: Any) -> str:
+    return view(table=TABLE, known={"policy": Policy(**rules)}).digest
+
+
+def of_model(**rules: Any) -> str:
+    return view(table=TABLE, known={"models": {KEY: ModelFacts(KEY, **({"holders": frozenset("ab")} | rules))}}).digest
+
+
+def test_the_digest_of_a_proposal_stays_as_long_as_nothing_that_is_decided_by_changes() -> None:
+    same = by()
+    assert len(same) == 64
+    assert by() == same
+    assert by(peers=("c", "a")) == same
+    assert of_model(holders=frozenset("ba")) == same
+    assert of_policy(accept=Decision.ASK) == of_policy() == same
+    for known in ({"room": {"train": "64 cores wanted, the largest host has 2"}}, {"now": LATER}):
+        later = view(table=TABLE, known=known)
+        assert later.digest == same
+    assert view(table=TABLE, known={"room": {"train": "no GPU"}}).reasons  # it is shown all the same
+
+
+def test_the_digest_of_a_proposal_is_the_same_in_a_process_that_is_started_anew() -> None:
+    words = "from tests.unit.flow.test_showing import by; print(by())"
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}  # sets have another order there
+    done = subprocess.run([sys.executable, "-c", words], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == by()
+
+
+def test_the_digest_of_a_proposal_changes_with_each_thing_that_is_decided_by() -> None:
+    tables = [
+        {}, {"reference": "breast/train@5"}, {"rows": 570}, {"owner": "eve"}, {"components": ("homo_lr",)},
+        {"peers": ("a",)}, {"min_rows": 5}, {"expires": LATER}, {"expires": NOW}, {"users": ("eve",)},
+        {"made_of": ()}, {"made_of": (Source("raw/x@1", min_rows=7),)},
+    ]  # fmt: skip
+    models = [
+        {"peers": ("a",)}, {"holders": frozenset("abc")}, {"components": ("homo_lr",)}, {"expires": LATER},
+        {"owner": "eve"}, {"users": ("eve",)}, {"made_of": (Source("raw/x@1"),)},
+    ]  # fmt: skip
+    policies = [
+        {"components": ("homo_*",)}, {"peers": ("a", "c")}, {"share": ("logs",)}, {"min_rows": 2}, {"min_trainers": 1},
+        {"min_protection": "encrypted"}, {"min_protection": {"homo_lr": "encrypted"}},
+    ]  # fmt: skip
+    resumed = view(table=TABLE, known={"resumed": {"train": (Source("raw/z@1"),)}}).digest
+    found = [by(**r) for r in tables] + [of_model(**r) for r in models] + [of_policy(**r) for r in policies]
+    found += [resumed, view("plain", TABLE).digest, view(table=TABLE, source=silent_component).digest]
+    assert len(set(found)) == len(found)
+
+
+def silent_component(name: str) -> Any:
+    return replace(component(name), learns=None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from flow.cli.screen import Screen
 from flow.cli.watching import Watcher
-from flow.client import EventRow, MetricRow
+from flow.client import EventRow, JobState, JobView, MetricRow, Waiting
 
 
 def metric(step: int, name: str, value: float = 0.5, *, task: str = "train", party: str = "a") -> MetricRow:
@@ -43,3 +45,32 @@ def test_what_is_measured_once_has_no_round(capsys: pytest.CaptureFixture[str]) 
     watcher.show([metric(0, "auc", task="evaluate"), metric(0, "accuracy", task="evaluate")])
     watcher.show(event("task.published", "evaluate"))
     assert capsys.readouterr().out.splitlines()[0] == "evaluate:  auc 0.5000  accuracy 0.5000"
+
+
+def test_for_whose_decision_a_job_waits_is_one_line_with_what_to_type_if_it_is_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = Waiting(who="b", what="person", text="a person at b to approve the job", since_ms=1)
+    ours = Waiting(who="a", what="person", text="a person at a to approve the job", since_ms=1, do="type this")
+    watcher = Watcher(Screen())
+    watcher.show([theirs])
+    watcher.show([theirs, ours])
+    assert capsys.readouterr().out.splitlines() == [
+        "waits for a person at b to approve the job",
+        "waits for a person at a to approve the job: type this",
+    ]
+    Watcher(Screen(as_json=True)).show([ours])
+    assert json.loads(capsys.readouterr().out) == {"kind": "waiting", "waiting": ours.model_dump()}
+
+
+def test_a_job_that_waits_for_a_person_already_says_so_first(capsys: pytest.CaptureFixture[str]) -> None:
+    waits = (
+        Waiting(who="b", what="person", text="a person at b to approve the job", since_ms=1),
+        Waiting(who="c", what="party", text="c, which is absent: no route", since_ms=1),
+    )
+    job = JobView(
+        id="01J", name="breast", initiator="a", user="ann", state=JobState.WAITING, submitted_ms=1, spec={},
+        waiting_for=waits,
+    )  # fmt: skip
+    Watcher(Screen()).show(job)
+    assert capsys.readouterr().out.splitlines() == ["01J  breast", "waits for a person at b to approve the job"]
