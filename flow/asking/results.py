@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +11,11 @@ import httpx
 
 from flow.asking.http import CONNECT_S, HttpCalls
 from flow.asking.tables import Sent
-from flow.errors import FileThere, FileUnwritable
 from flow.remote_errors import raise_refusal, wrapped
 from flow.rest.views import ModelView, ReportView
 from flow.routes import output_path, table_at
 from flow.views import OutputRow
+from flow.whole_file import whole_file
 
 SILENCE_S = 60.0  # between two pieces of a file
 CHUNK_BYTES = 1 << 20
@@ -66,29 +64,17 @@ class ResultCalls(HttpCalls):
             yield from pieces
 
     def _download(self, path: str, params: dict[str, Any], file: Path, *, overwrite: bool, got: Sent | None) -> int:
-        """The answer's body as a file, which appears whole or not at all."""
-        if file.exists() and not overwrite:
-            raise FileThere(f"{file} is there already.", hint="Choose another name, or add --overwrite.")
-        beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-        try:
-            written = self._written(path, params, beside, got)
-            beside.replace(file)
-        except OSError as error:
-            raise FileUnwritable(f"{file} cannot be written: {error.strerror}.") from None
-        finally:
-            beside.unlink(missing_ok=True)
-        return written
-
-    def _written(self, path: str, params: dict[str, Any], file: Path, got: Sent | None) -> int:
+        """The answer's body as a file, which appears whole or not at all; its bytes."""
         written = 0
-        with file.open("xb") as target, self._pieces(path, params) as (total, pieces):
+        with (
+            whole_file(file, overwrite=overwrite) as beside,
+            beside.open("xb") as target,
+            self._pieces(path, params) as (total, pieces),
+        ):
             for piece in pieces:
-                target.write(piece)
-                written += len(piece)
+                written += target.write(piece)
                 if got is not None:
                     got(written, total)
-            target.flush()
-            os.fsync(target.fileno())
         return written
 
     @contextmanager

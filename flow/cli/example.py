@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
-from flow.errors import FileThere, FileUnwritable
+from flow.whole_file import make_folder, refuse_existing, whole_file
 
 SEED = 20
 COLUMNS = ("customer", "defaulted", "income", "age", "debt", "years_employed")
@@ -51,22 +51,19 @@ JOB = {
 
 
 def write_example(folder: Path) -> list[Path]:
-    """Write the files into a folder; the paths of all. Raises FileThere before anything is written."""
+    """Write the files into a folder; the paths of all. Raises FileThere before anything is written, FileUnwritable."""
     names = [*FILES, "job.json"]
     for name in names:
-        if (folder / name).exists():
-            raise FileThere(f"{folder / name} is there already.", hint="Choose an empty folder with --to.")
+        refuse_existing(folder / name)
     chance = random.Random(SEED)  # noqa: S311 - made-up customers, no secret
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in FILES.items():
-            with (folder / name).open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(COLUMNS)
-                writer.writerows(_loans(chance, name[6], rows))
-        (folder / "job.json").write_text(json.dumps(JOB, indent=2) + "\n")
-    except OSError as error:
-        raise FileUnwritable(f"The example cannot be written to {folder}: {error.strerror}.") from None
+    make_folder(folder)
+    for name, rows in FILES.items():
+        with whole_file(folder / name) as beside, beside.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(_loans(chance, name[6], rows))
+    with whole_file(folder / "job.json") as beside:
+        beside.write_text(json.dumps(JOB, indent=2) + "\n")
     return [folder / name for name in names]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow.errors import FileThere, FileUnwritable
+from flow.errors import FileUnwritable
+from flow.whole_file import make_folder, whole_file
 
 if TYPE_CHECKING:
     from flow.cli.screen import Progress
@@ -42,20 +42,17 @@ def export_model(  # noqa: PLR0913 - the options of the command
     """Write a model to a `safetensors` or `json` file; its digest, which was checked on what arrived.
 
     Raises:
-        FileThere: The file is there already.
+        FileThere, FileUnwritable: The file is there already, or cannot be written.
         Damaged: What arrived is not the model that its digest names; nothing is left of it.
     """
     from storage.client import read_model_file
 
-    _refuse_existing(to, overwrite=overwrite)
-    _make_folder(to.parent)
-    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".taking-out-") as folder:
-        file = Path(folder) / f"{to.stem}.safetensors"
+    make_folder(to.parent)
+    with whole_file(to, overwrite=overwrite) as file:
         flow.export_model(model, file, role, got=got)
         found = read_model_file(file)
         if form == "json":
-            file = _as_json(found, file.with_suffix(".json"))
-        file.replace(to)
+            file.write_text(_as_json(found))
     return found.digest()
 
 
@@ -76,9 +73,12 @@ def take_job(flow: FlowClient, job: str, folder: Path, tables: str, *, overwrite
         folder: Made if it is not there.
         tables: The form of tables: `csv`, `parquet` or `arrow`.
         overwrite: Whether to replace files that are there already.
+
+    Raises:
+        FileThere, FileUnwritable: A file is there already, or cannot be written.
     """
     spec, party = flow.job(job).spec, flow.status().party
-    _make_folder(folder)
+    make_folder(folder)
     own = [row for row in flow.outputs(job) if row.party == party]
     for row, stem in zip(own, _stems(own), strict=True):
         if row.kind == "model":
@@ -104,38 +104,24 @@ def _stems(rows: Sequence[OutputRow]) -> list[str]:
     return [f"{r.task}.{r.name}" + (f".{r.role}" if times[r.task, r.name] > 1 else "") for r in rows]
 
 
-def _as_json(model: Model, file: Path) -> Path:
+def _as_json(model: Model) -> str:
     arrays = {
         name: {"type": array.dtype.name, "shape": list(array.shape), "values": array.tolist()}
         for name, array in model.arrays.items()
     }
     body = {"kind": model.kind, "schema": model.schema, "digest": model.digest()}
-    file.write_text(json.dumps(body | {"details": dict(model.details), "arrays": arrays}, ensure_ascii=False))
-    return file
+    return json.dumps(body | {"details": dict(model.details), "arrays": arrays}, ensure_ascii=False)
 
 
 def _write_json(file: Path, value: object, *, overwrite: bool) -> str:
-    _refuse_existing(file, overwrite=overwrite)
-    file.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    with whole_file(file, overwrite=overwrite) as beside:
+        beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
     return str(file)
 
 
 def _take_rows(file: Path, kind: type[View], rows: Sequence[View], *, overwrite: bool) -> Taken:
-    _refuse_existing(file, overwrite=overwrite)
-    with file.open("w", newline="") as target:
+    with whole_file(file, overwrite=overwrite) as beside, beside.open("w", newline="") as target:
         writer = csv.DictWriter(target, [name for name in kind.model_fields if name != "id"])
         writer.writeheader()
         writer.writerows(row.model_dump(mode="json", exclude={"id"}) for row in rows)
     return Taken(str(file), f"{len(rows)} rows")
-
-
-def _refuse_existing(file: Path, *, overwrite: bool) -> None:
-    if file.exists() and not overwrite:
-        raise FileThere(f"{file} is there already.", hint="Choose another name, or add --overwrite.")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileUnwritable(f"The folder {folder} cannot be made: {error.strerror}.") from None

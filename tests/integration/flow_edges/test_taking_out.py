@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -126,6 +127,43 @@ def test_a_file_that_breaks_off_leaves_nothing(party: FakeParty, folder: Path, m
     with pytest.raises(FlowUnreachable):
         party.client.export_table("taken/broken", folder / "x.csv", "csv")
     assert list(folder.iterdir()) == []
+
+
+RESULTS = ("train.model.safetensors", "train.roc.json", "train.scores.csv", "job.json", "metrics.csv", "logs.csv")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_that_the_disk_refuses_is_named_and_nothing_is_left_of_it(
+    flow: Command, folder: Path, job: str, name: str
+) -> None:
+    (folder / name).mkdir()  # a file cannot take a folder's place
+    done = flow("job", "outputs", job, "--get", ".", "--overwrite")
+    assert done.code == Exit.BAD_INPUT
+    assert f"{name} cannot be written" in done.err
+    assert {file.name for file in folder.iterdir()} <= set(RESULTS)
+
+
+@pytest.mark.parametrize("name", ["m.json", "m.safetensors"])
+def test_a_model_file_that_the_disk_refuses_is_named(flow: Command, folder: Path, job: str, name: str) -> None:
+    (folder / name).mkdir()
+    done = flow("model", "export", f"{job}/train.model", "--to", name, "--overwrite")
+    assert done.code == Exit.BAD_INPUT
+    assert f"{name} cannot be written" in done.err
+    assert {file.name for file in folder.iterdir()} == {name}
+
+
+def test_results_in_place_of_earlier_ones_are_whole_or_the_earlier_ones(
+    flow: Command, folder: Path, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "metrics.csv").write_text("earlier")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("csv.DictWriter.writerows", full)
+    done = flow("job", "outputs", job, "--get", ".", "--overwrite")
+    assert "metrics.csv cannot be written: No space left on device" in done.err
+    assert (folder / "metrics.csv").read_text() == "earlier"
 
 
 def statuses(party: FakeParty, client: FlowClient, *paths: str) -> list[int]:
