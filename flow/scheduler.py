@@ -18,6 +18,7 @@ from typing import Any
 
 from party.errors import PlatformError
 from party.log import get_logger
+from party.pauses import doubled_s
 
 WORKERS = 16
 REMEMBERED = 10_000
@@ -144,4 +145,4 @@ class Scheduler:
             self._failures.pop(key, None)
             return again
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return min(FIRST_RETRY_S * 2.0 ** (failures - 1), LAST_RETRY_S)
+        return doubled_s(FIRST_RETRY_S, failures - 1, LAST_RETRY_S)

@@ -101,6 +101,7 @@ class PartyView(View):
     decision: str  # "" (not asked yet) | "agree" | "ask" | "refuse"
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unconfirmed: str = ""  # the job has ended, and why the party has not confirmed that, as its initiator knows
 
 
 class JobSummary(View):

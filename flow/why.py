@@ -39,6 +39,7 @@ def _ended(view: JobView) -> Iterator[str]:
         yield f"This party left it: {view.left}"
     told = [error for error in (view.own_error, view.error) if error is not None]
     yield from (error.text for error in told)
+    yield from (unconfirmed_text(p.party, p.unconfirmed) for p in view.parties if p.unconfirmed)
     yield from (f"{p.party}: {reason}" for p in view.parties for reason in p.reasons if reason not in str(told))
 
 
@@ -67,6 +68,11 @@ def _clocks(view: JobView, clocks: Mapping[str, float]) -> Iterator[str]:
 def decide_text(job: str) -> str:
     """What a person types who is asked about a job."""
     return f"'flow job proposal {job}' shows what is asked and how to approve or refuse it"
+
+
+def unconfirmed_text(party: str, why_not: str) -> str:
+    """What to say of a party that has not confirmed the end of a job."""
+    return f"{party} has not confirmed the end: {why_not}"
 
 
 def apart_text(party: str, ahead_s: float) -> str:

@@ -18,6 +18,7 @@ from hashlib import sha256
 
 from party.clock import Clock
 from party.errors import TooManyGuesses
+from party.pauses import doubled_s
 
 FREE = 5  # wrong answers that cost nothing: people mistype
 FIRST_S = 1.0
@@ -73,7 +74,7 @@ class Brake:
 
     def _count(self, key: bytes, now: float) -> None:
         count = self._of(key, now).count + 1
-        delay_s = min(LONGEST_S, FIRST_S * 2.0 ** (count - FREE)) if count >= FREE else 0.0
+        delay_s = doubled_s(FIRST_S, count - FREE, LONGEST_S) if count >= FREE else 0.0
         self._wrong[key] = _Wrong(count, now, now + delay_s)
         self._wrong.move_to_end(key)
         while len(self._wrong) > MAX_NAMES:

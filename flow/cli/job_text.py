@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow.client import ENDED_JOB, AttemptView, JobSummary, JobView
-from flow.why import clock_text
+from flow.client import ENDED_JOB, AttemptView, JobSummary, JobView, PartyView
+from flow.why import clock_text, unconfirmed_text
 
 SUMMARY_COLUMNS = ("job", "name", "state", "tasks", "initiator", "submitted", "took")
 
@@ -39,12 +39,17 @@ def job_lines(job: JobView) -> Iterator[str]:
     for party in job.parties:
         said = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
         yield f"party      {party.party} ({', '.join(party.roles)}): {said.get(party.decision, party.decision)}"
-        for remark in (*party.reasons, *party.warnings):
-            yield f"             {remark}"
+        yield from (f"             {remark}" for remark in _remarks(party))
     for task in job.tasks:
         yield f"task       {task.name} ({task.component}): {task.state}"
         for attempt in task.attempts:
             yield from _attempt_lines(attempt)
+
+
+def _remarks(party: PartyView) -> Iterator[str]:
+    yield from (*party.reasons, *party.warnings)
+    if party.unconfirmed:
+        yield unconfirmed_text(party.party, party.unconfirmed)
 
 
 def _attempt_lines(attempt: AttemptView) -> Iterator[str]:

@@ -30,6 +30,11 @@ class Absence:
         with self._lock:
             self._absent = {(row.job, row.party): row.absent_why for row in rows}
 
+    def has(self, job: str, party: str) -> bool:
+        """Whether the party is noted as absent from the job."""
+        with self._lock:
+            return (job, party) in self._absent
+
     def note(self, job: str, party: str, error: PlatformError) -> None:
         """A call to the party failed for now; the reason that is kept is the last one."""
         why = str(error)

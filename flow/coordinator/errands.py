@@ -1,12 +1,14 @@
 """Run the errands of a plan, and decide what an error of a call means.
 
 A party that cannot be reached is noted as absent, so that people see what the job waits for, and asked again with
-growing pauses; any other error of a call is final and ends the attempt or the job with that error.
+growing pauses; any other error of a call is final and ends the attempt or the job with that error. The end of a job is
+told until the party has confirmed it, however long that takes: one end at a time to a party that is absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 from sqlalchemy import select
 
@@ -25,9 +27,11 @@ from flow.store.tables import job
 from flow.views import ErrorView
 from party.errors import PlatformError
 from party.log import get_logger
+from party.pauses import doubled_s
 
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
+LAST_END_PAUSE_S = 60.0  # between two tries to tell a party that a job is over
 
 
 class Errands:
@@ -42,6 +46,7 @@ class Errands:
         self._parties = parties
         self._attempts = attempts
         self._tries: dict[Errand, int] = {}
+        self._ending: dict[str, Lock] = {}  # by party
         self._log = get_logger("flow")
 
     def run(self, errand: Errand, done: Callable[[str], None]) -> float | None:
@@ -50,7 +55,7 @@ class Errands:
         if tries and not self._wanted(errand):
             self._tries.pop(errand, None)
             return None
-        again = self._judged(errand, tries)
+        again = self._in_turn(errand, tries)
         if again is None:
             self._tries.pop(errand, None)
         else:
@@ -62,8 +67,20 @@ class Errands:
         with self._database.read() as connection:
             return errand in step(self._snapshots.take(connection, errand.job).facts)
 
+    def _in_turn(self, errand: Errand, tries: int) -> float | None:
+        """So that a party that takes calls and never answers holds one thread of ours, however many jobs it had."""
+        if not isinstance(errand, End) or not self._absence.has(errand.job, errand.party):
+            return self._judged(errand, tries)
+        turn = self._ending.setdefault(errand.party, Lock())
+        if not turn.acquire(blocking=False):
+            return _pause_s(errand, tries)
+        try:
+            return self._judged(errand, tries)
+        finally:
+            turn.release()
+
     def _judged(self, errand: Errand, tries: int) -> float | None:
-        pause = min(FIRST_PAUSE_S * 2.0**tries, LAST_PAUSE_S) * JITTER.uniform(0.5, 1.0)
+        pause = _pause_s(errand, tries)
         try:
             return self._carry_out(errand)
         except (Moved, IllegalTransition):
@@ -133,3 +150,8 @@ class Errands:
             if state not in ENDED_JOB:
                 move_job(writer, name, state, how, error)
                 cancel_open(writer, name)
+
+
+def _pause_s(errand: Errand, tries: int) -> float:
+    last = LAST_END_PAUSE_S if isinstance(errand, End) else LAST_PAUSE_S
+    return doubled_s(FIRST_PAUSE_S, tries, last) * JITTER.uniform(0.5, 1.0)

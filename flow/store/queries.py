@@ -86,7 +86,7 @@ class Reader:
             **self._summary(connection, row, sum(task.state == AttemptState.SUCCEEDED for task in tasks), left),
             error=error,
             own_error=self._own_error(connection, name, error) if row.ended_ms is not None else None,
-            parties=tuple(self._parties(connection, name, spec)),
+            parties=tuple(self._parties(connection, row, spec)),
             tasks=tuple(tasks),
             manifest_digest=row.manifest_digest,
             closed=bool(row.closed),
@@ -132,11 +132,12 @@ class Reader:
         ours = item.what == "person" and item.who == self._party
         return item.model_copy(update={"do": decide_text(name)}) if ours else item
 
-    def _parties(self, connection: Connection, name: str, spec: dict[str, Any]) -> list[PartyView]:
+    def _parties(self, connection: Connection, of: Row[Any], spec: dict[str, Any]) -> list[PartyView]:
         """What each party said; our own reasons as our own people may read them."""
-        rows = connection.execute(select(job_party).where(job_party.c.job == name)).all()
+        rows = connection.execute(select(job_party).where(job_party.c.job == of.id)).all()
         known = {row.party: row for row in rows}
-        own = connection.execute(select(part.c.reasons).where(part.c.job == name)).scalar_one_or_none()
+        own = connection.execute(select(part.c.reasons).where(part.c.job == of.id)).scalar_one_or_none()
+        over = of.initiator == self._party and of.ended_ms is not None
         found = []
         for party in sorted({p for parties in spec["roles"].values() for p in parties}):
             row = known.get(party)
@@ -149,6 +150,7 @@ class Reader:
                     decision=row.decision if row is not None else "",
                     reasons=tuple(json.loads(own)) if own and party == self._party else reasons,
                     warnings=said.warnings if said else (),
+                    unconfirmed=row.absent_why if over and row is not None and not row.closed else "",
                 )
             )
         return found

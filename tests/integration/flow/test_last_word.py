@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from flow.cli.job_text import job_lines
 from flow.errors import UnknownJob
 from flow.job_state import AttemptState, JobState
-from flow.messages import EndOrder
+from flow.messages import EndOrder, Method
 from flow.service import FlowService
 from flow.store.parts import executors, part_of
-from gateway.client import JobContract
+from gateway.client import JobContract, PeerUnreachable
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job
 
 
@@ -142,3 +143,22 @@ def test_every_party_tells_the_same_end_of_the_attempt_that_ended_the_job(world:
 def test_an_end_without_failed_attempts_is_what_it_always_was() -> None:
     order = EndOrder(job="01ARZ3NDEKTSV4RRFFQ69G5FAV", state=JobState.SUCCEEDED)
     assert "attempts" not in order.model_dump_json()
+
+
+def test_a_party_that_has_not_confirmed_the_end_is_named_until_it_does(world: World) -> None:
+    def unheard(_frm: str, to: str, method: str) -> None:
+        if (to, method) == ("b", Method.END):
+            raise PeerUnreachable("The gateway of b does not answer.")
+
+    world.hub.before = unheard
+    job = world.submit(nothing_job())
+    said = "b has not confirmed the end: The gateway of b does not answer."
+    view = world.until(lambda v: any(party.unconfirmed for party in v.parties), job)
+    assert view.state is JobState.SUCCEEDED
+    assert not view.closed
+    assert said in world.a.why(job)
+    assert said in "\n".join(job_lines(view))
+    world.hub.before = lambda *_: None
+    view = world.wait_closed(job)
+    assert not any(party.unconfirmed for party in view.parties)
+    assert said not in world.a.why(job)

@@ -53,6 +53,15 @@ def test_work_runs_when_it_is_poked_and_again_when_it_asks(bench: Bench) -> None
     assert [bench.next(), bench.next()] == ["a", "a"]
 
 
+def test_work_that_fails_for_days_is_tried_again_as_often(bench: Bench) -> None:
+    bench.scheduler._failures[Work("a")] = 5_000
+    bench.answers["a"] = [Unavailable("The database is away.")]
+    bench.scheduler.poke(Work("a"))
+    assert bench.next() == "a"
+    bench.scheduler.poke(Work("a"))
+    assert bench.next() == "a"
+
+
 def test_work_poked_while_it_runs_runs_once_more(bench: Bench) -> None:
     bench.gate.clear()
     bench.scheduler.poke(Work("a"))
