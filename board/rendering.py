@@ -122,7 +122,8 @@ def told(event: EventRow) -> str:
             "absent": "is absent",
             "back": "is back",
         }
-        return f"{event.party or 'A party'} {said.get(what, words)}"
+        by = f" ({event.body['user']})" if "user" in event.body else ""
+        return f"{event.party or 'A party'} {said.get(what, words)}{by}"
     if thing == "task":
         return f"{event.task}: results are visible"
     if thing == "side":

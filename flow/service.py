@@ -189,12 +189,12 @@ class FlowService:
             ProposalChanged: Something else would be shown now.
         """
         may(user, Verb.APPROVE, Thing("job", job))
-        self._agreeing.approve(job, digest)
+        self._agreeing.approve(job, user.name, digest)
 
     def refuse(self, job: str, user: User, reason: str = "") -> None:
         """Refuse a job that waits for a person of this party. Raises NotAskedForApproval."""
         may(user, Verb.APPROVE, Thing("job", job))
-        self._agreeing.refuse(job, reason)
+        self._agreeing.refuse(job, user.name, reason)
 
     def proposal(self, job: str) -> ProposalView:
         """What a person of this party decides about: inputs, parameters, what leaves, who learns what.

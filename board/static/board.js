@@ -41,6 +41,7 @@
   const replacePart = (name, html) => {
     const part = document.querySelector(`[data-part="${name}"]`);
     if (!part || part.dataset.html === html) return;
+    if (part.querySelector(".decide") && html.includes('name="digest"')) return; // nobody decides about what they did not read
     const list = part.querySelector(".events");
     const top = list ? list.scrollTop : 0;
     const focused = part.contains(document.activeElement) ? placeOf(document.activeElement) : null;

@@ -169,7 +169,7 @@ class Agreeing:
                 self._note_agreed(writer, manifest)
         return Ack()
 
-    def approve(self, name: str, digest: str) -> None:
+    def approve(self, name: str, user: str, digest: str) -> None:
         """A person of ours agrees to what was shown under this digest; a lack of room may still refuse.
 
         Raises:
@@ -183,16 +183,17 @@ class Agreeing:
                 raise ProposalChanged(name)
             if decided.answer.decision is Decision.REFUSE and row.initiator != self.party:
                 self._catalogue.forget(name)
-            self._decide_later(row, decided)
+            self._decide_later(row, decided, {"user": user, "seen": digest})
 
-    def refuse(self, name: str, reason: str) -> None:
+    def refuse(self, name: str, user: str, reason: str) -> None:
         """A person of ours refuses. Raises NotAskedForApproval."""
         with self.turns.of(name):
             row = self._asked(name)
             proposal, policy = proposal_of(row), replace(self._policy(), accept=Decision.REFUSE)
             decided = self._decided(proposal, proposed_job(proposal.spec), policy)
             said = sentences([reason or "A person refused."])
-            self._decide_later(row, Decided(decided.answer.model_copy(update={"reasons": said}), said))
+            refused = Decided(decided.answer.model_copy(update={"reasons": said}), said)
+            self._decide_later(row, refused, {"user": user})
 
     def show(self, name: str) -> ProposalView:
         """What a person decides about, as things are now. Raises UnknownJob."""
@@ -240,15 +241,14 @@ class Agreeing:
             raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {row.state} here.")
         return row
 
-    def _decide_later(self, row: Row[Any], decided: Decided) -> None:
+    def _decide_later(self, row: Row[Any], decided: Decided, by: Mapping[str, str]) -> None:
         name, answer, signed = str(row.job), decided.answer, self._sign(decided.answer)
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)
             reasons = json.dumps(decided.reasons)
             change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
-            writer.event(
-                f"party.{answer.decision}", name, place=("", 0, self.party), body={"reasons": [*decided.reasons]}
-            )
+            said = {"reasons": [*decided.reasons], **by}
+            writer.event(f"party.{answer.decision}", name, place=("", 0, self.party), body=said)
             if row.initiator != self.party:
                 where = (job_party.c.job == name) & (job_party.c.party == self.party)
                 writer.run(job_party.update().where(where).values(decision=str(answer.decision), answer=text))

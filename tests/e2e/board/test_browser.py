@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from board.server import BoardServer
-from flow.client import JobState
+from flow.client import ErrorView, JobState
 from tests.fakes.flow_party import FakeParty, fake_party, job_json
 from tests.fakes.flow_service import waiting_for_person
 
@@ -166,6 +166,24 @@ def test_a_person_can_decide_with_the_keyboard(page: Page, party: FakeParty) -> 
     with page.expect_navigation():
         page.get_by_role("button", name="Stop").press("Enter")
     expect(page.locator("#summary .chip")).to_have_text("⊘ cancelled")
+
+
+def test_what_a_person_reads_to_decide_stays_while_the_page_goes_on(page: Page, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    party.service.change(job, waiting_for=(waiting_for_person("hospital-a"),))
+    log_in(page, party)
+    page.goto(f"/jobs/{job}")
+    expect(page.locator("#connection")).to_have_text("live")
+    read = page.locator('#proposal input[name="digest"]').get_attribute("value")
+    page.get_by_label("Reason, told to the others").fill("Not before May")
+    party.service.proposals[job] = party.service.proposal(job).model_copy(update={"reasons": ("Another one",)})
+    party.service.change(job, error=ErrorView(code="flow.example", message="Seen live"))
+    party.service.event("job.example", job)
+    expect(page.locator("#summary")).to_contain_text("Seen live")
+    assert page.locator('#proposal input[name="digest"]').get_attribute("value") == read
+    expect(page.get_by_label("Reason, told to the others")).to_have_value("Not before May")
+    party.service.move(job, JobState.REFUSED)
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
 
 
 def test_a_button_keeps_the_focus_while_the_page_goes_on(page: Page, party: FakeParty) -> None:

@@ -106,6 +106,8 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     flow.approve(job, SCIENTIST, view.digest)
     world.wait_closed(job)
     assert not flow.proposal(job).waits
+    by = [event.body for event in flow.events(job) if event.kind == "party.agree" and event.party == "b"]
+    assert by == [{"reasons": [], "user": SCIENTIST.name, "seen": view.digest}]
 
 
 def test_an_approval_of_something_else_than_what_is_asked_now_leaves_the_job_waiting(world: World) -> None:
@@ -140,6 +142,8 @@ def test_a_job_that_a_person_refused_is_over_here_at_once(world: World) -> None:
     assert view.state is JobState.REFUSED
     assert (view.error.code, view.error.message, view.error.party) == ("flow.job_refused", "Not this month.", "b")
     assert not flow.proposal(job).waits
+    by = [event.body for event in flow.events(job) if event.kind == "party.refuse"]
+    assert by == [{"reasons": ["Not this month."], "user": SCIENTIST.name}]
     assert "Not this month." in "".join(flow.why(job))
     assert "Not this month." in world.wait(job, "refused").error.message
 
