@@ -44,6 +44,7 @@ class Knowledge:
         checkpoints: What it holds of the jobs that this one goes on from.
         resumed: For each task that may go on from checkpoints: what they were made of, or that it is not known.
         room: For each task that its hosts can never bear: why.
+        strangers: The parties of the job that are not trusted here.
     """
 
     party: str
@@ -54,6 +55,7 @@ class Knowledge:
     checkpoints: tuple[KeptSteps, ...] = ()
     room: Mapping[str, str] = field(default_factory=dict)
     resumed: Mapping[str, tuple[Source, ...] | PlatformError] = field(default_factory=dict)
+    strangers: tuple[str, ...] = ()
 
 
 def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[str]]:
@@ -98,11 +100,16 @@ class Decided:
     reasons: tuple[str, ...] = ()
 
 
-def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy) -> Decided | None:
-    """The party's answer if it takes no part in such a job whatever it does; needs nothing but the names in it."""
+def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy, strangers: Iterable[str]) -> Decided | None:
+    """The party's answer if it takes no part in such a job whatever it does; needs nothing but the names in it.
+
+    `strangers` are the parties of the job that are not trusted here: no message would reach them.
+    """
     reasons = _peers(spec, party, policy)
     if not reasons and policy.accept is Decision.REFUSE:
         reasons = [Reason(f"The policy of {party} refuses every job.")]
+    if not reasons:
+        reasons = [_stranger(other, party) for other in strangers]
     if not reasons:
         return None
     answer = Answer(
@@ -121,7 +128,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
 
     Only an answer that agrees says which table versions and checkpoints this party brings.
     """
-    outside = outsider(proposal, job.spec, know.party, know.policy)
+    outside = outsider(proposal, job.spec, know.party, know.policy, know.strangers)
     if outside is not None:
         return outside
     tasks = job.tasks
@@ -196,6 +203,11 @@ def _peers(spec: JobSpec, party: str, policy: Policy) -> list[Reason]:
         for other in spec.parties
         if other != party and not allowed(other, policy.peers)
     ]
+
+
+def _stranger(other: str, party: str) -> Reason:
+    said = f"{party} does not trust {other}, a party of this job."
+    return Reason(said, f"{said} Its card is added with `flow party trust CARD`; the job is then submitted again.")
 
 
 def _code(proposal: Proposal, tasks: Mapping[str, BoundTask]) -> Iterator[Reason]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -34,6 +34,26 @@ class Policy:
             if name in self.min_protection:
                 return Protection(self.min_protection[name])
         return DEFAULT_PROTECTION
+
+
+@dataclass(frozen=True)
+class Stance:
+    """Who decides, by which policy and among whom, as they are whenever it is asked.
+
+    Attributes:
+        party: Our id.
+        policy: What we agree to.
+        parties: We and the parties that we trust.
+    """
+
+    party: str
+    policy: Callable[[], Policy]
+    parties: Callable[[], Iterable[str]]
+
+    def strangers(self, parties: Iterable[str]) -> tuple[str, ...]:
+        """Those of the parties that are not trusted here."""
+        trusted = {self.party, *self.parties()}
+        return tuple(party for party in parties if party not in trusted)
 
 
 @dataclass(frozen=True)

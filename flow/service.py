@@ -23,7 +23,7 @@ from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
 from flow.participant.leaving import Leaving, Limit
-from flow.policy import Policy
+from flow.policy import Policy, Stance
 from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
@@ -79,7 +79,8 @@ class FlowService:
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
         doors = (rooms.gateway, rooms.cluster, rooms.store)
-        self._agreeing = Agreeing(party, config.policy, database, catalogue, (*doors[:2], held), keeping)
+        stance = Stance(party, config.policy, config.parties)
+        self._agreeing = Agreeing(stance, database, catalogue, (*doors[:2], held), keeping)
         self._submitting.lacking_room = self._agreeing.lacking_room
         turns = self._agreeing.turns
         attempts = Attempts(party, database, catalogue, doors, turns)

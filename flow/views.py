@@ -133,6 +133,14 @@ class JobView(JobSummary):
     closed: bool = False  # every party has cleaned up
     spec: dict[str, object]  # the job.json as submitted
 
+    def warned(self) -> dict[str, list[str]]:
+        """Each warning once, with the parties that said it in their answers."""
+        found: dict[str, list[str]] = {}
+        for party in self.parties:
+            for text in party.warnings:
+                found.setdefault(text, []).append(party.party)
+        return found
+
 
 class MetricRow(View):
     """One number of one round."""

@@ -40,6 +40,8 @@ def job_lines(job: JobView) -> Iterator[str]:
         said = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
         yield f"party      {party.party} ({', '.join(party.roles)}): {said.get(party.decision, party.decision)}"
         yield from (f"             {remark}" for remark in _remarks(party))
+    for text, parties in job.warned().items():
+        yield f"warning    {text} (said by {', '.join(parties)})"
     for task in job.tasks:
         yield f"task       {task.name} ({task.component}): {task.state}"
         for attempt in task.attempts:
@@ -47,7 +49,7 @@ def job_lines(job: JobView) -> Iterator[str]:
 
 
 def _remarks(party: PartyView) -> Iterator[str]:
-    yield from (*party.reasons, *party.warnings)
+    yield from party.reasons
     if party.unconfirmed:
         yield unconfirmed_text(party.party, party.unconfirmed)
 

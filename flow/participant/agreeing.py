@@ -41,7 +41,7 @@ from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswe
 from flow.orders import contract_for, resources_for
 from flow.participant.keeping import Keeping
 from flow.participant.turns import Turns
-from flow.policy import ModelFacts, Policy, TableFacts
+from flow.policy import ModelFacts, Policy, Stance, TableFacts
 from flow.showing import shown
 from flow.store.database import Database, Writer
 from flow.store.foreign import end_refused, forget_refused, refuse_more
@@ -76,15 +76,14 @@ class Agreeing:
 
     def __init__(
         self,
-        party: str,
-        policy: Callable[[], Policy],
+        stance: Stance,
         database: Database,
         catalogue: Catalogue,
         doors: tuple[GatewayDoor, ClusterDoor, Holdings],
         keeping: Keeping,
     ) -> None:
-        self.party = party
-        self._policy = policy
+        self._stance = stance
+        self.party, self._policy = stance.party, stance.policy
         self._database = database
         self._catalogue = catalogue
         self._gateway, self._cluster, self._held = doors
@@ -274,7 +273,7 @@ class Agreeing:
 
     def _decided(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
         """Our answer; what is refused leaves nothing behind, and nothing is worked out of what is excluded."""
-        decided = outsider(proposal, spec, self.party, policy)
+        decided = outsider(proposal, spec, self.party, policy, self._stance.strangers(spec.parties))
         if decided is None:
             job = self._catalogue.bound(proposal, spec)
             decided = decide(proposal, job, self._knowledge(job, policy))
@@ -300,6 +299,7 @@ class Agreeing:
             tables={text: self._table((exact or {}).get(text, text)) for text in tables},
             models={text: self._model(text) for text in models},
             resumed=self._held.resumed(spec, tasks),
+            strangers=self._stance.strangers(spec.parties),
         )
 
     def _made(self, task: BoundTask, job: str) -> dict[str, TableFacts | PlatformError]:

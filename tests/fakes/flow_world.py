@@ -382,6 +382,7 @@ class FakeParty:
     policy: Policy = field(
         default_factory=lambda: Policy(accept=Decision.AGREE, min_protection="plain", share=("metrics",))
     )
+    trusts: set[str] | None = None  # everybody
     keep_checkpoints_s: int = 3600
     url: str = ""
     flow: FlowService | None = None
@@ -392,7 +393,7 @@ class FakeParty:
             party=self.name,
             database_url=self.url or f"sqlite:///{self.folder}/{self.name}.sqlite",
             policy=lambda: self.policy,
-            parties=lambda: self.hub.parties,
+            parties=lambda: self.hub.parties if self.trusts is None else self.trusts,
             components=component,
             keep_checkpoints_s=self.keep_checkpoints_s,
         )

@@ -11,7 +11,7 @@ import pytest
 from board.server import BoardServer
 from flow.client import JobState
 from flow.rest import vitals
-from flow.views import ErrorView, Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
+from flow.views import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from gateway.client import PeerStatus, Stranger
 from party import passwords
 from party.errors import PortInUse, Unavailable
@@ -121,6 +121,15 @@ def test_the_pages_show_the_job_escaped(browser: Browser, party: FakeParty) -> N
         assert text in page
     assert browser.get("/?state=succeeded").text.count("/jobs/") >= 1
     assert browser.get("/?state=paused").text.count('href="/jobs/') == 0
+
+
+def test_a_warning_that_several_parties_said_is_shown_once(browser: Browser, party: FakeParty) -> None:
+    job = party.client.submit(job_json())
+    said = [PartyView(party=p, roles=("host",), decision="agree", warnings=("Few trainers.",)) for p in ("a", "b")]
+    party.service.change(job, parties=tuple(said))
+    page = browser.get(f"/jobs/{job}").text
+    assert page.count("Few trainers.") == 1
+    assert "Few trainers. (said by a, b)" in page
 
 
 def test_a_person_decides_by_the_buttons(browser: Browser, party: FakeParty) -> None:

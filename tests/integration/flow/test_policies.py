@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from flow.bindings import BoundTask, Components, bind
-from flow.errors import NotAskedForApproval, ProposalChanged
+from flow.errors import JobInvalid, NotAskedForApproval, ProposalChanged
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import JobState
 from flow.messages import Decision, Proposal, encode
@@ -225,3 +225,25 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
         world.hub.call("a", "b", "propose", encode(other, HybridTime(1, 1)))
     assert flow.job(other.job).state is JobState.REFUSED
     assert bound == ["nothing"]
+
+
+def test_a_job_with_a_party_that_is_not_trusted_here_is_refused_at_submission_by_name(world: World) -> None:
+    world["a"].trusts = {"b"}
+    [problem] = world.a.validate(json.dumps(nothing_job()).encode(), user=SCIENTIST)
+    assert problem.message == "'c' is not a party that we trust."
+    assert "`flow party trust CARD`" in problem.hint
+    with pytest.raises(JobInvalid, match="'c' is not a party that we trust"):
+        world.submit(nothing_job())
+
+
+def test_a_party_refuses_a_job_with_one_that_it_does_not_trust_and_names_no_other(world: World) -> None:
+    world["b"].trusts = {"a", "elsewhere"}
+    job = world.submit(nothing_job())
+    view = world.wait(job, "refused")
+    [said] = [p for p in view.parties if p.party == "b"]
+    assert said.reasons == ("b does not trust c, a party of this job.",)
+    assert "elsewhere" not in view.model_dump_json()
+    world.wait(job, "refused", party="b")
+    own = world["b"].flow.job(job)  # type: ignore[union-attr]
+    [told] = [p for p in own.parties if p.party == "b"]
+    assert "`flow party trust CARD`" in told.reasons[0]

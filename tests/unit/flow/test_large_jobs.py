@@ -114,11 +114,11 @@ def test_deciding_and_showing_look_through_a_job_as_often_however_many_parties_i
 def test_whom_the_policy_excludes_is_answered_without_a_look_at_the_job() -> None:
     made, spec = proposed(job(1, 3, component="no_such_component@1"))
     for policy in (Policy(peers=("c",)), Policy(accept=Decision.REFUSE)):
-        decided = outsider(made, spec, "b", policy)
+        decided = outsider(made, spec, "b", policy, ())
         assert decided is not None
         assert decided.answer.decision is Decision.REFUSE
         assert all("component" not in reason for reason in decided.reasons)
-    assert outsider(made, spec, "b", Policy()) is None
+    assert outsider(made, spec, "b", Policy(), ()) is None
 
 
 def test_of_many_problems_the_first_are_told() -> None:

@@ -21,6 +21,8 @@ CLI = Path(screen_module.__file__).parent
 EVIL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202eevil\r\nsecond\x7f"
 MARKUP = "[bold red]not markup[/] :boom:"
 
+WARNED = (("few trainers",), (), ("few trainers", "another thing"))
+
 
 def evil_job() -> JobView:
     waiting = Waiting(who=EVIL, what="person", text=EVIL, since_ms=1)
@@ -156,3 +158,15 @@ def test_what_is_mistyped_is_told_as_json_where_json_was_asked_for(
         main()
     assert ended.value.code == 2
     assert json.loads(capsys.readouterr().out)["error"]["message"] == "Missing argument 'JOB'."
+
+
+def test_a_warning_that_several_parties_said_stands_once_with_those_who_said_it() -> None:
+    said = [
+        PartyView(party=p, roles=("host",), decision="agree", warnings=w) for p, w in zip("abc", WARNED, strict=True)
+    ]
+    lines = list(job_lines(evil_job().model_copy(update={"parties": tuple(said)})))
+    assert [line for line in lines if line.startswith("warning")] == [
+        "warning    few trainers (said by a, c)",
+        "warning    another thing (said by c)",
+    ]
+    assert sum("few trainers" in line for line in lines) == 1
