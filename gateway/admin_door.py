@@ -20,8 +20,9 @@ from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.strangers import Strangers
 from gateway.tokens import Bearer, Tokens, checked_bearer
-from gateway.wire import AdminServicer, Problem, answering, local, raised
+from gateway.wire import AdminServicer, answering, local
 from party.errors import PlatformError
+from party.problems import Problem, raised
 from party.seal import sign, verify
 
 RESERVED = "archipelago/"  # purposes of the gateway itself begin with this

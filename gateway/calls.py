@@ -33,12 +33,12 @@ from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.refusals import Refusals
-from gateway.wire import MAX_TEXT_CHARS, Problem, problem_of, raised
 from party.bounds import Count, TimeMs
 from party.canonical import canonical_json, parse_json
 from party.card import Card
 from party.clock import Clock, SystemClock
 from party.errors import PlatformError
+from party.problems import MAX_TEXT_CHARS, Problem, problem_of, raised
 from party.seal import sign, verify
 from party.text import printable
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import grpc
 
 from gateway.errors import DoorClosed
 from party.door_key import door_key, fits, shown_key
-from party.errors import Denied
+from party.problems import packed
 
 KEY_NAME = "archipelago-door"
 
@@ -65,7 +64,5 @@ class _Presenter(
 
 
 def _refuse(_request: object, context: grpc.ServicerContext) -> object:
-    error = DoorClosed()
-    problem = {"code": error.code, "message": error.message, "hint": error.hint, "kind": Denied.code}
-    context.abort(grpc.StatusCode.PERMISSION_DENIED, json.dumps(problem))
+    context.abort(grpc.StatusCode.PERMISSION_DENIED, packed(DoorClosed()))
     raise AssertionError("abort raises")

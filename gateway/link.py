@@ -24,12 +24,13 @@ from gateway.errors import (
 )
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
-from gateway.wire import LIMITS, RECONNECT, Problem, TransferStub, chunked, raised, rpc_error, transfer, transfer_stub
+from gateway.wire import LIMITS, RECONNECT, TransferStub, chunked, rpc_error, transfer, transfer_stub
 from party.bounds import MAX_TIME_MS
 from party.card import Card
 from party.clock import SystemClock
 from party.errors import BadCard, PlatformError
 from party.log import get_logger
+from party.problems import Problem, raised
 
 PROTOCOL = 1
 MINIMUM = 1

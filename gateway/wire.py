@@ -1,16 +1,13 @@
 """The one module that touches generated code: messages, services, channel settings, and errors on the wire.
 
-Errors travel as a JSON object in the status details: code, message, hint and the code of the root kind. A class with
-that code here is raised again; of an unknown code the root kind is raised, with that code.
+Errors travel in the status details, as `party.problems` packs them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,15 +26,15 @@ from gateway.proto.local_v1_pb2_grpc import (
 )
 from gateway.proto.transfer_v1_pb2_grpc import TransferStub
 from gateway.streams import Parsed, count_parts, pack, unpacker
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse, Unavailable, all_codes
+from party.errors import PlatformError, PortInUse
 from party.log import get_logger
+from party.problems import carried, packed, status_name
 
 __all__ = [
     "AdminServicer",
     "AdminStub",
     "ExecutorMethods",
     "ExecutorStub",
-    "Problem",
     "TransferMethods",
     "TransferStub",
     "add_AdminServicer_to_server",
@@ -52,8 +49,6 @@ __all__ = [
     "local_channel",
     "parsed",
     "peer_certificate",
-    "problem_of",
-    "raised",
     "rpc_error",
     "server",
     "transfer",
@@ -63,9 +58,6 @@ __all__ = [
 
 CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = 8 << 20
-MAX_TEXT_CHARS = 2000  # of an error, as encoded for the status details; gRPC's limit for all metadata is 8 KiB
-MAX_HINT_CHARS = 1000
-MAX_CODE_CHARS = 200
 TOKEN_KEY = "archipelago-token"  # noqa: S105 - the name of the metadata entry
 
 RECONNECT = [
@@ -77,46 +69,10 @@ LIMITS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 ]
-_STATUS = {
-    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    Conflict: grpc.StatusCode.FAILED_PRECONDITION,
-    Denied: grpc.StatusCode.PERMISSION_DENIED,
-    Unavailable: grpc.StatusCode.UNAVAILABLE,
-}
 _TRANSFER = "archipelago.transfer.v1.Transfer"
 _EXECUTOR = "archipelago.local.v1.Executor"
 M = TypeVar("M")
-_KINDS: dict[str, type[PlatformError]] = {kind.code: kind for kind in _STATUS}
 _log = get_logger("gateway")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A PlatformError on its way: its code, text and hint, and the code of the root kind."""
-
-    code: str
-    message: str
-    hint: str
-    kind: str
-
-
-def problem_of(error: PlatformError) -> Problem:
-    """The error as it travels."""
-    kind = next((kind.code for kind in _STATUS if isinstance(error, kind)), PlatformError.code)
-    code, hint = _cut(error.code, MAX_CODE_CHARS), _cut(error.hint, MAX_HINT_CHARS)
-    return Problem(code, _cut(error.message, MAX_TEXT_CHARS), hint, kind)
-
-
-def raised(problem: Problem) -> PlatformError:
-    """The error that travelled, ready to be raised here."""
-    known = all_codes().get(problem.code)
-    kind = known or _KINDS.get(problem.kind, PlatformError)
-    error = kind.__new__(kind)
-    PlatformError.__init__(error, problem.message, hint=problem.hint)
-    if known is None:
-        vars(error)["code"] = problem.code
-    return error
 
 
 @contextmanager
@@ -125,24 +81,18 @@ def answering(context: grpc.ServicerContext) -> Iterator[None]:
     try:
         yield
     except PlatformError as error:
-        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
-        context.abort(status, json.dumps(vars(problem_of(error))))
+        context.abort(grpc.StatusCode[status_name(error)], packed(error))
     except grpc.RpcError:
         raise  # the caller is gone
     except Exception:  # noqa: BLE001 - the translator between our errors and the wire
         _log.exception("A gateway call failed")
         fault = GatewayFault("The gateway failed; its own log says why.")
-        context.abort(grpc.StatusCode.INTERNAL, json.dumps(vars(problem_of(fault))))
+        context.abort(grpc.StatusCode.INTERNAL, packed(fault))
 
 
 def rpc_error(error: grpc.RpcError, otherwise: PlatformError) -> PlatformError:
     """The error that the far handler raised, or `otherwise` if the call itself failed."""
-    try:
-        fields = json.loads(error.details() or "")
-        problem = Problem(**{name: str(fields[name]) for name in ("code", "message", "hint", "kind")})
-    except (ValueError, TypeError, KeyError):
-        return otherwise
-    return raised(problem)
+    return carried(error.details()) or otherwise
 
 
 def server(
@@ -311,15 +261,3 @@ def executor_stub(channel: grpc.Channel) -> ExecutorStub:
     )
     vars(stub).update(SendLarge=send, Take=take)
     return stub
-
-
-def _cut(text: str, limit: int) -> str:
-    """As much of the text as takes `limit` characters in the status details."""
-    if len(text) * 12 <= limit:  # no character takes more: two escapes for one outside the first plane
-        return text
-    taken = 0
-    for at, char in enumerate(text):
-        taken += 3 if char == "%" else len(json.dumps(char)) - 2  # gRPC itself escapes "%" as %25
-        if taken > limit:
-            return text[:at]
-    return text

@@ -1,33 +1,25 @@
 """How errors cross a gRPC call inside one party, and how a Unix socket is served: the same for both managers.
 
-A PlatformError goes over with its code, message and hint, and comes out as the same class where that is loaded, else
-as its base of the five with the code kept. Anything else is a fault here: it is logged and named to nobody.
+A PlatformError goes over in the status details, as `party.problems` packs it. Anything else is a fault here: it is
+logged and named to nobody.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable, all_codes
+from party.errors import PlatformError, Unavailable
 from party.log import get_logger
+from party.problems import carried, packed, status_name
 
-DETAILS = "archipelago-error-bin"
 MAX_MESSAGE_BYTES = 16 << 20
 WORKERS = 32
-_FAMILIES: dict[type[PlatformError], grpc.StatusCode] = {
-    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    Conflict: grpc.StatusCode.FAILED_PRECONDITION,
-    Denied: grpc.StatusCode.PERMISSION_DENIED,
-    Unavailable: grpc.StatusCode.UNAVAILABLE,
-}
 _CHANNEL = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -69,8 +61,7 @@ def answering(call: Callable[[], _T], context: grpc.ServicerContext) -> _T:
     try:
         return call()
     except PlatformError as error:
-        context.set_trailing_metadata(((DETAILS, _packed(error)),))
-        context.abort(_status(error), error.message)
+        context.abort(grpc.StatusCode[status_name(error)], packed(error))
     except Exception:  # noqa: BLE001  the RPC translator
         _log.exception("A call failed by a fault of ours")
         context.abort(grpc.StatusCode.INTERNAL, "The service failed; its log says why.")
@@ -83,34 +74,10 @@ def asking(who: str, unreachable: type[Unavailable]) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        packed = dict(error.trailing_metadata() or ()).get(DETAILS) if isinstance(error, grpc.Call) else None
-        if packed:
-            raise _unpacked(packed) from None
-        code = error.code() if isinstance(error, grpc.Call) else None
-        if code is grpc.StatusCode.PERMISSION_DENIED:
-            from gateway.client import DoorClosed
-
-            raise DoorClosed from error
-        if code is grpc.StatusCode.INTERNAL:
+        call = error if isinstance(error, grpc.Call) else None
+        named = carried(call.details()) if call else None
+        if named:
+            raise named from None
+        if call and call.code() is grpc.StatusCode.INTERNAL:
             raise unreachable(f"{who} failed while it answered.", hint=f"Look into its log: {who}.") from error
         raise unreachable(f"{who} does not answer.", hint="See that it is running: flow party status.") from error
-
-
-def _status(error: PlatformError) -> grpc.StatusCode:
-    return next((code for family, code in _FAMILIES.items() if isinstance(error, family)), grpc.StatusCode.UNKNOWN)
-
-
-def _packed(error: PlatformError) -> bytes:
-    family = next((family for family in _FAMILIES if isinstance(error, family)), PlatformError)
-    body = {"code": error.code, "family": family.code, "message": error.message, "hint": error.hint}
-    return json.dumps(body).encode()
-
-
-def _unpacked(packed: Any) -> PlatformError:
-    body: dict[str, str] = json.loads(packed)
-    known = all_codes()
-    kind = known.get(body["code"]) or known.get(body["family"], PlatformError)
-    error = kind.__new__(kind)
-    PlatformError.__init__(error, body["message"], hint=body["hint"])
-    vars(error)["code"] = body["code"]
-    return error

@@ -25,12 +25,12 @@ from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.tokens import Bearer
-from gateway.wire import problem_of
 from party.card import Card, make_card
 from party.errors import CardExpired, PlatformError
 from party.home import PartyHome
 from party.ids import party_id
 from party.keys import make_keys
+from party.problems import packed, problem_of
 from storage.client import encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract, make_homes
 
@@ -168,9 +168,9 @@ class Failed(grpc.RpcError):
 @pytest.mark.parametrize(
     ("answer", "named", "up"),
     [
-        (json.dumps(vars(problem_of(BadEnvelope("no")))), BadEnvelope, True),
-        (json.dumps(vars(problem_of(GatewayFault("no")))), GatewayFault, True),
-        (json.dumps(vars(problem_of(PeerRefused("who?")))), PeerDistrustsUs, False),
+        (packed(BadEnvelope("no")), BadEnvelope, True),
+        (packed(GatewayFault("no")), GatewayFault, True),
+        (packed(PeerRefused("who?")), PeerDistrustsUs, False),
         ("connection reset", PeerUnreachable, False),
     ],
 )

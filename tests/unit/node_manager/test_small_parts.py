@@ -17,7 +17,7 @@ from node_manager.folders import EXIT, ExecutorKey, make_folder, orders, read_js
 from node_manager.order import Resources
 from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
 from node_manager.roster import Roster, Running
-from node_manager.rpc import DETAILS, answering, asking
+from node_manager.rpc import answering, asking
 from node_manager.warm_parent import preload
 from party.errors import Conflict, PlatformError, Unavailable
 from tests.fakes.nodes import make_order
@@ -105,27 +105,21 @@ def test_a_process_is_known_by_its_start_time():
 
 
 class FakeContext:
-    def set_trailing_metadata(self, metadata):
-        self.metadata = metadata
-
     def abort(self, code, text):
-        raise FakeError(code, text, getattr(self, "metadata", ()))
+        raise FakeError(code, text)
 
 
 class FakeError(grpc.RpcError, grpc.Call):
-    def __init__(self, code, text, metadata):
-        self._code, self._text, self._metadata = code, text, metadata
+    def __init__(self, code, text):
+        self._code, self._text = code, text
 
     def code(self):
         return self._code
 
-    def trailing_metadata(self):
-        return self._metadata
-
     def details(self):
         return self._text
 
-    add_callback = cancel = initial_metadata = is_active = time_remaining = lambda self, *_: None
+    add_callback = cancel = initial_metadata = is_active = time_remaining = trailing_metadata = lambda self, *_: None
 
 
 def across(error):
@@ -155,14 +149,6 @@ def test_a_fault_is_named_to_nobody():
     back = across(ZeroDivisionError("canary"))
     assert isinstance(back, NodeUnavailable)
     assert "canary" not in str(back)
-
-
-def test_a_fault_carries_no_details():
-    context = FakeContext()
-    with pytest.raises(FakeError):
-        answering(lambda: 1 / 0, context)
-    assert not hasattr(context, "metadata")
-    assert DETAILS.endswith("-bin")
 
 
 def test_a_socket_that_cannot_be_served_is_said_by_name(tmp_path):

@@ -1,0 +1,50 @@
+"""How errors cross a real socket between the services of one party."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from gateway.client import DoorClosed
+from node_manager.client import NodeUnavailable, StaleIncarnation
+from node_manager.rpc import answering, asking, unix_channel, unix_server
+from party.errors import PlatformError
+
+LONG = 20_000
+
+
+def fail(request: bytes, context: grpc.ServicerContext) -> bytes:
+    def work() -> bytes:
+        raise StaleIncarnation(request.decode() * LONG, hint=request.decode() * LONG)
+
+    return answering(work, context)
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Iterator[Path]:
+    server = unix_server(tmp_path / "x.sock")
+    methods = {"Fail": grpc.unary_unary_rpc_method_handler(fail)}
+    server.add_registered_method_handlers("test.Service", methods)
+    server.start()
+    yield tmp_path / "x.sock"
+    server.stop(None).wait()
+
+
+def ask(channel: grpc.Channel, text: str) -> PlatformError:
+    with channel, pytest.raises(PlatformError) as caught, asking("it", NodeUnavailable):
+        channel.unary_unary("/test.Service/Fail", _registered_method=True)(text.encode(), timeout=30)
+    return caught.value
+
+
+@pytest.mark.parametrize("text", ["x", "%", '"', "\n", "\N{SNOWMAN}", "\N{GRINNING FACE}"])
+def test_an_error_with_a_long_text_crosses_as_itself(socket: Path, text: str) -> None:
+    error = ask(unix_channel(socket), text)
+    assert type(error) is StaleIncarnation
+    assert set(error.message) == set(error.hint) == {text}
+
+
+def test_a_caller_without_the_key_is_told_that_the_door_is_closed(socket: Path) -> None:
+    assert type(ask(grpc.insecure_channel(f"unix:{socket}"), "x")) is DoorClosed
