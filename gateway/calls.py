@@ -130,7 +130,7 @@ class Calls:
         self._recorder = recorder
         self._line = line
         self._clock = clock or SystemClock()
-        self._refusals = Refusals(mailbox)
+        self.refusals = Refusals(mailbox)
 
     def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
         """The answer of the party's Flow; our own party is asked without a detour.
@@ -218,7 +218,7 @@ class Calls:
             if not self._mailbox.first_call(sender.party, request.id, request.sent_at_ms + FRESH_MS):
                 raise CallRepeated(f"This call of {sender.party} came before.")
         except PlatformError as error:
-            self._refusals.call(sender.party, method, letter.header, error)
+            self.refusals.call(sender.party, method, letter.header, error)
             raise
         return request
 

@@ -67,7 +67,7 @@ class Inbound:
         self._tokens = tokens
         self._arrivals = arrivals
         self._book = book
-        self._refusals = Refusals(mailbox)
+        self.refusals = Refusals(mailbox)
         self._deliveries: dict[str, _Delivery] = {}
         self._deliveries_lock = threading.Lock()
         self._halves: dict[str, dict[str, str]] = {}  # by sender: half bodies, the oldest first, and their envelopes
@@ -166,7 +166,7 @@ class Inbound:
 
     def refused(self, sender: Card, header: bytes, error: PlatformError) -> None:
         """Record that an envelope was refused for good."""
-        self._refusals.envelope(sender.party, header, error)
+        self.refusals.envelope(sender.party, header, error)
 
     def release(self, bearer: Bearer, items: Iterable[tuple[str, str, Step]]) -> None:
         """Let go of what the bearer has consumed: (from, tag, step) each."""
@@ -211,7 +211,7 @@ class Inbound:
             check_size(line, len(plain))
             check_value(line, describe(plain))
         except PlatformError as error:
-            self._refusals.kept(
+            self.refusals.kept(
                 conversation.frm.partition(":")[2], conversation, message.place.size, message.sha256, error
             )
             raise

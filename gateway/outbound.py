@@ -42,7 +42,7 @@ class Outbound:
         self._book = book
         self._left = left
         self._arrived = arrived
-        self._refusals = Refusals(mailbox)
+        self.refusals = Refusals(mailbox)
 
     def line(self, bearer: Bearer, to: str, tag: str) -> ContractLine:
         """The line that allows the bearer to send this tag.
@@ -109,7 +109,7 @@ class Outbound:
         try:
             yield
         except (Denied, InvalidInput) as error:
-            self._refusals.outward(_conversation(bearer, to, tag), size, error)
+            self.refusals.outward(_conversation(bearer, to, tag), size, error)
             raise
 
     def _put(

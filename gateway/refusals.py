@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,14 +79,32 @@ class Refusals:
             reason=error.message,
         )
         now = self._clock()
-        for inward, allowance in self._allowances.items():
-            for cause, kind, missed in allowance.missed(now):
-                told = kind or (_Kind(cause, "", "several") if inward else _Kind("", cause, "several"))
-                self._mailbox.record_refused(Entry(0, inward, told.peer, told.job, "more", missed, 0, ""), told.code)
+        self._tell(now)
         cause = attempted.peer if attempted.inward else attempted.job
         kind = _Kind(attempted.peer, attempted.job, error.code)
         if self._allowances[attempted.inward].may(cause, kind, now):
             self._mailbox.record_refused(attempted, error.code)
+
+    def tell(self) -> None:
+        """Count in the ledger what was too much, of each kind whose period is over."""
+        self._settle(self._clock())
+
+    def close(self) -> None:
+        """Count in the ledger all that was too much, whether or not its period is over."""
+        self._settle(math.inf)
+
+    def _settle(self, now: float) -> None:
+        """As `_tell`, where nobody waits for it: a ledger that cannot be written is told in the log."""
+        try:
+            self._tell(now)
+        except (PlatformError, sqlite3.Error, OSError) as error:
+            _log.error("Refusals cannot be counted in the ledger", reason=str(error))
+
+    def _tell(self, now: float) -> None:
+        for inward, allowance in self._allowances.items():
+            for cause, kind, missed in allowance.missed(now):
+                told = kind or (_Kind(cause, "", "several") if inward else _Kind("", cause, "several"))
+                self._mailbox.record_refused(Entry(0, inward, told.peer, told.job, "more", missed, 0, ""), told.code)
 
 
 def _path(conversation: Conversation) -> str:

@@ -130,12 +130,22 @@ class GatewayService:
         outbound = Outbound(mailbox, book, left=delivery.wake, arrived=arrived)
         calls = Calls(book, mailbox, desk, recorder, delivery.link)
 
+        refusals = (inbound.refusals, outbound.refusals, calls.refusals)
+
+        def look() -> None:
+            delivery.follow()
+            for each in refusals:
+                each.tell()
+
+        for each in refusals:
+            undo.callback(each.close)
+
         def changed() -> None:
             for party in book.reload():
                 front.dismiss(party)
             delivery.reload()
 
-        watch = HomeWatch(self._home.root, as_read, changed, delivery.follow)
+        watch = HomeWatch(self._home.root, as_read, changed, look)
         office = Office(
             book,
             mailbox,

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from gateway.client import ExecutorWire, JobContract
+from gateway.database import Database
 from gateway.transfer_door import PEER_CALLS, PUT_ENVELOPES
 from gateway.wire import CHUNK_BYTES, transfer
 from party.home import PartyHome
@@ -134,6 +135,21 @@ def test_a_flood_of_refused_envelopes_leaves_few_lines_and_is_counted_in_the_led
     lines = [json.loads(text) for text in siege.beta.log().splitlines()]
     assert sum(entry.get("peer") == "mallory" and entry.get("code") == "gateway.bad_envelope" for entry in lines) <= 20
     peer.close()
+
+
+def test_what_was_refused_too_often_stands_in_the_ledger_when_the_gateway_has_stopped(tmp_path: Path) -> None:
+    homes = make_homes(tmp_path, ("beta", "mallory"))
+    beta = GatewayProcess(homes["beta"]).start()
+    peer = HostilePeer(homes["mallory"], homes["beta"])
+    empty = transfer.Envelopes(envelopes=[transfer.Envelope()] * 100).SerializeToString()
+    peer.unary("Put")(empty, timeout=60)
+    peer.close()
+    assert beta.stop() == 0
+    database = Database(homes["beta"].state("gateway") / "gateway.sqlite", "process")
+    rows = database.read("SELECT what, messages FROM ledger WHERE peer = 'mallory'")
+    database.close()
+    assert sum(messages for _, messages in rows) == 100
+    assert [messages for what, messages in rows if what.endswith("more")] == [40]
 
 
 @pytest.mark.parametrize(

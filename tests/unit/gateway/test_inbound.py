@@ -355,6 +355,27 @@ def test_a_flood_of_refusals_is_counted_and_not_copied(beta: Beta) -> None:
     assert entries == [("alpha", one, 1)] * 60 + [("gamma", one, 1), ("alpha", f"{one} more", 940), ("alpha", one, 1)]
 
 
+def test_what_was_refused_too_often_is_counted_once_its_minute_is_over_or_the_gateway_stops(beta: Beta) -> None:
+    now = 0.0
+    refusals = Refusals(beta.mailbox, lambda: now)
+
+    def told() -> list[int]:
+        return [entry.messages for entry, _ in beta.mailbox.ledger() if "more" in entry.what]
+
+    for _ in range(100):
+        refusals.envelope("alpha", b"", BadEnvelope("no"))
+    refusals.tell()
+    assert told() == []
+    now = 61.0
+    refusals.tell()
+    assert told() == [40]
+    for _ in range(70):
+        refusals.envelope("alpha", b"", BadEnvelope("no"))
+    refusals.close()
+    refusals.close()
+    assert told() == [40, 10]
+
+
 def test_a_peer_that_invents_jobs_fills_no_ledger_and_hides_nobody_else(beta: Beta) -> None:
     now = 0.0
     refusals = Refusals(beta.mailbox, lambda: now)
