@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from queue import SimpleQueue
 from types import FrameType
 from typing import Protocol
 
@@ -103,17 +104,17 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
 
 
 def run_until_stopped(
-    service: Service, room: str, *, ready_fd: int | None = None, stop: threading.Event | None = None
+    service: Service, room: str, *, ready_fd: int | None = None, stop: SimpleQueue[None] | None = None
 ) -> None:
-    """Start the service, wait for a signal (or `stop`), stop it. Call it from the main thread."""
-    stopping = stop or threading.Event()
+    """Start the service, wait for a signal (or something in `stop`), stop it. Call it from the main thread."""
+    stopping: SimpleQueue[None] = stop or SimpleQueue()  # its `put` may interrupt its `get`; an Event's `set` may hang
     logger = log.get_logger(room)
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         for known in previous:
             signal.signal(known, signal.SIG_DFL)
-        stopping.set()
+        stopping.put(None)
 
     for number in previous:
         signal.signal(number, on_signal)
@@ -121,7 +122,7 @@ def run_until_stopped(
         service.start()
         logger.info("Ready", pid=os.getpid())
         _say_ready(ready_fd)
-        stopping.wait()
+        stopping.get()
         logger.info("Stopping")
     finally:
         service.stop(STOP_GRACE_S)
@@ -138,16 +139,16 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _parents_end(parent_fd: int | None) -> threading.Event | None:
-    """Set when the process that started us is gone; should we hang while stopping, we end all the same."""
+def _parents_end(parent_fd: int | None) -> SimpleQueue[None] | None:
+    """Gets something when the process that started us is gone; should we hang while stopping, we end all the same."""
     if parent_fd is None:
         return None
-    gone = threading.Event()
+    gone: SimpleQueue[None] = SimpleQueue()
 
     def wait() -> None:
         while os.read(parent_fd, 1):
             pass
-        gone.set()
+        gone.put(None)
         time.sleep(2 * STOP_GRACE_S)
         os._exit(Exit.FAILED)
 

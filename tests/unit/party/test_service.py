@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from queue import SimpleQueue
 
 import pytest
 
@@ -44,8 +45,8 @@ def test_every_kind_of_error_has_its_exit_code(error: PlatformError, code: int) 
 
 def test_a_service_is_started_said_ready_and_stopped_when_asked() -> None:
     read, write = os.pipe()
-    service, stop = Recorder(), threading.Event()
-    stop.set()
+    service, stop = Recorder(), SimpleQueue[None]()
+    stop.put(None)
     before = signal.getsignal(signal.SIGTERM)
     run_until_stopped(service, "gateway", ready_fd=write, stop=stop)
     assert service.calls == ["start", "stop 10.0"]
