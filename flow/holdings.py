@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
 
 from flow.bindings import BoundTask
@@ -24,6 +23,7 @@ from flow.messages import SignedAnswer
 from flow.policy import NO_USER, ModelFacts, Source, TableFacts
 from flow.store.database import Database
 from flow.store.parts import earlier_parts, find_part, proposal_of
+from flow.store.stored import stored
 from flow.store.tables import job
 from party.errors import NotFound
 from storage.client import OutputRef
@@ -158,8 +158,8 @@ class Holdings:
         """A job by our part in it; None if its components, or its form, are gone from this release."""
         try:
             known = self._catalogue.of_proposal(proposal_of(row))
-            agreed = SignedAnswer.model_validate_json(row.answer).answer.tables
-        except (JobInvalid, UnreadableJob, ValidationError):
+            agreed = stored(SignedAnswer, row.job, row.answer).answer.tables
+        except (JobInvalid, UnreadableJob):
             return None
         return _Recorded(row.job, known.spec, known.tasks, agreed)
 

@@ -16,6 +16,7 @@ from flow.job_state import AttemptState, JobState
 from flow.messages import Decision, Manifest, Proposal, SignedAnswer
 from flow.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
 from flow.store.moves import error_of
+from flow.store.stored import stored
 from flow.store.tables import attempt, job, job_party, part, side
 from flow.store.waiting import waiting
 from party.clock import Clock
@@ -104,7 +105,7 @@ class Catalogue:
                 self._sides -= self._known.popitem(last=False)[1].sides
 
     def of_job(self, connection: Connection, name: str) -> Known:
-        """A job of our store. Raises UnknownJob."""
+        """A job of our store. Raises UnknownJob, UnreadableJob."""
         with self._lock:
             if name in self._known:
                 return self._known[name]
@@ -112,7 +113,7 @@ class Catalogue:
         row = connection.execute(both.where(job.c.id == name)).first()
         if row is None:
             raise UnknownJob(f"There is no job {name} here.", hint="`flow job list` shows the jobs of this party.")
-        return self.of_proposal(Proposal.model_validate_json(row.proposal or row.theirs))
+        return self.of_proposal(stored(Proposal, name, row.proposal or row.theirs))
 
 
 class Snapshots:
@@ -167,24 +168,24 @@ class Snapshots:
 
 
 def manifest_of(connection: Connection, name: str) -> Manifest:
-    """The manifest of a job that was agreed on. Raises UnknownJob."""
+    """The manifest of a job that was agreed on. Raises UnknownJob, UnreadableJob."""
     text = connection.execute(select(job.c.manifest).where(job.c.id == name)).scalar_one_or_none()
     if not text:
         raise UnknownJob(f"There is no manifest of job {name} here.")
-    return Manifest.model_validate_json(text)
+    return stored(Manifest, name, text)
 
 
 def answers_of(connection: Connection, name: str) -> list[SignedAnswer]:
-    """Every answer that came, in party order."""
+    """Every answer that came, in party order. Raises UnreadableJob."""
     rows = connection.execute(
         select(job_party.c.answer).where(job_party.c.job == name, job_party.c.answer != "").order_by(job_party.c.party)
     )
-    return [SignedAnswer.model_validate_json(row.answer) for row in rows]
+    return [stored(SignedAnswer, name, row.answer) for row in rows]
 
 
 def _party(row: Row[Any]) -> PartyFacts:
     refused = row.decision == Decision.REFUSE
-    answer = SignedAnswer.model_validate_json(row.answer).answer if refused and row.answer else None
+    answer = stored(SignedAnswer, row.job, row.answer).answer if refused and row.answer else None
     return PartyFacts(
         party=row.party,
         decision=row.decision,

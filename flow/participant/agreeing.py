@@ -51,11 +51,13 @@ from flow.store.parts import (
     find_part,
     insert_job,
     insert_part,
+    part_manifest,
     part_of,
     proposal_of,
     put_parties,
     refuse_left,
 )
+from flow.store.stored import stored
 from flow.store.tables import job, job_party
 from flow.texts import sentences
 from flow.views import ErrorView, ProposalView
@@ -120,7 +122,7 @@ class Agreeing:
         if known is not None:
             if proposal_of(known) != proposal:
                 raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
-            return SignedAnswer.model_validate_json(known.answer)
+            return stored(SignedAnswer, known.job, known.answer)
         decided = self._decided(proposal, spec, self._policy())
         signed = self._sign(decided.answer)
         with self._database.write() as writer:
@@ -150,9 +152,9 @@ class Agreeing:
         with self._database.read() as connection:
             row = part_of(connection, proposal.job)
         refuse_left(row, self.party)
-        own = SignedAnswer.model_validate_json(row.answer)
+        own = stored(SignedAnswer, row.job, row.answer)
         if row.state == "open":
-            if Manifest.model_validate_json(row.manifest) == manifest:
+            if part_manifest(row) == manifest:
                 return Ack()
             raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
         if row.initiator != caller or row.state != "agreed" or proposal_of(row) != proposal:
@@ -195,7 +197,7 @@ class Agreeing:
             self._decide_later(row, refused, {"user": user})
 
     def show(self, name: str) -> ProposalView:
-        """What a person decides about, as things are now. Raises UnknownJob."""
+        """What a person decides about, as things are now. Raises UnknownJob, UnreadableJob."""
         with self._database.read() as connection:
             row = part_of(connection, name)
         return self._seen(row)[0]
@@ -227,7 +229,7 @@ class Agreeing:
 
     def _seen(self, row: Row[Any]) -> tuple[ProposalView, Decided]:
         """What a person sees, and what we would answer if that person agreed: both of the same things known."""
-        proposal = Proposal.model_validate_json(row.proposal)
+        proposal = proposal_of(row)
         job = self._catalogue.bound(proposal, proposed_job(proposal.spec))
         know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
         decided = decide(proposal, job, know)

@@ -33,6 +33,7 @@ from flow.store.database import Database
 from flow.store.moves import Side
 from flow.store.news import number
 from flow.store.parts import LEFT, change_part, find_part
+from flow.store.stored import stored
 from flow.store.tables import executor, log_line, metric, part, progress
 from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
@@ -115,7 +116,7 @@ class Courier:
 
     def _send(self, row: Row[Any]) -> bool:
         """Everything that is due; whether there is more."""
-        signed = SignedAnswer.model_validate_json(row.answer)
+        signed = stored(SignedAnswer, row.job, row.answer)
         if row.answer_due:
             self._ask(row, Method.ANSWER, signed)
             with self._database.write() as writer:

@@ -21,6 +21,7 @@ from flow.participant.turns import Turns
 from flow.store.database import Database
 from flow.store.moves import cancel_open, error_of, mirror_job
 from flow.store.parts import LEFT, cancel_executors, change_part, executors, part_of, refuse_left
+from flow.store.stored import stored
 from flow.store.tables import job
 from flow.views import ErrorView
 
@@ -110,6 +111,6 @@ class Ending:
             raise NotInitiator(f"{caller} asks about job {order.job}, which {row.initiator} leads.")
         refuse_left(row, self._party)
         shown = (*REPORTED, AttemptState.RUNNING)
-        agreed = SignedAnswer.model_validate_json(row.answer).answer
+        agreed = stored(SignedAnswer, row.job, row.answer).answer
         shared = caller == self._party or "logs" in self.still_shared(agreed)
         return Report(job=order.job, sides=tuple(side_news(r, shared) for r in ran if r.state in shown))

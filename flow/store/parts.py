@@ -6,16 +6,15 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row, and_, case, select, update
 
 from flow.errors import PartyLeft, UnknownJob, UnreadableJob
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import ENDED_ATTEMPT, AttemptEvent, AttemptState, JobState
 from flow.messages import Manifest, Proposal, SignedAnswer
-from flow.problems import from_validation
 from flow.store.database import Writer
 from flow.store.moves import NO_ERROR, Side, attempt_key, move_executor
+from flow.store.stored import stored
 from flow.store.tables import executor, job, job_party, part
 from party.ids import AttemptId
 
@@ -71,13 +70,7 @@ def part_of(connection: Connection, name: str) -> Row[Any]:
 
 def proposal_of(row: Row[Any]) -> Proposal:
     """What was proposed to us. Raises UnreadableJob for what an older release took in and this one would not."""
-    try:
-        return Proposal.model_validate_json(row.proposal)
-    except ValidationError as error:
-        raise UnreadableJob(
-            f"Job {row.job} cannot be read: {from_validation(error, Proposal)[0].path}.",
-            hint="Stop it; it does not run.",
-        ) from None
+    return stored(Proposal, row.job, row.proposal)
 
 
 def refuse_left(row: Row[Any], party: str) -> None:
@@ -158,10 +151,10 @@ def change_part(writer: Writer, name: str, **changes: object) -> None:
 
 
 def part_manifest(row: Row[Any]) -> Manifest:
-    """The manifest of a job that is open here. Raises UnknownJob."""
+    """The manifest of a job that is open here. Raises UnknownJob, UnreadableJob."""
     if not row.manifest:
         raise UnknownJob(f"Job {row.job} was not agreed on here.")
-    return Manifest.model_validate_json(row.manifest)
+    return stored(Manifest, row.job, row.manifest)
 
 
 def executors(

@@ -6,15 +6,15 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row, func, select
 
-from flow.errors import UnknownJob
+from flow.errors import UnknownJob, UnreadableJob
 from flow.inputs import needs_of
 from flow.job_state import AttemptState, JobState
 from flow.messages import Answer, SignedAnswer
 from flow.store.moves import error_of
 from flow.store.news import number
+from flow.store.stored import stored
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
 from flow.store.waiting import waiting
 from flow.views import (
@@ -141,7 +141,7 @@ class Reader:
         found = []
         for party in sorted({p for parties in spec["roles"].values() for p in parties}):
             row = known.get(party)
-            said = _said(row.answer) if row is not None and row.answer else None
+            said = _said(row.job, row.answer) if row is not None and row.answer else None
             reasons = said.reasons if said else ()
             found.append(
                 PartyView(
@@ -281,11 +281,11 @@ def _tasks_done(connection: Connection, names: list[str]) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(query.group_by(attempt.c.job)).all()}
 
 
-def _said(text: str) -> Answer | None:
+def _said(name: str, text: str) -> Answer | None:
     """What a party said, unless a release with other bounds took it in."""
     try:
-        return SignedAnswer.model_validate_json(text).answer
-    except ValidationError:
+        return stored(SignedAnswer, name, text).answer
+    except UnreadableJob:
         return None
 
 

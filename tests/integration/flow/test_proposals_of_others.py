@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from flow.coordinator.facts import Catalogue
-from flow.errors import JobsTooLarge
+from flow.errors import JobsTooLarge, UnreadableJob
 from flow.job_spec import parse_job
 from flow.job_state import JobState
 from flow.messages import Decision, Method, Proposal, encode
 from flow.participant.leaving import Limit
-from flow.store.parts import part_of
+from flow.store.parts import change_part, part_of
 from flow.store.tables import job as job_table
 from party.clock import FakeClock, HybridTime
 from party.ids import new_job_id
@@ -145,3 +145,20 @@ def test_the_document_of_a_job_that_another_party_leads_is_not_kept_a_third_time
     assert ours.proposal
     assert ours.manifest
     assert flow.job(name).spec == world.a.job(name).spec
+
+
+def test_a_proposal_that_an_older_release_took_in_and_this_one_would_not_is_named(
+    world: World, clock: FakeClock
+) -> None:
+    flow = world["b"].flow
+    assert flow is not None
+    name = proposed(world)
+    with flow._database.write() as writer:
+        old = json.loads(part_of(writer.connection, name).proposal) | {"seed": "0" * 1000}
+        change_part(writer, name, proposal=json.dumps(old))
+    with pytest.raises(UnreadableJob, match=f"Job {name} cannot be read: seed"):
+        flow.proposal(name)
+    with flow._database.read() as connection, pytest.raises(UnreadableJob):
+        Catalogue(component).of_job(connection, name)
+    flow.stop(name, SCIENTIST)
+    assert flow.job(name).state is JobState.CANCELLED
