@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from typing import IO
 
 import psutil
 
@@ -62,9 +64,14 @@ def start(home: PartyHome) -> int:
     """Start the launcher in the background; its pid, once all services are ready.
 
     Raises:
-        AlreadyRunning: It runs already.
+        AlreadyRunning: It runs already, or is just being started.
         StartFailed, StartRefused, ...: It ended instead; the message is its own.
     """
+    with _alone(home):
+        return _start(home)
+
+
+def _start(home: PartyHome) -> int:
     _refuse_second(home)
     said = home.root / "logs" / "launcher.err"
     keep_private(said)
@@ -80,8 +87,10 @@ def start(home: PartyHome) -> int:
 
 
 def stop(home: PartyHome) -> bool:
-    """Stop the launcher, whichever way it was started; False if none runs."""
-    process = _running(home)
+    """Stop the launcher, whichever way it was started; False if none runs and none is just being started."""
+    until = time.monotonic() + START_S
+    while (process := _running(home)) is None and _is_starting(home) and time.monotonic() < until:
+        time.sleep(processes.LOOK_EVERY_S)
     if process is not None:
         processes.end(process, STOP_S)
     return process is not None
@@ -118,6 +127,24 @@ def _command(home: PartyHome) -> list[str]:
 def _running(home: PartyHome) -> psutil.Process | None:
     """The launcher, which notes who it is as soon as it holds its lock."""
     return processes.noted(home.process_file("launcher"))
+
+
+def _alone(home: PartyHome) -> IO[bytes]:
+    """Held while a launcher is started: from before it exists until it is ready. Raises AlreadyRunning."""
+    try:
+        return home.lock("start")
+    except AlreadyRunning:
+        raise AlreadyRunning(
+            f"{home.party} is just being started by another command.", hint="See: flow party status"
+        ) from None
+
+
+def _is_starting(home: PartyHome) -> bool:
+    try:
+        _alone(home).close()
+    except AlreadyRunning:
+        return True
+    return False
 
 
 def _refuse_second(home: PartyHome) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,6 +75,29 @@ def test_down_stops_a_launcher_that_is_not_ready_yet(tmp_path, monkeypatch):
         assert processes.stop(home)
         with pytest.raises(processes.StartFailed):
             up.result(30)
+
+
+def test_down_awaits_a_launcher_that_another_command_is_just_starting_and_a_second_up_says_so(tmp_path, monkeypatch):
+    home = create_home(tmp_path / "home", "a")
+    go = tmp_path / "go"
+    late = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)\n{STARTING}"
+    begun = threading.Event()
+
+    def command(home):
+        begun.set()
+        return [sys.executable, "-c", late, str(home.root)]
+
+    monkeypatch.setattr(processes, "_command", command)
+    with ThreadPoolExecutor(2) as pool:
+        up = pool.submit(processes.start, home)
+        assert begun.wait(30)
+        with pytest.raises(AlreadyRunning, match="a is just being started by another command"):
+            processes.start(home)
+        down = pool.submit(processes.stop, home)
+        go.touch()
+        assert down.result(60)
+        with pytest.raises(processes.StartFailed):
+            up.result(60)
 
 
 STARTING = """
