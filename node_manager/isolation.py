@@ -3,6 +3,7 @@
     user     started as root: a user of their own, and of root's rights only the one to pass through closed folders,
              inside a sandbox that lists what they may open
     sandbox  otherwise, or where root has been given too few rights: the same sandbox, the services' own user
+    partly   as one of these, but nothing filters system calls: the network is open
     none     the kernel has no Landlock: nothing keeps component code from what the services may see
 
 A child gives up its rights after the fork and before the first line of component code runs; it cannot take them back.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from node_manager import kernel
+from node_manager import kernel, syscalls
 from node_manager.folders import EVENTS
 from node_manager.order import Order
 from node_manager.reach import SCRATCH, Rule, changed, order_rules, program_rules
@@ -35,7 +36,13 @@ class Mode(StrEnum):
 
     USER = "user"
     SANDBOX = "sandbox"
+    PARTLY = "partly"
     NONE = "none"
+
+    @property
+    def sound(self) -> bool:
+        """Whether it keeps all that it is there for; else people are warned."""
+        return self in {Mode.USER, Mode.SANDBOX}
 
 
 class Found(BaseModel):
@@ -52,12 +59,12 @@ class Isolation:
 
     Attributes:
         found: The mode, in words too.
-        uid: Whom executors run as, where they have a user of their own.
+        uid: Whom executors run as; None where they stay who the services are.
         rules: What every one of them may reach.
     """
 
     found: Found
-    uid: int
+    uid: int | None
     rules: tuple[Rule, ...]
 
     @staticmethod
@@ -65,15 +72,19 @@ class Isolation:
         """What this host allows, tried in a child that ends at once. `closed` is what no executor may reach."""
         abi = kernel.landlock_abi()
         if not abi:
-            return Isolation(Found(mode=Mode.NONE, text=NO_LANDLOCK), uid, ())
+            return Isolation(Found(mode=Mode.NONE, text=NO_LANDLOCK), None, ())
         rules = tuple(program_rules(closed))
         as_user = os.geteuid() == 0 != uid and kernel.capabilities() >= NEEDED
-        for mode in (Mode.USER, Mode.SANDBOX) if as_user else (Mode.SANDBOX,):
-            made = Isolation(Found(mode=mode, text=_text(mode, uid, abi)), uid, rules)
-            problem = made.tried()
+        problem = ""
+        for own in (uid, None) if as_user else (None,):
+            full = Isolation(Found(mode=Mode.SANDBOX if own is None else Mode.USER, text=_text(own, abi)), own, rules)
+            problem = full.tried()
             if not problem:
-                return made
-        return Isolation(Found(mode=Mode.NONE, text=f"{REFUSED} ({problem}). {REMEDY}"), uid, ())
+                return full
+            partly = Isolation(Found(mode=Mode.PARTLY, text=f"{UNFILTERED} ({problem}). {FILTER_REMEDY}"), own, rules)
+            if not partly.tried():
+                return partly
+        return Isolation(Found(mode=Mode.NONE, text=f"{REFUSED} ({problem}). {REMEDY}"), None, ())
 
     def tried(self) -> str:
         """Why a process cannot be confined here; empty if it can. Forks."""
@@ -104,20 +115,24 @@ class Isolation:
         (folder / EVENTS).touch(mode=0o600)
         for path in made:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.found.mode is Mode.USER:
+        if self.uid is not None:
             _give((folder / EVENTS, *made), self.uid)
-        if self.found.mode is not Mode.NONE:
+        if self.found.mode is Mode.NONE:
+            kernel.forbid_new_privileges()
+        else:
             self._confine(order_rules(order, folder, gpus), tcp="://" in order.store)
         for name in SCRATCH_VARIABLES:
             os.environ[name] = str(folder / SCRATCH)
         tempfile.tempdir = None
 
     def _confine(self, rules: Iterable[Rule], *, tcp: bool) -> None:
-        if self.found.mode is Mode.USER:
+        if self.uid is not None:
             kernel.become(self.uid, kernel.DAC_READ_SEARCH)
         else:
             kernel.hold(None)
         kernel.restrict([*self.rules, *rules], tcp=tcp)
+        if self.found.mode is not Mode.PARTLY:
+            syscalls.refuse(network=tcp)
 
 
 NO_LANDLOCK = (
@@ -129,11 +144,16 @@ REMEDY = (
     "Remedy: allow the Landlock system calls (container runtimes may filter them), "
     "or run only components that you trust."
 )
+UNFILTERED = "isolated in part: keys and databases are out of reach, but nothing filters system calls"
+FILTER_REMEDY = (
+    "So component code can reach the network, and its processes can hide. Remedy: allow seccomp(2) "
+    "(container runtimes may filter it), or run only components that you trust."
+)
 _UNSEEN = "keys, tokens, databases and the services' memory are out of reach"
 
 
-def _text(mode: Mode, uid: int, abi: int) -> str:
-    if mode is Mode.USER:
+def _text(uid: int | None, abi: int) -> str:
+    if uid is not None:
         return f"own user {uid}, in a sandbox: {_UNSEEN}."
     signals = "" if abi >= SIGNALS_ABI else "; this kernel lets them end the services (Linux 6.12 does not)"
     return f"sandbox: {_UNSEEN}{signals}."

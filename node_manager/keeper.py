@@ -23,7 +23,6 @@ from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause, lost_body
 from node_manager.folders import EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
-from node_manager.isolation import Mode
 from node_manager.news import NewsStore, Place
 from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_groups, kernel_oom_kills, signal_group
 from node_manager.roster import Roster, Running
@@ -130,7 +129,7 @@ class Keeper:
         found = self.parent.isolation
         _log.info("Warm parent ready", pid=self.parent.pid, seconds=round(time.monotonic() - self._born_at, 2))
         if found is not None:
-            tell = _log.warning if found.mode is Mode.NONE else _log.info
+            tell = _log.info if found.mode.sound else _log.warning
             tell("How executors are confined", mode=found.mode, how=found.text)
 
     def _replace_parent(self) -> None:

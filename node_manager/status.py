@@ -20,7 +20,7 @@ class NodeStatus(BaseModel):
         gpu_percent, gpu_memory_used: One number a GPU, empty where none is visible.
         capability: The CPU features on which bit-identical results depend.
         executors: Working folders (`job/task-attempt-role-party-iN`) of those that run now.
-        isolation: How executors are kept from what they need not see: "user", "sandbox", "none"; empty while unknown.
+        isolation: How executors are kept from what they need not see: "user", "sandbox", "partly", "none"; or empty.
         isolation_text: The same in words, with a remedy where there is none.
         warm: Whether the warm parent has finished its imports.
         state: "up", or "silent" when its Cluster Manager has not heard from it lately.

@@ -22,6 +22,7 @@ router = APIRouter(tags=["party"])
 
 T = TypeVar("T")
 _ASKED = ("gateway", "cluster-manager")  # the state of the party asks them more than whether they answer
+_OPEN = {"none", "partly"}  # kinds of isolation that do not keep what they are there for
 UNSOUND = {"refused", "not-valid"}  # states of a link that somebody must do something about
 
 
@@ -76,7 +77,7 @@ def reload(known: TrustParty) -> None:
 
 def _warnings(hosts: Iterable[NodeStatus]) -> list[str]:
     """What nothing keeps component code from, on which host."""
-    return [f"Executors on {host.node} are {host.isolation_text}" for host in hosts if host.isolation == "none"]
+    return [f"Executors on {host.node} are {host.isolation_text}" for host in hosts if host.isolation in _OPEN]
 
 
 def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> Sequence[T]:

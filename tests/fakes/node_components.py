@@ -20,6 +20,7 @@ from node_manager.client import NodeClient
 from party.errors import Conflict, PlatformError
 from party.ids import Role
 from storage.client import Model
+from tests.fakes.hostile_plays import get_on, reach_out
 
 EVERYBODY = frozenset(Role)
 
@@ -250,7 +251,8 @@ PLAYS = {
     play.__name__: play
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
-        look_around, remember, work, pry, talk,
+        look_around, remember, work, pry, talk, reach_out,
+        get_on,
     )
 }  # fmt: skip
 

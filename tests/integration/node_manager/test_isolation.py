@@ -20,6 +20,7 @@ from node_manager.config import NodeConfig
 from node_manager.host import Capacity
 from node_manager.server import NodeService
 from party.home import create_home
+from tests.fakes.hostile_plays import WAYS
 from tests.fakes.nodes import PRELOAD, Reader, make_order
 
 ROOT = os.geteuid() == 0
@@ -130,6 +131,30 @@ def test_a_component_reaches_nothing_of_its_party_but_what_its_order_names(home,
         del told["signal-service"]
     assert {name for name, came in told.items() if came == "DONE"} == set()
     assert len(told) >= len(tries) - 1
+
+
+def test_a_component_reaches_no_network_by_any_kind_of_socket(home, reader):
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(type=socket.SOCK_DGRAM) as letters:
+        letters.bind(listening.getsockname())
+        for line in (listening, letters):
+            line.setblocking(False)
+        order = order_for(home, {}, parameters={"do": "reach_out", "count": listening.getsockname()[1]})
+        reader.client.start(order)
+        assert reader.final(order).kind is EventKind.SUCCEEDED
+        told = dict(text.split(": ", 1) for text in reader.texts(order))
+        assert set(told) == set(WAYS)
+        assert {name for name, came in told.items() if came == "DONE"} == set()
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        with pytest.raises(BlockingIOError):
+            letters.recv(1)
+
+
+def test_threads_processes_and_pairs_of_sockets_work_inside(home, reader):
+    order = order_for(home, {}, parameters={"do": "get_on"})
+    reader.client.start(order)
+    end = reader.final(order)
+    assert end.kind is EventKind.SUCCEEDED, (end.body, reader.texts(order))
 
 
 def test_an_executors_environment_is_a_closed_list(home, reader, monkeypatch):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from node_manager import birth, kernel, reach
+from node_manager import birth, kernel, reach, syscalls
 from node_manager.folders import PROCESS, ExecutorKey, last_words, make_folder, write_json
 from node_manager.isolation import Found, Isolation, Mode
 from node_manager.left_over import end_left_over
@@ -43,7 +44,19 @@ def test_a_trial_that_ends_badly_is_a_problem(monkeypatch, end):
         raise ValueError
 
     monkeypatch.setattr(Isolation, "_confine", refuse)
-    assert "ended with" in Isolation(Found(mode=Mode.SANDBOX, text=""), 0, ()).tried()
+    assert "ended with" in Isolation(Found(mode=Mode.SANDBOX, text=""), None, ()).tried()
+
+
+def test_where_no_filter_of_system_calls_is_allowed_executors_are_isolated_in_part_and_it_is_said(monkeypatch):
+    def refuse(**_):
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(syscalls, "refuse", refuse)
+    found = Isolation.find(os.geteuid(), []).found
+    assert found.mode is Mode.PARTLY
+    assert not found.mode.sound
+    assert "not here" in found.text
+    assert "Remedy" in found.text
 
 
 def test_what_keeps_a_child_from_being_an_executor_is_in_its_last_words(tmp_path):

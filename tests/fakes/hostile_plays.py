@@ -1,0 +1,102 @@
+"""What a hostile component tries, and what an honest one must still be able to do; played in executors under test."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+
+from algorithms.crypto.packing import FixedPointLayout
+from algorithms.crypto.paillier import generate
+from algorithms.crypto.vectors import VectorPaillier
+
+MPTCP, FASTOPEN, VSOCK = 262, 0x20000000, 40
+
+
+def _fast_open(port):
+    with socket.socket() as line:
+        line.sendto(b"rows", FASTOPEN, ("127.0.0.1", port))
+
+
+def _listen(_port):
+    with socket.socket() as line:
+        line.listen()
+        return line.getsockname()
+
+
+def _connect(port, protocol=0, kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind, protocol) as line:
+        line.connect(("127.0.0.1", port))
+        line.send(b"rows")
+
+
+def _call(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+
+def _library(name, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+
+WAYS = {
+    "tcp": _connect,
+    "mptcp": lambda port: _connect(port, MPTCP),
+    "fast-open": _fast_open,
+    "listen": _listen,
+    "udp": lambda port: _connect(port, kind=socket.SOCK_DGRAM),
+    "virtual-socket": lambda _: socket.socket(VSOCK, socket.SOCK_STREAM),
+    "netlink": lambda _: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    "ring": lambda _: _call(425, 4, ctypes.create_string_buffer(120)),
+    "memory-file": lambda _: os.memfd_create("x"),
+    "shared-memory": lambda _: _library("shmget", 0x4242, 4096, 0o1666),
+    "queue": lambda _: _library("msgget", 0x4242, 0o1666),
+    "semaphore": lambda _: _library("semget", 0x4242, 1, 0o1666),
+    "subreaper": lambda _: _library("prctl", 36, 0, 0, 0, 0),
+}
+
+
+def reach_out(ctx, p):
+    """Try every way to a listener on port `count`, and to memory and queues that nobody is charged for."""
+    for name, way in WAYS.items():
+        try:
+            way(p.count)
+            came = "DONE"
+        except OSError as refusal:
+            came = type(refusal).__name__
+        ctx.news.log("info", f"{name}: {came}")
+
+
+def get_on(ctx, p):
+    """What honest components do with processes, threads and sockets."""
+    import torch
+
+    torch.set_num_threads(2)
+    assert float(torch.ones(300, 300).matmul(torch.ones(300, 300)).sum()) == 300**3
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+    layout = FixedPointLayout.exact(16.0, 3, 1024)
+    numbers = np.arange(layout.slots * 70)
+    engine = VectorPaillier(generate(1024, "standard"), 1000, cores=2)
+    np.testing.assert_array_equal(engine.decrypt(layout, engine.encrypt(layout, numbers))[0], numbers)
+    engine.close()
+    subprocess.run([sys.executable, "-S", "-c", ""], check=True)
+    threads = [threading.Thread(target=time.sleep, args=(0.01,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    here, there = socket.socketpair()
+    here.send(b"x")
+    assert there.recv(1) == b"x"
+    ctx.news.log("info", "got on")
