@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from flow.errors import TimedOut
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobState
 from flow.messages import Decision
 from flow.views import ErrorView
@@ -328,13 +329,13 @@ def _published(attempt: AttemptFacts | None) -> bool:
 def _too_late(job: JobFacts) -> ErrorView | None:
     if job.ran_s >= job.timeout_s:
         return ErrorView(
-            code="flow.timed_out",
+            code=TimedOut.code,
             message=f"The job ran for {job.timeout_s:g} s, which is its timeout_s.",
             hint="Raise settings.timeout_s, or make the job smaller.",
         )
     if job.waited_s >= job.wait_s:
         return ErrorView(
-            code="flow.timed_out",
+            code=TimedOut.code,
             message=f"The job waited for {job.wait_s:g} s, which is its wait_s{_last_waits(job)}.",
             hint="Mend that, or raise settings.wait_s to wait longer.",
         )

@@ -33,13 +33,13 @@ from storage.client import (
     Model,
     ModelNotFound,
     OutputRef,
-    Place,
     StagedOutputs,
     Store,
     Table,
     TableManifest,
     TableWriter,
     Value,
+    reach,
 )
 
 OWN_SEED = "own-seed"  # drawn once per task, so that a later attempt draws alike; all else is of one attempt
@@ -79,8 +79,8 @@ def journal_path(order: Order, folder: Path) -> Path:
     """Beside the task's checkpoints; in the node's folder of the job where the store is not on this host."""
     address = Address.parse(order.address)
     name = f"{address.role}-{address.party}.journal"
-    stored = Place.of(order.store).local(f"checkpoints/{order.job}/{order.task}/{name}")
-    return stored or folder.parent / JOURNALS / f"{order.task}.{name}"
+    stored = reach.of_checkpoints(order.store, order.job, order.task)
+    return stored[0] / name if stored else folder.parent / JOURNALS / f"{order.task}.{name}"
 
 
 class StoreInputs:

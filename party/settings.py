@@ -209,7 +209,9 @@ class PartySettings(_Section):
 def load_settings(path: Path) -> PartySettings:
     """The settings in the file. Raises BadSettings naming the file and each `section.key` that is wrong."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_SETTINGS_BYTES + 1)
+        refuse_oversize(path, data)
         values = tomllib.loads(data.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSettings(f"{path} cannot be read as TOML: {error}.") from None
@@ -225,15 +227,20 @@ def load_settings(path: Path) -> PartySettings:
         raise BadSettings("\n".join(f"{path}: {problem}" for problem in _problems(error))) from None
 
 
+def refuse_oversize(path: Path, data: bytes) -> None:
+    """Raise BadSettings if this is more than a settings file may hold."""
+    if len(data) > MAX_SETTINGS_BYTES:
+        raise BadSettings(
+            f"{path} has more than {MAX_SETTINGS_BYTES} bytes.", hint="Shorten the lists in its [policy] section."
+        )
+
+
 def checked_policy(policy: PolicySettings, values: Mapping[str, object]) -> PolicySettings:
     """A policy with other values. Raises BadSettings naming each key that is wrong."""
     try:
         return PolicySettings.model_validate({**policy.model_dump(), **values})
     except ValidationError as error:
-        found = (
-            _problem(("policy", *item["loc"]), item["type"], item["msg"], item["input"]) for item in error.errors()
-        )
-        raise BadSettings("\n".join(found)) from None
+        raise BadSettings("\n".join(_problems(error, "policy"))) from None
 
 
 def render_settings(settings: PartySettings) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from party.errors import BadSettings
 from party.files import write_whole
-from party.settings import PolicySettings, checked_policy, load_settings, toml_value
+from party.settings import PolicySettings, checked_policy, load_settings, refuse_oversize, toml_value
 
 
 def change_policy(file: Path, values: Mapping[str, object]) -> PolicySettings:
@@ -30,6 +30,7 @@ def change_policy(file: Path, values: Mapping[str, object]) -> PolicySettings:
         whole = others = False
     if not (whole and others):
         raise BadSettings(f"The [policy] section of {file} cannot be changed by program.", hint="Edit it by hand.")
+    refuse_oversize(file, changed.encode())
     try:
         write_whole(file, changed.encode())
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -131,12 +131,7 @@ class TableStore:
 
     def manifest(self, ref: str | TableRef) -> TableManifest:
         """What is known of a table. Raises TableNotFound."""
-        exact = self.resolve(ref)
-        path = _manifest_path(exact)
-        try:
-            return TableManifest.from_json(self._place.read(path), path)
-        except FileNotFoundError:
-            raise TableNotFound(f"The table '{exact}' was deleted just now.") from None
+        return self._read(self.resolve(ref))
 
     def history(self, ref: str | TableRef) -> _Manifests:
         """Every version that a table has or had, deleted ones too, oldest first; none if it never was."""
@@ -179,12 +174,18 @@ class TableStore:
     def list(self) -> _Manifests:
         """Every version of every table, by name and version."""
         found = []
-        for name in self._table_names():
-            ref = TableRef.parse(name)
+        for ref in map(TableRef.parse, self._table_names()):
             for version in self._versions(ref, _MANIFEST):
-                path = _manifest_path(ref.at(version))
-                found.append(TableManifest.from_json(self._place.read(path), path))
+                with suppress(TableNotFound):  # it is deleted now
+                    found.append(self._read(ref.at(version)))
         return found
+
+    def versions(self, ref: str | TableRef) -> _Manifests:
+        """Every version of one table, or the one that is named. Raises TableNotFound."""
+        wanted = TableRef.parse(ref)
+        exact = self.resolve(wanted)
+        numbers = [wanted.version] if wanted.version else self._versions(wanted, _MANIFEST)
+        return [self._read(exact.at(number)) for number in numbers]
 
     def head(self, ref: str | TableRef, n: int = 10) -> pa.Table:
         """The first `n` rows. Raises TableNotFound."""
@@ -282,6 +283,13 @@ class TableStore:
             self._place.remove(f"{folder}/{name}")
             self._place.remove(f"{folder}/{name}.lock")
         return len(left)
+
+    def _read(self, exact: TableRef) -> TableManifest:
+        path = _manifest_path(exact)
+        try:
+            return TableManifest.from_json(self._place.read(path), path)
+        except FileNotFoundError:
+            raise TableNotFound(f"The table '{exact}' was deleted just now.") from None
 
     def _versions(self, ref: TableRef, suffix: str) -> _Numbers:
         names = self._place.files(table_folder(ref))

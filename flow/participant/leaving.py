@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from flow.doors import ClusterDoor, GatewayDoor
+from flow.errors import TimedOut
 from flow.job_state import ENDED_JOB, JobState
 from flow.participant.keeping import Keeping
 from flow.participant.turns import Turns
@@ -103,7 +104,7 @@ class Leaving:
             said = f"Its timeout_s and wait_s, {settings.timeout_s + settings.wait_s:g} s together, are over"
         else:
             return min(there_s, running_s)
-        self.leave(key.job, f"{said}, and {row.initiator} has not ended it.", "flow.timed_out")
+        self.leave(key.job, f"{said}, and {row.initiator} has not ended it.", TimedOut.code)
         return None
 
     def _note(self, name: str, reason: str, code: str) -> bool:

@@ -26,7 +26,6 @@ from storage.client import (
     TableManifest,
     TableNotFound,
     TableRef,
-    TableStore,
     refuse_without_room,
     room_for,
     typed_column,
@@ -41,9 +40,6 @@ MAX_LENGTH_DIGITS = 19
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _TABLE_PATH = re.compile("/v1/tables/[^/]+/[^/]+")
 
-Format = Annotated[
-    Literal["csv", "parquet", "arrow"] | None, Query(description="By default told from the file name's suffix.")
-]
 Version = Annotated[int | None, Query(ge=1, description="By default the newest.")]
 
 
@@ -139,7 +135,10 @@ class _Upload:
 
     def __init__(  # noqa: PLR0913 - the query, as a person writes it
         self,
-        form: Annotated[Literal["csv", "parquet", "arrow"] | None, Query(alias="format")] = None,
+        form: Annotated[
+            Literal["csv", "parquet", "arrow"] | None,
+            Query(alias="format", description="By default told from the file name's suffix."),
+        ] = None,
         id_column: Annotated[str | None, Query(alias="id", max_length=200)] = None,
         label_column: Annotated[str | None, Query(alias="label", max_length=200)] = None,
         types: Annotated[list[str] | None, Query(alias="type", description=TYPE_TEXT)] = None,
@@ -235,15 +234,9 @@ def head(
 def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version = None) -> None:
     """All versions, or one; its owner or an officer may."""
     store, reference = known.backends.tables, table_reference(namespace, name, version)
-    for manifest in [store.manifest(reference)] if version is not None else versions_of(store, reference):
+    for manifest in store.versions(reference):
         known.may("delete", Thing("table", reference, known.backends.owner_of_table(manifest)))
     store.delete(reference)
-
-
-def versions_of(store: TableStore, reference: str) -> list[TableManifest]:
-    """The manifests of all versions of a table. Raises TableNotFound."""
-    name = store.manifest(reference).name
-    return [manifest for manifest in store.list() if manifest.name == name]
 
 
 def table_view(manifest: TableManifest, owner: str) -> TableView:

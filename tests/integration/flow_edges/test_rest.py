@@ -216,6 +216,21 @@ def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path)
     assert not list((party.home.state("flow") / "uploads").iterdir())
 
 
+def test_a_table_is_deleted_whatever_is_wrong_with_another(party: FakeParty, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,x\n1,2\n")
+    for name in ("near/damaged", "near/whole", "near/whole"):
+        party.client.upload(tmp_path / "t.csv", name)
+    (manifest,) = (Path(party.home.store) / "tables" / "near" / "damaged").glob("*.json")
+    kept = manifest.read_bytes()
+    manifest.write_bytes(b"{}")
+    try:
+        party.client.delete("near/whole")
+        with pytest.raises(NotFound):
+            party.client.table("near/whole")
+    finally:
+        manifest.write_bytes(kept)
+
+
 def test_only_its_owner_adds_a_version_to_a_table(party: FakeParty, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("id,x\n1,2\n")

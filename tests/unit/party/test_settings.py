@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from party.addresses import HostPort
 from party.errors import BadSettings
-from party.settings import PartySettings, load_settings, render_settings, size_bytes
+from party.settings import MAX_SETTINGS_BYTES, PartySettings, load_settings, render_settings, size_bytes
 
 SMALLEST = """
 schema = 1
@@ -120,6 +120,14 @@ def test_all_wrong_keys_are_named_at_once(write) -> None:
 def test_another_schema_version_is_refused_before_anything_else(write, line: str) -> None:
     with pytest.raises(BadSettings, match="schema: this release reads version 1"):
         load_settings(write(SMALLEST.replace("schema = 1", line) + "\n[from_the_future]\n"))
+
+
+def test_a_file_that_never_ends_is_not_read_to_its_end(write) -> None:
+    path = write(SMALLEST + "#" * MAX_SETTINGS_BYTES)
+    with pytest.raises(BadSettings, match="has more than 1048576 bytes"):
+        load_settings(path)
+    with pytest.raises(BadSettings, match="has more than 1048576 bytes"):
+        load_settings(Path("/dev/zero"))
 
 
 def test_a_file_that_is_absent_or_no_toml_is_refused_by_name(tmp_path: Path, write) -> None:

@@ -62,6 +62,13 @@ def test_a_section_that_is_empty_or_absent_is_made(file: Path, policy: str) -> N
     assert tomllib.loads(file.read_text())["policy"] == {"accept": "refuse"}
 
 
+def test_a_change_that_would_make_the_file_unreadable_is_refused(file: Path) -> None:
+    before = file.read_text()
+    with pytest.raises(BadSettings, match="has more than"):
+        change_policy(file, {"components": ["x" * 1000] * 1100})
+    assert file.read_text() == before
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
