@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from flow.messages import M, Message, Method, PublishedOutput, decode, encode
@@ -122,8 +122,11 @@ class StoreDoor(Protocol):
     def source(self, reference: str, *, is_table: bool) -> Source:
         """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
 
-    def publish(self, name: AttemptId) -> list[PublishedOutput]:
-        """Make an attempt's outputs visible; doing it again gives the same."""
+    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
+        """Make an attempt's outputs visible; doing it again gives the same.
+
+        `declared` are the kinds of outputs by address and name. Raises UndeclaredOutput, OutputRefused.
+        """
 
     def discard(self, name: AttemptId) -> None:
         """Drop what an attempt staged."""

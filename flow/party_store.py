@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flow.messages import PublishedOutput
 from flow.policy import ModelFacts, Source, TableFacts
 from party.ids import Address, AttemptId
-from storage.client import ModelNotFound, Store
+from storage.client import ModelNotFound, OutputKind, Store
 
 _NO_KEY = bytes(32)  # counting and deleting checkpoints opens none
+_STORED = frozenset(map(str, OutputKind))  # metrics are events
 
 
 class PartyStore:
@@ -52,9 +55,13 @@ class PartyStore:
         use = self._store.use.of_model(reference)
         return ModelFacts(reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users)
 
-    def publish(self, name: AttemptId) -> list[PublishedOutput]:
-        """Make an attempt's outputs visible; doing it again gives the same."""
-        found = self._store.staging.publish(name.job, name.task, name.attempt)
+    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
+        """Make an attempt's outputs visible; doing it again gives the same. Raises UndeclaredOutput, OutputRefused."""
+        wanted = {
+            address: {output: OutputKind(kind) for output, kind in kinds.items() if kind in _STORED}
+            for address, kinds in declared.items()
+        }
+        found = self._store.staging.publish(name.job, name.task, name.attempt, wanted)
         return [
             PublishedOutput(address=p.address, name=p.output, kind=str(p.kind), reference=p.reference, digest=p.digest)
             for p in found

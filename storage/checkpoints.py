@@ -13,6 +13,7 @@ Beside the attempts lie the journals, where the store is on this host.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from party.bounds import MAX_ATTEMPTS
 from party.errors import CannotUnseal
 from party.ids import Address, AttemptId, JobId, TaskName
 from party.seal import box, unbox
@@ -35,6 +37,9 @@ _MAGIC = b"ARCKPT"
 _HEAD = struct.Struct("<6sH")
 _LENGTH = struct.Struct("<Q")
 _SUFFIX = ".ckpt"
+# An executor may leave other names there, which are nobody's.
+_FILE = re.compile(rf"([0-9]{{12}})\{_SUFFIX}")
+_ATTEMPT = re.compile("[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class CheckpointStore:
     def steps(self, attempt: AttemptId, address: Address) -> list[int]:
         """Steps for which there is a checkpoint, oldest first."""
         names = self._place.files(_folder(attempt, address))
-        return [int(name.removesuffix(_SUFFIX)) for name in names if name.endswith(_SUFFIX)]
+        return [int(found[1]) for name in names if (found := _FILE.fullmatch(name))]
 
     def latest(self, attempt: AttemptId, address: Address) -> Checkpoint | None:
         """The newest whole checkpoint, or None if none was ever stored.
@@ -107,7 +112,8 @@ class CheckpointStore:
 
     def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
         """The steps for which there is a checkpoint, by attempt."""
-        attempts = [int(name) for name in self._place.folders(f"{ROOT}/{job}/{task}") if name.isdecimal()]
+        folders = self._place.folders(f"{ROOT}/{job}/{task}")
+        attempts = [int(name) for name in folders if _ATTEMPT.fullmatch(name) and int(name) <= MAX_ATTEMPTS]
         steps = {n: self.steps(AttemptId(JobId(job), TaskName(task), n), address) for n in sorted(attempts)}
         return {attempt: found for attempt, found in steps.items() if found}
 

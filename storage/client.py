@@ -22,6 +22,7 @@ from storage.errors import (
     EmptySource,
     InfiniteNumber,
     ModelNotFound,
+    OutputRefused,
     ReportNotFound,
     SchemaVersionUnknown,
     SourceNotFound,
@@ -30,6 +31,7 @@ from storage.errors import (
     TableNotFound,
     TableSchemaMismatch,
     TooManyColumns,
+    UndeclaredOutput,
     UnsupportedValue,
     ValueDamaged,
     ValueKindUnknown,
@@ -38,15 +40,17 @@ from storage.errors import (
 )
 from storage.export import ExportFormat, exported
 from storage.journal import Journal
-from storage.manifest import Alignment, Column, Partition, TableManifest, UsePolicy
+from storage.manifest import Alignment, Column, Partition, TableManifest, Unreadable, UsePolicy
 from storage.model_file import ModelFile, exported_model, read_model_file
 from storage.models import Model, ModelInfo, ModelStore, load_model, save_model
 from storage.place import Place
+from storage.publication import OutputKind, Published
 from storage.refs import OutputRef, TableRef
 from storage.source_options import SourceOptions, typed_column
-from storage.staging import OutputKind, Published, Report, StagedOutputs, Staging
+from storage.staging import StagedOutputs, Staging
 from storage.table import Table
 from storage.tables import TableStore
+from storage.taking import Report
 from storage.use_policies import UsePolicies
 from storage.values import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader, decode, describe, encode, kind_of
 from storage.writer import TableWriter
@@ -81,6 +85,7 @@ __all__ = [
     "ModelStore",
     "OutputKind",
     "OutputRef",
+    "OutputRefused",
     "Partition",
     "Place",
     "Published",
@@ -102,6 +107,8 @@ __all__ = [
     "TableStore",
     "TableWriter",
     "TooManyColumns",
+    "UndeclaredOutput",
+    "Unreadable",
     "UnsupportedValue",
     "UsePolicies",
     "UsePolicy",

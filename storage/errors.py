@@ -18,6 +18,8 @@ InvalidInput
   TableSchemaMismatch    rows that do not have the schema of the table they go to
   SchemaVersionUnknown   a manifest, model or checkpoint of another version
   Damaged                stored bytes that are not what was written
+  OutputRefused          what an executor left as an output is not one
+    UndeclaredOutput     the component does not declare it
   BadReference           a table, model or store address that cannot be read
 NotFound
   TableNotFound, ModelNotFound, ReportNotFound
@@ -149,6 +151,18 @@ class Damaged(InvalidInput):
     """Stored bytes are not what was written."""
 
     code = "storage.damaged"
+
+
+class OutputRefused(InvalidInput):
+    """What an executor left as an output is not one that can be published."""
+
+    code = "storage.output_refused"
+
+
+class UndeclaredOutput(OutputRefused):
+    """An executor left an output that its component does not declare for that role."""
+
+    code = "storage.undeclared_output"
 
 
 class WrongKey(InvalidInput):

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 import pydantic
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from party.bounds import Count
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.refs import TableRef
 
@@ -28,9 +29,17 @@ class Partition(NamedTuple):
     """One file of a table: its path under the table's folder, its rows, its size, its digest."""
 
     file: str
-    rows: int
-    bytes: int
+    rows: Count
+    bytes: Count
     sha256: str
+
+
+class Unreadable(NamedTuple):
+    """A table or model that is there and cannot be read: which, what is wrong, and the role whose part it is."""
+
+    reference: str
+    problem: str
+    role: str = ""
 
 
 class UsePolicy(BaseModel):
@@ -71,9 +80,9 @@ class TableManifest(BaseModel):
 
     schema_: int = Field(default=SCHEMA, alias="schema")
     name: str
-    version: int
+    version: Count
     columns: tuple[Column, ...]
-    rows: int
+    rows: Count
     digest: str
     partitions: tuple[Partition, ...]
     id_column: str | None = None

@@ -34,9 +34,9 @@ class ModelFile:
 
 
 def exported_model(models: ModelStore, ref: str | OutputRef, role: str | None = None) -> ModelFile:
-    """The file of a party's part of a model, in constant memory. Raises ModelNotFound."""
+    """The file of a party's part of a model, one array in memory at a time. Raises ModelNotFound, Damaged."""
     info = models.info(ref, role)
-    place, details = models.place_of(info), models.details(info)
+    place, details = models.place_of(info), models.checked(info)
     with place.open(ARRAYS_FILE) as stored:
         length = int.from_bytes(stored.read(_LENGTH_BYTES), "little")
         header = json.loads(stored.read(length))

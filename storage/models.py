@@ -5,7 +5,7 @@ models/<job>/<task>.<output>/<role>/model.safetensors + model.json
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,15 +15,18 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 from ulid import ULID
 
+from party.bounds import Count
 from party.canonical import canonical_json
 from party.suggestions import did_you_mean
-from storage.errors import Damaged, ModelNotFound, UnsupportedValue
-from storage.manifest import check_schema
+from party.text import printable
+from storage.errors import BadReference, Damaged, ModelNotFound, SchemaVersionUnknown, UnsupportedValue
+from storage.manifest import Unreadable, check_schema
 from storage.place import Place
+from storage.publication import OutputKind, Publications, changed
 from storage.refs import OutputRef
 
 SCHEMA = 1
@@ -53,13 +56,8 @@ class Model:
 
     def digest(self) -> str:
         """SHA-256 of the content: kind, schema, details, and each array's dtype, shape and bytes."""
-        head = {"kind": self.kind, "schema": self.schema, "details": dict(self.details)}
-        digest = sha256(canonical_json(head))
-        for name in sorted(self.arrays):
-            array = np.asarray(self.arrays[name], order="C")
-            digest.update(canonical_json([name, array.dtype.name, list(array.shape)]))
-            digest.update(array.reshape(-1).view(np.uint8).data)
-        return digest.hexdigest()
+        arrays = ((name, self.arrays[name]) for name in sorted(self.arrays))
+        return _digest(self.kind, self.schema, self.details, arrays)
 
 
 class ModelDetails(BaseModel):
@@ -69,10 +67,10 @@ class ModelDetails(BaseModel):
 
     schema_: int = Field(default=SCHEMA, alias="schema")
     kind: str
-    kind_schema: int
+    kind_schema: Count
     details: dict[str, Any]
     digest: str
-    bytes: int
+    bytes: Count
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,8 @@ class ModelInfo:
 
 
 _Infos: TypeAlias = list[ModelInfo]  # since a method below is named `list`
+_Unreadables: TypeAlias = list[Unreadable]
+_Parts: TypeAlias = list[ModelInfo | Unreadable]
 
 
 def save_model(where: str | Path | Place, model: Model) -> str:
@@ -117,20 +117,33 @@ def save_model(where: str | Path | Place, model: Model) -> str:
     return sidecar.digest
 
 
-def load_model(where: str | Path | Place) -> Model:
-    """The model in a folder. Raises ModelNotFound, Damaged, SchemaVersionUnknown."""
+def describe_model(place: Place, kind: str, kind_schema: int, details: Mapping[str, Any], *, size_bytes: int) -> str:
+    """Write the JSON file beside arrays that lie in a folder already; returns the model's digest, as measured.
+
+    Raises:
+        Damaged: The arrays cannot be read.
+    """
+    digest = _digest(kind, kind_schema, details, _stored_arrays(place, "its arrays"))
+    sidecar = ModelDetails(kind=kind, kind_schema=kind_schema, details=dict(details), digest=digest, bytes=size_bytes)
+    place.write(DETAILS_FILE, sidecar.model_dump_json(by_alias=True, indent=1).encode())
+    return digest
+
+
+def load_model(where: str | Path | Place, what: str = "The model") -> Model:
+    """The model in a folder; errors name it `what`. Raises ModelNotFound, Damaged, SchemaVersionUnknown."""
     place = Place.of(where)
-    try:
-        sidecar = _sidecar(place, DETAILS_FILE)
-        arrays = safetensors.load(place.read(ARRAYS_FILE))
-    except FileNotFoundError:
-        raise ModelNotFound(f"There is no model in {place}.") from None
-    except SafetensorError as error:
-        raise Damaged(f"The arrays of the model in {place} cannot be read: {error}.") from error
-    model = Model(sidecar.kind, sidecar.kind_schema, arrays, sidecar.details)
+    sidecar = _sidecar(place, what)
+    model = Model(sidecar.kind, sidecar.kind_schema, dict(_stored_arrays(place, what)), sidecar.details)
     if model.digest() != sidecar.digest:
-        raise Damaged(f"The model in {place} is not the one that was stored: its digest differs.")
+        raise changed(what)
     return model
+
+
+def check_model(place: Place, sidecar: ModelDetails, what: str) -> None:
+    """Compare the stored arrays and details with their digest; one array is in memory at a time. Raises Damaged."""
+    arrays = _stored_arrays(place, what)
+    if _digest(sidecar.kind, sidecar.kind_schema, sidecar.details, arrays) != sidecar.digest:
+        raise changed(what)
 
 
 class ModelStore:
@@ -138,6 +151,7 @@ class ModelStore:
 
     def __init__(self, where: str | Path | Place) -> None:
         self._place = Place.of(where)
+        self._published = Publications(self._place)
 
     def save(self, ref: str | OutputRef, model: Model, role: str = "own") -> str:
         """Store a model whole or not at all, over one of the same name and role; returns its digest."""
@@ -152,37 +166,63 @@ class ModelStore:
         return digest
 
     def load(self, ref: str | OutputRef, role: str | None = None) -> Model:
-        """A model; of several roles' parts the named one, else the first that is there. Raises ModelNotFound."""
+        """A model; of several roles' parts the named one, else the first that is there.
+
+        Raises:
+            ModelNotFound: There is none.
+            Damaged: It is not what was stored, or not what its job published.
+        """
         found = self._info(OutputRef.parse(ref), role)
-        return load_model(self.place_of(found))
+        model = load_model(self.place_of(found), f"The model {found.ref} as {found.role}")
+        self._published.check(found.ref, OutputKind.MODEL, found.role, model.digest())
+        return model
 
     def info(self, ref: str | OutputRef, role: str | None = None) -> ModelInfo:
-        """What is known of a model. Raises ModelNotFound."""
+        """What is known of a model. Raises ModelNotFound, Damaged."""
         return self._info(OutputRef.parse(ref), role)
 
-    def details(self, info: ModelInfo) -> ModelDetails:
-        """What is needed to use a model beside its arrays. Raises ModelNotFound if it went meanwhile."""
-        try:
-            return _sidecar(self.place_of(info), DETAILS_FILE)
-        except FileNotFoundError:
-            raise ModelNotFound(f"There is no model '{info.ref}' here any more.") from None
+    def checked(self, info: ModelInfo) -> ModelDetails:
+        """What is needed to use a model beside its arrays, once those were found to be as its digest says.
+
+        Raises:
+            ModelNotFound: It went meanwhile.
+            Damaged: It is not what was stored, or not what its job published.
+        """
+        what = f"The model {info.ref} as {info.role}"
+        details = _sidecar(self.place_of(info), what)
+        check_model(self.place_of(info), details, what)
+        self._published.check(info.ref, OutputKind.MODEL, info.role, details.digest)
+        return details
 
     def place_of(self, info: ModelInfo) -> Place:
         """Where the files of a model lie."""
         return self._place.inside(_path(info.ref, info.role))
 
     def list(self) -> _Infos:
-        """Every model, by job, task, output and role."""
+        """Every model that can be read, by job, task, output and role."""
+        return self.listing()[0]
+
+    def listing(self) -> tuple[_Infos, _Unreadables]:
+        """Every model, and what lies among them that cannot be read."""
         found: _Infos = []
+        damaged: _Unreadables = []
         for job in self._place.folders(ROOT):
             for output in self._place.folders(f"{ROOT}/{job}"):
-                found += self._parts(OutputRef.parse(f"{job}/{output}"))
-        return found
+                reference = f"{job}/{output}"
+                try:
+                    parts = self._parts(OutputRef.parse(reference))
+                except BadReference as error:
+                    damaged.append(Unreadable(printable(reference), error.message))
+                    continue
+                found += [part for part in parts if isinstance(part, ModelInfo)]
+                damaged += [part for part in parts if isinstance(part, Unreadable)]
+        return found, damaged
 
     def delete(self, ref: str | OutputRef) -> None:
         """Delete a model, every role's part; a use policy that was set stays. Raises ModelNotFound."""
         target = OutputRef.parse(ref)
-        self._info(target, None)
+        if not self._parts(target):
+            raise self._not_found(target)
         for role in self._place.folders(_path(target, "")):
             self._place.remove(_path(target, role))
         if not self._place.files(_path(target, "")):
@@ -198,21 +238,29 @@ class ModelStore:
         parts = self._parts(ref)
         for part in parts:
             if role in (None, part.role):
+                if isinstance(part, Unreadable):
+                    raise Damaged(part.problem, hint="Delete the model, or bring it back from a backup.")
                 return part
         if parts:
             roles = ", ".join(part.role for part in parts)
             raise ModelNotFound(f"There is no model '{ref}' as {role} here.", hint=f"Its roles are {roles}.")
-        here = [str(info.ref) for info in self.list()]
-        raise ModelNotFound(f"There is no model '{ref}' here.", hint=did_you_mean(str(ref), here))
+        raise self._not_found(ref)
 
-    def _parts(self, ref: OutputRef) -> _Infos:
-        found: _Infos = []
-        for role in self._place.folders(_path(ref, "")):
-            place = self._place.inside(_path(ref, role))
-            if place.exists(DETAILS_FILE):
-                sidecar = _sidecar(place, DETAILS_FILE)
-                found.append(ModelInfo(ref, role, sidecar.kind, sidecar.digest, sidecar.bytes))
-        return found
+    def _not_found(self, ref: OutputRef) -> ModelNotFound:
+        here = [str(info.ref) for info in self.list()]
+        return ModelNotFound(f"There is no model '{ref}' here.", hint=did_you_mean(str(ref), here))
+
+    def _parts(self, ref: OutputRef) -> _Parts:
+        return [part for role in self._place.folders(_path(ref, "")) if (part := self._part(ref, role)) is not None]
+
+    def _part(self, ref: OutputRef, role: str) -> ModelInfo | Unreadable | None:
+        try:
+            sidecar = _sidecar(self._place.inside(_path(ref, role)), f"The model {ref} as {printable(role)}")
+        except ModelNotFound:
+            return None
+        except (Damaged, SchemaVersionUnknown) as error:
+            return Unreadable(str(ref), error.message, printable(role))
+        return ModelInfo(ref, role, sidecar.kind, sidecar.digest, sidecar.bytes)
 
 
 def model_folder(ref: OutputRef) -> str:
@@ -234,10 +282,45 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(found, dtype=found.dtype.newbyteorder("<"), order="C")
 
 
-def _sidecar(place: Place, file: str) -> ModelDetails:
-    data = place.read(file)
-    check_schema(data, SCHEMA, f"{file} in {place}")
+def _sidecar(place: Place, what: str) -> ModelDetails:
+    try:
+        data = place.read(DETAILS_FILE)
+    except FileNotFoundError:
+        raise ModelNotFound(f"{what} is not here.") from None
+    check_schema(data, SCHEMA, f"{what}, file {DETAILS_FILE},")
     try:
         return ModelDetails.model_validate_json(data)
     except pydantic.ValidationError as error:
-        raise Damaged(f"{file} in {place} does not describe a model: {error.errors()[0]['msg']}.") from error
+        raise Damaged(f"{what} is not described by its {DETAILS_FILE}: {error.errors()[0]['msg']}.") from error
+
+
+def _digest(kind: str, schema: int, details: Mapping[str, Any], arrays: Iterable[tuple[str, NDArray[Any]]]) -> str:
+    """`arrays` by name, sorted."""
+    digest = sha256(canonical_json({"kind": kind, "schema": schema, "details": dict(details)}))
+    for name, found in arrays:
+        array = np.asarray(found, order="C")
+        digest.update(canonical_json([name, array.dtype.name, list(array.shape)]))
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _stored_arrays(place: Place, what: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays in a folder by name, sorted, one at a time where they lie on this host. Raises Damaged."""
+    path = place.local(ARRAYS_FILE)
+    try:
+        if path is None:
+            yield from sorted(safetensors.load(place.read(ARRAYS_FILE)).items())
+            return
+        with safe_open(path, framework="numpy") as file:
+            for name in sorted(file.keys()):
+                yield name, _readable(file.get_tensor(name))
+    except FileNotFoundError:
+        raise Damaged(f"{what} has no arrays.") from None
+    except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise Damaged(f"{what} has arrays that cannot be read: {str(error)[:200]}.") from error
+
+
+def _readable(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.name not in _DTYPES:
+        raise TypeError(f"one is of {array.dtype.name}")
+    return array

@@ -11,17 +11,37 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from io import FileIO
 from pathlib import Path
+from typing import IO, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 from ulid import ULID
 
-from party.files import PRIVATE_FILE, sync_folder
+from party.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 from storage.disk import disk_of, free_bytes, is_full
 from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
+
+COPY_BYTES = 4 << 20
+
+
+class Copied(NamedTuple):
+    """A file that was copied: what arrived."""
+
+    bytes: int
+    sha256: str
+
+
+class Stamp(NamedTuple):
+    """By what a file on this host is known to be unchanged: every write gives it another, and no program may set it."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
 
 
 class Place:
@@ -46,6 +66,10 @@ class Place:
             return Place(*fs.FileSystem.from_uri(where))
         except (pa.ArrowException, OSError) as error:
             raise BadReference(f"'{where}' is not the address of a store: {error}.") from error
+
+    def shown(self, text: str) -> str:
+        """A text without the path of the root, which users of the store need not know."""
+        return text.replace(self._root, "STORE") if len(self._root) > 1 else text
 
     def inside(self, folder: str) -> Place:
         """The place that a folder of this one is."""
@@ -123,6 +147,40 @@ class Place:
                     os.close(handle)
             return self._fs.open_input_file(self._full(path))
 
+    def copy(self, folder: str, path: str, target: str) -> Copied:
+        """Copy a file below a folder into a new one of our own, which no handle to the first can change.
+
+        No link below the folder is followed. The digest is of the bytes that arrived. Raises as `read` does.
+        """
+        digest, size = sha256(), 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal size
+            with self._source(folder, path) as file:
+                while piece := file.read(COPY_BYTES):
+                    digest.update(piece)
+                    size += len(piece)
+                    yield piece
+
+        self.write_pieces(target, pieces())
+        return Copied(size, digest.hexdigest())
+
+    def read_below(self, folder: str, path: str, most: int) -> bytes:
+        """The content of a file that may be of any size; of links as `copy`. Raises Damaged beyond `most` bytes."""
+        with self._source(folder, path) as file, _reaching(self, f"{folder}/{path}"):
+            data = b"".join(iter(lambda: file.read(COPY_BYTES), b"")) if _size(file) <= most else None
+        if data is None or len(data) > most:
+            raise Damaged(f"{path.rpartition('/')[2]} has more than {most} bytes.")
+        return data
+
+    def stamp(self, path: str) -> Stamp | None:
+        """What the file is known by, or None where it is not on this host."""
+        if self._local is None:
+            return None
+        with _reaching(self, path):
+            found = (self._local / inside(path)).stat()
+        return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
         with _reaching(self, path):
@@ -153,9 +211,27 @@ class Place:
         with _reaching(self, path):
             info = self._fs.get_file_info(self._full(path))
             if info.type == fs.FileType.Directory:
-                self._fs.delete_dir(self._full(path))
+                try:
+                    self._fs.delete_dir(self._full(path))
+                except PermissionError:
+                    self.enter(path)
+                    self._fs.delete_dir(self._full(path))
             elif info.type == fs.FileType.File:
                 self._fs.delete_file(self._full(path))
+
+    def enter(self, folder: str) -> None:
+        """Take back folders that another process closed to us by their mode; they are ours, or we may do anything."""
+        if self._local is None:
+            return
+        with _reaching(self, folder):
+            _enter(self._local / inside(folder))
+
+    def _source(self, folder: str, path: str) -> IO[bytes]:
+        with _reaching(self, f"{folder}/{path}"):
+            if self._local is None:
+                stream = self._fs.open_input_file(self._full(f"{folder}/{path}"))
+                return cast("IO[bytes]", stream)
+            return os.fdopen(_below(self._local / inside(folder), inside(path)), "rb", buffering=0)
 
     def _move_elsewhere(self, source: str, target: str) -> None:
         """Object stores move single files only."""
@@ -189,14 +265,45 @@ def inside(path: str) -> str:
     return path
 
 
+def _size(file: IO[bytes]) -> int:
+    return file.size() if isinstance(file, pa.NativeFile) else os.fstat(file.fileno()).st_size
+
+
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _regular(path: Path) -> int:
+def _enter(folder: Path) -> None:
+    if not folder.is_symlink() and folder.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        folder.chmod(PRIVATE_FOLDER)
+    with os.scandir(folder) as found:
+        below = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+    for path in below:
+        _enter(Path(path))
+
+
+def _below(folder: Path, path: str) -> int:
+    """A handle to read a file below a folder by; a link on the way there, or at its end, is no file. Raises Damaged."""
+    *folders, name = path.split("/")
+    here = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in folders:
+            below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = below
+        return _regular(Path(name), os.O_NOFOLLOW, here)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EACCES):
+            raise _not_a_file(Path(path)) from error
+        raise
+    finally:
+        os.close(here)
+
+
+def _regular(path: Path, how: int = 0, folder: int | None = None) -> int:
     """A handle to read a file by; it never waits for whoever left something else there. Raises Damaged."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | how, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
             raise _not_a_file(path) from error
@@ -208,8 +315,9 @@ def _regular(path: Path) -> int:
 
 
 def _not_a_file(path: Path) -> Damaged:
+    where = f"{path.parent.name}/{path.name}".lstrip("/")
     return Damaged(
-        f"{path.name} in {path.parent} is not a file: a folder, pipe, socket or device is no content.",
+        f"{where} is not a file that can be read: a folder, link, pipe, socket or device is no content.",
         hint="Remove it, and look at what wrote it.",
     )
 
@@ -246,4 +354,4 @@ def _reaching(place: Place, path: str, size: int | None = None) -> Iterator[None
         here = place.local()
         if here is not None and is_full(error):
             raise StoreFull(disk_of(here), path, size, free_bytes(here)) from error
-        raise StoreUnavailable(f"{path or 'the root'} in {place} cannot be reached: {error}.") from error
+        raise StoreUnavailable(place.shown(f"{path or 'the root'} in the store cannot be reached: {error}.")) from error

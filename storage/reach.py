@@ -11,20 +11,23 @@ from pathlib import Path
 from party.ids import Address, AttemptId
 from storage import checkpoints as saved
 from storage import models as trained
-from storage import staging, tables
+from storage import publication, staging, tables
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
 
 
 def of_tables(store: str, references: Iterable[str]) -> list[Path]:
-    """The folders of these tables, all their versions. Raises BadReference."""
-    return _local(store, (f"{tables.ROOT}/{TableRef.parse(reference).table}" for reference in references))
+    """The folders of these tables, all their versions, and of what their jobs published. Raises BadReference."""
+    found = [TableRef.parse(reference) for reference in references]
+    paths = [f"{tables.ROOT}/{ref.table}" for ref in found]
+    return _local(store, [*paths, *(f"{publication.ROOT}/{ref.job}" for ref in found if ref.job)])
 
 
 def of_models(store: str, references: Iterable[str]) -> list[Path]:
-    """The folders of these models, the parts of all roles. Raises BadReference."""
-    found = (OutputRef.parse(reference) for reference in references)
-    return _local(store, (f"{trained.ROOT}/{ref.job}/{ref.task}.{ref.output}" for ref in found))
+    """The folders of these models, the parts of all roles, and what their tasks published. Raises BadReference."""
+    found = [OutputRef.parse(reference) for reference in references]
+    paths = [trained.model_folder(ref) for ref in found]
+    return _local(store, [*paths, *(publication.publication_file(ref.job, ref.task) for ref in found)])
 
 
 def of_checkpoints(store: str, job: str, task: str) -> list[Path]:

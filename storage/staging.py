@@ -7,74 +7,40 @@ reports/<job>/<task>.<output>/<role>.json
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import pyarrow as pa
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import TypeAdapter
 from ulid import ULID
 
 from party.canonical import canonical_json
 from party.clock import Clock, SystemClock
-from party.ids import Address, AttemptId
-from storage.columns import check_names
-from storage.errors import AlreadyPublished, Damaged, ReportNotFound
-from storage.manifest import TableManifest, check_schema
-from storage.models import Model, ModelStore, save_model
+from party.ids import Address, AttemptId, JobId, TaskName
+from party.text import printable
+from storage.errors import AlreadyPublished, Damaged, ReportNotFound, UndeclaredOutput, UnsupportedValue
+from storage.manifest import TableManifest
+from storage.models import DETAILS_FILE, Model, ModelStore, save_model
 from storage.place import Place
+from storage.publication import OutputKind, Publication, Publications, Published
 from storage.refs import OutputRef
 from storage.tables import ROOT as TABLES
 from storage.tables import TableStore
+from storage.taking import MANIFEST_FILE, MAX_DOCUMENT_BYTES, Report, take_model, take_report, take_table, taking
 from storage.writer import TablePlan, TableWriter, WrittenTable
 
 ROOT = "staging"
-PUBLISHED = "published"
 REPORTS = "reports"
-SCHEMA = 1
-_MANIFEST = "manifest.json"
+_TAKEN = ".taken"  # no address's folder: no executor reaches it
+_NOTED = f"{_TAKEN}/outputs.json"
+_NOTE = TypeAdapter(list[Published])
 
 
-class OutputKind(StrEnum):
-    """What an output is."""
-
-    TABLE = "table"
-    MODEL = "model"
-    REPORT = "report"
-
-
-class Published(BaseModel):
-    """One output that is visible: whose, which, the name to open it by, and the digest of its content."""
-
-    model_config = ConfigDict(frozen=True)
-
-    address: str
-    output: str
-    kind: OutputKind
-    reference: str
-    digest: str = ""  # SHA-256, hex; empty only for what an earlier release published
-
-
-class Report(BaseModel):
-    """A JSON report of a versioned kind."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
-
-    kind: str
-    schema_: int = Field(alias="schema")
-    body: dict[str, Any]
-
-
-class _Publication(BaseModel):
-    schema_: int = Field(default=SCHEMA, alias="schema")
-    attempt: int
-    outputs: list[Published]
-
-    model_config = ConfigDict(populate_by_name=True)
+Declared: TypeAlias = Mapping[str, Mapping[str, OutputKind]]
+"""What a task may publish: for each address, its outputs and their kinds."""
 
 
 class StagedOutputs:
@@ -110,7 +76,7 @@ class StagedOutputs:
                 created_at=self._clock.now(),
                 origin=self._origin,
             )
-            self._place.write(f"{folder}/{_MANIFEST}", manifest.to_json())
+            self._place.write(f"{folder}/{MANIFEST_FILE}", manifest.to_json())
             for other in self._place.folders(f"{folder}/data"):
                 if other != data.rpartition("/")[2]:
                     self._place.remove(f"{folder}/data/{other}")
@@ -123,8 +89,13 @@ class StagedOutputs:
         save_model(self._place.inside(f"{self._folder}/models/{name}"), model)
 
     def save_report(self, name: str, kind: str, schema: int, body: Mapping[str, object]) -> None:
-        """Stage a report. Raises NotCanonical if the body is not JSON."""
+        """Stage a report. Raises NotCanonical if the body is not JSON, UnsupportedValue if it is too large."""
         content = canonical_json({"kind": kind, "schema": schema, "body": dict(body)})
+        if len(content) > MAX_DOCUMENT_BYTES:
+            raise UnsupportedValue(
+                f"The report '{name}' has {len(content)} bytes; a report has at most {MAX_DOCUMENT_BYTES}.",
+                hint="Save what is large as a table.",
+            )
         self._place.write(f"{self._folder}/reports/{name}.json", content)
 
 
@@ -136,31 +107,39 @@ class Staging:
         self._clock = clock or SystemClock()
         self._tables = TableStore(self._place, self._clock)
         self._models = ModelStore(self._place)
+        self._published = Publications(self._place)
 
     def outputs(self, attempt: AttemptId, address: Address) -> StagedOutputs:
         """Where an address of an attempt puts its results."""
         return StagedOutputs(self._place, attempt, address, self._clock)
 
-    def publish(self, job: str, task: str, attempt: int) -> list[Published]:
+    def publish(self, job: str, task: str, attempt: int, declared: Declared) -> list[Published]:
         """Make everything that the attempt staged visible; doing it again returns the same.
+
+        What executors wrote is copied and looked at as a whole before the first output is visible (`storage.taking`).
 
         Raises:
             AlreadyPublished: Another attempt's results are visible already.
+            UndeclaredOutput: Something was staged that is not among the declared outputs.
+            OutputRefused: What was staged is not an output that can be published.
         """
-        done = self._publication(job, task)
+        done = self._published.of(job, task)
         if done is not None and done.attempt != attempt:
             raise AlreadyPublished(f"Task {job}/{task} has published the results of attempt {done.attempt} already.")
         if done is None:
             folder = f"{ROOT}/{job}/{task}/{attempt}"
-            outputs = self._moved(job, task, folder)
-            done = _Publication(attempt=attempt, outputs=outputs)
-            self._place.write(f"{PUBLISHED}/{job}/{task}.json", done.model_dump_json(by_alias=True, indent=1).encode())
+            taken = self._noted(folder)
+            if taken is None:
+                taken = self._taken(AttemptId(JobId(job), TaskName(task), attempt), folder, declared)
+            outputs = [self._shown(OutputRef(job, task, output.output), output, folder) for output in taken]
+            done = Publication(attempt=attempt, outputs=outputs)
+            self._published.note(job, task, done)
         self._place.remove(f"{ROOT}/{job}/{task}")
         return done.outputs
 
     def published(self, job: str, task: str) -> list[Published]:
         """What the task's outputs became; empty before it is published."""
-        done = self._publication(job, task)
+        done = self._published.of(job, task)
         return done.outputs if done is not None else []
 
     def discard(self, job: str, task: str | None = None, attempt: int | None = None) -> None:
@@ -169,89 +148,93 @@ class Staging:
         self._place.remove("/".join(parts))
 
     def report(self, ref: str | OutputRef, role: str | None = None) -> Report:
-        """A published report; of several roles' reports the named one, else the first. Raises ReportNotFound."""
+        """A published report; of several roles' reports the named one, else the first.
+
+        Raises:
+            ReportNotFound: There is none.
+            Damaged: It is not what its job published.
+        """
         target = OutputRef.parse(ref)
         roles = [name.removesuffix(".json") for name in self._place.files(_report_folder(target))]
         for found in roles:
             if role in (None, found):
-                return _read_report(self._place.read(f"{_report_folder(target)}/{found}.json"), str(target))
+                data = self._place.read(f"{_report_folder(target)}/{found}.json")
+                self._published.check(target, OutputKind.REPORT, found, sha256(data).hexdigest())
+                return _read_report(data, str(target))
         raise ReportNotFound(f"There is no report '{target}'" + (f" as {role}" if role else "") + " here.")
 
-    def _moved(self, job: str, task: str, folder: str) -> list[Published]:
-        """Move every output to its visible place. What an interrupted call has moved is found where it went."""
+    def _taken(self, attempt: AttemptId, folder: str, declared: Declared) -> list[Published]:
+        """Copies of all outputs, in address order; noted last, so that a later call goes on with the same."""
+        self._place.remove(f"{folder}/{_TAKEN}")
+        if self._place.exists(folder):
+            self._place.enter(folder)
         outputs = []
-        plan = self._plan(folder)
-        for entry in plan:
-            address, kind, output = entry
-            ref = OutputRef(job, task, output)
-            role = address.partition(":")[0]
-            staged = f"{folder}/{address.replace(':', '-')}/{kind}s/{output}"
-            if kind == OutputKind.TABLE:
-                table = self._publish_table(ref, staged, f"{job}/{task}/{folder.rpartition('/')[2]}/{address}")
-                reference, digest = table.reference, table.digest
-            elif kind == OutputKind.MODEL:
-                self._models.adopt(ref, role, staged)
-                reference, digest = str(ref), self._models.info(ref, role).digest
-            else:
-                reference, digest = (
-                    str(ref),
-                    self._publish_report(f"{staged}.json", f"{_report_folder(ref)}/{role}.json"),
-                )
-            outputs.append(
-                Published(address=address, output=output, kind=OutputKind(kind), reference=reference, digest=digest)
-            )
+        for address in sorted(map(Address.parse, declared)):
+            wanted = declared[str(address)]
+            for kind, name in self._staged(f"{folder}/{address.role}-{address.party}"):
+                ref = OutputRef(attempt.job, attempt.task, name)
+                if wanted.get(name) != kind:
+                    raise UndeclaredOutput(
+                        f"The executor of {attempt.task} as {address} left the {kind} '{printable(name)[:80]}', which "
+                        "its component does not declare.",
+                        hint=f"It declares {', '.join(sorted(wanted)) or 'none'} for that role.",
+                    )
+                with taking(kind, ref):
+                    outputs.append(self._take(ref, address, kind, attempt))
+        self._place.write(f"{folder}/{_NOTED}", _NOTE.dump_json(outputs))
         return outputs
 
-    def _plan(self, folder: str) -> list[tuple[str, str, str]]:
-        """What there is to publish, in address order; noted before the first move, so that a second call knows it."""
-        noted = f"{folder}/plan.json"
-        if self._place.exists(noted):
-            return [(address, kind, output) for address, kind, output in json.loads(self._place.read(noted))]
-        found = []
-        for name in self._place.folders(folder):
-            role, _, party = name.partition("-")
-            for kind in OutputKind:
-                here = f"{folder}/{name}/{kind}s"
-                for output in self._staged(here, kind):
-                    found.append((f"{role}:{party}", str(kind), output))
-        found.sort(key=lambda entry: (Address.parse(entry[0]), entry[1:]))
-        self._place.write(noted, json.dumps(found).encode())
-        return found
+    def _staged(self, folder: str) -> list[tuple[OutputKind, str]]:
+        """What an address staged that is whole."""
+        models, tables = f"{folder}/{OutputKind.MODEL}s", f"{folder}/{OutputKind.TABLE}s"
+        found = [(OutputKind.MODEL, n) for n in self._with(models, DETAILS_FILE)]
+        found += [(OutputKind.REPORT, n.removesuffix(".json")) for n in self._place.files(f"{folder}/reports")]
+        return found + [(OutputKind.TABLE, n) for n in self._with(tables, MANIFEST_FILE)]
 
-    def _staged(self, folder: str, kind: OutputKind) -> list[str]:
-        """Outputs of a kind that are whole."""
-        if kind is OutputKind.REPORT:
-            return [name.removesuffix(".json") for name in self._place.files(folder)]
-        whole = _MANIFEST if kind is OutputKind.TABLE else "model.json"
-        return [name for name in self._place.folders(folder) if self._place.exists(f"{folder}/{name}/{whole}")]
+    def _with(self, folder: str, file: str) -> list[str]:
+        return [name for name in self._place.folders(folder) if self._place.exists(f"{folder}/{name}/{file}")]
 
-    def _publish_report(self, staged: str, visible: str) -> str:
-        """Copy a report to where it is visible, if that is not done; returns its digest."""
-        if self._place.exists(staged):
-            self._place.write(visible, self._place.read(staged))
-        return sha256(self._place.read(visible)).hexdigest()
+    def _take(self, ref: OutputRef, address: Address, kind: OutputKind, attempt: AttemptId) -> Published:
+        side = f"{address.role}-{address.party}/{kind}s/{ref.output}"
+        staged, ours = f"{_folder(attempt)}/{side}", f"{_folder(attempt)}/{_TAKEN}/{side}"
+        reference = str(ref)
+        if kind == OutputKind.TABLE:
+            origin = f"{attempt}/{address}"
+            manifest = take_table(self._place, staged, ours, ref, origin, self._clock.now())
+            self._place.write(f"{ours}/{MANIFEST_FILE}", manifest.to_json())
+            digest, reference = manifest.digest, ""  # its version is known once it is visible
+        elif kind == OutputKind.MODEL:
+            digest = take_model(self._place, staged, ours)
+        else:
+            digest = take_report(self._place, f"{staged}.json", f"{ours}.json")
+        return Published(address=str(address), output=ref.output, kind=kind, reference=reference, digest=digest)
 
-    def _publish_table(self, ref: OutputRef, staged: str, origin: str) -> TableManifest:
+    def _noted(self, folder: str) -> list[Published] | None:
+        try:
+            return _NOTE.validate_json(self._place.read(f"{folder}/{_NOTED}"))
+        except FileNotFoundError:
+            return None
+
+    def _shown(self, ref: OutputRef, output: Published, folder: str) -> Published:
+        """Move what was taken to where it is visible; what an interrupted call has moved is found where it went."""
+        ours = f"{folder}/{_TAKEN}/{output.address.replace(':', '-')}/{output.kind}s/{output.output}"
+        if output.kind == OutputKind.TABLE:
+            table = self._show_table(ref, ours, f"{folder.removeprefix(f'{ROOT}/')}/{output.address}")
+            return output.model_copy(update={"reference": table.reference})
+        if output.kind == OutputKind.MODEL:
+            self._models.adopt(ref, output.role, ours)
+        elif self._place.exists(f"{ours}.json"):
+            self._place.move(f"{ours}.json", f"{_report_folder(ref)}/{output.role}.json")
+        return output
+
+    def _show_table(self, ref: OutputRef, ours: str, origin: str) -> TableManifest:
         visible = self._tables.made_by(ref.table, origin)
         if visible is not None:
             return visible
-        manifest = TableManifest.from_json(self._place.read(f"{staged}/{_MANIFEST}"), f"{staged}/{_MANIFEST}")
-        check_names([column.name for column in manifest.columns], f"Output {ref}")  # the executor wrote it
-        for data in self._place.folders(f"{staged}/data"):
-            self._place.move(f"{staged}/data/{data}", f"{TABLES}/{ref.table.table}/data/{data}")
+        manifest = TableManifest.from_json(self._place.read(f"{ours}/{MANIFEST_FILE}"), f"The manifest of {ref}")
+        for data in self._place.folders(f"{ours}/data"):
+            self._place.move(f"{ours}/data/{data}", f"{TABLES}/{ref.table.table}/data/{data}")
         return self._tables.register_manifest(ref.table, manifest)
-
-    def _publication(self, job: str, task: str) -> _Publication | None:
-        path = f"{PUBLISHED}/{job}/{task}.json"
-        try:
-            data = self._place.read(path)
-        except FileNotFoundError:
-            return None
-        check_schema(data, SCHEMA, path)
-        try:
-            return _Publication.model_validate_json(data)
-        except pydantic.ValidationError as error:
-            raise Damaged(f"{path} does not say what was published: {error.errors()[0]['msg']}.") from error
 
 
 def _folder(attempt: AttemptId) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
+from party.text import printable
 from storage.columns import check_column, check_days
 from storage.errors import ColumnNotFound, ColumnTypeRefused, Damaged, TableSchemaMismatch, ValueDamaged
 from storage.frames import read_partition
 from storage.manifest import Column, Partition, TableManifest
-from storage.place import Place
+from storage.place import Place, Stamp
+from storage.stamps import read_stamps
 
 _BLOCK_ROWS = 8192  # of a matrix, filled column by column while it is in the cache
 
@@ -32,6 +34,7 @@ class Table:
         self._folder = folder
         self._opened: pa.Table | None = None
         self._validated: set[str] = set()  # partitions; each is looked at once, however often it is read
+        self._stamps: Mapping[str, Stamp] | None = None
 
     def __repr__(self) -> str:
         return f"<Table {self.manifest.reference}: {self.rows} rows, {len(self.manifest.columns)} columns>"
@@ -52,7 +55,7 @@ class Table:
     @property
     def schema(self) -> pa.Schema:
         """The columns and their Arrow types."""
-        return pa.schema([pa.field(c.name, _type(c.type)) for c in self.manifest.columns])
+        return schema_of(self.manifest.columns)
 
     def to_arrow(self) -> pa.Table:
         """The whole table, one chunk a partition, mapped. Raises Damaged."""
@@ -61,9 +64,14 @@ class Table:
             self._opened = pa.Table.from_batches(batches) if batches else self.schema.empty_table()
         return self._opened
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The partitions one after the other, each a batch without a copy. Raises Damaged."""
+    def batches(self, *, verified: bool = False) -> Iterator[pa.RecordBatch]:
+        """The partitions one after the other, each a batch without a copy. Raises Damaged.
+
+        `verified`: the digest of each is taken anew, also of a file that was not changed since it was stored.
+        """
         for partition in self.manifest.partitions:
+            if verified:
+                self._verify(partition)
             yield self._batch(partition)
 
     def column(self, name: str) -> NDArray[Any]:
@@ -111,11 +119,26 @@ class Table:
     def verify(self) -> None:
         """Read every file and compare its digest with the manifest's. Raises Damaged."""
         for partition in self.manifest.partitions:
-            with self._open(partition) as file:
-                if sha256(file.read_buffer()).hexdigest() != partition.sha256:
-                    raise self._damaged(partition, "has another digest than its manifest says")
+            self._verify(partition)
+
+    def _verify(self, partition: Partition) -> None:
+        with self._open(partition) as file:
+            if sha256(file.read_buffer()).hexdigest() != partition.sha256:
+                raise self._damaged(partition, "has another digest than its manifest says")
+
+    def _is_unchanged(self, partition: Partition) -> bool:
+        """Whether the file is as it was when its digest was taken, as far as the file system knows."""
+        if self._stamps is None:
+            self._stamps = read_stamps(self._place, self._folder, self.manifest)
+        known = self._stamps.get(partition.file)
+        try:
+            return known is not None and known == self._place.stamp(f"{self._folder}/{partition.file}")
+        except FileNotFoundError:
+            return False
 
     def _batch(self, partition: Partition) -> pa.RecordBatch:
+        if partition.file not in self._validated and not self._is_unchanged(partition):
+            self._verify(partition)
         with self._open(partition) as file:
             try:
                 known = partition.file in self._validated
@@ -144,7 +167,13 @@ class Table:
 
     def _damaged(self, partition: Partition, problem: str) -> Damaged:
         where = f"{self.manifest.reference}, file {partition.file}"
-        return Damaged(f"{where} {problem}.", hint="Upload the table again.")
+        again = "run the job again" if self.manifest.ref.is_of_a_job else "upload the table again"
+        return Damaged(f"{where} {problem}.", hint=f"Do not use it: bring the file back from a backup, or {again}.")
+
+
+def schema_of(columns: Iterable[Column]) -> pa.Schema:
+    """The columns and their Arrow types. Raises Damaged for a type that is none."""
+    return pa.schema([pa.field(column.name, _type(column.type)) for column in columns])
 
 
 def _type(text: str) -> pa.DataType:
@@ -152,7 +181,10 @@ def _type(text: str) -> pa.DataType:
     if text.startswith("timestamp[us"):
         _, _, zone = text.rstrip("]").partition("tz=")
         return pa.timestamp("us", zone or None)
-    return pa.type_for_alias({"date32[day]": "date32"}.get(text, text))
+    try:
+        return pa.type_for_alias({"date32[day]": "date32"}.get(text, text))
+    except ValueError as error:
+        raise Damaged(f"'{printable(text[:60])}' is not the type of a column.") from error
 
 
 def _check_number(field: pa.Field) -> None:

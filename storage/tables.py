@@ -7,10 +7,8 @@ tables/<namespace>/<name>/data/<ulid>/         partitions; `<ulid>.lock` beside 
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -20,18 +18,22 @@ from ulid import ULID
 
 from party.clock import Clock, SystemClock
 from party.suggestions import did_you_mean
-from storage.errors import BadReference, StoreFull, TableNotFound
-from storage.manifest import TableManifest, UsePolicy
+from storage.errors import BadReference, Damaged, SchemaVersionUnknown, StoreFull, TableNotFound
+from storage.locks import WriterLock, is_free
+from storage.manifest import TableManifest, Unreadable, UsePolicy
 from storage.place import Place
+from storage.publication import Publications
 from storage.refs import JOB_NAMESPACE, TableRef
 from storage.source_options import SourceOptions
 from storage.sources import Progress, Reading, open_source
+from storage.stamps import stamps_file, write_stamps
 from storage.table import Table
 from storage.writer import PARTITION_ROWS, TablePlan, TableWriter, WrittenTable
 
 ROOT = "tables"
 _MANIFEST = ".json"
 _Manifests: TypeAlias = list[TableManifest]  # since a method below is named `list`
+_Unreadables: TypeAlias = list[Unreadable]
 _Refs: TypeAlias = list[TableRef]
 _Numbers: TypeAlias = list[int]
 _Names: TypeAlias = list[str]
@@ -46,6 +48,7 @@ class TableStore:
     def __init__(self, where: str | Path | Place, clock: Clock | None = None) -> None:
         self._place = Place.of(where)
         self._clock = clock or SystemClock()
+        self._published = Publications(self._place)
 
     def upload(  # noqa: PLR0913 - keywords that mirror the command's options
         self,
@@ -125,8 +128,9 @@ class TableStore:
         return self._writer(_free_to_write(ref), plan)
 
     def open(self, ref: str | TableRef) -> Table:
-        """A table, its newest version if none is named. Raises TableNotFound."""
+        """A table, its newest version if none is named. Raises TableNotFound; Damaged if a job published another."""
         manifest = self.manifest(ref)
+        self._published.check_table(manifest.ref, manifest.digest)
         return Table(self._place, table_folder(manifest.ref), manifest)
 
     def manifest(self, ref: str | TableRef) -> TableManifest:
@@ -154,6 +158,12 @@ class TableStore:
             raise TableNotFound(f"There never was a table '{wanted}' here.")
         return found[-1]
 
+    def references(self, ref: str | TableRef) -> _Refs:
+        """The one version that is named, or all that are there, readable or not. Raises TableNotFound."""
+        wanted = TableRef.parse(ref)
+        newest = self.resolve(wanted)
+        return [newest] if wanted.version else [wanted.at(version) for version in self._versions(wanted, _MANIFEST)]
+
     def resolve(self, ref: str | TableRef) -> TableRef:
         """The reference with its version. Raises TableNotFound, which says what is there instead."""
         wanted = TableRef.parse(ref)
@@ -172,20 +182,27 @@ class TableStore:
         return wanted
 
     def list(self) -> _Manifests:
-        """Every version of every table, by name and version."""
-        found = []
-        for ref in map(TableRef.parse, self._table_names()):
+        """Every version of every table that can be read, by name and version."""
+        return self.listing()[0]
+
+    def listing(self) -> tuple[_Manifests, _Unreadables]:
+        """Every version of every table, and what lies among them that cannot be read."""
+        found: _Manifests = []
+        damaged: _Unreadables = []
+        for name in self._table_names():
+            ref = TableRef.parse(name)
             for version in self._versions(ref, _MANIFEST):
-                with suppress(TableNotFound):  # it is deleted now
+                try:
                     found.append(self._read(ref.at(version)))
-        return found
+                except TableNotFound:  # deleted just now
+                    continue
+                except (Damaged, SchemaVersionUnknown) as error:
+                    damaged.append(Unreadable(str(ref.at(version)), error.message))
+        return found, damaged
 
     def versions(self, ref: str | TableRef) -> _Manifests:
         """Every version of one table, or the one that is named. Raises TableNotFound."""
-        wanted = TableRef.parse(ref)
-        exact = self.resolve(wanted)
-        numbers = [wanted.version] if wanted.version else self._versions(wanted, _MANIFEST)
-        return [self._read(exact.at(number)) for number in numbers]
+        return [self._read(exact) for exact in self.references(ref)]
 
     def head(self, ref: str | TableRef, n: int = 10) -> pa.Table:
         """The first `n` rows. Raises TableNotFound."""
@@ -193,10 +210,7 @@ class TableStore:
 
     def delete(self, ref: str | TableRef) -> _Refs:
         """Delete one version, or all of them if none is named; returns what was deleted. Raises TableNotFound."""
-        wanted = TableRef.parse(ref)
-        self.resolve(wanted)
-        versions = [wanted.version] if wanted.version else self._versions(wanted, _MANIFEST)
-        return [self._delete(wanted.at(version)) for version in versions]
+        return [self._delete(exact) for exact in self.references(ref)]
 
     def sweep(self) -> int:
         """Remove partitions that a killed upload left behind; returns how many uploads."""
@@ -236,6 +250,7 @@ class TableStore:
                 may_follow(newest)
             numbered = manifest.model_copy(update={"name": target.table, "version": version})
             if self._place.create_once(_manifest_path(target.at(version)), numbered.to_json()):
+                write_stamps(self._place, table_folder(target), numbered)
                 return numbered  # nobody else was first: what was looked at is still the newest
 
     def made_by(self, target: TableRef, origin: str) -> TableManifest | None:
@@ -249,7 +264,7 @@ class TableStore:
     def _writer(self, target: TableRef, plan: TablePlan, may_follow: MayFollow | None = None) -> TableWriter:
         self._sweep(target)
         data = f"{table_folder(target)}/data/{ULID()}"
-        lock = _Lock(self._place.local(f"{data}.lock"))
+        lock = WriterLock(self._place.local(f"{data}.lock"))
         writer = TableWriter(
             self._place, data, plan, lambda written: self.register(target, written, may_follow), lock.let_go
         )
@@ -258,10 +273,14 @@ class TableStore:
         return writer
 
     def _delete(self, exact: TableRef) -> TableRef:
-        manifest = self.manifest(exact)
         path = _manifest_path(exact)
+        try:
+            partitions = self.manifest(exact).partitions
+        except (Damaged, SchemaVersionUnknown):  # its rows are removed when nothing names them any more
+            partitions = ()
         self._place.move(path, path.removesuffix(_MANIFEST) + _DELETED)
-        for folder in {partition.file.rpartition("/")[0] for partition in manifest.partitions}:
+        self._place.remove(stamps_file(table_folder(exact), exact.version or 0))
+        for folder in {partition.file.rpartition("/")[0] for partition in partitions}:
             self._place.remove(f"{table_folder(exact)}/{folder}")
         return exact
 
@@ -270,7 +289,7 @@ class TableStore:
         folder = f"{table_folder(target)}/data"
         if self._place.local() is None:
             return 0
-        ended = [name for name in self._place.folders(folder) if _is_free(self._place.local(f"{folder}/{name}.lock"))]
+        ended = [name for name in self._place.folders(folder) if is_free(self._place.local(f"{folder}/{name}.lock"))]
         if not ended:
             return 0
         used = {
@@ -287,7 +306,7 @@ class TableStore:
     def _read(self, exact: TableRef) -> TableManifest:
         path = _manifest_path(exact)
         try:
-            return TableManifest.from_json(self._place.read(path), path)
+            return TableManifest.from_json(self._place.read(path), f"The manifest of {exact}")
         except FileNotFoundError:
             raise TableNotFound(f"The table '{exact}' was deleted just now.") from None
 
@@ -346,40 +365,3 @@ def table_folder(ref: TableRef) -> str:
 
 def _manifest_path(exact: TableRef) -> str:
     return f"{table_folder(exact)}/{exact.version}{_MANIFEST}"
-
-
-class _Lock:
-    """Says that a writer lives; the system lets go of it when the process ends, however it ends."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._handle = -1
-
-    def take(self) -> None:
-        """Make the file and lock it."""
-        if self._path is not None:
-            self._handle = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
-
-    def let_go(self) -> None:
-        """Remove the file, then the lock."""
-        if self._path is not None and self._handle >= 0:
-            self._path.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._handle = -1
-
-
-def _is_free(path: Path | None) -> bool:
-    if path is None:
-        return True
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(handle)
-    return True

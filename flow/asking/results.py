@@ -46,6 +46,10 @@ class ResultCalls(HttpCalls):
         path = output_path("models", reference) + "/file"
         return self._download(path, _of(role), file, overwrite=overwrite, got=got)
 
+    def delete_model(self, reference: str) -> None:
+        """Delete this party's part of a model."""
+        self._call("DELETE", output_path("models", reference))
+
     def report(self, reference: str, role: str | None = None) -> ReportView:
         """One report."""
         return self._ask(ReportView, "GET", output_path("reports", reference), _of(role))

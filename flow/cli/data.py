@@ -95,8 +95,11 @@ def list_(desk: Desk) -> None:
     if desk.screen.as_json:
         desk.screen.document([view.model_dump(mode="json") for view in views])
         return
-    rows = [(v.reference, v.rows, len(v.columns), size(v.size_bytes), v.owner) for v in views]
+    rows = [(v.reference, v.rows, len(v.columns), size(v.size_bytes), v.owner) for v in views if not v.damaged]
     desk.screen.table(("table", "rows", "columns", "size", "owner"), rows, empty="No tables yet.")
+    for view in views:
+        if view.damaged:
+            desk.screen.line(f"{view.reference} cannot be read: {view.damaged}")
 
 
 @app.command("show")

@@ -14,7 +14,7 @@ from flow.cli.screen import size
 from flow.cli.taking_out import export_model, suffix_of
 
 app = typer.Typer(
-    help="Look at the models of your party and take them out.", no_args_is_help=True, rich_markup_mode=None
+    help="Look at the models of your party, take them out and delete them.", no_args_is_help=True, rich_markup_mode=None
 )
 
 ModelArgument = Annotated[
@@ -34,8 +34,11 @@ def list_(desk: Desk) -> None:
     if desk.screen.as_json:
         desk.screen.document([view.model_dump(mode="json") for view in views])
         return
-    rows = [(v.reference, v.role, v.kind, size(v.size_bytes), v.digest[:16]) for v in views]
+    rows = [(v.reference, v.role, v.kind, size(v.size_bytes), v.digest[:16]) for v in views if not v.damaged]
     desk.screen.table(("model", "role", "kind", "size", "digest"), rows, empty="No models yet.")
+    for view in views:
+        if view.damaged:
+            desk.screen.line(f"{view.reference} cannot be read: {view.damaged}")
 
 
 @app.command("show")
@@ -69,6 +72,15 @@ def export(
     with desk.client() as flow, desk.screen.progress(f"Writing {to.name}") as got:
         digest = export_model(flow, model, to, form, role=role, overwrite=overwrite, got=got)
     desk.screen.result({"model": model, "file": str(to), "digest": digest}, f"Wrote {model} to {to}, digest {digest}.")
+
+
+@app.command("delete")
+@asks_a_party
+def delete(desk: Desk, model: ModelArgument) -> None:
+    """Delete your party's part of a model."""
+    with desk.client() as flow:
+        flow.delete_model(model)
+    desk.screen.result({"deleted": model}, f"Deleted {model}.")
 
 
 @app.command("policy")

@@ -140,8 +140,10 @@ class Attempts:
     def publish(self, order: AttemptOrder, caller: str) -> Published:
         """Make what our executors staged visible."""
         with self._turns.of(order.job):
-            self._open_task(order, caller)
-            outputs = tuple(self._store.publish(_name(order)))
+            task, _ = self._open_task(order, caller)
+            kinds = {name: str(port.kind) for name, port in task.component.outputs.items()}
+            declared = {str(a): {name: kinds[name] for name in task.sides[a].outputs} for a in self._mine(task)}
+            outputs = tuple(self._store.publish(_name(order), declared))
             with self._database.write() as writer:
                 for item in outputs:
                     writer.put(output, {"job": order.job, "task": order.task, **item.model_dump()})

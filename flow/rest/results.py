@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from flow.rest.tables import Version, table_reference
 from flow.rest.views import ArrayView, ModelView, ReportView
-from flow.rest.who import ASK_AGAIN_S, Caller, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
+from flow.rest.who import ASK_AGAIN_S, Caller, DeleteSomeModel, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
 from party.users import Thing
-from storage.client import ExportFormat, Model, ModelInfo, OutputRef, exported, exported_model
+from storage.client import ExportFormat, Model, ModelInfo, OutputRef, Unreadable, exported, exported_model
 
 router = APIRouter(tags=["results"])
 
@@ -48,8 +48,9 @@ def rows(
 
 @router.get("/models", summary="The models of this party")
 def models(known: ReadModel) -> list[ModelView]:
-    """Its part of each, by job, task and output."""
-    return [_view(info) for info in known.backends.store.models.list()]
+    """Its part of each, by job, task and output; what cannot be read stands at the end and says so."""
+    found, unreadable = known.backends.store.models.listing()
+    return [_view(info) for info in found] + [_unreadable(entry) for entry in unreadable]
 
 
 @router.get("/models/{job}/{output}", summary="One model")
@@ -70,6 +71,14 @@ def model_file(known: ExportSomeModel, job: str, output: str, role: Role = None)
     name = f"{ref.job}.{ref.task}.{ref.output}.safetensors"
     pieces = _while_allowed(known, thing, found.pieces)
     return _stream(pieces, "application/octet-stream", name, size=found.size)
+
+
+@router.delete("/models/{job}/{output}", status_code=204, summary="Delete a model")
+def delete(known: DeleteSomeModel, job: str, output: str) -> None:
+    """This party's part of it, as every role; its owner or an officer may."""
+    ref = OutputRef.parse(f"{job}/{output}")
+    known.may("delete", Thing("model", str(ref), known.backends.owner_of(ref.job)))
+    known.backends.store.models.delete(ref)
 
 
 @router.get("/reports/{job}/{output}", summary="One report")
@@ -96,6 +105,12 @@ def _stream(pieces: Iterator[bytes], media: str, name: str, size: int | None = N
     if size is not None:
         headers["Content-Length"] = str(size)
     return StreamingResponse(chain([first], pieces), media_type=media, headers=headers)
+
+
+def _unreadable(entry: Unreadable) -> ModelView:
+    return ModelView(
+        reference=entry.reference, role=entry.role, kind="", digest="", size_bytes=0, damaged=entry.problem
+    )
 
 
 def _view(info: ModelInfo, content: Model | None = None) -> ModelView:

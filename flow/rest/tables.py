@@ -16,16 +16,20 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 
 from flow.errors import TableOwned
+from flow.policy import NO_USER
 from flow.rest.views import ColumnView, HeadView, TableView
 from flow.rest.who import Caller, DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from party.errors import PlatformError
 from party.users import Thing, User
 from storage.client import (
+    Damaged,
+    SchemaVersionUnknown,
     SourceOptions,
     StoreFull,
     TableManifest,
     TableNotFound,
     TableRef,
+    Unreadable,
     refuse_without_room,
     room_for,
     typed_column,
@@ -197,12 +201,13 @@ def upload(
 
 @router.get("/tables", summary="The tables of this party")
 def tables(known: ReadTable) -> list[TableView]:
-    """Every version of each, by name and version."""
+    """Every version of each, by name and version; what cannot be read stands at the end and says so."""
     owner_of_job = cache(known.backends.owner_of)  # a job makes many tables
+    found, unreadable = known.backends.tables.listing()
     return [
         table_view(manifest, manifest.owner if manifest.ref.job is None else owner_of_job(manifest.ref.job))
-        for manifest in known.backends.tables.list()
-    ]
+        for manifest in found
+    ] + [_unreadable(entry) for entry in unreadable]
 
 
 @router.get("/tables/{namespace}/{name}", summary="One table")
@@ -234,9 +239,17 @@ def head(
 def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version = None) -> None:
     """All versions, or one; its owner or an officer may."""
     store, reference = known.backends.tables, table_reference(namespace, name, version)
-    for manifest in store.versions(reference):
-        known.may("delete", Thing("table", reference, known.backends.owner_of_table(manifest)))
+    for exact in store.references(reference):
+        known.may("delete", Thing("table", reference, _owner(known, exact)))
     store.delete(reference)
+
+
+def _owner(known: Caller, exact: TableRef) -> str:
+    """Whose a version is; of one that cannot be read, nobody's who could be named."""
+    try:
+        return known.backends.owner_of_table(known.backends.tables.manifest(exact))
+    except (Damaged, SchemaVersionUnknown):
+        return known.backends.owner_of(exact.job) if exact.job else NO_USER
 
 
 def table_view(manifest: TableManifest, owner: str) -> TableView:
@@ -254,6 +267,21 @@ def table_view(manifest: TableManifest, owner: str) -> TableView:
         label_column=manifest.label_column,
         owner=owner,
         created_at=str(manifest.created_at),
+    )
+
+
+def _unreadable(entry: Unreadable) -> TableView:
+    ref = TableRef.parse(entry.reference)
+    return TableView(
+        reference=entry.reference,
+        name=ref.table,
+        version=ref.version or 0,
+        rows=0,
+        columns=(),
+        size_bytes=0,
+        partitions=0,
+        digest="",
+        damaged=entry.problem,
     )
 
 

@@ -56,6 +56,7 @@ class TableView(View):
     remarks: tuple[str, ...] = Field(
         default=(), description="What an upload accepted all the same and its user should know, a sentence each."
     )
+    damaged: str = Field(default="", description="Why it cannot be read; empty where it can.")
 
 
 class HeadView(View):
@@ -84,6 +85,7 @@ class ModelView(View):
     size_bytes: int
     details: dict[str, object] = Field(default_factory=dict)
     arrays: tuple[ArrayView, ...] = ()
+    damaged: str = Field(default="", description="Why it cannot be read; empty where it can.")
 
 
 class ReportView(View):

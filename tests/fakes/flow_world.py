@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -345,7 +345,7 @@ class FakeStore:
         name = reference.partition("@")[0]
         return (self.deleted[name] if name in self.deleted else self.table(reference)).source
 
-    def publish(self, name: AttemptId) -> list[PublishedOutput]:
+    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         self.published.append(name)
         reference = f"{name.job}/{name.task}.model"
         return [PublishedOutput(address=f"guest:{self.party}", name="model", kind="model", reference=reference)]

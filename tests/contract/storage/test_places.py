@@ -16,6 +16,7 @@ from storage.client import (
     Damaged,
     Model,
     ModelNotFound,
+    OutputKind,
     Place,
     ReportNotFound,
     Store,
@@ -120,6 +121,10 @@ def test_a_damaged_model_is_noticed(store):
         store.models.load("job1/train.model")
 
 
+KINDS = {"model": OutputKind.MODEL, "roc": OutputKind.REPORT, "scores": OutputKind.TABLE}
+DECLARED = {str(GUEST): KINDS, str(HOST): KINDS}
+
+
 def stage(store, address=GUEST, rows=5):
     outputs = store.staging.outputs(ATTEMPT, address)
     table = pa.table({"id": list(range(rows)), "score": np.linspace(0, 1, rows)})
@@ -136,7 +141,7 @@ def test_staged_results_are_invisible_until_they_are_published_and_publishing_is
     assert store.models.list() == []
     with pytest.raises(ReportNotFound):
         store.report(f"{ATTEMPT.job}/train.roc")
-    published = store.staging.publish(ATTEMPT.job, "train", 2)
+    published = store.staging.publish(ATTEMPT.job, "train", 2, DECLARED)
     assert [(p.address, p.output, p.kind, p.reference) for p in published] == [
         ("guest:hospital-a", "model", "model", f"{ATTEMPT.job}/train.model"),
         ("guest:hospital-a", "roc", "report", f"{ATTEMPT.job}/train.roc"),
@@ -148,7 +153,7 @@ def test_staged_results_are_invisible_until_they_are_published_and_publishing_is
     assert store.models.load(published[0].reference).digest() == MODEL.digest()
     report = store.report(published[1].reference)
     assert (report.kind, report.schema_, report.body) == ("roc", 1, {"points": [[0, 0], [1, 1]]})
-    assert store.staging.publish(ATTEMPT.job, "train", 2) == published
+    assert store.staging.publish(ATTEMPT.job, "train", 2, DECLARED) == published
     assert store.staging.published(ATTEMPT.job, "train") == published
     assert [m.version for m in store.tables.list()] == [1]
     assert not store.tables._place.exists(f"staging/{ATTEMPT.job}/train")
@@ -157,7 +162,7 @@ def test_staged_results_are_invisible_until_they_are_published_and_publishing_is
 def test_two_roles_of_one_party_publish_both_their_parts(store):
     stage(store, HOST, rows=3)
     stage(store, GUEST, rows=5)
-    published = store.staging.publish(ATTEMPT.job, "train", 2)
+    published = store.staging.publish(ATTEMPT.job, "train", 2, DECLARED)
     references = {(p.address, p.kind): p.reference for p in published}
     assert store.tables.open(references["guest:hospital-a", "table"]).rows == 5
     assert store.tables.open(references["host:hospital-a", "table"]).rows == 3
@@ -166,7 +171,7 @@ def test_two_roles_of_one_party_publish_both_their_parts(store):
         store.models.load(f"{ATTEMPT.job}/train.model", "arbiter")
 
 
-@pytest.mark.parametrize("stop_after", range(7))
+@pytest.mark.parametrize("stop_after", range(9))
 def test_publishing_goes_on_where_it_was_interrupted(store, monkeypatch, stop_after):
     for address in (GUEST, HOST):
         stage(store, address)
@@ -184,9 +189,9 @@ def test_publishing_goes_on_where_it_was_interrupted(store, monkeypatch, stop_af
     with monkeypatch.context() as patch:
         for name in ("move", "create_once"):
             patch.setattr(place, name, counted(getattr(place, name)))
-        with pytest.raises(InterruptedError) if stop_after < 6 else nullcontext():
-            store.staging.publish(ATTEMPT.job, "train", 2)
-    published = store.staging.publish(ATTEMPT.job, "train", 2)
+        with pytest.raises(InterruptedError) if stop_after < 8 else nullcontext():
+            store.staging.publish(ATTEMPT.job, "train", 2, DECLARED)
+    published = store.staging.publish(ATTEMPT.job, "train", 2, DECLARED)
     table = f"job-{ATTEMPT.job.lower()}/train-scores"
     assert [p.reference for p in published if p.kind == "table"] == [f"{table}@1", f"{table}@2"]
     for version in (1, 2):
@@ -197,22 +202,22 @@ def test_publishing_goes_on_where_it_was_interrupted(store, monkeypatch, stop_af
 
 def test_another_attempt_cannot_publish_over_the_first(store):
     stage(store)
-    store.staging.publish(ATTEMPT.job, "train", 2)
+    store.staging.publish(ATTEMPT.job, "train", 2, DECLARED)
     with pytest.raises(AlreadyPublished, match="attempt 2"):
-        store.staging.publish(ATTEMPT.job, "train", 3)
+        store.staging.publish(ATTEMPT.job, "train", 3, DECLARED)
 
 
 def test_an_output_written_again_replaces_what_was_staged(store):
     stage(store, rows=5)
     stage(store, rows=7)
-    published = store.staging.publish(ATTEMPT.job, "train", 2)
+    published = store.staging.publish(ATTEMPT.job, "train", 2, DECLARED)
     assert store.tables.open(published[2].reference).rows == 7
 
 
 def test_discarded_results_are_gone(store):
     stage(store)
     store.staging.discard(ATTEMPT.job, "train", 2)
-    assert store.staging.publish(ATTEMPT.job, "train", 2) == []
+    assert store.staging.publish(ATTEMPT.job, "train", 2, DECLARED) == []
     store.staging.discard(ATTEMPT.job)
     assert not store.tables._place.exists(f"staging/{ATTEMPT.job}")
 

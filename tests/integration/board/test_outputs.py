@@ -10,9 +10,11 @@ import pytest
 from safetensors.numpy import load
 
 from party.ids import Address, AttemptId, JobId, TaskName
-from storage.client import Model
+from storage.client import Model, OutputKind
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.board.conftest import Browser
+
+DECLARED = {"guest:hospital-a": {"model": OutputKind.MODEL, "roc": OutputKind.REPORT, "scores": OutputKind.TABLE}}
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def job(party: FakeParty) -> str:
     staged.save_report("roc", "roc", 1, {"fpr": [0.0, 1.0]})
     with staged.table_writer("scores", pa.schema({"id": pa.string()})) as writer:
         writer.write(pa.table({"id": ["x", "y"]}))
-    for each in party.store.staging.publish(name, "train", 1):
+    for each in party.store.staging.publish(name, "train", 1, DECLARED):
         party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference)
     party.service.output(name, "train", "hospital-b", "model", "model", f"{name}/train.model")
     return name

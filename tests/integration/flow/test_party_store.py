@@ -12,6 +12,7 @@ from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import Journal, Model, ModelNotFound, Store, TableNotFound, UsePolicy
 
 NAME = AttemptId(JobId("01M84NKVCS9025W7T6P1XBY3P8"), TaskName("train"), 1)
+DECLARED = {"guest:a": {"model": "model", "scores": "table", "roc": "report", "loss": "metrics"}}
 
 
 def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
@@ -52,17 +53,17 @@ def test_the_rules_of_a_table_or_model_outlive_it(tmp_path: Path) -> None:
 def test_what_was_staged_is_published_once_or_dropped(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     ours = PartyStore(store)
-    assert ours.publish(AttemptId(NAME.job, TaskName("empty"), 1)) == []
+    assert ours.publish(AttemptId(NAME.job, TaskName("empty"), 1), DECLARED) == []
     store.staging.outputs(NAME, Address.parse("guest:a")).save_report("roc", "roc", 1, {"auc": 1})
-    first = ours.publish(NAME)
+    first = ours.publish(NAME, DECLARED)
     assert [(o.address, o.name, o.kind, o.reference) for o in first] == [
         ("guest:a", "roc", "report", f"{NAME.job}/train.roc")
     ]
-    assert ours.publish(NAME) == first
+    assert ours.publish(NAME, DECLARED) == first
     other = AttemptId(NAME.job, TaskName("other"), 1)
     store.staging.outputs(other, Address.parse("guest:a")).save_report("roc", "roc", 1, {"auc": 1})
     ours.discard(other)
-    assert ours.publish(other) == []
+    assert ours.publish(other, DECLARED) == []
     ours.forget(NAME.job)
     assert store.report(f"{NAME.job}/train.roc").body == {"auc": 1}
 
@@ -75,11 +76,11 @@ def test_every_output_is_published_with_the_digest_of_its_content(tmp_path: Path
     staged.save_report("roc", "roc", 1, {"auc": 1})
     with staged.table_writer("scores", pa.schema([("score", pa.float64())])) as writer:
         writer.write(pa.record_batch({"score": [0.5, 1.0]}))
-    outputs = {output.name: output for output in PartyStore(store).publish(NAME)}
+    outputs = {output.name: output for output in PartyStore(store).publish(NAME, DECLARED)}
     assert outputs["model"].digest == model.digest()
     assert outputs["scores"].digest == store.tables.manifest(outputs["scores"].reference).digest
     assert len(outputs["roc"].digest) == 64
-    assert {o.name: o for o in PartyStore(store).publish(NAME)} == outputs
+    assert {o.name: o for o in PartyStore(store).publish(NAME, DECLARED)} == outputs
 
 
 def test_of_a_job_that_did_not_succeed_only_the_checkpoints_stay(tmp_path: Path) -> None:

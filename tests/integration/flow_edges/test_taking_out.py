@@ -16,13 +16,16 @@ from safetensors.numpy import load_file
 
 from flow.cli.exit_codes import Exit
 from flow.client import FlowClient, FlowUnreachable
+from party.errors import Denied
 from party.ids import Address, AttemptId, JobId, TaskName, new_job_id
-from storage.client import Model
+from storage.client import Model, ModelNotFound, OutputKind
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.flow_edges.conftest import Command
 
 MODEL = Model("linear", 1, {"weights": np.array([0.5, -2.0]), "bias": np.zeros(1)}, {"features": ["age", "debt"]})
 SCORES = pa.table({"id": ["a", "b"], "score": [0.25, float("nan")]})
+
+DECLARED = {"guest:hospital-a": {"model": OutputKind.MODEL, "roc": OutputKind.REPORT, "scores": OutputKind.TABLE}}
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def job(party: FakeParty) -> str:
     staged.save_report("roc", "roc", 1, {"fpr": [0.0, 1.0]})
     with staged.table_writer("scores", SCORES.schema) as writer:
         writer.write(SCORES)
-    for each in party.store.staging.publish(name, "train", 1):
+    for each in party.store.staging.publish(name, "train", 1, DECLARED):
         party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference)
     party.service.output(name, "train", "hospital-b", "model", "model", f"{name}/train.model")
     return name
@@ -204,8 +207,48 @@ def test_a_table_that_a_job_made_shows_whose_it_is(party: FakeParty, flow: Comma
         )
         with staged.table_writer("scores", SCORES.schema) as writer:
             writer.write(SCORES)
-        party.store.staging.publish(job, "train", 1)
+        party.store.staging.publish(job, "train", 1, DECLARED)
     shown = {table.name: table.owner for table in party.client.tables()}
     for job, owner in owners.items():
         name = f"job-{job.lower()}/train-scores"
         assert shown[name] == party.client.table(name).owner == owner
+
+
+def test_a_model_is_deleted_by_its_owner_or_an_officer_and_by_nobody_else(
+    party: FakeParty, flow: Command, job: str
+) -> None:
+    model = f"{job}/train.model"
+    for who, *roles in (("del-eve", "scientist"), ("del-op", "operator"), ("del-aud", "auditor")):
+        with pytest.raises(Denied, match="may not delete model"):
+            party.client_of(who, *roles).delete_model(model)
+    party.client_of("del-ann", "officer").delete_model(model)
+    with pytest.raises(ModelNotFound):
+        party.store.models.info(model)
+    done = flow("model", "delete", model)
+    assert done.code != 0
+    assert f"no model '{model}'" in done.err.replace("\n", " ")
+    party.store.models.save(model, MODEL, "guest")
+    assert flow("model", "delete", model, "--json").json() == {"deleted": model}
+    assert model not in flow("model", "list").out
+
+
+def test_what_is_damaged_is_named_in_lists_and_can_be_deleted(party: FakeParty, flow: Command, job: str) -> None:
+    store, root = party.store, Path(str(party.home.store))
+    table = f"job-{job.lower()}/train-scores"
+    (root / f"models/{job}/train.bad/guest").mkdir(parents=True)
+    (root / f"models/{job}/train.bad/guest/model.json").write_text('{"schema":1,"kind":"spy"}')
+    (root / f"tables/{table}/2.json").write_text('{"schema":1,"rows":' + "9" * 400 + "}")
+    models, tables = flow("model", "list"), flow("data", "list")
+    assert models.code == tables.code == 0
+    assert f"{job}/train.model" in models.out
+    assert f"{job}/train.bad cannot be read: " in models.out
+    assert f"{table}@1" in tables.out
+    assert f"{table}@2 cannot be read: " in tables.out
+    shown = {view.reference: view.damaged for view in (*party.client.models(), *party.client.tables())}
+    assert shown[f"{job}/train.bad"]
+    assert shown[f"{table}@2"]
+    assert not shown[f"{job}/train.model"]
+    for done in (models, tables, flow("model", "show", f"{job}/train.bad"), flow("data", "show", f"{table}@2")):
+        assert str(root) not in done.out + done.err
+    assert flow("model", "delete", f"{job}/train.bad").code == flow("data", "delete", f"{table}@2").code == 0
+    assert store.models.listing()[1] == store.tables.listing()[1] == []

@@ -23,8 +23,10 @@ from node_manager.client import (
 from node_manager.proto import node_v1_pb2
 from node_manager.rpc import asking
 from party.errors import InvalidInput
-from storage.client import Store
+from storage.client import OutputKind, Store
 from tests.fakes.nodes import eventually
+
+REMEMBERED = {"guest:a": {"model": OutputKind.MODEL, "report": OutputKind.REPORT, "table": OutputKind.TABLE}}
 
 
 def gone(pid) -> bool:
@@ -322,7 +324,7 @@ def test_a_restart_in_the_same_attempt_goes_on_from_the_checkpoint(client, reade
         ("table", "table"),
     ]
     assert all(len(body["digest"]) == 64 for body in made if body["kind"] != "report")
-    published = Store(str(store)).staging.publish(make(1).job, "task", 1)
+    published = Store(str(store)).staging.publish(make(1).job, "task", 1, REMEMBERED)
     assert sorted(p.reference for p in published) == sorted(str(body["reference"]) for body in made)
     journal = Path(store / "checkpoints" / make(1).job / "task" / "guest-a.journal").read_bytes()
     assert bytes.fromhex(first[0].split()[0]) not in journal
@@ -339,7 +341,7 @@ def test_an_attempt_goes_on_from_an_earlier_jobs_checkpoint_with_keys_of_its_own
     assert reader.final(second).kind is EventKind.SUCCEEDED, reader.final(second)
     assert (reader.texts(first)[1], reader.texts(second)[1]) == ("from 0", "from 4")
     assert not set(reader.texts(first)[0].split()) & set(reader.texts(second)[0].split())
-    made = Store(store).staging.publish(second.job, "task", 1)
+    made = Store(store).staging.publish(second.job, "task", 1, REMEMBERED)
     report = next(p.reference for p in made if p.output == "report")
     assert Store(store).report(report).body == {"total": float(sum(range(6)))}
 

@@ -11,7 +11,7 @@ from pyarrow import ipc, parquet
 
 from party.clock import SystemClock
 from party.ids import Address, AttemptId
-from storage.client import BadColumnName, BadRow, BadSource, Store, TooManyColumns
+from storage.client import BadColumnName, BadRow, BadSource, OutputKind, OutputRefused, Store, TooManyColumns
 from storage.columns import MAX_COLUMNS, MAX_NAME_CHARS
 from storage.csv_faults import MAX_FIELD_BYTES
 from storage.csv_source import CsvReading
@@ -129,8 +129,8 @@ def test_what_an_executor_staged_under_such_names_is_not_published(tmp_path):
         writer.write(pa.table({"honest": [1]}))
     manifest = next((tmp_path / "store").rglob("manifest.json"))
     manifest.write_text(manifest.read_text().replace("honest", "a\\u001b[2J"))
-    with pytest.raises(BadColumnName, match="column 1 has a control character"):
-        store.staging.publish(attempt.job, attempt.task, 1)
+    with pytest.raises(OutputRefused, match="column 1 has a control character"):
+        store.staging.publish(attempt.job, attempt.task, 1, {str(address): {"data": OutputKind.TABLE}})
 
 
 def test_a_message_about_many_equal_names_is_short(upload):
