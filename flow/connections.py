@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,9 +22,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from party.log import get_logger
+from party.tally import Tally
 from party.waiting_room import Room, WaitingRoom, network_of
 
-TELL_EVERY_S = 30.0
 _log = get_logger("flow")
 
 
@@ -81,8 +80,7 @@ class Doors:
             Place.ASKING: WaitingRoom(limits.asking),
             Place.KNOWN: WaitingRoom(limits.known),
         }
-        self._told: dict[str, int] = {}
-        self._told_at = -TELL_EVERY_S
+        self.closings = Tally(lambda reasons: _log.warning("Connections were closed", reasons=reasons))
 
     def count(self, place: Place) -> int:
         """How many wait there."""
@@ -92,19 +90,11 @@ class Doors:
         """Take a newcomer, and send away who must go for it."""
         for oldest in self._rooms[place].enter(connection, key):
             oldest.transport.abort()
-            self.tell(f"too many {place}")
+            self.closings.count(f"too many {place}")
 
     def leave(self, connection: Connection, place: Place, key: str) -> None:
         """It waits there no longer."""
         self._rooms[place].leave(connection, key)
-
-    def tell(self, why: str) -> None:
-        """Count it; a line at once, then one for all that came meanwhile, so that no caller can fill the log."""
-        self._told[why] = self._told.get(why, 0) + 1
-        if time.monotonic() - self._told_at >= TELL_EVERY_S:
-            self._told_at = time.monotonic()
-            told, self._told = self._told, {}
-            _log.warning("Connections were closed", reasons=", ".join(f"{n} {why}" for why, n in told.items()))
 
 
 class Connection(H11Protocol):
@@ -224,7 +214,7 @@ class Connection(H11Protocol):
 
     def _end(self, why: str) -> None:
         if why:
-            self._doors.tell(why)
+            self._doors.closings.count(why)
         self.transport.abort()
 
 

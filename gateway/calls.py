@@ -40,7 +40,7 @@ from party.clock import Clock, SystemClock
 from party.errors import PlatformError
 from party.problems import MAX_TEXT_CHARS, Problem, problem_of, raised
 from party.seal import sign, verify
-from party.text import printable
+from party.text import first_problem, printable
 
 CALL_VERSION: Literal[1] = 1
 CALL_PURPOSE = b"archipelago/call/v1"
@@ -268,7 +268,7 @@ def _opened(kind: type[H], letter: Sealed, card: Card, purpose: bytes, receiver:
     try:
         header = kind.model_validate_json(letter.header)
     except ValidationError as error:
-        raise BadEnvelope(f"The header of a call is wrong: {error.errors()[0]['msg']}.") from None
+        raise BadEnvelope(f"The header of a call is wrong: {first_problem(error)}.") from None
     if header.sender != card.party or header.receiver != receiver:
         raise PeerRefused(f"{card.party} brings a call from {header.sender} to {header.receiver}.")
     verify(card, purpose, letter.header, letter.signature)

@@ -28,7 +28,7 @@ from party.errors import PlatformError
 from party.ids import Address
 from party.keys import PartyKeys
 from party.seal import sign, verify
-from party.text import printable
+from party.text import first_problem, printable
 
 ENVELOPE_VERSION: Literal[1] = 1
 ENVELOPE_PURPOSE = b"archipelago/envelope/v1"
@@ -192,7 +192,8 @@ def parse_envelope(canonical: bytes, signature: bytes) -> Envelope:
     try:
         header = Header.model_validate_json(canonical)
     except (ValidationError, PlatformError) as error:
-        raise BadEnvelope(f"An envelope's header is wrong: {_first_problem(error)}.") from None
+        why = first_problem(error) if isinstance(error, ValidationError) else error.message
+        raise BadEnvelope(f"An envelope's header is wrong: {why}.") from None
     if header.canonical() != canonical:
         raise BadEnvelope("An envelope's header is not in canonical form.")
     return Envelope(header, canonical, signature)
@@ -217,11 +218,3 @@ def check_part(part: Part, body: bytes | memoryview, key: str) -> None:
 @lru_cache(maxsize=4096)
 def _party(address: str) -> str:
     return Address.parse(address).party
-
-
-def _first_problem(error: ValidationError | PlatformError) -> str:
-    if isinstance(error, PlatformError):
-        return error.message
-    first = error.errors()[0]
-    place = ".".join(str(step) for step in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -24,6 +24,7 @@ from gateway.relay import CHUNK_BYTES, Connection
 from party.addresses import HostPort
 from party.errors import PortInUse
 from party.log import get_logger
+from party.tally import Tally
 from party.waiting_room import WaitingRoom, network_of
 
 SHOW_S = 10.0  # how long a caller has to show who it is
@@ -32,7 +33,6 @@ LOOK_EVERY_S = 0.5
 PAUSE_S = 0.5  # without descriptors
 BACKLOG = 1024
 ACCEPTS_A_TURN = 64
-TELL_EVERY_S = 30.0
 SILENCE_MS = 20_000  # unacknowledged bytes for so long: the line is cut
 _ANYTHING = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -75,8 +75,9 @@ class Front:
         self._busy: dict[Connection, None] = {}
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._requests: deque[tuple[str, Connection | None]] = deque()
-        self._told: dict[str, int] = {}
-        self._told_at = -TELL_EVERY_S
+        self._closings = Tally(
+            lambda reasons: _log.warning("Connections were closed before they showed who they are", reasons=reasons)
+        )
         self._looked_at = 0.0
         self._resume_at: float | None = None
         self._stopping = False
@@ -167,7 +168,7 @@ class Front:
 
     def _out_of(self, problem: OSError) -> None:
         """No descriptor is left: whoever waits longest goes, else nobody comes in for a while."""
-        self._tell(f"no room for a connection ({problem.strerror})")
+        self._closings.count(f"no room for a connection ({problem.strerror})")
         oldest = self._greeting.longest() or self._handshaking.longest()
         if problem.errno in _EXHAUSTED and oldest is not None:
             self._close(oldest)
@@ -276,7 +277,7 @@ class Front:
         if connection.turned_away:
             self._turned_away(connection.host, connection.claim)
         if why:
-            self._tell(why)
+            self._closings.count(why)
 
     # What other threads ask for, and what time brings
 
@@ -307,24 +308,13 @@ class Front:
                 self._resume_at = None
             except OSError as problem:
                 self._resume_at = now + PAUSE_S
-                self._tell(f"no room for the port ({problem.strerror})")
+                self._closings.count(f"no room for the port ({problem.strerror})")
         if now - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = now
         for connection in set(self._by_descriptor.values()):
             if connection.deadline is not None and now >= connection.deadline:
                 self._close(connection, "" if connection.party else "has not shown who it is in time")
-
-    def _tell(self, why: str) -> None:
-        """Count it; a line at once, then one for all that came meanwhile, so that no caller can fill the log."""
-        self._told[why] = self._told.get(why, 0) + 1
-        if time.monotonic() - self._told_at >= TELL_EVERY_S:
-            self._told_at = time.monotonic()
-            told, self._told = self._told, {}
-            _log.warning(
-                "Connections were closed before they showed who they are",
-                reasons=", ".join(f"{n} {why}" for why, n in told.items()),
-            )
 
 
 def _listener(listen: HostPort) -> socket.socket:

@@ -29,6 +29,7 @@ from node_manager.words import Words
 from party import log
 from party.errors import PlatformError
 from party.ids import Address
+from party.text import first_problem
 
 if TYPE_CHECKING:
     from algorithms.context import Context
@@ -95,6 +96,4 @@ def _checked(order: Order) -> tuple[Component, Callable[[Context, Parameters], N
     try:
         return component, run, component.parameters.model_validate(order.parameters)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise OrderRefused(f"parameters.{field} of {order.component}: {first['msg']}.") from problem
+        raise OrderRefused(f"{order.component}: parameters.{first_problem(problem)}.") from problem

@@ -18,6 +18,7 @@ from node_manager.proto import node_v1_pb2 as pb
 from node_manager.proto import node_v1_pb2_grpc as rpc
 from node_manager.rpc import answering, asking, unix_channel
 from node_manager.status import NodeNews, NodeStatus
+from party.text import first_problem
 
 if TYPE_CHECKING:
     from node_manager.manager import NodeManager
@@ -129,7 +130,8 @@ def parse_order(text: bytes) -> Order:
         check_schema(body.get("schema") if isinstance(body, dict) else None, "order")
         return Order.model_validate(body)
     except ValueError as problem:
-        raise OrderRefused(f"The order is malformed: {_first(problem)}.") from problem
+        why = first_problem(problem) if isinstance(problem, ValidationError) else str(problem)
+        raise OrderRefused(f"The order is malformed: {why}.") from problem
 
 
 def parse_event(text: bytes) -> ExecutorEvent:
@@ -149,10 +151,3 @@ def parse_status(text: bytes) -> NodeStatus:
 def document(thing: Order | ExecutorEvent | NodeStatus) -> bytes:
     """The JSON document that is sent."""
     return thing.model_dump_json(by_alias=True).encode()
-
-
-def _first(problem: ValueError) -> str:
-    if isinstance(problem, ValidationError):
-        error = problem.errors()[0]
-        return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
-    return str(problem)

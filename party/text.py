@@ -7,8 +7,13 @@ Nothing that came from a file, an executor or another party is printed, logged o
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+MAX_PLACE_CHARS = 200
 _BREAKS = "\n\t"
 # C0, DEL and C1; marks, embeddings, overrides and isolates of direction; line separators; lone surrogates.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -22,3 +27,10 @@ def printable(text: str, *, lines: bool = False) -> str:
 def is_printable(text: str) -> bool:
     """Whether the text has no control character at all, line breaks included."""
     return _CONTROLS.search(text) is None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first complaint about a document as `path.of.field: what is wrong`, fit to be shown."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])[:MAX_PLACE_CHARS]
+    return printable(f"{place}: {first['msg']}" if place else str(first["msg"]))

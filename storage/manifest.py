@@ -9,6 +9,7 @@ import pydantic
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from party.bounds import Count
+from party.text import first_problem
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.refs import TableRef
 
@@ -124,7 +125,7 @@ class TableManifest(BaseModel):
         try:
             return TableManifest.model_validate_json(data)
         except pydantic.ValidationError as error:
-            raise Damaged(f"{what} is not a table manifest: {error.errors()[0]['msg']}.") from error
+            raise Damaged(f"{what} is not a table manifest: {first_problem(error)}.") from error
 
 
 class _Versioned(BaseModel):

@@ -22,7 +22,7 @@ from ulid import ULID
 from party.bounds import Count
 from party.canonical import canonical_json
 from party.suggestions import did_you_mean
-from party.text import printable
+from party.text import first_problem, printable
 from storage.errors import BadReference, Damaged, ModelNotFound, SchemaVersionUnknown, UnsupportedValue
 from storage.manifest import Unreadable, check_schema
 from storage.place import Place
@@ -291,7 +291,7 @@ def _sidecar(place: Place, what: str) -> ModelDetails:
     try:
         return ModelDetails.model_validate_json(data)
     except pydantic.ValidationError as error:
-        raise Damaged(f"{what} is not described by its {DETAILS_FILE}: {error.errors()[0]['msg']}.") from error
+        raise Damaged(f"{what} is not described by its {DETAILS_FILE}: {first_problem(error)}.") from error
 
 
 def _digest(kind: str, schema: int, details: Mapping[str, Any], arrays: Iterable[tuple[str, NDArray[Any]]]) -> str:

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from party.bounds import Attempt
+from party.text import first_problem
 from storage.errors import Damaged
 from storage.manifest import check_schema
 from storage.place import Place
@@ -72,7 +73,7 @@ class Publications:
         try:
             return Publication.model_validate_json(data)
         except pydantic.ValidationError as error:
-            raise Damaged(f"{path} does not say what was published: {error.errors()[0]['msg']}.") from error
+            raise Damaged(f"{path} does not say what was published: {first_problem(error)}.") from error
 
     def note(self, job: str, task: str, publication: Publication) -> None:
         """Record what a task published."""

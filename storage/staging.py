@@ -20,7 +20,7 @@ from ulid import ULID
 from party.canonical import canonical_json
 from party.clock import Clock, SystemClock
 from party.ids import Address, AttemptId, JobId, TaskName
-from party.text import printable
+from party.text import first_problem, printable
 from storage.errors import AlreadyPublished, Damaged, ReportNotFound, UndeclaredOutput, UnsupportedValue
 from storage.manifest import TableManifest
 from storage.models import DETAILS_FILE, Model, ModelStore, save_model
@@ -249,4 +249,4 @@ def _read_report(data: bytes, what: str) -> Report:
     try:
         return Report.model_validate_json(data)
     except pydantic.ValidationError as error:
-        raise Damaged(f"The report {what} cannot be read: {error.errors()[0]['msg']}.") from error
+        raise Damaged(f"The report {what} cannot be read: {first_problem(error)}.") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pydantic
 
+from party.text import first_problem
 from storage.errors import Damaged
 from storage.manifest import UsePolicy
 from storage.models import ModelStore, model_folder
@@ -61,7 +62,7 @@ class UsePolicies:
             return unset
         except pydantic.ValidationError as error:
             raise Damaged(
-                f"{path} is not a use policy: {error.errors()[0]['msg']}.", hint="Set it again, or take it back."
+                f"{path} is not a use policy: {first_problem(error)}.", hint="Set it again, or take it back."
             ) from None
 
     def _write(self, path: str, policy: UsePolicy | None) -> None:

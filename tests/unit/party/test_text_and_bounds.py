@@ -3,10 +3,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from party.bounds import MAX_ATTEMPTS, MAX_COUNT, MAX_TIME_MS, Attempt, Count, Finite, TimeMs
-from party.text import REPLACEMENT, is_printable, printable
+from party.text import MAX_PLACE_CHARS, REPLACEMENT, first_problem, is_printable, printable
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,34 @@ def test_a_number_from_outside_has_bounds(kind: object, inside: list[object], ou
     for number in outside:
         with pytest.raises(ValidationError):
             adapter.validate_python(number)
+
+
+class _Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    rows: int
+
+
+class _Outer(BaseModel):
+    parts: list[_Inner]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"parts": [{"rows": 1}, {"rows": "x"}]}', "parts.1.rows: Input should be a valid integer"),
+        ("{}", "parts: Field required"),
+        ("[]", "Input should be an object"),
+    ],
+)
+def test_the_first_problem_of_a_document_names_its_field(text: str, says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Outer.model_validate_json(text)
+    assert first_problem(caught.value).startswith(says)
+
+
+def test_a_key_that_another_has_chosen_is_shown_cut_and_without_controls() -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Outer.model_validate({"parts": [{"rows": 1, "\x1b[2J" * 1000: 1}]})
+    said = first_problem(caught.value)
+    assert is_printable(said)
+    assert len(said) < MAX_PLACE_CHARS + 100
