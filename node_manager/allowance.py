@@ -1,40 +1,86 @@
-"""How many lines an executor may say for people: so many at once, so many a second, so many in all. Pure.
+"""How much one executor may tell: thinned out where it is said, bounded where it is read. Pure.
 
-What is above is not kept; the next line that is says how many were left out before it.
+An executor keeps to an `Allowance` of its own accord, so that its log stays small. Its Node Manager believes nobody
+and counts in a `Purse` what it takes of each event log. What is above is counted and left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+MOST_EVENTS = 20_000  # of a kind and an incarnation
+MOST_BYTES = 8 << 20  # of what they say
 MOST_AT_ONCE = 1_000
 MOST_A_SECOND = 50.0
-MOST_LINES = 20_000
-MOST_CHARS = 8 << 20
+LAST_LINES = 100  # of the most, which an executor keeps for its last words
+LAST_BYTES = 512 << 10
 
 
 class Allowance:
-    """Asked before every line."""
+    """Asked by an executor before every line: so many at once, so many a second, so many in all."""
 
     def __init__(self) -> None:
         self._saved = float(MOST_AT_ONCE)
         self._asked_s = 0.0
         self._lines = 0
-        self._chars = 0
+        self._bytes = 0
         self._left_out = 0
 
-    def take(self, chars: int, now_s: float) -> int | None:
-        """How many lines were left out since the last that was let through; None: this one is left out as well."""
+    def take(self, size: int, now_s: float) -> int | None:
+        """How many lines were left out since the last that was let through; None: this one is left out as well.
+
+        A number above zero is told in a line of its own, which counts too.
+        """
         if self._asked_s:
             self._saved = min(MOST_AT_ONCE, self._saved + (now_s - self._asked_s) * MOST_A_SECOND)
         self._asked_s = now_s
-        if self._saved < 1 or self._lines >= MOST_LINES or self._chars + chars > MOST_CHARS:
+        lines, used = self._lines + 1 + bool(self._left_out), self._bytes + size
+        if self._saved < 1 or lines > MOST_EVENTS - LAST_LINES or used > MOST_BYTES - LAST_BYTES:
             self._left_out += 1
             return None
         self._saved -= 1
-        self._lines += 1
-        self._chars += chars
+        self._lines, self._bytes = lines, used
         return self.left_out()
 
     def left_out(self) -> int:
         """How many lines were left out; they count once."""
         count, self._left_out = self._left_out, 0
         return count
+
+
+class Spent(NamedTuple):
+    """What was taken of one kind of events, and how many were left out."""
+
+    events: int = 0
+    bytes: int = 0
+    left_out: int = 0
+
+
+class Purse:
+    """Asked by a Node Manager before every event of one log; `spent` says what was taken of each kind before."""
+
+    def __init__(self, spent: Mapping[str, Spent]) -> None:
+        self.spent = dict(spent)
+
+    def take(self, kind: str, size: int) -> bool:
+        """Whether one more of a kind, which says so many bytes, is taken."""
+        had = self.spent.get(kind, Spent())
+        if had.events >= MOST_EVENTS or had.bytes + size > MOST_BYTES:
+            self.leave_out(kind)
+            return False
+        self.spent[kind] = had._replace(events=had.events + 1, bytes=had.bytes + size)
+        return True
+
+    def leave_out(self, kind: str) -> None:
+        """Count one that is not taken."""
+        had = self.spent.get(kind, Spent())
+        self.spent[kind] = had._replace(left_out=had.left_out + 1)
+
+
+def left_out_text(spent: Mapping[str, Spent]) -> str:
+    """How many events of which kinds were left out, for people; empty if none were."""
+    counts = [f"{had.left_out} of kind '{kind}'" for kind, had in sorted(spent.items()) if had.left_out]
+    if not counts:
+        return ""
+    return f"… left out: {', '.join(counts)}; more than {MOST_EVENTS} of a kind or {MOST_BYTES >> 20} MiB are not kept"

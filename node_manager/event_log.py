@@ -17,7 +17,7 @@ from node_manager.bodies import plain, shortened
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.folders import EVENTS, ExecutorKey
 
-_TENTHS = 10
+_TENTHS, _THOUSANDTHS = 10, 1_000
 
 
 class EventLog:
@@ -28,6 +28,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._sequence = 0
         self._tenth: tuple[str, int, int] | None = None
+        self._thousandth: tuple[str, int, int] | None = None
         self._allowance = Allowance()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(folder / EVENTS, flags, 0o600)
@@ -38,8 +39,11 @@ class EventLog:
         self.write(EventKind.METRIC, name=name, step=step, value=value)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """How far the role function is; a line for people at every tenth of the way."""
-        self.write(EventKind.PROGRESS, done=done, total=total, what=what)
+        """How far the role function is, at every thousandth of the way; a line for people at every tenth."""
+        thousandth = (what, total, _THOUSANDTHS * done // total if total > 0 else done)
+        if thousandth != self._thousandth:
+            self._thousandth = thousandth
+            self.write(EventKind.PROGRESS, done=done, total=total, what=what)
         tenth = (what, total, _TENTHS * done // total if total > 0 else 0)
         if tenth != self._tenth:
             self._tenth = tenth
@@ -48,8 +52,9 @@ class EventLog:
     def log(self, level: str, text: str, *, insist: bool = False) -> None:
         """One line for people, or several of one matter; left out where there are too many, unless we insist."""
         text = shortened(text)
+        size = len(text.encode(errors="replace"))
         with self._lock:
-            left_out = 0 if insist else self._allowance.take(len(text), time.monotonic())
+            left_out = 0 if insist else self._allowance.take(size, time.monotonic())
         if left_out:
             self._tell(left_out)
         if left_out is not None:

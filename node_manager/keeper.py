@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
+from node_manager.allowance import left_out_text
 from node_manager.bodies import checked
 from node_manager.config import NodeConfig
 from node_manager.errors import ForkFailed
@@ -27,7 +28,7 @@ from node_manager.news import NewsStore, Place
 from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_groups, kernel_oom_kills, signal_group
 from node_manager.roster import Roster, Running
 from node_manager.spawn import WarmParentProcess
-from node_manager.tail import read_new
+from node_manager.tail import has_more, read_new
 from party.log import get_logger
 
 BUSY_TICK_S = 0.25
@@ -36,7 +37,8 @@ LOOK_EVERY_S = 2.0
 EXIT_FILE_WAIT_S = 2.0
 RESTART_PAUSE_S = 1.0
 MEMORY_HEADROOM = 1.1
-MOST_READINGS = 100
+TURN_TICK_S = 0.05
+MOST_UNREAD = 500  # news that wait for a reader while an executor that told more than its turn gets another one
 MOST_RINGS = 1_000
 _MAX_FOLDER_BYTES = 512
 _BELL_MODE = 0o666  # executors may have a user of their own; the folder is the party's alone
@@ -82,14 +84,19 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._closing:
-            timeout = BUSY_TICK_S if self._roster.all() or self._orphan_groups else IDLE_TICK_S
             try:
-                for ready, _ in self._selector.select(timeout):
+                for ready, _ in self._selector.select(self._tick_s()):
                     ready.data()
                 self._tick()
             except (OSError, sqlite3.Error) as problem:  # a full disk, for one: what was not recorded is read again
                 _log.error("Watching failed, going on", reason=str(problem))
                 time.sleep(BUSY_TICK_S)
+
+    def _tick_s(self) -> float:
+        watched = self._roster.all()
+        if any(running.behind for running in watched):
+            return TURN_TICK_S if self._news.unread() > MOST_UNREAD else 0
+        return BUSY_TICK_S if watched or self._orphan_groups else IDLE_TICK_S
 
     def _on(self, source: socket.socket | WarmParentProcess | int, action: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, action)
@@ -210,21 +217,22 @@ class Keeper:
             return
         end = read_json(running.folder / EXIT)  # before the log is read, so that nothing is written after it
         place = self._read(running)
+        if running.behind and running.decided is not Cause.STOPPED:
+            return
         if end is not None:
             self._finish(running, place, number(end, "status"))
         elif running.gone_at is not None and time.monotonic() - running.gone_at > EXIT_FILE_WAIT_S:
             self._finish(running, place, None)
 
     def _read(self, running: Running) -> Place:
+        """One turn: who has told much keeps nobody else waiting."""
         folder, job = running.key.folder, running.key.job
         place = self._news.place(folder)
-        for _ in range(MOST_READINGS):  # one that never stops to write keeps nobody else waiting
-            events, after = read_new(running.folder, running.key, place)
-            if after == place:
-                return place
+        events, after = read_new(running.folder, running.key, place)
+        running.behind = has_more(running.folder, place, after)
+        if after != place:
             self._news.add(folder, job, events, after)
-            place = after
-        return place
+        return after
 
     def _finish(self, running: Running, place: Place, status: int | None) -> None:
         key = running.key
@@ -235,9 +243,10 @@ class Keeper:
         if not place.final:
             oom = kernel_oom_kills() > running.oom_kills
             body = lost_body(status, running.decided, kernel_oom=oom)
-            events = _last_events(running, place.own, body)
+            events = _last_events(running, place, body)
             _log.warning("Executor lost", executor=key.folder, cause=str(body["cause"]))
-        self._news.add(key.folder, key.job, events, Place(place.offset, place.own + len(events), True, True))
+        last = Place(place.offset, place.own + len(events), True, True, place.spent)
+        self._news.add(key.folder, key.job, events, last)
         self._roster.remove(running)
         running.ended.set()
         _fail(running, "The process ended before it began.")
@@ -251,7 +260,7 @@ class Keeper:
                 folders.add(self._bell.recv(_MAX_FOLDER_BYTES).decode(errors="replace"))
         for folder in folders:
             running = self._roster.in_folder(folder)
-            if running is not None:
+            if running is not None and not running.behind:
                 self._look(running)
 
     def _tick(self) -> None:
@@ -260,7 +269,8 @@ class Keeper:
         for running in self._roster.all():
             if running.gone_at is not None:
                 self._reap_orphan(running)
-            if look or running.gone_at is not None:
+            its_turn = self._news.unread() <= MOST_UNREAD if running.behind else running.gone_at is not None
+            if look or its_turn:
                 self._look(running)
         self._reap_orphan_groups()
         if look:
@@ -286,13 +296,14 @@ class Keeper:
             self._wake.send(b"w")
 
 
-def _last_events(running: Running, own: int, lost: dict[str, object]) -> list[ExecutorEvent]:
-    """That it was lost, after what it left on its standard error."""
+def _last_events(running: Running, place: Place, lost: dict[str, object]) -> list[ExecutorEvent]:
+    """That it was lost, after how much of its news was left out and what it left on its standard error."""
     key = running.key
     bodies = [(EventKind.LOST, lost)]
-    said = checked(EventKind.LOG, {"level": "error", "text": last_words(running.folder)})
-    if said and said["text"]:
-        bodies.insert(0, (EventKind.LOG, said))
+    for level, text in (("error", last_words(running.folder)), ("warning", left_out_text(place.spent))):
+        said = checked(EventKind.LOG, {"level": level, "text": text})
+        if said and said["text"]:
+            bodies.insert(0, (EventKind.LOG, said))
     return [
         ExecutorEvent(
             schema=1,
@@ -301,7 +312,7 @@ def _last_events(running: Running, own: int, lost: dict[str, object]) -> list[Ex
             attempt=key.attempt,
             address=key.address,
             incarnation=key.incarnation,
-            sequence=own + i,
+            sequence=place.own + i,
             at_ms=time.time_ns() // 1_000_000,
             kind=kind,
             body=body,

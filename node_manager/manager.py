@@ -135,13 +135,13 @@ class NodeManager:
     def watch(self, since: int, listening: Callable[[], bool]) -> Iterator[NodeNews]:
         """A heartbeat at once, then all news after `since` and heartbeats, until the reader or this node goes."""
         beat_at = time.monotonic()
-        while listening() and not self._stopping.is_set():
-            if time.monotonic() >= beat_at:
-                beat_at = time.monotonic() + self._config.heartbeat_s
-                yield NodeNews(self._news.last(), status=self.describe())
-            for sequence, event in self._news.after(since, max(0.0, beat_at - time.monotonic())):
-                since = sequence
-                yield NodeNews(sequence, event=event)
+        with self._news.reader(since) as reader:
+            while listening() and not self._stopping.is_set():
+                if time.monotonic() >= beat_at:
+                    beat_at = time.monotonic() + self._config.heartbeat_s
+                    yield NodeNews(self._news.last(), status=self.describe())
+                for sequence, event in reader.after(max(0.0, beat_at - time.monotonic())):
+                    yield NodeNews(sequence, event=event)
 
     def go_quiet(self) -> None:
         """Let watchers return; nothing new is started from now on."""

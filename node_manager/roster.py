@@ -27,6 +27,7 @@ class Running:
         oom_kills: The kernel's count when it began.
         decided: What we did to it, if anything.
         gone_at: When it was seen gone without an exit file.
+        behind: Whether its log holds more than was read in its turn.
     """
 
     key: ExecutorKey
@@ -41,6 +42,7 @@ class Running:
     oom_kills: int = 0
     decided: Cause | None = None
     gone_at: float | None = None
+    behind: bool = False
 
 
 class Roster:

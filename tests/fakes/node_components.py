@@ -240,6 +240,30 @@ def _tried(how, path):
     return "DONE"
 
 
+def flood(ctx, p):
+    """Write `count` lines and `count` numbers straight into the event log, past all that would thin them out.
+
+    Then wait for the file `where`, if it is named.
+    """
+    log = next(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if _target(fd).endswith("events.jsonl"))
+    key = ctx.news._key
+    who = {name: getattr(key, name) for name in ("job", "task", "attempt", "address", "incarnation")}
+    bodies = {
+        "log": lambda n: {"level": "info", "text": f"flood {n} " + "x" * 1_500},
+        "metric": lambda n: {"name": f"{n:06d}" + "m" * 80, "step": 0, "value": 1.0},
+    }
+    for kind, body in bodies.items():
+        for start in range(0, p.count, 500):
+            lines = b""
+            for n in range(start, min(start + 500, p.count)):
+                ctx.news._sequence += 1
+                event = {**who, "schema": 1, "sequence": ctx.news._sequence, "at_ms": 1, "kind": kind, "body": body(n)}
+                lines += json.dumps(event).encode() + b"\n"
+            os.write(log, lines)
+    while p.where and not Path(p.where).exists():
+        time.sleep(0.02)
+
+
 def _target(link):
     try:
         return str(link.readlink())
@@ -251,8 +275,7 @@ PLAYS = {
     play.__name__: play
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
-        look_around, remember, work, pry, talk, reach_out,
-        get_on,
+        look_around, remember, work, pry, talk, reach_out, get_on, flood,
     )
 }  # fmt: skip
 

@@ -94,3 +94,11 @@ def test_progress_says_a_line_at_every_tenth_of_the_way(tmp_path):
         log.progress(done, 100, "rounds")
     texts = [e.body["text"] for e in read_new(tmp_path, KEY, Place())[0] if e.kind is EventKind.LOG]
     assert texts == [f"rounds: {done} of 100" for done in range(0, 101, 10)]
+
+
+def test_progress_is_told_at_every_thousandth_of_the_way(tmp_path):
+    log = make_log(tmp_path)
+    for done in range(100_001):
+        log.progress(done, 100_000, "batches")
+    told = (tmp_path / EVENTS).read_text().count('"kind":"progress"')
+    assert told == 1_001

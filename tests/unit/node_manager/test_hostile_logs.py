@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from node_manager import tail
+from node_manager import allowance, tail
 from node_manager.bodies import MAX_TEXT_CHARS, checked, shortened
 from node_manager.events import EventKind
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.news import Place
-from node_manager.tail import MAX_SEQUENCE, read_new
+from node_manager.tail import MAX_SEQUENCE, has_more, read_new
 from party.text import is_printable
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
@@ -84,7 +84,6 @@ def test_a_cut_text_keeps_its_end():
 
 
 def test_a_line_without_end_is_passed_over_and_the_next_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(tail, "MAX_READ_BYTES", 1 << 17)
     with (tmp_path / EVENTS).open("wb") as file:
         for _ in range(40):
             file.write(b"{" * (1 << 16))
@@ -101,8 +100,82 @@ def test_of_a_log_that_is_too_large_the_last_word_is_still_read(tmp_path, monkey
     (tmp_path / EVENTS).write_bytes(many + line(2000, "succeeded", {"seconds": 1, "peak_bytes": 1}))
     events, place = read_all(tmp_path)
     assert len(events) < 200
+    assert "left out" in str(events[-2].body["text"])
     assert events[-1].kind is EventKind.SUCCEEDED
     assert place.final
+
+
+def texts(events) -> list[str]:
+    return [str(event.body["text"]) for event in events if event.kind is EventKind.LOG]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("metric", METRIC),
+        ("log", {"level": "info", "text": "t"}),
+        ("started", {"pid": 1, "started_s": 0.0}),
+        ("output", {"name": "n", "kind": "k", "reference": "r"}),
+        ("checkpoint", {"step": 1}),
+    ],
+)
+def test_of_each_kind_so_many_are_taken_the_rest_is_counted_and_other_kinds_go_on(tmp_path, monkeypatch, kind, body):
+    monkeypatch.setattr(allowance, "MOST_EVENTS", 30)
+    other, theirs = ("log", {"level": "info", "text": "o"}) if kind == "metric" else ("metric", METRIC)
+    many = b"".join(line(n, kind, body) for n in range(1, 101))
+    (tmp_path / EVENTS).write_bytes(many + line(101, other, theirs) + line(102, "succeeded", {}))
+    events, place = read_all(tmp_path)
+    said = [event for event in events if event.kind == kind and "left out" not in str(event.body)]
+    assert [event.sequence for event in said] == list(range(1, 31))
+    assert [event.kind for event in events[-3:]] == [other, EventKind.LOG, EventKind.SUCCEEDED]
+    assert [text for text in texts(events) if "left out" in text] == [
+        f"Too many events of kind '{kind}': from here on they are left out",
+        f"… left out: 70 of kind '{kind}'; more than 30 of a kind or 8 MiB are not kept",
+    ]
+    assert place.spent[kind].left_out == 70
+    assert [event.sequence for event in events] == sorted({event.sequence for event in events})
+
+
+def test_of_text_so_many_bytes_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(allowance, "MOST_BYTES", 100_000)
+    (tmp_path / EVENTS).write_bytes(b"".join(line(n, "log", {"level": "", "text": "é" * 1000}) for n in range(1, 200)))
+    events, place = read_all(tmp_path)
+    assert sum(len(text.encode()) for text in texts(events) if "left out" not in text) == 100_000
+    assert place.spent["log"].left_out == 149
+
+
+def test_of_progress_the_last_of_a_turn_counts(tmp_path):
+    many = b"".join(line(n, "progress", {"done": n, "total": 900, "what": "w"}) for n in range(1, 901))
+    (tmp_path / EVENTS).write_bytes(many + line(901))
+    events, place = read_all(tmp_path)
+    told = [event for event in events if event.kind is EventKind.PROGRESS]
+    assert len(told) <= 2
+    assert told[-1].body["done"] == 900
+    assert not place.spent["progress"].left_out
+
+
+def test_nothing_is_taken_after_the_last_word(tmp_path):
+    ends = b"".join(line(n, "succeeded", {}) + line(n + 1) for n in range(2, 200, 2))
+    (tmp_path / EVENTS).write_bytes(line(1) + ends)
+    events, _ = read_all(tmp_path)
+    assert [event.kind for event in events] == [EventKind.METRIC, EventKind.SUCCEEDED]
+    with (tmp_path / EVENTS).open("ab") as log:
+        log.write(line(500))
+    place = Place(offset=0, own=499, final=True)
+    assert read_new(tmp_path, KEY, place)[0] == []
+
+
+def test_a_turn_reads_so_much_and_says_whether_there_is_more(tmp_path):
+    (tmp_path / EVENTS).write_bytes(b"".join(line(n) for n in range(1, 5_001)) + b"torn")
+    turns, place = 0, Place()
+    while True:
+        events, after = read_new(tmp_path, KEY, place)
+        assert after.offset - place.offset <= tail.MAX_READ_BYTES
+        if not has_more(tmp_path, place, after):
+            break
+        turns, place = turns + 1, after
+    assert turns > 2
+    assert (events, after.own) == ([], 5_000)
 
 
 def test_no_garbage_stops_the_reading_of_what_is_true(tmp_path):

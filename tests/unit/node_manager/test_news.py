@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from node_manager.allowance import Spent
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.news import NewsStore, Place
 
@@ -47,6 +48,32 @@ def test_nothing_is_recorded_when_the_place_cannot_be(store):
     with pytest.raises(sqlite3.Error):
         store.add("f", "JOB1", [event(1)], Place(offset=None))
     assert store.after(0, 0) == []
+
+
+def test_the_place_of_an_older_release_is_kept_and_has_spent_nothing(tmp_path):
+    with sqlite3.connect(tmp_path / "n.sqlite") as old:
+        old.execute(
+            "CREATE TABLE tail (folder TEXT PRIMARY KEY, job TEXT NOT NULL, offset INTEGER NOT NULL,"
+            " own INTEGER NOT NULL, final INTEGER NOT NULL, ended INTEGER NOT NULL)"
+        )
+        old.execute("INSERT INTO tail VALUES ('f', 'JOB1', 100, 2, 0, 0)")
+    store = NewsStore(tmp_path / "n.sqlite")
+    assert store.place("f") == Place(100, 2)
+    store.add("f", "JOB1", [], Place(200, 3, spent={"log": Spent(1, 2, 3)}))
+    store.close()
+    again = NewsStore(tmp_path / "n.sqlite")
+    assert again.place("f").spent == {"log": Spent(1, 2, 3)}
+    again.close()
+
+
+def test_what_the_slowest_reader_has_not_taken_is_unread(store):
+    store.add("f", "JOB1", [event(1), event(2), event(3)], Place(10, 3))
+    assert store.unread() == 0, "nobody reads"
+    with store.reader(0) as slow, store.reader(3):
+        assert store.unread() == 3
+        assert [sequence for sequence, _ in slow.after(0)] == [1, 2, 3]
+        assert store.unread() == 0
+    assert store.unread() == 0
 
 
 def test_a_waiting_reader_is_woken_by_news_and_by_the_end(store):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from node_manager.allowance import MOST_AT_ONCE, MOST_LINES, Allowance
+from node_manager.allowance import LAST_LINES, MOST_AT_ONCE, MOST_EVENTS, Allowance, Purse
 from node_manager.words import Printed
 
 
@@ -58,8 +58,18 @@ def test_too_many_lines_are_left_out_and_counted():
 
 def test_there_is_an_end_to_lines_and_to_text():
     allowance = Allowance()
-    taken = sum(allowance.take(10, second * 100.0) is not None for second in range(MOST_LINES + 500))
-    assert taken == MOST_LINES
-    assert allowance.left_out() == 500
+    taken = sum(allowance.take(10, second * 100.0) is not None for second in range(MOST_EVENTS + 500))
+    assert taken == MOST_EVENTS - LAST_LINES
+    assert allowance.left_out() == 500 + LAST_LINES
     wide = Allowance()
-    assert sum(wide.take(4 << 20, second * 1.0) is not None for second in range(5)) == 2
+    assert sum(wide.take(3 << 20, second * 1.0) is not None for second in range(5)) == 2
+
+
+def test_what_an_executor_keeps_to_of_its_own_accord_is_within_what_is_taken_of_it():
+    allowance, purse = Allowance(), Purse({})
+    lines = 0
+    for tick in range(3 * MOST_EVENTS):  # twice as many a second as are let through
+        left_out = allowance.take(300, tick * 0.01)
+        lines += 0 if left_out is None else 1 + bool(left_out)
+    assert lines > MOST_EVENTS / 2
+    assert all(purse.take("log", 300) for _ in range(lines + LAST_LINES))
