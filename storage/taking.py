@@ -22,7 +22,7 @@ from ulid import ULID
 from party.bounds import Count
 from party.canonical import canonical_json, parse_json
 from party.errors import InvalidInput
-from party.text import is_printable, printable
+from party.text import first_problem, is_printable, printable
 from storage.columns import ContentDigest, check_column, check_days, normal_schema
 from storage.errors import Damaged, OutputRefused
 from storage.frames import read_partition
@@ -85,9 +85,7 @@ def taking(kind: OutputKind, ref: OutputRef) -> Iterator[None]:
     except InvalidInput as error:
         raise _refused(kind, ref, error.message) from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _refused(kind, ref, f"{place}: {first['msg']}") from error
+        raise _refused(kind, ref, first_problem(error)) from error
 
 
 def take_table(place: Place, staged: str, ours: str, ref: OutputRef, origin: str, now: datetime) -> TableManifest:

@@ -15,6 +15,7 @@ from flow.messages import MAX_ENDED_ATTEMPTS, Ack, EndedAttempt, EndOrder, JobOr
 from flow.plan import End, Open, Propose
 from flow.store.database import Database, Writer
 from flow.store.moves import error_of, for_another_party
+from flow.store.parts import change_party
 from flow.store.tables import attempt, job, job_party
 from party.errors import NotFound
 from party.log import get_logger
@@ -81,8 +82,7 @@ class PartyCalls:
     def _note(self, name: str, party: str, **changes: object) -> None:
         self._absence.clear(name, party)
         with self._database.write() as writer:
-            where = (job_party.c.job == name) & (job_party.c.party == party)
-            writer.run(update(job_party).where(where).values(changes))
+            change_party(writer, name, party, **changes)
 
 
 def _ended(connection: Connection, name: str) -> tuple[EndedAttempt, ...]:

@@ -48,6 +48,7 @@ from flow.store.foreign import end_refused, forget_refused, refuse_more
 from flow.store.moves import mirror_job
 from flow.store.parts import (
     change_part,
+    change_party,
     find_part,
     insert_job,
     insert_part,
@@ -58,7 +59,7 @@ from flow.store.parts import (
     refuse_left,
 )
 from flow.store.stored import stored
-from flow.store.tables import job, job_party
+from flow.store.tables import job
 from flow.texts import sentences
 from flow.views import ErrorView, ProposalView
 from node_manager.client import Resources
@@ -133,8 +134,7 @@ class Agreeing:
                 place = ("", 0, self.party)
                 writer.event(f"party.{signed.answer.decision}", proposal.job, place=place, body=said)
                 text = signed.model_dump_json(by_alias=True)
-                where = (job_party.c.job == proposal.job) & (job_party.c.party == self.party)
-                writer.run(job_party.update().where(where).values(answer=text, asked_ms=writer.now_ms))
+                change_party(writer, proposal.job, self.party, answer=text, asked_ms=writer.now_ms)
                 if signed.answer.decision is Decision.REFUSE:
                     mirror_job(writer, proposal.job, JobState.REFUSED)
                 forget_refused(writer, proposal.initiator)
@@ -251,8 +251,7 @@ class Agreeing:
             said = {"reasons": [*decided.reasons], **by}
             writer.event(f"party.{answer.decision}", name, place=("", 0, self.party), body=said)
             if row.initiator != self.party:
-                where = (job_party.c.job == name) & (job_party.c.party == self.party)
-                writer.run(job_party.update().where(where).values(decision=str(answer.decision), answer=text))
+                change_party(writer, name, self.party, decision=str(answer.decision), answer=text)
                 if answer.decision is Decision.REFUSE:
                     why = ErrorView(code=JobRefused.code, message=sentences(decided.reasons)[0], party=self.party)
                     mirror_job(writer, name, JobState.REFUSED, why)
@@ -263,9 +262,8 @@ class Agreeing:
         name = manifest.proposal.job
         put_parties(writer, name, {signed.answer.party: "agree" for signed in manifest.answers})
         for signed in manifest.answers:
-            where = (job_party.c.job == name) & (job_party.c.party == signed.answer.party)
             answer = signed.model_dump_json(by_alias=True)
-            writer.run(job_party.update().where(where).values(answer=answer, decision="agree"))
+            change_party(writer, name, signed.answer.party, answer=answer, decision="agree")
         writer.run(job.update().where(job.c.id == name).values(manifest_digest=manifest.digest))
         mirror_job(writer, name, JobState.AGREED)
 

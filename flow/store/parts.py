@@ -150,6 +150,11 @@ def change_part(writer: Writer, name: str, **changes: object) -> None:
     writer.run(update(part).where(part.c.job == name).values(changes))
 
 
+def change_party(writer: Writer, name: str, party: str, **changes: object) -> None:
+    """Change columns of what is known of a party in a job."""
+    writer.run(update(job_party).where(job_party.c.job == name, job_party.c.party == party).values(changes))
+
+
 def part_manifest(row: Row[Any]) -> Manifest:
     """The manifest of a job that is open here. Raises UnknownJob, UnreadableJob."""
     if not row.manifest:
