@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flow.messages import M, Message, Method, PublishedOutput, decode, encode
@@ -157,3 +158,14 @@ class Caller:
         answer, reading = decode(reply, self._gateway.call(party, method, body, timeout_s))
         self._database.saw(reading, party)
         return answer
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms below, and what executors are told of them."""
+
+    gateway: GatewayDoor
+    cluster: ClusterDoor
+    store: StoreDoor
+    executor_door: str = ""  # the gateway's local socket
+    store_uri: str = ""

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from cluster_manager.client import ClusterClient
+from flow.doors import Rooms
 from flow.party_store import PartyStore
 from flow.policy_book import PolicyBook
 from flow.rest.app import create_app
@@ -14,7 +15,7 @@ from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
-from flow.service import FlowService, Rooms
+from flow.service import FlowService
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from flow.web import HttpServer
 from gateway.client import GatewayAdmin

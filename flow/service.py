@@ -14,7 +14,7 @@ from flow.bindings import Components
 from flow.calls import Calls
 from flow.coordinator.facts import Catalogue
 from flow.coordinator.leader import Coordinator
-from flow.doors import ClusterDoor, GatewayDoor, Stopper, StoreDoor
+from flow.doors import Rooms, Stopper
 from flow.holdings import Holdings
 from flow.news import NewsReader
 from flow.participant.agreeing import Agreeing
@@ -41,17 +41,6 @@ from party.users import Thing, User, Verb, may
 
 
 @dataclass(frozen=True)
-class Rooms:
-    """The rooms below, and what executors are told of them."""
-
-    gateway: GatewayDoor
-    cluster: ClusterDoor
-    store: StoreDoor
-    executor_door: str = ""  # the gateway's local socket
-    store_uri: str = ""
-
-
-@dataclass(frozen=True)
 class FlowConfig:
     """Who we are, what we agree to, whom we know, where we remember."""
 
@@ -75,24 +64,21 @@ class FlowService:
         self._reader = Reader(party)
         catalogue = Catalogue(config.components)
         self._held = held = Holdings(party, database, catalogue, rooms.store)
-        self._submitting = Submitting(party, database, config.components, held, config.parties, clock)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
-        doors = (rooms.gateway, rooms.cluster, rooms.store)
+        doors = (rooms.gateway, rooms.cluster)
         stance = Stance(party, config.policy, config.parties)
-        self._agreeing = Agreeing(stance, database, catalogue, (*doors[:2], held), keeping)
-        self._submitting.lacking_room = self._agreeing.lacking_room
+        self._agreeing = Agreeing(stance, database, catalogue, (*doors, held), keeping)
+        room = self._agreeing.lacking_room
+        self._submitting = Submitting(party, database, config.components, held, config.parties, room)
         turns = self._agreeing.turns
-        attempts = Attempts(party, database, catalogue, doors, turns)
-        attempts.still_allowed = self._agreeing.require_allowed
-        attempts.places = (rooms.executor_door, rooms.store_uri)
-        self._leaving = Leaving(party, database, doors[:2], keeping, turns)
-        self._ending = Ending(party, database, doors[:2], keeping, self._leaving, turns)
+        attempts = Attempts(party, database, catalogue, rooms, turns, self._agreeing.require_allowed)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
+        self._leaving = Leaving(party, database, doors, keeping, turns, self._courier.due)
+        self._ending = Ending(party, database, doors, keeping, self._leaving, turns)
         self._ending.still_shared = self._courier.still_shared = self._agreeing.still_shared
         self._agreeing.answer_due = self._courier.due
         self._agreeing.taken = self._leaving.watch
-        self._leaving.withdrawal_due = self._courier.due
         self._courier.clear = self._leaving.clear
         self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
         self._scheduler = Scheduler(

@@ -22,7 +22,6 @@ from flow.store.database import Database, Writer
 from flow.store.parts import insert_job
 from flow.store.tables import job
 from flow.views import Problem
-from party.clock import Clock
 from party.errors import NotFound, PlatformError
 from party.ids import JobId, new_job_id
 from party.suggestions import did_you_mean
@@ -42,15 +41,14 @@ class Submitting:
         components: Components,
         held: Holdings,
         parties: Callable[[], Iterable[str]],
-        clock: Clock,
+        lacking_room: Callable[[Mapping[str, BoundTask]], Mapping[str, str]],
     ) -> None:  # fmt: skip
         self._party = party
         self._database = database
         self._components = components
         self._held = held
         self._parties = parties
-        self._clock = clock
-        self.lacking_room: Callable[[Mapping[str, BoundTask]], Mapping[str, str]] = lambda _: {}
+        self._lacking_room = lacking_room
 
     def validate(self, spec_json: bytes, user: User) -> list[Problem]:
         """Every problem that this party can see."""
@@ -78,7 +76,7 @@ class Submitting:
             spec_digest=spec.digest(),
             seed=_seed(spec.settings.seed),
             code={task.component.reference: task.component.code_digest for task in tasks.values()},
-            submitted_ms=int(self._clock.now().timestamp() * 1000),
+            submitted_ms=int(self._database.clock.now().timestamp() * 1000),
         )
         with self._database.write() as writer:
             if submit_token is not None and (known := _by_token(writer, submit_token, proposal.spec_digest)):
@@ -94,7 +92,7 @@ class Submitting:
             problems += self._own_inputs(tasks)
             problems += [
                 Problem(path=f"tasks.{name}.resources", message=f"{why} at {self._party}.", hint="Ask for less.")
-                for name, why in self.lacking_room(tasks).items()
+                for name, why in self._lacking_room(tasks).items()
             ]
         if problems:
             raise JobInvalid(problems)

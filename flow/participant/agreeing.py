@@ -93,8 +93,8 @@ class Agreeing:
         self._keeping = keeping
         self._log = get_logger("flow")
         self.turns = Turns()
-        self.answer_due: Callable[[str], None] = lambda _: None
-        self.taken: Callable[[str], None] = lambda _: None
+        self.answer_due: Callable[[str], None]
+        self.taken: Callable[[str], None]
 
     def start(self) -> None:
         """End what a release that left it waiting has kept of refused jobs."""

@@ -14,7 +14,7 @@ from cluster_manager.client import NoRoom, ReservationExpired
 from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.coordinator.moves import side_name
-from flow.doors import ClusterDoor, GatewayDoor, StoreDoor
+from flow.doors import Rooms
 from flow.errors import BadMessage, NotInitiator, StartedTooLate, TooManyAttempts, UnknownJob
 from flow.job_state import AttemptEvent, AttemptState, JobState
 from flow.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
@@ -46,16 +46,17 @@ class Attempts:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        doors: tuple[GatewayDoor, ClusterDoor, StoreDoor],
+        rooms: Rooms,
         turns: Turns,
+        require_allowed: Callable[[Manifest, str], None],
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster, self._store = doors
-        self.places = ("", "")  # the gateway's local door, the party's store: what orders name
+        self._gateway, self._cluster, self._store = rooms.gateway, rooms.cluster, rooms.store
+        self._places = (rooms.executor_door, rooms.store_uri)
         self._turns = turns
-        self.still_allowed: Callable[[Manifest, str], None] = lambda *_: None  # raises if our policies forbid it now
+        self._require_allowed = require_allowed
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
@@ -107,7 +108,7 @@ class Attempts:
             task, manifest = self._open_task(order, caller)
             rows = {row.address: row for row in self._rows(order)}
             if any(row.state == AttemptState.RESERVED for row in rows.values()):
-                self.still_allowed(manifest, order.task)
+                self._require_allowed(manifest, order.task)
             for address in self._mine(task):
                 row = rows.get(str(address))
                 if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):
@@ -155,7 +156,7 @@ class Attempts:
     def _launch(self, order: AttemptOrder, task: BoundTask, manifest: Manifest, row: Row[Any]) -> None:
         address = Address.parse(row.address)
         token = self._gateway.issue_token(order.job, order.task, order.attempt, row.address, row.incarnation)
-        gateway, store = self.places
+        gateway, store = self._places
         launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
         try:
             self._cluster.start(row.reservation, order_for(manifest, task, address, _name(order), launch))

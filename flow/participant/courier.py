@@ -65,8 +65,8 @@ class Courier:
         self._pause: dict[str, float] = {}
         self._progress_sent: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
-        self.clear: Callable[[str], None] = lambda _: None  # closes what is open of a job that we left
-        self.still_shared: Callable[[Answer], Collection[str]] = lambda _: ()  # of what we agreed to share
+        self.clear: Callable[[str], None]  # closes what is open of a job that we left
+        self.still_shared: Callable[[Answer], Collection[str]]  # of what we agreed to share
         self._log = get_logger("flow")
 
     def start(self, scheduler: Scheduler) -> None:

@@ -44,7 +44,7 @@ class Ending:
         self._keeping = keeping
         self._leaving = leaving
         self._turns = turns
-        self.still_shared: Callable[[Answer], Collection[str]] = lambda _: ()  # of what we agreed to share
+        self.still_shared: Callable[[Answer], Collection[str]]  # of what we agreed to share
 
     def end(self, order: EndOrder, caller: str) -> Ack:
         """The job is over. Raises UnknownJob if it is not known here, and will not be if its proposal is on its way."""

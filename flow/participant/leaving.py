@@ -48,6 +48,7 @@ class Leaving:
         doors: tuple[GatewayDoor, ClusterDoor],
         keeping: Keeping,
         turns: Turns,
+        withdrawal_due: Callable[[str], None],
     ) -> None:
         self._party = party
         self._database = database
@@ -57,7 +58,7 @@ class Leaving:
         self._began: dict[str, float] = {}
         self._scheduler: Scheduler | None = None
         self.grace_s = GRACE_S
-        self.withdrawal_due: Callable[[str], None] = lambda _: None
+        self._withdrawal_due = withdrawal_due
         self._log = get_logger("flow")
 
     def start(self, scheduler: Scheduler) -> None:
@@ -120,7 +121,7 @@ class Leaving:
             cancel_open(writer, name)
             change_part(writer, name, state="leaving", left_why=reason, withdrawal=reason, answer_due=False)
             writer.event("party.left", name, place=("", 0, self._party), body={"reason": reason})
-            writer.after_commit(lambda: self.withdrawal_due(name))
+            writer.after_commit(lambda: self._withdrawal_due(name))
         return True
 
     def clear_held(self, name: str) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
 from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
+from flow.doors import Rooms
 from flow.messages import Decision, PublishedOutput
 from flow.policy import ModelFacts, Policy, Source, TableFacts
-from flow.service import FlowConfig, FlowService, Rooms
+from flow.service import FlowConfig, FlowService
 from gateway.calls import MAX_CALL_BYTES
 from gateway.client import JobContract, NoSubscriber, PeerUnknown, PeerUnreachable
 from gateway.errors import CallTooLarge

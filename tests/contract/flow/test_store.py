@@ -14,12 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
+from flow.doors import Rooms
 from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
 from flow.policy_book import PolicyBook
-from flow.service import FlowService, Rooms
+from flow.service import FlowService
 from flow.store import tables
 from flow.store.database import Database
 from flow.store.foreign import end_refused
