@@ -229,10 +229,9 @@ class ModelStore:
             self._place.remove(_path(target, ""))
 
     def adopt(self, ref: OutputRef, role: str, staged: str) -> None:
-        """Make the model in the folder `staged` visible; nothing happens if it is already."""
-        if self._place.exists(staged):
-            self._place.remove(_path(ref, role))
-            self._place.move(staged, _path(ref, role))
+        """Make the model in the folder `staged` visible, over what is there."""
+        self._place.remove(_path(ref, role))
+        self._place.move(staged, _path(ref, role))
 
     def _info(self, ref: OutputRef, role: str | None) -> ModelInfo:
         parts = self._parts(ref)

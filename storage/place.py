@@ -88,12 +88,16 @@ class Place:
         with _reaching(self, path):
             self._fs.create_dir(self._full(path), recursive=True)
 
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+    def write(self, path: str, data: bytes | pa.Buffer, *, synced: bool = True) -> None:
         """Write a file whole, over an older one, its folder made if need be."""
-        self.write_pieces(path, [data], memoryview(data).nbytes)  # type: ignore[arg-type]
+        self.write_pieces(path, [data], memoryview(data).nbytes, synced=synced)  # type: ignore[arg-type]
 
-    def write_pieces(self, path: str, pieces: Iterable[bytes | pa.Buffer], size: int | None = None) -> None:
+    def write_pieces(
+        self, path: str, pieces: Iterable[bytes | pa.Buffer], size: int | None = None, *, synced: bool = True
+    ) -> None:
         """Write a file whole from pieces that need not be in memory together; `size` is of all of them, if known.
+
+        Without `synced`, a power cut may leave it empty or absent.
 
         Raises:
             StoreFull: The disk has no room for it; nothing is left of it.
@@ -101,7 +105,7 @@ class Place:
         self.make_folder(_parent(path))
         with _reaching(self, path, size):
             if self._local is not None:
-                _write_local(self._local / inside(path), pieces)
+                _write_local(self._local / inside(path), pieces, synced=synced)
                 return
             with self._fs.open_output_stream(self._full(path)) as stream:
                 for piece in pieces:
@@ -322,20 +326,22 @@ def _not_a_file(path: Path) -> Damaged:
     )
 
 
-def _write_local(target: Path, pieces: Iterable[bytes | pa.Buffer]) -> None:
-    """A synced file beside the target takes its place in one step."""
+def _write_local(target: Path, pieces: Iterable[bytes | pa.Buffer], *, synced: bool) -> None:
+    """A file beside the target takes its place in one step."""
     beside = target.with_name(f".{target.name}.{ULID()}")
     handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         with os.fdopen(handle, "wb", buffering=0) as file:
             for piece in pieces:
                 _write_all(file, memoryview(piece).cast("B"))
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         beside.rename(target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(target.parent)
+    if synced:
+        sync_folder(target.parent)
 
 
 def _write_all(file: FileIO, data: memoryview) -> None:

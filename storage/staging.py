@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pydantic
-from pydantic import TypeAdapter
 from ulid import ULID
 
 from party.canonical import canonical_json
@@ -35,12 +34,17 @@ from storage.writer import TablePlan, TableWriter, WrittenTable
 ROOT = "staging"
 REPORTS = "reports"
 _TAKEN = ".taken"  # no address's folder: no executor reaches it
-_NOTED = f"{_TAKEN}/outputs.json"
-_NOTE = TypeAdapter(list[Published])
 
 
 Declared: TypeAlias = Mapping[str, Mapping[str, OutputKind]]
 """What a task may publish: for each address, its outputs and their kinds."""
+
+
+class _Taken(NamedTuple):
+    """An output that lies in a copy of our own, with the manifest of one that is a table."""
+
+    output: Published
+    manifest: TableManifest | None
 
 
 class StagedOutputs:
@@ -128,10 +132,8 @@ class Staging:
             raise AlreadyPublished(f"Task {job}/{task} has published the results of attempt {done.attempt} already.")
         if done is None:
             folder = f"{ROOT}/{job}/{task}/{attempt}"
-            taken = self._noted(folder)
-            if taken is None:
-                taken = self._taken(AttemptId(JobId(job), TaskName(task), attempt), folder, declared)
-            outputs = [self._shown(OutputRef(job, task, output.output), output, folder) for output in taken]
+            taken = self._taken(AttemptId(JobId(job), TaskName(task), attempt), folder, declared)
+            outputs = [self._shown(OutputRef(job, task, each.output.output), each, folder) for each in taken]
             done = Publication(attempt=attempt, outputs=outputs)
             self._published.note(job, task, done)
         self._place.remove(f"{ROOT}/{job}/{task}")
@@ -163,8 +165,8 @@ class Staging:
                 return _read_report(data, str(target))
         raise ReportNotFound(f"There is no report '{target}'" + (f" as {role}" if role else "") + " here.")
 
-    def _taken(self, attempt: AttemptId, folder: str, declared: Declared) -> list[Published]:
-        """Copies of all outputs, in address order; noted last, so that a later call goes on with the same."""
+    def _taken(self, attempt: AttemptId, folder: str, declared: Declared) -> list[_Taken]:
+        """Copies of all outputs, in address order; an interrupted call is done anew, from what is staged still."""
         self._place.remove(f"{folder}/{_TAKEN}")
         if self._place.exists(folder):
             self._place.enter(folder)
@@ -181,7 +183,6 @@ class Staging:
                     )
                 with taking(kind, ref):
                     outputs.append(self._take(ref, address, kind, attempt))
-        self._place.write(f"{folder}/{_NOTED}", _NOTE.dump_json(outputs))
         return outputs
 
     def _staged(self, folder: str) -> list[tuple[OutputKind, str]]:
@@ -194,44 +195,40 @@ class Staging:
     def _with(self, folder: str, file: str) -> list[str]:
         return [name for name in self._place.folders(folder) if self._place.exists(f"{folder}/{name}/{file}")]
 
-    def _take(self, ref: OutputRef, address: Address, kind: OutputKind, attempt: AttemptId) -> Published:
+    def _take(self, ref: OutputRef, address: Address, kind: OutputKind, attempt: AttemptId) -> _Taken:
         side = f"{address.role}-{address.party}/{kind}s/{ref.output}"
         staged, ours = f"{_folder(attempt)}/{side}", f"{_folder(attempt)}/{_TAKEN}/{side}"
-        reference = str(ref)
+        manifest = None
         if kind == OutputKind.TABLE:
-            origin = f"{attempt}/{address}"
-            manifest = take_table(self._place, staged, ours, ref, origin, self._clock.now())
-            self._place.write(f"{ours}/{MANIFEST_FILE}", manifest.to_json())
-            digest, reference = manifest.digest, ""  # its version is known once it is visible
+            manifest = take_table(self._place, staged, ours, ref, f"{attempt}/{address}", self._clock.now())
+            digest = manifest.digest
         elif kind == OutputKind.MODEL:
             digest = take_model(self._place, staged, ours)
         else:
             digest = take_report(self._place, f"{staged}.json", f"{ours}.json")
-        return Published(address=str(address), output=ref.output, kind=kind, reference=reference, digest=digest)
+        output = Published(address=str(address), output=ref.output, kind=kind, reference=str(ref), digest=digest)
+        return _Taken(output, manifest)
 
-    def _noted(self, folder: str) -> list[Published] | None:
-        try:
-            return _NOTE.validate_json(self._place.read(f"{folder}/{_NOTED}"))
-        except FileNotFoundError:
-            return None
+    def _shown(self, ref: OutputRef, taken: _Taken, folder: str) -> Published:
+        """Move what was taken to where it is visible, over what an interrupted call has moved; a table stays as it is.
 
-    def _shown(self, ref: OutputRef, output: Published, folder: str) -> Published:
-        """Move what was taken to where it is visible; what an interrupted call has moved is found where it went."""
+        The reference of a table has the version that it got.
+        """
+        output = taken.output
         ours = f"{folder}/{_TAKEN}/{output.address.replace(':', '-')}/{output.kind}s/{output.output}"
-        if output.kind == OutputKind.TABLE:
-            table = self._show_table(ref, ours, f"{folder.removeprefix(f'{ROOT}/')}/{output.address}")
-            return output.model_copy(update={"reference": table.reference})
+        if taken.manifest is not None:
+            table = self._show_table(ref, ours, taken.manifest)
+            return output.model_copy(update={"reference": table.reference, "digest": table.digest})
         if output.kind == OutputKind.MODEL:
             self._models.adopt(ref, output.role, ours)
-        elif self._place.exists(f"{ours}.json"):
+        else:
             self._place.move(f"{ours}.json", f"{_report_folder(ref)}/{output.role}.json")
         return output
 
-    def _show_table(self, ref: OutputRef, ours: str, origin: str) -> TableManifest:
-        visible = self._tables.made_by(ref.table, origin)
+    def _show_table(self, ref: OutputRef, ours: str, manifest: TableManifest) -> TableManifest:
+        visible = self._tables.made_by(ref.table, manifest.origin)
         if visible is not None:
             return visible
-        manifest = TableManifest.from_json(self._place.read(f"{ours}/{MANIFEST_FILE}"), f"The manifest of {ref}")
         for data in self._place.folders(f"{ours}/data"):
             self._place.move(f"{ours}/data/{data}", f"{TABLES}/{ref.table.table}/data/{data}")
         return self._tables.register_manifest(ref.table, manifest)

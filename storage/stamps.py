@@ -19,10 +19,10 @@ _STAMPS = TypeAdapter(dict[str, Stamp])
 
 
 def write_stamps(place: Place, folder: str, manifest: TableManifest) -> None:
-    """Note the stamps of a table's files, in the folder of the table."""
+    """Note the stamps of a table's files, in the folder of the table; they may be lost, and are then not needed."""
     found = {part.file: place.stamp(f"{folder}/{part.file}") for part in manifest.partitions}
     if found and None not in found.values():
-        place.write(stamps_file(folder, manifest.version), _STAMPS.dump_json(found))  # type: ignore[arg-type]
+        place.write(stamps_file(folder, manifest.version), _STAMPS.dump_json(found), synced=False)  # type: ignore[arg-type]
 
 
 def read_stamps(place: Place, folder: str, manifest: TableManifest) -> Mapping[str, Stamp]:

@@ -271,11 +271,34 @@ def _target(link):
         return ""
 
 
+def forge(ctx, p):
+    """Make one output of each kind, then write into what was staged, past the door of outputs.
+
+    `where` is a path below the staged outputs, `=`, and the text that the file there becomes; empty for none.
+    """
+    ctx.outputs.save_model("model", Model("play", 1, {"w": np.zeros(4)}, {}))
+    ctx.outputs.save_report("report", "play", 1, {"a": 1})
+    with ctx.outputs.table_writer("table", pa.schema([("a", pa.int64())]), id_column=None, label_column=None) as writer:
+        writer.write(pa.table({"a": [1, 2, 3]}))
+    staged = ctx.outputs._staged
+    root = staged._place.local(staged._folder)
+    path, _, text = p.where.partition("=")
+    if path:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def use(ctx, p):
+    """Read the table and the model that the order names."""
+    rows = ctx.inputs.table("data").column("a").tolist()
+    ctx.news.log("info", f"{rows} {ctx.inputs.model('model').arrays['w'].tolist()}")
+
+
 PLAYS = {
     play.__name__: play
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
-        look_around, remember, work, pry, talk, reach_out, get_on, flood,
+        look_around, remember, work, pry, talk, reach_out, get_on, flood, forge, use,
     )
 }  # fmt: skip
 
