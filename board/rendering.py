@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flow.client import ENDED_JOB, EventRow, JobSummary
-from party.clock import moment
+from flow.client import ENDED_JOB, SAID, EventRow, JobSummary
+from party.clock import moment, span, when
 from party.text import printable
 
 SYMBOL = {
@@ -25,12 +25,13 @@ SYMBOL = {
     "lost": "✕",
     "cancelled": "⊘",
     "refused": "⊘",
+    "elsewhere": "→",
+    "not-run": "○",
     "ok": "✓",
     "up": "✓",
     "down": "✕",
 }
 _DIGITS = re.compile("[0-9]{1,15}")
-DECISION = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
 
 
 class Renderer:
@@ -46,7 +47,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"party": party, "ENDED": ENDED_JOB, "DECISION": DECISION}
+        self._environment.globals |= {"party": party, "ENDED": ENDED_JOB, "DECISION": SAID}
         self._environment.filters |= {
             "symbol": lambda state: SYMBOL.get(str(state), "○"),
             "iso": iso,
@@ -73,23 +74,6 @@ def iso(ms: int) -> str:
     """For `<time datetime>`; empty where no calendar has the time."""
     found = moment(ms)
     return found.isoformat(timespec="milliseconds") if found else ""
-
-
-def when(ms: int) -> str:
-    """For people without scripts: UTC, to the second."""
-    found = moment(ms)
-    return found.strftime("%Y-%m-%d %H:%M:%S UTC") if found else "a time that cannot be shown"
-
-
-def span(ms: int | float) -> str:
-    """A duration: `3.2 s`, `4 min 05 s`, `2 h 10 min`."""
-    seconds = ms / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def took(job: JobSummary) -> str:

@@ -36,6 +36,9 @@ from flow.rest.views import (
     Validation,
 )
 from flow.views import (
+    ELSEWHERE,
+    NOT_RUN,
+    SAID,
     AttemptView,
     ErrorView,
     EventRow,
@@ -65,7 +68,10 @@ if TYPE_CHECKING:
     from party.service import Service
 
 __all__ = [
+    "ELSEWHERE",
     "ENDED_JOB",
+    "NOT_RUN",
+    "SAID",
     "VISITOR_PURPOSE",
     "AttemptState",
     "AttemptView",

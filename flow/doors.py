@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from flow.messages import M, Message, Method, PublishedOutput, decode, encode
 from flow.policy import ModelFacts, Source, TableFacts
 from flow.store.database import Database
-from gateway.client import JobContract
+from gateway.client import GatewayHealth, JobContract, PeerStatus
 from node_manager.client import ExecutorEvent, Order, Resources
 from party.ids import Address, AttemptId
 
@@ -60,6 +60,12 @@ class GatewayDoor(Protocol):
 
     def verify(self, party: str, purpose: str, message: bytes, signature: bytes) -> None:
         """Raise unless the party signed."""
+
+    def peers(self) -> Sequence[PeerStatus]:
+        """The trusted parties and the state of the link to each."""
+
+    def health(self) -> GatewayHealth:
+        """Whether it is well, our own card included."""
 
 
 class ReservationDoor(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from algorithms.registry import component
 from flow.bindings import Components
@@ -16,6 +16,7 @@ from flow.coordinator.facts import Catalogue
 from flow.coordinator.leader import Coordinator
 from flow.doors import Rooms, Stopper
 from flow.holdings import Holdings
+from flow.links import Links
 from flow.news import NewsReader
 from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
@@ -33,7 +34,8 @@ from flow.store.queries import Reader, part_state
 from flow.submitting import Submitting
 from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow, ProposalView
 from flow.why import why
-from party.clock import Clock, SystemClock
+from party.clock import Apart, Clock, SystemClock
+from party.errors import PlatformError
 from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S
@@ -61,7 +63,7 @@ class FlowService:
         self._party = party
         self._gateway = rooms.gateway
         self._database = database = Database(config.database_url, clock)
-        self._reader = Reader(party)
+        self._reader = Reader(party, config.components)
         catalogue = Catalogue(config.components)
         self._held = held = Holdings(party, database, catalogue, rooms.store)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
@@ -205,11 +207,19 @@ class FlowService:
     def why(self, job: str) -> list[str]:
         """What the job waits for or how it ended, in sentences; empty if it waits for nothing. Raises UnknownJob."""
         with self._database.read() as connection:
-            return why(self._reader.job(connection, job), part_state(connection, job), self.clocks_apart())
+            view, state = self._reader.job(connection, job), part_state(connection, job)
+        return why(view, state, self._links())
 
-    def clocks_apart(self) -> dict[str, float]:
-        """By how many seconds the clocks of other parties are ahead of ours, where that is more than it may be."""
+    def clocks_apart(self) -> dict[str, Apart]:
+        """How far the clocks of other parties were from ours in their last messages, where that is too far."""
         return self._database.clocks_apart()
+
+    def _links(self) -> Links:
+        links = Links(self._party, round(self._database.clock.now().timestamp() * 1000), clocks=self.clocks_apart())
+        try:
+            return replace(links, peers={peer.party: peer for peer in self._gateway.peers()})
+        except PlatformError as error:
+            return replace(links, peers=None, down=str(error))
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         """Metrics with an id above `since`, oldest first. Raises UnknownJob."""

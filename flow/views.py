@@ -16,6 +16,17 @@ from party.settings import PolicySettings
 MOST_ROWS, MOST_EVENTS = 100_000, 10_000  # metrics or log lines, events in one answer; more by the last one's id
 
 
+ELSEWHERE, NOT_RUN = "elsewhere", "not-run"  # states of a task beside those of its attempts
+UNKNOWN = "unknown"
+SAID = {  # by decision
+    "": "not asked yet",
+    "agree": "agrees",
+    "ask": "asks a person",
+    "refuse": "refuses",
+    UNKNOWN: "its answer is not known here",
+}
+
+
 class View(BaseModel):
     """The base of every record: immutable, unknown keys of a newer Flow are ignored."""
 
@@ -83,7 +94,11 @@ class AttemptView(View):
 
 
 class TaskView(View):
-    """One task: `state` is that of its last attempt, "waiting" before the first, "published" is told apart."""
+    """One task: `state` is that of its last attempt, "published" is told apart.
+
+    Before the first attempt it is "waiting", or "not-run" once the job is over. A task of a job that another party
+    leads, in which we have no side, is "elsewhere": nothing of it is known here.
+    """
 
     name: str
     component: str
@@ -98,7 +113,7 @@ class PartyView(View):
 
     party: str
     roles: tuple[str, ...]
-    decision: str  # "" (not asked yet) | "agree" | "ask" | "refuse"
+    decision: str  # "" (not asked yet) | "agree" | "ask" | "refuse" | "unknown" (here, of a job that another leads)
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unconfirmed: str = ""  # the job has ended, and why the party has not confirmed that, as its initiator knows
@@ -117,7 +132,7 @@ class JobSummary(View):
     started_ms: int | None = None
     ended_ms: int | None = None
     tasks_done: int = 0
-    tasks_total: int = 0
+    tasks_total: int = 0  # of a job that another party leads, those in which we have a side
     waiting_for: tuple[Waiting, ...] = ()
     left: str = ""  # why this party left the job, if it did
 

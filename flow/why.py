@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from flow.job_state import JobState
-from flow.views import JobView
-from party.clock import moment
+from flow.links import Links
+from flow.times import clock_text
+from flow.views import ELSEWHERE, UNKNOWN, JobView
 
 
-def clock_text(at_ms: int | None) -> str:
-    """Local wall time, to the second; `?` for one that no calendar has."""
-    if not at_ms:
-        return "-"
-    found = moment(at_ms)
-    try:
-        return found.astimezone().strftime("%Y-%m-%d %H:%M:%S") if found else "?"
-    except (OverflowError, ValueError):  # the last day of the calendar, in a zone where it is over
-        return "?"
-
-
-def why(view: JobView, part_state: str, clocks: Mapping[str, float]) -> list[str]:
+def why(view: JobView, part_state: str, links: Links) -> list[str]:
     """The sentences; none for a job that goes on and waits for nothing.
 
     Args:
         view: The job as this party knows it.
         part_state: The state of this party's own part.
-        clocks: By how many seconds clocks of other parties are ahead of ours, where that is too much.
+        links: Our lines to the other parties.
     """
     if view.ended_ms is not None:
         return list(_ended(view))
-    return [*_waits(view, part_state), *_clocks(view, clocks)]
+    found = [*_waits(view, part_state), *_away(view, links)]
+    return [*(found or _idle(view, links.party)), *_clocks(view, links)]
 
 
 def _ended(view: JobView) -> Iterator[str]:
@@ -51,18 +42,45 @@ def _waits(view: JobView, part_state: str) -> Iterator[str]:
     if asked:
         yield f"It waits for a person of this party: {decide_text(view.id)}."
     if view.state is JobState.WAITING and not asked and not view.waiting_for:
-        silent = [p.party for p in view.parties if not p.decision]
-        yield f"It waits for the answer of {', '.join(silent)}." if silent else "It waits for its manifest."
+        yield _answers(view)
+    met = {task.name for task in view.tasks if task.published or task.state == ELSEWHERE}
     for task in view.tasks:
-        unmet = [need for need in task.needs if not any(t.name == need and t.published for t in view.tasks)]
+        unmet = [need for need in task.needs if need not in met]
         if task.state == "waiting" and unmet and view.state is not JobState.WAITING:
             yield f"Task {task.name} waits for {', '.join(unmet)}."
 
 
-def _clocks(view: JobView, clocks: Mapping[str, float]) -> Iterator[str]:
+def _answers(view: JobView) -> str:
+    """What a job waits for that no person of ours is asked about, before it is agreed on."""
+    if any(party.decision == UNKNOWN for party in view.parties):
+        return f"It waits for word of {view.initiator}, which asks the parties; their answers come with it."
+    silent = [party.party for party in view.parties if not party.decision]
+    return f"It waits for the answer of {', '.join(silent)}." if silent else "It waits for its manifest."
+
+
+def _away(view: JobView, links: Links) -> Iterator[str]:
+    """The lines to the job's parties that do not work, but those that the job is known to wait for."""
+    yield from links.gateway()
+    named = {waiting.who for waiting in view.waiting_for if waiting.what == "party"}
     for party in view.parties:
-        if party.party in clocks:
-            yield f"{apart_text(party.party, clocks[party.party])} The times that it tells are shifted by as much."
+        said = links.away(party.party)
+        if said and party.party not in named:
+            yield said
+
+
+def _idle(view: JobView, party: str) -> Iterator[str]:
+    """What to say where nothing of another party's job runs and nobody here knows why."""
+    if view.initiator != party and view.state is not JobState.WAITING:
+        ours = [task for task in view.tasks if task.state != ELSEWHERE]
+        if not any(task.state == "running" for task in ours):
+            yield f"Nothing of it runs here now: {view.initiator} leads it and knows what is next."
+
+
+def _clocks(view: JobView, links: Links) -> Iterator[str]:
+    for party in view.parties:
+        said = links.clock(party.party)
+        if said:
+            yield f"{said} The times that it tells are shifted by as much."
 
 
 def decide_text(job: str) -> str:
@@ -73,9 +91,3 @@ def decide_text(job: str) -> str:
 def unconfirmed_text(party: str, why_not: str) -> str:
     """What to say of a party that has not confirmed the end of a job."""
     return f"{party} has not confirmed the end: {why_not}"
-
-
-def apart_text(party: str, ahead_s: float) -> str:
-    """What to say of a clock that is so far ahead of ours."""
-    way = "ahead of" if ahead_s > 0 else "behind"
-    return f"The clock of {party} is {abs(ahead_s):.0f} s {way} ours."

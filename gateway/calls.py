@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Literal, Protocol, TypeVar
 from uuid import uuid4
@@ -36,7 +35,7 @@ from gateway.refusals import Refusals
 from party.bounds import Count, TimeMs
 from party.canonical import canonical_json, parse_json
 from party.card import Card
-from party.clock import Clock, SystemClock
+from party.clock import Clock, SystemClock, span, when
 from party.errors import PlatformError
 from party.problems import MAX_TEXT_CHARS, Problem, problem_of, raised
 from party.seal import sign, verify
@@ -228,7 +227,7 @@ class Calls:
             ahead = "ahead of" if sent_at_ms > now_ms else "behind"
             raise ClocksDiffer(
                 f"The clocks of {sender} and {self._book.party} differ: a call of {sender} is dated "
-                f"{span(abs(now_ms - sent_at_ms))} {ahead} ours, where it is {_when(now_ms)}.",
+                f"{span(abs(now_ms - sent_at_ms))} {ahead} ours, where it is {when(now_ms)}.",
                 hint="It is tried again by our clock. If this goes on, set the clock that is wrong (by NTP). A call "
                 "that was kept back and sent again later looks the same.",
             )
@@ -236,21 +235,6 @@ class Calls:
     def now_ms(self) -> int:
         """Our clock, by which calls to us are dated: milliseconds since 1970."""
         return int(self._clock.now().timestamp() * 1000)
-
-
-def span(ms: int) -> str:
-    """A length of time for people: `1 h 5 min`."""
-    units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")]
-    parts = []
-    for size, unit in units:
-        if ms >= size:
-            parts.append(f"{ms // size} {unit}")
-            ms %= size
-    return " ".join(parts[:2]) or "0 s"
-
-
-def _when(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _check_method(method: str) -> None:

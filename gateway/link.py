@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import grpc
 
-from gateway.calls import Sealed, span
+from gateway.calls import Sealed
 from gateway.diagnosis import diagnose, distrusts
 from gateway.errors import (
     CallTimeout,
@@ -27,7 +27,7 @@ from gateway.peers import PeerBook
 from gateway.wire import LIMITS, RECONNECT, TransferStub, chunked, rpc_error, transfer, transfer_stub
 from party.bounds import MAX_TIME_MS
 from party.card import Card
-from party.clock import SystemClock
+from party.clock import MOST_APART_MS, SystemClock, apart_text
 from party.errors import BadCard, PlatformError
 from party.log import get_logger
 from party.problems import Problem, raised
@@ -38,7 +38,7 @@ GREETING_S = 10.0
 PUT_S = 60.0
 HEARTBEAT_S = 3.0  # a peer that was not heard for so long is greeted, so that its end is seen by itself
 DIAGNOSE_EVERY_S = 5.0
-CLOCKS_APART_MS = 60_000
+GREET_EVERY_S = 30.0  # a peer that is up, too: its clock may have been set
 CALLS_AT_ONCE = 12  # below what a gateway takes of one party at a time
 _log = get_logger("gateway")
 KEEP_ALIVE = [
@@ -133,6 +133,7 @@ class Link:
         self._problem: PlatformError | None = None
         self._clock_ahead_ms = 0
         self._answered_at = 0.0
+        self._greeted_at = -GREET_EVERY_S
         self._diagnosed_at = -DIAGNOSE_EVERY_S
         self._diagnosing = False
         self._diagnosis: PeerUnreachable | None = None
@@ -144,8 +145,9 @@ class Link:
 
     @property
     def quiet(self) -> bool:
-        """Whether it is time to say hello: the peer is not up, or has not answered for a while."""
-        return not self._up or time.monotonic() - self._answered_at >= HEARTBEAT_S
+        """Whether it is time to say hello: the peer is not up, or has not answered or told its time for a while."""
+        now = time.monotonic()
+        return not self._up or now - self._answered_at >= HEARTBEAT_S or now - self._greeted_at >= GREET_EVERY_S
 
     @property
     def last_seen_s(self) -> float:
@@ -173,6 +175,7 @@ class Link:
                 greeting = transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
                 answer = self._transfer().Hello(greeting, timeout=GREETING_S)
                 check_protocol(self.party, answer.protocol, answer.minimum)
+                self._greeted_at = time.monotonic()
                 self._clock_ahead_ms = answer.now_ms - _now_ms() if 0 < answer.now_ms <= MAX_TIME_MS else 0
         except CallTimeout as late:
             self.failed(PeerSilent(late.message, hint="It is tried again."))
@@ -339,12 +342,9 @@ class _Calling:
 
 def _clock_problem(party: str, ahead_ms: int) -> ClocksDiffer | None:
     """What to say of a peer whose clock is so far from ours that one of the two must be wrong."""
-    if abs(ahead_ms) <= CLOCKS_APART_MS:
+    if abs(ahead_ms) <= MOST_APART_MS:
         return None
-    way = "ahead of" if ahead_ms > 0 else "behind"
-    return ClocksDiffer(
-        f"The clock of {party} is {span(abs(ahead_ms))} {way} ours.", hint="Set the clock that is wrong (by NTP)."
-    )
+    return ClocksDiffer(apart_text(party, ahead_ms), hint="Set the clock that is wrong (by NTP).")
 
 
 def _now_ms() -> int:

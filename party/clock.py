@@ -10,7 +10,9 @@ from typing import Protocol
 
 from party.bounds import MAX_TIME_MS
 
+MOST_APART_MS = 60_000  # clocks of two parties that are further apart are named, and move nothing at the other
 MAX_COUNTER = 999_999
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _READING = re.compile(r"(\d{13})\.(\d{6})", re.ASCII)
 
 
@@ -60,6 +62,45 @@ class FakeClock:
 def moment(at_ms: float) -> datetime | None:
     """Wall time in UTC of milliseconds since 1970, or None where a calendar ends: others' clocks say anything."""
     return datetime.fromtimestamp(at_ms / 1000, UTC) if 0 <= at_ms <= MAX_TIME_MS else None
+
+
+def when(at_ms: float) -> str:
+    """Wall time for people wherever they are: UTC, to the second."""
+    found = moment(at_ms)
+    return found.strftime("%Y-%m-%d %H:%M:%S UTC") if found else "a time that cannot be shown"
+
+
+def span(ms: float) -> str:
+    """A length of time for people: `3.2 s`, `1 h 5 min`."""
+    if ms < 59_950:
+        return f"{max(ms, 0) / 1000:.1f}".removesuffix(".0") + " s"
+    left, parts = round(ms / 1000), []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        parts.append(f"{count} {unit}" if count else "")
+    first = next(i for i, part in enumerate(parts) if part)
+    return " ".join(part for part in parts[first : first + 2] if part)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A clock of another party that was found to be further from ours than `MOST_APART_MS`.
+
+    Attributes:
+        ahead_ms: By how much it was ahead of ours; negative if behind.
+        seen_ms: When, by our clock, in milliseconds since 1970.
+    """
+
+    ahead_ms: int
+    seen_ms: int
+
+
+def apart_text(party: str, ahead_ms: int, seen_ms: int | None = None) -> str:
+    """What to say of a clock that is so far ahead of ours; with `seen_ms` of one that was, when last heard of."""
+    way = "ahead of" if ahead_ms > 0 else "behind"
+    verb = "is" if seen_ms is None else "was"
+    last = "" if seen_ms is None else f" when last heard of, at {when(seen_ms)}"
+    return f"The clock of {party} {verb} {span(abs(ahead_ms))} {way} ours{last}."
 
 
 @dataclass(frozen=True, order=True)

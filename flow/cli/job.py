@@ -184,7 +184,7 @@ def metrics(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceO
 @asks_a_party
 def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
     """What the executors logged."""
-    from flow.why import clock_text
+    from flow.times import clock_text
 
     with desk.client() as flow:
         rows = flow.logs(job, task, since)

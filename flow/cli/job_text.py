@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow.client import ENDED_JOB, AttemptView, JobSummary, JobView, PartyView
-from flow.why import clock_text, unconfirmed_text
+from flow.client import ELSEWHERE, ENDED_JOB, NOT_RUN, SAID, AttemptView, JobSummary, JobView, PartyView
+from flow.times import clock_text
+from flow.why import unconfirmed_text
+from party.clock import span
 
+_TASK = {ELSEWHERE: "run by other parties only", NOT_RUN: "never begun"}
 SUMMARY_COLUMNS = ("job", "name", "state", "tasks", "initiator", "submitted", "took")
 
 
 def took_text(job: JobSummary) -> str:
     """How long an ended job took."""
-    return f"{(job.ended_ms - job.submitted_ms) / 1000:.1f} s" if job.ended_ms else ""
+    return span(job.ended_ms - job.submitted_ms) if job.ended_ms else ""
 
 
 def summary_row(job: JobSummary) -> tuple[str, ...]:
@@ -37,13 +40,12 @@ def job_lines(job: JobView) -> Iterator[str]:
         do = f": {waiting.do}" if waiting.do else ""
         yield f"waits      {waiting.text} (since {clock_text(waiting.since_ms)}){do}"
     for party in job.parties:
-        said = {"": "not asked yet", "agree": "agrees", "ask": "asks a person", "refuse": "refuses"}
-        yield f"party      {party.party} ({', '.join(party.roles)}): {said.get(party.decision, party.decision)}"
+        yield f"party      {party.party} ({', '.join(party.roles)}): {SAID.get(party.decision, party.decision)}"
         yield from (f"             {remark}" for remark in _remarks(party))
     for text, parties in job.warned().items():
         yield f"warning    {text} (said by {', '.join(parties)})"
     for task in job.tasks:
-        yield f"task       {task.name} ({task.component}): {task.state}"
+        yield f"task       {task.name} ({task.component}): {_TASK.get(task.state, task.state)}"
         for attempt in task.attempts:
             yield from _attempt_lines(attempt)
 

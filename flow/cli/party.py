@@ -14,7 +14,7 @@ from flow.cli.screen import size
 from party.errors import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from flow.client import PartyStatus, PeerView
+    from flow.client import PartyStatus
     from party.home import PartyHome
 
 app = typer.Typer(help="Make, start and look after a party.", no_args_is_help=True, rich_markup_mode=None)
@@ -245,16 +245,9 @@ def _reload(desk: Desk) -> bool:
     return True
 
 
-def _last_heard(peer: PeerView) -> str:
-    """Since when a party is not up, as far as our gateway knows."""
-    from flow.why import clock_text
-
-    if peer.last_seen_ms is None:
-        return "Not heard of since our gateway started."
-    return f"Last heard of: {clock_text(peer.last_seen_ms)}."
-
-
 def _show(desk: Desk, view: PartyStatus) -> None:
+    from flow.links import last_heard_text
+
     screen = desk.screen
     screen.line(f"{view.party}: {'healthy' if view.healthy else 'not healthy'}  (you are {view.user})")
     screen.table(("service", "state", ""), [(r.room, r.state, r.text) for r in view.rooms], empty="")
@@ -262,7 +255,7 @@ def _show(desk: Desk, view: PartyStatus) -> None:
     screen.table(("trusted party", "link", "addresses", "queued"), peers, empty="No trusted parties yet.")
     for peer in view.peers:
         if peer.problem:
-            told = (peer.problem, "" if peer.state == "up" else _last_heard(peer), peer.remedy)
+            told = (peer.problem, "" if peer.state == "up" else last_heard_text(peer.last_seen_ms), peer.remedy)
             screen.line(f"{peer.party}: {' '.join(text for text in told if text)}")
     for stranger in view.strangers:
         screen.line(f"{stranger.text} {stranger.remedy}")

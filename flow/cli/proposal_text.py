@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from flow.client import ProposalView, ProposedInput
 from flow.errors import ProposalChanged
-from flow.why import clock_text
+from flow.times import clock_text
 from party.errors import InvalidInput
 
 LEAST_DIGEST = 12  # characters of a digest that name a proposal

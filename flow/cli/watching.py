@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow, Waiting
+from party.clock import span
 
 News = JobView | EventRow | list[Waiting] | list[MetricRow]
 
@@ -125,8 +126,8 @@ def _resumes(body: Mapping[str, object]) -> str:
 
 
 def _end_lines(job: JobView) -> list[str]:
-    seconds = ((job.ended_ms or job.submitted_ms) - job.submitted_ms) / 1000
-    lines = [f"job {job.state} after {seconds:.1f} s" + (f" ({job.outcome})" if job.outcome else "")]
+    took = span((job.ended_ms or job.submitted_ms) - job.submitted_ms)
+    lines = [f"job {job.state} after {took}" + (f" ({job.outcome})" if job.outcome else "")]
     lines += [error.text for error in (job.own_error, job.error) if error]
     said = "\n".join(lines)
     lines += [f"{party.party}: {reason}" for party in job.parties for reason in party.reasons if reason not in said]

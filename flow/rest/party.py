@@ -11,11 +11,12 @@ from typing import TypeVar
 from fastapi import APIRouter, Response
 
 from cluster_manager.client import NodeStatus
+from flow.links import clock_problem
 from flow.rest.backends import Gateway
 from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
 from flow.rest.who import Behind, ReadParty, TrustParty, openly
-from flow.why import apart_text
 from gateway.client import PeerStatus, Stranger
+from party.clock import Apart
 from party.errors import PlatformError
 
 router = APIRouter(tags=["party"])
@@ -124,9 +125,8 @@ def _peers(backends: Behind) -> list[PeerView]:
     return [_peer(peer, clocks.get(peer.party)) for peer in backends.gateway.peers()]
 
 
-def _peer(peer: PeerStatus, ahead_s: float | None) -> PeerView:
-    said = peer.state == "up" and peer.problem  # the gateway says of a peer that is up only what its clock is
-    clock = apart_text(peer.party, ahead_s) if ahead_s is not None and not said else ""
+def _peer(peer: PeerStatus, apart: Apart | None) -> PeerView:
+    clock = clock_problem(peer, apart) if peer.state != "up" else ""
     why = peer.problem or ("It has not answered yet." if peer.state == "down" else "")
     return PeerView(
         party=peer.party,

@@ -23,10 +23,9 @@ from sqlalchemy.sql.schema import Table
 from flow.errors import BadDatabase, StoreUnavailable
 from flow.store import tables
 from flow.store.upgrade import upgrade
-from party.clock import Clock, HybridTime
+from party.clock import MOST_APART_MS, Apart, Clock, HybridTime
 from party.files import keep_private
 
-MOST_APART_MS = 60_000  # so far may the clocks of two parties be apart, and one more than that moves nothing here
 BUSY_MS = 20_000
 POOL = 8
 POOL_OVERFLOW = 32
@@ -53,7 +52,7 @@ class Database:
         self._news = Condition()
         self._newest = 0
         self._hlc = HybridTime(0, 0)
-        self._apart: dict[str, int] = {}
+        self._apart: dict[str, Apart] = {}
         try:
             with wrapped(), self._engine.connect() as connection:
                 upgrade(connection)
@@ -99,19 +98,20 @@ class Database:
 
         A clock that is further ahead than MOST_APART_MS moves nothing; it is remembered as that party's.
         """
-        apart_ms = reading.wall_ms - self._wall_ms()
+        now_ms = self._wall_ms()
+        apart_ms = reading.wall_ms - now_ms
         with self._ticking:
             if abs(apart_ms) > MOST_APART_MS:
-                self._apart[party] = apart_ms
+                self._apart[party] = Apart(apart_ms, now_ms)
             else:
                 self._apart.pop(party, None)
             if apart_ms <= MOST_APART_MS:
                 self._hlc = max(self._hlc, reading)
 
-    def clocks_apart(self) -> dict[str, float]:
-        """By how many seconds the clocks of other parties are ahead of ours, where that is more than it may be."""
+    def clocks_apart(self) -> dict[str, Apart]:
+        """How far the clocks of other parties were from ours in their last messages, where that is too far."""
         with self._ticking:
-            return {party: apart_ms / 1000 for party, apart_ms in self._apart.items()}
+            return dict(self._apart)
 
     def hlc(self) -> HybridTime:
         """The next reading, for an event or a message. After our own clock was set back far, readings begin anew."""

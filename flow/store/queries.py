@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, func, select
 
+from algorithms.registry import component
+from flow.bindings import Components
 from flow.errors import UnknownJob, UnreadableJob
 from flow.inputs import needs_of
 from flow.job_state import AttemptState, JobState
@@ -18,7 +20,10 @@ from flow.store.stored import stored
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
 from flow.store.waiting import waiting
 from flow.views import (
+    ELSEWHERE,
     MOST_ROWS,
+    NOT_RUN,
+    UNKNOWN,
     AttemptView,
     ErrorView,
     EventRow,
@@ -47,8 +52,9 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, PlatformError)
 class Reader:
     """Reads what this party knows of its jobs, those it leads and those of others."""
 
-    def __init__(self, party: str) -> None:
+    def __init__(self, party: str, components: Components = component) -> None:
         self._party = party
+        self._components = components
 
     # -- jobs --------------------------------------------------------------------------------------------------------
     def jobs(self, connection: Connection, limit: int, state: str | None) -> list[JobSummary]:
@@ -122,7 +128,7 @@ class Reader:
             "started_ms": _time(row.started_ms),
             "ended_ms": _time(row.ended_ms),
             "tasks_done": done,
-            "tasks_total": len(json.loads(row.spec)["tasks"]),
+            "tasks_total": len(self._told(row, json.loads(row.spec))),
             "waiting_for": tuple(self._to_do(item, row.id) for item in waiting(connection, row)),
             "left": left,
         }
@@ -138,6 +144,7 @@ class Reader:
         known = {row.party: row for row in rows}
         own = connection.execute(select(part.c.reasons).where(part.c.job == of.id)).scalar_one_or_none()
         over = of.initiator == self._party and of.ended_ms is not None
+        unheard = "" if of.initiator == self._party else UNKNOWN
         found = []
         for party in sorted({p for parties in spec["roles"].values() for p in parties}):
             row = known.get(party)
@@ -147,7 +154,7 @@ class Reader:
                 PartyView(
                     party=party,
                     roles=tuple(role for role, parties in spec["roles"].items() if party in parties),
-                    decision=row.decision if row is not None else "",
+                    decision=row.decision if row is not None else unheard,
                     reasons=tuple(json.loads(own)) if own and party == self._party else reasons,
                     warnings=said.warnings if said else (),
                     unconfirmed=row.absent_why if over and row is not None and not row.closed else "",
@@ -159,6 +166,8 @@ class Reader:
     def _tasks(self, connection: Connection, row: Row[Any]) -> list[TaskView]:
         spec = json.loads(row.spec)
         leading = row.initiator == self._party
+        ours = self._told(row, spec)
+        unseen = "waiting" if row.ended_ms is None else NOT_RUN
         tries = connection.execute(
             select(attempt).where(attempt.c.job == row.id).order_by(attempt.c.task, attempt.c.attempt)
         ).all()
@@ -179,13 +188,30 @@ class Reader:
                 TaskView(
                     name=name,
                     component=task["component"],
-                    state=mine[-1].state if mine else "waiting",
+                    state=mine[-1].state if mine else unseen if name in ours else ELSEWHERE,
                     needs=tuple(sorted(needs_of(task["inputs"]))),
                     published=published,
                     attempts=tuple(views),
                 )
             )
         return found
+
+    def _told(self, row: Row[Any], spec: dict[str, Any]) -> frozenset[str]:
+        """The tasks of which we hear: all that we lead, and those in which we have a side."""
+        tasks = spec["tasks"]
+        if row.initiator == self._party:
+            return frozenset(tasks)
+        mine = {role for role, parties in spec["roles"].items() if self._party in parties}
+        return frozenset(name for name, task in tasks.items() if mine & self._roles(task, spec))
+
+    def _roles(self, task: dict[str, Any], spec: dict[str, Any]) -> set[str]:
+        """Which roles a task has; those of the whole job where it says nothing and its component is not known here."""
+        if task.get("roles") is not None:
+            return set(task["roles"])
+        try:
+            return {str(role) for role in self._components(task["component"]).roles}
+        except PlatformError:
+            return set(spec["roles"])
 
     # -- rows --------------------------------------------------------------------------------------------------------
     def metrics(self, connection: Connection, name: str, task: str | None, since: int) -> list[MetricRow]:

@@ -29,7 +29,7 @@ from flow.views import (
     TaskView,
     Waiting,
 )
-from party.clock import HybridTime
+from party.clock import Apart, HybridTime
 from party.errors import PlatformError
 from party.ids import JobId, new_job_id
 from party.users import User
@@ -59,7 +59,7 @@ class FakeFlowService(FlowService):
     def start(self) -> None:
         pass
 
-    def clocks_apart(self) -> dict[str, float]:
+    def clocks_apart(self) -> dict[str, Apart]:
         return {}
 
     def close(self, grace_s: float = 5.0) -> None:

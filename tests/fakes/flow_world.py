@@ -19,7 +19,7 @@ from flow.messages import Decision, PublishedOutput
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.service import FlowConfig, FlowService
 from gateway.calls import MAX_CALL_BYTES
-from gateway.client import JobContract, NoSubscriber, PeerUnknown, PeerUnreachable
+from gateway.client import GatewayHealth, JobContract, NoSubscriber, PeerStatus, PeerUnknown, PeerUnreachable
 from gateway.errors import CallTooLarge
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources
 from party.clock import Clock
@@ -28,6 +28,7 @@ from party.ids import Address, AttemptId, Role
 from party.users import User, make_user
 
 SCIENTIST = make_user("ann", ["scientist", "operator", "officer"])
+HEARD_S = 1_767_225_600.0  # when a party that is down was last heard of
 EVERYBODY = frozenset(Role)
 TRAINERS = frozenset({Role.GUEST, Role.HOST})
 
@@ -128,6 +129,13 @@ class Hub:
         self.after(frm, to, method)
         return answer
 
+    def status(self, party: str) -> PeerStatus:
+        """How its line is, as every other party sees it."""
+        if party not in self.down:
+            return PeerStatus(party, ("127.0.0.1:9",), "up", time.time(), 0)
+        said = (f"Nobody listens at 127.0.0.1:9 of {party}.", "gateway.peer_not_listening", "It is tried again.")
+        return PeerStatus(party, ("127.0.0.1:9",), "down", HEARD_S, 1, *said)
+
     def count(self, method: str) -> int:
         return sum(m == method for _, _, m in self.calls)
 
@@ -148,7 +156,17 @@ class FakeGateway:
         self.open: dict[str, JobContract] = {}
         self.closed: list[str] = []
         self.tokens: list[tuple[str, str, int, str, int]] = []
+        self.links: dict[str, PeerStatus] = {}  # where something else is said than whether a party answers
+        self.distrusted: set[str] = set()
+        self.problem = ""
         hub.parties.add(party)
+
+    def peers(self) -> list[PeerStatus]:
+        others = sorted(self._hub.parties - {self.party} - self.distrusted)
+        return [self.links.get(other) or self._hub.status(other) for other in others]
+
+    def health(self) -> GatewayHealth:
+        return GatewayHealth(self.party, "127.0.0.1:9", 1, len(self.open), self.problem)
 
     def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
         return self._hub.call(self.party, party, method, body)

@@ -29,7 +29,7 @@ from flow.store.news import insert_logs, insert_metrics, position, put_position,
 from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts, part_of
 from flow.store.queries import Reader
 from flow.views import ErrorView
-from party.clock import FakeClock, HybridTime
+from party.clock import Apart, FakeClock, HybridTime
 from party.errors import FileExposed
 from party.home import create_home
 from party.home_folder import SETTINGS_FILE
@@ -250,16 +250,17 @@ def test_a_clock_seen_elsewhere_puts_our_events_after_it(store: Database, clock:
 
 
 def test_a_clock_that_is_wrong_moves_nothing_here_and_is_named(store: Database, clock: FakeClock) -> None:
+    now_ms = round(clock.now().timestamp() * 1000)
     store.saw(_reading_in(store, clock, 3_600), "b")
     store.saw(_reading_in(store, clock, -7_200), "c")
     store.saw(_reading_in(store, clock, 1), "d")
-    assert store.clocks_apart() == {"b": 3600.0, "c": -7200.0}
+    assert store.clocks_apart() == {"b": Apart(3_600_000, now_ms), "c": Apart(-7_200_000, now_ms)}
     add_job(store)
     with store.read() as connection:
         [row] = Reader("a").events(connection, JOB, 0, 10)
     assert HybridTime.parse(row.hlc).wall_ms <= clock.now().timestamp() * 1000 + 60_000
     store.saw(_reading_in(store, clock, 0), "b")
-    assert store.clocks_apart() == {"c": -7200.0}
+    assert store.clocks_apart() == {"c": Apart(-7_200_000, now_ms)}
 
 
 def test_our_own_clock_set_right_again_is_believed(store: Database, clock: FakeClock) -> None:

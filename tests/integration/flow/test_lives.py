@@ -12,8 +12,9 @@ import pytest
 from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
 from flow.job_state import AttemptState, JobState
 from flow.messages import Decision, Proposal, encode
+from gateway.client import PeerStatus
 from node_manager.client import EventKind
-from party.clock import FakeClock, HybridTime
+from party.clock import FakeClock, HybridTime, apart_text
 from party.errors import Denied, Unavailable
 from party.ids import new_job_id
 from party.users import make_user
@@ -312,12 +313,21 @@ def test_a_clock_that_is_far_from_ours_is_named_where_people_look_and_shifts_no_
     b.clock = FakeClock(datetime.now(UTC) + timedelta(hours=1))
     b.up()
     b.cluster.script = hangs
+    differs = (apart_text("b", 3_600_000), "gateway.clocks_differ", "Set the clock that is wrong (by NTP).")
+    world["a"].gateway.links["b"] = PeerStatus("b", (), "up", 1.0, 0, *differs)
     job = world.submit(nothing_job())
     world.wait(job, "running")
     now_ms = datetime.now(UTC).timestamp() * 1000
     assert all(HybridTime.parse(row.hlc).wall_ms < now_ms + 60_000 for row in world.a.events(job))
-    assert any("The clock of b is 3" in text and "ahead of ours" in text for text in world.a.why(job))
-    assert any("The clock of a is 3" in text and "behind ours" in text for text in b.flow.why(job))  # type: ignore[union-attr]
+    shifted = "The times that it tells are shifted by as much."
+    assert f"The clock of b is 1 h ahead of ours. {shifted}" in world.a.why(job)
+    del world["a"].gateway.links["b"]
+    assert not any("clock" in text for text in world.a.why(job)), "the gateway's word on a party that is up is newer"
+    world.hub.down |= {"a", "b"}
+    told = " ".join(world.a.why(job))
+    assert re.search(r"The clock of b was .* ahead of ours when last heard of, at \d{4}-.* UTC\.", told)
+    assert re.search(r"The clock of a was .* behind ours when last heard of, at", " ".join(b.flow.why(job)))  # type: ignore[union-attr]
+    world.hub.down.clear()
     world.a.stop(job, SCIENTIST)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from flow.cli.exit_codes import MEANING, Exit, exit_for, exit_for_end
 from flow.client import JobState
+from flow.times import clock_text
 from flow.views import ErrorView
-from flow.why import clock_text
 from gateway.client import PeerStatus
 from party.errors import PlatformError, Unavailable
 from party.home import PartyHome, create_home

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.calls import CALL_PURPOSE, Calls, Sealed, span
+from gateway.calls import CALL_PURPOSE, Calls, Sealed
 from gateway.database import Database
 from gateway.errors import BadEnvelope, CallRepeated, ClocksDiffer
 from gateway.mailbox.disk import DiskMailbox
@@ -135,7 +135,3 @@ def test_a_time_that_is_none_is_refused(beta: Beta, time: object) -> None:
 def test_a_header_without_end_is_not_parsed(beta: Beta) -> None:
     with pytest.raises(BadEnvelope, match="header of a call has"):
         beta.answer(beta.letter(id="x" * 70_000))
-
-
-def test_a_span_is_told_in_its_two_largest_units() -> None:
-    assert [span(n * 1000) for n in (0, 59, 60, 3661, 90_061)] == ["0 s", "59 s", "1 min", "1 h 1 min", "1 d 1 h"]

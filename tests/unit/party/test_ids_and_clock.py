@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from party.clock import FakeClock, HybridTime, SystemClock
+from party.clock import FakeClock, HybridTime, SystemClock, apart_text, span, when
 from party.errors import NotFound, PlatformError, Unavailable, all_codes
 from party.ids import Address, AttemptId, InvalidName, Role, new_job_id, party_id, task_name
 
@@ -74,3 +74,22 @@ def test_an_error_prints_what_happened_and_what_to_do() -> None:
     assert Unavailable.retry
     assert not NotFound.retry
     assert all_codes()["platform.error"] is PlatformError
+
+
+@pytest.mark.parametrize(
+    ("ms", "says"),
+    [
+        (-5, "0 s"), (0, "0 s"), (3_210, "3.2 s"), (59_000, "59 s"), (59_949, "59.9 s"), (59_950, "1 min"),
+        (60_000, "1 min"), (245_000, "4 min 5 s"), (3_599_700, "1 h"), (3_661_000, "1 h 1 min"),
+        (10_799_000, "2 h 59 min"), (90_061_000, "1 d 1 h"), (1_100 * 86_400_000, "1100 d"),
+    ],
+)  # fmt: skip
+def test_a_span_is_told_in_its_two_largest_units(ms: int, says: str) -> None:
+    assert span(ms) == says
+
+
+def test_a_clock_that_is_apart_is_told_as_it_is_or_as_it_was_when_last_heard_of() -> None:
+    assert apart_text("b", 95_040_000_000) == "The clock of b is 1100 d ahead of ours."
+    last = "when last heard of, at 2026-01-01 00:00:00 UTC."
+    assert apart_text("b", -10_799_000, 1_767_225_600_000) == f"The clock of b was 2 h 59 min behind ours {last}"
+    assert when(-1) == "a time that cannot be shown"
