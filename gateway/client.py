@@ -8,6 +8,7 @@ from gateway.door_key import Doorkeeper, with_key
 from gateway.errors import (
     BadContract,
     CallTimeout,
+    ClocksDiffer,
     ContractChanged,
     ContractViolation,
     DoorClosed,
@@ -38,6 +39,7 @@ from gateway.strangers import Stranger
 __all__ = [
     "BadContract",
     "CallTimeout",
+    "ClocksDiffer",
     "ContractChanged",
     "ContractLine",
     "ContractViolation",

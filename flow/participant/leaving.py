@@ -6,16 +6,19 @@ is refused. The manifest's limits are kept here as well: an initiator that lets 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import TimedOut
 from flow.job_state import ENDED_JOB, JobState
 from flow.participant.keeping import Keeping
+from flow.participant.limits import Passed, Wait, Witnesses, confirm, judge, witnesses
 from flow.participant.turns import Turns
 from flow.scheduler import Scheduler
 from flow.store.database import Database
@@ -55,7 +58,7 @@ class Leaving:
         self._gateway, self._cluster = doors
         self._keeping = keeping
         self._turns = turns
-        self._began: dict[str, float] = {}
+        self._watched: dict[str, tuple[float, float]] = {}  # by job: since when, and how long it was here before that
         self._scheduler: Scheduler | None = None
         self.grace_s = GRACE_S
         self._withdrawal_due = withdrawal_due
@@ -94,18 +97,15 @@ class Leaving:
         with self._database.read() as connection:
             row = find_part(connection, key.job)
         if row is None or row.initiator == self._party or row.state in ("ended", "refused", *LEFT) or not row.since_ms:
-            self._began.pop(key.job, None)
+            self._watched.pop(key.job, None)
             return None
-        settings = spec_of(row).settings
-        there_s: float = settings.timeout_s + settings.wait_s + self.grace_s - self._elapsed_s(key.job, row.since_ms)
-        running_s: float = settings.timeout_s + self.grace_s - row.ran_ms / 1000
-        if running_s <= 0:
-            said = f"It ran here for more than its timeout_s of {settings.timeout_s:g} s"
-        elif there_s <= 0:
-            said = f"Its timeout_s and wait_s, {settings.timeout_s + settings.wait_s:g} s together, are over"
-        else:
-            return min(there_s, running_s)
-        self.leave(key.job, f"{said}, and {row.initiator} has not ended it.", TimedOut.code)
+        settings, passed = spec_of(row).settings, self._passed(row)
+        found = judge(settings, passed, self.grace_s) or confirm(settings, passed, self._witnesses())
+        if isinstance(found, Wait):
+            if found.doubt:
+                self._log.warning("job.limit_doubted", job=key.job, why=found.doubt)
+            return found.seconds
+        self.leave(key.job, f"{found.said}, and {row.initiator} has not ended it.", TimedOut.code)
         return None
 
     def _note(self, name: str, reason: str, code: str) -> bool:
@@ -138,9 +138,18 @@ class Leaving:
         with self._database.write() as writer:
             change_part(writer, name, state="left")
 
-    def _elapsed_s(self, name: str, since_ms: int) -> float:
-        """Since we heard of a job; for the time before a restart, by wall time."""
+    def _passed(self, row: Row[Any]) -> Passed:
+        """How long a job has been here; before this start the least that the wall clock has said since."""
         clock = self._database.clock
-        if name not in self._began:
-            self._began[name] = clock.monotonic() - max(0.0, clock.now().timestamp() - since_ms / 1000)
-        return clock.monotonic() - self._began[name]
+        began_s, before_s = self._watched.get(row.job, (clock.monotonic(), math.inf))
+        watched_s = clock.monotonic() - began_s
+        before_s = min(before_s, max(0.0, clock.now().timestamp() - row.since_ms / 1000 - watched_s))
+        self._watched[row.job] = (began_s, before_s)
+        return Passed(row.ran_ms / 1000, watched_s, before_s)
+
+    def _witnesses(self) -> Witnesses:
+        now_ms = round(self._database.clock.now().timestamp() * 1000)
+        try:
+            return witnesses(now_ms, self._gateway.health().problem, self._gateway.peers())
+        except PlatformError as error:
+            return Witnesses(now_ms, str(error))

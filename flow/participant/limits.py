@@ -60,7 +60,7 @@ class Over:
 
 @dataclass(frozen=True)
 class Wait:
-    """It has not, or that is not sure yet: the seconds until it is to be looked at again; `doubt` says what is not sure."""
+    """It has not, or that is not sure yet, as `doubt` says: how long until it is to be looked at again."""
 
     seconds: float
     doubt: str = ""

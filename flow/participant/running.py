@@ -12,9 +12,10 @@ from flow.messages import SideNews
 from flow.store.database import Writer
 from flow.store.moves import Side, error_columns, error_of, for_another_party, move_executor
 from flow.views import ErrorView
-from node_manager.client import EventKind, ExecutorEvent
+from node_manager.client import Cause, EventKind, ExecutorEvent
 from party.errors import all_codes
 
+_LAST_WORDS = "`flow job logs` may show its last words."
 REPORTED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.LOST)
 _STATE = {
     EventKind.STARTED: AttemptState.RUNNING,
@@ -44,15 +45,22 @@ def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
         view = ErrorView(code=code, message=f"{event.address}: {message}", hint=hint, party=party)
         return {**error_columns(view), "retryable": bool(known and known.retry)}
     if event.kind is EventKind.LOST:
-        cause = str(event.body.get("cause", "unknown cause"))
-        view = ErrorView(
-            code="flow.executor_lost",
-            message=f"{event.address}: the executor went away: {cause}.",
-            hint="`flow job logs` may show its last words; more memory may help if it was killed for memory.",
-            party=party,
-        )
+        cause = str(event.body.get("cause", Cause.UNKNOWN))
+        message = f"{event.address}: the executor went away: {cause}."
+        view = ErrorView(code="flow.executor_lost", message=message, hint=_lost_hint(cause, party), party=party)
         return {**error_columns(view), "retryable": True}
     return {}
+
+
+def _lost_hint(cause: str, party: str) -> str:
+    """What helps against the loss of an executor, by its cause."""
+    hints = {
+        Cause.STOPPED: f"The services of {party} were stopped, and the executor with them.",
+        Cause.MEMORY: f"Ask for more memory under resources. {_LAST_WORDS}",
+        Cause.SIGNAL: f"{_LAST_WORDS} If the host killed it for memory, ask for more under resources.",
+        Cause.NOT_STARTED: f"The log of the Node Manager of {party} says why.",
+    }
+    return next((hint for known, hint in hints.items() if known == cause), _LAST_WORDS)
 
 
 def side_news(row: Row[Any], shared: bool) -> SideNews:

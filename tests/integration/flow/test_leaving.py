@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from flow.errors import PartyLeft, TooManyAttempts
 from flow.job_state import JobState
 from flow.messages import AttemptOrder, Message, Method, ReserveOrder, encode
 from flow.participant.leaving import Limit
+from flow.participant.limits import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.parts import change_part, part_of
-from gateway.client import PeerUnreachable
+from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind
-from party.clock import HybridTime
+from party.clock import FakeClock, HybridTime
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 
 
@@ -127,6 +129,66 @@ def test_a_job_that_its_initiator_lets_run_on_ends_here_when_its_time_is_over(
     assert flow._leaving.check(Limit(job)) is None
     world.until(lambda _: b.gateway.closed == [job], job, party="b")
     assert (b.cluster.running(), b.cluster.rooms) == (0, {})
+
+
+@pytest.mark.parametrize("says", ["our card is not valid now", "every clock differs", "nobody answers"])
+def test_one_start_with_a_clock_far_ahead_ends_no_job(world: World, says: str) -> None:
+    job, b = running(world), world["b"]
+    if says == "our card is not valid now":
+        b.gateway.problem = "The card of b has expired."
+    elif says == "every clock differs":
+        b.gateway.links = {p: PeerStatus(p, (), "up", 1.0, 0, "Differs.", ClocksDiffer.code) for p in "ac"}
+    else:
+        world.hub.down |= {"a", "c"}
+    b.down()
+    clock = b.clock = FakeClock(datetime.now(UTC) + timedelta(days=1_100))
+    flow = b.up()
+    wait_s = flow._leaving.check(Limit(job))
+    assert wait_s is not None
+    assert wait_s <= LOOK_AGAIN_S
+    clock.advance(CONFIRM_S - 1)
+    assert flow._leaving.check(Limit(job)) is not None
+    assert flow.job(job).left == ""
+    b.down()
+    world.hub.down.clear()
+    b.gateway.problem, b.gateway.links = "", {}
+    b.clock = None
+    flow = b.up()
+    wait_s = flow._leaving.check(Limit(job))
+    assert wait_s is not None
+    assert wait_s > LOOK_AGAIN_S
+    world.a.stop(job, SCIENTIST)
+    assert world.wait_closed(job).error is None
+
+
+def test_a_clock_that_is_set_right_while_the_party_runs_counts_as_what_it_says_then(world: World) -> None:
+    job, b = running(world), world["b"]
+    b.down()
+    clock = b.clock = FakeClock(datetime.now(UTC) + timedelta(days=1_100))
+    b.gateway.problem = "The card of b has expired."
+    flow = b.up()
+    assert flow._leaving.check(Limit(job)) == LOOK_AGAIN_S
+    clock._now -= timedelta(days=1_100)
+    b.gateway.problem = ""
+    wait_s = flow._leaving.check(Limit(job))
+    assert wait_s is not None
+    assert wait_s > LOOK_AGAIN_S
+    world.a.stop(job, SCIENTIST)
+
+
+def test_a_limit_that_no_other_party_confirms_is_kept_after_a_while_of_running(world: World) -> None:
+    job, b = running(world), world["b"]
+    world.hub.down |= {"a", "c"}
+    b.down()
+    clock = b.clock = FakeClock(datetime.now(UTC) + timedelta(days=1_100))
+    flow = b.up()
+    assert flow._leaving.check(Limit(job)) is not None
+    clock.advance(CONFIRM_S)
+    assert flow._leaving.check(Limit(job)) is None
+    left = flow.job(job).left
+    assert "by the clock here, which says 20" in left
+    assert "no other party could be asked, and a has not ended it." in left
+    world.hub.down.clear()
 
 
 def test_only_time_in_which_executors_tell_news_counts_as_running(world: World) -> None:
