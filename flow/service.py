@@ -168,7 +168,7 @@ class FlowService:
         if row.initiator == self._party:
             self._coordinator.cancel(job, None)
         else:
-            self._leaving.leave(job, f"Stopped by {user.name}.")
+            self._leaving.leave(job, f"Stopped by {user.name}.", told=f"Stopped by a person of {self._party}.")
 
     def approve(self, job: str, user: User, digest: str) -> None:
         """Agree to a job that waits for a person of this party, as it was shown under the digest of its proposal.

@@ -77,10 +77,18 @@ class Leaving:
         if self._scheduler is not None:
             self._scheduler.poke(Limit(name))
 
-    def leave(self, name: str, reason: str, code: str = "flow.party_left") -> None:
-        """Leave a job, at once here; its initiator is told as soon as it can be. A job that is over stays so."""
+    def leave(self, name: str, reason: str, code: str = "flow.party_left", told: str = "") -> None:
+        """Leave a job, at once here; its initiator is told as soon as it can be. A job that is over stays so.
+
+        Args:
+            name: The job.
+            reason: Why, in the words for our own people.
+            code: The same as a code.
+            told: Why, in the words for other parties, where those are others.
+        """
         with self._turns.of(name):
-            if not self._note(name, str(shortened(reason, MOST_WHY_CHARS)), code):
+            why = str(shortened(reason, MOST_WHY_CHARS))
+            if not self._note(name, why, told or why, code):
                 return
             try:
                 self.clear_held(name)
@@ -108,7 +116,7 @@ class Leaving:
         self.leave(key.job, f"{found.said}, and {row.initiator} has not ended it.", TimedOut.code)
         return None
 
-    def _note(self, name: str, reason: str, code: str) -> bool:
+    def _note(self, name: str, reason: str, told: str, code: str) -> bool:
         """Write down that we leave; False if the job is over here."""
         with self._database.write() as writer:
             state = writer.run(select(job.c.state).where(job.c.id == name)).scalar_one()
@@ -119,7 +127,7 @@ class Leaving:
             mirror_job(writer, name, JobState.CANCELLED, ErrorView(code=code, message=message, party=self._party))
             cancel_executors(writer, name)
             cancel_open(writer, name)
-            change_part(writer, name, state="leaving", left_why=reason, withdrawal=reason, answer_due=False)
+            change_part(writer, name, state="leaving", left_why=reason, withdrawal=told, answer_due=False)
             writer.event("party.left", name, place=("", 0, self._party), body={"reason": reason})
             writer.after_commit(lambda: self._withdrawal_due(name))
         return True

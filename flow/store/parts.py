@@ -74,9 +74,9 @@ def proposal_of(row: Row[Any]) -> Proposal:
 
 
 def refuse_left(row: Row[Any], party: str) -> None:
-    """Raise PartyLeft if we left the job."""
+    """Raise PartyLeft if we left the job; it says why until the initiator has heard of that."""
     if row.state in LEFT:
-        raise PartyLeft(f"{party} left job {row.job}. {row.left_why}".rstrip())
+        raise PartyLeft(f"{party} left job {row.job}. {row.withdrawal}".rstrip())
 
 
 def count_running(writer: Writer, name: str) -> None:

@@ -44,11 +44,11 @@ def second_attempt(world: World, job: str) -> None:
     """What an initiator sends that goes on after we left."""
     for attempt in (1, 2):
         where: dict[str, Any] = {"job": job, "task": "idle", "attempt": attempt}
-        with pytest.raises(PartyLeft, match="Stopped by ann"):
+        with pytest.raises(PartyLeft, match="Stopped by a person of b"):
             order(world, Method.RESERVE, ReserveOrder(**where, lease_s=60))
-        with pytest.raises(PartyLeft, match="Stopped by ann"):
+        with pytest.raises(PartyLeft, match="Stopped by a person of b"):
             order(world, Method.START, AttemptOrder(**where))
-        with pytest.raises(PartyLeft, match="Stopped by ann"):
+        with pytest.raises(PartyLeft, match="Stopped by a person of b"):
             order(world, Method.PUBLISH, AttemptOrder(**where))
 
 
@@ -77,6 +77,8 @@ def test_an_initiator_that_hears_of_it_late_cancels_the_job_and_all_parties_tell
     assert (view.state, view.error.code) == (JobState.CANCELLED, "flow.withdrawn")
     for party in ("b", "c"):
         world.until(lambda v: v.closed and v.state is JobState.CANCELLED, job, party=party)
+    assert view.error.message == "b withdrew from the job. Stopped by a person of b."
+    assert "ann" not in "".join(world["c"].flow.why(job))  # type: ignore[union-attr]
     assert world["b"].flow.job(job).left == "Stopped by ann."  # type: ignore[union-attr]
 
 
