@@ -6,6 +6,7 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
+from flow.cli.job_text import job_lines
 from flow.job_state import JobState
 from flow.service import FlowService
 from flow.times import clock_text
@@ -55,10 +56,12 @@ def test_tasks_without_a_side_here_are_told_as_such_and_are_not_waited_for(world
         "train": "running", "prepare": "elsewhere", "score": "waiting",
     }  # fmt: skip
     assert b.why(job) == ["Task score waits for train."]
+    assert "task       prepare (score@1): run by other parties only" in list(job_lines(view))
     assert {task.name: task.state for task in world.a.job(job).tasks}["prepare"] == "waiting"
     world.a.stop(job, SCIENTIST)
     states = {task.name: task.state for task in world.until(lambda v: v.closed, job, party="b").tasks}
     assert states == {"train": "cancelled", "prepare": "elsewhere", "score": "not-run"}
+    assert "task       score (score@1): never begun" in list(job_lines(b.job(job)))
 
 
 def test_a_need_that_is_elsewhere_is_not_named_as_what_a_task_of_ours_waits_for(world: World) -> None:
