@@ -104,6 +104,7 @@ def told(event: EventRow) -> str:
             "ask": "asks a person",
             "refuse": "refuses",
             "absent": "is absent",
+            "hindered": "cannot go on now",
             "back": "is back",
         }
         by = f" ({event.body['user']})" if "user" in event.body else ""

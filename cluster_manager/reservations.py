@@ -203,10 +203,11 @@ class ClusterStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk SQLite has given it up itself
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _find(self, where: str, values: tuple[object, ...]) -> Reservation | None:
         columns = "id, host, job, task, attempt, address, cores, memory_bytes, gpus"

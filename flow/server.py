@@ -21,6 +21,7 @@ from flow.web import HttpServer
 from gateway.client import GatewayAdmin
 from party.addresses import parse_listen, require_free
 from party.clock import SystemClock
+from party.files import make_folder
 from party.guessing import Brake, Turns
 from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
@@ -108,5 +109,5 @@ def serve(home: PartyHome) -> Service:
 def _empty(folder: Path) -> Path:
     """The folder without what an earlier run left in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    make_folder(folder)
     return folder

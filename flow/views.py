@@ -214,9 +214,10 @@ class ProgressRow(View):
 class EventRow(View):
     """One move: `id` counts up at this party, `hlc` orders events across parties.
 
-    Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.back`, `party.left`,
-    `task.published`, `task.resumes` (the body tells job, attempt, step; empty: the task starts afresh), `job.closed`,
-    `metrics.recorded`, `logs.recorded`, `progress.recorded`.
+    Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.hindered` (it answers
+    that it cannot now; the body tells the code), `party.back`, `party.left`, `task.published`, `task.resumes` (the body
+    tells job, attempt, step; empty: the task starts afresh), `job.closed`, `metrics.recorded`, `logs.recorded`,
+    `progress.recorded`.
     """
 
     id: int

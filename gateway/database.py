@@ -113,17 +113,19 @@ class Database:
         with self._queue_lock:
             batch, self._queue = self._queue, []
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
-        committed = False
+        broken: Exception | None = sqlite3.OperationalError("the transaction was not committed")
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for work, done in batch:
                 outcomes.append((done, *self._attempt(work, alone=len(batch) == 1)))
             self._writer.execute("COMMIT")
-            committed = True
+            broken = None
+        except sqlite3.Error as problem:
+            broken = problem
+            raise
         finally:
-            if not committed:
+            if broken is not None:
                 self._roll_back()
-                broken = sqlite3.OperationalError("the transaction was not committed")
                 outcomes = [(done, None, broken) for _, done in batch]
             for done, result, error in outcomes:
                 if error is None:
@@ -142,7 +144,7 @@ class Database:
         except (PlatformError, sqlite3.Error, OSError) as error:
             failure = error
         if not self._writer.in_transaction:  # SQLite itself gave it up, as it does on a full disk
-            raise sqlite3.OperationalError(f"the transaction was given up: {failure}") from failure
+            raise failure if isinstance(failure, sqlite3.Error) else sqlite3.OperationalError("given up") from failure
         if failure is not None:
             self._writer.execute("ROLLBACK TO one")
         return result, failure

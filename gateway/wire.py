@@ -26,7 +26,8 @@ from gateway.proto.local_v1_pb2_grpc import (
 )
 from gateway.proto.transfer_v1_pb2_grpc import TransferStub
 from gateway.streams import Parsed, count_parts, pack, unpacker
-from party.errors import PlatformError, PortInUse
+from party.disk import fault_of
+from party.errors import PlatformError, PortInUse, public_sentence
 from party.log import get_logger
 from party.problems import carried, packed, status_name
 
@@ -84,10 +85,13 @@ def answering(context: grpc.ServicerContext) -> Iterator[None]:
         context.abort(grpc.StatusCode[status_name(error)], packed(error))
     except grpc.RpcError:
         raise  # the caller is gone
-    except Exception:  # noqa: BLE001 - the translator between our errors and the wire
+    except Exception as error:  # noqa: BLE001 - the translator between our errors and the wire
         _log.exception("A gateway call failed")
-        fault = GatewayFault("The gateway failed; its own log says why.")
-        context.abort(grpc.StatusCode.INTERNAL, packed(fault))
+        fault = fault_of(error)
+        if fault is not None:  # the caller may be another party: what was refused stays in our log
+            told = type(fault)(public_sentence(fault.code), hint="The log of the gateway holds the details.")
+            context.abort(grpc.StatusCode[status_name(told)], packed(told))
+        context.abort(grpc.StatusCode.INTERNAL, packed(GatewayFault("The gateway failed; its own log says why.")))
 
 
 def rpc_error(error: grpc.RpcError, otherwise: PlatformError) -> PlatformError:

@@ -20,10 +20,11 @@ from types import FrameType
 from typing import NoReturn
 
 from node_manager import executor
-from node_manager.assignment import Assignment, record_process, started_answer
+from node_manager.assignment import Assignment, failed_answer, record_process, started_answer
 from node_manager.folders import EXIT, STDERR, STDOUT, read_order
 from node_manager.isolation import Isolation
 from node_manager.process import ProcessId
+from party.errors import PlatformError
 
 MAX_OPEN_FILES = 4096
 CRASHED = 70
@@ -70,7 +71,7 @@ def _become(assignment: Assignment, answers: socket) -> None:
         raise SystemExit(CRASHED)
     me = ProcessId.of(os.getpid())
     if me is not None:
-        record_process(assignment.folder, me)
+        _record(assignment, me, answers)
         with suppress(OSError):
             answers.send(started_answer(assignment.number, me))
     answers.detach()
@@ -78,6 +79,15 @@ def _become(assignment: Assignment, answers: socket) -> None:
     _limit()
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, assignment.gpus))
     random.seed()
+
+
+def _record(assignment: Assignment, me: ProcessId, answers: socket) -> None:
+    try:
+        record_process(assignment.folder, me)
+    except (PlatformError, OSError) as problem:  # nobody could find this process again
+        with suppress(OSError):
+            answers.send(failed_answer(assignment.number, str(problem)))
+        raise
 
 
 def _own_signals() -> None:

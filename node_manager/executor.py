@@ -27,6 +27,7 @@ from node_manager.ports import open_context
 from node_manager.threads import compute_alike, set_threads
 from node_manager.words import Words
 from party import log
+from party.disk import fault_of
 from party.errors import PlatformError
 from party.ids import Address
 from party.text import first_problem
@@ -57,6 +58,10 @@ def main(assignment: Assignment, order: Order) -> int:
         except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
             words.died_of(error)
             words.finish()
+            fault = fault_of(error)
+            if fault is not None:
+                events.write(EventKind.FAILED, code=fault.code, message=fault.message, hint=fault.hint)
+                return FAILED
             text = f"The executor of {key.address} crashed with {type(error).__name__}."
             events.write(EventKind.FAILED, code=CRASH_CODE, message=text, hint=CRASH_HINT)
             return CRASHED

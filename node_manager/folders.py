@@ -18,12 +18,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
 from node_manager.order import Order
 from party.bounds import MAX_COUNT
+from party.disk import refusals
 from party.ids import Address, task_name
 
 SCHEMA = 1
@@ -82,7 +84,8 @@ def make_folder(root: Path, key: ExecutorKey, order: Order) -> Path:
             f"Incarnation {key.incarnation} of {key.address} in {key.job}/{key.task}/{key.attempt} has already run.",
             hint="Start it again with the next incarnation.",
         )
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with refusals(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_json(path / ORDER, order.model_copy(update={"token": ""}).model_dump(mode="json", by_alias=True))
     return path
 
@@ -106,12 +109,18 @@ def orders(root: Path) -> Iterator[tuple[Path, Order]]:
 
 
 def write_json(path: Path, body: dict[str, object]) -> None:
-    """Replace `path` with the JSON of `body` in one step, readable by this user only."""
+    """Replace `path` with the JSON of `body` in one step, readable by this user only.
+
+    Raises DiskFull or FileFault where the file system refuses, and then leaves nothing beside it.
+    """
     spare = path.with_name(path.name + ".new")
-    handle = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(body, file)
-    spare.replace(path)
+    with refusals(path), ExitStack() as undo:
+        handle = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        undo.callback(spare.unlink, missing_ok=True)
+        with os.fdopen(handle, "w") as file:
+            json.dump(body, file)
+        spare.replace(path)
+        undo.pop_all()
 
 
 def read_json(path: Path) -> dict[str, object] | None:

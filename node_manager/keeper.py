@@ -29,6 +29,8 @@ from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_
 from node_manager.roster import Roster, Running
 from node_manager.spawn import WarmParentProcess
 from node_manager.tail import has_more, read_new
+from party.disk import free_bytes
+from party.errors import DiskFull, FileFault, PlatformError
 from party.log import get_logger
 
 BUSY_TICK_S = 0.25
@@ -88,7 +90,7 @@ class Keeper:
                 for ready, _ in self._selector.select(self._tick_s()):
                     ready.data()
                 self._tick()
-            except (OSError, sqlite3.Error) as problem:  # a full disk, for one: what was not recorded is read again
+            except (OSError, sqlite3.Error, PlatformError) as problem:  # a full disk, for one: it is read again
                 _log.error("Watching failed, going on", reason=str(problem))
                 time.sleep(BUSY_TICK_S)
 
@@ -143,7 +145,7 @@ class Keeper:
         """The warm parent died: its executors become our children, unanswered assignments are asked about."""
         self._selector.unregister(self.parent)
         self.parent.close(wait_s=5)
-        _log.error("Warm parent lost", pid=self.parent.pid)
+        _log.error("Warm parent lost", pid=self.parent.pid, how=self.parent.how_it_ended)
         if time.monotonic() - self._born_at < RESTART_PAUSE_S:
             time.sleep(RESTART_PAUSE_S)
         self.parent = self._new_parent()
@@ -200,7 +202,12 @@ class Keeper:
                 self._orphan_groups.add(pid)
                 _, status, usage = os.wait4(pid, 0)
                 body: dict[str, object] = {"schema": SCHEMA, "pid": pid, "status": status}
-                write_json(running.folder / EXIT, {**body, "peak_bytes": usage.ru_maxrss * 1024})
+                running.unwritten = {**body, "peak_bytes": usage.ru_maxrss * 1024}
+        if running.unwritten:
+            with suppress(DiskFull, FileFault):  # written at a later tick
+                with suppress(FileNotFoundError):  # the job was cleaned meanwhile
+                    write_json(running.folder / EXIT, running.unwritten)
+                running.unwritten = {}
 
     def _reap_orphan_groups(self) -> None:
         """What the orphans had started themselves has become ours too."""
@@ -221,6 +228,8 @@ class Keeper:
             return
         if end is not None:
             self._finish(running, place, number(end, "status"))
+        elif running.gone_at is not None and free_bytes(running.folder) == 0:
+            running.gone_at = time.monotonic()  # its parent writes how it ended once there is room
         elif running.gone_at is not None and time.monotonic() - running.gone_at > EXIT_FILE_WAIT_S:
             self._finish(running, place, None)
 

@@ -35,6 +35,9 @@ from node_manager.order import Order
 from node_manager.process import become_subreaper, kernel_oom_kills
 from node_manager.roster import Roster, Running
 from node_manager.status import NodeNews, NodeStatus
+from party.disk import refuse_unwritable
+from party.errors import PlatformError
+from party.files import private_folder
 from party.log import get_logger
 
 START_WAIT_S = 150.0
@@ -49,7 +52,7 @@ class NodeManager:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._folders = config.state / "executors"
-        self._folders.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folders)
         self._news = NewsStore(config.state / "news.sqlite")
         self._roster = Roster(config.capacity.gpus)
         self._load = Load(config.capacity.gpus)
@@ -101,7 +104,7 @@ class NodeManager:
         """The pid of the executor of this order; the same order again gives the same pid.
 
         Raises StaleIncarnation if a newer incarnation is known or this one has ended, ForkFailed, NoGpuLeft,
-        NodeStopping, OrderRefused.
+        NodeStopping, OrderRefused, DiskFull, FileFault.
         """
         received_at = time.monotonic()
         check_schema(order.schema_version, "order")
@@ -162,8 +165,9 @@ class NodeManager:
         running = self._roster.add(fresh)
         if running is fresh:
             try:
+                refuse_unwritable(self._folders)
                 make_folder(self._folders, key, order)
-            except (StaleIncarnation, OSError):
+            except (PlatformError, OSError):
                 self._roster.remove(fresh)
                 raise
         return running, running is fresh
@@ -190,6 +194,7 @@ class NodeManager:
             except (ForkFailed, TimeoutError) as problem:
                 if last or running.ended.is_set() or isinstance(problem, TimeoutError):
                     self._give_up(running)
+                    refuse_unwritable(self._folders)
                     raise ForkFailed("No process could be made for the order.", hint="Try again.") from problem
                 running.started = type(running.started)()
 

@@ -94,10 +94,11 @@ class NewsStore:
                     "INSERT OR REPLACE INTO tail VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (folder, job, place.offset, place.own, place.final, place.ended, json.dumps(dict(place.spent))),
                 )
+                self._db.execute("COMMIT")
             except sqlite3.Error:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk SQLite has given it up itself
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
             self._changed.notify_all()
 
     def after(self, since: int, wait_s: float) -> list[tuple[int, ExecutorEvent]]:

@@ -1,7 +1,7 @@
 """How errors cross a gRPC call inside one party, and how a Unix socket is served: the same for both managers.
 
 A PlatformError goes over in the status details, as `party.problems` packs it. Anything else is a fault here: it is
-logged and named to nobody.
+logged and named to nobody, but for what the disk refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import grpc
 
+from party.disk import fault_of
 from party.errors import PlatformError, Unavailable
 from party.log import get_logger
 from party.problems import carried, packed, status_name
@@ -62,7 +63,10 @@ def answering(call: Callable[[], _T], context: grpc.ServicerContext) -> _T:
         return call()
     except PlatformError as error:
         context.abort(grpc.StatusCode[status_name(error)], packed(error))
-    except Exception:  # noqa: BLE001  the RPC translator
+    except Exception as error:  # noqa: BLE001  the RPC translator
+        fault = fault_of(error)
+        if fault is not None:
+            context.abort(grpc.StatusCode[status_name(fault)], packed(fault))
         _log.exception("A call failed by a fault of ours")
         context.abort(grpc.StatusCode.INTERNAL, "The service failed; its log says why.")
     raise AssertionError("abort raises")

@@ -19,6 +19,7 @@ from node_manager.config import Confinement
 from node_manager.errors import ForkFailed, OrderRefused
 from node_manager.isolation import Found
 from node_manager.process import anonymous_bytes
+from party.processes import how
 
 _ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1"),
@@ -62,6 +63,12 @@ class WarmParentProcess:
     def pid(self) -> int:
         """Its pid."""
         return self._process.pid
+
+    @property
+    def how_it_ended(self) -> str:
+        """With which exit code or signal; that it runs still, if it does."""
+        code = self._process.poll()
+        return "runs still" if code is None else how(code)
 
     @property
     def anonymous_bytes(self) -> int:

@@ -27,6 +27,7 @@ from node_manager.event_log import ring
 from node_manager.folders import EXIT, SCHEMA, write_json
 from node_manager.isolation import Isolation
 from node_manager.process import become_subreaper, signal_group
+from party.errors import PlatformError
 
 _EXECUTOR_NEEDS = (
     "numpy.random",
@@ -36,6 +37,7 @@ _EXECUTOR_NEEDS = (
     "sklearn.metrics",
     "node_manager.birth",
 )
+TRY_AGAIN_S = 0.5
 _KIB = 1024
 
 
@@ -45,6 +47,28 @@ class _Child:
     doorbell: str
 
 
+@dataclass(frozen=True)
+class _End:
+    """How a child ended: it is reaped, and its exit file not written yet."""
+
+    child: _Child
+    pid: int
+    status: int
+    peak_bytes: int
+
+    def written(self) -> bool:
+        """Write the exit file and ring; False where the disk refuses it for now."""
+        body: dict[str, object] = {"schema": SCHEMA, "pid": self.pid, "status": self.status}
+        folder = self.child.folder
+        try:
+            with suppress(FileNotFoundError):  # the job was cleaned meanwhile
+                write_json(folder / EXIT, {**body, "peak_bytes": self.peak_bytes})
+        except (PlatformError, OSError):
+            return False
+        ring(self.child.doorbell, f"{folder.parent.name}/{folder.name}")
+        return True
+
+
 class WarmParent:
     """The loop: assignments in, children out, ends recorded."""
 
@@ -52,6 +76,7 @@ class WarmParent:
         self._orders = orders
         self._isolation = isolation
         self._children: dict[int, _Child] = {}
+        self._unwritten: list[_End] = []  # for want of room on the disk
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
@@ -64,14 +89,15 @@ class WarmParent:
     def run(self) -> None:
         """Serve until the Node Manager is gone and the last child has ended."""
         listening = True
-        while listening or self._children:
-            for ready, _ in self._selector.select():
+        while listening or self._children or self._unwritten:
+            for ready, _ in self._selector.select(TRY_AGAIN_S if self._unwritten else None):
                 if ready.fileobj is self._orders:
                     listening = self._receive()
                 else:
                     with suppress(BlockingIOError):
                         self._woken.recv(_KIB)
             self._reap()
+            self._unwritten = [end for end in self._unwritten if not end.written()]
 
     def _receive(self) -> bool:
         try:
@@ -110,7 +136,7 @@ class WarmParent:
                 signal_group(pid, signal.SIGKILL)  # whoever it left behind; its pid is not free before the next line
             _, status, usage = os.wait4(pid, 0)
             if child is not None:
-                _record_end(child, pid, status, usage.ru_maxrss * _KIB)
+                self._unwritten.append(_End(child, pid, status, usage.ru_maxrss * _KIB))
 
 
 def _next_ended() -> int | None:
@@ -119,13 +145,6 @@ def _next_ended() -> int | None:
     except ChildProcessError:
         return None
     return ended.si_pid if ended else None
-
-
-def _record_end(child: _Child, pid: int, status: int, peak_bytes: int) -> None:
-    body: dict[str, object] = {"schema": SCHEMA, "pid": pid, "status": status, "peak_bytes": peak_bytes}
-    with suppress(FileNotFoundError):  # the job was cleaned meanwhile
-        write_json(child.folder / EXIT, body)
-    ring(child.doorbell, f"{child.folder.parent.name}/{child.folder.name}")
 
 
 def _noted(_number: int, _frame: object) -> None:

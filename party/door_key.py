@@ -11,6 +11,7 @@ import secrets
 from hmac import compare_digest
 from pathlib import Path
 
+from party.disk import refusals
 from party.files import PRIVATE_FILE
 
 KEY_FILE = "doors.key"
@@ -24,11 +25,16 @@ def door_key(folder: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         pass
+    with refusals(path):
+        return _made(folder, path)
+
+
+def _made(folder: Path, path: Path) -> str:
     beside = folder / f".{KEY_FILE}.{secrets.token_hex(8)}"
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(_KEY_BYTES))
     try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(_KEY_BYTES))
         os.link(beside, path)
     except FileExistsError:
         pass  # another service was faster

@@ -33,6 +33,8 @@
         FileExposed         a secret file that others may read
       Unavailable         the other side cannot be reached now        (retry)
         PortInUse           another process listens there
+        DiskFull            no room for a file of the party
+        FileFault           a file system that refuses a file of the party
 
 Each room derives its own errors from the five in `<room>/errors.py` and gives each a stable `code`
 ("room.what_went_wrong"). The code goes over the wire; the text may change.
@@ -259,6 +261,18 @@ class PortInUse(Unavailable):
     """Another process listens on the port."""
 
     code = "party.port_in_use"
+
+
+class DiskFull(Unavailable):
+    """Its disk is full."""
+
+    code = "party.disk_full"
+
+
+class FileFault(Unavailable):
+    """A file of it cannot be read or written."""
+
+    code = "party.file_fault"
 
 
 def all_codes() -> dict[str, type[PlatformError]]:

@@ -1,6 +1,7 @@
 """Files that are whole or absent, and files that only their owner may read.
 
-Every write goes to a new file beside the target, is synced, and takes the target's place in one step.
+Every write goes to a new file beside the target, is synced, and takes the target's place in one step. Where the file
+system refuses, all of them raise DiskFull or FileFault and name the path.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from party.disk import refusals
 from party.errors import FileExposed
 
 PRIVATE_FILE = 0o600
@@ -20,8 +22,8 @@ OTHERS = 0o077
 
 def write_whole(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Write `data` to `path` so that a reader sees the old content or the new, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with ExitStack() as undo:
+    with refusals(path), ExitStack() as undo:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         undo.callback(Path(name).unlink, missing_ok=True)
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -30,16 +32,17 @@ def write_whole(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
             os.fsync(file.fileno())
         Path(name).rename(path)
         undo.pop_all()
-    sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
     """Make renames inside the folder survive a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with refusals(path):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read_private(path: Path) -> bytes:
@@ -54,11 +57,12 @@ def keep_private(path: Path) -> None:
 
     SQLite gives the files beside a database the database's own mode.
     """
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE)
-    try:
-        os.fchmod(handle, PRIVATE_FILE)
-    finally:
-        os.close(handle)
+    with refusals(path):
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            os.fchmod(handle, PRIVATE_FILE)
+        finally:
+            os.close(handle)
 
 
 def refuse_exposed(path: Path, status: os.stat_result) -> None:
@@ -72,9 +76,15 @@ def refuse_exposed(path: Path, status: os.stat_result) -> None:
         )
 
 
+def make_folder(path: Path) -> None:
+    """The folder and those above it, each for its owner only, where they are not there."""
+    with refusals(path):
+        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
 def private_folder(path: Path) -> Path:
     """The folder, made with mode 0700 if absent. Raises FileExposed if it is somebody else's, a link, or open."""
-    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    make_folder(path)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise FileExposed(f"{path} is not a folder that belongs to this user.", hint="Remove it or name another one.")

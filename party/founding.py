@@ -16,6 +16,7 @@ from pathlib import Path
 
 from party.addresses import WILDCARDS, HostPort, free_port, is_loopback, parse_listen
 from party.card import Card, make_card
+from party.disk import fault_of, refusals
 from party.errors import BadAddress, BadSettings, HomeExists
 from party.files import PRIVATE_FOLDER, private_folder, sync_folder, write_whole
 from party.home_folder import (
@@ -82,12 +83,13 @@ def create_home(
         BadSettings: `database` is neither.
     """
     target = Path(root).expanduser().absolute()
-    _refuse_existing(target)
+    with refusals(target):
+        _refuse_existing(target)
     name = party_id(party)
     picked = ports or Ports.pick(host)
     addresses = _public(HostPort(host, picked.gateway), public)
     settings = _settings(name, host, picked, addresses, database)
-    with ExitStack() as undo:
+    with refusals(target), ExitStack() as undo:
         staging = _staging(target, undo)
         settings = _with_run_dir(settings, target, undo)
         _fill(staging, settings, database)
@@ -190,7 +192,9 @@ def _move(staging: Path, target: Path, undo: ExitStack) -> None:
     if staging.parent != target:
         try:
             staging.rename(target)
-        except OSError:
+        except OSError as error:
+            if fault_of(error) is not None:
+                raise
             raise HomeExists(f"{target} was made by somebody else meanwhile.") from None
         undo.callback(_remove, target)
         sync_folder(target.parent)

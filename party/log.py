@@ -21,6 +21,8 @@ from typing import Any, cast
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
+from party.disk import refusals
+from party.files import make_folder
 from party.log_limits import LineLimit
 from party.text import printable
 
@@ -41,6 +43,11 @@ class _PrivateFile(RotatingFileHandler):
 
         # The base class closes it.
         return cast(TextIOWrapper, open(self.baseFilename, self.mode, encoding=self.encoding, opener=private))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        """A line that a full disk does not take is lost; no traceback of it goes to standard error in its place."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def configure(room: str, path: Path | None = None, *, party: str = "", level: str = "INFO") -> None:
@@ -105,8 +112,9 @@ def _given(**fields: object) -> dict[str, object]:
 def _handler(path: Path | None) -> logging.Handler:
     if path is None:
         return logging.StreamHandler(sys.stderr)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return _PrivateFile(path, maxBytes=MAX_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8")
+    make_folder(path.parent)
+    with refusals(path):
+        return _PrivateFile(path, maxBytes=MAX_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8")
 
 
 def _steps() -> list[Any]:

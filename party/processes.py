@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from party.clock import moment
+from party.disk import refusals
 from party.files import write_whole
 from party.text import printable
 
@@ -58,7 +59,9 @@ class Starting:
         readable, writable = os.pipe()
         self._ready = os.fdopen(readable, "rb", buffering=0)
         try:
-            with said.open("wb") as printed:
+            with refusals(said):
+                opened = said.open("wb")
+            with opened as printed:
                 self.process = subprocess.Popen(
                     [*command, "--ready-fd", str(writable)],
                     stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import faulthandler
 import os
 import resource
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -18,10 +19,11 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from queue import SimpleQueue
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from party import log
 from party.addresses import HostPort, free_port, parse_listen, require_free
+from party.disk import fault_of
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse, Unavailable
 from party.files import OTHERS
 from party.home import PartyHome, find_home
@@ -97,10 +99,19 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
         with home.lock(room):
             run_until_stopped(make(home), room, ready_fd=options.ready_fd, stop=_parents_end(options.parent_fd))
     except PlatformError as error:
-        log.get_logger(room).error("Refused to run", code=error.code, reason=error.message, hint=error.hint)
-        sys.stderr.write(f"{room}: {error}\n")
-        sys.exit(exit_code(error))
+        _refused(room, error)
+    except (OSError, sqlite3.Error) as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        _refused(room, fault)
     sys.exit(Exit.OK)
+
+
+def _refused(room: str, error: PlatformError) -> NoReturn:
+    log.get_logger(room).error("Refused to run", code=error.code, reason=error.message, hint=error.hint)
+    sys.stderr.write(f"{room}: {error}\n")
+    sys.exit(exit_code(error))
 
 
 def run_until_stopped(

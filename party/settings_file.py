@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from party.errors import BadSettings
+from party.errors import BadSettings, FileFault
 from party.files import write_whole
 from party.settings import PolicySettings, checked_policy, load_settings, refuse_oversize, toml_value
 
@@ -33,9 +33,8 @@ def change_policy(file: Path, values: Mapping[str, object]) -> PolicySettings:
     refuse_oversize(file, changed.encode())
     try:
         write_whole(file, changed.encode())
-    except OSError as error:
-        hint = "In a container it is mounted to be read only: change it on the host."
-        raise BadSettings(f"{file} cannot be written: {error.strerror}.", hint=hint) from None
+    except FileFault as fault:
+        raise FileFault(fault.message, hint=f"{fault.hint} In a container: change it on the host.") from fault
     return load_settings(file).policy
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from party.disk import refusals
 from party.files import private_folder, write_whole
 from party.passwords import checked_password, password_digest
 from party.users import Users, load_users, make_user, new_token, save_users
@@ -71,6 +72,9 @@ class UserFile:
 
     @contextmanager
     def _changing(self) -> Iterator[Users]:
-        with (self._root / _LOCK_FILE).open("ab") as lock:
+        path = self._root / _LOCK_FILE
+        with refusals(path):
+            opened = path.open("ab")
+        with opened as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.read()

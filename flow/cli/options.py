@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from flow.cli.exit_codes import Exit, exit_for
 from flow.cli.screen import Screen
 from party.canonical import parse_json
+from party.disk import fault_of
 from party.errors import InvalidInput, NotFound, PlatformError
 
 if TYPE_CHECKING:
@@ -171,13 +172,22 @@ def complaints(desk: Desk) -> Iterator[None]:
     try:
         yield
     except PlatformError as error:
-        desk.screen.error(error, desk.source)
-        raise typer.Exit(exit_for(error)) from error
+        _complain(desk, error)
     except KeyboardInterrupt as error:
         raise typer.Exit(Exit.INTERRUPTED) from error
     except BrokenPipeError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise typer.Exit(Exit.OK) from error
+    except OSError as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        _complain(desk, fault)
+
+
+def _complain(desk: Desk, error: PlatformError) -> NoReturn:
+    desk.screen.error(error, desk.source)
+    raise typer.Exit(exit_for(error)) from error
 
 
 def parameter_changes(texts: list[str]) -> dict[str, dict[str, object]]:

@@ -10,6 +10,7 @@ from typing import IO
 import psutil
 
 from party import processes
+from party.disk import refuse_unwritable
 from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 from party.files import keep_private
 from party.home import AlreadyRunning, PartyHome
@@ -55,6 +56,7 @@ _BY_CODE: dict[int, type[PlatformError]] = {2: StartRefused, 3: StartMissing, 4:
 def run_here(home: PartyHome) -> None:
     """Become the launcher; does not return."""
     _refuse_second(home)
+    refuse_unwritable(home.root)
     processes.note(home.process_file("launcher"), os.getpid())
     sys.stdout.flush()
     os.execv(sys.executable, _command(home))  # noqa: S606 - our own Python, no shell
@@ -65,6 +67,7 @@ def start(home: PartyHome) -> int:
 
     Raises:
         AlreadyRunning: It runs already, or is just being started.
+        DiskFull, FileFault: The home cannot be written.
         StartFailed, StartRefused, ...: It ended instead; the message is its own.
     """
     with _alone(home):
@@ -73,12 +76,15 @@ def start(home: PartyHome) -> int:
 
 def _start(home: PartyHome) -> int:
     _refuse_second(home)
+    refuse_unwritable(home.root)
     said = home.root / "logs" / "launcher.err"
     keep_private(said)
     begun = processes.Starting(_command(home), said)
     try:
         begun.wait(START_S, STOP_S)
     except processes.Ended as ended:
+        if not ended.words:  # a full disk does not take them
+            refuse_unwritable(home.root)
         reason = processes.last_words(ended.words, "launcher") or f"it ended with {ended.exit_code}"
         kind = _BY_CODE.get(ended.exit_code, StartFailed) if ended.in_time else StartFailed
         raise kind(f"The services did not start: {reason}", hint=f"See the logs in {said.parent}.") from None

@@ -13,6 +13,7 @@ News = JobView | EventRow | list[Waiting] | list[MetricRow]
 _PARTY_SAYS = {
     "refuse": "refuses",
     "absent": "is absent",
+    "hindered": "cannot go on now",
     "back": "is back",
     "left": "left the job",
 }

@@ -1,4 +1,7 @@
-"""Which parties of which jobs cannot be reached now, since when: written once when it begins and once when it ends."""
+"""Which parties of which jobs do not do their part now, since when: written once when it begins and when it ends.
+
+A party is absent if it cannot be reached, and hindered if it answers that it cannot now: its disk is full, for one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from sqlalchemy import select, update
 
 from flow.store.database import Database
 from flow.store.tables import job_party
+from flow.store.waiting import is_away
 from party.errors import PlatformError
+from party.problems import MAX_CODE_CHARS
 
 
 class Absence:
@@ -41,13 +46,15 @@ class Absence:
         with self._lock:
             if self._absent.get((job, party)) == why:
                 return
-            self._absent[job, party] = why
         with self._database.write() as writer:
             who = (job_party.c.job == job) & (job_party.c.party == party)
-            writer.run(update(job_party).where(who).values(absent_why=why))
+            writer.run(update(job_party).where(who).values(absent_why=why, absent_code=error.code[:MAX_CODE_CHARS]))
             begins = update(job_party).where(who & job_party.c.absent_ms.is_(None)).values(absent_ms=writer.now_ms)
             if writer.run(begins).rowcount:
-                writer.event("party.absent", job, place=("", 0, party), body={"code": error.code})
+                kind = "party.absent" if is_away(error.code) else "party.hindered"
+                writer.event(kind, job, place=("", 0, party), body={"code": error.code})
+        with self._lock:
+            self._absent[job, party] = why
 
     def clear(self, job: str, party: str) -> bool:
         """The party answered; whether it had been absent."""
@@ -57,6 +64,8 @@ class Absence:
             del self._absent[job, party]
         with self._database.write() as writer:
             where = (job_party.c.job == job) & (job_party.c.party == party) & job_party.c.absent_ms.is_not(None)
-            if writer.run(update(job_party).where(where).values(absent_ms=None, absent_why="")).rowcount:
+            if writer.run(
+                update(job_party).where(where).values(absent_ms=None, absent_why="", absent_code="")
+            ).rowcount:
                 writer.event("party.back", job, place=("", 0, party))
         return True

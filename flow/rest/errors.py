@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from flow.errors import JobInvalid
 from flow.guard import BodyTooLarge, BodyTooSlow
 from flow.views import Problem
+from party.disk import fault_of
 from party.errors import (
     Conflict,
     Denied,
@@ -106,6 +107,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(OSError, _refused)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -133,6 +135,14 @@ async def _routing(request: Request, error: Exception) -> JSONResponse:
         hint="See /v1/openapi.json for the routes.",
     )
     return JSONResponse(body.model_dump(), status_code=error.status_code, headers=error.headers)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    fault = fault_of(error)
+    if fault is None:
+        raise error
+    _log.error("rest.disk_refused", path=request.url.path, error=fault.message)
+    return answer(fault)
 
 
 async def _left(_request: Request, _error: Exception) -> Response:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from flow.job_state import JobState
 from flow.rest.errors import BadRequest
 from flow.rest.views import Submitted, Validation
+from flow.rest.vital_checks import DISKS
 from flow.rest.who import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
 from flow.views import MOST_EVENTS, MOST_ROWS, EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow
 from party.users import Thing
@@ -111,8 +112,14 @@ def show(known: ReadJob, job: str) -> JobView:
 
 @router.get("/jobs/{job}/why", summary="What a job waits for")
 def why(known: ReadJob, job: str) -> list[str]:
-    """Sentences; none if it waits for nothing."""
-    return known.backends.service.why(job)
+    """Sentences; none if it waits for nothing. What is wrong with a disk of this party is among them."""
+    service = known.backends.service
+    if service.job(job).ended_ms is not None:
+        return service.why(job)
+    return [
+        *service.why(job),
+        *(vital.text for vital in known.backends.vitals.now() if vital.room in DISKS and not vital.ok),
+    ]
 
 
 @router.post("/jobs/{job}/stop", status_code=202, summary="Cancel a job everywhere")

@@ -124,7 +124,7 @@ class SessionBook:
         body = json.dumps({"schema": SCHEMA, "sessions": rows}).encode()
         try:
             write_whole(self._file, body)
-        except OSError as error:
+        except (OSError, PlatformError) as error:
             # Better no session after a restart than one that was ended: nobody is kept from logging in meanwhile.
             _log.warning("rest.sessions_not_kept", error=str(error))
             with suppress(OSError):

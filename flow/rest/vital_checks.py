@@ -9,8 +9,11 @@ from flow.rest.backends import Cluster, Gateway
 from flow.rest.vitals import Check, Vitals, disk
 from flow.service import FlowService
 from party import processes
+from party.files import make_folder
 from party.home import PartyHome
 
+STORAGE, HOME = "storage", "home"
+DISKS = frozenset({STORAGE, HOME})
 EXPIRES_SOON = timedelta(days=30)
 
 
@@ -19,9 +22,9 @@ def vitals_of(home: PartyHome, service: FlowService, gateway: Gateway, cluster: 
     checks: dict[str, Check] = {"database": service.try_database}
     if "://" not in home.store:
         store = Path(home.store)
-        store.mkdir(parents=True, exist_ok=True)
-        checks["storage"] = disk(store)
-    checks["home"] = disk(home.root)
+        make_folder(store)
+        checks[STORAGE] = disk(store)
+    checks[HOME] = disk(home.root)
     checks["card"] = lambda: card_text(home)
     checks["gateway"] = lambda: _answers(gateway.peers()) or death_text(home)
     checks["cluster-manager"] = lambda: _answers(cluster.nodes())

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 
-from party.errors import PlatformError, Unavailable
+from party.disk import refusals, refuse_unwritable
+from party.errors import DiskFull, PlatformError, Unavailable
 
 KEPT_S = 2.0
 LIMIT_S = 3.0
@@ -103,23 +103,16 @@ class CheckBroken(Unavailable):
     code = "flow.check_broken"
 
 
-class DiskFull(Unavailable):
-    """A disk that the party writes to has too little room left."""
-
-    code = "flow.disk_full"
-
-
 def disk(folder: Path) -> Check:
     """A check that a file can be written into the folder, and that its disk has room; says how much."""
 
     def check() -> str:
-        usage = shutil.disk_usage(folder)
+        with refusals(folder):
+            usage = shutil.disk_usage(folder)
         left = f"{_size(usage.free)} of {_size(usage.total)} free"
         if usage.free < min(LEAST_FREE_BYTES, usage.total // _SHARE):
             raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
-        with TemporaryFile(dir=folder) as file:
-            file.write(b"written to see whether it can be")
-            file.flush()
+        refuse_unwritable(folder)
         return left
 
     return check

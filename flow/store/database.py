@@ -24,6 +24,7 @@ from flow.errors import BadDatabase, StoreUnavailable
 from flow.store import tables
 from flow.store.upgrade import upgrade
 from party.clock import MOST_APART_MS, Apart, Clock, HybridTime
+from party.disk import fault_of
 from party.files import keep_private
 
 BUSY_MS = 20_000
@@ -210,6 +211,9 @@ def wrapped() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        fault = fault_of(error.orig) if error.orig else None
+        if fault is not None:
+            raise fault from error
         raise StoreUnavailable(
             f"Flow's database does not answer as it should: {type(error.orig).__name__}: {error.orig}.",
             hint="Is it running, and does its disk have room?",

@@ -50,7 +50,7 @@ def insert_job(
 
 def put_parties(writer: Writer, name: str, decisions: Mapping[str, str]) -> None:
     """Write a row for each party of a job."""
-    filled = {"answer": "", "opened": False, "closed": False, "absent_why": ""}
+    filled = {"answer": "", "opened": False, "closed": False, "absent_why": "", "absent_code": ""}
     rows = [{"job": name, "party": party, "decision": said, **filled} for party, said in decisions.items()]
     writer.insert_new(job_party, rows)
 

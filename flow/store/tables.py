@@ -84,6 +84,7 @@ job_party = Table(
     Column("asked_ms", BigInteger, nullable=True),
     Column("absent_ms", BigInteger, nullable=True),
     Column("absent_why", _BIG_TEXT, nullable=False, default=""),
+    Column("absent_code", String(200), nullable=False, default=""),
     **_MYSQL,
 )
 

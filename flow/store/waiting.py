@@ -18,13 +18,19 @@ def waiting(connection: Connection, row: Row[Any]) -> list[Waiting]:
     return [*_parties(connection, row), *_room(connection, row)]
 
 
+def is_away(code: str) -> bool:
+    """Whether the error of a call says that the party was not reached; else it answered that it cannot now."""
+    return not code or code.startswith("gateway.")
+
+
 def _parties(connection: Connection, row: Row[Any]) -> Iterator[Waiting]:
     for party in connection.execute(select(job_party).where(job_party.c.job == row.id)).all():
         if party.decision == "ask":
             text = f"a person at {party.party} to approve the job"
             yield Waiting(who=party.party, what="person", text=text, since_ms=party.asked_ms or row.submitted_ms)
         if party.absent_ms is not None:
-            text = f"{party.party}, which is absent: {party.absent_why}"
+            away = ", which is absent" if is_away(party.absent_code) else ""
+            text = f"{party.party}{away}: {party.absent_why}"
             yield Waiting(who=party.party, what="party", text=text, since_ms=party.absent_ms)
 
 

@@ -14,6 +14,7 @@ from flow.job_state import AttemptState, JobState
 from flow.messages import Method
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
+from party.errors import DiskFull
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
 
 
@@ -303,3 +304,30 @@ def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
     with pytest.raises(UnknownMethod):
         world.hub.call("a", "b", "format_disk", b"")
     assert world.a.job(job).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize("method", ["reserve", "start"])
+def test_a_party_whose_disk_is_full_is_named_for_it_and_the_job_goes_on_when_there_is_room(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    full = True
+    cluster = world["b"].cluster
+    goes_on = getattr(cluster, method)
+
+    def refuse(*arguments: Any) -> Any:
+        if full:
+            raise DiskFull("No room left on /srv/secret for /srv/secret/state.", hint="Make room there.")
+        return goes_on(*arguments)
+
+    monkeypatch.setattr(cluster, method, refuse)
+    job = world.submit(nothing_job())
+    view = world.until(lambda v: v.waiting_for, job)
+    assert view.waiting_for[0].text.startswith("b: Its disk is full.")
+    why = world.a.why(job)[0]
+    assert "absent" not in why
+    assert "secret" not in why
+    assert [e.kind for e in world.a.events(job) if e.kind in {"party.absent", "party.hindered"}] == ["party.hindered"]
+    full = False
+    view = world.wait_closed(job)
+    assert view.state is JobState.SUCCEEDED
+    assert [len(task.attempts) for task in view.tasks] == [1] * len(view.tasks)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from party.errors import FileExposed
+from party.errors import DiskFull, FileExposed
 from party.files import keep_private, private_folder, read_private, write_whole
 
 
@@ -27,7 +27,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFull, match=r"No room left on /\S* for .*/a\."):
         write_whole(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -19,6 +19,7 @@ from party.errors import (
     BadSettings,
     CardChanged,
     CardExpired,
+    DiskFull,
     FileExposed,
     HomeExists,
     NoHome,
@@ -161,7 +162,7 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
     before = _everything(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(founding, step, fail)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DiskFull, match=r"No room left on /\S* for .*/new/home\."):
             create_home(root, "alice")
     assert _everything(tmp_path) == before
     assert create_home(root, "alice").party == "alice"

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from party.errors import BadSettings
+from party.errors import BadSettings, FileFault
 from party.settings import load_settings
 from party.settings_file import change_policy
 
@@ -96,9 +97,9 @@ def test_a_section_written_in_another_form_is_left_to_its_writer(file: Path) -> 
 
 def test_settings_that_cannot_be_written_are_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(*_: object) -> None:
-        raise OSError(30, "Read-only file system")
+        raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("party.settings_file.write_whole", read_only)
-    with pytest.raises(BadSettings, match=r"party\.toml cannot be written: Read-only file system") as caught:
+    monkeypatch.setattr("party.files.os.fsync", read_only)
+    with pytest.raises(FileFault, match=r"party\.toml cannot be read or written: Read-only file system") as caught:
         change_policy(file, {"accept": "ask"})
     assert "on the host" in caught.value.hint
