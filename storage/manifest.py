@@ -14,6 +14,7 @@ from storage.errors import Damaged, SchemaVersionUnknown
 from storage.refs import TableRef
 
 SCHEMA = 1
+MAX_DOCUMENT_BYTES = 32 * 2**20  # of a report, of a model's details, of the manifest of an output
 Patterns = Annotated[
     tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(max_length=1000)
 ]

@@ -24,7 +24,7 @@ from party.canonical import canonical_json
 from party.suggestions import did_you_mean
 from party.text import first_problem, printable
 from storage.errors import BadReference, Damaged, ModelNotFound, SchemaVersionUnknown, UnsupportedValue
-from storage.manifest import Unreadable, check_schema
+from storage.manifest import MAX_DOCUMENT_BYTES, Unreadable, check_schema
 from storage.place import Place
 from storage.publication import OutputKind, Publications, changed
 from storage.refs import OutputRef
@@ -98,7 +98,7 @@ def save_model(where: str | Path | Place, model: Model) -> str:
     """Write a model to a folder that is not there yet or holds a model to replace; returns its digest.
 
     Raises:
-        UnsupportedValue: An array's dtype, or a detail that is not JSON.
+        UnsupportedValue: An array's dtype, a detail that is not JSON, or details too large.
     """
     place = Place.of(where)
     arrays = {name: _storable(name, array) for name, array in model.arrays.items()}
@@ -111,9 +111,15 @@ def save_model(where: str | Path | Place, model: Model) -> str:
         digest=stored.digest(),
         bytes=len(content),
     )
+    document = sidecar.model_dump_json(by_alias=True, indent=1).encode()
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise UnsupportedValue(
+            f"The details of the model have {len(document)} bytes; they have at most {MAX_DOCUMENT_BYTES}.",
+            hint="Save what is large as arrays.",
+        )
     place.remove(DETAILS_FILE)  # its presence is what makes a model whole
     place.write(ARRAYS_FILE, content)
-    place.write(DETAILS_FILE, sidecar.model_dump_json(by_alias=True, indent=1).encode())
+    place.write(DETAILS_FILE, document)
     return sidecar.digest
 
 

@@ -26,6 +26,7 @@ from storage.disk import disk_of, free_bytes, is_full
 from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
 
 COPY_BYTES = 4 << 20
+BLOCK_BYTES = 512  # that `st_blocks` counts in
 
 
 class Copied(NamedTuple):
@@ -229,6 +230,14 @@ class Place:
             return
         with _reaching(self, folder):
             _enter(self._local / inside(folder))
+
+    def extent(self, folder: str) -> tuple[int, int]:
+        """Bytes of all files below a folder, and bytes of disk that they take; no bytes where that is not known."""
+        if self._local is None or not self.exists(folder):
+            return 0, 0
+        with _reaching(self, folder):
+            found = [Path(at, name).lstat() for at, _, names in os.walk(self._local / folder) for name in names]
+        return sum(each.st_size for each in found), sum(each.st_blocks * BLOCK_BYTES for each in found)
 
     def _source(self, folder: str, path: str) -> IO[bytes]:
         with _reaching(self, f"{folder}/{path}"):

@@ -20,19 +20,21 @@ from party.canonical import canonical_json
 from party.clock import Clock, SystemClock
 from party.ids import Address, AttemptId, JobId, TaskName
 from party.text import first_problem, printable
-from storage.errors import AlreadyPublished, Damaged, ReportNotFound, UndeclaredOutput, UnsupportedValue
-from storage.manifest import TableManifest
+from storage.errors import AlreadyPublished, Damaged, OutputRefused, ReportNotFound, UndeclaredOutput, UnsupportedValue
+from storage.manifest import MAX_DOCUMENT_BYTES, TableManifest
 from storage.models import DETAILS_FILE, Model, ModelStore, save_model
 from storage.place import Place
 from storage.publication import OutputKind, Publication, Publications, Published
 from storage.refs import OutputRef
 from storage.tables import ROOT as TABLES
 from storage.tables import TableStore
-from storage.taking import MANIFEST_FILE, MAX_DOCUMENT_BYTES, Report, take_model, take_report, take_table, taking
+from storage.taking import MANIFEST_FILE, Report, take_model, take_report, take_table, taking
 from storage.writer import TablePlan, TableWriter, WrittenTable
 
 ROOT = "staging"
 REPORTS = "reports"
+MAX_HOLE_BYTES = 256 * 2**20
+MOST_COMPRESSED = 256
 _TAKEN = ".taken"  # no address's folder: no executor reaches it
 
 
@@ -173,7 +175,9 @@ class Staging:
         outputs = []
         for address in sorted(map(Address.parse, declared)):
             wanted = declared[str(address)]
-            for kind, name in self._staged(f"{folder}/{address.role}-{address.party}"):
+            side = f"{folder}/{address.role}-{address.party}"
+            self._refuse_holes(side, f"{attempt.task} as {address}")
+            for kind, name in self._staged(side):
                 ref = OutputRef(attempt.job, attempt.task, name)
                 if wanted.get(name) != kind:
                     raise UndeclaredOutput(
@@ -184,6 +188,15 @@ class Staging:
                 with taking(kind, ref):
                     outputs.append(self._take(ref, address, kind, attempt))
         return outputs
+
+    def _refuse_holes(self, folder: str, whose: str) -> None:
+        """Files of holes cost their maker nothing, and us every byte of them; a disk that compresses makes some."""
+        size, held = self._place.extent(folder)
+        if size > MAX_HOLE_BYTES + MOST_COMPRESSED * held:
+            raise OutputRefused(
+                f"The executor of {whose} left files of {size} bytes that take {held} bytes of disk.",
+                hint="Look at the component's code: it stages files that are nearly nothing but holes.",
+            )
 
     def _staged(self, folder: str) -> list[tuple[OutputKind, str]]:
         """What an address staged that is whole."""

@@ -26,7 +26,7 @@ from party.text import first_problem, is_printable, printable
 from storage.columns import ContentDigest, check_column, check_days, normal_schema
 from storage.errors import Damaged, OutputRefused
 from storage.frames import read_partition
-from storage.manifest import Column, Partition, TableManifest
+from storage.manifest import MAX_DOCUMENT_BYTES, Column, Partition, TableManifest
 from storage.models import ARRAYS_FILE, DETAILS_FILE, describe_model
 from storage.place import Place
 from storage.publication import OutputKind
@@ -34,7 +34,6 @@ from storage.refs import OutputRef
 from storage.table import schema_of
 
 MANIFEST_FILE = "manifest.json"
-MAX_DOCUMENT_BYTES = 32 * 2**20  # of a report, of a model's details, of a table's manifest
 MAX_KIND_CHARS = 200
 
 

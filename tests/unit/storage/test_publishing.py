@@ -74,7 +74,7 @@ FORGED = {
         ("kind_schema", lambda file: changed(file, kind_schema=10**400)),
         ("details", lambda file: changed(file, details=[])),
         ("nested more", lambda file: file.write_text('{"details":' + "[" * 100000 + "]" * 100000 + "}")),
-        ("more than", lambda file: os.truncate(file, 1 << 40)),
+        ("more than", lambda file: os.truncate(file, 33 << 20)),
     ],
     "models/m/model.safetensors": [
         ("arrays", lambda file: file.write_bytes(b"\xff" * 100)),
@@ -99,7 +99,7 @@ FORGED = {
         ("schema", lambda file: changed(file, schema=-1)),
         ("Extra", lambda file: changed(file, more=1)),
         ("nested more", lambda file: file.write_text('{"kind":"x","schema":1,"body":{"a":' + "[" * 99999 + "}")),
-        ("more than", lambda file: os.truncate(file, 1 << 40)),
+        ("more than", lambda file: os.truncate(file, 33 << 20)),
         ("not a file that can be read", lambda file: (file.unlink(), file.symlink_to("/etc/hostname"))),
     ],
 }
@@ -261,9 +261,18 @@ def test_lists_name_what_is_damaged_and_show_the_rest(store, staged, tmp_path):
     assert store.tables.listing()[1] == []
 
 
+def test_files_of_holes_are_refused_before_a_byte_of_them_is_copied(store, staged):
+    os.truncate(staged / "models/m/model.safetensors", 1 << 42)
+    with pytest.raises(OutputRefused, match="task as guest:bank left files of 4398"):
+        publish(store)
+    assert nothing_is_visible(store)
+
+
 def test_a_report_too_large_to_be_published_is_refused_where_it_is_made(store):
     with pytest.raises(UnsupportedValue, match="Save what is large as a table"):
         store.staging.outputs(ATTEMPT, GUEST).save_report("r", "roc", 1, {"a": "x" * (32 << 20)})
+    with pytest.raises(UnsupportedValue, match="Save what is large as arrays"):
+        store.staging.outputs(ATTEMPT, GUEST).save_model("m", Model("x", 1, {}, {"a": "x" * (32 << 20)}))
 
 
 def test_names_that_an_executor_left_among_checkpoints_are_nobodys(store, tmp_path):
