@@ -24,6 +24,7 @@ from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
 from flow.participant.leaving import Leaving, Limit
+from flow.participant.own_clock import OwnClock
 from flow.policy import Policy, Stance
 from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
@@ -68,6 +69,7 @@ class FlowService:
         self._held = held = Holdings(party, database, catalogue, rooms.store)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
         keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
+        keeping.doubt = OwnClock(clock, rooms.gateway).doubt
         doors = (rooms.gateway, rooms.cluster)
         stance = Stance(party, config.policy, config.parties)
         self._agreeing = Agreeing(stance, database, catalogue, (*doors, held), keeping)

@@ -6,7 +6,7 @@ line, as far back as its initiator took part. What a job that is not over may us
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from flow.errors import EarlierJobRuns, JobInvalid, UnreadableJob
 from flow.job_spec import JobSpec
 from flow.job_state import JobState
 from flow.messages import KeptSteps
+from flow.participant.limits import Wait
 from flow.resuming import goes_on
 from flow.store.database import Database
 from flow.store.parts import earlier_parts, ended_before, live_parts, part_of, proposal_of, spec_of
@@ -41,6 +42,7 @@ class Keeping:
         self._catalogue = catalogue
         self._store = store
         self._keep_s = keep_s
+        self.doubt: Callable[[], Wait | None] = lambda: None  # whether our wall clock may be believed
 
     def offered(self, spec: JobSpec, tasks: Mapping[str, BoundTask]) -> tuple[KeptSteps, ...]:
         """The checkpoints that we hold for our addresses of a job. Raises EarlierJobRuns while that may change."""
@@ -61,6 +63,9 @@ class Keeping:
 
     def sweep(self, _key: Sweep) -> float:
         """Delete what was kept long enough. Returns the seconds until it is time to look again."""
+        unsure = self.doubt()
+        if unsure is not None:
+            return unsure.seconds
         now_ms = int(self._database.clock.now().timestamp() * 1000)
         with self._database.read() as connection:
             over = ended_before(connection, self._store.checkpointed(), now_ms - self._keep_s * 1000)

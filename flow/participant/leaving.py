@@ -18,7 +18,8 @@ from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import TimedOut
 from flow.job_state import ENDED_JOB, JobState
 from flow.participant.keeping import Keeping
-from flow.participant.limits import Passed, Wait, Witnesses, confirm, judge, witnesses
+from flow.participant.limits import Passed, Wait, confirm, judge
+from flow.participant.own_clock import OwnClock
 from flow.participant.turns import Turns
 from flow.scheduler import Scheduler
 from flow.store.database import Database
@@ -58,6 +59,7 @@ class Leaving:
         self._gateway, self._cluster = doors
         self._keeping = keeping
         self._turns = turns
+        self._own_clock = OwnClock(database.clock, self._gateway)
         self._watched: dict[str, tuple[float, float]] = {}  # by job: since when, and how long it was here before that
         self._scheduler: Scheduler | None = None
         self.grace_s = GRACE_S
@@ -108,7 +110,7 @@ class Leaving:
             self._watched.pop(key.job, None)
             return None
         settings, passed = spec_of(row).settings, self._passed(row)
-        found = judge(settings, passed, self.grace_s) or confirm(settings, passed, self._witnesses())
+        found = judge(settings, passed, self.grace_s) or confirm(settings, passed, self._own_clock.witnesses())
         if isinstance(found, Wait):
             if found.doubt:
                 self._log.warning("job.limit_doubted", job=key.job, why=found.doubt)
@@ -154,10 +156,3 @@ class Leaving:
         before_s = min(before_s, max(0.0, clock.now().timestamp() - row.since_ms / 1000 - watched_s))
         self._watched[row.job] = (began_s, before_s)
         return Passed(row.ran_ms / 1000, watched_s, before_s)
-
-    def _witnesses(self) -> Witnesses:
-        now_ms = round(self._database.clock.now().timestamp() * 1000)
-        try:
-            return witnesses(now_ms, self._gateway.health().problem, self._gateway.peers())
-        except PlatformError as error:
-            return Witnesses(now_ms, str(error))

@@ -91,16 +91,29 @@ def judge(settings: JobSettings, passed: Passed, grace_s: float) -> Over | Wait 
 
 def confirm(settings: JobSettings, passed: Passed, clock: Witnesses) -> Over | Wait:
     """Whether a time that is over by the wall clock alone is over."""
-    says = f"by the clock here, which says {when(clock.now_ms)}"
+    unsure = doubt(clock, passed.watched_s)
+    if unsure is not None:
+        return unsure
+    asked = f" as that of {clock.agree[0]} does" if clock.agree else "; no other party could be asked"
+    return Over(f"{_over(settings)} by the clock here, which says {when(clock.now_ms)}{asked}")
+
+
+def doubt(clock: Witnesses, watched_s: float) -> Wait | None:
+    """Why our wall clock is not to be believed about the time before this start yet; None if it is.
+
+    Args:
+        clock: What speaks for it and against it.
+        watched_s: Since this start, by the monotonic clock.
+    """
     if clock.own_problem:
         return Wait(LOOK_AGAIN_S, clock.own_problem)
     if clock.agree:
-        return Over(f"{_over(settings)} {says} as that of {clock.agree[0]} does")
+        return None
     if clock.differ:
         return Wait(LOOK_AGAIN_S, f"The clock here, which says {when(clock.now_ms)}, is not that of {clock.differ[0]}.")
-    if passed.watched_s < CONFIRM_S:
-        return Wait(min(LOOK_AGAIN_S, CONFIRM_S - passed.watched_s), "No other party tells the time.")
-    return Over(f"{_over(settings)} {says}; no other party could be asked")
+    if watched_s < CONFIRM_S:
+        return Wait(min(LOOK_AGAIN_S, CONFIRM_S - watched_s), "No other party tells the time.")
+    return None
 
 
 def _over(settings: JobSettings) -> str:

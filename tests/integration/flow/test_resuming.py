@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from flow.errors import JobInvalid, UnknownJob
 from flow.job_spec import parse_job
 from flow.job_state import JobState
 from flow.messages import Answer, Decision, Proposal, SignedAnswer, decode, encode
+from flow.participant.keeping import Sweep
+from flow.participant.limits import LOOK_AGAIN_S
 from gateway.client import PeerUnreachable
 from node_manager.client import ResumePoint
-from party.clock import HybridTime
+from party.clock import FakeClock, HybridTime
 from party.errors import Denied
 from party.ids import new_job_id
 from party.users import _ANY, User, Verb, make_user
@@ -227,6 +230,19 @@ def test_checkpoints_are_deleted_when_their_time_is_over(world: World) -> None:
     world["b"].up()
     eventually(lambda: first in world["b"].store.forgotten)
     assert first not in world["c"].store.forgotten
+
+
+def test_one_start_with_a_clock_far_ahead_deletes_no_checkpoint(world: World) -> None:
+    first, b = failed(world, nothing_job(), a=[5], b=[5], c=[5]), world["b"]
+    b.down()
+    b.clock = FakeClock(datetime.now(UTC) + timedelta(days=1_100))
+    b.gateway.problem = "The card of b has expired."
+    flow = b.up()
+    assert flow._leaving._keeping.sweep(Sweep()) == LOOK_AGAIN_S
+    assert b.store.forgotten == []
+    b.gateway.problem = ""
+    flow._leaving._keeping.sweep(Sweep())
+    assert first in b.store.forgotten
 
 
 def test_nothing_is_kept_where_the_settings_say_so(world: World) -> None:
