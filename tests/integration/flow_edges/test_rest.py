@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections.abc import Iterator
@@ -407,3 +408,26 @@ def test_health_is_503_while_the_gateway_is_away_and_heals_without_a_restart(
     assert (answer.status_code, answer.json()) == (503, {"status": "failing"})
     party.gateway.down = None
     assert http.get(url(party, "/v1/health")).status_code == 200
+
+
+def test_why_a_job_waits_names_a_disk_of_this_party_that_is_full(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals, "KEPT_S", 0.0)
+    job = party.client.submit(job_json())
+    assert not any("disk" in sentence for sentence in party.client.why(job))
+    monkeypatch.setattr(vitals, "LEAST_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(vitals, "_SHARE", 1)
+    assert f"The disk under {party.home.root} is full: " in party.client.why(job)[-1]
+    party.client.stop(job)
+    assert not any("disk" in sentence for sentence in party.client.why(job))
+
+
+def test_what_the_disk_refuses_during_a_request_is_no_defect(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(party.home.root / "users.json"))
+
+    monkeypatch.setattr(party.service, "jobs", full)
+    with pytest.raises(Unavailable, match="No room left on /") as caught:
+        party.client.jobs()
+    assert caught.value.code == "party.disk_full"
