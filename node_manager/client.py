@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node_manager.allowance import MOST_BYTES, MOST_EVENTS
 from node_manager.errors import (
     CodeMismatch,
     ForkFailed,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from party.home import PartyHome
 
 __all__ = [
+    "MOST_BYTES",
+    "MOST_EVENTS",
     "Cause",
     "CodeMismatch",
     "EventKind",

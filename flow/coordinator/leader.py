@@ -175,7 +175,7 @@ class Coordinator:
             self._absence.note(key.job, key.party, error)
         else:
             with suppress(JobNotRunning):  # the job ended meanwhile
-                self.incoming.take_report(report, key.party)
+                self.incoming.reports.take(report, key.party)
         self._poke(JobStep(key.job))
         return PROBE_S
 

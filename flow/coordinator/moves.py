@@ -70,14 +70,21 @@ def bring(
     name: Side, seen: AttemptState, target: AttemptState, move: Callable[..., AttemptState], **last: object
 ) -> bool:
     """Walk a row from the state seen to the target over every state between; False if it is there or has ended."""
-    if seen not in _PASSED or seen is target:
-        return False
-    way = _WAY[target][_PASSED[seen] :]
-    if target is AttemptState.CANCELLED:
-        way = (AttemptEvent.CANCELLED,)
+    way = _way(seen, target)
     for position, event in enumerate(way):
         seen = move(name, seen, event, **(last if position == len(way) - 1 else {}))
     return bool(way)
+
+
+def can_bring(seen: AttemptState, target: AttemptState) -> bool:
+    """Whether a row in the state seen would move if it were brought to the target."""
+    return bool(_way(seen, target))
+
+
+def _way(seen: AttemptState, target: AttemptState) -> tuple[AttemptEvent, ...]:
+    if seen not in _PASSED or seen is target:
+        return ()
+    return (AttemptEvent.CANCELLED,) if target is AttemptState.CANCELLED else _WAY[target][_PASSED[seen] :]
 
 
 def bring_side(writer: Writer, name: Side, target: AttemptState, **last: object) -> bool:

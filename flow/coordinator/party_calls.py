@@ -11,7 +11,17 @@ from flow.coordinator.facts import Catalogue, manifest_of
 from flow.doors import Caller
 from flow.job_state import AttemptState, JobState
 from flow.manifest import check_answer
-from flow.messages import MAX_ENDED_ATTEMPTS, Ack, EndedAttempt, EndOrder, JobOrder, Method, Report, SignedAnswer
+from flow.messages import (
+    MAX_ENDED_ATTEMPTS,
+    Ack,
+    Decision,
+    EndedAttempt,
+    EndOrder,
+    JobOrder,
+    Method,
+    Report,
+    SignedAnswer,
+)
 from flow.plan import End, Open, Propose
 from flow.store.database import Database, Writer
 from flow.store.moves import error_of, for_another_party
@@ -102,6 +112,7 @@ def note_answer(writer: Writer, signed: SignedAnswer) -> None:
         "answer": signed.model_dump_json(by_alias=True),
         "asked_ms": writer.now_ms,
     }
-    if writer.run(update(job_party).where(where & job_party.c.decision.in_(["", "ask"])).values(changes)).rowcount:
+    open_to = ["", Decision.ASK] if answer.decision is not Decision.ASK else [""]  # to ask again says nothing new
+    if writer.run(update(job_party).where(where & job_party.c.decision.in_(open_to)).values(changes)).rowcount:
         body = {"reasons": list(answer.reasons), "warnings": list(answer.warnings)}
         writer.event(f"party.{answer.decision}", answer.job, place=("", 0, answer.party), body=body)

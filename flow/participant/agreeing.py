@@ -52,6 +52,7 @@ from flow.store.parts import (
     find_part,
     insert_job,
     insert_part,
+    part_led_by,
     part_manifest,
     part_of,
     proposal_of,
@@ -150,14 +151,14 @@ class Agreeing:
     def _open(self, manifest: Manifest, caller: str) -> Ack:
         proposal = manifest.proposal
         with self._database.read() as connection:
-            row = part_of(connection, proposal.job)
+            row = part_led_by(connection, proposal.job, caller)
         refuse_left(row, self.party)
         own = stored(SignedAnswer, row.job, row.answer)
         if row.state == "open":
             if part_manifest(row) == manifest:
                 return Ack()
             raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
-        if row.initiator != caller or row.state != "agreed" or proposal_of(row) != proposal:
+        if row.state != "agreed" or proposal_of(row) != proposal:
             raise ManifestMismatch(f"{self.party} did not agree to job {proposal.job} in this form.")
         known = self._catalogue.of_proposal(proposal)
         check_manifest(manifest, known.spec, own, self._gateway.verify)

@@ -15,7 +15,7 @@ from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue
 from flow.coordinator.moves import side_name
 from flow.doors import Rooms
-from flow.errors import BadMessage, NotInitiator, StartedTooLate, TooManyAttempts, UnknownJob
+from flow.errors import BadMessage, StartedTooLate, TooManyAttempts, UnknownJob
 from flow.job_state import AttemptEvent, AttemptState, JobState
 from flow.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
 from flow.orders import Launch, order_for, resources_for
@@ -28,8 +28,8 @@ from flow.store.parts import (
     LEFT,
     cancel_executors,
     executors,
+    part_led_by,
     part_manifest,
-    part_of,
     put_reserved,
     refuse_left,
     state_of,
@@ -183,10 +183,7 @@ class Attempts:
 
     def _known(self, name: str, caller: str) -> Row[Any]:
         with self._database.read() as connection:
-            row = part_of(connection, name)
-        if row.initiator != caller:
-            raise NotInitiator(f"{caller} gives an order for job {name}, which {row.initiator} leads.")
-        return row
+            return part_led_by(connection, name, caller)
 
     def _rows(self, order: AttemptOrder) -> list[Row[Any]]:
         with self._database.read() as connection:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from flow.doors import ClusterDoor, GatewayDoor
-from flow.errors import NotInitiator, UnknownJob
+from flow.errors import UnknownJob
 from flow.job_state import ENDED_ATTEMPT, AttemptState, JobState
 from flow.messages import Ack, Answer, EndOrder, JobOrder, Report, SignedAnswer
 from flow.participant.keeping import Keeping
@@ -20,7 +20,7 @@ from flow.participant.running import REPORTED, side_news
 from flow.participant.turns import Turns
 from flow.store.database import Database
 from flow.store.moves import cancel_open, error_of, mirror_job
-from flow.store.parts import LEFT, cancel_executors, change_part, executors, part_of, refuse_left
+from flow.store.parts import LEFT, cancel_executors, change_part, executors, part_led_by, refuse_left
 from flow.store.stored import stored
 from flow.store.tables import job
 from flow.views import ErrorView
@@ -57,10 +57,8 @@ class Ending:
 
     def _end(self, order: EndOrder, caller: str) -> Ack:
         with self._database.read() as connection:
-            row = part_of(connection, order.job)
+            row = part_led_by(connection, order.job, caller)
             ran = executors(connection, order.job)
-        if row.initiator != caller:
-            raise NotInitiator(f"{caller} ends job {order.job}, which {row.initiator} leads.")
         if row.state == "ended":
             return Ack()
         if row.state in LEFT:
@@ -105,10 +103,8 @@ class Ending:
     def probe(self, order: JobOrder, caller: str) -> Report:
         """Where our sides are."""
         with self._database.read() as connection:
-            row = part_of(connection, order.job)
+            row = part_led_by(connection, order.job, caller)
             ran = executors(connection, order.job)
-        if row.initiator != caller:
-            raise NotInitiator(f"{caller} asks about job {order.job}, which {row.initiator} leads.")
         refuse_left(row, self._party)
         shown = (*REPORTED, AttemptState.RUNNING)
         agreed = stored(SignedAnswer, row.job, row.answer).answer

@@ -1,11 +1,12 @@
-"""Metrics, log lines and progress: recorded exactly once, told by one event a batch."""
+"""Metrics, log lines and progress: recorded exactly once, told by one event a batch and side."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, cast, func, literal, select
 
 from flow.messages import LogNews, MetricNews, ProgressNews
 from flow.store.database import Writer
@@ -15,6 +16,15 @@ from party.ids import Address
 MAX_WHAT_CHARS = 200
 MAX_NAME_CHARS = 100
 MAX_LEVEL_CHARS = 20
+
+Place = tuple[str, int, str]  # (task, attempt, address): one side of an attempt
+
+
+class Stored(NamedTuple):
+    """How much is stored of one kind of news."""
+
+    rows: int
+    bytes: int
 
 
 def insert_metrics(writer: Writer, job: str, news: Sequence[MetricNews]) -> None:
@@ -33,8 +43,7 @@ def insert_metrics(writer: Writer, job: str, news: Sequence[MetricNews]) -> None
                 "at_ms": item.at_ms,
             }
         )
-    writer.insert_new(metric, rows)
-    _tell(writer, "metrics.recorded", job, ((item.task, item.attempt, item.address) for item in news))
+    _insert(writer, metric, "metrics.recorded", job, rows, {(item.task, item.attempt, item.address) for item in news})
 
 
 def insert_logs(writer: Writer, job: str, news: Sequence[LogNews]) -> None:
@@ -51,8 +60,7 @@ def insert_logs(writer: Writer, job: str, news: Sequence[LogNews]) -> None:
         }
         for item in news
     ]
-    writer.insert_new(log_line, rows)
-    _tell(writer, "logs.recorded", job, ((item.task, item.attempt, item.address) for item in news))
+    _insert(writer, log_line, "logs.recorded", job, rows, {(item.task, item.attempt, item.address) for item in news})
 
 
 def put_progress(writer: Writer, job: str, news: Sequence[ProgressNews]) -> None:
@@ -62,6 +70,14 @@ def put_progress(writer: Writer, job: str, news: Sequence[ProgressNews]) -> None
         row = item.model_dump()
         writer.put(progress, {"job": job, **row, "what": item.what[:MAX_WHAT_CHARS]})
     _tell(writer, "progress.recorded", job, last)
+
+
+def amount(connection: Connection, table: Table, job: str, place: Place) -> Stored:
+    """How much is stored of one side of an attempt: of numbers (`metric`) the rows, of lines also bytes."""
+    size = func.sum(func.length(cast(log_line.c.text, LargeBinary))) if table is log_line else literal(0)
+    found = select(func.count(), func.coalesce(size, 0)).select_from(table).where(*_of(table, job, place))
+    rows, used = connection.execute(found).one()
+    return Stored(int(rows), int(used))
 
 
 def position(writer: Writer, name: str) -> int:
@@ -91,6 +107,24 @@ def _who(task: str, attempt: int, address: str) -> dict[str, object]:
     return {"task": task, "attempt": attempt, "party": who.party, "role": str(who.role)}
 
 
-def _tell(writer: Writer, kind: str, job: str, places: Iterable[tuple[str, int, str]]) -> None:
+def _insert(
+    writer: Writer, table: Table, kind: str, job: str, rows: Sequence[dict[str, object]], places: Collection[Place]
+) -> None:
+    """Write rows, each once, and tell of the sides of which some were new."""
+
+    def count(place: Place) -> int:
+        found = select(func.count()).select_from(table).where(*_of(table, job, place))
+        return int(writer.run(found).scalar_one())
+
+    before = {place: count(place) for place in places}
+    writer.insert_new(table, rows)
+    _tell(writer, kind, job, [place for place in places if count(place) > before[place]])
+
+
+def _of(table: Table, job: str, place: Place) -> list[ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in {"job": job, **_who(*place)}.items()]
+
+
+def _tell(writer: Writer, kind: str, job: str, places: Iterable[Place]) -> None:
     for task, attempt, party in sorted({(t, n, str(Address.parse(a).party)) for t, n, a in places}):
         writer.event(kind, job, place=(task, attempt, party))

@@ -68,6 +68,14 @@ def part_of(connection: Connection, name: str) -> Row[Any]:
     return row
 
 
+def part_led_by(connection: Connection, name: str, caller: str) -> Row[Any]:
+    """Our part in a job that the caller leads. Raises UnknownJob, also of one that another party leads."""
+    row = find_part(connection, name)
+    if row is None or row.initiator != caller:
+        raise UnknownJob(f"There is no job {name} here that {caller} leads.")
+    return row
+
+
 def proposal_of(row: Row[Any]) -> Proposal:
     """What was proposed to us. Raises UnreadableJob for what an older release took in and this one would not."""
     return stored(Proposal, row.job, row.proposal)

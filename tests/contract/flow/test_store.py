@@ -25,7 +25,7 @@ from flow.store import tables
 from flow.store.database import Database
 from flow.store.foreign import end_refused
 from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
-from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
+from flow.store.news import amount, insert_logs, insert_metrics, position, put_position, put_progress
 from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts, part_of
 from flow.store.queries import Reader
 from flow.views import ErrorView
@@ -203,6 +203,8 @@ def test_log_lines_and_progress_are_recorded(store: Database) -> None:
     with store.write() as writer:
         insert_logs(writer, JOB, [line, line])
         insert_logs(writer, JOB, [line.model_copy(update={"sequence": n, "text": f"{n}"}) for n in (5, 6)])
+        assert amount(writer.connection, tables.log_line, JOB, ("t", 1, line.address)) == (3, 4)
+        assert amount(writer.connection, tables.metric, JOB, ("t", 1, line.address)) == (0, 0)
         put_progress(writer, JOB, [far, far.model_copy(update={"done": 2})])
         put_progress(writer, JOB, [far.model_copy(update={"done": 3})])
     with store.read() as connection:

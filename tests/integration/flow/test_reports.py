@@ -102,7 +102,7 @@ def test_a_report_that_comes_too_late_is_not_sent_again(world: World, monkeypatc
         raise JobNotRunning("The job has ended.")
 
     leader = world.a._coordinator
-    monkeypatch.setattr(leader.incoming, "take_report", refuses)
+    monkeypatch.setattr(leader.incoming.reports, "take", refuses)
     assert leader._probe(Probe(job, "b")) == PROBE_S, "the next look finds that the job has ended"
 
 

@@ -1,0 +1,235 @@
+"""What is written down of what parties tell of their sides: what they agreed to share, and so much of each side.
+
+A report is sifted before the store is locked for it, so that a flood of what is not taken holds up nobody, and once
+more inside, where what is stored can no longer change. What is left out is counted in the log and told as one event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from threading import Lock
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select
+
+from flow.coordinator.facts import Catalogue
+from flow.coordinator.moves import bring_side, can_bring, note_running, side_name
+from flow.errors import BadMessage, JobNotRunning, NotInitiator
+from flow.job_state import ENDED_JOB, AttemptState, JobState
+from flow.messages import LogNews, MetricNews, ProgressNews, Report, SideNews, SignedAnswer
+from flow.store.database import Database, Writer
+from flow.store.moves import error_columns
+from flow.store.news import Place, Stored, amount, insert_logs, insert_metrics, put_progress
+from flow.store.stored import stored
+from flow.store.tables import attempt, job, job_party, log_line, metric, side
+from node_manager.client import MOST_BYTES, MOST_EVENTS
+from party.ids import Address, AttemptId, JobId, TaskName
+from party.log import get_logger
+
+REMEMBERED = 10_000
+NOT_SHARED, TOO_MUCH = "not shared", "too much"
+_OWN_TO_DECIDE = (AttemptState.PENDING, AttemptState.RESERVED, AttemptState.CANCELLED)  # the initiator's own
+
+
+Told = SideNews | MetricNews | LogNews | ProgressNews
+T = TypeVar("T", MetricNews, LogNews)
+V = TypeVar("V")
+
+
+def led_with(connection: Connection, party: str, name: str, caller: str) -> JobState:
+    """The state of a job that the party leads and the caller takes part in.
+
+    Raises NotInitiator, which says the same to an outsider as of a job that does not exist.
+    """
+    both = select(job.c.state).join(job_party, job_party.c.job == job.c.id)
+    row = connection.execute(
+        both.where(job.c.id == name, job.c.initiator == party, job_party.c.party == caller)
+    ).scalar_one_or_none()
+    if row is None:
+        raise NotInitiator(f"{party} leads no job {name} with {caller}.")
+    return JobState(row)
+
+
+def place_of(item: Told) -> Place:
+    """Which side of which attempt it tells of."""
+    return item.task, item.attempt, item.address
+
+
+def within(items: Sequence[T], had: Callable[[Place], Stored], size: Callable[[T], int]) -> list[T]:
+    """The items that fit into what may be kept of each side of an attempt, beside what it has told before."""
+    used: dict[Place, Stored] = {}
+    kept = []
+    for item in items:
+        place = place_of(item)
+        rows, taken = used[place] if place in used else had(place)
+        if rows < MOST_EVENTS and taken + size(item) <= MOST_BYTES:
+            rows, taken = rows + 1, taken + size(item)
+            kept.append(item)
+        used[place] = Stored(rows, taken)
+    return kept
+
+
+class Reports:
+    """Takes reports down. Safe to use from several threads."""
+
+    def __init__(self, party: str, database: Database, catalogue: Catalogue) -> None:
+        self._party = party
+        self._database = database
+        self._catalogue = catalogue
+        self._shares: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
+        self._moved: OrderedDict[tuple[str, Place], int] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
+        self._lock = Lock()
+        self._log = get_logger("flow")
+
+    def take(self, report: Report, caller: str) -> None:
+        """Write a report down.
+
+        Raises:
+            NotInitiator: We do not lead the job, or the caller is not in it.
+            BadMessage: It tells of a side that is not the caller's, or of an attempt that was not begun.
+            JobNotRunning: The job is not agreed on yet; or it has ended, and the caller has acknowledged that.
+        """
+        with self._database.read() as connection:
+            kept, left_out = self._sifted(connection, report, caller)
+        news = self._new(report.job, caller, left_out)
+        if not news and not (kept.sides or kept.metrics or kept.logs or kept.progress):
+            return
+        with self._database.write() as writer:
+            kept, _ = self._sifted(writer.connection, kept, caller)
+            self._write(writer, kept)
+            for why in news:
+                body = {"why": why, "rows": left_out[why]}
+                writer.event("report.left_out", report.job, place=("", 0, caller), body=body)
+            for item in kept.sides:
+                self._side(writer, report.job, item, caller)
+
+    def _sifted(self, connection: Connection, report: Report, caller: str) -> tuple[Report, Counter[str]]:
+        """What is taken of a report, and how many rows are left out for which reason. Raises as `take`."""
+        name = report.job
+        self._require_running(connection, name, caller)
+        self._refuse_strangers(connection, report, caller)
+        shares = self._shared(connection, name, caller)
+        metrics, progress = (report.metrics, report.progress) if "metrics" in shares else ((), ())
+        logs = report.logs if "logs" in shares else ()
+        rows = sum(map(len, (report.metrics, report.progress, report.logs)))
+        left_out = Counter({NOT_SHARED: rows - sum(map(len, (metrics, progress, logs)))})
+        few = report.model_copy(
+            update={
+                "metrics": tuple(within(metrics, lambda at: amount(connection, metric, name, at), lambda _: 0)),
+                "logs": tuple(
+                    within(logs, lambda at: amount(connection, log_line, name, at), lambda n: len(n.text.encode()))
+                ),
+                "progress": tuple(item for item in _last(progress) if self._may_move(name, item)),
+                "sides": tuple(_moving(connection, name, caller, report.sides)),
+            }
+        )
+        left_out[TOO_MUCH] = len(metrics) + len(logs) - len(few.metrics) - len(few.logs)
+        left_out[TOO_MUCH] += len(_last(progress)) - len(few.progress)
+        return few, +left_out
+
+    def _write(self, writer: Writer, report: Report) -> None:
+        """Numbers, lines and progress."""
+        name = report.job
+        insert_metrics(writer, name, report.metrics)
+        insert_logs(writer, name, report.logs)
+        put_progress(writer, name, report.progress)
+        with self._lock:
+            for item in report.progress:
+                key = (name, place_of(item))
+                _remember(self._moved, key, self._moved.get(key, 0) + 1)
+
+    def _may_move(self, name: str, item: ProgressNews) -> bool:
+        with self._lock:
+            moved: int = self._moved.get((name, place_of(item)), 0)
+        return moved < MOST_EVENTS
+
+    def _shared(self, connection: Connection, name: str, caller: str) -> frozenset[str]:
+        """What a party's signed answer shares with us; it does not change once the job is agreed on."""
+        with self._lock:
+            known = self._shares.get((name, caller))
+        if known is None:
+            where = (job_party.c.job == name) & (job_party.c.party == caller)
+            text = connection.execute(select(job_party.c.answer).where(where)).scalar_one()
+            known = frozenset(stored(SignedAnswer, name, text).answer.share) if text else frozenset()
+            with self._lock:
+                _remember(self._shares, (name, caller), known)
+        return known
+
+    def _new(self, name: str, caller: str, left_out: Counter[str]) -> list[str]:
+        """Count what was left out in the log; the reasons that were not told yet of this party in this job."""
+        for why, rows in left_out.items():
+            self._log.warning("report.left_out", job=name, peer=caller, why=why, rows=rows)
+        with self._lock:
+            new = [why for why in left_out if (name, caller, why) not in self._told]
+            for why in new:
+                _remember(self._told, (name, caller, why), True)
+        return new
+
+    def _require_running(self, connection: Connection, name: str, caller: str) -> None:
+        """A party that has not heard of the end may still have something to tell; one that has, has told all."""
+        state = led_with(connection, self._party, name, caller)
+        if state is JobState.WAITING:
+            raise JobNotRunning(f"Job {name} is not agreed on yet.")
+        if state in ENDED_JOB:
+            where = (job_party.c.job == name) & (job_party.c.party == caller)
+            if connection.execute(select(job_party.c.closed).where(where)).scalar_one_or_none():
+                raise JobNotRunning(f"Job {name} has ended.")
+
+    def _refuse_strangers(self, connection: Connection, report: Report, caller: str) -> None:
+        """Raises BadMessage for a side that is not the caller's in the job, or an attempt that was not begun."""
+        news: tuple[Told, ...] = (*report.sides, *report.metrics, *report.logs, *report.progress)
+        told = {place_of(item) for item in news}
+        if any(Address.parse(address).party != caller for _, _, address in told):
+            raise BadMessage(f"{caller} reports about sides of another party in job {report.job}.")
+        tasks = self._catalogue.of_job(connection, report.job).tasks
+        for task, _, address in sorted(told):
+            if task not in tasks or Address.parse(address) not in tasks[task].addresses:
+                raise BadMessage(
+                    f"{caller} reports about {address} in task '{task}', which is not in job {report.job}."
+                )
+        of_job = select(attempt.c.task, attempt.c.attempt).where(attempt.c.job == report.job)
+        begun = {(row.task, row.attempt) for row in connection.execute(of_job)}
+        for task, number, _ in sorted(told):
+            if (task, number) not in begun:
+                raise BadMessage(f"{caller} reports about attempt {number} of task '{task}', which was not begun.")
+
+    def _side(self, writer: Writer, name: str, news: SideNews, caller: str) -> None:
+        tried = AttemptId(JobId(name), TaskName(news.task), news.attempt)
+        error = news.error.model_copy(update={"party": caller}) if news.error else None
+        place = side_name(name, news.task, news.attempt, news.address)
+        columns = {**error_columns(error), "retryable": news.retryable}
+        last = columns if news.state is not AttemptState.RUNNING else {}
+        if bring_side(writer, place, news.state, **last):
+            note_running(writer, tried)
+
+
+def _last(progress: Iterable[ProgressNews]) -> list[ProgressNews]:
+    """Of each side the last word."""
+    return list({place_of(item): item for item in progress}.values())
+
+
+def _moving(connection: Connection, name: str, caller: str, sides: Sequence[SideNews]) -> list[SideNews]:
+    """Those that would change what is known of a side, each side once."""
+    if not sides:
+        return []
+    rows = connection.execute(
+        select(side.c.task, side.c.attempt, side.c.address, side.c.state).where(
+            side.c.job == name, side.c.party == caller
+        )
+    )
+    states = {(row.task, row.attempt, row.address): AttemptState(row.state) for row in rows}
+    moving: dict[Place, SideNews] = {}
+    for item in sides:
+        seen = states.get(place_of(item))
+        if seen is not None and item.state not in _OWN_TO_DECIDE and can_bring(seen, item.state):
+            moving[place_of(item)] = item
+    return list(moving.values())
+
+
+def _remember(book: OrderedDict[Any, V], key: Hashable, value: V) -> None:
+    book[key] = value
+    book.move_to_end(key)
+    while len(book) > REMEMBERED:
+        book.popitem(last=False)
