@@ -126,7 +126,7 @@ class GatewayProcess:
         try:
             self._said.replace(self._said.with_suffix(".died.err"))
             died.keep(self._home.process_file("gateway-death"))
-        except OSError as problem:
+        except (OSError, Unavailable) as problem:
             _log.warning("How the gateway died cannot be kept", reason=str(problem))
 
     def _let_go(self) -> None:
