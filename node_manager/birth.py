@@ -1,8 +1,8 @@
 """What a freshly forked child does before it is an executor, and how it ends.
 
-It leads its own session and process group, works in its own folder, writes to its own files, keeps nothing open of
-what it was forked from, dumps no core, is the first that the kernel kills when memory is short, and gives up all rights
-that its order does not need before any component code runs.
+It leads its own session and process group and keeps beneath it whatever it will start, works in its own folder, writes
+to its own files, keeps nothing open of what it was forked from, dumps no core, is the first that the kernel kills when
+memory is short, and gives up all rights that its order does not need before any component code runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from node_manager import executor
 from node_manager.assignment import Assignment, failed_answer, record_process, started_answer
 from node_manager.folders import EXIT, STDERR, STDOUT, read_order
 from node_manager.isolation import Isolation
-from node_manager.process import ProcessId
+from node_manager.process import ProcessId, become_subreaper
 from party.errors import PlatformError
 
 MAX_OPEN_FILES = 4096
@@ -63,6 +63,7 @@ def _last_words(problem: BaseException | None) -> None:
 
 def _become(assignment: Assignment, answers: socket) -> None:
     os.setsid()
+    become_subreaper()
     os.umask(PRIVATE)
     _own_signals()
     os.chdir(assignment.folder)

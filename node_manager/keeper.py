@@ -20,12 +20,13 @@ from contextlib import suppress
 from node_manager.allowance import left_out_text
 from node_manager.bodies import checked
 from node_manager.config import NodeConfig
+from node_manager.descent import Home, abandoned, confined, end_left_behind, families
 from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause, lost_body
 from node_manager.folders import EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
 from node_manager.news import NewsStore, Place
-from node_manager.process import ProcessId, anonymous_bytes, anonymous_bytes_of_groups, kernel_oom_kills, signal_group
+from node_manager.process import ProcessId, anonymous_bytes, bytes_of_family, kernel_oom_kills, signal_group
 from node_manager.roster import Roster, Running
 from node_manager.spawn import WarmParentProcess
 from node_manager.tail import has_more, read_new
@@ -60,7 +61,9 @@ class Keeper:
         for quiet in (self._waker, self._wake, self._bell):
             quiet.setblocking(False)
         self._closing = False
-        self._orphan_groups: set[int] = set()
+        self._orphans = False
+        confinement = config.confinement
+        self._home = Home(confinement.uid, next(iter(confinement.closed), None), config.state / "executors")
         self._looked_at = 0.0
         self._born_at = 0.0
         self._thread = threading.Thread(target=self._run, name="node-keeper", daemon=True)
@@ -69,7 +72,8 @@ class Keeper:
         self._on(self._waker, self._woken)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch, once nothing is left of executors that ended while nobody did."""
+        self._end_abandoned()
         self._thread.start()
 
     def watch(self, running: Running) -> None:
@@ -98,7 +102,7 @@ class Keeper:
         watched = self._roster.all()
         if any(running.behind for running in watched):
             return TURN_TICK_S if self._news.unread() > MOST_UNREAD else 0
-        return BUSY_TICK_S if watched or self._orphan_groups else IDLE_TICK_S
+        return BUSY_TICK_S if watched or self._orphans else IDLE_TICK_S
 
     def _on(self, source: socket.socket | WarmParentProcess | int, action: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, action)
@@ -145,6 +149,7 @@ class Keeper:
         """The warm parent died: its executors become our children, unanswered assignments are asked about."""
         self._selector.unregister(self.parent)
         self.parent.close(wait_s=5)
+        self._orphans = True
         _log.error("Warm parent lost", pid=self.parent.pid, how=self.parent.how_it_ended)
         if time.monotonic() - self._born_at < RESTART_PAUSE_S:
             time.sleep(RESTART_PAUSE_S)
@@ -199,7 +204,7 @@ class Keeper:
         with suppress(ChildProcessError):
             if pid and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 signal_group(pid, signal.SIGKILL)
-                self._orphan_groups.add(pid)
+                self._end_orphans()
                 _, status, usage = os.wait4(pid, 0)
                 body: dict[str, object] = {"schema": SCHEMA, "pid": pid, "status": status}
                 running.unwritten = {**body, "peak_bytes": usage.ru_maxrss * 1024}
@@ -209,14 +214,18 @@ class Keeper:
                     write_json(running.folder / EXIT, running.unwritten)
                 running.unwritten = {}
 
-    def _reap_orphan_groups(self) -> None:
-        """What the orphans had started themselves has become ours too."""
-        for group in tuple(self._orphan_groups):
-            try:
-                while os.waitpid(-group, os.WNOHANG)[0]:
-                    pass
-            except ChildProcessError:
-                self._orphan_groups.discard(group)
+    def _end_orphans(self) -> None:
+        """What executors left behind that were our own since their warm parent died: confined, and no executors."""
+        gone = end_left_behind(self._pids(), confined)
+        self._orphans = not gone or bool(self._roster.all())
+
+    def _end_abandoned(self) -> None:
+        """What executors left behind that had no parent any more when they ended."""
+        for process in abandoned(self._home, self._pids()):
+            process.kill()
+
+    def _pids(self) -> set[int]:
+        return {running.process.pid for running in self._roster.all() if running.process is not None}
 
     def _look(self, running: Running) -> None:
         """Read what is new; if the exit file is there, record the end."""
@@ -231,6 +240,7 @@ class Keeper:
         elif running.gone_at is not None and free_bytes(running.folder) == 0:
             running.gone_at = time.monotonic()  # its parent writes how it ended once there is room
         elif running.gone_at is not None and time.monotonic() - running.gone_at > EXIT_FILE_WAIT_S:
+            self._end_abandoned()
             self._finish(running, place, None)
 
     def _read(self, running: Running) -> Place:
@@ -274,22 +284,24 @@ class Keeper:
 
     def _tick(self) -> None:
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_S
-        self._check_memory(whole_groups=look)
+        self._check_memory(whole_families=look)
         for running in self._roster.all():
             if running.gone_at is not None:
                 self._reap_orphan(running)
             its_turn = self._news.unread() <= MOST_UNREAD if running.behind else running.gone_at is not None
             if look or its_turn:
                 self._look(running)
-        self._reap_orphan_groups()
+        if look and self._orphans:
+            self._end_orphans()
         if look:
             self._looked_at = time.monotonic()
 
-    def _check_memory(self, *, whole_groups: bool) -> None:
+    def _check_memory(self, *, whole_families: bool) -> None:
         """Kill what outgrew its order: executors themselves often, with all that they started more rarely."""
         watched = {r.process: r for r in self._roster.all() if r.process is not None and r.process_file is not None}
         pids = [process.pid for process in watched]
-        used = anonymous_bytes_of_groups(pids) if whole_groups else {pid: anonymous_bytes(pid) for pid in pids}
+        beneath = families(pids) if whole_families else {}
+        used = {pid: bytes_of_family(pid, beneath[pid]) if pid in beneath else anonymous_bytes(pid) for pid in pids}
         for process, running in watched.items():
             grown = used[process.pid] - running.inherited_bytes
             if running.decided is None and grown > running.resources.memory_bytes * MEMORY_HEADROOM:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import suppress
 
-import psutil
-
+from node_manager.config import Confinement
+from node_manager.descent import Home, abandoned, end_with_family, families, living
 from node_manager.folders import PROCESS, number, orders, read_json
 from node_manager.process import ProcessId
 from party.home import AlreadyRunning, PartyHome
@@ -24,7 +23,10 @@ def end_left_over(home: PartyHome) -> int:
     """
     try:
         with home.lock("launcher"), home.lock("node_manager"):
-            return _end(_running(home))
+            running = _running(home)
+            _end(running)
+            folders = home.state("node") / "executors"
+            return len(running) + _end_abandoned(Home(Confinement.of(home).uid, home.root, folders))
     except AlreadyRunning:
         return 0
 
@@ -39,18 +41,32 @@ def _running(home: PartyHome) -> list[ProcessId]:
     return found
 
 
-def _end(running: list[ProcessId]) -> int:
-    family: list[psutil.Process] = []
+def _end(running: list[ProcessId]) -> None:
+    beneath = families([process.pid for process in running])
+    members = [member for family in beneath.values() for member in living(family)]
     for process in running:
-        with suppress(psutil.NoSuchProcess):
-            family += psutil.Process(process.pid).children(recursive=True)
-    for kill in (signal.SIGTERM, signal.SIGKILL):
-        for process in running:
-            process.signal_group(kill)
-        deadline = time.monotonic() + GRACE_S
-        while any(process.alive() for process in running) and time.monotonic() < deadline:
-            time.sleep(LOOK_EVERY_S)
-    for member in family:
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
-    return len(running)
+        process.signal_group(signal.SIGTERM)
+    _await(running)
+    for process in running:
+        end_with_family(process)
+    _await(running)
+    for member in members:
+        member.kill()
+
+
+def _end_abandoned(home: Home) -> int:
+    """What executors left behind that ended when nobody was above them; how many processes there were."""
+    deadline = time.monotonic() + GRACE_S
+    seen: set[ProcessId] = set()
+    while (left := abandoned(home, ())) and time.monotonic() < deadline:
+        seen.update(left)
+        for process in left:
+            process.kill()
+        time.sleep(LOOK_EVERY_S)
+    return len(seen)
+
+
+def _await(running: list[ProcessId]) -> None:
+    deadline = time.monotonic() + GRACE_S
+    while any(process.alive() for process in running) and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)

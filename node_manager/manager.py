@@ -11,10 +11,9 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from node_manager.assignment import Assignment
 from node_manager.config import NodeConfig
+from node_manager.descent import end_with_family, families, living
 from node_manager.errors import ForkFailed, NodeStopping, StaleIncarnation
 from node_manager.exit_cause import Cause
 from node_manager.folders import (
@@ -217,17 +216,21 @@ class NodeManager:
         """SIGTERM to each process group, SIGKILL after the grace, then whatever had left its group."""
         for running in chosen:
             running.decided = running.decided or Cause.STOPPED
-        family = [member for running in chosen for member in _descendants(running)]
+        beneath = families([running.process.pid for running in chosen if running.process is not None])
+        members = [member for family in beneath.values() for member in living(family)]
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
             for running in chosen:
-                if running.process is not None and not running.ended.is_set():
+                if running.process is None or running.ended.is_set():
+                    continue
+                if number is signal.SIGTERM:
                     running.process.signal_group(number)
+                else:
+                    end_with_family(running.process)
             deadline = time.monotonic() + wait_s
             for running in chosen:
                 running.ended.wait(max(0.0, deadline - time.monotonic()))
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
+        for member in members:
+            member.kill()
 
     def _adopt(self, folder: Path, order: Order) -> None:
         key = ExecutorKey.of(order)
@@ -240,11 +243,3 @@ class NodeManager:
             write_json(folder / EXIT, NEVER_STARTED)
         _log.info("Executor adopted", executor=key.folder)
         self._keeper.watch(running)
-
-
-def _descendants(running: Running) -> list[psutil.Process]:
-    if running.process is None or not running.process.alive():
-        return []
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(running.process.pid).children(recursive=True)
-    return []

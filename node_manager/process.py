@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 PR_SET_CHILD_SUBREAPER = 36
-_START_TIME_FIELD = 19  # field 22 of proc_pid_stat(5), counted after the command's closing bracket
+_START_TIME_FIELD = 19  # field 22 of proc_pidstat(5), counted after the command's closing bracket
 _STATE_FIELD = 0
-_GROUP_FIELD = 2
+_THREADS_FIELD = 17
+_ENDED = {"Z", "X"}
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,26 @@ class ProcessId:
     @staticmethod
     def of(pid: int) -> ProcessId | None:
         """The identity of a living (or not yet reaped) process, or None."""
-        fields = _stat(pid)
+        fields = stat(pid)
         return ProcessId(pid, int(fields[_START_TIME_FIELD])) if fields else None
 
     def alive(self) -> bool:
-        """Whether this very process still runs; a zombie does not."""
-        fields = _stat(self.pid)
-        return bool(fields) and int(fields[_START_TIME_FIELD]) == self.start_ticks and fields[_STATE_FIELD] != "Z"
+        """Whether this very process still runs; a zombie does not, unless other threads than its first go on."""
+        fields = stat(self.pid)
+        if not fields or int(fields[_START_TIME_FIELD]) != self.start_ticks:
+            return False
+        return fields[_STATE_FIELD] not in _ENDED or int(fields[_THREADS_FIELD]) > 1
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the process group that this process leads, if it still runs."""
         if self.alive():
             signal_group(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill this very process, not its group."""
+        if self.alive():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
@@ -53,23 +60,31 @@ def become_subreaper() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def processes() -> list[int]:
+    """The pids of all processes."""
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
 def anonymous_bytes(pid: int) -> int:
     """Memory that only this process's own doing made: anonymous and shared, without mapped files. 0 when gone."""
-    return _kilobytes(Path(f"/proc/{pid}/status"), ("RssAnon:", "RssShmem:")) * 1024
+    rows = ("RssAnon:", "RssShmem:")
+    of_first = _kilobytes(Path(f"/proc/{pid}/status"), rows)
+    if of_first is None:  # the first thread has ended, the others have the memory
+        found = (_kilobytes(task / "status", rows) for task in _threads(pid))
+        of_first = next((size for size in found if size is not None), 0)
+    return of_first * 1024
 
 
-def anonymous_bytes_of_groups(leaders: Collection[int]) -> dict[int, int]:
-    """The same of the leaders of process groups and of all in their groups, what a member shares with others left out.
+def bytes_of_family(leader: int, family: Collection[int]) -> int:
+    """The same of a process and all that descends from it; what they share with each other is counted once."""
+    own = anonymous_bytes(leader)
+    return max(own, sum(_part_of_bytes(pid) for pid in (leader, *family))) if family else own
 
-    A forked member shares what its parent had before; that is counted once, with the leader.
-    """
-    total = {leader: anonymous_bytes(leader) for leader in leaders}
-    for pid in psutil.pids() if leaders else ():
-        fields = _stat(pid)
-        group = int(fields[_GROUP_FIELD]) if fields else 0
-        if group in total and pid != group:
-            total[group] += _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), ("Private_Dirty:",)) * 1024
-    return total
+
+def _part_of_bytes(pid: int) -> int:
+    """Of what it shares with other processes only its part. Where the kernel keeps that from us, the whole."""
+    part = _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), ("Pss_Anon:", "Pss_Shmem:"))
+    return anonymous_bytes(pid) if part is None else part * 1024
 
 
 def kernel_oom_kills() -> int:
@@ -82,15 +97,24 @@ def kernel_oom_kills() -> int:
     return 0
 
 
-def _kilobytes(table: Path, rows: tuple[str, ...]) -> int:
-    """The sum of these rows of a table of the kernel's. 0 when the process is gone."""
+def _kilobytes(table: Path, rows: tuple[str, ...]) -> int | None:
+    """The sum of these rows of a table of the kernel's. None where it has none, or cannot be read."""
     try:
-        return sum(int(line.split()[1]) for line in table.read_text().splitlines() if line.startswith(rows))
+        found = [int(line.split()[1]) for line in table.read_text().splitlines() if line.startswith(rows)]
     except (OSError, IndexError, ValueError):
-        return 0
+        return None
+    return sum(found) if found else None
 
 
-def _stat(pid: int) -> list[str]:
+def _threads(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+
+
+def stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) after the command's closing bracket; empty when the process is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

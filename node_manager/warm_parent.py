@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment, failed_answer, ready_answer
+from node_manager.descent import end_left_behind
 from node_manager.event_log import ring
 from node_manager.folders import EXIT, SCHEMA, write_json
 from node_manager.isolation import Isolation
@@ -39,6 +40,7 @@ _EXECUTOR_NEEDS = (
 )
 TRY_AGAIN_S = 0.5
 _KIB = 1024
+HUNT_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class WarmParent:
         self._isolation = isolation
         self._children: dict[int, _Child] = {}
         self._unwritten: list[_End] = []  # for want of room on the disk
+        self._left_behind = False
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
@@ -89,8 +92,8 @@ class WarmParent:
     def run(self) -> None:
         """Serve until the Node Manager is gone and the last child has ended."""
         listening = True
-        while listening or self._children or self._unwritten:
-            for ready, _ in self._selector.select(TRY_AGAIN_S if self._unwritten else None):
+        while listening or self._children or self._unwritten or self._left_behind:
+            for ready, _ in self._selector.select(self._pause_s()):
                 if ready.fileobj is self._orders:
                     listening = self._receive()
                 else:
@@ -130,18 +133,31 @@ class WarmParent:
         self._children[pid] = _Child(assignment.folder, assignment.doorbell)
 
     def _reap(self) -> None:
-        while (pid := _next_ended()) is not None:
-            child = self._children.pop(pid, None)
-            if child is not None:
-                signal_group(pid, signal.SIGKILL)  # whoever it left behind; its pid is not free before the next line
-            _, status, usage = os.wait4(pid, 0)
-            if child is not None:
-                self._unwritten.append(_End(child, pid, status, usage.ru_maxrss * _KIB))
+        """Note who ended, once nothing is left of what they left behind: children of ours that we did not make."""
+        while (ended := _next_ended()) is not None or self._left_behind:
+            over = [pid for pid in self._children if _next_ended(pid) is not None]
+            for pid in over:
+                signal_group(pid, signal.SIGKILL)
+            if ended is not None and ended not in self._children:
+                os.waitpid(ended, 0)
+            self._left_behind = not end_left_behind(self._children, lambda _: True)
+            for pid in over:
+                _, status, usage = os.wait4(pid, 0)
+                self._unwritten.append(_End(self._children.pop(pid), pid, status, usage.ru_maxrss * _KIB))
+            if self._left_behind:
+                return
+
+    def _pause_s(self) -> float | None:
+        """How long to wait for news before what is left to do is tried again."""
+        if self._left_behind:
+            return HUNT_AGAIN_S
+        return TRY_AGAIN_S if self._unwritten else None
 
 
-def _next_ended() -> int | None:
+def _next_ended(pid: int = 0) -> int | None:
+    """A child that has ended and was not reaped, this one or any."""
     try:
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        ended = os.waitid(os.P_PID if pid else os.P_ALL, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
     return ended.si_pid if ended else None

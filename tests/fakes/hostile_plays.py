@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -100,3 +102,42 @@ def get_on(ctx, p):
     here.send(b"x")
     assert there.recv(1) == b"x"
     ctx.news.log("info", "got on")
+
+
+def linger(ctx, p):
+    """Leave a process of a session of its own behind, told by pid, with `count` MiB; end at once, or wait."""
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        block = np.ones(p.count << 17)
+        if p.where == "halved" and not os.fork():  # what two share counts for neither as its own
+            time.sleep(300)
+        os.write(writing, str(os.getpid()).encode())
+        os.close(writing)
+        time.sleep(300 + block.size * 0)
+        os._exit(0)
+    os.close(writing)
+    pid = os.read(reading, 20).decode()
+    ctx.news.log("info", pid)
+    time.sleep(p.seconds)
+
+
+def breed(ctx, p):
+    """Leave a process behind that forks, ends, and goes on as its child, for ever."""
+    if not os.fork():
+        os.setsid()
+        while True:
+            if os.fork():
+                os._exit(0)
+    ctx.news.log("info", f"{os.getuid()}")
+
+
+def headless(ctx, p):
+    """End the first thread, and go on in another one."""
+    ctx.news.log("info", "ready")
+    threading.Thread(target=time.sleep, args=(300,)).start()
+    ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)

@@ -20,6 +20,7 @@ from node_manager.client import (
     StaleIncarnation,
     UnknownWireVersion,
 )
+from node_manager.process import ProcessId, anonymous_bytes
 from node_manager.proto import node_v1_pb2
 from node_manager.rpc import asking
 from party.errors import InvalidInput
@@ -199,6 +200,47 @@ def test_what_an_executor_leaves_behind_is_ended_with_it(client, reader, order_o
     client.start(order)
     reader.final(order)
     eventually(lambda: gone(int(reader.texts(order)[0])))
+
+
+@pytest.mark.parametrize("end", ["success", "stop", "kill"])
+def test_what_leaves_an_executors_session_ends_with_it(client, reader, order_of, end):
+    order = order_of("linger", seconds=0.0 if end == "success" else 300.0)
+    pid = client.start(order)
+    reader.of(order, EventKind.LOG)
+    if end == "stop":
+        client.stop(order.job, grace_s=20)
+    elif end == "kill":
+        os.kill(pid, signal.SIGKILL)
+    assert reader.final(order).kind is (EventKind.SUCCEEDED if end == "success" else EventKind.LOST)
+    eventually(lambda: not psutil.pid_exists(int(reader.texts(order)[0])))
+
+
+def test_what_forks_for_ever_ends_with_its_executor(client, reader, order_of, node):
+    order = order_of("breed")
+    client.start(order)
+    assert reader.final(order).kind is EventKind.SUCCEEDED
+    parent = node._manager._keeper.parent.pid
+    eventually(lambda: not psutil.Process(parent).children())
+
+
+def test_an_executor_without_a_first_thread_is_stopped_all_the_same(client, reader, order_of):
+    order = order_of("headless")
+    pid = client.start(order)
+    reader.of(order, EventKind.LOG)
+    eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert ProcessId.of(pid).alive()
+    assert anonymous_bytes(pid) > 1 << 20
+    client.stop(order.job, grace_s=0.1)
+    assert reader.final(order).body["cause"] == "stopped"
+    eventually(lambda: not psutil.pid_exists(pid))
+
+
+@pytest.mark.parametrize("where", ["", "halved"])
+def test_what_leaves_an_executors_session_uses_the_memory_of_its_order(client, reader, order_of, where):
+    given = {"do": "linger", "count": 400, "seconds": 300.0, "where": where}
+    order = order_of(parameters=given, resources=Resources(memory_bytes=100 << 20))
+    client.start(order)
+    assert reader.final(order).body["cause"] == "memory"
 
 
 def test_an_executor_lives_in_its_own_folder_session_and_limits(client, reader, order_of, folder):

@@ -11,7 +11,7 @@ import threading
 import psutil
 import pytest
 
-from node_manager.client import EventKind, NodeClient, serve
+from node_manager.client import EventKind, NodeClient, end_left_over, serve
 from party.home import create_home, save_settings
 from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
 
@@ -134,7 +134,43 @@ def test_a_killed_warm_parent_is_replaced_and_its_executors_go_on(host):
     assert (body["cause"], body["signal"]) == ("signal", 9)
     eventually(lambda: not psutil.pid_exists(pid))
     eventually(lambda: not psutil.pid_exists(relatives[0]))
-    os.kill(relatives[1], signal.SIGKILL)  # it had left its group before anybody stopped it
+    eventually(lambda: not psutil.pid_exists(relatives[1]))
+
+
+@pytest.mark.parametrize("first", ["executor", "both"])
+def test_what_left_its_session_ends_when_the_party_goes_down_after_its_keepers_died(home, first):
+    host = Host(home)
+    order = make_order("linger", seconds=300.0)
+    pid = host.client.start(order)
+    host.reader.of(order, EventKind.LOG)
+    left = int(host.reader.texts(order)[0])
+    parent = host.warm_parent()
+    for victim in (host.process.pid, parent):
+        os.kill(victim, signal.SIGSTOP)
+    if first == "executor":  # nobody above it notices: what it leaves is nobody's
+        os.kill(pid, signal.SIGKILL)
+    os.kill(parent, signal.SIGKILL)
+    host.reader.close()
+    host.kill()
+    assert living(left)
+    assert end_left_over(home)
+    eventually(lambda: not living(pid) and not living(left))
+
+
+def test_a_node_manager_that_comes_back_ends_what_executors_left_behind_meanwhile(host):
+    order = make_order("linger", seconds=300.0)
+    pid = host.client.start(order)
+    host.reader.of(order, EventKind.LOG)
+    left = int(host.reader.texts(order)[0])
+    parent = host.warm_parent()
+    os.kill(host.process.pid, signal.SIGSTOP)
+    os.kill(parent, signal.SIGKILL)
+    host.kill()
+    os.kill(pid, signal.SIGKILL)
+    assert living(left)
+    host.start()
+    assert host.reader.final(order).kind is EventKind.LOST
+    eventually(lambda: not living(left))
 
 
 def test_orders_given_while_the_warm_parent_dies_are_carried_out(host):
