@@ -27,12 +27,12 @@ class ProcessId:
     @staticmethod
     def of(pid: int) -> ProcessId | None:
         """The identity of a living (or not yet reaped) process, or None."""
-        fields = stat(pid)
+        fields = _stat(pid)
         return ProcessId(pid, int(fields[_START_TIME_FIELD])) if fields else None
 
     def alive(self) -> bool:
         """Whether this very process still runs; a zombie does not, unless other threads than its first go on."""
-        fields = stat(self.pid)
+        fields = _stat(self.pid)
         if not fields or int(fields[_START_TIME_FIELD]) != self.start_ticks:
             return False
         return fields[_STATE_FIELD] not in _ENDED or int(fields[_THREADS_FIELD]) > 1
@@ -58,11 +58,6 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 def become_subreaper() -> None:
     """Let orphans among our descendants become our children, so that we can reap them."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def processes() -> list[int]:
-    """The pids of all processes."""
-    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -113,7 +108,7 @@ def _threads(pid: int) -> list[Path]:
         return []
 
 
-def stat(pid: int) -> list[str]:
+def _stat(pid: int) -> list[str]:
     """The fields of proc_pid_stat(5) after the command's closing bracket; empty when the process is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
