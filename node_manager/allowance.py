@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-MOST_EVENTS = 20_000  # of a kind and an incarnation
+MOST_EVENTS = 100_000  # of a kind and an incarnation
 MOST_BYTES = 8 << 20  # of what they say
 MOST_AT_ONCE = 1_000
 MOST_A_SECOND = 50.0
