@@ -69,7 +69,7 @@ def test_what_an_executor_keeps_to_of_its_own_accord_is_within_what_is_taken_of_
     allowance, purse = Allowance(), Purse({})
     lines = 0
     for tick in range(3 * MOST_EVENTS):  # twice as many a second as are let through
-        left_out = allowance.take(300, tick * 0.01)
+        left_out = allowance.take(60, tick * 0.01)
         lines += 0 if left_out is None else 1 + bool(left_out)
     assert lines > MOST_EVENTS / 2
-    assert all(purse.take("log", 300) for _ in range(lines + LAST_LINES))
+    assert all(purse.take("log", 60) for _ in range(lines + LAST_LINES))
