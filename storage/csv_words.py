@@ -117,7 +117,12 @@ def misfit_hint(column: str, kind: pa.DataType, text: str, nulls: Sequence[str])
         return f"If the comma is the decimal sign, say so: --decimal ','. {as_text}"
     if text.strip().lower() in _LOOKS_MISSING:
         named = " ".join(f"--null {shlex.quote(each[:_SHOWN_CHARS])}" for each in dict.fromkeys((*nulls, text)))
-        return f"Leave missing values empty, or name what stands for one: {named}. {as_text}"
+        return f"Leave missing values empty, or give {named}, which says what stands for one. {as_text}"
     if pa.types.is_boolean(kind):
-        return f"True or false is written true, yes, y or 1, and false, no, n or 0. {as_text}"
+        return (
+            "True or false is written true, yes, y or 1, and false, no, n or 0; write 1 and 0 instead of other words "
+            f"where the file is made. {as_text}"
+        )
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return f"A date is written 2024-03-01, a time 2024-03-01 12:30:00. {as_text}"
     return f"Correct the value where the file is made, or empty it. {as_text}"

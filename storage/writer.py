@@ -7,7 +7,7 @@ Rows are gathered until a partition is full, so memory does not grow with the ta
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -90,7 +90,7 @@ class TableWriter:
         self._digest = ContentDigest(self._schema)
         unique = plan.id_column is not None and plan.unique_ids
         self._ids = IdCheck(self._schema.field(plan.id_column).type, plan.place) if unique else None
-        self._empty = set(self._schema.names)
+        self._missing = dict.fromkeys(self._schema.names, 0)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
@@ -148,8 +148,16 @@ class TableWriter:
             said.append(f"{self._without_label} {rows} no label (column '{plan.label_column}').")
         if plan.label_column is not None and pa.types.is_string(self._schema.field(plan.label_column).type):
             said.append(_text_label(plan.label_column))
-        empty = [name for name in self._schema.names if name in self._empty]
-        return said + ([_without_values(empty)] if empty and self._rows else [])
+        empty = [name for name, count in self._missing.items() if count == self._rows]
+        gaps = {
+            field.name: self._missing[field.name]
+            for field in self._schema
+            if _holds_numbers(field.type)
+            and field.name not in (plan.id_column, plan.label_column)
+            and 0 < self._missing[field.name] < self._rows
+        }
+        said += [_without_values(empty)] if empty and self._rows else []
+        return said + ([_with_gaps(gaps, self._rows)] if gaps else [])
 
     def abandon(self) -> None:
         """Remove what was written."""
@@ -190,11 +198,10 @@ class TableWriter:
         self._rows += batch.num_rows
 
     def _look(self, batch: pa.RecordBatch) -> None:
-        """Note which columns have values; raises InfiniteNumber."""
-        for name in list(self._empty):
-            if missing(batch.column(name)) < batch.num_rows:
-                self._empty.discard(name)
+        """Count what is missing; raises InfiniteNumber."""
         for name, column in zip(self._schema.names, batch.columns, strict=True):
+            if _holds_numbers(column.type) or self._missing[name] == self._rows:
+                self._missing[name] += missing(column)
             if not self._plan.finite or not pa.types.is_floating(column.type):
                 continue
             infinite = pc.is_inf(column)
@@ -226,6 +233,19 @@ def _text_label(column: str) -> str:
     return (
         f"The label column '{column}' holds text, which no training takes: write classes as whole numbers. "
         f"Yes and no of a CSV become true and false with --type {shlex.quote(f'{column}=bool')}."
+    )
+
+
+def _holds_numbers(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _with_gaps(gaps: Mapping[str, int], rows: int) -> str:
+    shown = ", ".join(f"{count} in '{name}'" for name, count in list(gaps.items())[:_MOST_SHOWN])
+    more = f" and more in {len(gaps) - _MOST_SHOWN} other columns" if len(gaps) > _MOST_SHOWN else ""
+    return (
+        f"Numbers are missing: {shown}{more}, of {rows} rows. No training takes a row without one: fill them in, "
+        "or leave such rows or columns out, where the file is made."
     )
 
 

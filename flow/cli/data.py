@@ -83,7 +83,7 @@ def upload(  # noqa: PLR0913 - one a file's property
 
 def _columns(given: list[str] | None) -> list[str]:
     """The names in comma-separated lists; one that holds a comma stands in double quotes, as in a CSV."""
-    return [name for row in csv.reader(given or []) for name in row if name]
+    return [name for row in csv.reader(given or [], skipinitialspace=True) for name in row if name]
 
 
 @app.command("list")

@@ -248,7 +248,10 @@ def approve(
         require_digest(view, digest)
         for line in approval_lines(view) if view.waits and not desk.screen.as_json else ():
             desk.screen.line(line)
-        _decided(desk, flow.approve(job, view.digest))
+        agreed = flow.approve(job, view.digest)
+    others = ", ".join(sorted({waiting.who for waiting in agreed.waiting_for if waiting.who != view.party}))
+    text = f"{agreed.id}: {view.party} agrees." + (f" The job waits for {others}." if others else "")
+    desk.screen.result(agreed.model_dump(mode="json"), text)
 
 
 @app.command("refuse")
@@ -264,12 +267,16 @@ def refuse(
 
 def _get(desk: Desk, job: str, folder: Path, tables: TableForm, *, overwrite: bool) -> None:
     from flow.cli.taking_out import take_job
+    from flow.job_state import JobState
 
     taken = []
     with desk.client() as flow:
+        state = flow.job(job).state
         for each in take_job(flow, job, folder, tables, overwrite=overwrite):
             taken.append({"file": each.file, "what": each.what})
             desk.screen.note(f"{each.file}: {each.what}")
+    if state is not JobState.SUCCEEDED:
+        desk.screen.note(f"The job is {state}: these are not all results that it was to have. See: flow job why {job}")
     desk.screen.result(taken, f"Wrote {len(taken)} files to {folder}.")
 
 
@@ -294,7 +301,7 @@ def _show(desk: Desk, view: JobView) -> None:
 def _show_proposal(desk: Desk, view: ProposalView) -> None:
     from flow.cli.proposal_text import proposal_lines
 
-    for line in proposal_lines(view):
+    for line in proposal_lines(view, desk.asked):
         desk.screen.line(line)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,12 @@ class Desk:
     token_file: Path | None
     screen: Screen
     source: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The options by which the party was named, to be typed again."""
+        given = {"--home": self.home_dir, "--url": self.url, "--token-file": self.token_file}
+        return shlex.join([text for name, value in given.items() if value for text in (name, str(value))])
 
     def home(self) -> PartyHome:
         """The party's home: named, in the environment, or in the usual place. Raises NoHome."""

@@ -14,8 +14,8 @@ from party.errors import InvalidInput
 LEAST_DIGEST = 12  # characters of a digest that name a proposal
 
 
-def proposal_lines(view: ProposalView) -> Iterator[str]:
-    """What would be used, how, what would leave, who would learn what."""
+def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
+    """What would be used, how, what would leave, who would learn what; `asked` are the options that name the party."""
     who = f"proposed by {view.user} of {view.initiator}"
     yield f"Job {view.job} ({view.name}), {who} at {clock_text(view.submitted_ms)}"
     yield from (f"  {role}: {', '.join(parties)}" for role, parties in view.roles.items())
@@ -51,8 +51,9 @@ def proposal_lines(view: ProposalView) -> Iterator[str]:
         yield from _part("It would be refused even if approved", view.reasons, "")
     yield f"Digest of all this: {view.digest}"
     if view.waits:
-        yield f"It waits for you. To refuse: flow job refuse {view.job} --reason TEXT. To agree to what is shown here:"
-        yield f"flow job approve {view.job} --digest {view.digest[:LEAST_DIGEST]}"
+        where = f" {asked}" if asked else ""
+        yield f"It waits for you. To refuse: flow job refuse {view.job}{where} --reason TEXT. To agree to it as shown:"
+        yield f"flow job approve {view.job}{where} --digest {view.digest[:LEAST_DIGEST]}"
 
 
 def approval_lines(view: ProposalView) -> Iterator[str]:
@@ -78,7 +79,9 @@ def require_digest(view: ProposalView, prefix: str) -> None:
             hint=f"'flow job proposal {view.job}' prints it.",
         )
     if not view.digest.startswith(given):
-        raise ProposalChanged(view.job, f"Digest {given} is not of what is asked: that has changed since it was shown.")
+        raise ProposalChanged(
+            view.job, f"Digest {given} is not of what is asked: it is mistyped, or that has changed since it was shown."
+        )
 
 
 def _part(title: str, lines: Iterable[str], empty: str) -> Iterator[str]:

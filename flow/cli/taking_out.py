@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow.errors import FileUnwritable
-from flow.whole_file import make_folder, whole_file
+from flow.whole_file import make_folder, refuse_existing, whole_file
 
 if TYPE_CHECKING:
     from flow.cli.screen import Progress
     from flow.client import FlowClient, OutputRow
     from flow.views import View
     from storage.client import Model
+
+_ALWAYS = ("job.json", "metrics.csv", "logs.csv")
 
 
 def suffix_of(file: Path, known: Sequence[str]) -> str:
@@ -80,22 +82,23 @@ def take_job(flow: FlowClient, job: str, folder: Path, tables: str, *, overwrite
     spec, party = flow.job(job).spec, flow.status().party
     make_folder(folder)
     own = [row for row in flow.outputs(job) if row.party == party]
-    for row, stem in zip(own, _stems(own), strict=True):
+    endings = {"model": "safetensors", "table": tables}
+    files = [folder / f"{stem}.{endings.get(row.kind, 'json')}" for row, stem in zip(own, _stems(own), strict=True)]
+    for file in (*files, *(folder / name for name in _ALWAYS)):  # all of them, or none
+        refuse_existing(file, overwrite=overwrite)
+    for row, file in zip(own, files, strict=True):
         if row.kind == "model":
-            file = folder / f"{stem}.safetensors"
             export_model(flow, row.reference, file, "safetensors", role=row.role, overwrite=overwrite)
         elif row.kind == "table":
-            file = folder / f"{stem}.{tables}"
             flow.export_table(row.reference, file, tables, overwrite=overwrite)
         else:
-            file = folder / f"{stem}.json"
             _write_json(file, flow.report(row.reference, row.role).model_dump(mode="json"), overwrite=overwrite)
         yield Taken(str(file), f"{row.kind} {row.reference}")
-    yield Taken(_write_json(folder / "job.json", spec, overwrite=overwrite), "the job as submitted")
+    yield Taken(_write_json(folder / _ALWAYS[0], spec, overwrite=overwrite), "the job as submitted")
     from flow.views import LogRow, MetricRow
 
-    yield _take_rows(folder / "metrics.csv", MetricRow, flow.metrics(job), overwrite=overwrite)
-    yield _take_rows(folder / "logs.csv", LogRow, flow.logs(job), overwrite=overwrite)
+    yield _take_rows(folder / _ALWAYS[1], MetricRow, flow.metrics(job), overwrite=overwrite)
+    yield _take_rows(folder / _ALWAYS[2], LogRow, flow.logs(job), overwrite=overwrite)
 
 
 def _stems(rows: Sequence[OutputRow]) -> list[str]:

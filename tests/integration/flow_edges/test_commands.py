@@ -284,7 +284,7 @@ def test_an_approval_names_what_the_person_saw(party: FakeParty, flow: Command) 
     shown = flow("job", "proposal", job).out
     assert digest in shown
     *_, command = shown.splitlines()
-    assert command == f"flow job approve {job} --digest {digest[:12]}"
+    assert command == f"flow job approve {job} --home {party.home.root} --digest {digest[:12]}"
     short = flow("job", "approve", job, "--digest", digest[:11])
     assert (short.code, "12 to 64 characters" in short.err) == (2, True)
     view = party.client.proposal(job)
@@ -294,7 +294,7 @@ def test_an_approval_names_what_the_person_saw(party: FakeParty, flow: Command) 
     newer = party.client.proposal(job).digest
     done = flow("job", "approve", job, "--digest", newer[:20].upper())
     assert done.code == 0, done.err
-    for text in ("(breast), proposed by admin of hospital-a", newer[:12], "A sum of two", f"{job} is agreed."):
+    for text in ("(breast), proposed by admin of hospital-a", newer[:12], "A sum of two", f"{job}: hospital-a agrees."):
         assert text in done.out
     assert party.client.job(job).state == "agreed"
 

@@ -69,6 +69,9 @@ def test_files_that_are_there_are_left_alone_unless_told_otherwise(flow: Command
     assert refused.code == Exit.CONFLICT
     assert "train.model.safetensors is there already" in refused.err
     assert (folder / "train.model.safetensors").read_text() == "mine"
+    (folder / "train.model.safetensors").rename(folder / "logs.csv")
+    assert flow("job", "outputs", job, "--get", ".").code == Exit.CONFLICT
+    assert [file.name for file in folder.iterdir() if file.is_file()] == ["logs.csv"]
     assert flow("job", "outputs", job, "--get", ".", "--overwrite").code == 0
     assert load_file(folder / "train.model.safetensors").keys() == {"weights", "bias"}
 

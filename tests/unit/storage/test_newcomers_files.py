@@ -81,11 +81,25 @@ def test_a_label_of_text_is_said_at_once(upload, form):
     assert upload("x,y\n1,0\n2,1\n", label_column="y")[1] == []
 
 
+def test_missing_numbers_are_counted_by_column_where_they_are_accepted(upload):
+    text = "id,x,y,t\n1,0.5,1,\n2,,1,a\n3,,0,b\n4,2.5,,c\n"
+    (said,) = upload(text)[1]
+    assert said.startswith("Numbers are missing: 2 in 'x', 1 in 'y', of 4 rows. No training takes a row without one")
+    assert upload("id,x,t\n1,0.5,\n2,1.5,b\n")[1] == []
+
+
+def test_hints_about_dates_and_words_for_true_say_how_they_are_written(upload):
+    with pytest.raises(BadRow, match=r"'01\.03\.2024'.*A date is written 2024-03-01"):
+        upload("d\n01.03.2024\n", column_types={"d": "date"})
+    with pytest.raises(BadRow, match=r"'ja'.*write 1 and 0 instead of other words"):
+        upload("d\nja\n", column_types={"d": "bool"})
+
+
 def test_hints_about_missing_values_name_all_of_them_and_no_real_value(upload):
     text = "x,w\n1,a\n?,b\nNA,c\n2,d\n3,e\n4,f\n"
-    with pytest.raises(BadRow, match=r"not a number: '\?'.*--null '\?'\. If") as first:
+    with pytest.raises(BadRow, match=r"not a number: '\?'.*--null '\?', which") as first:
         upload(text)
-    with pytest.raises(BadRow, match=r"not a number: 'NA'.*--null '\?' --null NA\. If"):
+    with pytest.raises(BadRow, match=r"not a number: 'NA'.*--null '\?' --null NA, which"):
         upload(text, null_values=("?",))
     assert upload(text, null_values=("?", "NA"))[0]["x"].null_count == 2
     assert "Correct the value" not in first.value.hint
@@ -97,13 +111,14 @@ def test_hints_about_missing_values_name_all_of_them_and_no_real_value(upload):
 
 
 def test_columns_without_any_value_are_said(upload):
-    table, said = upload("a,gone,x,void\n1,,2,\n2,,,\n")
+    table, said = upload("a,gone,x,void\n1,,2,\n2,,3,\n")
     assert table.column_names == ["a", "gone", "x", "void"]
     assert said == ["Columns 'gone', 'void' have no value in any row; no training can use them. "
                     "To leave them out: --drop."]  # fmt: skip
     _, said = upload(parquet_bytes(a=[1, 2], b=pa.array([None, None], pa.float64())), "data.parquet")
     assert said == ["Column 'b' has no value in any row; no training can use it. To leave it out: --drop."]
-    assert upload("a,b\n" + "1,\n" * 300_000 + "2,7\n")[1] == []
+    (gaps,) = upload("a,b\n" + "1,\n" * 300_000 + "2,7\n")[1]
+    assert gaps.startswith("Numbers are missing: 300000 in 'b', of 300001 rows.")
 
 
 def test_an_infinite_number_is_refused_with_its_row_and_column(upload):
