@@ -83,7 +83,9 @@ def test_the_command_and_rest_take_the_same_options(party: FakeParty, flow: Comm
     )
     answer = put(party, f"opt/u?{query}", text.encode("latin-1"))
     assert answer.status_code == 201, answer.text
-    assert answer.json()["remarks"] == ["1 row has no label (column 'y')."]
+    unlabelled, gaps = answer.json()["remarks"]
+    assert unlabelled == "1 row has no label (column 'y')."
+    assert gaps.startswith("Numbers are missing: 1 in 'größe', of 2 rows.")
     assert party.client.table("opt/t").digest == answer.json()["digest"]
     assert party.client.table("opt/t").remarks == ()
 

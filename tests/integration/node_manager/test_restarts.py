@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from node_manager.client import EventKind, NodeClient, end_left_over, serve
+from party.files import private_folder
 from party.home import create_home, save_settings
 from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
 
@@ -238,7 +239,7 @@ def test_an_order_that_still_waits_when_the_node_manager_stops_is_never_carried_
 
 
 def test_a_folder_whose_order_cannot_be_read_is_removed(home):
-    broken = home.state("node") / "executors/JOB1/task-1-guest-a-i1"
+    broken = private_folder(home.state("node") / "executors") / "JOB1/task-1-guest-a-i1"
     broken.mkdir(parents=True)
     (broken / "order.json").write_text('{"schema": 9}')
     service = serve(home)
