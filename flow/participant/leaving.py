@@ -62,7 +62,6 @@ class Leaving:
         self._own_clock = OwnClock(database.clock, self._gateway)
         self._watched: dict[str, tuple[float, float]] = {}  # by job: since when, and how long it was here before that
         self._scheduler: Scheduler | None = None
-        self.grace_s = GRACE_S
         self._withdrawal_due = withdrawal_due
         self._log = get_logger("flow")
 
@@ -110,7 +109,7 @@ class Leaving:
             self._watched.pop(key.job, None)
             return None
         settings, passed = spec_of(row).settings, self._passed(row)
-        found = judge(settings, passed, self.grace_s) or confirm(settings, passed, self._own_clock.witnesses())
+        found = judge(settings, passed, GRACE_S) or confirm(settings, passed, self._own_clock.witnesses())
         if isinstance(found, Wait):
             if found.doubt:
                 self._log.warning("job.limit_doubted", job=key.job, why=found.doubt)

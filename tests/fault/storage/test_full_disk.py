@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 from party.ids import Address, AttemptId, JobId, Role, TaskName, party_id
 from storage.client import Journal, Model, Place, Store, StoreFull, StoreUnavailable
+from tests.fakes import disks
 
 ATTEMPT = AttemptId(JobId("01JABCDEFGHJKMNPQRSTVWXYZ0"), TaskName("train"), 1)
 GUEST = Address(party_id("hospital-a"), Role.GUEST)
@@ -21,13 +21,8 @@ BIG = np.random.default_rng(0).random(300_000)  # 2.4 MB
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a disk of one MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("this host lets us mount nothing")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with disks.small_disk(tmp_path / "small") as folder:
+        yield folder
 
 
 def files(folder: Path) -> list[Path]:

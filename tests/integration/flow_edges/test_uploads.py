@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from flow.cli.exit_codes import Exit
 from flow.rest import tables
 from party.errors import Denied, NotFound, Unavailable
 from storage.place import Place
+from tests.fakes.disks import small_disk
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command
 
@@ -35,13 +35,8 @@ def spooled(party: FakeParty) -> list[Path]:
 @pytest.fixture
 def small_spool(party: FakeParty) -> Iterator[Path]:
     """Uploads arrive on a disk of one MiB."""
-    folder = party.home.state("flow") / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("this host lets us mount nothing")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(party.home.state("flow") / "uploads") as folder:
+        yield folder
 
 
 def test_an_upload_on_a_full_disk_is_told_as_such(party: FakeParty, flow: Command, small_spool: Path) -> None:
