@@ -18,13 +18,13 @@ from flow.doors import Rooms, Stopper
 from flow.holdings import Holdings
 from flow.links import Links
 from flow.news import NewsReader
+from flow.own_clock import OwnClock
 from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
 from flow.participant.courier import Courier, Delivery
 from flow.participant.ending import Ending
 from flow.participant.keeping import Keeping, Sweep
 from flow.participant.leaving import Leaving, Limit
-from flow.participant.own_clock import OwnClock
 from flow.policy import Policy, Stance
 from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed

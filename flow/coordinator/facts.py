@@ -116,13 +116,30 @@ class Catalogue:
         return self.of_proposal(stored(Proposal, name, row.proposal or row.theirs))
 
 
+@dataclass(frozen=True)
+class _Began:
+    """When we first saw a job in its phase, by the monotonic clock, and how long it had been in it until then.
+
+    Attributes:
+        sure: Whether that is counted; it is known by the wall clock alone.
+    """
+
+    at_s: float
+    before_s: float
+    sure: bool
+
+
 class Snapshots:
-    """Takes snapshots; measures how long a job has been in its phase by the monotonic clock."""
+    """Takes snapshots; measures how long a job has been in its phase by the monotonic clock.
+
+    What of it passed before our start counts from `believe` on.
+    """
 
     def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._began: dict[tuple[str, str, int], float] = {}
+        self._started_s = clock.monotonic()
+        self._began: dict[tuple[str, str, int], _Began] = {}
 
     def take(self, connection: Connection, name: str) -> Snapshot:
         """A job that we lead, as the store has it now. Raises UnknownJob."""
@@ -156,15 +173,30 @@ class Snapshots:
         for key in [key for key in list(self._began) if key[0] == name]:
             self._began.pop(key, None)
 
+    def unsure(self, name: str) -> bool:
+        """Whether a part of the job's time is not counted yet."""
+        return any(not began.sure for key, began in list(self._began.items()) if key[0] == name)
+
+    def believe(self, name: str) -> None:
+        """Count all of the job's time, as our wall clock has it now."""
+        now = self._clock.monotonic()
+        for key, began in list(self._began.items()):
+            if key[0] == name and not began.sure:
+                self._began[key] = _Began(now, self._since_s(key[2]), sure=True)
+
     def _elapsed_ms(self, row: Row[Any]) -> int:
-        """Since the phase began; for a phase begun before a restart, by wall time up to now."""
+        """Since the phase began."""
         key = (row.id, row.phase, row.phase_since_ms)
         now = self._clock.monotonic()
         if key not in self._began:
             self.forget(row.id)
-            before = max(0.0, self._clock.now().timestamp() - row.phase_since_ms / 1000)
-            self._began[key] = now - before
-        return int((now - self._began[key]) * 1000)
+            before_s = self._since_s(row.phase_since_ms)
+            self._began[key] = _Began(now, before_s, sure=before_s <= now - self._started_s)
+        began = self._began[key]
+        return int((now - began.at_s + (began.before_s if began.sure else 0.0)) * 1000)
+
+    def _since_s(self, since_ms: int) -> float:
+        return max(0.0, self._clock.now().timestamp() - since_ms / 1000)
 
 
 def manifest_of(connection: Connection, name: str) -> Manifest:

@@ -19,12 +19,14 @@ from flow.coordinator.party_calls import PartyCalls
 from flow.doors import Caller, GatewayDoor
 from flow.errors import JobNotRunning, Moved, PartyLeft
 from flow.job_state import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
+from flow.own_clock import OwnClock
 from flow.plan import End, EndAttempt, Finish, Move, Open, Propose, Publish, Reserve, Start, Stop, Wake, phase, step
 from flow.scheduler import Handler, Scheduler
 from flow.store.database import Database
 from flow.store.moves import cancel_open, move_job
 from flow.store.tables import job
 from flow.views import ErrorView
+from flow.witnesses import LOOK_AGAIN_S
 from party.clock import Clock
 from party.errors import PlatformError
 
@@ -59,6 +61,7 @@ class Coordinator:
         self._catalogue = catalogue
         self._clock = clock
         self._snapshots = Snapshots(catalogue, clock)
+        self._own_clock = OwnClock(clock, gateway)
         self._absence = Absence(database)
         caller = Caller(gateway, database)
         self._parties = PartyCalls(database, catalogue, caller, self._absence, gateway.verify)
@@ -114,6 +117,7 @@ class Coordinator:
         scheduler = self._scheduler
         if scheduler is None:
             return None
+        self._settle(key.job)
         while True:
             since = scheduler.mark()
             with self._database.read() as connection:
@@ -124,10 +128,10 @@ class Coordinator:
                 continue
             break
         self._note_phase(snapshot)
-        wake = None
+        wake = LOOK_AGAIN_S if self._snapshots.unsure(key.job) else None
         for instruction in instructions:
             if isinstance(instruction, Wake):
-                wake = instruction.seconds
+                wake = min(instruction.seconds, wake or instruction.seconds)
             else:
                 scheduler.offer(instruction, since)
         for party in _running_parties(snapshot):
@@ -135,6 +139,11 @@ class Coordinator:
         if snapshot.facts.closed:
             self._snapshots.forget(key.job)
         return wake
+
+    def _settle(self, name: str) -> None:
+        """Count the job's time before our start, once our clock may be believed about it."""
+        if self._snapshots.unsure(name) and self._own_clock.doubt() is None:
+            self._snapshots.believe(name)
 
     def _move(self, snapshot: Snapshot, move: Move) -> None:
         try:

@@ -20,10 +20,10 @@ from flow.errors import EarlierJobRuns, JobInvalid, UnreadableJob
 from flow.job_spec import JobSpec
 from flow.job_state import JobState
 from flow.messages import KeptSteps
-from flow.participant.limits import Wait
 from flow.resuming import goes_on
 from flow.store.database import Database
 from flow.store.parts import earlier_parts, ended_before, live_parts, part_of, proposal_of, spec_of
+from flow.witnesses import Wait
 
 SWEEP_S = 600.0
 

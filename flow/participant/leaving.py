@@ -17,9 +17,9 @@ from sqlalchemy import Row, select
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import TimedOut
 from flow.job_state import ENDED_JOB, JobState
+from flow.own_clock import OwnClock
 from flow.participant.keeping import Keeping
-from flow.participant.limits import Passed, Wait, confirm, judge
-from flow.participant.own_clock import OwnClock
+from flow.participant.limits import Passed, confirm, judge
 from flow.participant.turns import Turns
 from flow.scheduler import Scheduler
 from flow.store.database import Database
@@ -28,6 +28,7 @@ from flow.store.parts import LEFT, cancel_executors, change_part, find_part, liv
 from flow.store.tables import job
 from flow.texts import shortened
 from flow.views import ErrorView
+from flow.witnesses import Wait
 from party.errors import PlatformError
 from party.log import get_logger
 

@@ -1,22 +1,16 @@
 """Whether a job of another party has had its time here, and how sure we may be of that. Pure.
 
-What passed before this start is known by the wall clock alone, and a wall clock may be wrong for a while. Leaving a job
-cannot be taken back, so a limit that is over by that clock only is confirmed: by another party's clock, or by running
-on for a while. What we have measured ourselves since the start needs nobody's word.
+Leaving a job cannot be taken back, so a limit that is over by the wall clock alone is confirmed by `flow.witnesses`.
+What we have measured ourselves since the start needs nobody's word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flow.job_spec import JobSettings
-from gateway.client import ClocksDiffer, PeerStatus
+from flow.witnesses import Wait, Witnesses, doubt
 from party.clock import when
-
-CONFIRM_S = 300.0  # of running on, where no other party can be asked the time
-LOOK_AGAIN_S = 30.0
-_DOUBTFUL = {"not-valid"}  # states of links that may come from a clock of ours that is wrong
 
 
 @dataclass(frozen=True)
@@ -35,46 +29,10 @@ class Passed:
 
 
 @dataclass(frozen=True)
-class Witnesses:
-    """What speaks for our clock and what against it.
-
-    Attributes:
-        now_ms: What it says, milliseconds since 1970.
-        own_problem: What is wrong with our own card or gateway; empty if nothing is.
-        agree: Parties that answer and whose clocks agree with ours.
-        differ: Parties whose clocks do not, or that seem to have no valid card now.
-    """
-
-    now_ms: int
-    own_problem: str = ""
-    agree: tuple[str, ...] = ()
-    differ: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Over:
     """The job has had its time: why, as a part of a sentence."""
 
     said: str
-
-
-@dataclass(frozen=True)
-class Wait:
-    """It has not, or that is not sure yet, as `doubt` says: how long until it is to be looked at again."""
-
-    seconds: float
-    doubt: str = ""
-
-
-def witnesses(now_ms: int, own_problem: str, peers: Iterable[PeerStatus]) -> Witnesses:
-    """What the links to the trusted parties say about our clock."""
-    agree, differ = [], []
-    for peer in peers:
-        if peer.code == ClocksDiffer.code or peer.state in _DOUBTFUL:
-            differ.append(peer.party)
-        elif peer.state == "up":
-            agree.append(peer.party)
-    return Witnesses(now_ms, own_problem, tuple(agree), tuple(differ))
 
 
 def judge(settings: JobSettings, passed: Passed, grace_s: float) -> Over | Wait | None:
@@ -96,24 +54,6 @@ def confirm(settings: JobSettings, passed: Passed, clock: Witnesses) -> Over | W
         return unsure
     asked = f" as that of {clock.agree[0]} does" if clock.agree else "; no other party could be asked"
     return Over(f"{_over(settings)} by the clock here, which says {when(clock.now_ms)}{asked}")
-
-
-def doubt(clock: Witnesses, watched_s: float) -> Wait | None:
-    """Why our wall clock is not to be believed about the time before this start yet; None if it is.
-
-    Args:
-        clock: What speaks for it and against it.
-        watched_s: Since this start, by the monotonic clock.
-    """
-    if clock.own_problem:
-        return Wait(LOOK_AGAIN_S, clock.own_problem)
-    if clock.agree:
-        return None
-    if clock.differ:
-        return Wait(LOOK_AGAIN_S, f"The clock here, which says {when(clock.now_ms)}, is not that of {clock.differ[0]}.")
-    if watched_s < CONFIRM_S:
-        return Wait(min(LOOK_AGAIN_S, CONFIRM_S - watched_s), "No other party tells the time.")
-    return None
 
 
 def _over(settings: JobSettings) -> str:

@@ -7,7 +7,7 @@ when its standard input is closed.
 
 from __future__ import annotations
 
-import json
+import random
 import resource
 import socket
 import sys
@@ -18,13 +18,17 @@ from pathlib import Path
 
 import grpc
 
+from algorithms.registry import component
 from gateway.client import GatewayAdmin
+from gateway.errors import BadEnvelope, CallTooLarge, PeerUnreachable, TooMuchAtOnce
 from gateway.link import Link
 from gateway.peers import PeerBook
-from gateway.wire import transfer
+from gateway.transfer_door import PUT_ENVELOPES
+from gateway.wire import rpc_error, transfer
 from party.errors import PlatformError
 from party.home import PartyHome
 from party.ids import new_job_id
+from tests.fakes.hostile import VALUES, message, places, proposal, spoiled
 
 HALF_HELLO = bytes.fromhex("160301020001000001fc0303") + b"x" * 8
 _over = threading.Event()
@@ -32,94 +36,103 @@ _over = threading.Event()
 
 def half_open(host: str, port: int, count: int) -> None:
     """Handshakes that begin and are cut off, wave after wave."""
-    waves = 0
     while not _over.is_set():
         opened = list(_connections(host, port, count, HALF_HELLO))
         _over.wait(0.5)
         for each in opened:
             each.close()
-        waves += 1
-        if waves == 2:
-            _at_full_strength()
+        _landed(2 * count, len(opened))
 
 
 def idle(host: str, port: int, count: int) -> None:
     """Connections that are opened and say nothing; those that are closed are opened again."""
-    held = list(_connections(host, port, count, b""))
-    _at_full_strength()
-    while not _over.wait(1.0):
-        open_ones = [each for each in held if not _is_closed(each)]
-        held = open_ones + list(_connections(host, port, count - len(open_ones), b""))
+    held: list[socket.socket] = []
+    while not _over.is_set():
+        held = [each for each in held if not _is_closed(each)]
+        opened = list(_connections(host, port, count - len(held), b""))
+        held += opened
+        _landed(count, len(opened))
+        _over.wait(1.0)
 
 
 def garbage(host: str, port: int, count: int) -> None:
     """Bytes that are no TLS."""
-    waves = 0
     while not _over.is_set():
-        for each in list(_connections(host, port, count, b"GET / HTTP/1.1\r\n\r\n" * 60)):
+        opened = list(_connections(host, port, count, b"GET / HTTP/1.1\r\n\r\n" * 60))
+        for each in opened:
             each.close()
-        waves += 1
-        if waves == 2:
-            _at_full_strength()
+        _landed(2 * count, len(opened))
 
 
 def hanging_streams(root: str, victim: str, count: int) -> None:
-    """A trusted peer's streams that begin and never go on."""
+    """A trusted peer's streams that never bring a message; what counts are those that the victim turned away."""
     stub = Link(PeerBook(PartyHome(Path(root))), victim)._transfer()
 
     def never() -> Iterator[transfer.Chunk]:
-        yield transfer.Chunk(header=b"{}", signature=b"x" * 64)
         _over.wait()
+        yield from ()
 
     while not _over.is_set():
         calls = [stub.Deliver.future(never()) for _ in range(count)]
-        _at_full_strength()
         _over.wait(2.0)
+        _landed(count // 2, sum(each.done() and _code(each) == TooMuchAtOnce.code for each in calls))
         for call in calls:
             call.cancel()
 
 
 def empty_envelopes(root: str, victim: str, count: int) -> None:
-    """A trusted peer's calls full of envelopes that hold nothing."""
+    """A trusted peer's calls with envelopes that hold nothing: one with as many as fit, one with as many as may be."""
     stub = Link(PeerBook(PartyHome(Path(root))), victim)._transfer()
-    message = transfer.Envelopes(envelopes=[transfer.Envelope() for _ in range(count)])
+    too_many, just_so_many = (transfer.Envelopes(envelopes=[transfer.Envelope()] * n) for n in (count, PUT_ENVELOPES))
     while not _over.is_set():
+        try:
+            stub.Put(too_many, timeout=10.0)
+        except grpc.RpcError as error:
+            _landed(2 * count, count if _code(error) == BadEnvelope.code else 0)
         with suppress(grpc.RpcError):
-            stub.Put(message, timeout=2.0)
-        _at_full_strength()
+            _landed(2 * count, len(stub.Put(just_so_many, timeout=10.0).receipts))
 
 
 def proposals(root: str, victim: str, count: int) -> None:
-    """A trusted peer's proposals, every number and text of them at its limits."""
-    admin = GatewayAdmin(PartyHome(Path(root)).socket("gateway-admin"))
-    me = PartyHome(Path(root)).party
-    numbers = ["100000000000000000", "-1", "1e400", "NaN", str(10**30), "true", '"5"', "null", str(-(2**63))]
-    texts = ["\x1b]0;owned\x07", "\u202egnp.exe", "x" * 1_000_000, "", "\x00", "a\nb"]
-    sent = 0
+    """A trusted peer's proposals, each right but for one value; every one must be answered by the victim's Flow."""
+    home = PartyHome(Path(root))
+    admin = GatewayAdmin(home.socket("gateway-admin"))
+    idle_job = {
+        "schema": 1, "name": "siege", "initiator": home.party, "roles": {"guest": [home.party], "host": [victim]},
+        "tasks": {"greet": {"component": "noop@1"}},
+    }  # fmt: skip
+    code = {"noop@1": component("noop@1").code_digest}
+    draw = random.Random(1)
     while not _over.is_set():
-        number, text = numbers[sent % len(numbers)], texts[sent % len(texts)]
-        spec = {"schema": 1, "name": text, "initiator": me, "roles": {"guest": [me], "host": [victim]}, "tasks": {}}
-        fields = {"job": new_job_id(), "initiator": me, "user": text, "spec": spec, "spec_digest": "0" * 64}
-        body = json.dumps(fields | {"seed": "0" * 64, "code": {}, "submitted_ms": "@"}).replace('"@"', number)
-        message = f'{{"schema":1,"hlc":"{number}.0","body":{body}}}'
-        with suppress(PlatformError):
-            admin.call(victim, "propose", message.encode(), 5.0)
-        sent += 1
-        if sent == count:
-            _at_full_strength()
+        right = proposal(new_job_id(), idle_job, code)
+        wrong = spoiled(right, draw.choice(list(places(right))), draw.choice(VALUES))
+        try:
+            admin.call(victim, "propose", message(wrong), 30.0)
+        except CallTooLarge:  # our own gateway sends no such thing
+            continue
+        except PlatformError as refusal:
+            if not refusal.code.startswith(("flow.", "party.")):
+                raise
+        _landed(count)
 
 
 ATTACKS: dict[str, Callable[..., None]] = {
     each.__name__: each for each in (half_open, idle, garbage, hanging_streams, empty_envelopes, proposals)
 }
-_said = threading.Event()
+_count = 0
 
 
-def _at_full_strength() -> None:
-    if not _said.is_set():
-        _said.set()
+def _landed(enough: int, now: int = 1) -> None:
+    """Count what reached the victim, and say when it is enough."""
+    global _count
+    before, _count = _count, _count + now
+    if before < enough <= _count:
         sys.stdout.write("at full strength\n")
         sys.stdout.flush()
+
+
+def _code(error: grpc.RpcError) -> str:
+    return rpc_error(error, PeerUnreachable("nobody")).code
 
 
 def _connections(host: str, port: int, count: int, first: bytes) -> Iterator[socket.socket]:

@@ -12,8 +12,8 @@ from flow.errors import PartyLeft, TooManyAttempts
 from flow.job_state import JobState
 from flow.messages import AttemptOrder, Message, Method, ReserveOrder, encode
 from flow.participant.leaving import Limit
-from flow.participant.limits import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.parts import change_part, part_of
+from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind
 from party.clock import FakeClock, HybridTime

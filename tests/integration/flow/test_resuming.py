@@ -14,7 +14,7 @@ from flow.job_spec import parse_job
 from flow.job_state import JobState
 from flow.messages import Answer, Decision, Proposal, SignedAnswer, decode, encode
 from flow.participant.keeping import Sweep
-from flow.participant.limits import LOOK_AGAIN_S
+from flow.witnesses import LOOK_AGAIN_S
 from gateway.client import PeerUnreachable
 from node_manager.client import ResumePoint
 from party.clock import FakeClock, HybridTime

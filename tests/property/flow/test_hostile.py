@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,34 +13,21 @@ from hypothesis import strategies as st
 from board.rendering import iso, when
 from flow.cli.job_text import job_lines, summary_row
 from flow.errors import BadMessage
-from flow.job_spec import parse_job
 from flow.messages import Published, decode
 from flow.store.tables import job, job_party, part
-from party.canonical import canonical_digest
-from party.clock import HybridTime
 from party.errors import PlatformError
 from party.ids import new_job_id
 from party.text import is_printable
 from tests.fakes.flow_world import COMPONENTS, World, hangs, nothing_job
+from tests.fakes.hostile import VALUES, changed, message, places, proposal, spoiled
 
-INTEGERS = (-1, 0, 1, 10_000, 10_001, 2**31, 2**53 - 1, 2**53, 2**63, 10**17, -(10**17), 253_402_300_799_999, 10**400)
-TEXTS = ("", "x", "\x1b[2J\x1b]0;t\x07", "\u202egnp.exe", "a\nb", "\ud800", "\x00", "é" * 5_000, "x" * (4 << 20), "NaN")
-OTHERS = (None, True, False, 1.5, -0.0, [], {}, [[]], {"": {}}, [1] * 20_000)
-HOSTILE = st.sampled_from((*INTEGERS, *TEXTS, *OTHERS)) | st.integers() | st.floats() | st.text(max_size=20)
+HOSTILE = st.sampled_from(VALUES) | st.integers() | st.floats() | st.text(max_size=20)
 MOST_BYTES = 16 << 20
 
 
-def message(body: object, hlc: object = str(HybridTime(1_700_000_000_000, 1))) -> bytes:
-    return json.dumps({"schema": 1, "hlc": hlc, "body": body}).encode()
-
-
-def proposal(job: str) -> dict[str, Any]:
-    document = json.dumps(nothing_job() | {"initiator": "a"}).encode()
-    spec = parse_job(document)
-    return {
-        "job": job, "initiator": "a", "user": "ann", "spec": spec.document(), "spec_digest": spec.digest(),
-        "seed": "0" * 64, "code": {c.reference: c.code_digest for c in COMPONENTS.values()}, "submitted_ms": 1,
-    }  # fmt: skip
+def nothing_proposal(job: str) -> dict[str, Any]:
+    code = {each.reference: each.code_digest for each in COMPONENTS.values()}
+    return proposal(job, nothing_job() | {"initiator": "a"}, code)
 
 
 def report(job: str) -> dict[str, Any]:
@@ -65,22 +50,6 @@ def answer(job: str) -> dict[str, Any]:
         "checkpoints": [{"job": job, "task": "idle", "attempt": 1, "address": "host:b", "steps": [1]}],
     }  # fmt: skip
     return {"answer": said, "signature": "00"}
-
-
-def places(value: object, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if before:
-        yield before
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(item, (*before, key))
-
-
-def changed(body: dict[str, Any], place: tuple[Any, ...], value: object) -> dict[str, Any]:
-    made = copy.deepcopy(body)
-    where: Any = made
-    for key in place[:-1]:
-        where = where[key]
-    where[place[-1]] = value
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +102,9 @@ MANY = settings(FEW, max_examples=10_000)
 
 
 def one_proposal(world: World, data: Any) -> None:
-    body = proposal(str(new_job_id()))
+    body = nothing_proposal(str(new_job_id()))
     place = data.draw(st.sampled_from(list(places(body))))
-    hostile = changed(body, place, data.draw(HOSTILE))
-    if place[0] == "spec":
-        with suppress(PlatformError):
-            hostile["spec_digest"] = canonical_digest(hostile["spec"])
-    if call(world, "a", "b", "propose", message(hostile)):
+    if call(world, "a", "b", "propose", message(spoiled(body, place, data.draw(HOSTILE)))):
         everything_is_shown(world, "b")
 
 
@@ -188,7 +153,7 @@ def test_a_hostile_list_of_outputs_is_refused(data: Any) -> None:
 
 @pytest.mark.parametrize("value", [10**17, -1, "1", True, 1.5, None])
 def test_a_time_of_submission_that_no_calendar_has_is_refused_with_its_path(world: World, value: object) -> None:
-    body = message({**proposal(str(new_job_id())), "submitted_ms": value})
+    body = message({**nothing_proposal(str(new_job_id())), "submitted_ms": value})
     with pytest.raises(BadMessage, match="submitted_ms"):
         world.hub.call("a", "b", "propose", body)
 
@@ -196,7 +161,7 @@ def test_a_time_of_submission_that_no_calendar_has_is_refused_with_its_path(worl
 @pytest.mark.parametrize("hlc", ["9" * 4_000 + ".1", "-1.0", "0.99999999999", "x", "", None, 5])
 def test_a_clock_that_no_event_could_carry_is_refused(world: World, hlc: object) -> None:
     with pytest.raises(BadMessage):
-        world.hub.call("a", "b", "propose", message(proposal(str(new_job_id())), hlc))
+        world.hub.call("a", "b", "propose", message(nothing_proposal(str(new_job_id())), hlc))
 
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"schema":1,"hlc":"","body":' + b'{"a":' * 5_000, b"\xff", b"{}"])
@@ -209,9 +174,9 @@ def test_a_job_that_an_older_release_took_in_hides_no_other(world: World, runnin
     flow = world["b"].flow
     assert flow is not None
     poisoned = str(new_job_id())
-    call(world, "a", "b", "propose", message(proposal(poisoned)))
+    call(world, "a", "b", "propose", message(nothing_proposal(poisoned)))
     with flow._database.write() as writer:
-        body = json.dumps({**proposal(poisoned), "submitted_ms": 10**17})
+        body = json.dumps({**nothing_proposal(poisoned), "submitted_ms": 10**17})
         writer.run(job.update().where(job.c.id == poisoned).values(submitted_ms=10**17, name="\x1b[2J", proposal=body))
         writer.run(part.update().where(part.c.job == poisoned).values(proposal=body))
         writer.run(job_party.update().where(job_party.c.job == poisoned).values(answer='{"answer": 1}'))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flow.job_spec import JobSettings
-from flow.participant.limits import CONFIRM_S, LOOK_AGAIN_S, Over, Passed, Wait, Witnesses, confirm, judge, witnesses
+from flow.participant.limits import Over, Passed, confirm, judge
+from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S, Wait, Witnesses, witnesses
 from gateway.client import ClocksDiffer, PeerStatus
 
 SETTINGS = JobSettings(timeout_s=100, wait_s=1_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flow.doors import GatewayDoor
-from flow.participant.limits import Wait, Witnesses, doubt, witnesses
+from flow.witnesses import Wait, Witnesses, doubt, witnesses
 from party.clock import Clock
 from party.errors import PlatformError
 
