@@ -31,7 +31,7 @@ from node_manager.host import Load, cpu_capability
 from node_manager.keeper import Keeper
 from node_manager.news import NewsStore
 from node_manager.order import Order
-from node_manager.process import become_subreaper, kernel_oom_kills
+from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_kills
 from node_manager.roster import Roster, Running
 from node_manager.status import NodeNews, NodeStatus
 from party.disk import refuse_unwritable
@@ -75,6 +75,7 @@ class NodeManager:
             self._end(self._roster.all(), grace_s / 2)
         self._keeper.stop()
         self._news.close()
+        cease_subreaper()
 
     def describe(self) -> NodeStatus:
         """This host now."""

@@ -57,7 +57,16 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 
 def become_subreaper() -> None:
     """Let orphans among our descendants become our children, so that we can reap them."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _set_subreaper(1)
+
+
+def cease_subreaper() -> None:
+    """Leave them to whoever is above us: nobody here reaps any more."""
+    _set_subreaper(0)
+
+
+def _set_subreaper(yes: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, yes, 0, 0, 0)
 
 
 def anonymous_bytes(pid: int) -> int:

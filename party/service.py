@@ -10,14 +10,16 @@ import argparse
 import faulthandler
 import os
 import resource
+import selectors
 import signal
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
-from queue import SimpleQueue
+from socket import socket, socketpair
 from types import FrameType
 from typing import NoReturn, Protocol
 
@@ -97,7 +99,9 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
         path = None if options.log == "-" else home.log_file(room)
         log.configure(room, path, party=home.party, level=options.log_level)
         with home.lock(room):
-            run_until_stopped(make(home), room, ready_fd=options.ready_fd, stop=_parents_end(options.parent_fd))
+            if options.parent_fd is not None:
+                _end_with(options.parent_fd)
+            run_until_stopped(make(home), room, ready_fd=options.ready_fd, parent_fd=options.parent_fd)
     except PlatformError as error:
         _refused(room, error)
     except (OSError, sqlite3.Error) as error:
@@ -115,31 +119,50 @@ def _refused(room: str, error: PlatformError) -> NoReturn:
 
 
 def run_until_stopped(
-    service: Service, room: str, *, ready_fd: int | None = None, stop: SimpleQueue[None] | None = None
+    service: Service, room: str, *, ready_fd: int | None = None, parent_fd: int | None = None
 ) -> None:
-    """Start the service, wait for a signal (or something in `stop`), stop it. Call it from the main thread."""
-    stopping: SimpleQueue[None] = stop or SimpleQueue()  # its `put` may interrupt its `get`; an Event's `set` may hang
+    """Start the service, wait for a signal or the end of the pipe `parent_fd`, stop it. For the main thread."""
     logger = log.get_logger(room)
+    with _stop_signals() as signals, selectors.DefaultSelector() as stopping:
+        stopping.register(signals, selectors.EVENT_READ)
+        if parent_fd is not None:
+            stopping.register(parent_fd, selectors.EVENT_READ)
+        try:
+            service.start()
+            logger.info("Ready", pid=os.getpid())
+            _say_ready(ready_fd)
+            stopping.select()
+            logger.info("Stopping")
+        finally:
+            service.stop(STOP_GRACE_S)
+    logger.info("Stopped")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[socket]:
+    """What can be read once SIGTERM or SIGINT has come, whenever and to whichever thread; the next one ends us.
+
+    To wait for a lock until a signal interrupts that would miss one that comes just before, or to another thread.
+    """
+    reading, writing = socketpair()
+    writing.setblocking(False)
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         for known in previous:
             signal.signal(known, signal.SIG_DFL)
-        stopping.put(None)
 
-    for number in previous:
-        signal.signal(number, on_signal)
+    woken_before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     try:
-        service.start()
-        logger.info("Ready", pid=os.getpid())
-        _say_ready(ready_fd)
-        stopping.get()
-        logger.info("Stopping")
+        for number in previous:
+            signal.signal(number, on_signal)
+        yield reading
     finally:
-        service.stop(STOP_GRACE_S)
         for number, handler in previous.items():
             signal.signal(number, handler)
-    logger.info("Stopped")
+        signal.set_wakeup_fd(woken_before)
+        reading.close()
+        writing.close()
 
 
 def raise_descriptor_limit() -> None:
@@ -150,21 +173,15 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _parents_end(parent_fd: int | None) -> SimpleQueue[None] | None:
-    """Gets something when the process that started us is gone; should we hang while stopping, we end all the same."""
-    if parent_fd is None:
-        return None
-    gone: SimpleQueue[None] = SimpleQueue()
+def _end_with(parent_fd: int) -> None:
+    """Should we hang while stopping because the process that started us is gone, we end all the same."""
 
     def wait() -> None:
-        while os.read(parent_fd, 1):
-            pass
-        gone.put(None)
+        os.read(parent_fd, 1)
         time.sleep(2 * STOP_GRACE_S)
         os._exit(Exit.FAILED)
 
     threading.Thread(target=wait, name="parents-end", daemon=True).start()
-    return gone
 
 
 def _say_ready(ready_fd: int | None) -> None:

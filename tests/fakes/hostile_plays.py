@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 
@@ -102,6 +103,16 @@ def get_on(ctx, p):
     here.send(b"x")
     assert there.recv(1) == b"x"
     ctx.news.log("info", "got on")
+
+
+def end_a_child(ctx, p):
+    """Fork, let the child lose the exception that a signal may raise, as a finalizer does, and end it by a signal."""
+    child = os.fork()
+    while not child:
+        with suppress(SystemExit):
+            signal.pause()
+    os.kill(child, signal.SIGTERM)
+    ctx.news.log("info", f"ended by {os.WTERMSIG(os.waitpid(child, 0)[1])}")
 
 
 def linger(ctx, p):

@@ -20,7 +20,7 @@ from node_manager.client import NodeClient
 from party.errors import Conflict, PlatformError
 from party.ids import Role
 from storage.client import Model
-from tests.fakes.hostile_plays import breed, get_on, headless, linger, reach_out
+from tests.fakes.hostile_plays import breed, end_a_child, get_on, headless, linger, reach_out
 
 EVERYBODY = frozenset(Role)
 
@@ -299,7 +299,7 @@ PLAYS = {
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
         look_around, remember, work, pry, talk, reach_out, get_on, flood, forge, use,
-        linger, breed, headless,
+        linger, breed, end_a_child, headless,
     )
 }  # fmt: skip
 

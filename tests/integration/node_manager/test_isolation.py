@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from dataclasses import replace
@@ -155,6 +156,13 @@ def test_threads_processes_and_pairs_of_sockets_work_inside(home, reader):
     reader.client.start(order)
     end = reader.final(order)
     assert end.kind is EventKind.SUCCEEDED, (end.body, reader.texts(order))
+
+
+def test_a_process_that_a_component_forks_ends_by_a_signal_as_any_other(home, reader):
+    order = order_for(home, {}, parameters={"do": "end_a_child"})
+    reader.client.start(order)
+    assert reader.final(order, timeout_s=20).kind is EventKind.SUCCEEDED
+    assert f"ended by {signal.SIGTERM}" in reader.texts(order)
 
 
 def test_an_executors_environment_is_a_closed_list(home, reader, monkeypatch):

@@ -1,7 +1,13 @@
-"""An executor may end before its Node Manager has read that it started; it has run, and is told so."""
+"""Ends that come early: of an executor before its Node Manager has read that it started, and of the Node Manager."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
 import pytest
 
 from node_manager.assignment import Assignment
@@ -9,6 +15,7 @@ from node_manager.folders import EXIT, PROCESS, ExecutorKey, make_folder, read_j
 from node_manager.keeper import Keeper
 from node_manager.news import NewsStore
 from node_manager.roster import Roster, Running
+from node_manager.server import NodeService
 from tests.fakes.nodes import eventually, make_config, make_order
 
 
@@ -38,3 +45,16 @@ def test_an_end_that_is_seen_before_the_start_is_no_failed_start(keeper, tmp_pat
     keeper._look(running)  # the doorbell is read first, the warm parent's answer still lies in its socket
     assert running.ended.is_set()
     assert running.started.result(0) == read_json(running.folder / PROCESS)["pid"]
+
+
+def test_a_node_manager_that_stopped_takes_in_no_orphans_of_its_process(tmp_path):
+    service = NodeService(make_config(tmp_path))
+    service.start()
+    service.stop(5)
+    orphan = "import os, time; os.fork() and os._exit(0); print(os.getpid(), flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", orphan], stdout=subprocess.PIPE, text=True) as process:
+        process.wait()
+        pid = int(process.stdout.readline())
+        parent = psutil.Process(pid).ppid()
+        os.kill(pid, signal.SIGKILL)
+    assert parent != os.getpid()

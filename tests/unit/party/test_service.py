@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from queue import SimpleQueue
 
 import pytest
 
@@ -45,10 +44,11 @@ def test_every_kind_of_error_has_its_exit_code(error: PlatformError, code: int) 
 
 def test_a_service_is_started_said_ready_and_stopped_when_asked() -> None:
     read, write = os.pipe()
-    service, stop = Recorder(), SimpleQueue[None]()
-    stop.put(None)
+    service, (parent, parents_end) = Recorder(), os.pipe()
+    os.close(parents_end)
     before = signal.getsignal(signal.SIGTERM)
-    run_until_stopped(service, "gateway", ready_fd=write, stop=stop)
+    run_until_stopped(service, "gateway", ready_fd=write, parent_fd=parent)
+    os.close(parent)
     assert service.calls == ["start", "stop 10.0"]
     assert os.read(read, 10) == b"ready\n"
     assert os.read(read, 10) == b""
@@ -59,6 +59,15 @@ def test_a_service_is_started_said_ready_and_stopped_when_asked() -> None:
 def test_a_signal_stops_the_service() -> None:
     service = Recorder()
     timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.start()
+    run_until_stopped(service, "gateway")
+    timer.join()
+    assert service.calls == ["start", "stop 10.0"]
+
+
+def test_a_signal_that_another_thread_takes_stops_the_service() -> None:
+    service = Recorder()
+    timer = threading.Timer(0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
     timer.start()
     run_until_stopped(service, "gateway")
     timer.join()
