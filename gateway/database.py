@@ -96,7 +96,10 @@ class Database:
         with self._write_lock:
             if not done.done():
                 self._commit_waiting()
-        return done.result()
+        try:
+            return done.result()
+        finally:
+            del done  # it holds the error, whose traceback holds this frame and with it the caller's stream
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query, as of the last commit."""

@@ -238,6 +238,12 @@ class AttemptNotOpen(Unavailable):
     code = "gateway.attempt_not_open"
 
 
+class CallerGone(Unavailable):
+    """The caller hung up before it had said everything, or was silent for too long."""
+
+    code = "gateway.caller_gone"
+
+
 class TooMuchAtOnce(Unavailable):
     """The caller has as many calls at work here as it may have."""
 

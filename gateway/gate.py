@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from gateway.errors import BadEnvelope, TooMuchAtOnce
+import grpc
+
+from gateway.errors import BadEnvelope, CallerGone, TooMuchAtOnce
 from party.log import get_logger
 
 T = TypeVar("T")
@@ -38,11 +40,14 @@ class Visit:
         self._silent_since: float | None = None
 
     def messages(self, came: Iterator[T]) -> Iterator[T]:
-        """The messages as they come. Raises grpc.RpcError if the next one does not come in time."""
+        """The messages as they come. Raises CallerGone if the next one does not come, or not in time."""
         while True:
             self._silent_since = time.monotonic()
             try:
                 message = next(came, None)
+            except grpc.RpcError as gone:
+                gone.__traceback__ = None  # gRPC keeps the error with the stream, which its traceback would keep open
+                raise CallerGone(f"{self._caller} hung up, or was silent for too long.") from None
             finally:
                 self._silent_since = None
             if message is None:
