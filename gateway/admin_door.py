@@ -141,15 +141,15 @@ class AdminDoor(AdminServicer):
     def _read_answers(self, seat: Seat, answers: Iterator[local.Answered]) -> None:
         try:
             for answer in answers:
-                problem = answer.answer.problem
-                error = None
-                if problem.code:
-                    error = raised(Problem(problem.code, problem.message, problem.hint, problem.kind))
-                self._office.desk.answered(seat, answer.id, answer.answer.body, error)
-        except grpc.RpcError:
-            pass  # the subscriber is gone; the callback of its stream has ended its seat
+                self._office.desk.answered(seat, answer.id, answer.answer.body, _error_of(answer.answer.problem))
+        except grpc.RpcError as gone:  # the subscriber; the callback of its stream has ended its seat
+            gone.__traceback__ = None  # gRPC keeps the error with the stream, which its traceback would keep open
         finally:
             self._office.desk.leave(seat)
+
+
+def _error_of(problem: local.Problem) -> PlatformError | None:
+    return raised(Problem(problem.code, problem.message, problem.hint, problem.kind)) if problem.code else None
 
 
 def _own_problem(book: PeerBook) -> str:

@@ -99,7 +99,7 @@ class Database:
         try:
             return done.result()
         finally:
-            del done  # it holds the error, whose traceback holds this frame and with it the caller's stream
+            del done  # it holds the error, whose traceback holds this frame and with it the stream of a caller
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query, as of the last commit."""
@@ -124,8 +124,7 @@ class Database:
             self._writer.execute("COMMIT")
             broken = None
         except sqlite3.Error as problem:
-            broken = problem
-            raise
+            broken = problem.with_traceback(None)  # `write` raises it; see there
         finally:
             if broken is not None:
                 self._roll_back()
@@ -145,7 +144,7 @@ class Database:
         try:
             result = work(self._writer)
         except (PlatformError, sqlite3.Error, OSError) as error:
-            failure = error
+            failure = error.with_traceback(None)
         if not self._writer.in_transaction:  # SQLite itself gave it up, as it does on a full disk
             raise failure if isinstance(failure, sqlite3.Error) else sqlite3.OperationalError("given up") from failure
         if failure is not None:

@@ -94,7 +94,7 @@ class Desk:
         finally:
             with self._lock:
                 seat.waiting.pop(question.id, None)
-            del future  # it holds the error, whose traceback holds this frame and with it the caller's stream
+            del future  # it holds the error, whose traceback holds this frame and with it the stream of the caller
 
     def answered(self, seat: Seat, question: str, body: bytes, error: PlatformError | None) -> None:
         """An answer has come; one that nobody waits for any more is dropped."""

@@ -83,8 +83,6 @@ def answering(context: grpc.ServicerContext) -> Iterator[None]:
         yield
     except PlatformError as error:
         context.abort(grpc.StatusCode[status_name(error)], packed(error))
-    except grpc.RpcError:
-        raise  # the caller is gone
     except Exception as error:  # noqa: BLE001 - the translator between our errors and the wire
         _log.exception("A gateway call failed")
         fault = fault_of(error)

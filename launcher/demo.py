@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +82,8 @@ def main(
         _run(federation, Stopwatch())
         if not exit_at_end:
             console.print("The parties stay up. Press Ctrl-C to end.")
-            threading.Event().wait()
+            while True:  # a wait for a lock would miss a signal that comes just before it
+                time.sleep(1.0)
     except KeyboardInterrupt:
         console.print("Ending.")
     except PlatformError as error:

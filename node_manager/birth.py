@@ -12,7 +12,6 @@ import random
 import resource
 import signal
 import sys
-import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -106,20 +105,23 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _let_forks_end() -> None:
-    """Let SIGTERM end what a component forks, from its first instant on; Python forgets one that a handler noted."""
-    masks = threading.local()
+    """Let SIGTERM end what a component forks, from its first instant on; Python forgets one that a handler noted.
 
-    def hold() -> None:
-        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    Not by hooks of the interpreter: what the executor's own handler raises in one of those is lost.
+    """
+    plain_fork = os.fork
 
-    def release() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
+    def fork() -> int:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        try:
+            child = plain_fork()
+            if not child:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            return child
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def end_by_it() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        release()
-
-    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=end_by_it)
+    os.fork = fork
 
 
 def _own_files() -> None:

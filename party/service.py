@@ -142,6 +142,7 @@ def run_until_stopped(
 def _stop_signals() -> Iterator[socket]:
     """What can be read once SIGTERM or SIGINT has come, whenever and to whichever thread; the next one ends us.
 
+    No service handles another signal: that could be read, too.
     To wait for a lock until a signal interrupts that would miss one that comes just before, or to another thread.
     """
     reading, writing = socketpair()
@@ -177,7 +178,8 @@ def _end_with(parent_fd: int) -> None:
     """Should we hang while stopping because the process that started us is gone, we end all the same."""
 
     def wait() -> None:
-        os.read(parent_fd, 1)
+        while os.read(parent_fd, 1):
+            pass
         time.sleep(2 * STOP_GRACE_S)
         os._exit(Exit.FAILED)
 

@@ -132,7 +132,8 @@ class _Began:
 class Snapshots:
     """Takes snapshots; measures how long a job has been in its phase by the monotonic clock.
 
-    What of it passed before our start counts from `believe` on.
+    What of it passed before our start counts from `believe` on; not if the phase ends while our clock is in doubt, and
+    not what a clock that is behind at the first look does not know of.
     """
 
     def __init__(self, catalogue: Catalogue, clock: Clock) -> None:

@@ -117,33 +117,36 @@ class Coordinator:
         scheduler = self._scheduler
         if scheduler is None:
             return None
-        self._settle(key.job)
         while True:
             since = scheduler.mark()
-            with self._database.read() as connection:
-                snapshot = self._snapshots.take(connection, key.job)
+            snapshot = self._taken(key.job)
             instructions = step(snapshot.facts)
             if len(instructions) == 1 and isinstance(instructions[0], Move):
                 self._move(snapshot, instructions[0])
                 continue
             break
         self._note_phase(snapshot)
-        wake = LOOK_AGAIN_S if self._snapshots.unsure(key.job) else None
+        waits = [LOOK_AGAIN_S] if self._snapshots.unsure(key.job) else []
         for instruction in instructions:
             if isinstance(instruction, Wake):
-                wake = min(instruction.seconds, wake or instruction.seconds)
+                waits.append(instruction.seconds)
             else:
                 scheduler.offer(instruction, since)
         for party in _running_parties(snapshot):
             scheduler.offer(Probe(key.job, party), since, PROBE_S)
         if snapshot.facts.closed:
             self._snapshots.forget(key.job)
-        return wake
+        return min(waits, default=None)
 
-    def _settle(self, name: str) -> None:
-        """Count the job's time before our start, once our clock may be believed about it."""
-        if self._snapshots.unsure(name) and self._own_clock.doubt() is None:
-            self._snapshots.believe(name)
+    def _taken(self, name: str) -> Snapshot:
+        """The job as it is now; its time before our start counts once our clock may be believed about it."""
+        with self._database.read() as connection:
+            snapshot = self._snapshots.take(connection, name)
+        if not self._snapshots.unsure(name) or self._own_clock.doubt() is not None:
+            return snapshot
+        self._snapshots.believe(name)
+        with self._database.read() as connection:
+            return self._snapshots.take(connection, name)
 
     def _move(self, snapshot: Snapshot, move: Move) -> None:
         try:

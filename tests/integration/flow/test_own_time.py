@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from flow.coordinator.leader import JobStep
+from flow.store.tables import job as table
 from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from gateway.client import ClocksDiffer, PeerStatus
 from party.clock import FakeClock
@@ -37,8 +40,6 @@ def started_anew(world: World, ahead: timedelta) -> FakeClock:
 
 
 def look(world: World, job: str) -> float | None:
-    """Twice: the first look after a start learns that a part of the job's time was before it."""
-    world.a._coordinator._step(JobStep(job))
     return world.a._coordinator._step(JobStep(job))
 
 
@@ -92,3 +93,20 @@ def test_time_that_nobody_can_confirm_counts_after_a_while_of_running(world: Wor
     look(world, job)
     assert world.a.job(job).error.code == "flow.timed_out"
     world.hub.down.clear()
+
+
+def test_time_of_a_phase_that_ends_at_the_first_look_after_a_start_counts(world: World) -> None:
+    job = begun(world, "waiting")
+    world["a"].down()
+    world["b"].cluster.cores = 8
+    world["a"].clock = FakeClock(datetime.now(UTC) + timedelta(minutes=30))
+    world["a"].up()
+
+    def told(column: str) -> Any:
+        with world.a._database.read() as connection:
+            return connection.execute(select(table.c[column]).where(table.c.id == job)).scalar_one()
+
+    world.until(lambda _: told("phase") == "running", job)
+    assert told("waited_ms") >= 30 * 60_000
+    world.a.stop(job, SCIENTIST)
+    world.wait_closed(job)

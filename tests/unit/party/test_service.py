@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -13,12 +14,14 @@ from party.service import Exit, exit_code, run_until_stopped
 class Recorder:
     """A service that remembers what was asked of it."""
 
-    def __init__(self, *, fails: PlatformError | None = None) -> None:
+    def __init__(self, *, fails: PlatformError | None = None, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.calls: list[str] = []
         self._fails = fails
+        self._meanwhile = meanwhile
 
     def start(self) -> None:
         self.calls.append("start")
+        self._meanwhile()
         if self._fails:
             raise self._fails
 
@@ -57,20 +60,23 @@ def test_a_service_is_started_said_ready_and_stopped_when_asked() -> None:
 
 
 def test_a_signal_stops_the_service() -> None:
-    service = Recorder()
-    timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    timer.start()
+    service = Recorder(meanwhile=lambda: threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start())
     run_until_stopped(service, "gateway")
-    timer.join()
+    assert service.calls == ["start", "stop 10.0"]
+
+
+def test_a_signal_that_comes_before_the_wait_stops_the_service() -> None:
+    service = Recorder(meanwhile=lambda: signal.raise_signal(signal.SIGTERM))
+    run_until_stopped(service, "gateway")
     assert service.calls == ["start", "stop 10.0"]
 
 
 def test_a_signal_that_another_thread_takes_stops_the_service() -> None:
-    service = Recorder()
-    timer = threading.Timer(0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
-    timer.start()
+    def take() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    service = Recorder(meanwhile=lambda: threading.Timer(0.1, take).start())
     run_until_stopped(service, "gateway")
-    timer.join()
     assert service.calls == ["start", "stop 10.0"]
 
 
