@@ -36,7 +36,7 @@ def log_in(looking: Anybody, fields: Form) -> Response:
         return _form(looking, status_code=status, trouble=f"{error.message} {error.hint}".strip())
     response = RedirectResponse("/", status_code=303)
     book = looking.desk.visits
-    book.remember(book.log_in(session), response, secure=_secure(looking))
+    book.remember(book.log_in(session), response)
     return response
 
 
@@ -45,7 +45,7 @@ def log_out(looking: Anybody, fields: Form) -> Response:  # noqa: ARG001 - the f
     """End the session here and at Flow."""
     response = RedirectResponse("/login", status_code=303)
     book = looking.desk.visits
-    book.remember(book.log_out(looking.visit), response, secure=_secure(looking))
+    book.remember(book.log_out(looking.visit), response)
     if looking.visit.token:
         try:
             looking.flow.end_session()
@@ -74,9 +74,5 @@ def _by_password(looking: Looking, user: str, password: str) -> Session:
 
 def _form(looking: Looking, *, status_code: int = 200, ticket: str = "", trouble: str = "") -> Response:
     response = looking.page("login.html", status_code=status_code, ticket=ticket, trouble=trouble)
-    looking.desk.visits.remember(looking.visit, response, secure=_secure(looking))
+    looking.desk.visits.remember(looking.visit, response)
     return response
-
-
-def _secure(looking: Looking) -> bool:
-    return looking.request.url.scheme == "https"

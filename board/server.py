@@ -31,7 +31,7 @@ class BoardServer:
         """Serve the pages. Raises PortInUse."""
         home = self._home
         self._flow = FlowClient(url_of(home))
-        visits = VisitBook(derive(home.master, COOKIE_PURPOSE), home.party)
+        visits = VisitBook(derive(home.master, COOKIE_PURPOSE), home.party, https=home.settings.board.https)
         visitors = Visitors(derive(home.master, VISITOR_PURPOSE))
         app = create_app(self._flow, visits, visitors, home.party)
         self._http = HttpServer(app, parse_listen(home.settings.board.listen), "board.listen")

@@ -58,11 +58,12 @@ class Visit:
 
 
 class VisitBook:
-    """Reads and writes the cookie."""
+    """Reads and writes the cookie; with `https` browsers send it to the very host that set it, and only encrypted."""
 
-    def __init__(self, key: bytes, party: PartyId) -> None:
+    def __init__(self, key: bytes, party: PartyId, *, https: bool = False) -> None:
         self._key = key
-        self.cookie = f"archipelago-{party}"
+        self._https = https
+        self.cookie = f"{'__Host-' if https else ''}archipelago-{party}"
 
     def of(self, request: Request) -> Visit:
         """The visit that the request belongs to; a fresh one if it has no cookie of ours."""
@@ -83,11 +84,11 @@ class VisitBook:
         """The visit without its user."""
         return replace(visit, csrf=secrets.token_urlsafe(24), token="", user="", roles=())
 
-    def remember(self, visit: Visit, response: Response, *, secure: bool) -> None:
+    def remember(self, visit: Visit, response: Response) -> None:
         """Put the cookie on an answer."""
         body = {"version": COOKIE_VERSION, "csrf": visit.csrf, "token": visit.token}
         body |= {"user": visit.user, "roles": list(visit.roles)}
         sealed = base64.urlsafe_b64encode(box(self._key, json.dumps(body).encode(), _AAD)).decode()
         response.set_cookie(
-            self.cookie, sealed, max_age=COOKIE_S, path="/", secure=secure, httponly=True, samesite="strict"
+            self.cookie, sealed, max_age=COOKIE_S, path="/", secure=self._https, httponly=True, samesite="strict"
         )

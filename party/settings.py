@@ -109,6 +109,10 @@ class BoardSettings(_Section):
     """The pages for people."""
 
     listen: Listen = Field(description="Where the board's pages are served: host:port.")
+    https: bool = Field(
+        default=False,
+        description="Whether people reach the board by HTTPS, through a proxy: then its cookie is Secure.",
+    )
 
 
 class ClusterSettings(_Section):

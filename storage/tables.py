@@ -238,16 +238,14 @@ class TableStore:
     def register_manifest(
         self, target: TableRef, manifest: TableManifest, may_follow: MayFollow | None = None
     ) -> TableManifest:
-        """The manifest under the table's name and next free version; of several writers each gets its own."""
+        """The manifest under the table's name and next free version; of several writers each gets its own.
+
+        `may_follow` is asked about the version before it, deleted or not: what was set for a name outlives a deletion.
+        """
         while True:
-            visible = self._versions(target, _MANIFEST)
-            version = max(visible + self._versions(target, _DELETED), default=0) + 1
-            if may_follow is not None and visible:
-                try:
-                    newest = self.manifest(target.at(visible[-1]))
-                except TableNotFound:  # deleted just now
-                    continue
-                may_follow(newest)
+            version = max(self._versions(target, _MANIFEST) + self._versions(target, _DELETED), default=0) + 1
+            if may_follow is not None and version > 1:
+                may_follow(self.last(target))
             numbered = manifest.model_copy(update={"name": target.table, "version": version})
             if self._place.create_once(_manifest_path(target.at(version)), numbered.to_json()):
                 write_stamps(self._place, table_folder(target), numbered)

@@ -73,9 +73,9 @@ async def _spooled(
 
 
 def refuse_owned(known: Caller, table: str) -> None:
-    """Raise TableOwned if the table's newest version belongs to another user."""
+    """Raise TableOwned if the table's newest version belongs to another user, or did before it was deleted."""
     try:
-        newest = known.backends.tables.manifest(table)
+        newest = known.backends.tables.last(table)
     except TableNotFound:
         return
     refuse_after(known.user, newest)
@@ -86,7 +86,7 @@ def refuse_after(user: User, newest: TableManifest) -> None:
     if newest.owner not in ("", user.name):
         raise TableOwned(
             f"The table '{newest.name}' belongs to {newest.owner}, who alone uploads it.",
-            hint=f"Take another name, or ask {newest.owner}.",
+            hint=f"Take another name, or ask {newest.owner}: the name of a deleted table stays its owner's.",
         )
 
 

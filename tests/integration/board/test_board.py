@@ -7,8 +7,10 @@ import re
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from board.server import BoardServer
+from board.visits import Visit, VisitBook
 from flow.client import JobState
 from flow.rest import vitals
 from flow.views import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
@@ -92,6 +94,13 @@ def test_a_form_from_elsewhere_is_refused(browser: Browser, party: FakeParty) ->
         for path in (f"/jobs/{job}/stop", f"/jobs/{job}/approve", f"/jobs/{job}/refuse", "/logout", "/login"):
             assert browser.post(path, data=data).status_code == 403, path
     assert party.client.job(job).state is JobState.WAITING
+
+
+def test_behind_https_the_cookie_is_sent_to_the_very_host_and_encrypted_only(party: FakeParty) -> None:
+    visits, answer = VisitBook(b"k" * 32, party.home.party, https=True), Response()
+    visits.remember(Visit("c"), answer)
+    assert answer.headers["set-cookie"].startswith("__Host-archipelago-hospital-a=")
+    assert "Secure" in answer.headers["set-cookie"]
 
 
 def test_a_changed_cookie_is_nobody(browser: Browser) -> None:
