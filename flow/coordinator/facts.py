@@ -118,15 +118,14 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class _Began:
-    """When we first saw a job in its phase, by the monotonic clock, and how long it had been in it until then.
+    """When we saw a job in its phase, by the monotonic clock, and how long it had been in it until then.
 
     Attributes:
-        sure: Whether that is counted; it is known by the wall clock alone.
+        before_s: Known by the wall clock alone where it began before our start; None while that is in doubt.
     """
 
     at_s: float
-    before_s: float
-    sure: bool
+    before_s: float | None
 
 
 class Snapshots:
@@ -176,14 +175,14 @@ class Snapshots:
 
     def unsure(self, name: str) -> bool:
         """Whether a part of the job's time is not counted yet."""
-        return any(not began.sure for key, began in list(self._began.items()) if key[0] == name)
+        return any(began.before_s is None for key, began in list(self._began.items()) if key[0] == name)
 
     def believe(self, name: str) -> None:
         """Count all of the job's time, as our wall clock has it now."""
         now = self._clock.monotonic()
         for key, began in list(self._began.items()):
-            if key[0] == name and not began.sure:
-                self._began[key] = _Began(now, self._since_s(key[2]), sure=True)
+            if key[0] == name and began.before_s is None:
+                self._began[key] = _Began(now, self._since_s(key[2]))
 
     def _elapsed_ms(self, row: Row[Any]) -> int:
         """Since the phase began."""
@@ -192,9 +191,9 @@ class Snapshots:
         if key not in self._began:
             self.forget(row.id)
             before_s = self._since_s(row.phase_since_ms)
-            self._began[key] = _Began(now, before_s, sure=before_s <= now - self._started_s)
+            self._began[key] = _Began(now, before_s if before_s <= now - self._started_s else None)
         began = self._began[key]
-        return int((now - began.at_s + (began.before_s if began.sure else 0.0)) * 1000)
+        return int((now - began.at_s + (began.before_s or 0.0)) * 1000)
 
     def _since_s(self, since_ms: int) -> float:
         return max(0.0, self._clock.now().timestamp() - since_ms / 1000)
