@@ -6,6 +6,7 @@ that it leaves the address bar at once.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -20,7 +21,7 @@ router = APIRouter()
 
 @router.get("/login")
 def show(looking: Anybody, ticket: Annotated[str, Query(max_length=200)] = "") -> Response:
-    """The form, or with a ticket one that sends itself."""
+    """The form, or with a ticket one that sends itself: but by hand where it would end somebody's session."""
     if looking.visit.token and not ticket:
         return RedirectResponse("/", status_code=303)
     return _form(looking, ticket=ticket)
@@ -34,6 +35,7 @@ def log_in(looking: Anybody, fields: Form) -> Response:
     except (Denied, InvalidInput) as error:
         status = 429 if error.code == TooManyGuesses.code else 401
         return _form(looking, status_code=status, trouble=f"{error.message} {error.hint}".strip())
+    _end(looking)
     response = RedirectResponse("/", status_code=303)
     book = looking.desk.visits
     book.remember(book.log_in(session), response)
@@ -43,15 +45,18 @@ def log_in(looking: Anybody, fields: Form) -> Response:
 @router.post("/logout")
 def log_out(looking: Anybody, fields: Form) -> Response:  # noqa: ARG001 - the form proves where it came from
     """End the session here and at Flow."""
+    _end(looking)
     response = RedirectResponse("/login", status_code=303)
     book = looking.desk.visits
     book.remember(book.log_out(looking.visit), response)
-    if looking.visit.token:
-        try:
-            looking.flow.end_session()
-        except Denied:
-            return response  # it was over already
     return response
+
+
+def _end(looking: Looking) -> None:
+    """End the visit's session at Flow, if it has one."""
+    if looking.visit.token:
+        with suppress(Denied):  # it was over already
+            looking.flow.end_session()
 
 
 def _session(looking: Looking, fields: dict[str, str]) -> Session:

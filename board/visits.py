@@ -2,7 +2,8 @@
 
 The cookie holds Flow's session token and a CSRF value, sealed with a key derived from the party's master key, so
 that the browser can neither read nor change it. Its name holds the party's id: browsers do not tell ports apart,
-and several parties may live on one machine.
+and several parties may live on one machine. A link on another site, as in a mail, brings the cookie along: what a
+link can do changes nothing, and a form needs the CSRF value.
 """
 
 from __future__ import annotations
@@ -90,5 +91,5 @@ class VisitBook:
         body |= {"user": visit.user, "roles": list(visit.roles)}
         sealed = base64.urlsafe_b64encode(box(self._key, json.dumps(body).encode(), _AAD)).decode()
         response.set_cookie(
-            self.cookie, sealed, max_age=COOKIE_S, path="/", secure=self._https, httponly=True, samesite="strict"
+            self.cookie, sealed, max_age=COOKIE_S, path="/", secure=self._https, httponly=True, samesite="lax"
         )

@@ -36,7 +36,7 @@ LAST_PAUSE_S = 2.0
 
 
 class NewsReader:
-    """Follows the stream from `start` to `close`. `heard(job)` is called after news of a job were stored."""
+    """Follows the stream from `start` to `close`. `heard(job)` is called once more than words of a job were stored."""
 
     def __init__(self, party: str, database: Database, cluster: ClusterDoor, heard: Callable[[str], None]) -> None:
         self._party = party
@@ -114,7 +114,8 @@ class NewsReader:
             for job, events in by_job.items():
                 part = find_part(writer.connection, job)
                 if part is not None:
-                    known.append(job)
+                    if any(event.kind is not EventKind.LOG for event in events):
+                        known.append(job)
                     self._take_job(writer, job, events, is_open=part.state == "open")
             put_position(writer, STREAM, batch[-1].sequence)
         for job in known:

@@ -49,8 +49,11 @@ class EventLog:
             self._tenth = tenth
             self.log("info", f"{what}: {done} of {total}")
 
-    def log(self, level: str, text: str, *, insist: bool = False) -> None:
-        """One line for people, or several of one matter; left out where there are too many, unless we insist."""
+    def log(self, level: str, text: str, *, insist: bool = False, ring_too: bool = True) -> None:
+        """One line for people, or several of one matter; left out where there are too many, unless we insist.
+
+        Without `ring_too` it is read with the event that follows at once.
+        """
         text = shortened(text)
         size = len(text.encode(errors="replace"))
         with self._lock:
@@ -58,7 +61,9 @@ class EventLog:
         if left_out:
             self._tell(left_out)
         if left_out is not None:
-            self.write(EventKind.LOG, level=level, text=text)
+            self._append(EventKind.LOG, level=level, text=text)
+            if ring_too:
+                ring(self._doorbell, self._key.folder)
 
     def tell_left_out(self) -> None:
         """Say how many lines were left out since the last one."""
@@ -72,6 +77,10 @@ class EventLog:
 
     def write(self, kind: EventKind, /, **body: object) -> None:
         """Append one event and ring."""
+        self._append(kind, **body)
+        ring(self._doorbell, self._key.folder)
+
+    def _append(self, kind: EventKind, /, **body: object) -> None:
         with self._lock:
             self._sequence += 1
             event = ExecutorEvent(
@@ -87,7 +96,6 @@ class EventLog:
                 body={name: plain(value) for name, value in body.items()},
             )
             os.write(self._file, event.model_dump_json(by_alias=True).encode() + b"\n")
-        ring(self._doorbell, self._key.folder)
 
     def close(self) -> None:
         """No more events."""

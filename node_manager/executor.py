@@ -72,16 +72,16 @@ def main(assignment: Assignment, order: Order) -> int:
 def _work(order: Order, assignment: Assignment, events: EventLog, words: Words) -> None:
     began = time.monotonic()
     set_threads(order.resources.cores)
-    compute_alike()
+    compute_alike(gpus=bool(assignment.gpus))
     component, run, parameters = _checked(order)
     with ExitStack() as closing:
         context = open_context(order, component, assignment, events, closing)
+        events.log("info", f"{order.component} begins as {order.address}, attempt {order.attempt}", ring_too=False)
         started_s = round(time.monotonic() - assignment.received_at, 4)
         events.write(EventKind.STARTED, pid=os.getpid(), started_s=started_s)
-        events.log("info", f"{order.component} begins as {order.address}, attempt {order.attempt}")
         run(context, parameters)
-    events.log("info", f"{order.component} ended after {time.monotonic() - began:.1f} s")
     words.finish()
+    events.log("info", f"{order.component} ended after {time.monotonic() - began:.1f} s", ring_too=False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     events.write(EventKind.SUCCEEDED, seconds=round(time.monotonic() - began, 4), peak_bytes=peak)
 

@@ -40,7 +40,16 @@ def program_rules(closed: Iterable[Path]) -> list[Rule]:
     found += [(path, READ) for root in _SYSTEM for path in around(Path(root).resolve(), shut)]
     found += [(Path("/etc") / name, READ) for name in _ETC]
     found += [(Path("/dev") / name, DEVICE) for name in _DEVICES]
-    return [*found, (Path("/dev/shm"), CHANGE)]  # noqa: S108  where semaphores of multiprocessing live
+    found.append((Path("/dev/shm"), CHANGE))  # noqa: S108  where semaphores of multiprocessing live
+    return outermost(found)
+
+
+def outermost(rules: Iterable[Rule]) -> list[Rule]:
+    """The rules without those that another, of a folder above, covers: every executor pays for each."""
+    known = dict(rules)
+    return [
+        (path, right) for path, right in known.items() if not any(right in known.get(p, Right(0)) for p in path.parents)
+    ]
 
 
 def _imported() -> list[str]:

@@ -33,7 +33,7 @@ def set_threads(cores: int) -> None:
         torch.set_num_threads(cores)
 
 
-def compute_alike() -> None:
+def compute_alike(*, gpus: bool) -> None:
     """Deterministic algorithms where torch is imported; random states that no other child of the parent shares."""
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
@@ -43,4 +43,5 @@ def compute_alike() -> None:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.set_deterministic_debug_mode("warn")  # the other spelling imports the compiler: seconds
         torch.backends.cudnn.benchmark = False
-        torch.manual_seed(secrets.randbits(63))
+        seed = torch.manual_seed if gpus else torch.default_generator.manual_seed  # the first asks each kind of device
+        seed(secrets.randbits(63))

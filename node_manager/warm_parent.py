@@ -37,6 +37,7 @@ _EXECUTOR_NEEDS = (
     "threadpoolctl",
     "sklearn.metrics",
     "node_manager.birth",
+    "grpc._channel",  # which the first channel imports
 )
 TRY_AGAIN_S = 0.5
 _KIB = 1024

@@ -24,6 +24,7 @@
         HomeExists          a party lives there already
         CardChanged         a known party shows up with other keys
         UserExists          that user name is taken
+        UserWasRemoved      that user name was somebody's before
         LastOfficer         nobody would be left to manage users
         AlreadyRunning      the same service runs on this home
       Denied              the caller may not do this                  (no retry)
@@ -215,6 +216,12 @@ class UserExists(Conflict):
     """The user name is taken."""
 
     code = "party.user_exists"
+
+
+class UserWasRemoved(Conflict):
+    """The user name was somebody's before."""
+
+    code = "party.user_was_removed"
 
 
 class LastOfficer(Conflict):

@@ -32,11 +32,17 @@ class UserFile:
         """The users now. Raises BadUsers or FileExposed."""
         return load_users(self.path)
 
-    def add(self, name: str, roles: Iterable[str]) -> str:
-        """Add a user; the token, which is kept nowhere. Raises UserExists, InvalidName or BadUsers."""
+    def add(self, name: str, roles: Iterable[str], *, again: bool = False) -> str:
+        """Add a user, or one `again` who was removed; the token, which is kept nowhere.
+
+        Raises:
+            UserExists: The name is in use.
+            UserWasRemoved: It was somebody's, and `again` does not say that this is the same person.
+            InvalidName, BadUsers: The name or a role is none.
+        """
         token = new_token()
         with self._changing() as users:
-            save_users(self.path, users.added(make_user(name, roles), token))
+            save_users(self.path, users.added(make_user(name, roles), token, again=again))
         return token
 
     def remove(self, name: str) -> None:

@@ -28,6 +28,7 @@ from party.errors import (
     PlatformError,
     UserExists,
     UserUnknown,
+    UserWasRemoved,
 )
 from party.files import read_private, write_whole
 from party.ids import checked_name
@@ -200,6 +201,8 @@ class Users:
     """The users of one party, in the order in which they came."""
 
     accounts: tuple[Account, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Names of users who are out: what they own here stays theirs."""
 
     def __iter__(self) -> Iterator[User]:
         return iter([account.user for account in self.accounts])
@@ -215,16 +218,23 @@ class Users:
                 return account
         raise UserUnknown(f"There is no user '{printable(name[:80])}'.", hint=f"Known: {', '.join(self._names())}.")
 
-    def added(self, user: User, token: str) -> Users:
-        """These users and one more. Raises UserExists."""
+    def added(self, user: User, token: str, *, again: bool = False) -> Users:
+        """These users and one more; with `again` possibly one who was removed. Raises UserExists or UserWasRemoved."""
         if user.name in self._names():
             raise UserExists(f"There is a user '{user.name}' already.")
-        return Users((*self.accounts, Account(user, _digest(token))))
+        if user.name in self.removed and not again:
+            raise UserWasRemoved(
+                f"There was a user '{user.name}' before, who still owns tables, models and jobs here.",
+                hint="Give another person another name; the same person comes back with --again (REST: again).",
+            )
+        removed = tuple(name for name in self.removed if name != user.name)
+        return Users((*self.accounts, Account(user, _digest(token))), removed)
 
     def without(self, name: str) -> Users:
         """These users but one. Raises UserUnknown or LastOfficer."""
         gone = self.account(name)
-        return Users(tuple(account for account in self.accounts if account is not gone))._governed()
+        left = tuple(account for account in self.accounts if account is not gone)
+        return Users(left, (*self.removed, name))._governed()
 
     def with_roles(self, name: str, roles: Iterable[str]) -> Users:
         """The user with other roles. Raises UserUnknown, BadUsers or LastOfficer."""
@@ -240,7 +250,7 @@ class Users:
 
     def _changed(self, name: str, **fields: Any) -> Users:
         old = self.account(name)
-        return Users(tuple(replace(old, **fields) if each is old else each for each in self.accounts))
+        return replace(self, accounts=tuple(replace(old, **fields) if each is old else each for each in self.accounts))
 
     def _governed(self) -> Users:
         if not any(UserRole.OFFICER in user.roles for user in self):
@@ -310,7 +320,8 @@ def load_users(path: Path) -> Users:
 def save_users(path: Path, users: Users) -> None:
     """Write the users, tokens and passwords as digests only."""
     rows = [_row(account) for account in users.accounts]
-    write_whole(path, json.dumps({"schema": USERS_SCHEMA, "users": rows}, indent=2).encode() + b"\n")
+    body = {"schema": USERS_SCHEMA, "users": rows, "removed": list(users.removed)}
+    write_whole(path, json.dumps(body, indent=2).encode() + b"\n")
 
 
 def _row(account: Account) -> dict[str, Any]:
@@ -322,7 +333,8 @@ def _row(account: Account) -> dict[str, Any]:
 def _from_json(values: object) -> Users:
     if not isinstance(values, dict) or values.get("schema") != USERS_SCHEMA:
         raise BadUsers(f"schema is not {USERS_SCHEMA}.", hint="The file was made by another release.")
-    return Users(tuple(_account(row) for row in values["users"]))
+    removed = tuple(checked_name(name, "user name") for name in values.get("removed", ()))
+    return Users(tuple(_account(row) for row in values["users"]), removed)
 
 
 def _account(row: dict[str, Any]) -> Account:

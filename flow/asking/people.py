@@ -37,9 +37,9 @@ class PeopleCalls(HttpCalls):
         """The users of the party."""
         return self._ask(list[UserView], "GET", "/users")
 
-    def add_user(self, name: str, roles: Sequence[str]) -> UserToken:
-        """Add a user; the answer holds the token, this once."""
-        return self._ask(UserToken, "POST", "/users", json={"name": name, "roles": list(roles)})
+    def add_user(self, name: str, roles: Sequence[str], *, again: bool = False) -> UserToken:
+        """Add a user, with `again` one who was removed; the answer holds the token, this once."""
+        return self._ask(UserToken, "POST", "/users", json={"name": name, "roles": list(roles), "again": again})
 
     def remove_user(self, name: str) -> None:
         """Remove a user, who is out at once."""

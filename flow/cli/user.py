@@ -32,10 +32,21 @@ Roles = Annotated[
 
 @app.command("add")
 @asks_a_party
-def add(desk: Desk, name: Name, role: Roles) -> None:
+def add(
+    desk: Desk,
+    name: Name,
+    role: Roles,
+    again: Annotated[
+        bool, typer.Option("--again", help="The person was removed and comes back to what they own.")
+    ] = False,
+) -> None:
     """Add a user. The token is printed this once."""
     make_user(name, role)  # says which role is none before the party is asked
-    token = _either(desk, lambda flow: flow.add_user(name, role).token, lambda file: file.add(name, role))
+    token = _either(
+        desk,
+        lambda flow: flow.add_user(name, role, again=again).token,
+        lambda file: file.add(name, role, again=again),
+    )
     _token(desk, name, token)
 
 

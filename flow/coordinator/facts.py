@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from flow.bindings import BoundJob, BoundTask, Components, bind
 from flow.errors import JobInvalid, UnknownJob
@@ -17,13 +17,15 @@ from flow.messages import Decision, Manifest, Proposal, SignedAnswer
 from flow.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
 from flow.store.moves import error_of
 from flow.store.stored import stored
-from flow.store.tables import attempt, job, job_party, part, side
-from flow.store.waiting import waiting
+from flow.store.tables import job, job_party, part, side
+from flow.store.waiting import ATTEMPTS, JOB_PARTIES, waiting
 from party.clock import Clock
 
 KEPT = 256
 KEPT_SIDES = 50_000  # of all that are kept
 MIDDLE_PRIORITY = 5
+_JOB = select(job).where(job.c.id == bindparam("job"))
+_SIDES = select(side).where(side.c.job == bindparam("job")).order_by(side.c.address)
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,11 @@ class Snapshots:
     def take(self, connection: Connection, name: str) -> Snapshot:
         """A job that we lead, as the store has it now. Raises UnknownJob."""
         known = self._catalogue.of_job(connection, name)
-        row = connection.execute(select(job).where(job.c.id == name)).one()
-        parties = connection.execute(select(job_party).where(job_party.c.job == name)).all()
-        attempts = connection.execute(
-            select(attempt).where(attempt.c.job == name).order_by(attempt.c.task, attempt.c.attempt)
-        ).all()
-        sides = connection.execute(select(side).where(side.c.job == name).order_by(side.c.address)).all()
+        of = {"job": name}
+        row = connection.execute(_JOB, of).one()
+        parties = connection.execute(JOB_PARTIES, of).all()
+        attempts = connection.execute(ATTEMPTS, of).all()
+        sides = connection.execute(_SIDES, of).all()
         elapsed = self._elapsed_ms(row)
         settings = known.spec.settings
         facts = JobFacts(
@@ -163,7 +164,7 @@ class Snapshots:
             wait_s=settings.wait_s,
             ran_s=(row.ran_ms + (elapsed if row.phase == "running" else 0)) / 1000,
             waited_s=(row.waited_ms + (elapsed if row.phase == "waiting" else 0)) / 1000,
-            waits=tuple(item.text for item in waiting(connection, row)),
+            waits=tuple(item.text for item in waiting(row, parties, attempts)),
             closed=bool(row.closed),
         )
         return Snapshot(facts, row.phase, row.ran_ms, row.waited_ms, elapsed)

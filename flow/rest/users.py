@@ -25,6 +25,7 @@ class NewUser(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(max_length=100)
     roles: Roles
+    again: bool = False
 
 
 class NewRoles(BaseModel):
@@ -49,8 +50,8 @@ def users(known: ReadUser) -> list[UserView]:
 
 @router.post("/users", status_code=201, summary="Add a user")
 def add(known: ManageUser, body: Annotated[NewUser, Body()]) -> UserToken:
-    """The answer holds the token, this once."""
-    token = known.backends.book.file.add(body.name, body.roles)
+    """The answer holds the token, this once. A name that was somebody's takes `again`: it is the same person."""
+    token = known.backends.book.file.add(body.name, body.roles, again=body.again)
     _note(known, "added", body.name)
     return UserToken(name=body.name, token=token)
 

@@ -18,7 +18,7 @@ from flow.store.moves import error_of
 from flow.store.news import number
 from flow.store.stored import stored
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
-from flow.store.waiting import waiting
+from flow.store.waiting import waiting_now
 from flow.views import (
     ELSEWHERE,
     MOST_ROWS,
@@ -129,7 +129,7 @@ class Reader:
             "ended_ms": _time(row.ended_ms),
             "tasks_done": done,
             "tasks_total": len(self._told(row, json.loads(row.spec))),
-            "waiting_for": tuple(self._to_do(item, row.id) for item in waiting(connection, row)),
+            "waiting_for": tuple(self._to_do(item, row.id) for item in waiting_now(connection, row)),
             "left": left,
         }
 

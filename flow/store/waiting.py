@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
+from flow.job_state import AttemptState
 from flow.store.tables import attempt, job_party
 from flow.views import Waiting
 
+JOB_PARTIES = select(job_party).where(job_party.c.job == bindparam("job"))
+ATTEMPTS = select(attempt).where(attempt.c.job == bindparam("job")).order_by(attempt.c.task, attempt.c.attempt)
 
-def waiting(connection: Connection, row: Row[Any]) -> list[Waiting]:
+
+def waiting_now(connection: Connection, row: Row[Any]) -> list[Waiting]:
     """What the job of a row waits for; nothing once it has ended."""
     if row.ended_ms is not None:
         return []
-    return [*_parties(connection, row), *_room(connection, row)]
+    of = {"job": row.id}
+    return waiting(row, connection.execute(JOB_PARTIES, of).all(), connection.execute(ATTEMPTS, of).all())
+
+
+def waiting(row: Row[Any], parties: Iterable[Row[Any]], attempts: Iterable[Row[Any]]) -> list[Waiting]:
+    """The same by rows that were read already."""
+    return [] if row.ended_ms is not None else [*_parties(row, parties), *_room(attempts)]
 
 
 def is_away(code: str) -> bool:
@@ -23,8 +33,8 @@ def is_away(code: str) -> bool:
     return not code or code.startswith("gateway.")
 
 
-def _parties(connection: Connection, row: Row[Any]) -> Iterator[Waiting]:
-    for party in connection.execute(select(job_party).where(job_party.c.job == row.id)).all():
+def _parties(row: Row[Any], parties: Iterable[Row[Any]]) -> Iterator[Waiting]:
+    for party in parties:
         if party.decision == "ask":
             text = f"a person at {party.party} to approve the job"
             yield Waiting(who=party.party, what="person", text=text, since_ms=party.asked_ms or row.submitted_ms)
@@ -34,8 +44,8 @@ def _parties(connection: Connection, row: Row[Any]) -> Iterator[Waiting]:
             yield Waiting(who=party.party, what="party", text=text, since_ms=party.absent_ms)
 
 
-def _room(connection: Connection, row: Row[Any]) -> Iterator[Waiting]:
-    waits = select(attempt).where(attempt.c.job == row.id, attempt.c.state == "pending", attempt.c.waits != "")
-    for try_ in connection.execute(waits).all():
-        text = f"room for task {try_.task} at {try_.waits}"
-        yield Waiting(who=try_.waits.partition(":")[0], what="room", text=text, since_ms=try_.waits_ms)
+def _room(attempts: Iterable[Row[Any]]) -> Iterator[Waiting]:
+    for try_ in attempts:
+        if try_.state == AttemptState.PENDING and try_.waits:
+            text = f"room for task {try_.task} at {try_.waits}"
+            yield Waiting(who=try_.waits.partition(":")[0], what="room", text=text, since_ms=try_.waits_ms)

@@ -208,3 +208,18 @@ def test_a_person_logs_in_with_a_token(page: Page, party: FakeParty) -> None:
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
+
+
+def test_a_link_on_another_site_leads_to_the_page_and_ends_no_session(
+    chromium: Browser, board: BoardServer, party: FakeParty
+) -> None:
+    job = party.client.submit(job_json())
+    with chromium.new_context(base_url=f"http://127.0.0.1:{board.port}") as context:
+        page = context.new_page()
+        log_in(page, party)
+        mail = f'<a href="http://127.0.0.1:{board.port}/jobs/{job}">a job</a>'
+        page.route("http://mail.test/", lambda route: route.fulfill(body=mail, content_type="text/html"))
+        page.goto("http://mail.test/")
+        page.get_by_role("link", name="a job").click()
+        expect(page.get_by_role("button", name="Log out")).to_be_visible()
+        assert page.url.endswith(f"/jobs/{job}")

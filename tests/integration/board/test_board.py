@@ -62,7 +62,7 @@ def test_a_token_opens_the_board_and_the_cookie_is_closed_to_scripts(stranger: B
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("archipelago-hospital-a=")
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie
     assert party.home.token() not in cookie
     assert "This party" in stranger.get("/").text
     assert stranger.get("/login").headers["location"] == "/"
@@ -86,6 +86,19 @@ def test_a_login_link_works_once_and_only_by_post(stranger: Browser, party: Fake
     assert stranger.get("/").status_code == 200
     again = stranger.post("/login", data={"csrf": stranger.csrf("/"), "ticket": ticket})
     assert again.status_code == 401
+
+
+def test_a_login_link_ends_an_open_session_only_by_hand(browser: Browser, party: FakeParty) -> None:
+    before = browser.cookies["archipelago-hospital-a"]
+    ticket = party.client.ticket().ticket
+    page = browser.get("/login", params={"ticket": ticket}).text
+    assert "data-send" not in page
+    assert "You are logged in as <strong>admin</strong>" in page
+    csrf = browser.csrf("/login?ticket=" + ticket)
+    assert browser.post("/login", data={"csrf": csrf, "ticket": ticket}).status_code == 303
+    assert browser.get("/").status_code == 200
+    browser.cookies.set("archipelago-hospital-a", before, domain="127.0.0.1")
+    assert browser.get("/").headers["location"] == "/login", "the session that was replaced is over"
 
 
 def test_a_form_from_elsewhere_is_refused(browser: Browser, party: FakeParty) -> None:

@@ -74,7 +74,7 @@ def test_a_session_ends_with_its_user_and_with_what_opened_it(party: FakeParty) 
         "removed": lambda name: file.remove(name),
         "renewed": lambda name: file.new_token(name),
         "password": lambda name: file.set_password(name, GOOD),
-        "replaced": lambda name: (file.remove(name), file.add(name, ["officer"])),
+        "replaced": lambda name: (file.remove(name), file.add(name, ["officer"], again=True)),
     }
     for name, end in ends.items():
         user = party.client_of(name, "scientist")
@@ -102,6 +102,8 @@ def test_an_officer_manages_users_and_what_is_changed_counts_at_once(party: Fake
     officer.remove_user("rest-ada")
     refused(Denied, "party.not_authenticated", party.client.as_user(fresh).jobs)
     refused(NotFound, "party.user_unknown", officer.remove_user, "rest-ada")
+    refused(Conflict, "party.user_was_removed", officer.add_user, "rest-ada", ["auditor"])
+    assert officer.add_user("rest-ada", ["auditor"], again=True).name == "rest-ada"
     refused(Conflict, "party.user_exists", officer.add_user, "chief", ["auditor"])
     refused(InvalidInput, "party.invalid_name", officer.add_user, "Eve/..", ["auditor"])
     refused(InvalidInput, "flow.bad_request", officer.add_user, "eve", ["admin"])

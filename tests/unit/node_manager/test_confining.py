@@ -36,6 +36,14 @@ def test_a_home_below_a_folder_of_the_system_stays_closed(tmp_path, monkeypatch)
     assert not opened & {home, *home.parents}
 
 
+def test_no_rule_lies_below_another_that_allows_as_much():
+    top, change = Path("/a"), kernel.CHANGE
+    rules = [(top, kernel.READ), (top / "b", kernel.READ), (top / "b/c", change), (top / "b/c/d", kernel.READ)]
+    assert reach.outermost(rules) == [(top, kernel.READ), (top / "b/c", change)]
+    found = program_rules([])
+    assert reach.outermost(found) == found
+
+
 @pytest.mark.parametrize("end", ["signal", "error"])
 def test_a_trial_that_ends_badly_is_a_problem(monkeypatch, end):
     def refuse(*_args, **_named):

@@ -16,9 +16,11 @@ from party.errors import (
     NotAuthenticated,
     UserExists,
     UserUnknown,
+    UserWasRemoved,
 )
 from party.files import write_whole
 from party.ids import InvalidName
+from party.user_file import UserFile
 from party.users import (
     KINDS,
     Thing,
@@ -168,6 +170,22 @@ def test_a_user_name_is_given_once_and_unknown_ones_are_named() -> None:
     with pytest.raises(UserUnknown, match="no user 'eve'") as caught:
         users.without("eve")
     assert caught.value.hint == "Known: ada."
+
+
+def test_the_name_of_a_user_who_was_removed_goes_to_nobody_else(tmp_path: Path) -> None:
+    file = UserFile(tmp_path)
+    save_users(file.path, Users().added(make_user("ada", ["officer"]), "t"))
+    file.add("bob", ["scientist"])
+    file.remove("bob")
+    with pytest.raises(UserWasRemoved, match="'bob' before, who still owns") as caught:
+        file.add("bob", ["scientist"])
+    assert "--again" in caught.value.hint
+    file.set_roles("ada", ["officer", "auditor"])
+    with pytest.raises(UserWasRemoved):
+        file.add("bob", ["scientist"])
+    file.add("bob", ["scientist"], again=True)
+    file.add("carl", ["scientist"], again=True)
+    assert file.read().removed == ()
 
 
 def test_a_user_needs_a_legal_name_and_a_known_role() -> None:
