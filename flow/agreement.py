@@ -7,13 +7,14 @@ but an error: a proposal by a party that is not its initiator, one whose digests
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from flow.bindings import BoundJob, BoundTask
 from flow.errors import BadMessage, NotInitiator
-from flow.exposure import trainers, weakest, who_sees
+from flow.exposure import remedy, trainers, weakest, who_sees
 from flow.inherited import excluded, inherited
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
@@ -21,7 +22,7 @@ from flow.lineage import gathered, own_inputs
 from flow.manifest import proposal_digest
 from flow.messages import Answer, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, Source, TableFacts, allowed, component_allowed, withheld
-from flow.reasons import Reason
+from flow.reasons import Decided, Reason
 from flow.texts import sentences
 from party.canonical import canonical_json
 from party.errors import PlatformError
@@ -92,14 +93,6 @@ def check_proposal(proposal: Proposal, caller: str, spec: JobSpec, party: str) -
         raise BadMessage(f"{problem.path}: {problem.message}", hint=problem.hint)
 
 
-@dataclass(frozen=True)
-class Decided:
-    """The answer that leaves, and why it refuses as our own people may read it."""
-
-    answer: Answer
-    reasons: tuple[str, ...] = ()
-
-
 def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy, strangers: Iterable[str]) -> Decided | None:
     """The party's answer if it takes no part in such a job whatever it does; needs nothing but the names in it.
 
@@ -117,10 +110,10 @@ def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy, stra
         party=party,
         proposal_digest=proposal_digest(proposal),
         decision=Decision.REFUSE,
-        reasons=sentences(reason.public for reason in reasons),
+        reasons=sentences(reason.told for reason in reasons),
         share=policy.share,
     )
-    return Decided(answer, tuple(dict.fromkeys(reason.full for reason in reasons)))
+    return Decided(answer, tuple(reasons))
 
 
 def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
@@ -148,13 +141,13 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
         party=know.party,
         proposal_digest=proposal_digest(proposal),
         decision=decision,
-        reasons=sentences(reason.public for reason in reasons),
+        reasons=sentences(reason.told for reason in reasons),
         warnings=sentences(warnings(tasks)) if agrees or asks else (),
         tables=_tables(tasks, know) if agrees else {},
         share=know.policy.share,
         checkpoints=know.checkpoints if agrees else (),
     )
-    return Decided(answer, tuple(dict.fromkeys(reason.full for reason in reasons)))
+    return Decided(answer, tuple(reasons))
 
 
 def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> list[Reason]:
@@ -235,7 +228,7 @@ def of_others(proposal: Proposal, tasks: Mapping[str, BoundTask], know: Knowledg
 def lacking(know: Knowledge) -> Iterator[Reason]:
     """For which tasks our hosts have no room: it comes and goes with them, whatever was proposed."""
     for task, why in know.room.items():
-        yield Reason(f"tasks.{task}.resources: {why} at {know.party}. Ask for less.")
+        yield Reason(f"{why} at {know.party}. Ask for less.").at(f"tasks.{task}.resources")
 
 
 def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
@@ -245,16 +238,17 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
         if not component_allowed(task.component, policy.components):
             yield Reason(f"The policy of {know.party} does not allow the component {reference}.")
         if count and count < policy.min_trainers:
-            yield Reason(
-                f"tasks.{task.name}: the policy of {know.party} asks for {policy.min_trainers} trainers, "
-                f"the job has {count}."
-            )
+            said = f"the policy of {know.party} asks for {policy.min_trainers} trainers, the job has {count}."
+            yield Reason(said).at(f"tasks.{task.name}")
         least, has = policy.protection_of(task.component), weakest(task)
         if has is not None and has.strength < least.strength:
-            yield Reason(
-                f"tasks.{task.name}: the policy of {know.party} asks for '{least}' protection or better of what "
-                f"{reference} sends, the job has '{has}'."
+            said = (
+                f"the policy of {know.party} asks for '{least}' protection or better of what {reference} sends, "
+                f"the job has '{has}'."
             )
+            if (better := remedy(task, least)) is not None:
+                said += f" Set tasks.{task.name}.parameters.{better[0]} to {json.dumps(better[1])}."
+            yield Reason(said).at(f"tasks.{task.name}")
 
 
 def _table(

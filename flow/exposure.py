@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, get_args, get_origin
 
 from algorithms.component import Protection, aggregates, weakest_protection
 from flow.bindings import BoundTask
@@ -20,6 +21,17 @@ def weakest(task: BoundTask) -> Protection | None:
     """The weakest protection of numbers computed from rows, whichever side decides it; None if none leave."""
     found = [least for own in task.parameters if (least := weakest_protection(task.component, own)) is not None]
     return min(found, key=lambda protection: protection.strength, default=None)
+
+
+def remedy(task: BoundTask, least: Protection) -> tuple[str, object] | None:
+    """A parameter of a task, and the value of it under which nothing leaves with less protection; None if none does."""
+    for name, field in task.component.parameters.model_fields.items():
+        for value in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+            changed = (own.model_copy(update={name: value}) for own in task.parameters)
+            found = (weakest_protection(task.component, own) for own in changed)
+            if all(has is None or has.strength >= least.strength for has in found):
+                return name, value
+    return None
 
 
 def who_sees(tasks: Mapping[str, BoundTask]) -> frozenset[str]:

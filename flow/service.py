@@ -32,8 +32,8 @@ from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.news import position, put_position
 from flow.store.queries import Reader, part_state
-from flow.submitting import Submitting
-from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, Problem, ProgressRow, ProposalView
+from flow.submitting import Submitting, Verdict
+from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
 from flow.why import why
 from party.clock import Apart, Clock, SystemClock
 from party.errors import PlatformError
@@ -73,8 +73,7 @@ class FlowService:
         doors = (rooms.gateway, rooms.cluster)
         stance = Stance(party, config.policy, config.parties)
         self._agreeing = Agreeing(stance, database, catalogue, (*doors, held), keeping)
-        room = self._agreeing.lacking_room
-        self._submitting = Submitting(party, database, config.components, held, config.parties, room)
+        self._submitting = Submitting(party, database, config.components, held, config.parties, self._agreeing)
         turns = self._agreeing.turns
         attempts = Attempts(party, database, catalogue, rooms, turns, self._agreeing.require_allowed)
         self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
@@ -157,8 +156,8 @@ class FlowService:
         spec = resumed(self.job(job).spec, job, changes)
         return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token)
 
-    def validate(self, spec_json: bytes, *, user: User) -> list[Problem]:
-        """Every problem of a job.json that this party can see; empty if it would be accepted of this user."""
+    def validate(self, spec_json: bytes, *, user: User) -> Verdict:
+        """What this party would answer to a job.json of this user, and every problem of it that it can see."""
         return self._submitting.validate(spec_json, user)
 
     def stop(self, job: str, user: User) -> None:

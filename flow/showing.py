@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from algorithms.component import Line, PortKind, Protection
-from flow.agreement import Decided, Knowledge, earlier_name, lacking, warnings
+from flow.agreement import Knowledge, earlier_name, lacking, warnings
 from flow.bindings import BoundJob, BoundTask
 from flow.inputs import OutputInput
 from flow.manifest import proposal_digest
 from flow.messages import Proposal
 from flow.policy import ModelFacts, TableFacts
+from flow.reasons import Decided
 from flow.views import Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from party.canonical import canonical_digest, canonical_json
 from party.errors import PlatformError

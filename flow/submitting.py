@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlalchemy import select
@@ -16,7 +17,8 @@ from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import ENDED_JOB, JobState
 from flow.lineage import own_inputs
-from flow.messages import Proposal
+from flow.messages import Decision, Proposal
+from flow.participant.agreeing import Agreeing
 from flow.policy import ModelFacts, Source, TableFacts, withheld
 from flow.store.database import Database, Writer
 from flow.store.parts import insert_job
@@ -31,6 +33,21 @@ SEED_BYTES = 32
 MAX_TOKEN_CHARS = 200
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a job at this party.
+
+    Attributes:
+        decision: What this party answers.
+        problems: Why it refuses.
+        others: The other parties of a job that is not refused here before they are asked; each decides for itself.
+    """
+
+    decision: Decision
+    problems: tuple[Problem, ...] = ()
+    others: tuple[str, ...] = ()
+
+
 class Submitting:
     """Validates and stores jobs that this party leads."""
 
@@ -41,24 +58,30 @@ class Submitting:
         components: Components,
         held: Holdings,
         parties: Callable[[], Iterable[str]],
-        lacking_room: Callable[[Mapping[str, BoundTask]], Mapping[str, str]],
+        agreeing: Agreeing,
     ) -> None:  # fmt: skip
         self._party = party
         self._database = database
         self._components = components
         self._held = held
         self._parties = parties
-        self._lacking_room = lacking_room
+        self._agreeing = agreeing
 
-    def validate(self, spec_json: bytes, user: User) -> list[Problem]:
-        """Every problem that this party can see."""
+    def validate(self, spec_json: bytes, user: User) -> Verdict:
+        """What becomes of a job at this party: what `submit` says of it, then what our own side would answer to it."""
         try:
             spec = parse_job(spec_json)
-            return list(self._of_others(spec, self._checked(spec), user))
+            tasks = self._checked(spec)
         except JobInvalid as error:
-            return list(error.problems)
+            return Verdict(Decision.REFUSE, tuple(error.problems))
         except UnknownSchema as error:
-            return [Problem(path="schema", message=error.message.removeprefix("schema: "), hint=error.hint)]
+            told = Problem(path="schema", message=error.message.removeprefix("schema: "), hint=error.hint)
+            return Verdict(Decision.REFUSE, (told,))
+        if problems := tuple(self._of_others(spec, tasks, user)):
+            return Verdict(Decision.REFUSE, problems)
+        decided = self._agreeing.weigh(self._proposal(spec, tasks, user), spec)
+        others = tuple(party for party in spec.parties if party != self._party)
+        return Verdict(decided.answer.decision, tuple(decided.problems), others)
 
     def submit(self, spec_json: bytes, user: User, submit_token: str | None) -> tuple[JobId, bool]:
         """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused, DataNotYours."""
@@ -68,7 +91,15 @@ class Submitting:
         tasks = self._checked(spec)
         for problem in self._of_others(spec, tasks, user):
             raise DataNotYours(f"{problem.path}: {problem.message}", hint=problem.hint)
-        proposal = Proposal(
+        proposal = self._proposal(spec, tasks, user)
+        with self._database.write() as writer:
+            if submit_token is not None and (known := _by_token(writer, submit_token, proposal.spec_digest)):
+                return known, False
+            insert_job(writer, proposal, dict.fromkeys(spec.parties, ""), submit_token)
+        return JobId(proposal.job), True
+
+    def _proposal(self, spec: JobSpec, tasks: Mapping[str, BoundTask], user: User) -> Proposal:
+        return Proposal(
             job=new_job_id(),
             initiator=self._party,
             user=user.name,
@@ -78,11 +109,6 @@ class Submitting:
             code={task.component.reference: task.component.code_digest for task in tasks.values()},
             submitted_ms=int(self._database.clock.now().timestamp() * 1000),
         )
-        with self._database.write() as writer:
-            if submit_token is not None and (known := _by_token(writer, submit_token, proposal.spec_digest)):
-                return known, False
-            insert_job(writer, proposal, dict.fromkeys(spec.parties, ""), submit_token)
-        return JobId(proposal.job), True
 
     def _checked(self, spec: JobSpec) -> dict[str, BoundTask]:
         problems = [*self._who(spec), *self._earlier(spec.settings.resume)]
@@ -92,7 +118,7 @@ class Submitting:
             problems += self._own_inputs(tasks)
             problems += [
                 Problem(path=f"tasks.{name}.resources", message=f"{why} at {self._party}.", hint="Ask for less.")
-                for name, why in self._lacking_room(tasks).items()
+                for name, why in self._agreeing.lacking_room(tasks).items()
             ]
         if problems:
             raise JobInvalid(problems)

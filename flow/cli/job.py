@@ -70,14 +70,16 @@ def resume(
 @app.command("validate")
 @asks_a_party
 def validate(desk: Desk, file: FileArgument) -> None:
-    """Check a job without submitting it: every problem with its path."""
+    """What this party would answer to a job, without submitting it: every problem with its path."""
+    from flow.cli.job_text import verdict_text
+
     spec = read_bytes(file, "job file")
     with desk.client() as flow:
         found = flow.validate(spec)
     if desk.screen.as_json:
         desk.screen.document(found.model_dump(mode="json"))
     elif found.valid:
-        desk.screen.line(f"{file}: this party would accept the job.")
+        desk.screen.line(f"{file}: {verdict_text(found)}")
     for problem in found.problems:
         desk.screen.note(complaint(problem["message"], hint=problem["hint"], field=problem["path"], source=str(file)))
     if not found.valid:

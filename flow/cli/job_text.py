@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow.client import ELSEWHERE, ENDED_JOB, NOT_RUN, SAID, AttemptView, JobSummary, JobView, PartyView
+from flow.client import ELSEWHERE, ENDED_JOB, NOT_RUN, SAID, AttemptView, JobSummary, JobView, PartyView, Validation
 from flow.times import clock_text
 from flow.why import unconfirmed_text
 from party.clock import span
@@ -22,6 +22,13 @@ def summary_row(job: JobSummary) -> tuple[str, ...]:
     """One line of the list."""
     tasks = f"{job.tasks_done}/{job.tasks_total}"
     return (job.id, job.name, job.state, tasks, job.initiator, clock_text(job.submitted_ms), took_text(job))
+
+
+def verdict_text(found: Validation) -> str:
+    """What this party would answer to a job that it does not refuse, and who else decides."""
+    would = "ask a person of its own about" if found.decision == "ask" else "accept"
+    others = f" Each of the others decides once it is submitted: {', '.join(found.others)}." if found.others else ""
+    return f"this party would {would} the job.{others}"
 
 
 def job_lines(job: JobView) -> Iterator[str]:

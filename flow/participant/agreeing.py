@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from flow.agreement import (
-    Decided,
     Knowledge,
     check_proposal,
     decide,
@@ -42,6 +41,7 @@ from flow.orders import contract_for, resources_for
 from flow.participant.keeping import Keeping
 from flow.participant.turns import Turns
 from flow.policy import ModelFacts, Policy, Stance, TableFacts
+from flow.reasons import Decided, Reason
 from flow.showing import shown
 from flow.store.database import Database, Writer
 from flow.store.foreign import end_refused, forget_refused, refuse_more
@@ -115,6 +115,13 @@ class Agreeing:
             if self.turns.is_over(proposal.job, caller):
                 raise UnknownJob(f"Job {proposal.job} was over before {self.party} heard of it.")
             return self._propose(proposal, spec)
+
+    def weigh(self, proposal: Proposal, spec: JobSpec) -> Decided:
+        """What we would answer to a proposal as things are now; nothing of it is kept."""
+        try:
+            return self._weighed(proposal, spec, self._policy())
+        finally:
+            self._catalogue.forget(proposal.job)
 
     def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
         with self._database.read() as connection:
@@ -194,7 +201,7 @@ class Agreeing:
             proposal, policy = proposal_of(row), replace(self._policy(), accept=Decision.REFUSE)
             decided = self._decided(proposal, proposed_job(proposal.spec), policy)
             said = sentences([reason or "A person refused."])
-            refused = Decided(decided.answer.model_copy(update={"reasons": said}), said)
+            refused = Decided(decided.answer.model_copy(update={"reasons": said}), tuple(Reason(each) for each in said))
             self._decide_later(row, refused, {"user": user})
 
     def show(self, name: str) -> ProposalView:
@@ -225,7 +232,7 @@ class Agreeing:
         ]
         if reasons:
             self._log.warning("job.forbidden_now", job=manifest.proposal.job, why=" ".join(r.full for r in reasons))
-            said = " ".join(dict.fromkeys(reason.public for reason in reasons))
+            said = " ".join(dict.fromkeys(reason.told for reason in reasons))
             raise PolicyForbids(f"{self.party} no longer allows the job: {said}", hint="Talk to that party.")
 
     def _seen(self, row: Row[Any]) -> tuple[ProposalView, Decided]:
@@ -273,14 +280,19 @@ class Agreeing:
         return SignedAnswer(answer=answer, signature=signature.hex())
 
     def _decided(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
-        """Our answer; what is refused leaves nothing behind, and nothing is worked out of what is excluded."""
-        decided = outsider(proposal, spec, self.party, policy, self._stance.strangers(spec.parties))
-        if decided is None:
-            job = self._catalogue.bound(proposal, spec)
-            decided = decide(proposal, job, self._knowledge(job, policy))
+        """Our answer; what is refused leaves nothing behind."""
+        decided = self._weighed(proposal, spec, policy)
         if decided.answer.decision is Decision.REFUSE and proposal.initiator != self.party:
             self._catalogue.forget(proposal.job)
         return decided
+
+    def _weighed(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
+        """Our answer; nothing is worked out of what is excluded."""
+        outside = outsider(proposal, spec, self.party, policy, self._stance.strangers(spec.parties))
+        if outside is not None:
+            return outside
+        job = self._catalogue.bound(proposal, spec)
+        return decide(proposal, job, self._knowledge(job, policy))
 
     def _knowledge(self, job: BoundJob, policy: Policy) -> Knowledge:
         if job.problems:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flow.job_state import JobState
+from flow.messages import Decision
 from flow.rest.errors import BadRequest
 from flow.rest.views import Submitted, Validation
 from flow.rest.vital_checks import DISKS
@@ -88,11 +89,13 @@ def resume(
 
 @router.post("/jobs/validate", summary="Check a job without submitting it", openapi_extra=_SPEC)
 def validate(known: SubmitJob, spec: Spec) -> Validation:
-    """Every problem of the job that this party can see."""
-    problems = known.backends.service.validate(spec, user=known.user)
+    """What this party would answer to the job now, and why; the others decide once it is submitted."""
+    found = known.backends.service.validate(spec, user=known.user)
     return Validation(
-        valid=not problems,
-        problems=tuple({"path": p.path, "message": p.message, "hint": p.hint} for p in problems),
+        valid=found.decision is not Decision.REFUSE,
+        decision=found.decision,
+        problems=tuple({"path": p.path, "message": p.message, "hint": p.hint} for p in found.problems),
+        others=found.others,
     )
 
 

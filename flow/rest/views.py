@@ -23,10 +23,12 @@ class Submitted(View):
 
 
 class Validation(View):
-    """What `validate` found: the problems' paths and texts; empty if the job would be accepted."""
+    """What `validate` found."""
 
-    valid: bool
-    problems: tuple[dict[str, str], ...] = ()
+    valid: bool = Field(description="Whether this party would not refuse the job.")
+    decision: str = Field(default="", description="What this party would answer: agree | ask (a person of it) | refuse")
+    problems: tuple[dict[str, str], ...] = Field(default=(), description="Why it would refuse: path, message, hint.")
+    others: tuple[str, ...] = Field(default=(), description="The parties that decide once the job is submitted.")
 
 
 class ColumnView(View):

@@ -9,8 +9,10 @@ from hashlib import sha256
 
 from flow.errors import JobInvalid, NotAskedForApproval, ProposalChanged, TokenReused, UnknownJob
 from flow.job_state import ENDED_JOB, AttemptState, JobState
+from flow.messages import Decision
 from flow.policy import NO_USER
 from flow.service import FlowService
+from flow.submitting import Verdict
 from flow.views import (
     MOST_ROWS,
     AttemptView,
@@ -67,7 +69,7 @@ class FakeFlowService(FlowService):
 
     # -- people
     def submit(self, spec_json: bytes, *, user: User, submit_token: str | None = None) -> JobId:
-        problems = self.validate(spec_json, user=user)
+        problems = self.validate(spec_json, user=user).problems
         if problems:
             raise JobInvalid(problems)
         if submit_token in self._tokens:
@@ -103,7 +105,15 @@ class FakeFlowService(FlowService):
         self.event("job.waiting", job)
         return job
 
-    def validate(self, spec_json: bytes, *, user: User) -> list[Problem]:
+    def validate(self, spec_json: bytes, *, user: User) -> Verdict:
+        problems = tuple(self._problems(spec_json))
+        if problems:
+            return Verdict(Decision.REFUSE, problems)
+        spec = json.loads(spec_json)
+        parties = sorted({name for names in spec["roles"].values() for name in names} - {spec["initiator"]})
+        return Verdict(Decision.AGREE, others=tuple(parties))
+
+    def _problems(self, spec_json: bytes) -> list[Problem]:
         try:
             spec = json.loads(spec_json)
         except (ValueError, RecursionError) as error:

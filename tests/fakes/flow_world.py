@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from threading import Condition, Lock
-from typing import Any
+from typing import Any, Literal
 
 from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
 from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
@@ -36,7 +36,7 @@ TRAINERS = frozenset({Role.GUEST, Role.HOST})
 # -- components ------------------------------------------------------------------------------------------------------
 class TrainParameters(Parameters):
     rounds: int = 3
-    secure: str = "plain"
+    secure: Literal["plain", "paillier"] = "plain"
 
     def alike(self) -> dict[str, object]:
         return {"secure": self.secure}

@@ -250,22 +250,27 @@ def test_a_wrong_job_changes_nothing(world: World) -> None:
     wrong = train_job()
     wrong["roles"]["host"] = ["bb"]
     wrong["tasks"]["train"]["inputs"]["train"] = "breast/tarin"
-    found = {p.path: p for p in world.a.validate(json.dumps(wrong).encode(), user=SCIENTIST)}
+    found = {p.path: p for p in world.a.validate(json.dumps(wrong).encode(), user=SCIENTIST).problems}
     assert "Did you mean 'b'?" in found["roles.host"].hint
     assert "There is no table 'breast/tarin'" in found["tasks.train.inputs.train"].message
     with pytest.raises(JobInvalid):
         world.submit(wrong)
     other = {**nothing_job(), "initiator": "b"}
-    assert "submitted at its initiator" in world.a.validate(json.dumps(other).encode(), user=SCIENTIST)[0].message
-    assert world.a.validate(json.dumps({**nothing_job(), "schema": 9}).encode(), user=SCIENTIST)[0].path == "schema"
+    assert (
+        "submitted at its initiator" in world.a.validate(json.dumps(other).encode(), user=SCIENTIST).problems[0].message
+    )
+    assert (
+        world.a.validate(json.dumps({**nothing_job(), "schema": 9}).encode(), user=SCIENTIST).problems[0].path
+        == "schema"
+    )
     with pytest.raises(UnknownSchema):
         world.submit({**nothing_job(), "schema": 9})
     with pytest.raises(Denied):
         world.submit(nothing_job(), user=make_user("eve", ["auditor"]))
     earlier = train_job()
     earlier["tasks"]["score"]["inputs"]["model"] = "job:01M84NKVCS9025W7T6P1XBY3P8/train.model"
-    assert "There is no model" in world.a.validate(json.dumps(earlier).encode(), user=SCIENTIST)[0].message
-    assert world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST) == []
+    assert "There is no model" in world.a.validate(json.dumps(earlier).encode(), user=SCIENTIST).problems[0].message
+    assert world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST).problems == ()
     assert world.a.jobs() == []
     assert world.hub.calls == []
 
@@ -357,7 +362,7 @@ def test_what_a_party_can_never_bear_is_refused_before_anything_waits(world: Wor
 def test_what_ones_own_party_can_never_bear_is_said_before_a_job_is_submitted(world: World) -> None:
     big = nothing_job()
     big["tasks"]["idle"]["resources"] = {"cores": 999}
-    [problem] = world.a.validate(json.dumps(big).encode(), user=SCIENTIST)
+    [problem] = world.a.validate(json.dumps(big).encode(), user=SCIENTIST).problems
     assert (problem.path, problem.message) == (
         "tasks.idle.resources",
         "999 cores wanted, the largest host has 128 at a.",

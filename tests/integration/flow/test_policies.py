@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -227,9 +228,53 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
     assert bound == ["nothing"]
 
 
+CLOSED = [
+    ({"min_protection": "masked"}, {}),
+    ({"components": ("score",)}, {}),
+    ({"peers": ("b",)}, {}),
+    ({"min_trainers": 3}, {}),
+    ({"min_rows": 1000}, {}),
+    ({"accept": Decision.REFUSE}, {}),
+    ({}, {"min_rows": 1000}),
+    ({}, {"peers": ("b",)}),
+    ({}, {"components": ("score",)}),
+    ({}, {"expires": datetime(2020, 1, 1, tzinfo=UTC)}),
+]
+
+
+@pytest.mark.parametrize(("policy", "use"), CLOSED)
+def test_what_validate_says_is_what_ones_own_party_answers_in_full(
+    world: World, policy: dict[str, object], use: dict[str, object]
+) -> None:
+    a = world["a"]
+    a.policy = replace(a.policy, **policy)  # type: ignore[arg-type]
+    a.store.tables["breast/train"] = replace(a.store.tables["breast/train"], **use)  # type: ignore[arg-type]
+    verdict = world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST)
+    assert verdict.decision is Decision.REFUSE
+    view = world.wait(world.submit(train_job()), "refused")
+    [own] = [party.reasons for party in view.parties if party.party == "a"]
+    assert tuple(f"{p.path}: {p.message}" if p.path else p.message for p in verdict.problems) == own
+
+
+@pytest.mark.parametrize("accept", [Decision.AGREE, Decision.ASK])
+def test_validate_says_what_ones_own_party_would_answer_and_who_else_decides(world: World, accept: Decision) -> None:
+    world["a"].policy = replace(world["a"].policy, accept=accept)
+    world["b"].policy = replace(world["b"].policy, accept=Decision.REFUSE)
+    verdict = world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST)
+    assert (verdict.decision, verdict.problems, verdict.others) == (accept, (), ("b", "c"))
+    assert (world.hub.calls, world.a.jobs()) == ([], [])
+
+
+def test_a_refusal_for_weak_protection_names_the_field_and_a_value_that_is_enough(world: World) -> None:
+    world["b"].policy = replace(world["b"].policy, min_protection="masked")
+    said = world.wait(world.submit(train_job()), "refused").error.message
+    assert said.endswith("the job has 'plain'. Set tasks.train.parameters.secure to \"paillier\".")
+    assert world.wait_closed(world.submit(encrypted_job())).state is JobState.SUCCEEDED
+
+
 def test_a_job_with_a_party_that_is_not_trusted_here_is_refused_at_submission_by_name(world: World) -> None:
     world["a"].trusts = {"b"}
-    [problem] = world.a.validate(json.dumps(nothing_job()).encode(), user=SCIENTIST)
+    [problem] = world.a.validate(json.dumps(nothing_job()).encode(), user=SCIENTIST).problems
     assert problem.message == "'c' is not a party that we trust."
     assert "`flow party trust CARD`" in problem.hint
     with pytest.raises(JobInvalid, match="'c' is not a party that we trust"):

@@ -138,7 +138,7 @@ def test_only_a_job_that_failed_or_was_stopped_is_gone_on_from(world: World, scr
         party.cluster.script = script
     job = world.submit(nothing_job())
     view = world.wait(job, "running" if script is hangs else "succeeded")
-    [problem] = world.a.validate(json.dumps(nothing_job(resume=job)).encode(), user=SCIENTIST)
+    [problem] = world.a.validate(json.dumps(nothing_job(resume=job)).encode(), user=SCIENTIST).problems
     assert problem.path == "settings.resume"
     assert str(view.state) in problem.message
     with pytest.raises(JobInvalid, match=r"settings\.resume"):

@@ -29,7 +29,7 @@ def test_a_job_does_not_read_a_table_of_another_user(world: World) -> None:
     assert error.code == "flow.data_not_yours"
     assert error.message == "tasks.train.inputs.train: table breast/train@1 belongs to ann."
     assert error.hint == "Ask ann to submit the job, or to let you: 'flow data policy breast/train --users NAME'."
-    [problem] = world.a.validate(json.dumps(train_job()).encode(), user=EVE)
+    [problem] = world.a.validate(json.dumps(train_job()).encode(), user=EVE).problems
     assert (problem.path, problem.message) == ("tasks.train.inputs.train", "table breast/train@1 belongs to ann.")
     assert world.a.jobs() == []
     assert world.wait_closed(world.submit(train_job(), SCIENTIST)).state == "succeeded", "its owner's job reads it"

@@ -61,7 +61,9 @@ def test_a_wrong_job_names_every_problem_with_its_path(party: FakeParty) -> None
         party.client.submit(wrong)
     assert refused.value.field == "tasks.train.component"
     assert "Did you mean" in refused.value.hint
-    assert party.client.validate(job_json()).valid
+    right = party.client.validate(job_json())
+    assert (right.valid, right.decision) == (True, "agree")
+    assert found.decision == "refuse"
     assert party.client.schema()["type"] == "object"
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from flow.agreement import Decided, Knowledge, check_proposal, decide, wanted
+from flow.agreement import Knowledge, check_proposal, decide, wanted
 from flow.bindings import BoundJob, bind
 from flow.errors import BadMessage, NotInitiator
 from flow.job_spec import JobSpec, parse_job
 from flow.messages import Answer, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts
+from flow.reasons import Decided
 from party.errors import NotFound
 from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
 
