@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from party.suggestions import did_you_mean
 from party.text import is_printable, printable
+from storage.conversion import Loss, stored_column
 from storage.errors import (
     BadColumnName,
     ColumnNotFound,
@@ -96,12 +97,24 @@ def missing(column: pa.Array) -> int:
     return count
 
 
-def normal_table(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    """The rows in the normal schema. Raises TableSchemaMismatch."""
+def normal_table(
+    rows: pa.Table | pa.RecordBatch, schema: pa.Schema, rounded: dict[str, Loss] | None = None
+) -> pa.Table:
+    """The rows in the normal schema. Raises TableSchemaMismatch.
+
+    The first number of a column that was rounded is put into `rounded`; without it nothing may be.
+    """
     table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     if table.schema.names != schema.names:
         raise TableSchemaMismatch(f"Rows have the columns {table.schema.names}, the table has {schema.names}.")
-    columns = [_cast(table.column(i), field) for i, field in enumerate(schema)]
+    columns = []
+    for i, field in enumerate(schema):
+        column, loss = stored_column(table.column(i), field)
+        columns.append(column)
+        if loss is not None and rounded is None:
+            raise TableSchemaMismatch(f"Column '{field.name}' does not fit {field.type}: {loss.text} would be rounded.")
+        if loss is not None and rounded is not None:
+            rounded.setdefault(field.name, loss)
     normal = pa.Table.from_arrays(columns, schema=schema)
     check_days(normal)
     return normal
@@ -122,16 +135,6 @@ def check_days(rows: pa.Table | pa.RecordBatch) -> None:
         found = pc.min_max(numbers).as_py()
         if found["min"] is not None and not first <= found["min"] <= found["max"] < end:
             raise TableSchemaMismatch(f"Column '{field.name}' has a date outside the years 1 to 9999.")
-
-
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    if column.type == field.type:
-        return column
-    try:
-        return column.cast(field.type)
-    except pa.ArrowInvalid as error:
-        problem = str(error).splitlines()[0]
-        raise TableSchemaMismatch(f"Column '{field.name}' does not fit {field.type}: {problem}.") from error
 
 
 def _normal_type(field: pa.Field) -> pa.DataType:

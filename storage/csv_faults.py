@@ -140,6 +140,17 @@ def _first_misfit(values: pa.Array, kind: pa.DataType, decimal: str) -> int | No
     return first
 
 
+def lines_of_rows(shape: CsvShape, rows: set[int]) -> dict[int, int]:
+    """For each of the data rows, the first being 0, the line on which it begins; the file has them all."""
+    wanted, found = {row + shape.header: row for row in rows}, dict[int, int]()
+    if wanted:
+        with shape.open() as file:
+            for seen, (line, _) in enumerate(islice(_lines(shape, file), max(wanted) + 1)):
+                if seen in wanted:
+                    found[wanted[seen]] = line
+    return found
+
+
 def line_of_row(shape: CsvShape, row: int) -> int:
     """The line on which a data row begins, the first row being 0. Raises BadRow for one before it without an end."""
     before, seen = row + shape.header, 0

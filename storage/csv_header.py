@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from storage.columns import MAX_NAME_CHARS, check_names
 from storage.csv_faults import ENCODING_HINT
+from storage.csv_losses import ZeroSign
 from storage.csv_words import DECIMAL_SIGNS, number_pattern
 from storage.errors import BadColumnName, BadRow, BadSource, DuplicateColumn, EmptySource
 from storage.sniffing import BYTE_ORDER_MARKS
@@ -53,7 +54,7 @@ class Header:
 class Tap:
     """The decompressed bytes as UTF-8, on their way to the parser.
 
-    Counts double quotes, since the parser closes one left open at the end without a word.
+    Counts double quotes, since the parser closes one left open at the end without a word, and looks for leading zeros.
     """
 
     def __init__(self, raw: RawFile, encoding: str | None = None) -> None:
@@ -64,6 +65,7 @@ class Tap:
         self._encoding = encoding
         self._lines = 1
         self._waiting = b""
+        self.zeros = ZeroSign()
         self.quotes = 0
         self.done = 0
 
@@ -76,6 +78,7 @@ class Tap:
         """The next bytes, never more than asked for."""
         data: bytes = self._plain.read(None if size < 0 else size) if self._decoder is None else self._decoded(size)
         self.quotes += data.count(b'"')
+        self.zeros.look(data)
         self.done = self._file.tell()
         return data
 

@@ -7,7 +7,6 @@ column is wider than it looked (integers, then decimals), the file is read again
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator
 from contextlib import closing
 
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 
 from storage.csv_faults import CsvShape, check_quotes, diagnose, line_of_row, refuse_long_fields
 from storage.csv_header import BLOCK_BYTES, Tap, check_header, read_header
+from storage.csv_losses import large_columns, losses
 from storage.csv_words import WHOLE_NUMBER, has_decimal_commas, number_pattern
 from storage.errors import BadSource, EmptySource
 from storage.source_options import NAMED_TYPES, SourceOptions
@@ -57,7 +57,7 @@ class CsvReading:
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows. Raises BadRow; ends early, with wider types, where they proved too narrow."""
         schema = self.schema()
-        rows = 0
+        rows, large = 0, set[str]()
         try:
             with closing(self._shape.read(self._read_types())) as blocks:
                 for batch in blocks:
@@ -66,6 +66,7 @@ class CsvReading:
                     if converted is None:
                         return
                     rows += batch.num_rows
+                    large.update(large_columns(batch))
                     yield converted
         except (pa.ArrowInvalid, OSError) as error:
             self._widen(error)
@@ -74,6 +75,7 @@ class CsvReading:
             raise EmptySource(f"{self._raw.name} has a header but no rows. Nothing was stored.")
         if self._tap is not None and self._tap.quotes % 2:
             check_quotes(self._shape)
+        self._remarks += losses(self._shape, large, self._maybe_zeros())
         self._complete = True
 
     def is_complete(self) -> bool:
@@ -96,6 +98,16 @@ class CsvReading:
         """Close the file, wherever reading stopped."""
         if self._tap is not None:
             self._tap.close()
+
+    def _maybe_zeros(self) -> set[str]:
+        """The columns that were taken for numbers and may have lost leading zeros."""
+        if self._tap is None or not self._tap.zeros.seen:
+            return set()
+        numbers = (pa.int64(), pa.float64())
+        return {name for name, kind in self._types.items() if kind in numbers and name not in self._kept_as_said()}
+
+    def _kept_as_said(self) -> set[str]:
+        return {*self._named, *([own] if (own := self._own_id()) is not None else [])}
 
     def _open(self) -> pa.NativeFile:
         self._tap = Tap(self._raw, self._encoding)
@@ -150,7 +162,8 @@ class CsvReading:
         types = {}
         for i, name in enumerate(self._shape.kept):
             kind = guessed.schema.field(i).type
-            if pa.types.is_floating(kind) and self._is_long(name, texts.column(i)):
+            own = name == self._options.id_column
+            if own and pa.types.is_floating(kind) and self._is_long(texts.column(i)):
                 kind = pa.string()
             elif pa.types.is_null(kind) or (pa.types.is_string(kind) and self._is_numeric(name, texts.column(i))):
                 kind = pa.float64() if pa.types.is_string(kind) else pa.null()
@@ -183,18 +196,12 @@ class CsvReading:
             raise EmptySource(f"{self._raw.name} has a header but no rows. Nothing was stored.")
         return found
 
-    def _is_long(self, name: str, texts: pa.Array) -> bool:
-        """Whether a column that Arrow takes for decimals holds whole numbers too long for it; only ids become text."""
+    @staticmethod
+    def _is_long(texts: pa.Array) -> bool:
+        """Whether an id column that Arrow takes for decimals holds whole numbers too long for it."""
         filled = texts.filter(pc.not_equal(texts, ""))
         whole = pc.all(pc.match_substring_regex(filled, WHOLE_NUMBER)).as_py()
-        if not len(filled) or not whole:
-            return False
-        if name != self._options.id_column:
-            self._remarks.append(
-                f"Column '{name}' holds whole numbers that are too long and were rounded; "
-                f"to keep every digit give its type: --type {shlex.quote(f'{name}=text')}."
-            )
-        return name == self._options.id_column
+        return bool(len(filled) and whole)
 
     def _is_numeric(self, name: str, texts: pa.Array) -> bool:
         if name == self._options.id_column:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from storage.columns import check_names, normal_schema, normal_table
+from storage.conversion import Loss, rounding_remarks, zone_remark
 from storage.errors import BadSource, EmptySource
 from storage.source_options import SourceOptions
 from storage.sources import RawFile, reading_errors, refuse_empty
@@ -21,6 +22,7 @@ PIECE_ROWS = 65_536
 PIECE_BYTES = 16 * 2**20
 ROWS_PER_BYTE = 64  # more no honest file holds: constant columns take a few bits a thousand rows, but ids do not
 FREE_ROWS = 1 << 24
+MOST_REMARKS = 10
 _ARROW_MAGIC = b"ARROW1"
 
 Piece = tuple[int, pa.RecordBatch]
@@ -32,6 +34,7 @@ class ForeignFile:
     def __init__(self, raw: RawFile, form: str, options: SourceOptions) -> None:
         self._raw = raw
         self._rows = 0
+        self._rounded: dict[str, Loss] = {}
         with reading_errors(raw):
             self._reader = _Parquet(raw) if form == "parquet" else _Arrow(raw)
             found = self._reader.schema
@@ -41,6 +44,7 @@ class ForeignFile:
             self._kept = options.kept(found.names)
             fields = [found.field(name) for name in self._kept]
             self.schema = normal_schema(pa.schema([f.with_type(types.get(f.name, f.type)) for f in fields]))
+            self._remarks = [zone_remark(f, kept) for f, kept in zip(fields, self.schema, strict=True)]
             if not self._kept:
                 raise EmptySource(f"{raw.name} has no columns. Nothing was stored.")
 
@@ -48,11 +52,23 @@ class ForeignFile:
         """Every row. Raises BadSource, EmptySource, TableSchemaMismatch."""
         with reading_errors(self._raw):
             for done, batch in self._reader.batches(self._kept):
-                self._rows += batch.num_rows
-                self._refuse_too_many(self._rows)
+                self._refuse_too_many(self._rows + batch.num_rows)
                 for piece in _cut(batch):
-                    yield done, _stored(piece, self.schema)
+                    yield done, self._stored(piece)
+                    self._rows += piece.num_rows
         refuse_empty(self._raw, self._rows)
+
+    def remarks(self) -> list[str]:
+        """What the user should be told, once every row is read."""
+        places = {name: (loss.text, f"row {loss.row + 1}") for name, loss in self._rounded.items()}
+        return [said for said in self._remarks if said is not None][:MOST_REMARKS] + rounding_remarks(places)
+
+    def _stored(self, piece: pa.RecordBatch) -> pa.RecordBatch:
+        found: dict[str, Loss] = {}
+        (batch,) = normal_table(piece, self.schema, found).combine_chunks().to_batches()
+        for name, loss in found.items():
+            self._rounded.setdefault(name, Loss(self._rows + loss.row, loss.text))
+        return batch
 
     def _refuse_too_many(self, rows: int) -> None:
         if rows > ROWS_PER_BYTE * self._raw.size + FREE_ROWS:
@@ -116,8 +132,3 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     rows = max(1, min(PIECE_ROWS, PIECE_BYTES // max(1, a_row)))
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)
-
-
-def _stored(piece: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    (batch,) = normal_table(piece, schema).combine_chunks().to_batches()
-    return batch

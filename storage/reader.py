@@ -24,6 +24,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from party.errors import PlatformError, all_codes
+from party.text import printable
 from storage.errors import BadSource, ValueDamaged, amount
 from storage.frames import read_stream, write_stream
 from storage.source_options import SourceOptions
@@ -33,6 +34,7 @@ MEMORY_BYTES = 1 << 30  # beyond what it has when it starts, and beyond MEMORY_T
 MEMORY_TIMES = 4
 MAX_FRAME_BYTES = 1 << 31
 PIECE_BYTES = 1 << 20
+MAX_REMARKS_BYTES = 1 << 20
 CPU_S = 300  # of computing, and one second more for each MiB of the file
 _HEAD = struct.Struct("<cQQ")
 _SCHEMA, _ROWS, _ERROR, _END = b"S", b"R", b"E", b"D"
@@ -47,6 +49,7 @@ class ProcessReading:
     def __init__(self, raw: RawFile, form: str, options: SourceOptions) -> None:
         self._raw = raw
         self._done = 0
+        self._remarks: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "storage.reader", raw.where, form, raw.name, json.dumps(asdict(options))],
             stdin=subprocess.DEVNULL,
@@ -68,6 +71,7 @@ class ProcessReading:
         """All rows; to be read once."""
         for kind, content in self._frames():
             if kind != _ROWS:
+                self._remarks = self._sentences(bytes(content))
                 return
             yield from self._believed(content, self._schema)[1]
 
@@ -84,8 +88,8 @@ class ProcessReading:
         return f"row {row + 1} of {self._raw.name}"
 
     def remarks(self) -> list[str]:
-        """Nothing: such a file says itself what it holds."""
-        return []
+        """What the other process found: numbers that were rounded, zones that were left out."""
+        return self._remarks
 
     def close(self) -> None:
         """End the process, if it has not ended yet."""
@@ -132,6 +136,13 @@ class ProcessReading:
             raise self._unreadable("its columns change on the way")
         return found, batches
 
+    def _sentences(self, content: bytes) -> list[str]:
+        try:
+            said = json.loads(content[:MAX_REMARKS_BYTES])
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(_BROKE) from error
+        return [printable(str(each)) for each in said] if isinstance(said, list) else []
+
     def _unreadable(self, problem: str) -> BadSource:
         return BadSource(
             f"{self._raw.name} cannot be read: {problem}. Nothing was stored.",
@@ -167,7 +178,7 @@ def main(where: str, form: str, name: str, said: str) -> None:
                 f"{name} takes more than {amount(limit)} of memory to be read. Nothing was stored.",
                 hint="Write it in smaller row groups or record batches, or as CSV.",
             ) from error
-        _write(out, _END, raw.size, b"")
+        _write(out, _END, raw.size, json.dumps(file.remarks()).encode())
     except PlatformError as error:
         told = {"code": error.code, "message": error.message, "hint": error.hint}
         _write(out, _ERROR, 0, json.dumps(told).encode())

@@ -66,7 +66,7 @@ def test_the_type_of_an_id_can_be_given(upload):
 def test_whole_numbers_that_are_rounded_are_said(upload):
     _, said = upload("sim,x\n89860012345678901234,1\n")
     assert said == [
-        "Column 'sim' holds whole numbers that are too long and were rounded; "
+        "Column 'sim' holds numbers of too many digits, which were rounded, first 89860012345678901234 in line 2; "
         "to keep every digit give its type: --type sim=text."
     ]
 
