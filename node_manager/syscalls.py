@@ -2,8 +2,8 @@
 
 Landlock keeps files, and TCP that is bound or connected. There are other ways to a network (MPTCP, TCP's fast open,
 listening without binding, UDP, virtual sockets, rings of I/O), to memory that no process is charged for, to other
-processes of one user (System V and POSIX queues, keyrings), and out of the tree of processes by which an executor is
-found. Those are refused here, by seccomp(2), for x86_64 and aarch64.
+processes of one user (System V and POSIX queues, keyrings, limits and priorities), and out of the tree of processes by
+which an executor is found. Those are refused here, by seccomp(2), for x86_64 and aarch64.
 """
 
 from __future__ import annotations
@@ -55,6 +55,15 @@ _REFUSED: Mapping[str, tuple[int, int, int]] = {
     "request_key": (249, 218, EPERM),
     "keyctl": (250, 219, EPERM),
     "open_by_handle_at": (304, 265, EPERM),
+    "setpriority": (141, 140, EPERM),  # these two mean groups and whole users as well
+    "ioprio_set": (251, 30, EPERM),
+}
+_OF_ITSELF = {  # by their first argument: 0 is the caller; for another process of its user the kernel asks no more
+    "prlimit64": (302, 261),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
 }
 _JUDGED = {  # by their first argument
     "socket": (41, 198),
@@ -102,6 +111,8 @@ def program(machine: Machine, *, network: bool) -> list[Instruction]:
         ("prctl", _IF_EQUAL, _BECOME_SUBREAPER),
     ):
         made += _judged(_JUDGED[name][at], [(how, value, _ERROR | EPERM)], (_RETURN, 0, 0, _ALLOW))
+    for numbers in _OF_ITSELF.values():
+        made += _judged(numbers[at], [(_IF_EQUAL, 0, _ALLOW)], _refusal(EPERM))
     return [*made, (_RETURN, 0, 0, _ALLOW)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -227,6 +228,10 @@ def _tried(how, path):
         "link": lambda: Path("scratch/link").symlink_to(path),
         "hardlink": lambda: Path("scratch/hard").hardlink_to(path),
         "signal": lambda: os.kill(int(path), 0),
+        "limit": lambda: resource.prlimit(int(path), resource.RLIMIT_CORE, (0, 0)),
+        "slow": lambda: os.sched_setaffinity(int(path), os.sched_getaffinity(0)),
+        "idle": lambda: os.sched_setscheduler(int(path), os.SCHED_OTHER, os.sched_param(0)),
+        "nice": lambda: os.setpriority(os.PRIO_PROCESS, int(path), 0),
         "tcp": lambda: socket.create_connection(("127.0.0.1", int(path)), 5),
         "unlink": lambda: Path(path).unlink(),
         "child": lambda: subprocess.run([sys.executable, "-c", f"open({path!r}).read()"], check=True, stderr=-3),

@@ -122,7 +122,8 @@ def test_a_component_reaches_nothing_of_its_party_but_what_its_order_names(home,
     reader.client.start(neighbour)
     assert reader.final(neighbour).kind is EventKind.SUCCEEDED
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        tries = {**forbidden(home, neighbour), "signal-service": os.getpid(), "tcp-rest": listening.getsockname()[1]}
+        tries = {**forbidden(home, neighbour), "tcp-rest": listening.getsockname()[1]}
+        tries |= {f"{way}-service": os.getpid() for way in ("signal", "limit", "slow", "idle", "nice")}
         order = order_for(home, {name: str(path) for name, path in tries.items()})
         reader.client.start(order)
         end = reader.final(order)

@@ -60,6 +60,15 @@ def test_processes_cannot_leave_the_tree_of_their_executor(kind):
     assert answer(kind, 435) == refused(errno.ENOSYS)
 
 
+def test_limits_and_priorities_are_set_of_no_process_but_the_caller(kind):
+    numbers = {"x86_64": (302, 142, 144, 203, 314), "aarch64": (261, 118, 119, 122, 274)}[kind]
+    for number in numbers:
+        assert answer(kind, number, 0) == ALLOWED
+        assert answer(kind, number, 4711) == refused(errno.EPERM)
+    for number in {"x86_64": (141, 251), "aarch64": (140, 30)}[kind]:
+        assert answer(kind, number, 0) == refused(errno.EPERM)
+
+
 def test_ordinary_calls_pass_and_those_of_a_foreign_table_do_not(kind):
     numbers = NUMBERS[kind]
     for number, first in ((numbers["read"], 0), (numbers["execve"], 0), (numbers["clone"], 17), (numbers["prctl"], 38)):
