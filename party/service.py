@@ -1,7 +1,7 @@
 """What every service of a party has in common: it starts, it stops, and `python -m ROOM` runs it.
 
 A service is ready when `start` returns. Its main function reads the home once, logs as JSON, says when it is ready,
-and stops in an orderly way on SIGTERM or SIGINT; a second signal ends it at once.
+and stops in an orderly way on SIGTERM or SIGINT, and when its terminal is closed; a second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def run_until_stopped(
             service.start()
             logger.info("Ready", pid=os.getpid())
             _say_ready(ready_fd)
-            stopping.select()
-            logger.info("Stopping")
+            came = stopping.select()
+            logger.info("Stopping", signal=_name_of(signals) if came[0][0].fileobj is signals else "")
         finally:
             service.stop(STOP_GRACE_S)
     logger.info("Stopped")
@@ -140,23 +140,25 @@ def run_until_stopped(
 
 @contextmanager
 def _stop_signals() -> Iterator[socket]:
-    """What can be read once SIGTERM or SIGINT has come, whenever and to whichever thread; the next one ends us.
+    """What can be read once a signal to stop has come, whenever and to whichever thread; the next one ends us.
 
-    No service handles another signal: that could be read, too.
+    No service handles another signal: that could be read, too. SIGHUP says that our terminal was closed; who leads a
+    session has none of others, and there is nothing to read again, so there it is ignored, as under nohup.
     To wait for a lock until a signal interrupts that would miss one that comes just before, or to another thread.
     """
     reading, writing = socketpair()
     writing.setblocking(False)
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    stops = [number for number in previous if number is not signal.SIGHUP or _has_terminal()]
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        for known in previous:
+        for known in stops:
             signal.signal(known, signal.SIG_DFL)
 
     woken_before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     try:
         for number in previous:
-            signal.signal(number, on_signal)
+            signal.signal(number, on_signal if number in stops else signal.SIG_IGN)
         yield reading
     finally:
         for number, handler in previous.items():
@@ -164,6 +166,14 @@ def _stop_signals() -> Iterator[socket]:
         signal.set_wakeup_fd(woken_before)
         reading.close()
         writing.close()
+
+
+def _has_terminal() -> bool:
+    return os.getsid(0) != os.getpid() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+
+
+def _name_of(signals: socket) -> str:
+    return signal.Signals(signals.recv(1)[0]).name
 
 
 def raise_descriptor_limit() -> None:

@@ -31,6 +31,7 @@ BUSY_MS = 20_000
 POOL = 8
 POOL_OVERFLOW = 32
 MYSQL_RECYCLE_S = 3600
+MYSQL_ANSWER_S = 10  # a server that hangs is one that is away
 BACKENDS = {"sqlite", "mysql", "mariadb"}
 ADDRESS_HINT = "Write one line, mysql+pymysql://user:password@host:port/name, into flow.database_url_file."
 _WRITING = "flow_writing"
@@ -39,7 +40,7 @@ _WRITING = "flow_writing"
 class Database:
     """Connections, the one writer, the clock of events."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, answer_s: int = MYSQL_ANSWER_S) -> None:
         """Open the database at an address for SQLAlchemy, and bring its tables up to date.
 
         Raises:
@@ -47,7 +48,7 @@ class Database:
             StoreUnavailable: Nothing answers there.
         """
         self.clock = clock
-        self._engine = _engine(url)
+        self._engine = _engine(url, answer_s)
         self._writing = Lock()
         self._ticking = Lock()
         self._news = Condition()
@@ -55,8 +56,7 @@ class Database:
         self._hlc = HybridTime(0, 0)
         self._apart: dict[str, Apart] = {}
         try:
-            with wrapped(), self._engine.connect() as connection:
-                upgrade(connection)
+            self._bring_up(url)
             self._recover()
         except BaseException:
             self._engine.dispose()
@@ -130,6 +130,16 @@ class Database:
         with self._news:
             self._news.wait_for(lambda: self._newest > since, timeout_s)
             return self._newest
+
+    def _bring_up(self, url: str) -> None:
+        """To the newest form; a change of a large table may take the server long."""
+        patient = self._engine if self.dialect == "sqlite" else _engine(url, answer_s=None)
+        try:
+            with wrapped(), patient.connect() as connection:
+                upgrade(connection)
+        finally:
+            if patient is not self._engine:
+                patient.dispose()
 
     def _recover(self) -> None:
         with self.read() as connection:
@@ -220,7 +230,7 @@ def wrapped() -> Iterator[None]:
         ) from error
 
 
-def _engine(address: str) -> Engine:
+def _engine(address: str, answer_s: int | None) -> Engine:
     url = _parsed(address)
     if url.get_backend_name() == "sqlite":
         if url.database:
@@ -236,7 +246,12 @@ def _engine(address: str) -> Engine:
         pool_pre_ping=True,
         pool_recycle=MYSQL_RECYCLE_S,
         isolation_level="REPEATABLE READ",
-        connect_args={"charset": "utf8mb4", "connect_timeout": 10},
+        connect_args={
+            "charset": "utf8mb4",
+            "connect_timeout": answer_s or MYSQL_ANSWER_S,
+            "read_timeout": answer_s,
+            "write_timeout": answer_s,
+        },
     )
 
 

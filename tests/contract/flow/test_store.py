@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, select, text
+from sqlalchemy import inspect, literal, select, text
 
 from flow.doors import Rooms
 from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
@@ -306,6 +306,17 @@ def test_an_address_of_no_database_that_flow_has_is_refused_and_never_shown(addr
     with pytest.raises(BadDatabase, match=says) as caught:
         Database(address, FakeClock())
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_hangs_is_one_that_is_away_until_it_goes_on(mariadb: MariaDb) -> None:
+    database = Database(mariadb.new_database(), FakeClock(), answer_s=1)
+    try:
+        with mariadb.hanging(), pytest.raises(StoreUnavailable, match="timed out"), database.read() as connection:
+            connection.execute(select(literal(1)))
+        with database.read() as connection:
+            assert connection.execute(select(literal(1))).scalar_one() == 1
+    finally:
+        database.close()
 
 
 def test_an_address_that_names_no_driver_reaches_the_same_server(mariadb: MariaDb) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -85,3 +87,31 @@ def test_a_service_that_cannot_start_is_stopped_and_its_error_passed_on() -> Non
     with pytest.raises(PortInUse, match="taken"):
         run_until_stopped(service, "gateway")
     assert service.calls == ["start", "stop 10.0"]
+
+
+SERVED = """
+import sys
+from party.service import run_until_stopped
+class Service:
+    def start(self): pass
+    def stop(self, grace_s): print("stopped", flush=True)
+run_until_stopped(Service(), "gateway", ready_fd=int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_closed_terminal_stops_the_service_and_a_signal_without_one_does_nothing(leads: bool) -> None:
+    read, write = os.pipe()
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVED, str(write)], stdout=subprocess.PIPE, pass_fds=[write], start_new_session=leads
+    )
+    os.close(write)
+    with os.fdopen(read) as ready:
+        assert ready.read() == "ready\n"
+    service.send_signal(signal.SIGHUP)
+    if leads:
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.wait(1)
+        service.send_signal(signal.SIGTERM)
+    assert service.communicate(timeout=30)[0].splitlines()[-1] == b"stopped"
+    assert service.returncode == 0
