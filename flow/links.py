@@ -13,6 +13,15 @@ MOST_SILENT_MS = 60_000  # a party that only calls out greets every few seconds
 
 
 @dataclass(frozen=True)
+class Postponed:
+    """Why an initiator took nothing of us when it was tried last, since when, and the pause until the next try."""
+
+    why: str
+    since_ms: int
+    pause_s: float
+
+
+@dataclass(frozen=True)
 class Links:
     """What our party knows of its lines to others.
 

@@ -209,7 +209,7 @@ class FlowService:
         """What the job waits for or how it ended, in sentences; empty if it waits for nothing. Raises UnknownJob."""
         with self._database.read() as connection:
             view, state = self._reader.job(connection, job), part_state(connection, job)
-        return why(view, state, self._links())
+        return why(view, state, self._links(), self._courier.postponed(job))
 
     def clocks_apart(self) -> dict[str, Apart]:
         """How far the clocks of other parties were from ours in their last messages, where that is too far."""

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flow.job_state import JobState
-from flow.links import Links
+from flow.links import Links, Postponed
 from flow.times import clock_text
 from flow.views import ELSEWHERE, UNKNOWN, JobView
 
 
-def why(view: JobView, part_state: str, links: Links) -> list[str]:
+def why(view: JobView, part_state: str, links: Links, postponed: Postponed | None = None) -> list[str]:
     """The sentences; none for a job that goes on and waits for nothing.
 
     Args:
         view: The job as this party knows it.
         part_state: The state of this party's own part.
         links: Our lines to the other parties.
+        postponed: What its initiator did not take of us.
     """
     if view.ended_ms is not None:
         return list(_ended(view))
     found = [*_waits(view, part_state), *_away(view, links)]
+    if postponed and not found:
+        since = clock_text(postponed.since_ms)
+        found.append(f"{view.initiator}, which leads it, takes no report (since {since}): {postponed.why}")
     return [*(found or _idle(view, links.party)), *_clocks(view, links)]
 
 

@@ -252,7 +252,9 @@ def _show(desk: Desk, view: PartyStatus) -> None:
     screen.line(f"{view.party}: {'healthy' if view.healthy else 'not healthy'}  (you are {view.user})")
     screen.table(("service", "state", ""), [(r.room, r.state, r.text) for r in view.rooms], empty="")
     peers = [(p.party, p.state, ", ".join(p.addresses) or "-", p.queued) for p in view.peers]
-    screen.table(("trusted party", "link", "addresses", "queued"), peers, empty="No trusted parties yet.")
+    down = {room.room for room in view.rooms if room.state == "down"}
+    none = "Not known: the gateway does not answer." if "gateway" in down else "No trusted parties yet."
+    screen.table(("trusted party", "link", "addresses", "queued"), peers, empty=none)
     for peer in view.peers:
         if peer.problem:
             told = (peer.problem, "" if peer.state == "up" else last_heard_text(peer.last_seen_ms), peer.remedy)
@@ -270,7 +272,8 @@ def _show(desk: Desk, view: PartyStatus) -> None:
         )
         for n in view.nodes
     ]
-    screen.table(("host", "cores", "gpus", "cpu", "memory", "executors"), nodes, empty="No hosts.")
+    none = "Not known: the Cluster Manager does not answer." if "cluster-manager" in down else "No hosts."
+    screen.table(("host", "cores", "gpus", "cpu", "memory", "executors"), nodes, empty=none)
     if view.isolation:
         screen.line(f"Executors on {view.isolation}")
     for note in view.notes:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from flow.doors import Caller, ClusterDoor, GatewayDoor
 from flow.errors import JobNotRunning, NotInitiator
+from flow.links import Postponed
 from flow.messages import (
     Ack,
     Answer,
@@ -62,7 +63,7 @@ class Courier:
         self._database = database
         self._cluster = cluster
         self._caller = Caller(gateway, database)
-        self._pause: dict[str, float] = {}
+        self._postponed: dict[str, Postponed] = {}
         self._progress_sent: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
         self.clear: Callable[[str], None]  # closes what is open of a job that we left
@@ -87,7 +88,7 @@ class Courier:
         with self._database.read() as connection:
             row = find_part(connection, key.job)
         if row is None or row.state == "ended":
-            self._pause.pop(key.job, None)
+            self._postponed.pop(key.job, None)
             return None
         try:
             if row.state in LEFT:
@@ -99,11 +100,21 @@ class Courier:
             self._log.warning("report.refused", job=key.job, code=error.code, message=error.message)
             return None
         except PlatformError as error:
-            pause = self._pause[key.job] = min(self._pause.get(key.job, FIRST_PAUSE_S / 2) * 2, LAST_PAUSE_S)
             self._log.info("report.postponed", job=key.job, code=error.code, message=error.message)
-            return pause
-        self._pause.pop(key.job, None)
+            return self._postpone(key.job, error.message).pause_s
+        self._postponed.pop(key.job, None)
         return 0.0 if more else None
+
+    def postponed(self, name: str) -> Postponed | None:
+        """What is due for the initiator of a job and was not taken; None if the last try was fine."""
+        return self._postponed.get(name)
+
+    def _postpone(self, name: str, why: str) -> Postponed:
+        before = self._postponed.get(name)
+        now_ms = int(self._database.clock.now().timestamp() * 1000)
+        pause_s = min(2 * before.pause_s, LAST_PAUSE_S) if before else FIRST_PAUSE_S
+        found = self._postponed[name] = Postponed(why, before.since_ms if before else now_ms, pause_s)
+        return found
 
     def _take_leave(self, row: Row[Any]) -> None:
         """Of a job that we left: close what is open here, and tell its initiator; neither waits for the other."""

@@ -14,6 +14,7 @@ from cluster_manager.client import NodeStatus
 from flow.links import clock_problem
 from flow.rest.backends import Gateway
 from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
+from flow.rest.vitals import Vital
 from flow.rest.who import Behind, ReadParty, TrustParty, openly
 from gateway.client import PeerStatus, Stranger
 from party.clock import Apart
@@ -46,14 +47,14 @@ def status(known: ReadParty) -> PartyStatus:
     """Its services, trusted parties and hosts."""
     backends = known.backends
     tried = backends.vitals.now()
+    by_room = {vital.room: vital for vital in tried}
     vitals = [vital for vital in tried if vital.room not in _ASKED]
-    rooms = [RoomView(room="flow", state="ok")]
-    rooms += [RoomView(room=vital.room, state="ok" if vital.ok else "down", text=vital.text) for vital in vitals]
-    peers = _asked("gateway", lambda: _peers(backends), rooms)
+    rooms = [RoomView(room="flow", state="ok"), *map(_room, vitals)]
+    peers = _asked(by_room["gateway"], lambda: _peers(backends), rooms)
     strangers = _strangers(backends.gateway, rooms, {peer.party for peer in peers})
     died = " ".join(vital.text for vital in tried if vital.room == "gateway" and vital.ok)
     rooms[-1] = rooms[-1].model_copy(update={"text": f"{rooms[-1].text} {died}".strip()})
-    hosts = _asked("cluster-manager", backends.cluster.nodes, rooms)
+    hosts = _asked(by_room["cluster-manager"], backends.cluster.nodes, rooms)
     return PartyStatus(
         party=backends.party,
         healthy=all(room.state == "ok" for room in rooms) and not any(peer.state in UNSOUND for peer in peers),
@@ -81,13 +82,21 @@ def _warnings(hosts: Iterable[NodeStatus]) -> list[str]:
     return [f"Executors on {host.node} are {host.isolation_text}" for host in hosts if host.isolation in _OPEN]
 
 
-def _asked(room: str, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> Sequence[T]:
+def _room(vital: Vital) -> RoomView:
+    return RoomView(room=vital.room, state="ok" if vital.ok else "down", text=vital.text)
+
+
+def _asked(vital: Vital, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) -> Sequence[T]:
+    """What a room says; nothing of one that has just been seen not to answer: it would keep us waiting."""
+    if not vital.ok:
+        rooms.append(_room(vital))
+        return []
     try:
         found = list(ask())
     except PlatformError as error:
-        rooms.append(RoomView(room=room, state="down", text=error.message))
+        rooms.append(RoomView(room=vital.room, state="down", text=error.message))
         return []
-    rooms.append(RoomView(room=room, state="ok"))
+    rooms.append(RoomView(room=vital.room, state="ok"))
     return found
 
 

@@ -7,11 +7,13 @@ from threading import Event
 from typing import Any
 
 from flow.cli.job_text import job_lines
+from flow.errors import StoreUnavailable
 from flow.job_state import JobState
 from flow.service import FlowService
 from flow.times import clock_text
 from flow.views import JobView
 from gateway.client import GatewayDown
+from node_manager.client import EventKind
 from tests.fakes.flow_world import HEARD_S, SCIENTIST, FakeParty, World, hangs, nothing_job, train_job
 
 HEARD = f"Last heard of: {clock_text(round(HEARD_S * 1000))}."
@@ -151,4 +153,25 @@ def test_where_nothing_of_a_job_runs_the_party_that_knows_more_is_named(world: W
     job = world.submit(nothing_job())
     world.until(lambda v: [w.what for w in v.waiting_for] == ["room"], job)
     assert flow_of(world["b"]).why(job) == ["Nothing of it runs here now: a leads it and knows what is next."]
+    world.a.stop(job, SCIENTIST)
+
+
+def test_a_participant_says_that_the_initiator_takes_no_report(world: World) -> None:
+    for party in world.parties.values():
+        party.cluster.script = hangs
+    job, b = world.submit(nothing_job()), world["b"]
+    starts_at_b(world, job)
+
+    def stalled(frm: str, _to: str, method: str) -> None:
+        if (frm, method) == ("b", "report"):
+            raise StoreUnavailable("Flow's database does not answer as it should.")
+
+    world.hub.before = stalled
+    b.cluster.tell(b.cluster.orders[-1], EventKind.PROGRESS, done=1, total=2, what="rounds")
+    world.until(lambda _: flow_of(b).why(job), job, party="b")
+    [said] = flow_of(b).why(job)
+    assert said.startswith("a, which leads it, takes no report (since ")
+    assert said.endswith("Flow's database does not answer as it should.")
+    world.hub.before = lambda _frm, _to, _method: None
+    world.until(lambda _: not flow_of(b).why(job), job, party="b")
     world.a.stop(job, SCIENTIST)

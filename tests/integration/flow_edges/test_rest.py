@@ -397,6 +397,17 @@ def test_the_status_tells_what_is_down(party: FakeParty, monkeypatch: pytest.Mon
     assert status.peers == ()
 
 
+def test_the_status_waits_for_no_room_that_was_seen_not_to_answer(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = vitals.Vital("gateway", False, "It did not answer within 3 seconds.")
+    others = tuple(vital for vital in party.app.state.backends.vitals.now() if vital.room != "gateway")
+    monkeypatch.setattr(party.app.state.backends.vitals, "now", lambda: (*others, frozen))
+    monkeypatch.setattr(party.gateway, "down", AssertionError("it was asked"))
+    rooms = {room.room: (room.state, room.text) for room in party.client.status().rooms}
+    assert rooms["gateway"] == ("down", frozen.text)
+
+
 def test_a_client_says_what_it_could_not_reach() -> None:
     for address in ("http://127.0.0.1:1", "http://127.0.0.1:1/"):
         with pytest.raises(FlowUnreachable, match=r"127\.0\.0\.1:1"), FlowClient(address) as client:

@@ -44,7 +44,7 @@ def test_a_session_ends_with_the_user_the_token_and_the_password_it_rests_on(tmp
     token, _ = sessions.open(USERS.account("alice"))
     changed = (
         USERS.without("alice"),
-        USERS.without("alice").added(ALICE, "t-another"),
+        USERS.without("alice").added(ALICE, "t-another", again=True),
         USERS.with_token("alice", "t-new"),
         USERS.with_password("alice", "$argon2id$x"),
     )
