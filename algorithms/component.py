@@ -130,6 +130,7 @@ class Component:
         check: Whole-job rules that parameters alone cannot express; raises InvalidInput. It gets the parameters and
             the roles as {role: [party, ...]}.
         needs_torch: Whether its role functions import torch.
+        last_step: From parameters to the last step that leaves a checkpoint; None: it leaves none.
         learns: From parameters to what each role learns of other parties, as sentences for people.
     """
 
@@ -143,6 +144,7 @@ class Component:
     minimum: Mapping[Role, int]
     check: Callable[[Any, Mapping[Role, Sequence[str]]], None] | None = None
     needs_torch: bool = False
+    last_step: Callable[[Any], int] | None = None
     learns: Callable[[Any], Mapping[Role, str]] | None = None
 
     @property

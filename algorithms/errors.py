@@ -3,6 +3,7 @@
 InvalidInput
   RolesRefused          the roles of a task do not suit its component
   ParametersDiffer      a checkpoint or a peer speaks of another run
+  CheckpointPastEnd     a checkpoint is of a later round than the last one asked for
   MissingInput          an input this role needs is not bound
   BadLabels             the label column does not hold what the component learns from
   BadFeatures           a feature column is missing, empty or holds no finite number
@@ -43,6 +44,12 @@ class ParametersDiffer(InvalidInput):
     """Two sides of one task were given different parameters or data kinds."""
 
     code = "algorithms.parameters_differ"
+
+
+class CheckpointPastEnd(InvalidInput):
+    """The checkpoint to go on from is of a later round than `rounds` asks for."""
+
+    code = "algorithms.checkpoint_past_end"
 
 
 class MissingInput(InvalidInput):

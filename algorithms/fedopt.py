@@ -32,7 +32,7 @@ from algorithms.aggregation import AggregationParameters
 from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.contributor import Contributor
-from algorithms.errors import BadLabels, ParametersDiffer
+from algorithms.errors import BadLabels, CheckpointPastEnd, ParametersDiffer
 from algorithms.joining import Classes, Joined, Joining
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights
@@ -136,6 +136,11 @@ def _form(state: _State) -> dict[str, Any]:
     return {name: array.shape for name, array in (state.model | state.optimizer).items()}
 
 
+def last_round(parameters: FedOptParameters) -> int:
+    """The round that leaves the last checkpoint."""
+    return parameters.rounds
+
+
 def conversation(parameters: FedOptParameters) -> tuple[Line, ...]:
     """The lines of the table above and of the aggregation."""
     scalar, stands_still = Protection.PLAIN_SCALAR, "Whether the mean loss over all rows stands still."
@@ -152,8 +157,10 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
 
     Raises:
         BadLabels: All trainers together have one class.
+        CheckpointPastEnd: The checkpoint is of a later round than the last one.
         SumNotWhole: What the arbiter sends is not the sum.
     """
+    checkpoint = _latest(ctx, parameters)
     optimizer = parameters.server()
     joined = joining.join(
         ctx,
@@ -162,9 +169,8 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
     )
     _require_classes(joined.classes)
     start = learner.initial(joined.classes)
-    checkpoint = ctx.memory.latest()
     fresh = _State(0, False, start, optimizer.start(start), {})
-    state = _State.from_parts(checkpoint[1], fresh) if checkpoint else fresh
+    state = _State.from_parts(checkpoint, fresh) if checkpoint else fresh
     contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, joined.common, state.rounding)
     rounds = _Rounds(ctx, learner, joined, contributor)
     with closing(contributor), ctx.progress(parameters.rounds, "rounds") as progress:
@@ -184,10 +190,10 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
 
 
 def coordinate(ctx: Context, parameters: FedOptParameters) -> None:
-    """The arbiter's side. Goes on from the newest checkpoint if there is one."""
+    """The arbiter's side. Goes on from the newest checkpoint if there is one. Raises CheckpointPastEnd."""
+    checkpoint = _latest(ctx, parameters)
     joining.admit(ctx, parameters.alike())
-    checkpoint = ctx.memory.latest()
-    progress_part: Any = checkpoint[1]["progress"] if checkpoint else {"rounds": 0, "stopped": False}
+    progress_part: Any = checkpoint["progress"] if checkpoint else {"rounds": 0, "stopped": False}
     t, stopped = progress_part["rounds"], progress_part["stopped"]
     adder = Adder(ctx, parameters)
     with closing(adder), ctx.progress(parameters.rounds, "rounds") as progress:
@@ -198,6 +204,18 @@ def coordinate(ctx: Context, parameters: FedOptParameters) -> None:
             ctx.memory.checkpoint(t, {"progress": {"rounds": t, "stopped": stopped}})
             progress(t)
         adder.add(t)
+
+
+def _latest(ctx: Context, parameters: FedOptParameters) -> Mapping[str, Any] | None:
+    """The newest checkpoint, None if there is none. Raises CheckpointPastEnd."""
+    found = ctx.memory.latest()
+    parts: Mapping[str, Any] | None = found[1] if found else None
+    if parts and (done := parts["progress"]["rounds"]) > parameters.rounds:
+        raise CheckpointPastEnd(
+            f"The checkpoint to go on from is of round {done}, `rounds` is {parameters.rounds}.",
+            hint=f"Set `rounds` to {done} or more, or submit the job afresh.",
+        )
+    return parts
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from algorithms.aggregation import require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line, Port, PortKind
 from algorithms.context import Context
 from algorithms.errors import BadLabels, WrongModel
-from algorithms.fedopt import FedOptParameters
+from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
 from algorithms.learning import of_training
 from algorithms.linear import linear_model, log_loss, probability, weights_of
@@ -214,5 +214,6 @@ COMPONENT = Component(
     roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
     minimum={Role.ARBITER: 1},
     check=check,
+    last_step=last_round,
     learns=of_training,
 )

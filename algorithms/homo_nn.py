@@ -40,7 +40,7 @@ from algorithms.aggregation import require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line, Port, PortKind
 from algorithms.context import Context
 from algorithms.errors import WrongModel
-from algorithms.fedopt import FedOptParameters
+from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
 from algorithms.learning import of_training
 from algorithms.nn.spec import NetSpec
@@ -221,5 +221,6 @@ COMPONENT = Component(
     minimum={Role.ARBITER: 1},
     check=check,
     needs_torch=True,
+    last_step=last_round,
     learns=of_training,
 )

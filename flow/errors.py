@@ -14,7 +14,8 @@ PlatformError
     IllegalTransition     a state and an event that do not go together
     Moved                 somebody else moved the job or attempt first
     FileThere             a file that would be written is there already
-    TokenReused           another job was submitted with this submit token
+    CheckpointPastEnd     a task would go on after its own last step
+  TokenReused           another job was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
     JobNotRunning         news of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
@@ -108,6 +109,12 @@ class TokenReused(Conflict):
     """Another job was submitted with the same submit token."""
 
     code = "flow.submit_token_reused"
+
+
+class CheckpointPastEnd(Conflict):
+    """The checkpoint to go on from is of a later step than the last one that a task now has."""
+
+    code = "flow.checkpoint_past_end"
 
 
 class ManifestMismatch(Conflict):

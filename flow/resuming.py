@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.bindings import BoundTask
-from flow.errors import JobInvalid
+from flow.errors import CheckpointPastEnd, JobInvalid
 from flow.exposure import weakest
 from flow.messages import Manifest
 from flow.views import Problem
@@ -50,6 +50,19 @@ def goes_on(task: BoundTask, earlier: BoundTask) -> bool:
         return False
     now, before = weakest(task), weakest(earlier)
     return now is None or (before is not None and now.strength >= before.strength)
+
+
+def require_in_reach(manifest: Manifest, tasks: Mapping[str, BoundTask]) -> None:
+    """Raises CheckpointPastEnd if a task would go on after its own last step: nothing would be left of it to do."""
+    for task in tasks.values():
+        point, last_step = resume_point(manifest, task), task.component.last_step
+        last = min((last_step(own) for own in task.parameters), default=0) if last_step else None
+        if point is not None and last is not None and point.step > last:
+            raise CheckpointPastEnd(
+                f"tasks.{task.name} goes on after step {point.step} of job {point.job}; "
+                f"by its parameters its last step is {last}.",
+                hint="Resume it with parameters that reach further, or submit it without `settings.resume`.",
+            )
 
 
 def resume_point(manifest: Manifest, task: BoundTask) -> ResumePoint | None:

@@ -8,10 +8,11 @@ from sqlalchemy import select, update
 
 from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue, answers_of, manifest_of
+from flow.errors import CheckpointPastEnd
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.manifest import make_manifest
 from flow.plan import Agree, EndAttempt, Finish, JobFacts, MarkClosed, Move, OpenAttempt, Refuse
-from flow.resuming import resume_point
+from flow.resuming import require_in_reach, resume_point
 from flow.store.database import Writer
 from flow.store.moves import (
     Side,
@@ -22,6 +23,7 @@ from flow.store.moves import (
     move_job,
     move_side,
     new_attempt,
+    told,
 )
 from flow.store.tables import attempt, job, side
 from party.ids import Address, AttemptId, JobId, TaskName
@@ -125,8 +127,14 @@ def _tell_resume(writer: Writer, name: AttemptId, task: BoundTask) -> None:
 
 
 def _agree(writer: Writer, facts: JobFacts, catalogue: Catalogue) -> None:
-    proposal = catalogue.of_job(writer.connection, facts.job).proposal
+    known = catalogue.of_job(writer.connection, facts.job)
+    proposal = known.proposal
     manifest = make_manifest(proposal, answers_of(writer.connection, facts.job))
+    try:
+        require_in_reach(manifest, known.tasks)
+    except CheckpointPastEnd as error:
+        move_job(writer, facts.job, facts.state, JobEvent.REFUSED, told(error, proposal.initiator))
+        return
     text = manifest.model_dump_json(by_alias=True)
     writer.run(update(job).where(job.c.id == facts.job).values(manifest=text, manifest_digest=manifest.digest))
     move_job(writer, facts.job, facts.state, JobEvent.AGREED)

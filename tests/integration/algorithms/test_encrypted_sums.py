@@ -13,7 +13,15 @@ from algorithms.adder import Adder
 from algorithms.aggregation import AggregationParameters
 from algorithms.contributor import Contributor
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.errors import NotFinite, ParametersDiffer, RolesRefused, SumNotWhole, ValueOutgrewLayout, WrongSum
+from algorithms.errors import (
+    CheckpointPastEnd,
+    NotFinite,
+    ParametersDiffer,
+    RolesRefused,
+    SumNotWhole,
+    ValueOutgrewLayout,
+    WrongSum,
+)
 from algorithms.inference import predict
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
@@ -277,6 +285,27 @@ def test_a_checkpoint_of_another_optimizer_is_refused_and_another_packing_is_not
     assert run(**SECURE, packing="compact").model(GUEST).arrays["weights"].any()
     with pytest.raises(ParametersDiffer, match="optimizer"):
         run(optimizer="adam")
+
+
+@pytest.mark.parametrize("how", [{}, SECURE], ids=["plain", "encrypted"])
+def test_a_checkpoint_past_the_last_round_is_refused_before_anything_is_said_and_one_of_it_is_not(tmp_path, how):
+    tables = halves(tmp_path, breast(), 3)
+    parties = {a: {"train": t} for a, t in zip(TRAINERS, tables, strict=True)} | {ARBITER: {}}
+    memories = {address: LocalMemory() for address in parties}
+    run_local(component("homo_lr"), {"rounds": 5} | how, parties, RecordingExchange(), LocalSettings(memories=memories))
+
+    def again(address, rounds, exchange):
+        settings = LocalSettings(memories={a: memory.going_on(5) for a, memory in memories.items() if a == address})
+        return run_local(component("homo_lr"), {"rounds": rounds} | how, parties, exchange, settings)
+
+    for address in parties:
+        exchange = RecordingExchange()
+        with pytest.raises(CheckpointPastEnd, match=r"is of round 5, `rounds` is 4"):
+            again(address, 4, exchange)
+        assert not [sent for sent in exchange.sent if sent.frm == address]
+    going_on = LocalSettings(memories={a: memory.going_on(5) for a, memory in memories.items()})
+    same = run_local(component("homo_lr"), {"rounds": 5} | how, parties, RecordingExchange(), going_on)
+    assert {metric.step for metric in same.metrics} == {5}
 
 
 @pytest.mark.parametrize("packing", ["exact", "compact"])

@@ -21,7 +21,7 @@ from party.clock import FakeClock, HybridTime
 from party.errors import Denied
 from party.ids import new_job_id
 from party.users import _ANY, User, Verb, make_user
-from tests.fakes.flow_world import COMPONENTS, SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
+from tests.fakes.flow_world import COMPONENTS, SCIENTIST, TRAIN, World, fails, hangs, nothing_job, succeeds, train_job
 from tests.fakes.nodes import eventually
 
 SIDES = {"a": "guest:a", "b": "host:b", "c": "arbiter:c"}
@@ -77,6 +77,22 @@ def test_every_party_goes_on_from_the_last_common_step_and_success_leaves_nothin
     for party in world.parties.values():
         assert party.store.kept == [first]
         assert set(party.store.forgotten) == {first, second}
+
+
+@pytest.mark.parametrize(("rounds", "state"), [(4, "refused"), (5, "succeeded"), (6, "succeeded")])
+def test_a_job_that_would_go_on_past_its_own_last_round_is_refused_before_it_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch, rounds: int, state: str
+) -> None:
+    monkeypatch.setitem(COMPONENTS, "train", replace(TRAIN, last_step=lambda own: own.rounds))
+    first = failed(world, train_job(), a=[4, 5], b=[5, 6], c=[4, 5])
+    second = resume(world, first, rounds=rounds)
+    view = world.wait_closed(second)
+    assert view.state == state
+    if state == "refused":
+        assert view.error.code == "flow.checkpoint_past_end"
+        assert f"goes on after step 5 of job {first}; by its parameters its last step is 4." in view.error.message
+        assert points(world, second, "train") == set()
+        assert world["b"].store.checkpoints[first, "train", "host:b"] == {1: [5, 6]}, "another job may go on from it"
 
 
 def test_without_a_common_step_a_task_starts_afresh_and_says_so(world: World) -> None:
