@@ -15,7 +15,7 @@ PlatformError
     Moved                 somebody else moved the job or attempt first
     FileThere             a file that would be written is there already
     CheckpointPastEnd     a task would go on after its own last step
-  TokenReused           another job was submitted with this submit token
+  TokenReused           another job, or another user's, was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
     JobNotRunning         news of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
@@ -106,7 +106,7 @@ class Moved(Conflict):
 
 
 class TokenReused(Conflict):
-    """Another job was submitted with the same submit token."""
+    """Another job, or a job of another user, was submitted with the same submit token."""
 
     code = "flow.submit_token_reused"
 

@@ -93,7 +93,7 @@ class Submitting:
             raise DataNotYours(f"{problem.path}: {problem.message}", hint=problem.hint)
         proposal = self._proposal(spec, tasks, user)
         with self._database.write() as writer:
-            if submit_token is not None and (known := _by_token(writer, submit_token, proposal.spec_digest)):
+            if submit_token is not None and (known := _by_token(writer, submit_token, proposal)):
                 return known, False
             insert_job(writer, proposal, dict.fromkeys(spec.parties, ""), submit_token)
         return JobId(proposal.job), True
@@ -225,12 +225,17 @@ def _texts(reference: TableInput | OutputInput) -> tuple[str, ...]:
     return (reference.table(reference.job), reference.model(reference.job))
 
 
-def _by_token(writer: Writer, submit_token: str, digest: str) -> JobId | None:
-    """The job that was submitted with the token. Raises TokenReused if it is another one."""
-    row = writer.run(select(job.c.id, job.c.spec_digest).where(job.c.submit_token == submit_token)).first()
+def _by_token(writer: Writer, submit_token: str, proposal: Proposal) -> JobId | None:
+    """The job that its user submitted with the token. Raises TokenReused if it is another one, or another user's."""
+    columns = (job.c.id, job.c.spec_digest, job.c.user_name)
+    row = writer.run(select(*columns).where(job.c.submit_token == submit_token)).first()
     if row is None:
         return None
-    if row.spec_digest != digest:
+    if row.user_name != proposal.user:
+        raise TokenReused(
+            f"The submit token '{submit_token[:40]}' is another user's.", hint="Use a token of your own for your job."
+        )
+    if row.spec_digest != proposal.spec_digest:
         raise TokenReused(
             f"The submit token '{submit_token[:40]}' belongs to job {row.id}, which is another job.",
             hint="Use a new token for a new job.",

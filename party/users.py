@@ -88,7 +88,8 @@ class Thing:
     owner: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}".rstrip()
+        of = "of " if self.kind == "rows" and self.name else ""
+        return f"{self.kind} {of}{self.name}".rstrip()
 
 
 @dataclass(frozen=True)

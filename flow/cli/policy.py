@@ -96,8 +96,14 @@ class Wanted:
         else:
             policy = now(name)
         told = policy.model_dump(mode="json")
-        lines = [f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in told.items()]
-        desk.screen.result({"name": name, **told}, name, *(f"  {line}" for line in lines))
+        desk.screen.result({"name": name, **told}, name, *(f"  {key}: {_shown(told[key])}" for key in told))
+
+
+def _shown(value: object) -> str:
+    """A value of a use policy as its option would take it; an empty list is `none`."""
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return "never" if value is None else str(value)
 
 
 def _changed(policy: UsePolicy, changes: Mapping[str, object]) -> UsePolicy:

@@ -246,6 +246,15 @@ def test_the_same_token_gives_the_same_job_and_another_job_is_refused(world: Wor
     assert len(world.a.jobs()) == 2
 
 
+def test_a_submit_token_is_its_users_alone_and_tells_nobody_elses_job(world: World) -> None:
+    job = world.submit(nothing_job(), token="mine")
+    for spec in (nothing_job(), nothing_job(retries=0)):
+        with pytest.raises(TokenReused, match="The submit token 'mine' is another user's") as caught:
+            world.submit(spec, user=make_user("bob", ["scientist"]), token="mine")
+        assert job not in str(caught.value)
+    assert [known.id for known in world.a.jobs()] == [job]
+
+
 def test_a_wrong_job_changes_nothing(world: World) -> None:
     wrong = train_job()
     wrong["roles"]["host"] = ["bb"]

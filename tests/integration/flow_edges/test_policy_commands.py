@@ -115,6 +115,8 @@ def test_what_a_table_may_be_used_for_is_shown_set_and_taken_back(party: FakePar
     assert told["users"] == ["eve"]
     kept = json.loads(flow("data", "policy", table, "--expires", "never", "--json").out)
     assert (kept["peers"], kept["expires"]) == (["hospital-b"], None)
+    words = flow("data", "policy", table, "--components", "").out
+    assert ("expires: never" in words, "components: none" in words, "None" in words) == (True, True, False)
     assert json.loads(flow("data", "policy", table, "--clear", "--json").out)["peers"] == ["*"]
     assert flow("data", "policy", table, "--expires", "soon").code == 2
     assert flow("data", "policy", table, "--clear", "--peers", "b").code == 2

@@ -140,6 +140,6 @@ def test_rows_are_shown_to_the_owner_of_a_table_and_to_scientists_where_it_has_n
     party.tables.upload(str(file), "rows/free")
     assert ada.head("rows/own").rows == ((1, 2),)
     assert eve.table("rows/own").rows == 1
-    with pytest.raises(Denied, match="may not read rows rows/own@1"):
+    with pytest.raises(Denied, match="may not read rows of rows/own@1"):
         eve.head("rows/own")
     assert eve.head("rows/free").rows == ((1, 2),)
