@@ -22,6 +22,7 @@ from storage.errors import BadRow
 
 MAX_FIELD_BYTES = 131_072  # what Python's reader, which names the line of a fault, takes without a word
 ENCODING_HINT = "Give its encoding, for example --encoding latin-1, gbk or utf-16, or save the file as UTF-8."
+_LINE_BREAK = "\r\n"
 _LONG_FIELD = f"a field of more than {MAX_FIELD_BYTES} bytes"
 _LONG_FIELD_HINT = "Shorten it, or leave the column out: --drop. A double quote may be opened there and never closed."
 
@@ -179,8 +180,14 @@ def _find_broken_row(shape: CsvShape) -> None:
         for line, fields in _lines(shape, file):
             _check_fields(shape, line, fields)
             if sum(map(len, fields)) > shape.block_bytes:
-                problem = f"a row of more than {shape.block_bytes} bytes"
-                raise BadRow(shape.name, line, None, fields[0], problem, hint="Leave long texts out of the file.")
+                raise _too_long(shape, line, fields[0])
+
+
+def _too_long(shape: CsvShape, line: int, start: str) -> BadRow:
+    shown = start[:MAX_FIELD_BYTES].encode(errors="surrogateescape").decode(errors="replace")
+    problem = f"a row of more than {shape.block_bytes} bytes"
+    hint = "Leave long texts out of the file. A double quote may be opened there and never closed."
+    return BadRow(shape.name, line, None, shown, problem, hint=hint)
 
 
 def check_quotes(shape: CsvShape) -> None:
@@ -209,23 +216,28 @@ def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
 
 
 def _lines(shape: CsvShape, file: pa.NativeFile, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Number of the line on which each row begins, the header's first, and the row's fields. Raises BadRow."""
+    """Number of the line on which each row begins, the header's first, and the row's fields. Raises BadRow.
+
+    No more of a row than may be in a block is read before it is refused, nor split into fields.
+    """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    beginning = ""
+    most = shape.block_bytes + len(_LINE_BREAK)
+    beginning, line, letters = "", 1, 0
 
     def physical() -> Iterator[str]:
-        nonlocal beginning
-        for part in text:
-            beginning = beginning or part
+        nonlocal beginning, letters
+        while letters <= most and (part := text.readline(most + 1)):
+            beginning, letters = beginning or part, letters + len(part)
             yield part
 
-    line = 1
     reader = csv.reader(physical(), delimiter=shape.delimiter, strict=strict)
     try:
         for fields in reader:
+            if letters > most:
+                raise _too_long(shape, line, beginning)
             if fields:
                 yield line, fields
-            line, beginning = reader.line_num + 1, ""
+            line, beginning, letters = reader.line_num + 1, "", 0
     except csv.Error as error:
         shown = beginning.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="replace")
         problem, hint = f"a row that cannot be read ({error})", "A double quote may be opened there and never closed."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -56,3 +58,41 @@ def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path, kind):
     of_small, of_large = peaks_mib(tmp_path / "store", small, large)
     assert of_large < of_small + 20  # the larger file has 43 MiB more of values, 108 MB more of CSV
     assert of_large < 300
+
+
+REFUSED = """
+import json, re, sys
+from storage.client import BadSource, SourceOptions, Store
+import pyarrow.csv, storage.csv_source
+def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
+before = peak()
+try:
+    Store(sys.argv[1]).tables.upload(sys.argv[2], "ns/name", options=SourceOptions(**json.loads(sys.argv[3])))
+except BadSource as error:
+    print(json.dumps([error.message, peak() - before]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "unit", "options", "says"),
+    [
+        (b"a,b\n", b"1,", {}, "line 2: a row of more than 1048576 bytes"),
+        (b"a,b\n", b"1,", {"encoding": "latin-1"}, "line 2: a row of more than 1048576 bytes"),
+        (b"a;b\n1;2\n", b'"1";', {"delimiter": ";"}, "line 3: a row of more than 1048576 bytes"),
+        (b"a,b\n", b'"\n",', {}, "line 2: a row of more than 1048576 bytes"),
+        (b'a,b\n1,"', b"x\n", {}, "line 2: a field of more than 131072 bytes"),
+        (b"", b"1,", {}, "a table has at most 10000"),
+        (b"", b"1,", {"no_header": True}, "a table has at most 10000"),
+    ],
+)
+def test_a_row_without_end_is_refused_before_it_is_in_memory(tmp_path, start, unit, options, says):
+    path = tmp_path / "data.csv.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(start)
+        for _ in range(15):
+            file.write(unit * 1_000_000)
+    command = [sys.executable, "-c", REFUSED, tmp_path / "store", path, json.dumps(options)]
+    done = subprocess.run(command, env=os.environ | NO_CACHES, capture_output=True, text=True, check=True)
+    message, grown = json.loads(done.stdout)
+    assert says in message
+    assert grown < 100
