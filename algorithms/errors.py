@@ -6,6 +6,9 @@ InvalidInput
   CheckpointPastEnd     a checkpoint is of a later round than the last one asked for
   MissingInput          an input this role needs is not bound
   BadLabels             the label column does not hold what the component learns from
+    LabelsNotBinary       labels 0 and 1, or -1 and 1
+    LabelsNotClasses      whole numbers, one for each class
+    OneClass              rows of two classes or more
   BadFeatures           a feature column is missing, empty or holds no finite number
   FeaturesDiffer        the trainers' columns are not the same
   WrongModel            a model of another kind, or made for other columns
@@ -62,6 +65,24 @@ class BadLabels(InvalidInput):
     """The label column does not hold what the component learns from."""
 
     code = "algorithms.bad_labels"
+
+
+class LabelsNotBinary(BadLabels):
+    """The label column does not hold what the component learns from: 0 and 1, or -1 and 1, alike at all parties."""
+
+    code = "algorithms.labels_not_binary"
+
+
+class LabelsNotClasses(BadLabels):
+    """The label column does not hold the model's classes: whole numbers, at most 1000 and half as many as rows."""
+
+    code = "algorithms.labels_not_classes"
+
+
+class OneClass(BadLabels):
+    """All trainers' labels are of one class; the component learns from rows of two classes or more."""
+
+    code = "algorithms.one_class"
 
 
 class BadFeatures(InvalidInput):

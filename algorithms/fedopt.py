@@ -32,7 +32,7 @@ from algorithms.aggregation import AggregationParameters
 from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.contributor import Contributor
-from algorithms.errors import BadLabels, CheckpointPastEnd, ParametersDiffer
+from algorithms.errors import CheckpointPastEnd, OneClass, ParametersDiffer
 from algorithms.joining import Classes, Joined, Joining
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights
@@ -156,7 +156,7 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
     """A trainer's side. Goes on from the newest checkpoint if there is one.
 
     Raises:
-        BadLabels: All trainers together have one class.
+        OneClass: All trainers together have one class.
         CheckpointPastEnd: The checkpoint is of a later round than the last one.
         SumNotWhole: What the arbiter sends is not the sum.
     """
@@ -230,7 +230,7 @@ class _Rounds:
     def sum(self, t: int, model: Weights, update: Weights) -> tuple[Weights, Scores]:
         """The sum of all updates and the scores of `model` over all rows, which are reported.
 
-        Raises SumNotWhole, BadLabels.
+        Raises SumNotWhole, OneClass.
         """
         lowest, higher = np.any(self.learner.labels == 0), np.any(self.learner.labels > 0)
         kinds = [Word(int(lowest), KIND_BITS), Word(int(higher), KIND_BITS)]
@@ -245,10 +245,10 @@ class _Rounds:
 
 
 def _require_classes(classes: Classes) -> None:
-    """Raises BadLabels unless there are two classes or more."""
+    """Raises OneClass unless there are two classes or more."""
     if len(classes) < 2:
         found = classes.tolist() or [1]  # who sees nothing but ones does not say so
-        raise BadLabels(
+        raise OneClass(
             f"All trainers' labels are {found}; there is nothing to tell apart.",
             hint="Is the right column named as the label? A classifier needs rows of two classes or more.",
         )

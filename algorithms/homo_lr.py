@@ -37,7 +37,7 @@ from algorithms import fedopt
 from algorithms.aggregation import require_aggregating_roles
 from algorithms.component import TRAINERS, Component, Line, Port, PortKind
 from algorithms.context import Context
-from algorithms.errors import BadLabels, WrongModel
+from algorithms.errors import LabelsNotBinary, WrongModel
 from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
 from algorithms.learning import of_training
@@ -166,14 +166,14 @@ class _LogisticLearner:
     def initial(self, classes: Classes) -> Weights:
         """Zeros, or the model given to start from."""
         if len(classes) > 2:
-            raise BadLabels(
+            raise LabelsNotBinary(
                 f"Table {title(self.table)} holds labels {self.classes.tolist()}, the trainers together "
                 f"{classes.tolist()}.",
                 hint="Write the labels alike everywhere: 0 and 1, or -1 and 1.",
             )
         if self.validate is not None and self.validate.rows:
             binary_labels(self.validate)
-            places_of_labels(self.validate, classes, "The trainers write their labels otherwise.")
+            places_of_labels(self.validate, classes, "The trainers write their labels otherwise.", LabelsNotBinary)
         if self.start is None:
             return {"weights": np.zeros(len(self.features)), "bias": np.zeros(1)}
         names, weights = weights_of(self.start)

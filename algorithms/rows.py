@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.context import Context
-from algorithms.errors import BadFeatures, BadLabels, MissingInput, WrongModel
+from algorithms.errors import BadFeatures, BadLabels, LabelsNotBinary, LabelsNotClasses, MissingInput, WrongModel
 from storage.client import Model, Table
 
 MOST_CLASSES = 1_000
@@ -79,13 +79,13 @@ def features(table: Table, names: Sequence[str], dtype: type[np.floating[Any]] =
 
 
 def binary_labels(table: Table) -> NDArray[np.float64]:
-    """Labels as 0.0 and 1.0. Raises BadLabels unless all are in {0, 1} or all in {-1, 1}."""
-    labels = _labels(table)
+    """Labels as 0.0 and 1.0. Raises LabelsNotBinary unless all are in {0, 1} or all in {-1, 1}."""
+    labels = _labels(table, LabelsNotBinary)
     if np.isin(labels, (0, 1)).all() or np.isin(labels, (-1, 1)).all():
         return np.asarray(labels == 1, dtype=np.float64)
     odd = labels[~np.isin(labels, (-1, 0, 1))]
     found = f"{odd[0]:g}" if len(odd) else "-1 and 0"
-    raise BadLabels(
+    raise LabelsNotBinary(
         f"Table {title(table)}: label column '{table.manifest.label_column}' holds {found}.",
         hint="A binary classifier learns labels 0 and 1, or -1 and 1.",
     )
@@ -93,40 +93,42 @@ def binary_labels(table: Table) -> NDArray[np.float64]:
 
 def label_coding(table: Table) -> NDArray[np.int64]:
     """The two values that checked binary labels are written in: 0 and 1, or -1 and 1; empty where every label is 1."""
-    labels = np.unique(_labels(table)).astype(np.int64)
+    labels = np.unique(_labels(table, LabelsNotBinary)).astype(np.int64)
     return np.array([labels[0], 1]) if labels[0] < 1 else labels[:0]
 
 
 def class_labels(table: Table) -> NDArray[np.int64]:
-    """Labels as integers. Raises BadLabels unless they are whole numbers."""
-    labels = _labels(table)
+    """Labels as integers. Raises LabelsNotClasses unless they are whole numbers."""
+    labels = _labels(table, LabelsNotClasses)
     whole = labels == np.rint(labels)
     if not whole.all():
-        raise BadLabels(
+        raise LabelsNotClasses(
             f"Table {title(table)}: label column '{table.manifest.label_column}' holds {labels[~whole][0]:g}.",
             hint="A classifier learns whole numbers, one for each class.",
         )
     return labels.astype(np.int64)
 
 
-def places_of_labels(table: Table, classes: NDArray[np.int64], hint: str) -> NDArray[np.int64]:
-    """Where each row's label stands among the classes, which are sorted. Raises BadLabels for one that is none."""
+def places_of_labels(
+    table: Table, classes: NDArray[np.int64], hint: str, unfit: type[BadLabels] = LabelsNotClasses
+) -> NDArray[np.int64]:
+    """Where each row's label stands among the classes, which are sorted. Raises `unfit` for one that is none."""
     labels = class_labels(table)
     places = np.searchsorted(classes, labels)
     unknown = labels[classes[np.minimum(places, len(classes) - 1)] != labels]
     if len(unknown):
-        raise BadLabels(
+        raise unfit(
             f"Table {title(table)}: label column '{table.manifest.label_column}' holds {unknown[0]}.", hint=hint
         )
     return places.astype(np.int64)
 
 
 def distinct_classes(table: Table) -> NDArray[np.int64]:
-    """The labels that occur, to tell others. Raises BadLabels if they are so many that they may be values of rows."""
+    """The labels that occur, to tell others. Raises LabelsNotClasses if they may be values of rows, being so many."""
     classes = np.unique(class_labels(table))
     most = min(MOST_CLASSES, max(2, table.rows // 2))
     if len(classes) > most:
-        raise BadLabels(
+        raise LabelsNotClasses(
             f"Table {title(table)}: label column '{table.manifest.label_column}' has {len(classes)} distinct values "
             f"in {table.rows} rows; at most {most} can be classes.",
             hint="The set of classes leaves the party. Is the right column named as the label?",
@@ -139,19 +141,19 @@ def title(table: Table) -> str:
     return f"'{table.manifest.reference}'"
 
 
-def _labels(table: Table) -> NDArray[np.float64]:
+def _labels(table: Table, unfit: type[BadLabels]) -> NDArray[np.float64]:
     column = table.manifest.label_column
     if column is None:
-        raise BadLabels(f"Table {title(table)} has no label column.", hint="Upload it again with `--label COLUMN`.")
+        raise unfit(f"Table {title(table)} has no label column.", hint="Upload it again with `--label COLUMN`.")
     kind = dict(table.manifest.columns)[column]
     if not kind.startswith(("int", "uint", "float", "double", "bool")):
-        raise BadLabels(
+        raise unfit(
             f"Table {title(table)}: label column '{column}' is {kind}, not a number.", hint="Encode it as numbers."
         )
     labels = np.asarray(table.labels(), dtype=np.float64)
     if not np.isfinite(labels).all():
         row = int(np.argmax(~np.isfinite(labels)))
-        raise BadLabels(
+        raise unfit(
             f"Table {title(table)}: label column '{column}' is missing or not finite in row {row + 1}.",
             hint="Drop rows without a label before uploading.",
         )

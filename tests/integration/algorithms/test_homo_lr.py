@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from algorithms.errors import (
     BadFeatures,
-    BadLabels,
     FeaturesDiffer,
+    LabelsNotBinary,
     MissingInput,
     NotFinite,
     ParametersDiffer,
@@ -21,6 +21,7 @@ from algorithms.errors import (
 from algorithms.linear import probability
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
+from party.errors import public_sentence
 from tests.fixtures.algorithms import (
     ARBITER,
     GUEST,
@@ -142,7 +143,7 @@ def test_predictions_are_written_as_the_labels_were(tmp_path, tables):
 
 def test_trainers_that_write_labels_differently_are_refused(tmp_path, tables):
     signed = make_table(tmp_path, "signed", breast().x[:9], breast().y[:9] * 2 - 1)
-    with pytest.raises(BadLabels, match=r"the trainers together \[-1, 0, 1\]"):
+    with pytest.raises(LabelsNotBinary, match=r"the trainers together \[-1, 0, 1\]"):
         train([tables[0], signed])
 
 
@@ -154,8 +155,9 @@ def test_trainers_that_write_labels_differently_are_refused(tmp_path, tables):
 )  # fmt: skip
 def test_labels_that_are_not_binary_are_named_with_their_table(tmp_path, tables, labels, says):
     bad = make_table(tmp_path, "bad", breast().x[:4], labels)
-    with pytest.raises(BadLabels, match=says):
+    with pytest.raises(LabelsNotBinary, match=says) as caught:
         train([tables[0], bad])
+    assert "0 and 1, or -1 and 1" in public_sentence(caught.value.code), "what the component learns from is no secret"
 
 
 def test_a_feature_that_is_missing_or_not_finite_is_named(tmp_path, tables):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.errors import BadLabels, WrongModel
+from algorithms.errors import BadLabels, LabelsNotClasses, WrongModel
 from algorithms.inference import predict
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.nn import model as networks
@@ -124,7 +124,7 @@ def test_a_label_column_that_may_tell_of_rows_is_not_sent(tmp_path, tables, rows
 
 def test_labels_that_are_no_classes_are_refused(tmp_path, tables):
     data = digits()
-    with pytest.raises(BadLabels, match=r"'test/fractions@1': label column 'label' holds 0.5"):
+    with pytest.raises(LabelsNotClasses, match=r"'test/fractions@1': label column 'label' holds 0.5"):
         train([tables[0], make_table(tmp_path, "fractions", data.x[:4], [0, 1, 0.5, 1])], SMALL)
     with pytest.raises(BadLabels, match=r"label column 'label' holds 77"):
         train(tables, SMALL, validate=make_table(tmp_path, "strange", data.x[:4], [0, 1, 77, 1]))

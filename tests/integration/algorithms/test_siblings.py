@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.errors import BadFeatures, BadLabels
+from algorithms.errors import BadFeatures, BadLabels, OneClass
 from algorithms.local import run_local
 from algorithms.registry import component
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
@@ -26,7 +26,7 @@ def train(name, tables, parameters=None, validate=None):
 @pytest.mark.parametrize("label", [0, 1, -1])
 def test_labels_that_are_all_one_class_are_refused(tmp_path, name, how, label):
     tables = [make_table(tmp_path, f"t{i}", breast().x[i : i + 20], [label] * 20) for i in range(2)]
-    with pytest.raises(BadLabels, match=rf"All trainers' labels are \[{label}\]; there is nothing to tell apart"):
+    with pytest.raises(OneClass, match=rf"All trainers' labels are \[{label}\]; there is nothing to tell apart"):
         train(name, tables, how)
 
 
