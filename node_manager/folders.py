@@ -16,9 +16,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from node_manager.order import Order
 from party.bounds import MAX_COUNT
 from party.disk import refusals
 from party.ids import Address, task_name
+from party.trees import remove_tree
 
 SCHEMA = 1
 LAST_WORDS_BYTES = 16_000
@@ -103,9 +103,15 @@ def orders(root: Path) -> Iterator[tuple[Path, Order]]:
         try:
             order = read_order(folder)
         except (OSError, ValueError, UnknownWireVersion):
-            shutil.rmtree(folder, ignore_errors=True)
+            forget_folder(folder)
             continue
         yield folder, order
+
+
+def forget_folder(folder: Path) -> None:
+    """Remove what an executor worked in, or a whole job's folder, as far as the file system lets it go."""
+    with suppress(OSError):
+        remove_tree(folder)
 
 
 def write_json(path: Path, body: dict[str, object]) -> None:

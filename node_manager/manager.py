@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 import time
@@ -22,6 +21,7 @@ from node_manager.folders import (
     SCHEMA,
     ExecutorKey,
     check_schema,
+    forget_folder,
     make_folder,
     orders,
     read_json,
@@ -132,7 +132,7 @@ class NodeManager:
         """End what still runs of a job and remove its working folders. May be repeated."""
         self.stop(job, None, None, grace_s=2)
         if ExecutorKey.is_job(job):
-            shutil.rmtree(self._folders / job, ignore_errors=True)
+            forget_folder(self._folders / job)
         self._news.clean(job)
 
     def watch(self, since: int, listening: Callable[[], bool]) -> Iterator[NodeNews]:
@@ -201,7 +201,7 @@ class NodeManager:
     def _give_up(self, running: Running) -> None:
         self._roster.remove(running)
         running.ended.set()
-        shutil.rmtree(running.folder, ignore_errors=True)
+        forget_folder(running.folder)
 
     def _give_up_waiting(self) -> None:
         """Orders that the warm parent has not come to: should it still do, the child finds the end and goes."""

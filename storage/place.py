@@ -21,7 +21,8 @@ import pyarrow as pa
 from pyarrow import fs
 from ulid import ULID
 
-from party.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
+from party.files import PRIVATE_FILE, sync_folder
+from party.trees import DEEPEST, remove_tree, take_back
 from storage.disk import disk_of, free_bytes, is_full
 from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
 
@@ -215,21 +216,24 @@ class Place:
             raise BadReference("The store's root is not removed.")
         with _reaching(self, path):
             info = self._fs.get_file_info(self._full(path))
-            if info.type == fs.FileType.Directory:
-                try:
-                    self._fs.delete_dir(self._full(path))
-                except PermissionError:
-                    self.enter(path)
-                    self._fs.delete_dir(self._full(path))
+            if info.type == fs.FileType.Directory and self._local is not None:
+                remove_tree(self._local / inside(path))
+            elif info.type == fs.FileType.Directory:
+                self._fs.delete_dir(self._full(path))
             elif info.type == fs.FileType.File:
                 self._fs.delete_file(self._full(path))
 
     def enter(self, folder: str) -> None:
-        """Take back folders that another process closed to us by their mode; they are ours, or we may do anything."""
+        """Take back folders that another process closed to us by their mode; they are ours, or we may do anything.
+
+        Raises Damaged where folders lie in one another deeper than anything of ours makes them.
+        """
         if self._local is None:
             return
         with _reaching(self, folder):
-            _enter(self._local / inside(folder))
+            taken = take_back(self._local / inside(folder))
+        if not taken:
+            raise Damaged(f"More than {DEEPEST} folders lie in one another, or their names are too long together.")
 
     def extent(self, folder: str) -> tuple[int, int]:
         """Bytes of all files below a folder, and bytes of disk that they take; no bytes where that is not known."""
@@ -284,15 +288,6 @@ def _size(file: IO[bytes]) -> int:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
-
-
-def _enter(folder: Path) -> None:
-    if not folder.is_symlink() and folder.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        folder.chmod(PRIVATE_FOLDER)
-    with os.scandir(folder) as found:
-        below = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
-    for path in below:
-        _enter(Path(path))
 
 
 def _below(folder: Path, path: str) -> int:

@@ -171,7 +171,7 @@ class Staging:
         """Copies of all outputs, in address order; an interrupted call is done anew, from what is staged still."""
         self._place.remove(f"{folder}/{_TAKEN}")
         if self._place.exists(folder):
-            self._place.enter(folder)
+            self._take_back(folder, attempt)
         outputs = []
         for address in sorted(map(Address.parse, declared)):
             wanted = declared[str(address)]
@@ -188,6 +188,15 @@ class Staging:
                 with taking(kind, ref):
                     outputs.append(self._take(ref, address, kind, attempt))
         return outputs
+
+    def _take_back(self, folder: str, attempt: AttemptId) -> None:
+        try:
+            self._place.enter(folder)
+        except Damaged as error:
+            raise OutputRefused(
+                f"What executors of {attempt.task} left cannot be published: {error.message}",
+                hint="Look at the component's code: outputs are staged by the functions of its context.",
+            ) from error
 
     def _refuse_holes(self, folder: str, whose: str) -> None:
         """Files of holes cost their maker nothing, and us every byte of them; a disk that compresses makes some."""

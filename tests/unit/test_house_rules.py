@@ -257,6 +257,17 @@ def test_the_scan_for_arrow_sees_what_it_looks_for(text: str) -> None:
     assert any(_reads_arrow(node) for node in ast.walk(ast.parse(text)))
 
 
+def test_what_executors_made_is_removed_by_what_takes_any_depth() -> None:
+    """`party.trees`: a tree may be deeper than any path, and than the functions of the library can go."""
+    rooms = {"storage", "node_manager"}
+    found = [place for kind in (ast.Attribute, ast.Name, ast.alias) for place in _nodes(kind)]
+    assert {
+        f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
+        for path, node in found
+        if path.relative_to(ROOT).parts[0] in rooms and "rmtree" in ast.unparse(node)
+    } == set()
+
+
 # --- what comes from outside
 
 # Rooms and files whose models are read from the wire: a number in them has bounds (party/bounds.py) or its own.

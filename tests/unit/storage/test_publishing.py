@@ -285,3 +285,37 @@ def test_names_that_an_executor_left_among_checkpoints_are_nobodys(store, tmp_pa
         (folder.parents[1] / name / "guest-bank").mkdir(parents=True)
         (folder.parents[1] / name / "guest-bank/000000000001.ckpt").write_text("")
     assert checkpoints.held(ATTEMPT.job, "task", GUEST) == {1: [4]}
+
+
+def nested(folder, depth):
+    """So many folders in one another, with a file in the last, made as an executor would: step by step."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", 0o500, dir_fd=here)
+        os.chmod("d", 0o700, dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+@pytest.mark.parametrize(("where", "depth"), [("models/m", 2500), (".", 200)])
+def test_folders_nested_beyond_every_path_are_refused_and_can_be_removed(store, staged, tmp_path, where, depth):
+    nested(staged / where, depth)
+    with pytest.raises(OutputRefused, match="cannot be published: More than 64 folders") as refused:
+        publish(store)
+    assert refused.value.code == "storage.output_refused"
+    store.staging.discard(ATTEMPT.job)
+    assert not (tmp_path / f"store/staging/{ATTEMPT.job}").exists()
+
+
+def test_names_that_are_too_long_together_are_refused(store, staged, tmp_path):
+    here = os.open(staged, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("n" * 250, dir_fd=here)
+        here = os.open("n" * 250, os.O_RDONLY, dir_fd=here)
+    with pytest.raises(OutputRefused, match="too long together"):
+        publish(store)
+    store.staging.discard(ATTEMPT.job)
+    assert not (tmp_path / f"store/staging/{ATTEMPT.job}").exists()
