@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
 from typing import Any
@@ -82,7 +82,7 @@ def _check_name(number: int, name: str, what: str) -> None:
 
 def check_column(name: str | None, names: Iterable[str], what: str) -> None:
     """Raise ColumnNotFound, naming `what` the column is for, unless it is there or None."""
-    known = list(names)
+    known = names if isinstance(names, Mapping) else list(names)
     if name is not None and name not in known:
         raise ColumnNotFound(f"There is no column '{name}' ({what}).", hint=did_you_mean(name, known))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from party.text import printable
+from storage.conversion import keep_as_text
 from storage.csv_words import FALSE_WORDS, TRUE_WORDS, USUAL_NULLS, fits, misfit_hint, noun, values_of, wider
-from storage.errors import BadRow
+from storage.errors import BadRow, InfiniteNumber
 
 MAX_FIELD_BYTES = 131_072  # what Python's reader, which names the line of a fault, takes without a word
 ENCODING_HINT = "Give its encoding, for example --encoding latin-1, gbk or utf-16, or save the file as UTF-8."
+SHOWN_CHARS = 40
 _LINE_BREAK = "\r\n"
 _LONG_FIELD = f"a field of more than {MAX_FIELD_BYTES} bytes"
 _LONG_FIELD_HINT = "Shorten it, or leave the column out: --drop. A double quote may be opened there and never closed."
@@ -109,6 +113,26 @@ def refuse_long_fields(shape: CsvShape, batch: pa.RecordBatch, first_row: int) -
         if bad >= 0:
             line = line_of_row(shape, first_row + bad)
             raise BadRow(shape.name, line, name, column[bad].as_py(), _LONG_FIELD, hint=_LONG_FIELD_HINT)
+
+
+def refuse_infinite(shape: CsvShape, name: str, column: pa.Array, first_row: int) -> None:
+    """Raise InfiniteNumber, with the text as it stands, for a number of the column that no float holds."""
+    bad = pc.index(pc.is_inf(column), True).as_py()
+    if bad < 0:
+        return
+    line, fields = _locate(shape, first_row + bad)
+    text = fields[shape.columns.index(name)].strip()[:SHOWN_CHARS]
+    as_text = f"keep the column as text: {keep_as_text(name)}."
+    if any(letter.isdigit() for letter in text):
+        what, hint = "too large for a number", f"Correct it or leave it empty where the file is made, or {as_text}"
+    else:
+        what = "no finite number"
+        hint = "Correct it or leave it empty where the file is made, say that it stands for a missing value, "
+        hint += f"{shlex.quote(f'--null={text}')}, or {as_text}"
+    raise InfiniteNumber(
+        f"Column '{name}' has {printable(text)} in line {line} of {shape.name}, which is {what}. Nothing was stored.",
+        hint=hint,
+    )
 
 
 def _type_that_fits(

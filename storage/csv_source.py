@@ -13,7 +13,7 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.csv_faults import CsvShape, check_quotes, diagnose, line_of_row, refuse_long_fields
+from storage.csv_faults import CsvShape, check_quotes, diagnose, line_of_row, refuse_infinite, refuse_long_fields
 from storage.csv_header import BLOCK_BYTES, Tap, check_header, read_header
 from storage.csv_losses import large_columns, losses
 from storage.csv_words import WHOLE_NUMBER, has_decimal_commas, number_pattern
@@ -65,8 +65,11 @@ class CsvReading:
                     converted = self._with_ids(batch, schema)
                     if converted is None:
                         return
+                    found = large_columns(batch)
+                    for name in found:
+                        refuse_infinite(self._shape, name, batch.column(name), rows)
                     rows += batch.num_rows
-                    large.update(large_columns(batch))
+                    large.update(found)
                     yield converted
         except (pa.ArrowInvalid, OSError) as error:
             self._widen(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from party.suggestions import did_you_mean
-from storage.errors import BadSource
+from storage.errors import BadRow, BadSource
 
 FORMATS = ("csv", "parquet", "arrow")
 START_BYTES = 16
@@ -81,13 +81,22 @@ def _begins(start: bytes, magic: bytes) -> bool:
 _NAME_IT = "If it is a CSV, give it a name that ends with .csv."
 
 
+_ZERO_BYTE = "Remove it where the file is made. If the text is in another encoding, give it: --encoding utf-16-le."
+
+
 def refuse_binary(name: str, start: bytes) -> None:
     """Raise BadSource for a file that is read as CSV, in an encoding nobody named, and begins with no text."""
-    if b"\0" in start and not any(start.startswith(mark) for mark in BYTE_ORDER_MARKS):
-        raise BadSource(
-            f"{name} is no text: there are zero bytes at its start. Nothing was stored.",
-            hint="A CSV, Parquet or Arrow file is needed. If it is text, give its encoding: --encoding utf-16-le.",
-        )
+    if b"\0" not in start or any(start.startswith(mark) for mark in BYTE_ORDER_MARKS):
+        return
+    before = start[: start.index(0)]
+    if before and start.count(0) == 1 and before.translate(None, _NO_TEXT) == before:
+        line = before.count(b"\n") + 1
+        shown = before.rpartition(b"\n")[2].decode(errors="replace")
+        raise BadRow(name, line, None, shown, "a zero byte, which no text has, after", hint=_ZERO_BYTE)
+    raise BadSource(
+        f"{name} is no text: there are zero bytes at its start. Nothing was stored.",
+        hint="A CSV, Parquet or Arrow file is needed. If it is text, give its encoding: --encoding utf-16-le.",
+    )
 
 
 def compression_of(start: bytes) -> str | None:

@@ -90,17 +90,18 @@ class SourceOptions:
 
     def types(self, names: Sequence[str]) -> dict[str, pa.DataType]:
         """The given types. Raises ColumnNotFound for one that no column has."""
+        known = dict.fromkeys(names)  # thousands of columns are looked for among thousands
         for name in self.column_types:
-            check_column(name, names, "whose type is given")
+            check_column(name, known, "whose type is given")
         return {name: NAMED_TYPES[text] for name, text in self.column_types.items()}
 
     def kept(self, names: Sequence[str]) -> list[str]:
         """The columns that the table is to have, in the file's order. Raises ColumnNotFound, BadSource."""
-        own = (self.id_column, self.label_column)
+        own, known = (self.id_column, self.label_column), dict.fromkeys(names)
         for name in self.features:
-            check_column(name, names, "one of the features")
+            check_column(name, known, "one of the features")
         for name in self.drop:
-            check_column(name, names, "to be dropped")
+            check_column(name, known, "to be dropped")
             if name in own:
                 raise BadSource(f"Column '{name}' cannot be dropped: it is the id or the label.")
         wanted = set(self.features or names) - set(self.drop)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from storage.columns import ContentDigest, check_column, missing, normal_schema, normal_table
+from storage.conversion import keep_as_text
 from storage.errors import InfiniteNumber, TableSchemaMismatch
 from storage.frames import read_partition
 from storage.manifest import Column, Partition, TableManifest, UsePolicy
@@ -210,8 +211,8 @@ class TableWriter:
                 raise InfiniteNumber(
                     f"Column '{name}' has {column[row].as_py()} in {self._plan.place(self._rows + row)}, which is no "
                     "finite number. Nothing was stored.",
-                    hint="Correct it or leave it empty where the file is made. If it stands for a missing value of a "
-                    "CSV, say so as it is written there: --null inf.",
+                    hint="Correct it or leave it empty where the file is made, or keep the column as text: "
+                    f"{keep_as_text(name)}.",
                 )
 
     def _one_batch(self) -> pa.RecordBatch:

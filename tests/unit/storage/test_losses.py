@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from storage.client import SourceOptions, Store, TableSchemaMismatch
+from storage.client import BadRow, BadSource, InfiniteNumber, SourceOptions, Store, TableSchemaMismatch
 from storage.columns import normal_table
 from storage.csv_losses import ZeroSign
 
@@ -156,3 +156,29 @@ def test_a_leading_zero_is_seen_however_the_bytes_are_cut(cut):
     sign.look(data[:cut])
     sign.look(data[cut:])
     assert sign.seen
+
+
+@pytest.mark.parametrize("values", [pa.array([2**64 - 1], pa.uint64()), pa.array([1], pa.timestamp("ns", "UTC"))])
+def test_what_no_table_holds_is_refused_with_the_type_that_keeps_it(upload, values):
+    with pytest.raises(TableSchemaMismatch, match="does not fit") as refused:
+        upload(as_file("parquet", x=values), "data.parquet")
+    assert "--type x=text" in refused.value.hint
+
+
+def test_a_number_too_large_for_a_float_is_named_as_it_stands(upload):
+    with pytest.raises(InfiniteNumber, match=r"'x' has 1e400 in line 3 of data.csv, which is too large") as refused:
+        upload("a,x\n1,2\n2,1e400\n")
+    assert "--null" not in refused.value.hint
+    assert upload("a,x\n1,2\n2,1e400\n", column_types={"x": "text"})[0]["x"].to_pylist() == ["2", "1e400"]
+
+
+@pytest.mark.parametrize(("content", "line"), [(b"a,b\n1,x\0y\n2,z\n", 2), (b"a,b\0c\n1,2\n", 1)])
+def test_a_zero_byte_in_a_field_is_told_by_its_line(upload, content, line):
+    with pytest.raises(BadRow, match=f"line {line}: a zero byte") as refused:
+        upload(content)
+    assert refused.value.line == line
+
+
+def test_text_in_two_bytes_a_letter_is_still_told_as_that(upload):
+    with pytest.raises(BadSource, match="zero bytes at its start"):
+        upload("a,b\n1,2\n".encode("utf-16-le"))

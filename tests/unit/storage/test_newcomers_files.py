@@ -122,10 +122,11 @@ def test_columns_without_any_value_are_said(upload):
 
 
 def test_an_infinite_number_is_refused_with_its_row_and_column(upload):
-    with pytest.raises(InfiniteNumber, match=r"Column 'x' has -inf in line 4 of data\.csv.*--null inf"):
+    with pytest.raises(InfiniteNumber, match=r"Column 'x' has -inf in line 4 of data\.csv.*--null=-inf"):
         upload('a,x\n"p\nq",1\nr,-inf\n')
-    with pytest.raises(InfiniteNumber, match=r"Column 'x' has inf in row 2 of data\.parquet"):
+    with pytest.raises(InfiniteNumber, match=r"Column 'x' has inf in row 2 of data\.parquet") as refused:
         upload(parquet_bytes(x=[1.0, float("inf")]), "data.parquet")
+    assert refused.value.hint.endswith("or keep the column as text: --type x=text.")
     assert upload("a,x\n1,inf\n2,3\n", null_values=("inf",))[0]["x"].to_pylist() == [None, 3]
     assert upload(parquet_bytes(x=[1.0, float("nan")]), "data.parquet")[0].num_rows == 2
 
