@@ -26,6 +26,7 @@ from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.errors import FeaturesDiffer, ParametersDiffer, SumNotWhole, WrongModel
 from algorithms.side_block import Word
+from party.errors import PlatformError
 from party.ids import Address, Role
 from storage.client import Value
 
@@ -111,19 +112,26 @@ def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
     joined = {trainer: _record(value, _JOIN, trainer) for trainer, value in found.items()}
     if odd := _odd_ones({trainer: join["features"] for trainer, join in joined.items()}):
         counts = ", ".join(f"{trainer} has {join['columns']}" for trainer, join in joined.items())
-        raise FeaturesDiffer(
+        error: PlatformError = FeaturesDiffer(
             f"The feature columns of {odd} are not those of the other trainers (columns: {counts}).",
             hint="All trainers need the same feature names in the same order.",
         )
-    if odd := _odd_ones({ctx.address: _digest(alike)} | {a: join["settings"] for a, join in joined.items()}):
-        raise ParametersDiffer(
+        error.alike = _alike({trainer: join["features"] for trainer, join in joined.items()})
+        raise error
+    settings = {ctx.address: _digest(alike)} | {a: join["settings"] for a, join in joined.items()}
+    if odd := _odd_ones(settings):
+        error = ParametersDiffer(
             f"{odd} has other settings than the rest.",
             hint="Only what concerns a party's own training, as learning rate or batch size, may differ.",
         )
+        error.alike = _alike(settings)
+        raise error
     if odd := _odd_ones({trainer: join["warm_start"] for trainer, join in joined.items()}):
-        raise WrongModel(
+        error = WrongModel(
             f"{odd} starts from another model than the rest.", hint="Name the same model for all trainers."
         )
+        error.alike = _alike({trainer: join["warm_start"] for trainer, join in joined.items()})
+        raise error
     classes = np.unique(np.concatenate([join["classes"] for join in joined.values()]))
     start: dict[str, Any] = {"rows": sum(join["rows"] for join in joined.values()), "classes": classes}
     ctx.channel.broadcast(trainers, "start", 0, start)
@@ -177,3 +185,11 @@ def _odd_ones(found: Mapping[Address, Any]) -> str:
     """Who differs from the most common value, as text; empty if nobody does."""
     usual = Counter(found.values()).most_common(1)[0][0]
     return ", ".join(str(address) for address, value in found.items() if value != usual)
+
+
+def _alike(found: Mapping[Address, Any]) -> tuple[tuple[str, ...], ...]:
+    """The parties by what they brought."""
+    groups: dict[Any, set[str]] = {}
+    for address, value in found.items():
+        groups.setdefault(value, set()).add(str(address.party))
+    return tuple(tuple(sorted(group)) for group in groups.values())

@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flow.doors import ClusterDoor, NewsDoor
 from flow.messages import LogNews, MetricNews, ProgressNews
-from flow.participant.running import end_columns, run_state, state_in
+from flow.participant.running import differing, end_columns, run_state, state_in
 from flow.store.database import Database, Writer
 from flow.store.moves import Side
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
-from flow.store.parts import count_running, find_executor, find_part
+from flow.store.parts import count_running, find_executor, find_part, parties_of
 from node_manager.client import EventKind, ExecutorEvent
 from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
@@ -136,7 +136,10 @@ class NewsReader:
             name = Side(attempt, Address.parse(event.address))
             seen = find_executor(writer, name, event.incarnation)
             if seen is not None:
-                run_state(writer, name, seen, state, **end_columns(event, self._party))
+                columns = end_columns(event, self._party)
+                if event.kind is EventKind.FAILED and event.body.get("alike"):
+                    columns["differing"] = differing(event, parties_of(writer.connection, job))
+                run_state(writer, name, seen, state, **columns)
 
     def _read(self, form: Callable[[ExecutorEvent], T], kind: EventKind, events: Sequence[ExecutorEvent]) -> list[T]:
         """The events of a kind in their form; one that has none is left out, so that it stops no other."""

@@ -19,7 +19,7 @@ class EventKind(StrEnum):
     OUTPUT = "output"  # body: name, kind, reference, digest
     CHECKPOINT = "checkpoint"  # body: step
     SUCCEEDED = "succeeded"  # body: seconds, peak_bytes
-    FAILED = "failed"  # body: code, message, hint (an error the algorithm or platform raised)
+    FAILED = "failed"  # body: code, message, hint, alike (an error the algorithm or platform raised)
     LOST = "lost"  # body: cause (exit status, signal, killed for memory, host gone)
 
 

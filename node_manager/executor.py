@@ -53,7 +53,8 @@ def main(assignment: Assignment, order: Order) -> int:
         except PlatformError as error:
             words.died_of(error)
             words.finish()
-            events.write(EventKind.FAILED, code=error.code, message=error.message, hint=error.hint)
+            body = {"code": error.code, "message": error.message, "hint": error.hint}
+            events.write(EventKind.FAILED, **body, **({"alike": error.alike} if error.alike else {}))
             return FAILED
         except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
             words.died_of(error)

@@ -53,6 +53,7 @@ class PlatformError(Exception):
         code: Stable identifier, never reused for another meaning.
         retry: Whether the same call may succeed later without a change by the caller.
         hint: What the user can do about it, one sentence, or the empty string.
+        alike: Parties of a job by what they have alike, where the failure is that they differ; all of them may read it.
     """
 
     code: ClassVar[str] = "platform.error"
@@ -62,6 +63,7 @@ class PlatformError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.alike: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row
@@ -63,6 +64,21 @@ def _lost_hint(cause: str, party: str) -> str:
     return next((hint for known, hint in hints.items() if known == cause), _LAST_WORDS)
 
 
+def differing(event: ExecutorEvent, parties: Collection[str]) -> str:
+    """Which parties of a job differ, by an executor that failed of that: `a with c, unlike b`.
+
+    Empty if it says nothing of the kind: groups of parties of the job, each named once. Their order says nothing.
+    """
+    groups = event.body.get("alike")
+    if not isinstance(groups, list) or len(groups) < 2:
+        return ""
+    found = [sorted(map(str, group)) for group in groups if isinstance(group, list) and group]
+    named = [party for group in found for party in group]
+    if len(set(named)) != len(named) or not set(named) <= set(parties):
+        return ""
+    return ", unlike ".join(" with ".join(group) for group in sorted(found, key=lambda group: (-len(group), group)))
+
+
 def side_news(row: Row[Any], shared: bool) -> SideNews:
     """What the initiator hears of one of our executors; `shared` says whether it may read our log text."""
     return SideNews(
@@ -71,5 +87,5 @@ def side_news(row: Row[Any], shared: bool) -> SideNews:
         address=row.address,
         state=AttemptState(row.state),
         retryable=bool(row.retryable),
-        error=for_another_party(error_of(row), shared),
+        error=for_another_party(error_of(row), shared, row.differing or ""),
     )

@@ -241,17 +241,19 @@ def _swap(writer: Writer, table: Table, key: Mapping[str, object], seen: str, ch
         raise Moved(f"{table.name} {name} is no longer '{seen}'.")
 
 
-def for_another_party(error: ErrorView | None, shared: bool) -> ErrorView | None:
+def for_another_party(error: ErrorView | None, shared: bool, differing: str = "") -> ErrorView | None:
     """An error as another party may read it.
 
     The message of an executor's error may quote a value of a table. Unless the policy shares logs it stays here, and
-    the code travels with the sentence that says what it means. Flow's own errors quote no data.
+    the code travels with the sentence that says what it means, and `differing`: which parties do. Flow's own errors
+    quote no data.
     """
     if error is None or shared or error.code.startswith("flow."):
         return error
+    sentence = public_sentence(error.code)
     return ErrorView(
         code=error.code,
-        message=public_sentence(error.code),
+        message=f"{sentence.rstrip('.')}: {differing}." if differing else sentence,
         hint=f"{error.party} keeps the details; 'flow job show' tells them there.",
         party=error.party,
     )

@@ -100,6 +100,14 @@ def spec_of(row: Row[Any]) -> JobSpec:
     return proposed_job(proposal_of(row).spec)
 
 
+def parties_of(connection: Connection, name: str) -> frozenset[str]:
+    """The parties of a job that was proposed to us; none if it cannot be read."""
+    try:
+        return frozenset(spec_of(part_of(connection, name)).parties)
+    except UnreadableJob:
+        return frozenset()
+
+
 def earlier_parts(connection: Connection, spec: JobSpec) -> list[Row[Any]]:
     """Our parts in the jobs that a job goes on from, newest first, as far back as its initiator took part."""
     found: list[Row[Any]] = []

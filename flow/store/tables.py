@@ -163,6 +163,7 @@ executor = Table(
     Column("started_ms", BigInteger, nullable=True),
     Column("ended_ms", BigInteger, nullable=True),
     *_error_columns(),
+    Column("differing", _BIG_TEXT, nullable=True),  # which parties differ, where it failed of that
     Index("executor_by_state", "state"),
     **_MYSQL,
 )

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -201,6 +202,26 @@ def test_a_failure_brings_its_code_and_keeps_its_words_at_the_party_that_failed(
         assert party.cluster.running() == 0
         assert party.cluster.rooms == {}
     assert world["c"].flow.job(job).error.code == "algorithms.bad_labels"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("alike", "says"),
+    [
+        ([["b"], ["c", "a"]], "The trainers' feature columns are not the same: a with c, unlike b."),
+        ([["b"], ["a"]], "The trainers' feature columns are not the same: a, unlike b."),
+        ([["b"], ["age"]], "The trainers' feature columns are not the same."),
+        ([["b"], ["a", "b"]], "The trainers' feature columns are not the same."),
+        ([["b"], [["a"]]], "The trainers' feature columns are not the same."),
+        ("age", "The trainers' feature columns are not the same."),
+    ],
+)
+def test_of_parties_that_differ_others_read_which_and_no_other_word(world: World, alike: Any, says: str) -> None:
+    world["a"].cluster.script = world["b"].cluster.script = hangs
+    failed = {"code": "algorithms.features_differ", "message": "host:b has 31", "hint": "secret", "alike": alike}
+    world["c"].cluster.script = lambda _: [(EventKind.STARTED, {"pid": 1}), (EventKind.FAILED, failed)]
+    view = world.wait_closed(world.submit(nothing_job()))
+    assert view.error.message == says
+    assert not any(word in view.model_dump_json() for word in ("has 31", "secret", '"age"'))
 
 
 def test_a_stopped_job_is_cancelled_everywhere(world: World) -> None:
