@@ -110,28 +110,27 @@ def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
     trainers = ctx.peers(*TRAINERS)
     found = dict(zip(trainers, ctx.channel.gather(trainers, "join", 0), strict=True))
     joined = {trainer: _record(value, _JOIN, trainer) for trainer, value in found.items()}
-    if odd := _odd_ones({trainer: join["features"] for trainer, join in joined.items()}):
+    features = {trainer: join["features"] for trainer, join in joined.items()}
+    if odd := _odd_ones(features):
         counts = ", ".join(f"{trainer} has {join['columns']}" for trainer, join in joined.items())
-        error: PlatformError = FeaturesDiffer(
+        columns = FeaturesDiffer(
             f"The feature columns of {odd} are not those of the other trainers (columns: {counts}).",
             hint="All trainers need the same feature names in the same order.",
         )
-        error.alike = _alike({trainer: join["features"] for trainer, join in joined.items()})
-        raise error
+        raise _naming_parties(columns, features)
     settings = {ctx.address: _digest(alike)} | {a: join["settings"] for a, join in joined.items()}
     if odd := _odd_ones(settings):
-        error = ParametersDiffer(
+        other_settings = ParametersDiffer(
             f"{odd} has other settings than the rest.",
             hint="Only what concerns a party's own training, as learning rate or batch size, may differ.",
         )
-        error.alike = _alike(settings)
-        raise error
-    if odd := _odd_ones({trainer: join["warm_start"] for trainer, join in joined.items()}):
-        error = WrongModel(
+        raise _naming_parties(other_settings, settings)
+    models = {trainer: join["warm_start"] for trainer, join in joined.items()}
+    if odd := _odd_ones(models):
+        model = WrongModel(
             f"{odd} starts from another model than the rest.", hint="Name the same model for all trainers."
         )
-        error.alike = _alike({trainer: join["warm_start"] for trainer, join in joined.items()})
-        raise error
+        raise _naming_parties(model, models)
     classes = np.unique(np.concatenate([join["classes"] for join in joined.values()]))
     start: dict[str, Any] = {"rows": sum(join["rows"] for join in joined.values()), "classes": classes}
     ctx.channel.broadcast(trainers, "start", 0, start)
@@ -187,9 +186,10 @@ def _odd_ones(found: Mapping[Address, Any]) -> str:
     return ", ".join(str(address) for address, value in found.items() if value != usual)
 
 
-def _alike(found: Mapping[Address, Any]) -> tuple[tuple[str, ...], ...]:
-    """The parties by what they brought."""
+def _naming_parties(error: PlatformError, found: Mapping[Address, Any]) -> PlatformError:
+    """The error, with the parties by what they brought."""
     groups: dict[Any, set[str]] = {}
     for address, value in found.items():
         groups.setdefault(value, set()).add(str(address.party))
-    return tuple(tuple(sorted(group)) for group in groups.values())
+    error.alike = tuple(tuple(sorted(group)) for group in groups.values())
+    return error

@@ -68,26 +68,22 @@ def keep_as_text(column: str) -> str:
 
 def rounding_remarks(found: Mapping[str, tuple[str, str]]) -> list[str]:
     """What to tell of columns that were rounded: for each the first such text, and where it stands."""
-    return _shortened(
-        [
-            f"Column '{name}' holds numbers of too many digits, which were rounded, first "
-            f"{printable(text[:_SHOWN_CHARS])} in {place}; to keep every digit give its type: {keep_as_text(name)}."
-            for name, (text, place) in found.items()
-        ],
-        "were rounded too",
-    )
+    said = ("holds numbers of too many digits, which were rounded", "every digit")
+    return _shortened(_remarks(found, *said), "were rounded too")
 
 
 def zeros_remarks(found: Mapping[str, tuple[str, str]]) -> list[str]:
     """What to tell of columns whose leading zeros were dropped, as `rounding_remarks`."""
-    return _shortened(
-        [
-            f"Column '{name}' was stored as numbers, without the leading zeros of its values, first "
-            f"{printable(text[:_SHOWN_CHARS])} in {place}; to keep them give its type: {keep_as_text(name)}."
-            for name, (text, place) in found.items()
-        ],
-        "lost leading zeros too",
-    )
+    said = ("was stored as numbers, without the leading zeros of its values", "them")
+    return _shortened(_remarks(found, *said), "lost leading zeros too")
+
+
+def _remarks(found: Mapping[str, tuple[str, str]], what: str, lost: str) -> list[str]:
+    return [
+        f"Column '{name}' {what}, first {printable(text[:_SHOWN_CHARS])} in {place}; "
+        f"to keep {lost} give its type: {keep_as_text(name)}."
+        for name, (text, place) in found.items()
+    ]
 
 
 def zone_remark(found: pa.Field, stored: pa.Field) -> str | None:
