@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flow.rest.backends import Cluster, Gateway
-from flow.rest.vitals import Check, Vitals, disk
+from flow.rest.vitals import KEPT_S, Check, Vitals, disk
 from flow.service import FlowService
 from party import processes
 from party.files import make_folder
@@ -17,7 +17,9 @@ DISKS = frozenset({STORAGE, HOME})
 EXPIRES_SOON = timedelta(days=30)
 
 
-def vitals_of(home: PartyHome, service: FlowService, gateway: Gateway, cluster: Cluster) -> Vitals:
+def vitals_of(
+    home: PartyHome, service: FlowService, gateway: Gateway, cluster: Cluster, kept_s: float = KEPT_S
+) -> Vitals:
     """Everything without which this party can do nothing; "storage" comes once for each disk."""
     checks: dict[str, Check] = {"database": service.try_database}
     if "://" not in home.store:
@@ -28,7 +30,7 @@ def vitals_of(home: PartyHome, service: FlowService, gateway: Gateway, cluster: 
     checks["card"] = lambda: card_text(home)
     checks["gateway"] = lambda: _answers(gateway.peers()) or death_text(home)
     checks["cluster-manager"] = lambda: _answers(cluster.nodes())
-    return Vitals(checks)
+    return Vitals(checks, kept_s=kept_s)
 
 
 def card_text(home: PartyHome, now: datetime | None = None) -> str:

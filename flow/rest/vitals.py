@@ -40,21 +40,24 @@ class Vital:
 class Vitals:
     """Tries each check, all at once. A check returns a text for people, or raises a PlatformError or OSError."""
 
-    def __init__(self, checks: Mapping[str, Check], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, checks: Mapping[str, Check], monotonic: Callable[[], float] = time.monotonic, kept_s: float = KEPT_S
+    ) -> None:
         self._checks = checks
         self._monotonic = monotonic
+        self._kept_s = kept_s
         self._lock = threading.Lock()
         self._asked: dict[str, Future[str]] = {}
         self._known: tuple[Vital, ...] = ()
         self._known_at = 0.0
 
     def now(self) -> Sequence[Vital]:
-        """Every check's outcome: at most two seconds old, or the one before while another caller renews it."""
+        """Every check's outcome: at most `kept_s` old, or the one before while another caller renews it."""
         stale = not self._known or self._monotonic() - self._known_at >= STALE_S
         if not self._lock.acquire(blocking=stale):
             return self._known
         try:
-            if not self._known or self._monotonic() - self._known_at >= KEPT_S:
+            if not self._known or self._monotonic() - self._known_at >= self._kept_s:
                 self._known = self._try_all()
                 self._known_at = self._monotonic()
             return self._known
