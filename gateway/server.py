@@ -23,6 +23,7 @@ from gateway.desk import Desk
 from gateway.executor_door import EXECUTOR_CALLS, ExecutorDoor
 from gateway.front import Front
 from gateway.gate import Gate
+from gateway.headers import CALL_LIMITS
 from gateway.home_watch import HomeWatch, files_of
 from gateway.inbound import Inbound
 from gateway.mailbox.disk import DiskMailbox
@@ -176,6 +177,7 @@ class GatewayService:
                 ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+                *CALL_LIMITS,
             ],
         )
         add_transfer(TransferDoor(book, office.inbound, office.calls, seen, recognised, gate), made)

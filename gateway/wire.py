@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from gateway.door_key import Doorkeeper, with_key
 from gateway.errors import BadEnvelope, GatewayDown, GatewayFault, PeerRefused
+from gateway.headers import FewHeaders
 from gateway.proto import local_v1_pb2 as local
 from gateway.proto import transfer_v1_pb2 as transfer
 from gateway.proto.local_v1_pb2_grpc import (
@@ -102,7 +103,9 @@ def server(
 ) -> grpc.Server:
     """A server with a thread for each call it answers; threads are started as they are needed."""
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="gateway-call")
-    return grpc.server(pool, options=[("grpc.so_reuseport", 0), *LIMITS, *options], interceptors=keepers)
+    return grpc.server(
+        pool, options=[("grpc.so_reuseport", 0), *LIMITS, *options], interceptors=(FewHeaders(), *keepers)
+    )
 
 
 def bound_unix_server(path: Path, threads: int, *, for_executors: bool = False) -> grpc.Server:

@@ -22,7 +22,9 @@ from party.home import PartyHome
 from party.ids import Address
 from storage.client import encode
 from tests.fakes.gateway_parties import TASK, GatewayProcess, line, make_contract, make_homes
-from tests.fakes.hostile_peer import HostilePeer, resident_bytes, silence
+from tests.fakes.header_flood import flood, through_tls
+from tests.fakes.hostile_peer import TRANSFER, HostilePeer, resident_bytes, silence
+from tests.fakes.nodes import eventually
 
 HONEST = Address.parse("guest:alpha")
 VICTIM = Address.parse("host:beta")
@@ -249,3 +251,23 @@ def test_an_executor_that_hangs_locks_out_no_other(siege: Siege) -> None:
     assert len(calls) == 1200
     siege.receiving = siege.beta.wire(siege.contract, VICTIM, incarnation=2)
     siege.check()
+
+
+FLOODS = [pytest.param(4, 600, id="small"), pytest.param(15, 12_000, id="at full strength", marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize(("connections", "frames"), FLOODS)
+def test_headers_that_a_byte_each_refers_to_cost_a_bounded_memory_for_a_while(
+    siege: Siege, connections: int, frames: int, tmp_path: Path
+) -> None:
+    connect = through_tls(siege.homes["mallory"], siege.homes["beta"], tmp_path)
+    held = [siege.memory()]
+
+    def look() -> None:
+        siege.honest()
+        held.append(siege.memory())
+
+    flood(connect, f"{TRANSFER}/Call", connections, frames, look)
+    eventually(lambda: siege.memory() - siege.before < GROWTH_BYTES / 4, timeout_s=120)  # the last are turned away
+    siege.check()
+    assert max(held) - siege.before < 4 * GROWTH_BYTES
