@@ -90,8 +90,9 @@ def test_a_service_that_cannot_start_is_stopped_and_its_error_passed_on() -> Non
 
 
 SERVED = """
-import sys
+import signal, sys
 from party.service import run_until_stopped
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored
 class Service:
     def start(self): pass
     def stop(self, grace_s): print("stopped", flush=True)
