@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from algorithms import aggregation, key_agreement, secure_sum
 from algorithms.aggregation import (
     AggregationParameters,
+    check_addresses,
     fixed_parts,
     fixed_record,
     numbers,
     range_layout,
-    require_aggregating_addresses,
     require_form,
     rounding_of,
 )
@@ -30,7 +30,7 @@ class Adder:
     """The arbiter's side: add what the trainers send, give the sum back to each."""
 
     def __init__(self, ctx: Context, parameters: AggregationParameters) -> None:
-        require_aggregating_addresses(ctx, parameters)
+        check_addresses(ctx, parameters)
         self._ctx = ctx
         self._parameters = parameters
         self._trainers = ctx.peers(*TRAINERS)

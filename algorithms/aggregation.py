@@ -22,8 +22,8 @@ of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -31,7 +31,7 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import Field
 
 from algorithms import key_agreement, secure_sum
-from algorithms.component import ARBITER, TRAINERS, Line, Parameters, Protection
+from algorithms.component import ARBITER, TRAINERS, Line, Parameters, Protection, RoleSpec, Terms, by_role
 from algorithms.context import Context
 from algorithms.crypto.feedback import FeedbackRounding, Kept, NearestRounding, Rounding
 from algorithms.crypto.packing import FixedPointLayout, Integers
@@ -66,7 +66,7 @@ class AggregationParameters(Parameters):
         None, description="Trainers (party ids) that receive the private key and decrypt; left out: all."
     )
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """How vectors are protected, on all sides."""
         return self.model_dump(include=set(AggregationParameters.model_fields))
 
@@ -76,39 +76,37 @@ def conversation(parameters: AggregationParameters) -> tuple[Line, ...]:
     if parameters.secure == "paillier":
         return (*key_agreement.conversation(), *secure_sum.conversation())
     kind, limit = "record" if parameters.fixed_point else "array", 8 * PART_VALUES + OVERHEAD_BYTES
+    step, plain = ("sum", "part"), Protection.PLAIN
     update, total = "A part of one weighted update, which the arbiter sees.", "The sum of that part, which it sees too."
     return (
-        Line("update", TRAINERS, ARBITER, "(sum, part)", kind, limit, Protection.PLAIN, update),
-        Line("sum", ARBITER, TRAINERS, "(sum, part)", kind, limit, Protection.PLAIN, total),
+        Line("update", TRAINERS, ARBITER, step, kind, limit, plain, update),
+        Line("sum", ARBITER, TRAINERS, step, kind, limit, plain, total),
     )
 
 
-def require_aggregating_roles(parameters: AggregationParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Raises RolesRefused: no trainer, one twice, not one arbiter, or an arbiter that could decrypt what it adds."""
-    trainers = sorted(party for role in TRAINERS for party in roles.get(role, ()))
-    arbiters = roles.get(Role.ARBITER, ())
-    if not trainers:
-        raise RolesRefused(
-            "The task has no trainer.", hint="Give it at least one guest or host; two or more to federate."
-        )
-    if twice := [party for party, next_one in pairwise(trainers) if party == next_one]:
-        raise RolesRefused(
-            f"'{twice[0]}' is guest and host: a party trains once.", hint="Name it under one of the two roles."
-        )
-    if len(arbiters) != 1:
-        raise RolesRefused(f"The task has {len(arbiters)} arbiters and needs one.", hint="Name one party as arbiter.")
-    if parameters.secure == "paillier":
-        key_agreement.require_holders(trainers, parameters)
-        if arbiters[0] in trainers:
+def roles(trainer: RoleSpec, arbiter: RoleSpec, least_arbiters: int = 1) -> dict[Role, RoleSpec]:
+    """Guests and hosts that train alike, and the one arbiter that adds up."""
+    adder = replace(arbiter, least=least_arbiters, most=1)
+    return dict.fromkeys(TRAINERS, replace(trainer, trains=True)) | {Role.ARBITER: adder}
+
+
+def check(terms: Terms[AggregationParameters]) -> None:
+    """Raises RolesRefused: a key holder that trains nothing, or an arbiter that could decrypt what it adds."""
+    if terms.parameters.secure != "paillier":
+        return
+    trainers = sorted(party for role in TRAINERS for party in terms.parties.get(role, ()))
+    key_agreement.require_holders(trainers, terms.parameters)
+    for arbiter in terms.parties.get(Role.ARBITER, ()):
+        if arbiter in trainers:
             raise RolesRefused(
-                f"'{arbiters[0]}' is arbiter and trainer: it would hold the private key to the updates it adds.",
+                f"'{arbiter}' is arbiter and trainer: it would hold the private key to the updates it adds.",
                 hint='Name another party as arbiter, or choose `"secure": "plain"`.',
             )
 
 
-def require_aggregating_addresses(ctx: Context, parameters: AggregationParameters) -> None:
-    """The same rules for this executor's own parameters: it refuses by itself, whoever admitted the job."""
-    require_aggregating_roles(parameters, {role: [a.party for a in ctx.peers(role)] for role in Role})
+def check_addresses(ctx: Context, parameters: AggregationParameters) -> None:
+    """The same for this executor's own parameters: it refuses by itself, whoever admitted the job."""
+    check(Terms(parameters, by_role(ctx.addresses)))
 
 
 def rounding_of(parameters: AggregationParameters, trainers: int, kept: Kept | None = None) -> Rounding:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, resolve_name
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from algorithms.errors import RolesRefused
-from party.ids import Role
+from party.ids import Address, Role
 
 if TYPE_CHECKING:
     from algorithms.context import Context
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 TRAINERS = frozenset({Role.GUEST, Role.HOST})
 ARBITER = frozenset({Role.ARBITER})
+ONCE = ("0",)  # the step of a tag that is sent once
+SAFE_TRAINERS = 3  # of two, each can subtract its own part from a sum
 
 
 class Protection(StrEnum):
@@ -63,6 +66,28 @@ class PortKind(StrEnum):
     REPORT = "report"
 
 
+class Need(StrEnum):
+    """Whether a table has a column of some role."""
+
+    MUST = "must"
+    MAY = "may"
+    NO = "no"  # it would do nothing
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a table must and may have beside its features."""
+
+    id: Need = Need.MAY
+    label: Need = Need.MAY
+    weight: Need = Need.NO
+    match_id: Need = Need.MAY
+    alignment: Need = Need.MAY
+
+
+LABELLED = dict.fromkeys(TRAINERS, Columns(label=Need.MUST))
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a conversation: who sends which tag to whom, and what it may hold.
@@ -70,22 +95,22 @@ class Line:
     Attributes:
         tag: The tag of the message.
         frm, to: The roles on either side.
-        step: What numbers the messages, for people: `"(round,)"`.
+        step: What numbers the messages, of any depth: `("round",)`, `("tree", "depth", "node")`.
         kind: The kind of value (`storage.values.Kind`).
         max_bytes: The largest encoded value allowed.
         protection: What protects it; the gateway refuses anything weaker.
-        says: One sentence for the security officer.
+        purpose: One sentence for the security officer.
         of_rows: Whether it may hold numbers computed from rows; not so keys, counts and settings.
     """
 
     tag: str
     frm: frozenset[Role]
     to: frozenset[Role]
-    step: str
+    step: tuple[str, ...]
     kind: str
     max_bytes: int
     protection: Protection
-    says: str
+    purpose: str
     of_rows: bool = True
 
 
@@ -98,12 +123,16 @@ class Port:
         roles: Which roles have it.
         optional: Whether it may be left out (inputs only).
         use: What is done with it (inputs that are models only).
+        columns: By role, what its table must and may have (inputs that are tables only).
+        models: The kinds of model it takes, or the one that it makes; of an input, none: any.
     """
 
     kind: PortKind
     roles: frozenset[Role]
     optional: bool = False
     use: ModelUse = ModelUse.START
+    columns: Mapping[Role, Columns] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
 
 
 class Parameters(BaseModel):
@@ -111,9 +140,55 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """What all addresses of a task must have alike, by the name of the field; the rest may differ."""
         return {}
+
+
+P = TypeVar("P", bound=Parameters, covariant=True)
+
+
+@dataclass(frozen=True)
+class Terms(Generic[P]):
+    """On what a task's conversation and rules depend: the same wherever its job is known.
+
+    Attributes:
+        parameters: Those of the side that asks; what is not shared may differ between sides.
+        parties: The parties of each role.
+        models: The kind of the model bound to an input. An input is missing if none is bound to it, or if which is
+            not known yet: it is of an earlier job, and not everybody has answered.
+    """
+
+    parameters: P
+    parties: Mapping[Role, Sequence[str]] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """One role of a component.
+
+    Attributes:
+        run: Its function; it gets the context and the checked parameters.
+        least, most: How many addresses of the role a task has.
+        trains: Whether what is computed from its rows is added to that of others. Such a party takes part once.
+        learns: What it learns of other parties' rows, a sentence for people.
+    """
+
+    run: Callable[[Context, Any], None]
+    least: int = 0
+    most: int | None = None
+    trains: bool = False
+    learns: str | Callable[[Terms[Any]], str] = ""
+
+    def learned(self, terms: Terms[Any]) -> str:
+        """The sentence for a task; empty if the component does not say."""
+        return self.learns if isinstance(self.learns, str) else self.learns(terms)
+
+
+def silent(_terms: Terms[Any]) -> tuple[Line, ...]:
+    """The conversation of a component whose parties say nothing to each other."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -124,14 +199,12 @@ class Component:
         name, version: `homo_lr`, `1`; a job names it `homo_lr@1`.
         parameters: The pydantic model of its parameters.
         inputs, outputs: Ports by name.
-        conversation: From parameters to the lines of the conversation.
-        roles: The function of each role; it gets the context and the checked parameters.
-        minimum: The least number of addresses of each role.
-        check: Whole-job rules that parameters alone cannot express; raises InvalidInput. It gets the parameters and
-            the roles as {role: [party, ...]}.
+        roles: What each role does, and how many parties hold it.
+        conversation: From the terms of a task to the lines of its conversation.
+        check: Rules of a task that all this cannot express. Raises InvalidInput.
+        safe_trainers: With fewer parties that train, a sum gives single ones away; 0: it never does.
         needs_torch: Whether its role functions import torch.
         last_step: From parameters to the last step that leaves a checkpoint; None: it leaves none.
-        learns: From parameters to what each role learns of other parties, as sentences for people.
     """
 
     name: str
@@ -139,13 +212,12 @@ class Component:
     parameters: type[Parameters]
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
-    conversation: Callable[[Any], Sequence[Line]]
-    roles: Mapping[Role, Callable[[Context, Any], None]]
-    minimum: Mapping[Role, int]
-    check: Callable[[Any, Mapping[Role, Sequence[str]]], None] | None = None
+    roles: Mapping[Role, RoleSpec]
+    conversation: Callable[[Terms[Any]], Sequence[Line]] = silent
+    check: Callable[[Terms[Any]], None] | None = None
+    safe_trainers: int = 0
     needs_torch: bool = False
     last_step: Callable[[Any], int] | None = None
-    learns: Callable[[Any], Mapping[Role, str]] | None = None
 
     @property
     def reference(self) -> str:
@@ -159,42 +231,67 @@ class Component:
         The modules of its parameters and functions, and every module reached from them by imports that lies in their
         own packages or in this room.
         """
-        parts = [self.parameters, self.conversation, self.check, *self.roles.values()]
+        parts = [self.parameters, self.conversation, self.check, *(spec.run for spec in self.roles.values())]
         digest = sha256()
         for name, path in sorted(_sources({part.__module__ for part in parts if part}).items()):
             digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
         return digest.hexdigest()
 
-    def require_roles(self, parameters: Parameters, roles: Mapping[Role, Sequence[str]]) -> None:
-        """Raises RolesRefused if the roles of a task ({role: [party, ...]}) do not suit the component."""
-        for role, parties in roles.items():
+    def require(self, terms: Terms[Any]) -> None:
+        """Raises RolesRefused, or what `check` raises, if the terms of a task do not suit the component."""
+        if not any(terms.parties.values()):
+            raise RolesRefused("Nobody takes part in the task.", hint="Name parties under its `roles`, or the job's.")
+        for role, parties in terms.parties.items():
             if parties and role not in self.roles:
                 raise RolesRefused(f"{self.reference} has no role '{role}'.", hint=f"It has {', '.join(self.roles)}.")
-        for role, least in self.minimum.items():
-            if len(roles.get(role, ())) < least:
-                raise RolesRefused(
-                    f"{self.reference} needs at least {least} {role}, the task has {len(roles.get(role, ()))}.",
-                    hint="Add a party to the job's `roles`, or leave out the task's own `roles`.",
-                )
+        for role, spec in self.roles.items():
+            self._require_count(role, spec, len(terms.parties.get(role, ())))
+        trainers = sorted(party for role in self.training_roles for party in terms.parties.get(role, ()))
+        if self.training_roles and not trainers:
+            raise RolesRefused(
+                "The task has no trainer.", hint="Give it at least one guest or host; two or more to federate."
+            )
+        if twice := [party for party, next_one in pairwise(trainers) if party == next_one]:
+            raise RolesRefused(
+                f"'{twice[0]}' is guest and host: a party trains once.", hint="Name it under one of the two roles."
+            )
         if self.check is not None:
-            self.check(parameters, roles)
+            self.check(terms)
+
+    @property
+    def training_roles(self) -> frozenset[Role]:
+        """The roles that train."""
+        return frozenset(role for role, spec in self.roles.items() if spec.trains)
+
+    def _require_count(self, role: Role, spec: RoleSpec, count: int) -> None:
+        if count < spec.least:
+            raise RolesRefused(
+                f"{self.reference} needs at least {spec.least} {role}, the task has {count}.",
+                hint="Add a party to the job's `roles`, or leave out the task's own `roles`.",
+            )
+        if spec.most is not None and count > spec.most:
+            raise RolesRefused(
+                f"{self.reference} takes at most {spec.most} {role}, the task has {count}.",
+                hint="Give the task its own `roles`, or name fewer parties in the job's.",
+            )
 
 
-def weakest_protection(component: Component, parameters: Parameters) -> Protection | None:
+def by_role(addresses: Iterable[Address]) -> dict[Role, list[str]]:
+    """The parties of each role, in address order."""
+    found: dict[Role, list[str]] = {}
+    for address in sorted(addresses):
+        found.setdefault(address.role, []).append(address.party)
+    return found
+
+
+def weakest_protection(component: Component, terms: Terms[Any]) -> Protection | None:
     """The weakest protection of a message that holds numbers computed from rows; None if there is no such message."""
-    found = [line.protection for line in _of_rows(component, parameters)]
+    found = [
+        line.protection
+        for line in component.conversation(terms)
+        if line.of_rows and line.protection is not Protection.PLAIN_SCALAR
+    ]
     return min(found, key=lambda protection: protection.strength) if found else None
-
-
-def aggregates(component: Component, parameters: Parameters) -> bool:
-    """Whether numbers computed from the rows of several parties are put together by one of them."""
-    return any(Role.ARBITER in line.to for line in _of_rows(component, parameters))
-
-
-def _of_rows(component: Component, parameters: Parameters) -> Iterator[Line]:
-    for line in component.conversation(parameters):
-        if line.of_rows and line.protection is not Protection.PLAIN_SCALAR:
-            yield line
 
 
 def _sources(modules: Iterable[str]) -> dict[str, Path]:

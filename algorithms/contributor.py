@@ -15,11 +15,11 @@ from algorithms import aggregation, key_agreement, secure_sum
 from algorithms.aggregation import (
     AggregationParameters,
     Step,
+    check_addresses,
     fixed_parts,
     fixed_record,
     numbers,
     range_layout,
-    require_aggregating_addresses,
     require_form,
     rounding_of,
 )
@@ -68,7 +68,7 @@ class Contributor:
         common: bytes = b"",
         kept: Kept | None = None,
     ) -> None:
-        require_aggregating_addresses(ctx, parameters)
+        check_addresses(ctx, parameters)
         self._ctx = ctx
         self._parameters = parameters
         self._left = expected

@@ -8,7 +8,6 @@ Conversation: none. Nobody learns anything of another party's rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from algorithms import linear
-from algorithms.component import TRAINERS, Component, Line, ModelUse, Parameters, Port, PortKind
+from algorithms.component import LABELLED, TRAINERS, Component, ModelUse, Parameters, Port, PortKind, RoleSpec
 from algorithms.context import Context
-from algorithms.errors import RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction, predict
-from algorithms.learning import nothing
+from algorithms.learning import NOTHING
 from algorithms.rows import binary_labels, places_of_labels, required_model, required_table
-from party.ids import Role
 
 ROC_SCHEMA = 1
 MOST_ROC_POINTS = 200
@@ -34,17 +31,6 @@ class EvaluateParameters(Parameters):
     threshold: float = Field(
         0.5, ge=0, le=1, description="From this probability on, a row counts as positive (binary)."
     )
-
-
-def conversation(_parameters: EvaluateParameters) -> tuple[Line, ...]:
-    """Nothing is said."""
-    return ()
-
-
-def check(_parameters: EvaluateParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Rules of the whole job. Raises RolesRefused."""
-    if not any(roles.get(role) for role in TRAINERS):
-        raise RolesRefused("The task has no party with rows.", hint="Name a guest or a host.")
 
 
 def judge(ctx: Context, parameters: EvaluateParameters) -> None:
@@ -118,11 +104,10 @@ COMPONENT = Component(
     name="evaluate",
     version=1,
     parameters=EvaluateParameters,
-    inputs={"model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY), "data": Port(PortKind.TABLE, TRAINERS)},
+    inputs={
+        "model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY, models=CLASSIFIERS),
+        "data": Port(PortKind.TABLE, TRAINERS, columns=LABELLED),
+    },
     outputs={"roc": Port(PortKind.REPORT, TRAINERS)},
-    conversation=conversation,
-    roles={Role.GUEST: judge, Role.HOST: judge},
-    minimum={},
-    check=check,
-    learns=nothing,
+    roles=dict.fromkeys(TRAINERS, RoleSpec(judge, learns=NOTHING)),
 )

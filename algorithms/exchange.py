@@ -4,13 +4,13 @@ Source: none; the sums are those of `algorithms.aggregation`, as a training of t
 
 Conversation, `round` counts from 0; trainers are guests and hosts:
 
-    tag           from      to                 step      what
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
-    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
-    update        trainer   arbiter            round     a part of the trainer's numbers, float32 (paillier: encrypted)
-    sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
-    share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
+    tag           from      to                 step         what
+    public-key    trainer   arbiter, trainers  0            (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0            (paillier) its primes, sealed, to the other holders
+    tag-key       trainer   trainers           0            (paillier) what tags are made with, from the first holder
+    update        trainer   arbiter            (sum, part)  a part of its numbers, float32 (paillier: encrypted)
+    sum           arbiter   trainers           (sum, part)  the sum of that part (paillier: to key holders)
+    share         trainer   trainers           (sum, part)  (paillier) what a key holder decrypted for all, sealed
 
 Numbers are float32, as the weights of a network. Everybody can compute everybody's, so each trainer checks the sums;
 each side reports wall and CPU seconds of each round. Who learns what: nothing.
@@ -19,7 +19,7 @@ each side reports wall and CPU seconds of each round. Who learns what: nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
@@ -29,15 +29,15 @@ from pydantic import Field
 
 from algorithms import aggregation
 from algorithms.adder import Adder
-from algorithms.aggregation import AggregationParameters, require_aggregating_roles
-from algorithms.component import TRAINERS, Component, Line
+from algorithms.aggregation import AggregationParameters
+from algorithms.component import TRAINERS, Component, Line, RoleSpec, Terms
 from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.crypto.packing import Integers
 from algorithms.errors import WrongSum
-from algorithms.learning import nothing
+from algorithms.learning import NOTHING
 from algorithms.named_vectors import NamedVectors
-from party.ids import Address, Role
+from party.ids import Address
 
 MOST_VALUES = 1 << 28
 CHECKED = 1000  # values of each sum that are held against what they must be
@@ -52,19 +52,14 @@ class ExchangeParameters(AggregationParameters):
     values: int = Field(1000, ge=1, le=MOST_VALUES, description="How many numbers each trainer contributes.")
     rounds: int = Field(1, ge=1, le=1_000_000, description="How often.")
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """Everything."""
         return self.model_dump()
 
 
-def conversation(parameters: ExchangeParameters) -> tuple[Line, ...]:
+def conversation(terms: Terms[ExchangeParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    return tuple(replace(line, of_rows=False) for line in aggregation.conversation(parameters))
-
-
-def check(parameters: ExchangeParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Rules of the whole job. Raises RolesRefused."""
-    require_aggregating_roles(parameters, roles)
+    return tuple(replace(line, of_rows=False) for line in aggregation.conversation(terms.parameters))
 
 
 def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
@@ -121,9 +116,7 @@ COMPONENT = Component(
     parameters=ExchangeParameters,
     inputs={},
     outputs={},
+    roles=aggregation.roles(RoleSpec(trainer, learns=NOTHING), RoleSpec(arbiter, learns=NOTHING)),
     conversation=conversation,
-    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
-    minimum={Role.ARBITER: 1},
-    check=check,
-    learns=nothing,
+    check=aggregation.check,
 )

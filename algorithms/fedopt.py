@@ -54,7 +54,7 @@ class FedOptParameters(AggregationParameters):
         """The optimiser applied to the sum of the updates."""
         return ServerOptimizer()
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """How often and how sums are made and used; what concerns a party's own training may differ."""
         return self.model_dump(include=set(FedOptParameters.model_fields))
 
@@ -144,7 +144,7 @@ def last_round(parameters: FedOptParameters) -> int:
 def conversation(parameters: FedOptParameters) -> tuple[Line, ...]:
     """The lines of the table above and of the aggregation."""
     scalar, stands_still = Protection.PLAIN_SCALAR, "Whether the mean loss over all rows stands still."
-    stop = Line("stop", TRAINERS, ARBITER, "(round,)", "bool", STOP_BYTES, scalar, stands_still)
+    stop = Line("stop", TRAINERS, ARBITER, ("round",), "bool", STOP_BYTES, scalar, stands_still)
     return (
         *joining.conversation(),
         *((stop,) if parameters.tolerance > 0 else ()),
@@ -165,7 +165,7 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
     joined = joining.join(
         ctx,
         Joining(learner.rows, learner.features, learner.classes, learner.warm_start),
-        parameters.alike(),
+        parameters.shared(),
     )
     _require_classes(joined.classes)
     start = learner.initial(joined.classes)
@@ -192,7 +192,7 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
 def coordinate(ctx: Context, parameters: FedOptParameters) -> None:
     """The arbiter's side. Goes on from the newest checkpoint if there is one. Raises CheckpointPastEnd."""
     checkpoint = _latest(ctx, parameters)
-    joining.admit(ctx, parameters.alike())
+    joining.admit(ctx, parameters.shared())
     progress_part: Any = checkpoint["progress"] if checkpoint else {"rounds": 0, "stopped": False}
     t, stopped = progress_part["rounds"], progress_part["stopped"]
     adder = Adder(ctx, parameters)

@@ -5,17 +5,17 @@ Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (ClientUpdate); the r
 
 Conversation; trainers are guests and hosts, `round` counts from 0:
 
-    tag           from      to                 step      what
-    join          trainer   arbiter            0         rows, coding of labels, digests of columns, settings, model
-    start         arbiter   trainers           0         rows in all, coding of labels
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
-    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
-    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float64, and scores (paillier:
-                                                         encrypted)
-    sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
-    share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
-    stop          trainer   arbiter            round     (with a tolerance) whether the loss stands still
+    tag           from      to                 step         what
+    join          trainer   arbiter            0            rows, coding of labels, digests of columns, settings, model
+    start         arbiter   trainers           0            rows in all, coding of labels
+    public-key    trainer   arbiter, trainers  0            (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0            (paillier) its primes, sealed, to the other holders
+    tag-key       trainer   trainers           0            (paillier) what tags are made with, from the first holder
+    update        trainer   arbiter            (sum, part)  a part of n_k / n * (w_k - w), float64, and of scores
+                                                            (paillier: encrypted)
+    sum           arbiter   trainers           (sum, part)  the sum of that part (paillier: to key holders)
+    share         trainer   trainers           (sum, part)  (paillier) what a key holder decrypted for all, sealed
+    stop          trainer   arbiter            round        (with a tolerance) whether the loss stands still
 
 Who learns what: the arbiter learns row counts; in the clear also every update and score, under Paillier none. The
 trainers learn the model of each round, and loss and accuracy over all rows; of two trainers, each can subtract its own
@@ -24,7 +24,7 @@ update and learn the other's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -33,15 +33,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from algorithms import fedopt
-from algorithms.aggregation import require_aggregating_roles
-from algorithms.component import TRAINERS, Component, Line, Port, PortKind
+from algorithms import aggregation, fedopt, learning
+from algorithms.component import (
+    LABELLED,
+    SAFE_TRAINERS,
+    TRAINERS,
+    Component,
+    Line,
+    Port,
+    PortKind,
+    RoleSpec,
+    Terms,
+)
 from algorithms.context import Context
 from algorithms.errors import LabelsNotBinary, WrongModel
 from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
-from algorithms.learning import of_training
-from algorithms.linear import linear_model, log_loss, probability, weights_of
+from algorithms.linear import KIND, linear_model, log_loss, probability, weights_of
 from algorithms.rows import (
     binary_labels,
     feature_names,
@@ -53,7 +61,6 @@ from algorithms.rows import (
 )
 from algorithms.scores import Score, Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
-from party.ids import Role
 from storage.client import Model, Table
 
 Floats = NDArray[np.float64]
@@ -77,19 +84,14 @@ class HomoLRParameters(FedOptParameters):
         rate = self.server_learning_rate or default_rate(self.optimizer)
         return ServerOptimizer(self.optimizer, rate, self.momentum)
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """The server's optimiser too."""
-        return super().alike() | self.model_dump(include={"optimizer", "server_learning_rate", "momentum"})
+        return super().shared() | self.model_dump(include={"optimizer", "server_learning_rate", "momentum"})
 
 
-def conversation(parameters: HomoLRParameters) -> tuple[Line, ...]:
+def conversation(terms: Terms[HomoLRParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    return fedopt.conversation(parameters)
-
-
-def check(parameters: HomoLRParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Rules of the whole job. Raises RolesRefused."""
-    require_aggregating_roles(parameters, roles)
+    return fedopt.conversation(terms.parameters)
 
 
 def trainer(ctx: Context, parameters: HomoLRParameters) -> None:
@@ -205,15 +207,16 @@ COMPONENT = Component(
     version=1,
     parameters=HomoLRParameters,
     inputs={
-        "train": Port(PortKind.TABLE, TRAINERS),
-        "validate": Port(PortKind.TABLE, TRAINERS, optional=True),
-        "model": Port(PortKind.MODEL, TRAINERS, optional=True),
+        "train": Port(PortKind.TABLE, TRAINERS, columns=LABELLED),
+        "validate": Port(PortKind.TABLE, TRAINERS, optional=True, columns=LABELLED),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True, models=(KIND,)),
     },
-    outputs={"model": Port(PortKind.MODEL, TRAINERS)},
+    outputs={"model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
+    roles=aggregation.roles(
+        RoleSpec(trainer, learns=learning.trainer_of_model), RoleSpec(arbiter, learns=learning.arbiter_of_model)
+    ),
     conversation=conversation,
-    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
-    minimum={Role.ARBITER: 1},
-    check=check,
+    check=aggregation.check,
+    safe_trainers=SAFE_TRAINERS,
     last_step=last_round,
-    learns=of_training,
 )

@@ -6,17 +6,17 @@ training `algorithms.nn`.
 
 Conversation; trainers are guests and hosts, `round` counts from 0, P is the number of weights of the network:
 
-    tag           from      to                 step      what
-    join          trainer   arbiter            0         rows, classes seen, digests of columns, settings, start model
-    start         arbiter   trainers           0         rows in all, all classes
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
-    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
-    update        trainer   arbiter            round     a part of n_k / n * (w_k - w), float32, and scores (paillier:
-                                                         encrypted)
-    sum           arbiter   trainers           round     the sum of that part (paillier: to key holders)
-    share         trainer   trainers           round     (paillier) what a key holder decrypted for all, sealed
-    stop          trainer   arbiter            round     (with a tolerance) whether the loss stands still
+    tag           from      to                 step         what
+    join          trainer   arbiter            0            rows, classes seen, digests of columns, settings, model
+    start         arbiter   trainers           0            rows in all, all classes
+    public-key    trainer   arbiter, trainers  0            (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0            (paillier) its primes, sealed, to the other holders
+    tag-key       trainer   trainers           0            (paillier) what tags are made with, from the first holder
+    update        trainer   arbiter            (sum, part)  a part of n_k / n * (w_k - w), float32, and of scores
+                                                            (paillier: encrypted)
+    sum           arbiter   trainers           (sum, part)  the sum of that part (paillier: to key holders)
+    share         trainer   trainers           (sum, part)  (paillier) what a key holder decrypted for all, sealed
+    stop          trainer   arbiter            round        (with a tolerance) whether the loss stands still
 
 Who learns what: the arbiter learns row counts and the set of class values; in the clear also every update and score,
 under Paillier none. The trainers learn the model of each round, and loss and accuracy over all rows; of two trainers,
@@ -26,7 +26,6 @@ arXiv:1906.08935).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -35,19 +34,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from algorithms import fedopt
-from algorithms.aggregation import require_aggregating_roles
-from algorithms.component import TRAINERS, Component, Line, Port, PortKind
+from algorithms import aggregation, fedopt, learning
+from algorithms.component import (
+    LABELLED,
+    SAFE_TRAINERS,
+    TRAINERS,
+    Component,
+    Line,
+    Port,
+    PortKind,
+    RoleSpec,
+    Terms,
+)
 from algorithms.context import Context
 from algorithms.errors import WrongModel
 from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
-from algorithms.learning import of_training
 from algorithms.nn.spec import NetSpec
 from algorithms.rows import distinct_classes, feature_names, features, places_of_labels, require_kind, required_table
 from algorithms.scores import Scores
 from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
-from party.ids import Role
 from storage.client import Model, Table
 
 if TYPE_CHECKING:
@@ -91,10 +97,10 @@ class HomoNNParameters(FedOptParameters):
         rate = self.server_learning_rate or default_rate(self.server_optimizer)
         return ServerOptimizer(self.server_optimizer, rate, self.server_momentum)
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """The network and the server's optimiser too."""
         net, server = {"net", "hidden", "input_shape", "channels"}, {"optimizer", "learning_rate", "momentum"}
-        return super().alike() | self.model_dump(include=net | {f"server_{name}" for name in server})
+        return super().shared() | self.model_dump(include=net | {f"server_{name}" for name in server})
 
     def spec(self, inputs: int, outputs: int) -> NetSpec:
         """The network for that many columns and classes."""
@@ -108,14 +114,9 @@ class HomoNNParameters(FedOptParameters):
         )
 
 
-def conversation(parameters: HomoNNParameters) -> tuple[Line, ...]:
+def conversation(terms: Terms[HomoNNParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    return fedopt.conversation(parameters)
-
-
-def check(parameters: HomoNNParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Rules of the whole job. Raises RolesRefused."""
-    require_aggregating_roles(parameters, roles)
+    return fedopt.conversation(terms.parameters)
 
 
 def trainer(ctx: Context, parameters: HomoNNParameters) -> None:
@@ -211,16 +212,17 @@ COMPONENT = Component(
     version=1,
     parameters=HomoNNParameters,
     inputs={
-        "train": Port(PortKind.TABLE, TRAINERS),
-        "validate": Port(PortKind.TABLE, TRAINERS, optional=True),
-        "model": Port(PortKind.MODEL, TRAINERS, optional=True),
+        "train": Port(PortKind.TABLE, TRAINERS, columns=LABELLED),
+        "validate": Port(PortKind.TABLE, TRAINERS, optional=True, columns=LABELLED),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True, models=(KIND,)),
     },
-    outputs={"model": Port(PortKind.MODEL, TRAINERS)},
+    outputs={"model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
+    roles=aggregation.roles(
+        RoleSpec(trainer, learns=learning.trainer_of_model), RoleSpec(arbiter, learns=learning.arbiter_of_model)
+    ),
     conversation=conversation,
-    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
-    minimum={Role.ARBITER: 1},
-    check=check,
+    check=aggregation.check,
+    safe_trainers=SAFE_TRAINERS,
     needs_torch=True,
     last_step=last_round,
-    learns=of_training,
 )

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.component import ARBITER, TRAINERS, Line, Protection
+from algorithms.component import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.errors import FeaturesDiffer, ParametersDiffer, SumNotWhole, WrongModel
 from algorithms.side_block import Word
@@ -77,36 +77,36 @@ def conversation() -> tuple[Line, ...]:
     join = "Rows, class labels that occur, digests of column names, settings and start model."
     start = "Rows in all, all class labels."
     return (
-        Line("join", TRAINERS, ARBITER, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, join, of_rows=False),
-        Line("start", ARBITER, TRAINERS, "(0,)", "record", JOIN_BYTES, Protection.PLAIN, start, of_rows=False),
+        Line("join", TRAINERS, ARBITER, ONCE, "record", JOIN_BYTES, Protection.PLAIN, join, of_rows=False),
+        Line("start", ARBITER, TRAINERS, ONCE, "record", JOIN_BYTES, Protection.PLAIN, start, of_rows=False),
     )
 
 
-def join(ctx: Context, joining: Joining, alike: Mapping[str, object]) -> Joined:
-    """A trainer's side. `alike` are the settings all parties must have alike. Raises ParametersDiffer."""
+def join(ctx: Context, joining: Joining, shared: Mapping[str, object]) -> Joined:
+    """A trainer's side. `shared` are the settings all parties must have alike. Raises ParametersDiffer."""
     arbiter = ctx.peers(Role.ARBITER)[0]
     brought: dict[str, Any] = {
         "rows": joining.rows,
         "classes": joining.classes,
         "columns": len(joining.features),
         "features": _digest(joining.features),
-        "settings": _digest(alike),
+        "settings": _digest(shared),
         "warm_start": joining.warm_start,
     }
     ctx.channel.send(arbiter, "join", 0, brought)
     start: Any = ctx.once("start", lambda: _record(ctx.channel.recv(arbiter, "start", 0), _START, arbiter))
     if start["rows"] < joining.rows:
         raise ParametersDiffer(f"{arbiter} counts {start['rows']} rows in all; {ctx.address} has {joining.rows}.")
-    told = [start["rows"], start["classes"].tolist(), joining.features, alike, joining.warm_start]
+    told = [start["rows"], start["classes"].tolist(), joining.features, shared, joining.warm_start]
     return Joined(start["rows"], start["classes"], bytes.fromhex(_digest(told)))
 
 
-def admit(ctx: Context, alike: Mapping[str, object]) -> None:
+def admit(ctx: Context, shared: Mapping[str, object]) -> None:
     """The arbiter's side. Raises FeaturesDiffer, ParametersDiffer, WrongModel naming the parties."""
-    ctx.once("join", lambda: _admit(ctx, alike))
+    ctx.once("join", lambda: _admit(ctx, shared))
 
 
-def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
+def _admit(ctx: Context, shared: Mapping[str, object]) -> Value:
     trainers = ctx.peers(*TRAINERS)
     found = dict(zip(trainers, ctx.channel.gather(trainers, "join", 0), strict=True))
     joined = {trainer: _record(value, _JOIN, trainer) for trainer, value in found.items()}
@@ -118,7 +118,7 @@ def _admit(ctx: Context, alike: Mapping[str, object]) -> Value:
             hint="All trainers need the same feature names in the same order.",
         )
         raise _naming_parties(columns, features)
-    settings = {ctx.address: _digest(alike)} | {a: join["settings"] for a, join in joined.items()}
+    settings = {ctx.address: _digest(shared)} | {a: join["settings"] for a, join in joined.items()}
     if odd := _odd_ones(settings):
         other_settings = ParametersDiffer(
             f"{odd} has other settings than the rest.",

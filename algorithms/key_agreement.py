@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from algorithms.component import ARBITER, TRAINERS, Line, Protection
+from algorithms.component import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.crypto.paillier import Keygen, PrivateKey, PublicKey, generate
 from algorithms.crypto.tags import SECRET_BYTES
@@ -51,9 +51,9 @@ def conversation() -> tuple[Line, ...]:
     tag = "The trainers' secret, by which they see that the arbiter adds and does nothing else, sealed to each."
     everybody, plain, sealed = TRAINERS | ARBITER, Protection.PLAIN, Protection.AGGREGATE_SEALED
     return (
-        Line("public-key", TRAINERS, everybody, "(0,)", "record", KEY_BYTES, plain, public, of_rows=False),
-        Line("private-key", TRAINERS, TRAINERS, "(0,)", "record", KEY_BYTES, sealed, private, of_rows=False),
-        Line("tag-key", TRAINERS, TRAINERS, "(0,)", "bytes", KEY_BYTES, sealed, tag, of_rows=False),
+        Line("public-key", TRAINERS, everybody, ONCE, "record", KEY_BYTES, plain, public, of_rows=False),
+        Line("private-key", TRAINERS, TRAINERS, ONCE, "record", KEY_BYTES, sealed, private, of_rows=False),
+        Line("tag-key", TRAINERS, TRAINERS, ONCE, "bytes", KEY_BYTES, sealed, tag, of_rows=False),
     )
 
 

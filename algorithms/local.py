@@ -14,9 +14,9 @@ from typing import Protocol
 import pyarrow as pa
 
 from algorithms.channel import Channel, Wire
-from algorithms.component import Component, Parameters
+from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.context import Context
-from party.ids import Address, Role
+from party.ids import Address
 from storage.client import Model, Table, Value, decode, encode
 
 Input = Table | Model
@@ -199,7 +199,7 @@ def run_local(
     """
     if not isinstance(parameters, component.parameters):
         parameters = component.parameters.model_validate(parameters)
-    component.require_roles(parameters, {r: [a.party for a in sorted(parties) if a.role == r] for r in Role})
+    component.require(Terms(parameters, by_role(parties)))
     runs = {address: _LocalRun(address) for address in sorted(parties)}
     errors: list[BaseException] = []
 
@@ -211,7 +211,7 @@ def run_local(
     with ThreadPoolExecutor(max_workers=len(runs)) as threads:
         for run in runs.values():
             ctx = _context(run, tuple(runs), parties[run.address], exchange, settings)
-            threads.submit(component.roles[run.address.role], ctx, parameters).add_done_callback(ended)
+            threads.submit(component.roles[run.address.role].run, ctx, parameters).add_done_callback(ended)
     if errors:
         raise errors[0]
     return LocalResult({a: run.outputs for a, run in runs.items()}, [m for run in runs.values() for m in run.metrics])

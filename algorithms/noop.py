@@ -4,20 +4,20 @@ Source: none, there is no mathematics.
 
 Conversation:
 
-    tag    from          to           step      what
-    ping   guest, host   arbiter      round     the round's number
-    pong   arbiter       guest, host  round     the same number back
+    tag    from      to         step      what
+    ping   trainer   arbiter    round     the round's number
+    pong   arbiter   trainers   round     the same number back
 
-Without an arbiter nothing is said. Nobody learns anything.
+Trainers are guests and hosts. Without an arbiter nothing is said. Nobody learns anything.
 """
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from algorithms.component import ARBITER, TRAINERS, Component, Line, Parameters, Protection
+from algorithms.component import ARBITER, TRAINERS, Component, Line, Parameters, Protection, RoleSpec, Terms
 from algorithms.context import Context
-from algorithms.learning import nothing
+from algorithms.learning import NOTHING
 from party.ids import Role
 
 MOST_BYTES = 4096
@@ -28,17 +28,17 @@ class NoopParameters(Parameters):
 
     rounds: int = Field(1, ge=0, le=1_000_000, description="How often to greet.")
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """Everything."""
         return self.model_dump()
 
 
-def conversation(_parameters: NoopParameters) -> tuple[Line, ...]:
+def conversation(_terms: Terms[NoopParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    scalar = Protection.PLAIN_SCALAR
+    scalar, step = Protection.PLAIN_SCALAR, ("round",)
     return (
-        Line("ping", TRAINERS, ARBITER, "(round,)", "int", MOST_BYTES, scalar, "The number of the round."),
-        Line("pong", ARBITER, TRAINERS, "(round,)", "int", MOST_BYTES, scalar, "The number of the round."),
+        Line("ping", TRAINERS, ARBITER, step, "int", MOST_BYTES, scalar, "The number of the round."),
+        Line("pong", ARBITER, TRAINERS, step, "int", MOST_BYTES, scalar, "The number of the round."),
     )
 
 
@@ -64,8 +64,10 @@ COMPONENT = Component(
     parameters=NoopParameters,
     inputs={},
     outputs={},
+    roles={
+        Role.GUEST: RoleSpec(greet, learns=NOTHING),
+        Role.HOST: RoleSpec(greet, learns=NOTHING),
+        Role.ARBITER: RoleSpec(answer, learns=NOTHING),
+    },
     conversation=conversation,
-    roles={Role.GUEST: greet, Role.HOST: greet, Role.ARBITER: answer},
-    minimum={},
-    learns=nothing,
 )

@@ -5,19 +5,16 @@ Source: none, it applies a model. Conversation: none. Nobody learns anything of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from algorithms.component import TRAINERS, Component, Line, ModelUse, Parameters, Port, PortKind
+from algorithms.component import TRAINERS, Component, ModelUse, Parameters, Port, PortKind, RoleSpec
 from algorithms.context import Context
-from algorithms.errors import RolesRefused
 from algorithms.inference import CLASSIFIERS, Prediction
 from algorithms.inference import predict as predict_rows
-from algorithms.learning import nothing
+from algorithms.learning import NOTHING
 from algorithms.rows import required_model, required_table
-from party.ids import Role
 from storage.client import Table
 
 CHUNK_ROWS = 1 << 16
@@ -25,17 +22,6 @@ CHUNK_ROWS = 1 << 16
 
 class PredictParameters(Parameters):
     """Parameters of `predict@1`: there are none."""
-
-
-def conversation(_parameters: PredictParameters) -> tuple[Line, ...]:
-    """Nothing is said."""
-    return ()
-
-
-def check(_parameters: PredictParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Rules of the whole job. Raises RolesRefused."""
-    if not any(roles.get(role) for role in TRAINERS):
-        raise RolesRefused("The task has no party with rows.", hint="Name a guest or a host.")
 
 
 def predict(ctx: Context, _parameters: PredictParameters) -> None:
@@ -65,11 +51,10 @@ COMPONENT = Component(
     name="predict",
     version=1,
     parameters=PredictParameters,
-    inputs={"model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY), "data": Port(PortKind.TABLE, TRAINERS)},
+    inputs={
+        "model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY, models=CLASSIFIERS),
+        "data": Port(PortKind.TABLE, TRAINERS),
+    },
     outputs={"predictions": Port(PortKind.TABLE, TRAINERS)},
-    conversation=conversation,
-    roles={Role.GUEST: predict, Role.HOST: predict},
-    minimum={},
-    check=check,
-    learns=nothing,
+    roles=dict.fromkeys(TRAINERS, RoleSpec(predict, learns=NOTHING)),
 )

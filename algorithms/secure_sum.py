@@ -36,7 +36,7 @@ PART_BYTES = PART_CIPHERTEXTS * CIPHERTEXT_BYTES + (1 << 16)
 def conversation() -> tuple[Line, ...]:
     """The table above as data."""
     encrypted, sealed = Protection.ENCRYPTED, Protection.AGGREGATE_SEALED
-    step, blind = "(sum, part)", "The arbiter sees ciphertexts only."
+    step, blind = ("sum", "part"), "The arbiter sees ciphertexts only."
     update, total = f"A part of a weighted update. {blind}", f"A part of the sum of the updates. {blind}"
     share = "Plaintexts of the sum that the sender decrypted for all, sealed to each trainer."
     return (

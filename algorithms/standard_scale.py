@@ -5,15 +5,15 @@ over all rows, then the mean square of the differences from it.
 
 Conversation of a fit; trainers are guests and hosts:
 
-    tag           from      to                 step      what
-    join          trainer   arbiter            0         rows, digests of columns and settings
-    start         arbiter   trainers           0         rows in all
-    public-key    trainer   arbiter, trainers  0         (paillier) n and h, from the first key holder
-    private-key   trainer   trainers           0         (paillier) its primes, sealed, to the other holders
-    tag-key       trainer   trainers           0         (paillier) what tags are made with, from the first holder
-    update        trainer   arbiter            0, 1      n_k / n * the own means, then mean squares; (paillier) parts
-    sum           arbiter   trainers           0, 1      their sums; (paillier) parts, to key holders
-    share         trainer   trainers           0, 1      (paillier) what a key holder decrypted for all, sealed
+    tag           from      to                 step         what
+    join          trainer   arbiter            0            rows, digests of columns and settings
+    start         arbiter   trainers           0            rows in all
+    public-key    trainer   arbiter, trainers  0            (paillier) n and h, from the first key holder
+    private-key   trainer   trainers           0            (paillier) its primes, sealed, to the other holders
+    tag-key       trainer   trainers           0            (paillier) what tags are made with, from the first holder
+    update        trainer   arbiter            (sum, part)  a part of n_k / n * the own means; then of mean squares
+    sum           arbiter   trainers           (sum, part)  the sum of that part (paillier: to key holders)
+    share         trainer   trainers           (sum, part)  (paillier) what a key holder decrypted for all, sealed
 
 With `fit` false a scaler made before is applied and nothing is said.
 
@@ -23,7 +23,7 @@ work out the other's. The arbiter learns row counts, and in the clear also each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Literal
 
@@ -34,12 +34,13 @@ from pydantic import Field
 
 from algorithms import aggregation, joining
 from algorithms.adder import Adder
-from algorithms.aggregation import AggregationParameters, require_aggregating_roles
-from algorithms.component import TRAINERS, Component, Line, ModelUse, Port, PortKind
+from algorithms.aggregation import AggregationParameters
+from algorithms.component import SAFE_TRAINERS, TRAINERS, Component, Line, ModelUse, Port, PortKind, RoleSpec, Terms
 from algorithms.context import Context
 from algorithms.contributor import Contributor
+from algorithms.errors import RolesRefused
 from algorithms.joining import Joining
-from algorithms.learning import nothing, of_scaling
+from algorithms.learning import NOTHING, arbiter_of_scaler, trainer_of_scaler
 from algorithms.rows import feature_names, features, require_kind, required_model, required_table
 from party.ids import Role
 from storage.client import Model, Table
@@ -58,22 +59,25 @@ class StandardScaleParameters(AggregationParameters):
     packing: Literal["exact"] = Field("exact", description="Fixed: 16 bits would not hold a limb.")
     fit: bool = Field(True, description="Fit a scaler with the other parties, or apply the one given as `model`.")
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """Whether to fit, too."""
-        return super().alike() | {"fit": self.fit}
+        return super().shared() | {"fit": self.fit}
 
 
-def conversation(parameters: StandardScaleParameters) -> tuple[Line, ...]:
+def conversation(terms: Terms[StandardScaleParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    if not parameters.fit:
+    if not terms.parameters.fit:
         return ()
-    return (*joining.conversation(), *aggregation.conversation(parameters))
+    return (*joining.conversation(), *aggregation.conversation(terms.parameters))
 
 
-def check(parameters: StandardScaleParameters, roles: Mapping[Role, Sequence[str]]) -> None:
-    """Rules of the whole job. Raises RolesRefused."""
-    if parameters.fit:
-        require_aggregating_roles(parameters, roles)
+def check(terms: Terms[StandardScaleParameters]) -> None:
+    """Raises RolesRefused: nobody to add up a fit, or somebody who must not."""
+    if not terms.parameters.fit:
+        return
+    if not terms.parties.get(Role.ARBITER):
+        raise RolesRefused("A fit needs an arbiter, and the task has none.", hint="Name one party as arbiter.")
+    aggregation.check(terms)
 
 
 def trainer(ctx: Context, parameters: StandardScaleParameters) -> None:
@@ -94,7 +98,7 @@ def arbiter(ctx: Context, parameters: StandardScaleParameters) -> None:
     """The arbiter: add twice."""
     if not parameters.fit:
         return
-    joining.admit(ctx, parameters.alike())
+    joining.admit(ctx, parameters.shared())
     with closing(Adder(ctx, parameters)) as adder:
         adder.add(0)
         adder.add(1)
@@ -102,7 +106,7 @@ def arbiter(ctx: Context, parameters: StandardScaleParameters) -> None:
 
 def fit(ctx: Context, parameters: StandardScaleParameters, x: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column over everybody's rows; a constant column has deviation 1."""
-    joined = joining.join(ctx, Joining(len(x), names), parameters.alike())
+    joined = joining.join(ctx, Joining(len(x), names), parameters.shared())
     rows, share = joined.rows, len(x) / joined.rows
     with closing(Contributor(ctx, parameters, 2, joined.common)) as contributor:
         summed = contributor.sum(0, split_limbs("mean", share * x.mean(axis=0)), words=[joining.rows_word(len(x))])
@@ -166,12 +170,15 @@ COMPONENT = Component(
     parameters=StandardScaleParameters,
     inputs={
         "data": Port(PortKind.TABLE, TRAINERS),
-        "model": Port(PortKind.MODEL, TRAINERS, optional=True, use=ModelUse.APPLY),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True, use=ModelUse.APPLY, models=(KIND,)),
     },
-    outputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS)},
+    outputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
+    roles=aggregation.roles(
+        RoleSpec(trainer, learns=lambda terms: trainer_of_scaler(terms) if terms.parameters.fit else NOTHING),
+        RoleSpec(arbiter, learns=lambda terms: arbiter_of_scaler(terms) if terms.parameters.fit else NOTHING),
+        least_arbiters=0,
+    ),
     conversation=conversation,
-    roles={Role.GUEST: trainer, Role.HOST: trainer, Role.ARBITER: arbiter},
-    minimum={},
     check=check,
-    learns=lambda parameters: (of_scaling if parameters.fit else nothing)(parameters),
+    safe_trainers=SAFE_TRAINERS,
 )

@@ -8,70 +8,27 @@ but an error: a proposal by a party that is not its initiator, one whose digests
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from flow.bindings import BoundJob, BoundTask
 from flow.errors import BadMessage, NotInitiator
 from flow.exposure import remedy, trainers, weakest, who_sees
-from flow.inherited import excluded, inherited
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
+from flow.knowledge import Knowledge, earlier_name, wanted
 from flow.lineage import gathered, own_inputs
 from flow.manifest import proposal_digest
-from flow.messages import Answer, Decision, KeptSteps, Proposal
-from flow.policy import ModelFacts, Policy, Source, TableFacts, allowed, component_allowed, withheld
+from flow.messages import Answer, Decision, Proposal
+from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, withheld
 from flow.reasons import Decided, Reason
 from flow.texts import sentences
+from flow.use import brought, unfit, use_of_checkpoints, use_of_made, use_of_model, use_of_table
 from party.canonical import canonical_json
 from party.errors import PlatformError
 
-SAFE_TRAINERS = 3
 MAX_DOCUMENT_BYTES = 2 * MAX_JOB_BYTES  # of a job with its defaults written out
 _NAMED_TASKS = 5
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What the deciding party knows.
-
-    Attributes:
-        party, policy, now: Who decides, by which rules, when.
-        tables: For each table text that the job names for this party: what it is, or why it is not there. Once a
-            task starts, also for each table that it reads of a task before it (`task.output`).
-        models: For each output of an earlier job (`job/task.output`) that this party must hold: what it is, or why
-            it is not there.
-        checkpoints: What it holds of the jobs that this one goes on from.
-        resumed: For each task that may go on from checkpoints: what they were made of, or that it is not known.
-        room: For each task that its hosts can never bear: why.
-        strangers: The parties of the job that are not trusted here.
-    """
-
-    party: str
-    policy: Policy
-    now: datetime
-    tables: Mapping[str, TableFacts | PlatformError]
-    models: Mapping[str, ModelFacts | PlatformError]
-    checkpoints: tuple[KeptSteps, ...] = ()
-    room: Mapping[str, str] = field(default_factory=dict)
-    resumed: Mapping[str, tuple[Source, ...] | PlatformError] = field(default_factory=dict)
-    strangers: tuple[str, ...] = ()
-
-
-def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[str]]:
-    """The tables (as the job names them) and the earlier models that a party has to look up before it decides."""
-    tables: set[str] = set()
-    models: set[str] = set()
-    for task in tasks.values():
-        for address, side in task.sides.items():
-            for name, reference in side.inputs.items() if address.party == party else ():
-                if isinstance(reference, TableInput):
-                    tables.add(reference.name)
-                elif reference.job is not None:
-                    is_table = task.component.inputs[name].kind == "table"
-                    (tables if is_table else models).add(earlier_name(reference, is_table=is_table))
-    return tables, models
 
 
 def check_proposal(proposal: Proposal, caller: str, spec: JobSpec, party: str) -> None:
@@ -144,6 +101,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
         reasons=sentences(reason.told for reason in reasons),
         warnings=sentences(warnings(tasks)) if agrees or asks else (),
         tables=_tables(tasks, know) if agrees else {},
+        models=_models(tasks, know) if agrees else {},
         share=know.policy.share,
         checkpoints=know.checkpoints if agrees else (),
     )
@@ -154,34 +112,37 @@ def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> li
     """Why these tasks of a job may not run here, by the policies of the party, its tables and its models."""
     reasons = [*_peers(spec, know.party, know.policy), *_rules(tasks, know)]
     seeing = who_sees(tasks)
-    made_of = gathered(tasks, know.party, lambda task: _brought(task, know))
+    made_of = gathered(tasks, know.party, lambda task: brought(task, know))
     for task in tasks.values():
-        reasons += [reason.at(f"tasks.{task.name}") for reason in _resumed(task, spec, know)]
+        reasons += [reason.at(f"tasks.{task.name}") for reason in use_of_checkpoints(task, spec, know)]
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
                 path = f"tasks.{task.name}.inputs.{name}"
                 if isinstance(reference, OutputInput) and reference.job is None:
-                    found = _made_before(reference, made_of.get(reference.task, ()), task, spec, know)
+                    found = use_of_made(reference, made_of.get(reference.task, ()), task, spec, know)
                 elif task.component.inputs[name].kind == "table":
                     facts = know.tables[earlier_name(reference, is_table=True)]
-                    found = _table(str(reference), facts, task, spec, know)
+                    found = use_of_table(str(reference), facts, task, spec, know)
                 else:
                     model = know.models[earlier_name(reference, is_table=False)]
-                    found = _model(str(reference), model, task, spec, seeing, know)
+                    found = chain(
+                        unfit(str(reference), model, task.component.inputs[name]),
+                        use_of_model(str(reference), model, task, spec, seeing, know),
+                    )
                 reasons += [reason.at(path) for reason in found]
     return reasons
 
 
 def warnings(tasks: Mapping[str, BoundTask]) -> list[str]:
     """What every party should think of before it agrees, each thing once."""
-    few: dict[int, list[str]] = {}
+    few: dict[tuple[int, int], list[str]] = {}
     for task in tasks.values():
-        if 0 < (count := trainers(task)) < SAFE_TRAINERS:
-            few.setdefault(count, []).append(f"tasks.{task.name}")
+        if 0 < (count := trainers(task)) < (safe := task.component.safe_trainers):
+            few.setdefault((count, safe), []).append(f"tasks.{task.name}")
     return [
         f"{_listed(names)}: with {count} trainers a sum reveals the other's update to each of them; "
-        f"{SAFE_TRAINERS} or more are safer."
-        for count, names in few.items()
+        f"{safe} or more are safer."
+        for (count, safe), names in few.items()
     ]
 
 
@@ -251,119 +212,6 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
             yield Reason(said).at(f"tasks.{task.name}")
 
 
-def _table(
-    name: str, facts: TableFacts | PlatformError, task: BoundTask, spec: JobSpec, know: Knowledge
-) -> Iterator[Reason]:
-    """Why a task may not use a table. To a party that it may not be used with, it is as if it were not there."""
-    party, reference = know.party, task.component.reference
-    absent = f"{party} has no table {name} for this job."
-    if isinstance(facts, PlatformError):
-        yield Reason(absent, f"{facts.message} {facts.hint}".rstrip())
-        return
-    others = _others(spec, know)
-    strangers = [
-        Reason(absent, f"table {facts.reference} may not be used with {other}.")
-        for other in others
-        if not allowed(other, facts.peers)
-    ]
-    strangers += excluded(f"table {name} of {party}", facts.made_of, others, absent)
-    if strangers:
-        yield from strangers
-        return
-    if not component_allowed(task.component, facts.components):
-        yield Reason(f"table {name} of {party} may not be used by {reference}.")
-    if facts.expires is not None and facts.expires <= know.now:
-        yield Reason(
-            f"{party} no longer lets table {name} be used.",
-            f"the permission to use table {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
-        )
-    least = max(facts.least_rows, know.policy.min_rows)
-    if facts.rows < least:
-        yield Reason(
-            f"table {name} of {party} has fewer rows than its policy asks for.",
-            f"table {facts.reference} has {facts.rows} rows, the policy of {party} asks for {least}.",
-        )
-    yield from inherited(f"table {name} of {party}", facts.made_of, task.component, know.now)
-
-
-def _made_before(
-    reference: OutputInput, sources: Iterable[Source], task: BoundTask, spec: JobSpec, know: Knowledge
-) -> Iterator[Reason]:
-    """Why a task may not use what one before it makes; where it is made already, by what it has become too."""
-    facts = know.tables.get(str(reference))
-    if facts is not None and not (isinstance(facts, TableFacts) and not facts.rows):  # an empty table tells of nobody
-        yield from _table(str(reference), facts, task, spec, know)
-        return
-    yield from inherited(f"{reference} of {know.party}", sources, task.component, know.now)
-
-
-def _brought(task: BoundTask, know: Knowledge) -> Iterator[Source]:
-    """What a task is made of here that no other task of its job makes: tables, earlier models, and their sources."""
-    resumed = know.resumed.get(task.name, ())
-    yield from () if isinstance(resumed, PlatformError) else resumed
-    for _, _, read, is_table in own_inputs(task, know.party):
-        if isinstance(read, TableInput) or read.job is not None:
-            found = (know.tables if is_table else know.models)[earlier_name(read, is_table=is_table)]
-            yield from () if isinstance(found, PlatformError) else (found.source, *found.made_of)
-
-
-def _resumed(task: BoundTask, spec: JobSpec, know: Knowledge) -> Iterator[Reason]:
-    """Why a task may not go on from checkpoints."""
-    sources, what = know.resumed.get(task.name, ()), f"what {know.party} has of the job to go on from"
-    absent = f"{know.party} has nothing of the job to go on from for this job."
-    if isinstance(sources, PlatformError):
-        yield Reason(absent, f"{sources.message} {sources.hint}".rstrip())
-        return
-    strangers = excluded(what, sources, _others(spec, know), absent)
-    yield from strangers or inherited(what, sources, task.component, know.now)
-
-
-def _others(spec: JobSpec, know: Knowledge) -> list[str]:
-    return [party for party in spec.parties if party != know.party]
-
-
-def _model(
-    name: str,
-    facts: ModelFacts | PlatformError,
-    task: BoundTask,
-    spec: JobSpec,
-    seeing: Collection[str],
-    know: Knowledge,
-) -> Iterator[Reason]:
-    """Why a task may not use a model of an earlier job."""
-    party = know.party
-    if isinstance(facts, PlatformError):
-        yield Reason(f"{party} holds no part of {name}.", f"{facts.message} {facts.hint}".rstrip())
-        return
-    hidden = excluded(f"{name} of {party}", facts.made_of, _others(spec, know), f"{party} holds no part of {name}.")
-    if hidden:
-        yield from hidden
-        return
-    for other in _strangers(spec, seeing, facts, know):
-        yield Reason(
-            f"{party} does not let this job use {name}: {other} holds no part of it.",
-            f"{other} holds no part of {name} and would learn of it. "
-            f"To let it: 'flow model policy {facts.reference} --peers {other}'.",
-        )
-    if not component_allowed(task.component, facts.components):
-        yield Reason(f"{name} of {party} may not be used by {task.component.reference}.")
-    if facts.expires is not None and facts.expires <= know.now:
-        yield Reason(
-            f"{party} no longer lets {name} be used.",
-            f"the permission to use model {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
-        )
-    yield from inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
-
-
-def _strangers(spec: JobSpec, seeing: Collection[str], facts: ModelFacts, know: Knowledge) -> list[str]:
-    """The parties of a job that would get to see something of a model which they neither hold nor were granted."""
-    return [
-        other
-        for other in spec.parties
-        if other != know.party and other in seeing and other not in facts.holders and not allowed(other, facts.peers)
-    ]
-
-
 def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, dict[str, str]]]:
     """The exact version of each table that this party brings, by task, address and input."""
     found: dict[str, dict[str, dict[str, str]]] = {}
@@ -379,8 +227,14 @@ def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[s
     return found
 
 
-def earlier_name(reference: TableInput | OutputInput, *, is_table: bool) -> str:
-    """What a table, or an output of an earlier job, is called in the party's store."""
-    if isinstance(reference, TableInput):
-        return reference.name
-    return reference.table(reference.job or "") if is_table else reference.model(reference.job or "")
+def _models(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, str]]:
+    """The kind of each earlier model that this party brings, by task and input: a conversation may depend on it."""
+    found: dict[str, dict[str, str]] = {}
+    for task in tasks.values():
+        for _, name, reference, is_table in own_inputs(task, know.party):
+            if is_table or isinstance(reference, TableInput) or reference.job is None:
+                continue
+            facts = know.models[earlier_name(reference, is_table=False)]
+            if isinstance(facts, ModelFacts) and facts.kind:
+                found.setdefault(task.name, {})[name] = facts.kind
+    return found

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from algorithms.component import Component, Parameters, Port, PortKind
+from algorithms.component import Component, Parameters, Port, PortKind, Terms, by_role
 from flow.inputs import BadReference, OutputInput, Reference, TableInput, needs_of, parse_reference
 from flow.job_spec import COMMON, JobSpec, ResourceSpec, TaskSpec
 from flow.problems import from_validation
@@ -53,6 +54,8 @@ class BoundTask:
     component: Component
     sides: dict[Address, BoundSide]
     needs: frozenset[str]
+    models: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of the models bound to its inputs, as far as this job's own tasks make them."""
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:
@@ -60,11 +63,21 @@ class BoundTask:
         return tuple(sorted(self.sides, key=_order))
 
     @cached_property
-    def parameters(self) -> tuple[Parameters, ...]:
+    def parties(self) -> dict[Role, list[str]]:
+        """The parties of each role, in address order."""
+        return by_role(self.sides)
+
+    @cached_property
+    def terms(self) -> tuple[Terms[Parameters], ...]:
         """What the sides run with, each set of values once."""
         each = {id(side): side for side in self.sides.values()}.values()
-        found = {json.dumps(side.parameters, sort_keys=True): side.parameters for side in each}
-        return tuple(self.component.parameters.model_validate(values) for values in found.values())
+        found = {json.dumps(side.parameters, sort_keys=True): side for side in each}
+        return tuple(self.terms_of(side) for side in found.values())
+
+    def terms_of(self, side: BoundSide, earlier: Mapping[str, str] = MappingProxyType({})) -> Terms[Parameters]:
+        """What a side runs with. `earlier` are the kinds of the models that come from earlier jobs, by input."""
+        parameters = self.component.parameters.model_validate(side.parameters)
+        return Terms(parameters, self.parties, {**self.models, **earlier})
 
 
 class BoundJob(NamedTuple):
@@ -137,9 +150,10 @@ class _Binder:
                     outputs=tuple(o for o, port in component.outputs.items() if address.role in port.roles),
                 )
             sides[address] = kinds[kind]
-        self._check_whole(name, component, addresses, parameters.values())
-        self._check_alike(name, parameters)
-        return BoundTask(name, component, sides, frozenset(self._needs[name]))
+        models = self._models(task, component)
+        self._check_whole(name, component, [Terms(own, by_role(addresses), models) for own in parameters.values()])
+        self._check_shared(name, parameters)
+        return BoundTask(name, component, sides, frozenset(self._needs[name]), models)
 
     def check_cycles(self) -> None:
         """Find tasks that wait for each other."""
@@ -175,36 +189,21 @@ class _Binder:
             elif role not in self._spec.roles:
                 self._complain(f"tasks.{name}.roles", f"no party of this job is '{role}'.", "Add it under roles.")
         addresses = [Address(PartyId(p), role) for role in dict.fromkeys(roles) for p in self._spec.roles.get(role, ())]
-        for role, least in component.minimum.items():
-            present = sum(address.role == role for address in addresses)
-            if present < least:
-                self._complain(
-                    f"tasks.{name}",
-                    f"{component.reference} needs {least} {role} at least, the job gives it {present}.",
-                    "Name more parties under roles.",
-                )
         if not addresses:
             self._complain(f"tasks.{name}.roles", "nobody takes part in this task.")
         return [address for address in addresses if address.role in component.roles]
 
-    def _check_whole(
-        self, name: str, component: Component, addresses: Iterable[Address], parameters: Iterable[Parameters]
-    ) -> None:
-        """The component's rules for the whole job, with the parameters of each side as that side will run them."""
-        if component.check is None:
-            return
-        roles: dict[Role, list[str]] = {}
-        for address in sorted(addresses, key=_order):
-            roles.setdefault(address.role, []).append(address.party)
-        for own in parameters:
+    def _check_whole(self, name: str, component: Component, sides: Iterable[Terms[Parameters]]) -> None:
+        """The component's rules for the whole task, with the parameters of each side as that side will run them."""
+        for terms in sides:
             try:
-                component.check(own, roles)
+                component.require(terms)
             except PlatformError as error:
                 self._complain(f"tasks.{name}", error.message, error.hint)
 
-    def _check_alike(self, name: str, parameters: Mapping[Address, Parameters]) -> None:
+    def _check_shared(self, name: str, parameters: Mapping[Address, Parameters]) -> None:
         """What the sides of a task must have alike, they have alike: else they would wait for each other in vain."""
-        needed = {address: own.alike() for address, own in parameters.items()}  # one address for each set of values
+        needed = {address: own.shared() for address, own in parameters.items()}  # one address for each set of values
         for key in next(iter(needed.values()), {}):
             values = {address: json.dumps(own[key]) for address, own in needed.items()}
             if len(set(values.values())) > 1:
@@ -259,6 +258,26 @@ class _Binder:
                 found[input_name] = reference
         return found
 
+    def _models(self, task: TaskSpec, component: Component) -> dict[str, str]:
+        """The kind of model that each input is given by a task of this job."""
+        found: dict[str, str] = {}
+        for name, port in component.inputs.items():
+            given = task.inputs.get(name)
+            for text in (given,) if isinstance(given, str) else (given or {}).values():
+                if port.kind is PortKind.MODEL and (kind := self._made(text)):
+                    found[name] = kind
+        return found
+
+    def _made(self, text: str) -> str:
+        """The kind of the model that a reference names; empty if no task of this job makes it."""
+        with suppress(BadReference):
+            reference = parse_reference(text)
+            if isinstance(reference, OutputInput) and reference.job is None:
+                maker = self._components.get(reference.task)
+                output = maker.outputs.get(reference.output) if maker else None
+                return output.models[0] if output and output.models else ""
+        return ""
+
     def _reference(self, path: str, text: str, port: Port, address: Address) -> Reference | None:
         try:
             reference = parse_reference(text)
@@ -286,6 +305,11 @@ class _Binder:
             self._complain(path, f"{maker.reference} has no output '{reference.output}'.", hint)
         elif output.kind is not port.kind:
             self._complain(path, f"this input takes a {port.kind}, '{reference}' is a {output.kind}.")
+        elif port.models and output.models and output.models[0] not in port.models:
+            self._complain(
+                path, f"this input takes a model of kind {' or '.join(port.models)}, '{reference}' is of kind "
+                f"{output.models[0]}.", "Name the output of a task that makes one.",
+            )  # fmt: skip
         elif address.role not in output.roles:
             self._complain(
                 path, f"'{address}' holds no part of '{reference}': {maker.reference} gives it to "

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, get_args, get_origin
 
-from algorithms.component import Protection, aggregates, weakest_protection
+from algorithms.component import Protection, weakest_protection
 from flow.bindings import BoundTask
 from party.ids import Role
 
 
 def trainers(task: BoundTask) -> int:
-    """How many parties' updates meet in the task's sums; 0 for a task in which nothing is summed by an arbiter."""
-    if not any(aggregates(task.component, own) for own in task.parameters):
+    """How many parties have rows from which numbers meet in the task's sums; 0 for a task in which none do."""
+    if weakest(task) is None:
         return 0
-    return len({address.party for address in task.addresses if address.role is not Role.ARBITER})
+    return len({party for role in task.component.training_roles for party in task.parties.get(role, ())})
 
 
 def weakest(task: BoundTask) -> Protection | None:
     """The weakest protection of numbers computed from rows, whichever side decides it; None if none leave."""
-    found = [least for own in task.parameters if (least := weakest_protection(task.component, own)) is not None]
+    found = [least for terms in task.terms if (least := weakest_protection(task.component, terms)) is not None]
     return min(found, key=lambda protection: protection.strength, default=None)
 
 
@@ -27,7 +28,7 @@ def remedy(task: BoundTask, least: Protection) -> tuple[str, object] | None:
     """A parameter of a task, and the value of it under which nothing leaves with less protection; None if none does."""
     for name, field in task.component.parameters.model_fields.items():
         for value in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
-            changed = (own.model_copy(update={name: value}) for own in task.parameters)
+            changed = (replace(own, parameters=own.parameters.model_copy(update={name: value})) for own in task.terms)
             found = (weakest_protection(task.component, own) for own in changed)
             if all(has is None or has.strength >= least.strength for has in found):
                 return name, value

@@ -101,6 +101,7 @@ class Answer(Message):
     Attributes:
         proposal_digest: Of exactly what was proposed.
         tables: By task, address and input, the table version that this party brings.
+        models: By task and input, the kind of the earlier model that it brings.
         share: What it lets the initiator see beside states and error codes.
         checkpoints: What it holds of the jobs that this one goes on from.
     """
@@ -113,12 +114,9 @@ class Answer(Message):
     reasons: Sentences = ()
     warnings: Sentences = ()
     tables: dict[Task, dict[AddressText, dict[Label, Reference]]] = {}
+    models: dict[Task, dict[Label, Label]] = {}
     share: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
-    checkpoints: tuple[KeptSteps, ...] = Field(
-        default=(),
-        max_length=MAX_SIDES,
-        exclude_if=lambda kept: not kept,  # so that the signature of an answer without them is what it always was
-    )
+    checkpoints: Annotated[tuple[KeptSteps, ...], Field(max_length=MAX_SIDES)] = ()
 
 
 class SignedAnswer(Message):

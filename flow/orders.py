@@ -8,6 +8,7 @@ from typing import Any
 
 from algorithms.component import Line
 from flow.bindings import BoundTask
+from flow.errors import ManifestMismatch
 from flow.inputs import OutputInput, Reference
 from flow.manifest import task_seed
 from flow.messages import Manifest
@@ -28,14 +29,17 @@ class Launch:
 
 
 def contract_for(manifest: Manifest, tasks: Mapping[str, BoundTask], party: str) -> JobContract:
-    """What may pass this party's door for a job: the declared conversations, roles written out as addresses."""
+    """What may pass this party's door for a job: the declared conversations, roles written out as addresses.
+
+    Raises ManifestMismatch if parties bring models of different kinds for one input.
+    """
     lines: dict[str, tuple[ContractLine, ...]] = {}
     for task in tasks.values():
         found: dict[ContractLine, None] = {}
+        earlier = _models(manifest, task)
         for address, side in task.sides.items():
             if address.party == party:
-                parameters = task.component.parameters.model_validate(side.parameters)
-                for line in task.component.conversation(parameters):
+                for line in task.component.conversation(task.terms_of(side, earlier)):
                     found[_expanded(line, task.addresses)] = None
         if any(address.party == party for address in task.sides):
             lines[task.name] = tuple(found)
@@ -84,6 +88,19 @@ def _input(manifest: Manifest, task: BoundTask, address: Address, key: str, refe
         return Input(kind=kind, reference=reference.name)
     job = manifest.proposal.job
     return Input(kind=kind, reference=reference.table(job) if kind == "table" else reference.model(job))
+
+
+def _models(manifest: Manifest, task: BoundTask) -> dict[str, str]:
+    """The kinds of the earlier models of a task, by input, as their holders signed them."""
+    found: dict[str, str] = {}
+    for signed in manifest.answers:
+        for name, kind in signed.answer.models.get(task.name, {}).items():
+            if found.setdefault(name, kind) != kind:
+                raise ManifestMismatch(
+                    f"tasks.{task.name}.inputs.{name}: {signed.answer.party} holds a model of kind {kind}, others of "
+                    f"kind {found[name]}."
+                )
+    return found
 
 
 def _expanded(line: Line, addresses: Iterable[Address]) -> ContractLine:

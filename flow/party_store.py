@@ -51,9 +51,11 @@ class PartyStore:
 
     def model(self, reference: str) -> ModelFacts:
         """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
-        self._store.models.info(reference)
+        kind = self._store.models.info(reference).kind
         use = self._store.use.of_model(reference)
-        return ModelFacts(reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users)
+        return ModelFacts(
+            reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users, kind=kind
+        )
 
     def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same. Raises UndeclaredOutput, OutputRefused."""

@@ -117,6 +117,7 @@ class ModelFacts:
 
     Attributes:
         reference: `job/task.output`.
+        kind: The kind of model; empty: not known.
         holders: The parties that hold a part of it too, by our own record of the job that made it.
         components, peers, expires: Its use policy; `peers` are granted it beside the holders.
         owner: The user of the party whom it belongs to; empty: nobody.
@@ -132,6 +133,7 @@ class ModelFacts:
     owner: str = ""
     users: tuple[str, ...] = ()
     made_of: tuple[Source, ...] = ()
+    kind: str = ""
 
     @property
     def source(self) -> Source:

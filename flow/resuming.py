@@ -56,7 +56,7 @@ def require_in_reach(manifest: Manifest, tasks: Mapping[str, BoundTask]) -> None
     """Raises CheckpointPastEnd if a task would go on after its own last step: nothing would be left of it to do."""
     for task in tasks.values():
         point, last_step = resume_point(manifest, task), task.component.last_step
-        last = min((last_step(own) for own in task.parameters), default=0) if last_step else None
+        last = min((last_step(own.parameters) for own in task.terms), default=0) if last_step else None
         if point is not None and last is not None and point.step > last:
             raise CheckpointPastEnd(
                 f"tasks.{task.name} goes on after step {point.step} of job {point.job}; "

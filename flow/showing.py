@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from itertools import islice
@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from algorithms.component import Line, PortKind, Protection
-from flow.agreement import Knowledge, earlier_name, lacking, warnings
+from flow.agreement import lacking, warnings
 from flow.bindings import BoundJob, BoundTask
 from flow.inputs import OutputInput
+from flow.knowledge import Knowledge, earlier_name
 from flow.manifest import proposal_digest
 from flow.messages import Proposal
 from flow.policy import ModelFacts, TableFacts
@@ -140,20 +141,19 @@ def _parameters(task: BoundTask) -> Iterator[ProposedParameter]:
 
 
 def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
-    by_role = _by_role(task)
     found: dict[Line, None] = {}
-    for parameters in task.parameters:
-        found.update(dict.fromkeys(task.component.conversation(parameters)))
+    for terms in task.terms:
+        found.update(dict.fromkeys(task.component.conversation(terms)))
     for line in found:
-        senders, receivers = (_named(by_role, roles) for roles in (line.frm, line.to))
+        senders, receivers = (_named(task.parties, roles) for roles in (line.frm, line.to))
         if not senders or not receivers:
             continue
-        ours = {role for role, parties in by_role.items() if party in parties}
+        ours = {role for role, parties in task.parties.items() if party in parties}
         does = [verb for verb, roles in (("send", line.frm), ("receive", line.to)) if ours & roles]
         yield ProposedLine(
             task=task.name,
             tag=line.tag,
-            says=line.says,
+            purpose=line.purpose,
             senders=senders,
             receivers=receivers,
             protection=str(line.protection),
@@ -165,26 +165,17 @@ def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
 def _learns(task: BoundTask) -> Iterator[Learning]:
     """By role; where the sides' parameters tell several things, all of them."""
     said: dict[Role, dict[str, None]] = {}
-    learns = task.component.learns or (lambda _: {})
-    for parameters in task.parameters:
-        for role, text in learns(parameters).items():
-            said.setdefault(role, {})[text] = None
-    for role, parties in sorted(_by_role(task).items()):
-        says = " ".join(said.get(role, {UNSAID: None}))
-        yield Learning(task=task.name, role=str(role), parties=_some(list(parties)), says=says)
+    for terms in task.terms:
+        for role in task.parties:
+            said.setdefault(role, {})[task.component.roles[role].learned(terms) or UNSAID] = None
+    for role, parties in sorted(task.parties.items()):
+        says = " ".join(said[role])
+        yield Learning(task=task.name, role=str(role), parties=_some(parties), says=says)
 
 
-def _by_role(task: BoundTask) -> dict[Role, dict[str, None]]:
-    """The parties of each role, in the order of their addresses."""
-    found: dict[Role, dict[str, None]] = {}
-    for address in task.addresses:
-        found.setdefault(address.role, {})[address.party] = None
-    return found
-
-
-def _named(by_role: Mapping[Role, Mapping[str, None]], roles: frozenset[Role]) -> tuple[str, ...]:
+def _named(parties: Mapping[Role, Sequence[str]], roles: frozenset[Role]) -> tuple[str, ...]:
     """The addresses of roles, by party."""
-    some = [Address(PartyId(party), role) for role in by_role if role in roles for party in by_role[role]]
+    some = [Address(PartyId(party), role) for role in parties if role in roles for party in parties[role]]
     return _some([str(address) for address in sorted(some)])
 
 

@@ -9,13 +9,13 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from flow.agreement import earlier_name, wanted
 from flow.bindings import BoundTask, Components, bind
 from flow.errors import DataNotYours, JobInvalid, SourcesUnknown, TokenReused, UnknownSchema
 from flow.holdings import Holdings
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import ENDED_JOB, JobState
+from flow.knowledge import earlier_name, wanted
 from flow.lineage import own_inputs
 from flow.messages import Decision, Proposal
 from flow.participant.agreeing import Agreeing

@@ -261,7 +261,7 @@ class ProposedLine(View):
 
     task: str
     tag: str
-    says: str
+    purpose: str
     senders: tuple[str, ...]  # addresses
     receivers: tuple[str, ...]
     protection: str

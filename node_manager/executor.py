@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from algorithms.component import Component, Parameters
+from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.registry import component as find_component
 from node_manager.assignment import Assignment
 from node_manager.errors import CodeMismatch, OrderRefused
@@ -88,7 +88,7 @@ def _work(order: Order, assignment: Assignment, events: EventLog, words: Words) 
 
 
 def _checked(order: Order) -> tuple[Component, Callable[[Context, Parameters], None], Parameters]:
-    """The component's role function and parameters. Raises CodeMismatch, OrderRefused."""
+    """The component's role function and parameters. Raises CodeMismatch, OrderRefused, RolesRefused."""
     component = find_component(order.component)
     if component.code_digest != order.code_digest:
         raise CodeMismatch(
@@ -96,10 +96,9 @@ def _checked(order: Order) -> tuple[Component, Callable[[Context, Parameters], N
             hint="Install the same release at every party, then submit the job again.",
         )
     role = Address.parse(order.address).role
-    run = component.roles.get(role)
-    if run is None:
-        raise OrderRefused(f"{order.component} has nothing to do for the role '{role}'.")
     try:
-        return component, run, component.parameters.model_validate(order.parameters)
+        parameters = component.parameters.model_validate(order.parameters)
     except ValidationError as problem:
         raise OrderRefused(f"{order.component}: parameters.{first_problem(problem)}.") from problem
+    component.require(Terms(parameters, by_role(map(Address.parse, order.addresses))))
+    return component, component.roles[role].run, parameters

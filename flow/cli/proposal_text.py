@@ -34,7 +34,7 @@ def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
     yield from _part(
         "What would be said",
         (
-            f"{line.task}: {', '.join(line.senders)} → {', '.join(line.receivers)}: {line.says} "
+            f"{line.task}: {', '.join(line.senders)} → {', '.join(line.receivers)}: {line.purpose} "
             f"[{line.protection}: {line.means}]{' (we ' + line.we + ')' if line.we in ('send', 'receive') else ''}"
             for line in view.conversation
         ),

@@ -10,14 +10,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from flow.agreement import (
-    Knowledge,
     check_proposal,
     decide,
-    earlier_name,
     of_others,
     outsider,
     review,
-    wanted,
 )
 from flow.bindings import BoundJob, BoundTask
 from flow.coordinator.facts import Catalogue
@@ -34,6 +31,7 @@ from flow.holdings import Holdings
 from flow.inputs import OutputInput
 from flow.job_spec import JobSpec, proposed_job
 from flow.job_state import JobState
+from flow.knowledge import Knowledge, earlier_name, wanted
 from flow.lineage import own_inputs
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Literal
 
-from algorithms.component import Component, Line, Parameters, Port, PortKind, Protection
+from algorithms.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
 from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
 from flow.doors import Rooms
 from flow.messages import Decision, PublishedOutput
@@ -38,7 +38,7 @@ class TrainParameters(Parameters):
     rounds: int = 3
     secure: Literal["plain", "paillier"] = "plain"
 
-    def alike(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         return {"secure": self.secure}
 
 
@@ -46,19 +46,19 @@ class NoParameters(Parameters):
     pass
 
 
-def _conversation(parameters: Any) -> tuple[Line, ...]:
-    protection = Protection.ENCRYPTED if getattr(parameters, "secure", "") == "paillier" else Protection.PLAIN
+def _conversation(terms: Any) -> tuple[Line, ...]:
+    protection = Protection.ENCRYPTED if terms.parameters.secure == "paillier" else Protection.PLAIN
     return (
-        Line("update", TRAINERS, frozenset({Role.ARBITER}), "(round,)", "array", 1 << 20, protection, "An update."),
+        Line("update", TRAINERS, frozenset({Role.ARBITER}), ("round",), "array", 1 << 20, protection, "An update."),
     )
 
 
-def _check(parameters: Any, roles: Any) -> None:
+def _check(terms: Any) -> None:
     from party.errors import InvalidInput
 
-    trainers = {p for role, parties in roles.items() if role != Role.ARBITER for p in parties}
-    both = trainers & set(roles.get(Role.ARBITER, ()))
-    if parameters.secure == "paillier" and both:
+    trainers = {p for role, parties in terms.parties.items() if role != Role.ARBITER for p in parties}
+    both = trainers & set(terms.parties.get(Role.ARBITER, ()))
+    if terms.parameters.secure == "paillier" and both:
         raise InvalidInput(f"{sorted(both)[0]} is arbiter and trainer.", hint="Choose another arbiter.")
 
 
@@ -72,10 +72,14 @@ TRAIN = Component(
     parameters=TrainParameters,
     inputs={"train": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, optional=True)},
     outputs={"model": Port(PortKind.MODEL, TRAINERS), "scores": Port(PortKind.TABLE, TRAINERS)},
+    roles={
+        Role.GUEST: RoleSpec(_role, least=1, trains=True),
+        Role.HOST: RoleSpec(_role, trains=True),
+        Role.ARBITER: RoleSpec(_role),
+    },
     conversation=_conversation,
-    roles=dict.fromkeys(Role, _role),
-    minimum={Role.GUEST: 1},
     check=_check,
+    safe_trainers=SAFE_TRAINERS,
 )
 SCORE = Component(
     name="score",
@@ -83,13 +87,11 @@ SCORE = Component(
     parameters=NoParameters,
     inputs={"model": Port(PortKind.MODEL, TRAINERS), "data": Port(PortKind.TABLE, TRAINERS, optional=True)},
     outputs={"roc": Port(PortKind.REPORT, TRAINERS)},
-    conversation=lambda _: (),
-    roles={Role.GUEST: _role, Role.HOST: _role},
-    minimum={},
+    roles=dict.fromkeys(TRAINERS, RoleSpec(_role)),
 )
 NOOP = Component(
-    name="nothing", version=1, parameters=NoParameters, inputs={}, outputs={}, conversation=lambda _: (),
-    roles=dict.fromkeys(Role, _role), minimum={},
+    name="nothing", version=1, parameters=NoParameters, inputs={}, outputs={},
+    roles=dict.fromkeys(Role, RoleSpec(_role)),
 )  # fmt: skip
 COMPONENTS = {c.name: c for c in (TRAIN, SCORE, NOOP)}
 

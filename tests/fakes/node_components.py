@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from algorithms.component import Component, Parameters, Port, PortKind
+from algorithms.component import Component, Parameters, Port, PortKind, RoleSpec
 from gateway.client import GatewayAdmin
 from node_manager.client import NodeClient
 from party.errors import Conflict, PlatformError
@@ -320,9 +320,7 @@ COMPONENT = Component(
     parameters=Play,
     inputs={"data": Port(PortKind.TABLE, EVERYBODY, True), "model": Port(PortKind.MODEL, EVERYBODY, True)},
     outputs={"model": Port(PortKind.MODEL, EVERYBODY)},
-    conversation=lambda parameters: (),
-    roles={Role.GUEST: run, Role.ARBITER: run},
-    minimum={},
+    roles={Role.GUEST: RoleSpec(run), Role.ARBITER: RoleSpec(run)},
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from algorithms import secure_sum
-from algorithms.component import Component, Parameters
+from algorithms.component import Component, Line, Parameters, Terms
 from algorithms.local import LocalResult, run_local
 from algorithms.registry import component, components
 from gateway.contract import ContractLine, JobContract, check_size, check_value
@@ -62,6 +63,9 @@ def metrics_agree(federated: LocalResult, pooled: LocalResult) -> None:
 def nothing(federated: LocalResult, pooled: LocalResult) -> None:
     assert not federated.metrics
     assert not any(federated.outputs.values())
+
+
+WHO = {Role.GUEST: "trainer", Role.HOST: "trainer"}
 
 
 @dataclass(frozen=True)
@@ -117,21 +121,38 @@ def run(case: Case, folder: Path, cuts: list[int]) -> tuple[LocalResult, Recordi
     return run_local(component(case.name), case.parameters, parties, exchange), exchange
 
 
-def check_table(made: Component, parameters: Parameters) -> None:
-    """The conversation is in the docstring, with its source; every line is bounded and explained."""
-    module = sys.modules[made.conversation.__module__]
-    text = module.__doc__ or ""
+def check_table(made: Component, terms: Terms[Any]) -> None:
+    """The conversation is in the docstring, column by column, with its source; every line is bounded and explained."""
+    text = sys.modules[made.parameters.__module__].__doc__ or ""
     assert "Source" in text
     assert "Conversation" in text
-    for line in made.conversation(parameters):
-        assert line.tag in text
-        assert line.says.endswith(".")
+    for line in made.conversation(terms):
+        assert row(line) in rows_of_table(text)
+        assert line.purpose.endswith(".")
         assert 0 < line.max_bytes <= 1 << 33
-        assert line.frm <= made.roles.keys()
-        assert line.to <= made.roles.keys()
+        assert line.frm | line.to <= made.roles.keys()
 
 
-def check_messages(made: Component, parameters: Parameters, exchange: RecordingExchange) -> None:
+def row(line: Line) -> tuple[str, str, str, str]:
+    """A line as the docstring of its component writes it: tag, from, to, step."""
+    frm, to = ({WHO.get(role, role) for role in roles} for roles in (line.frm, line.to))
+    step = line.step[0] if len(line.step) == 1 else f"({', '.join(line.step)})"
+    return line.tag, ", ".join(sorted(frm)), ", ".join(sorted(to)), step
+
+
+def rows_of_table(text: str) -> set[tuple[str, ...]]:
+    """The first four columns of the table in a docstring."""
+    table = text[text.index("Conversation") :]
+    cells = [re.split(r"  +", line.strip()) for line in table.splitlines() if line.startswith("    ")]
+    return {(tag, one(frm), one(to), step) for tag, frm, to, step, *_ in (row for row in cells if len(row) > 3)}
+
+
+def one(roles: str) -> str:
+    """Roles in order, in the singular."""
+    return ", ".join(sorted(role.removesuffix("s") for role in roles.split(", ")))
+
+
+def check_messages(made: Component, terms: Terms[Any], exchange: RecordingExchange) -> None:
     """Every message has a line, and is of its kind, size and protection; no line is there for nothing."""
     lines = tuple(
         ContractLine(
@@ -142,7 +163,7 @@ def check_messages(made: Component, parameters: Parameters, exchange: RecordingE
             line.max_bytes,
             line.protection,
         )
-        for line in made.conversation(parameters)
+        for line in made.conversation(terms)
     )
     contract = JobContract("job", "digest", {"task": lines})
     for message in exchange.sent:
@@ -165,9 +186,10 @@ def test_check_algorithm(case, tmp_path, monkeypatch):
     made = component(case.name)
     parameters = made.parameters.model_validate(case.parameters)
     check_parameters(made.parameters)
-    check_table(made, parameters)
+    terms = Terms(parameters)
+    check_table(made, terms)
     federated, exchange = run(case, tmp_path, [200])
-    check_messages(made, parameters, exchange)
+    check_messages(made, terms, exchange)
     for address, outputs in federated.outputs.items():
         assert {name for name, port in made.outputs.items() if address.role in port.roles} >= outputs.keys()
     pooled, _ = run(case, tmp_path, [])

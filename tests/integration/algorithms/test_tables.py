@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from algorithms.component import RoleSpec, Terms
 from algorithms.errors import BadLabels, FeaturesDiffer, MissingInput, ParametersDiffer, RolesRefused, WrongModel
 from algorithms.evaluate import binary_metrics, roc_points
 from algorithms.local import run_local
 from algorithms.registry import component
 from algorithms.standard_scale import is_constant, join_limbs, split_limbs
+from party.ids import Role
 from storage.client import Model
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
 
@@ -80,7 +82,7 @@ def test_a_column_that_varies_by_rounding_alone_is_constant(tmp_path):
 
 
 def test_scaling_without_an_arbiter_or_with_other_columns_is_refused(tmp_path, raw):
-    with pytest.raises(RolesRefused, match="0 arbiters"):
+    with pytest.raises(RolesRefused, match="needs an arbiter"):
         alone(SCALE, {"data": raw[0]})
     narrow = make_table(tmp_path, "narrow", np.ones((3, 2)))
     parties = {GUEST: {"data": raw[0]}, HOST: {"data": narrow}, ARBITER: {}}
@@ -202,18 +204,18 @@ def test_inputs_and_roles_that_are_missing_are_named(made, tmp_path):
         alone(made, {"data": table})
     with pytest.raises(MissingInput, match="has no rows"):
         alone(made, {"model": linear(np.ones(30)), "data": make_table(tmp_path, "e", np.zeros((0, 30)), [])})
-    with pytest.raises(RolesRefused, match="no party with rows"):
-        made.require_roles(made.parameters(), {"guest": []})
+    with pytest.raises(RolesRefused, match="Nobody takes part"):
+        made.require(Terms(made.parameters(), {Role.GUEST: []}))
     with pytest.raises(RolesRefused, match="no role 'arbiter'"):
-        made.require_roles(made.parameters(), {"guest": ["a"], "arbiter": ["b"]})
+        made.require(Terms(made.parameters(), {Role.GUEST: ["a"], Role.ARBITER: ["b"]}))
 
 
 def test_parties_with_other_settings_are_named(tmp_path, raw):
     made, exchange = component("standard_scale"), RecordingExchange()
 
     def other(ctx, parameters):
-        made.roles[ctx.address.role](ctx, parameters.model_copy(update={"fixed_point": True}))
+        made.roles[ctx.address.role].run(ctx, parameters.model_copy(update={"fixed_point": True}))
 
-    odd = replace(made, roles={**made.roles, HOST.role: other})
+    odd = replace(made, roles={**made.roles, HOST.role: RoleSpec(other)})
     with pytest.raises(ParametersDiffer, match="host:hospital-b has other settings"):
         run_local(odd, {}, {GUEST: {"data": raw[0]}, HOST: {"data": raw[1]}, ARBITER: {}}, exchange)

@@ -37,7 +37,7 @@ PROPOSAL = ProposalView(
     ),
     parameters=(ProposedParameter(task="train", name="learning_rate", value=0.15, default=0.05),),
     conversation=(
-        ProposedLine(task="train", tag="sum", says="the sum of all updates", senders=("arbiter:coordinator",),
+        ProposedLine(task="train", tag="sum", purpose="the sum of all updates", senders=("arbiter:coordinator",),
                      receivers=("guest:hospital-a",), protection="encrypted",
                      means="nobody but the key holders can read it", we="receive"),
     ),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from algorithms.component import Line, ModelUse, Protection, aggregates, weakest_protection
+from algorithms.component import ONCE, Line, ModelUse, Protection, Terms, weakest_protection
 from algorithms.registry import component, components
 from party.ids import Role
 
@@ -20,9 +20,9 @@ TRAININGS = ("homo_lr", "homo_nn", "standard_scale")
 )
 def test_a_training_is_as_protected_as_its_weakest_message_about_rows(name, settings, weakest):
     made = component(name)
-    parameters = made.parameters.model_validate(settings)
-    assert weakest_protection(made, parameters) is weakest
-    assert aggregates(made, parameters)
+    assert weakest_protection(made, Terms(made.parameters.model_validate(settings))) is weakest
+    assert made.training_roles == {Role.GUEST, Role.HOST}
+    assert made.safe_trainers == 3
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,13 @@ def test_a_training_is_as_protected_as_its_weakest_message_about_rows(name, sett
 )
 def test_what_says_nothing_about_rows_needs_no_protection(name, settings):
     made = component(name)
-    parameters = made.parameters.model_validate(settings)
-    assert weakest_protection(made, parameters) is None
-    assert not aggregates(made, parameters)
+    assert weakest_protection(made, Terms(made.parameters.model_validate(settings))) is None
 
 
 def test_a_line_that_says_nothing_of_itself_counts():
-    line = Line("x", frozenset(), frozenset(), "(0,)", "array", 1, PLAIN, "Numbers.")
-    made = replace(component("noop"), conversation=lambda _parameters: (line,))
-    assert weakest_protection(made, made.parameters()) is PLAIN
+    line = Line("x", frozenset(), frozenset(), ONCE, "array", 1, PLAIN, "Numbers.")
+    made = replace(component("noop"), conversation=lambda _terms: (line,))
+    assert weakest_protection(made, Terms(made.parameters())) is PLAIN
 
 
 def test_protections_have_an_order():
@@ -54,12 +52,12 @@ def test_inputs_say_what_a_model_is_used_for():
 
 @pytest.mark.parametrize("found", components(), ids=lambda found: found.reference)
 def test_every_component_says_who_learns_what(found):
-    learned = found.learns(found.parameters())
-    assert all(learned[role] for role in found.roles)
+    assert all(spec.learned(Terms(found.parameters())) for spec in found.roles.values())
 
 
 def test_what_an_arbiter_learns_depends_on_the_protection():
     made = component("homo_lr")
-    plain, hidden = (made.learns(made.parameters.model_validate({"secure": how})) for how in ("plain", "paillier"))
-    assert "in the clear" in plain[Role.ARBITER]
-    assert "encrypted" in hidden[Role.ARBITER]
+    terms = (Terms(made.parameters.model_validate({"secure": how})) for how in ("plain", "paillier"))
+    plain, hidden = (made.roles[Role.ARBITER].learned(each) for each in terms)
+    assert "in the clear" in plain
+    assert "encrypted" in hidden

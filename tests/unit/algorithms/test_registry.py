@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from algorithms import registry
-from algorithms.component import Component, _sources
+from algorithms.component import Component, RoleSpec, Terms, _sources
 from algorithms.errors import RolesRefused, UnknownComponent
 from algorithms.registry import component, components
 from party.errors import PlatformError, all_codes
@@ -40,8 +40,8 @@ def test_every_component_of_ours_is_listed():
 
 
 @pytest.mark.parametrize("made", components(), ids=lambda made: made.name)
-def test_what_must_be_alike_are_parameters_of_the_component(made):
-    assert made.parameters().alike().keys() <= made.parameters.model_fields.keys()
+def test_what_must_be_shared_are_parameters_of_the_component(made):
+    assert made.parameters().shared().keys() <= made.parameters.model_fields.keys()
 
 
 def test_an_entry_point_that_is_no_component_is_refused(monkeypatch):
@@ -65,9 +65,9 @@ def test_the_digest_of_a_foreign_component_covers_its_own_package(tmp_path, monk
     sources = {
         "__init__": "", "parameters": "from algorithms.component import Parameters\nclass Own(Parameters): pass",
         "inner/__init__": "from . import deep", "inner/deep": "import torch_that_is_not_here\nfrom ..sibling import x",
-        "sibling": "x = 1", "unused": "", "check": "import json\ndef check(p, roles): pass",
+        "sibling": "x = 1", "unused": "", "check": "import json\ndef check(terms): pass",
         "roles": "def run(ctx, p):\n    from .inner import deep",
-        "talk": "from .parameters import Own\ndef conversation(p): return ()",
+        "talk": "from .parameters import Own\ndef conversation(terms): return ()",
     }  # fmt: skip
     for name, text in sources.items():
         path = tmp_path / f"foreign_room/{name}.py"
@@ -77,7 +77,7 @@ def test_the_digest_of_a_foreign_component_covers_its_own_package(tmp_path, monk
     own, talk, roles, check = (
         import_module(f"foreign_room.{name}") for name in ("parameters", "talk", "roles", "check")
     )
-    made = Component("f", 1, own.Own, {}, {}, talk.conversation, {Role.GUEST: roles.run}, {}, check.check)
+    made = Component("f", 1, own.Own, {}, {}, {Role.GUEST: RoleSpec(roles.run)}, talk.conversation, check.check)
     found = _sources({part.__module__ for part in (own.Own, talk.conversation, roles.run, check.check)}).keys()
     expected = {f"foreign_room/{name}".removesuffix("/__init__").replace("/", ".") for name in sources}
     assert {name for name in found if name.startswith("foreign_room")} == expected - {"foreign_room.unused"}
@@ -92,7 +92,7 @@ def test_the_digest_of_a_foreign_component_covers_its_own_package(tmp_path, monk
 def test_a_role_below_its_minimum_is_refused():
     made: Component = component("homo_lr")
     with pytest.raises(RolesRefused, match="at least 1 arbiter, the task has 0"):
-        made.require_roles(made.parameters(), {"guest": ["a"]})
+        made.require(Terms(made.parameters(), {Role.GUEST: ["a"]}))
 
 
 def test_error_codes_of_the_room_are_unique():

@@ -84,7 +84,7 @@ def test_defaults_of_parameters_are_written_out() -> None:
         ({"inputs": {"train": "score.roc"}}, "tasks.train.inputs.train", "takes a table, 'score.roc' is a report"),
         ({"inputs": {"train": "scor.roc"}}, "tasks.train.inputs.train", "Did you mean 'score'?"),
         ({"inputs": {"train": "score.rok"}}, "tasks.train.inputs.train", "Did you mean 'roc'?"),
-        ({"roles": ["host", "arbiter"]}, "tasks.train", "needs 1 guest at least, the job gives it 0"),
+        ({"roles": ["host", "arbiter"]}, "tasks.train", "needs at least 1 guest, the task has 0"),
         ({"roles": []}, "tasks.train.roles", "nobody takes part"),
     ],
 )

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from algorithms.component import Component
-from flow.agreement import Knowledge, check_proposal, decide, outsider, review
+from flow.agreement import check_proposal, decide, outsider, review
 from flow.bindings import MOST_PROBLEMS, BoundJob, BoundSide, bind
 from flow.errors import BadMessage, JobInvalid
 from flow.job_spec import MAX_SIDES, JobSpec, parse_job
+from flow.knowledge import Knowledge
 from flow.messages import Decision, Proposal
 from flow.policy import Policy, Source, TableFacts
 from flow.showing import MOST_NAMED, MOST_SHOWN, shown

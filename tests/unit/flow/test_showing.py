@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from algorithms.component import Component, Terms
+from algorithms.homo_lr import HomoLRParameters
 from algorithms.registry import component
-from flow.agreement import Knowledge, decide
+from flow.agreement import decide
 from flow.bindings import BoundJob, bind
 from flow.cli.proposal_text import proposal_lines
 from flow.job_spec import parse_job
+from flow.knowledge import Knowledge
 from flow.messages import Decision, Proposal
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.showing import UNSAID, shown
@@ -83,7 +86,7 @@ def test_a_person_sees_which_parameters_are_not_the_usual_ones_and_where() -> No
 
 def test_a_person_sees_every_line_with_who_says_it_to_whom_and_how_it_is_protected() -> None:
     lines = {line.tag: line for line in view().conversation}
-    spoken = component("homo_lr").conversation(component("homo_lr").parameters.model_validate({"secure": "paillier"}))
+    spoken = component("homo_lr").conversation(Terms(HomoLRParameters(secure="paillier")))
     assert set(lines) == {line.tag for line in spoken}
     update = lines["update"]
     assert (update.senders, update.receivers) == (("guest:a", "host:b"), ("arbiter:c",))
@@ -102,7 +105,7 @@ def test_a_person_sees_who_learns_what_and_what_two_trainers_mean() -> None:
 
 
 def test_a_component_that_does_not_say_who_learns_what_is_shown_as_such() -> None:
-    silent = view(source=lambda name: replace(component(name), learns=None))
+    silent = view(source=silent_component)
     assert {item.says for item in silent.learns} == {UNSAID}
 
 
@@ -185,5 +188,7 @@ def test_the_digest_of_a_proposal_changes_with_each_thing_that_is_decided_by() -
     assert len(set(found)) == len(found)
 
 
-def silent_component(name: str) -> Any:
-    return replace(component(name), learns=None)
+def silent_component(name: str) -> Component:
+    """A component that does not say who learns what."""
+    found = component(name)
+    return replace(found, roles={role: replace(spec, learns="") for role, spec in found.roles.items()})
