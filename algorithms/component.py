@@ -6,20 +6,16 @@ calls its role function. Importing a component's module needs neither torch nor 
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from hashlib import sha256
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec, resolve_name
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from algorithms.code_digest import digest_of
 from algorithms.errors import RolesRefused
 from party.ids import Address, Role
 
@@ -226,16 +222,13 @@ class Component:
 
     @cached_property
     def code_digest(self) -> str:
-        """SHA-256 of the sources the component is made of; parties compare it before they agree to a job.
+        """SHA-256 of the mathematics the component is made of; parties compare it before they agree to a job.
 
         The modules of its parameters and functions, and every module reached from them by imports that lies in their
-        own packages or in this room.
+        own packages or in this room; not the API, which has a version (`algorithms.code_digest`).
         """
         parts = [self.parameters, self.conversation, self.check, *(spec.run for spec in self.roles.values())]
-        digest = sha256()
-        for name, path in sorted(_sources({part.__module__ for part in parts if part}).items()):
-            digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
-        return digest.hexdigest()
+        return digest_of({part.__module__ for part in parts if part})
 
     def require(self, terms: Terms[Any]) -> None:
         """Raises RolesRefused, or what `check` raises, if the terms of a task do not suit the component."""
@@ -292,42 +285,3 @@ def weakest_protection(component: Component, terms: Terms[Any]) -> Protection | 
         if line.of_rows and line.protection is not Protection.PLAIN_SCALAR
     ]
     return min(found, key=lambda protection: protection.strength) if found else None
-
-
-def _sources(modules: Iterable[str]) -> dict[str, Path]:
-    """The files of modules and of what they import, directly or not, from their own packages or this one, by name."""
-    pending = list(modules)
-    packages = {name.split(".")[0] for name in (*pending, __name__)}
-    found: dict[str, Path] = {}
-    while pending:
-        name = pending.pop()
-        spec = _spec(name) if name not in found and name.split(".")[0] in packages else None
-        if spec is None:
-            continue
-        pending.append(name.rpartition(".")[0])  # importing a module runs its package too
-        if spec.origin is not None:
-            found[name] = Path(spec.origin)
-            pending.extend(_imports(spec) if found[name].suffix == ".py" else ())
-    return found
-
-
-def _imports(spec: ModuleSpec) -> Iterator[str]:
-    """The modules that a module's import statements may name, also those inside functions."""
-    for node in ast.walk(ast.parse(Path(spec.origin or "").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            module = resolve_name("." * node.level + (node.module or ""), spec.parent)
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-
-
-def _spec(name: str) -> ModuleSpec | None:
-    """Where a module lies, found without importing anything; None for what is no module."""
-    package = name.rpartition(".")[0]
-    if not package:
-        return find_spec(name)
-    parent = _spec(package)
-    if parent is None or parent.submodule_search_locations is None:
-        return None
-    return PathFinder.find_spec(name, parent.submodule_search_locations)

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from flow.bindings import BoundJob, BoundTask
-from flow.errors import BadMessage, NotInitiator
+from flow.errors import ApiMismatch, BadMessage, NotInitiator
 from flow.exposure import remedy, trainers, weakest, who_sees
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
 from flow.knowledge import Knowledge, earlier_name, wanted
 from flow.lineage import gathered, own_inputs
-from flow.manifest import proposal_digest
+from flow.manifest import OUR_API, proposal_digest, require_common_api
 from flow.messages import Answer, Decision, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, withheld
 from flow.reasons import Decided, Reason
@@ -66,6 +66,7 @@ def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy, stra
         job=proposal.job,
         party=party,
         proposal_digest=proposal_digest(proposal),
+        api=OUR_API,
         decision=Decision.REFUSE,
         reasons=sentences(reason.told for reason in reasons),
         share=policy.share,
@@ -82,9 +83,10 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
     if outside is not None:
         return outside
     tasks = job.tasks
-    if job.problems:
+    reasons = list(_api(proposal, know.party))
+    if not reasons and job.problems:
         reasons = [Reason(p.message, f"{p.message} {p.hint}".rstrip()).at(p.path) for p in job.problems]
-    else:
+    elif not reasons:
         reasons = [
             *_code(proposal, tasks),
             *review(job.spec, tasks, know),
@@ -97,6 +99,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
         job=proposal.job,
         party=know.party,
         proposal_digest=proposal_digest(proposal),
+        api=OUR_API,
         decision=decision,
         reasons=sentences(reason.told for reason in reasons),
         warnings=sentences(warnings(tasks)) if agrees or asks else (),
@@ -162,6 +165,14 @@ def _peers(spec: JobSpec, party: str, policy: Policy) -> list[Reason]:
 def _stranger(other: str, party: str) -> Reason:
     said = f"{party} does not trust {other}, a party of this job."
     return Reason(said, f"{said} Its card is added with `flow party trust CARD`; the job is then submitted again.")
+
+
+def _api(proposal: Proposal, party: str) -> Iterator[Reason]:
+    """What keeps a party from computing with the initiator whatever is computed."""
+    try:
+        require_common_api({proposal.initiator: proposal.api, party: OUR_API})
+    except ApiMismatch as error:
+        yield Reason(str(error))
 
 
 def _code(proposal: Proposal, tasks: Mapping[str, BoundTask]) -> Iterator[Reason]:

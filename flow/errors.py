@@ -17,6 +17,7 @@ PlatformError
     CheckpointPastEnd     a task would go on after its own last step
   TokenReused           another job, or another user's, was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
+    ApiMismatch           two parties of a job speak no common version of the API of algorithms
     JobNotRunning         news of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
@@ -184,6 +185,12 @@ class ProposalChanged(Conflict):
 
     def __init__(self, job: str, message: str = "What is asked has changed since it was shown.") -> None:
         super().__init__(message, hint=f"Look at it again with 'flow job proposal {job}'.")
+
+
+class ApiMismatch(Conflict):
+    """The releases of two parties of the job speak no common version of the API of algorithms."""
+
+    code = "flow.api_mismatch"
 
 
 class JobRefused(Denied):

@@ -1,20 +1,23 @@
 """The manifest: the signed, canonical contract of a job. Making it and checking it; no I/O, signatures by a callback.
 
 A manifest holds when its digest fits, the proposal is the one that each party answered, every party of the job has
-answered once, all agree, and every signature is that party's.
+answered once, all agree, every signature is that party's, and all speak a version of the API of algorithms that every
+other knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 
-from flow.errors import ManifestMismatch
+from algorithms.code_digest import API_MINIMUM, API_VERSION
+from flow.errors import ApiMismatch, ManifestMismatch
 from flow.job_spec import JobSpec
-from flow.messages import Answer, Decision, Manifest, Proposal, SignedAnswer
+from flow.messages import Answer, ApiVersions, Decision, Manifest, Proposal, SignedAnswer
 from party.canonical import canonical_digest, canonical_json
 
 ANSWER_PURPOSE = "flow/answer/v1"
+OUR_API = ApiVersions(minimum=API_MINIMUM, version=API_VERSION)
 
 Verify = Callable[[str, str, bytes, bytes], None]
 """Raises unless the party (first) signed the message (third) for the purpose (second)."""
@@ -46,11 +49,22 @@ def check_answer(signed: SignedAnswer, party: str, proposal: Proposal, verify: V
     verify(party, ANSWER_PURPOSE, signed_bytes(answer), _signature(signed))
 
 
+def require_common_api(speaks: Mapping[str, ApiVersions]) -> None:
+    """Raise ApiMismatch, naming two parties, unless each of them speaks a version that every other knows."""
+    newest, oldest = max(speaks, key=lambda p: speaks[p].minimum), min(speaks, key=lambda p: speaks[p].version)
+    if speaks[newest].minimum > speaks[oldest].version:
+        raise ApiMismatch(
+            f"{newest} speaks version {speaks[newest]} of the API of algorithms, {oldest} {speaks[oldest]}.",
+            hint=f"The release of {oldest} is the older one and must be upgraded.",
+        )
+
+
 def check_manifest(manifest: Manifest, spec: JobSpec, own: SignedAnswer, verify: Verify) -> None:
     """Check everything about a manifest from the point of view of one party.
 
     Raises:
         ManifestMismatch: What does not fit, naming the party.
+        ApiMismatch: Two parties speak no common version of the API of algorithms.
     """
     if manifest.digest != _digest(manifest.proposal, manifest.answers):
         raise ManifestMismatch("The manifest's digest does not fit its contents.")
@@ -63,6 +77,7 @@ def check_manifest(manifest: Manifest, spec: JobSpec, own: SignedAnswer, verify:
             raise ManifestMismatch(f"{signed.answer.party} did not agree to job {manifest.proposal.job}.")
     if own not in manifest.answers:
         raise ManifestMismatch("The manifest does not hold the answer that we gave.")
+    require_common_api(manifest.speaks)
 
 
 def task_seed(manifest: Manifest, task: str) -> str:

@@ -66,13 +66,24 @@ class Ack(Message):
     """Done, or already done."""
 
 
+class ApiVersions(Message):
+    """Which versions of the API of algorithms a party's release speaks."""
+
+    minimum: Count
+    version: Count
+
+    def __str__(self) -> str:
+        return str(self.version) if self.minimum == self.version else f"{self.minimum} to {self.version}"
+
+
 class Proposal(Message):
     """What the initiator wants to run.
 
     Attributes:
         spec: The job.json, defaults written out; spec_digest: SHA-256 of its canonical form.
         seed: The common seed of the job, hex, 32 bytes.
-        code: The digest of each component's source at the initiator, by component reference.
+        code: The digest of each component's mathematics at the initiator, by component reference.
+        api: What the initiator speaks.
     """
 
     job: JobName
@@ -82,6 +93,7 @@ class Proposal(Message):
     spec_digest: Digest
     seed: Digest
     code: Annotated[dict[Label, Label], Field(max_length=1_000)]
+    api: ApiVersions
     submitted_ms: TimeMs
 
 
@@ -100,6 +112,7 @@ class Answer(Message):
 
     Attributes:
         proposal_digest: Of exactly what was proposed.
+        api: What the party speaks.
         tables: By task, address and input, the table version that this party brings.
         models: By task and input, the kind of the earlier model that it brings.
         share: What it lets the initiator see beside states and error codes.
@@ -110,6 +123,7 @@ class Answer(Message):
     job: JobName
     party: PartyName
     proposal_digest: Digest
+    api: ApiVersions
     decision: Decision
     reasons: Sentences = ()
     warnings: Sentences = ()
@@ -133,6 +147,11 @@ class Manifest(Message):
     proposal: Proposal
     answers: Annotated[tuple[SignedAnswer, ...], Field(max_length=1_000)]
     digest: Digest
+
+    @property
+    def speaks(self) -> dict[str, ApiVersions]:
+        """What each party speaks."""
+        return {signed.answer.party: signed.answer.api for signed in self.answers}
 
 
 class AttemptOrder(Message):

@@ -17,6 +17,7 @@ from flow.job_spec import JobSpec, parse_job
 from flow.job_state import ENDED_JOB, JobState
 from flow.knowledge import earlier_name, wanted
 from flow.lineage import own_inputs
+from flow.manifest import OUR_API
 from flow.messages import Decision, Proposal
 from flow.participant.agreeing import Agreeing
 from flow.policy import ModelFacts, Source, TableFacts, withheld
@@ -107,6 +108,7 @@ class Submitting:
             spec_digest=spec.digest(),
             seed=_seed(spec.settings.seed),
             code={task.component.reference: task.component.code_digest for task in tasks.values()},
+            api=OUR_API,
             submitted_ms=int(self._database.clock.now().timestamp() * 1000),
         )
 

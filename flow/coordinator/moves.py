@@ -8,9 +8,9 @@ from sqlalchemy import select, update
 
 from flow.bindings import BoundTask
 from flow.coordinator.facts import Catalogue, answers_of, manifest_of
-from flow.errors import CheckpointPastEnd
+from flow.errors import ApiMismatch, CheckpointPastEnd
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
-from flow.manifest import make_manifest
+from flow.manifest import make_manifest, require_common_api
 from flow.plan import Agree, EndAttempt, Finish, JobFacts, MarkClosed, Move, OpenAttempt, Refuse
 from flow.resuming import require_in_reach, resume_point
 from flow.store.database import Writer
@@ -131,8 +131,9 @@ def _agree(writer: Writer, facts: JobFacts, catalogue: Catalogue) -> None:
     proposal = known.proposal
     manifest = make_manifest(proposal, answers_of(writer.connection, facts.job))
     try:
+        require_common_api(manifest.speaks)
         require_in_reach(manifest, known.tasks)
-    except CheckpointPastEnd as error:
+    except (ApiMismatch, CheckpointPastEnd) as error:
         move_job(writer, facts.job, facts.state, JobEvent.REFUSED, told(error, proposal.initiator))
         return
     text = manifest.model_dump_json(by_alias=True)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from flow.job_spec import parse_job
+from flow.manifest import OUR_API
 from party.canonical import canonical_digest
 from party.clock import HybridTime
 from party.errors import PlatformError
@@ -28,7 +29,7 @@ def proposal(job: str, document: Mapping[str, Any], code: Mapping[str, str]) -> 
     spec = parse_job(json.dumps(document).encode())
     return {
         "job": job, "initiator": spec.initiator, "user": "ann", "spec": spec.document(), "spec_digest": spec.digest(),
-        "seed": "0" * 64, "code": dict(code), "submitted_ms": 1,
+        "seed": "0" * 64, "code": dict(code), "api": OUR_API.model_dump(), "submitted_ms": 1,
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from flow.doors import Rooms
 from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
+from flow.manifest import OUR_API
 from flow.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
 from flow.policy_book import PolicyBook
 from flow.service import FlowService
@@ -65,7 +66,15 @@ def store(url: str, clock: FakeClock) -> Iterator[Database]:
 def add_job(store: Database, token: str | None = None, job: str = JOB) -> None:
     spec = parse_job(json.dumps({**nothing_job(), "name": "jøb 🏝"}).encode()).document()
     proposal = Proposal(
-        job=job, initiator="a", user="ann", spec=spec, spec_digest="0" * 64, seed="0" * 64, code={}, submitted_ms=5
+        job=job,
+        initiator="a",
+        user="ann",
+        spec=spec,
+        spec_digest="0" * 64,
+        seed="0" * 64,
+        code={},
+        api=OUR_API,
+        submitted_ms=5,
     )
     with store.write() as writer:
         insert_job(writer, proposal, {"a": "", "b": "", "c": ""}, token)
@@ -346,9 +355,9 @@ def add_part(store: Database, name: str, resume: str | None, state: str, initiat
     spec = parse_job(json.dumps(document).encode())
     proposal = Proposal(
         job=name, initiator=initiator, user="ann", spec=spec.document(), spec_digest="0" * 64, seed="0" * 64, code={},
-        submitted_ms=5,
+        api=OUR_API, submitted_ms=5,
     )  # fmt: skip
-    answer = Answer(job=name, party="b", proposal_digest="0" * 64, decision=Decision.AGREE)
+    answer = Answer(api=OUR_API, job=name, party="b", proposal_digest="0" * 64, decision=Decision.AGREE)
     with store.write() as writer:
         insert_job(writer, proposal, {}, None)
         insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), state)
@@ -395,9 +404,17 @@ def test_a_job_whose_time_is_over_has_ended_here_too(store: Database, clock: Fak
 
 def test_what_documents_of_older_jobs_take_is_counted_at_the_first_start(url: str, clock: FakeClock) -> None:
     older = Database(url, clock)
-    answer = Answer(job=JOB, party="b", proposal_digest="0" * 64, decision=Decision.AGREE)
+    answer = Answer(api=OUR_API, job=JOB, party="b", proposal_digest="0" * 64, decision=Decision.AGREE)
     proposal = Proposal(
-        job=JOB, initiator="a", user="ann", spec={}, spec_digest="0" * 64, seed="0" * 64, code={}, submitted_ms=5
+        job=JOB,
+        initiator="a",
+        user="ann",
+        spec={},
+        spec_digest="0" * 64,
+        seed="0" * 64,
+        code={},
+        api=OUR_API,
+        submitted_ms=5,
     )
     with older.write() as writer:
         insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), "agreed")
@@ -414,11 +431,19 @@ def test_what_documents_of_older_jobs_take_is_counted_at_the_first_start(url: st
 
 def test_what_a_person_refused_is_ended_where_another_party_leads_it(store: Database) -> None:
     add_job(store)
-    answer = Answer(job=JOB, proposal_digest="0" * 64, party="b", decision=Decision.REFUSE)
+    answer = Answer(api=OUR_API, job=JOB, proposal_digest="0" * 64, party="b", decision=Decision.REFUSE)
     with store.write() as writer:
         spec = parse_job(json.dumps(nothing_job()).encode()).document()
         proposal = Proposal(
-            job=JOB, initiator="a", user="ann", spec=spec, spec_digest="0" * 64, seed="0" * 64, code={}, submitted_ms=5
+            job=JOB,
+            initiator="a",
+            user="ann",
+            spec=spec,
+            spec_digest="0" * 64,
+            seed="0" * 64,
+            code={},
+            api=OUR_API,
+            submitted_ms=5,
         )
         insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), "refused", ["Not this month."])
     for party, state in (("a", JobState.WAITING), ("b", JobState.REFUSED), ("b", JobState.REFUSED)):

@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from flow.agreement import decide
 from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
 from flow.job_state import AttemptState, JobState
-from flow.messages import Decision, Proposal, encode
+from flow.knowledge import Knowledge
+from flow.manifest import OUR_API
+from flow.messages import ApiVersions, Decision, Proposal, encode
+from flow.reasons import Decided
 from gateway.client import PeerStatus
 from node_manager.client import EventKind
 from party.clock import FakeClock, HybridTime, apart_text
@@ -42,6 +46,25 @@ def test_a_job_that_does_nothing_succeeds_and_leaves_nothing(world: World) -> No
         assert party.cluster.rooms == {}
         assert party.store.forgotten == [job]
         assert party.gateway.open == {}
+
+
+def test_a_job_of_parties_that_cannot_speak_to_each_other_is_refused_by_name(world: World, monkeypatch: Any) -> None:
+    speaks = {"a": (1, 2), "b": (1, 1), "c": (2, 3)}
+
+    def deciding(proposal: Proposal, job: Any, know: Knowledge) -> Decided:
+        decided = decide(proposal, job, know)
+        minimum, version = speaks[know.party]
+        api = ApiVersions(minimum=minimum, version=version)
+        return replace(decided, answer=decided.answer.model_copy(update={"api": api}))
+
+    monkeypatch.setattr("flow.participant.agreeing.decide", deciding)
+    refused = world.wait_closed(world.submit(nothing_job()))
+    assert refused.state is JobState.REFUSED
+    assert refused.error is not None
+    assert refused.error.code == "flow.api_mismatch"
+    assert refused.error.message == "c speaks version 2 to 3 of the API of algorithms, b 1."
+    speaks["b"] = (1, 2)
+    assert world.wait_closed(world.submit(nothing_job())).state is JobState.SUCCEEDED
 
 
 def test_the_other_parties_see_the_job_end_too(world: World) -> None:
@@ -151,7 +174,7 @@ def test_a_job_of_another_release_is_refused_by_path(world: World) -> None:
     document = {**nothing_job(), "settings": {"resumes": "x"}}
     proposal = Proposal(
         job=new_job_id(), initiator="a", user="ann", spec=document, spec_digest="0" * 64, seed="0" * 64, code={},
-        submitted_ms=1,
+        api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     with pytest.raises(BadMessage, match=r"settings\.resumes: this key is not known"):
         world.hub.call("a", "b", "propose", encode(proposal, HybridTime(1, 1)))

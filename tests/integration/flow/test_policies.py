@@ -13,6 +13,7 @@ from flow.bindings import BoundTask, Components, bind
 from flow.errors import JobInvalid, NotAskedForApproval, ProposalChanged
 from flow.job_spec import JobSpec, parse_job
 from flow.job_state import JobState
+from flow.manifest import OUR_API
 from flow.messages import Decision, Proposal, encode
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.views import Problem
@@ -214,7 +215,7 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
     spec = parse_job(json.dumps(nothing_job()).encode())
     made = Proposal(
         job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={"nothing@1": component("nothing@1").code_digest}, submitted_ms=1,
+        code={"nothing@1": component("nothing@1").code_digest}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     for _ in range(3):
         world.hub.call("a", "b", "propose", encode(made, HybridTime(1, 1)))

@@ -12,6 +12,7 @@ from flow.coordinator.facts import Catalogue
 from flow.errors import JobsTooLarge, UnreadableJob
 from flow.job_spec import parse_job
 from flow.job_state import JobState
+from flow.manifest import OUR_API
 from flow.messages import Decision, Method, Proposal, encode
 from flow.participant.leaving import Limit
 from flow.store.parts import change_part, part_of
@@ -26,7 +27,7 @@ def proposed(world: World, **settings: object) -> str:
     spec = parse_job(json.dumps(nothing_job(**settings)).encode())
     made = Proposal(
         job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={"nothing@1": component("nothing@1").code_digest}, submitted_ms=1,
+        code={"nothing@1": component("nothing@1").code_digest}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     world.hub.call("a", "b", Method.PROPOSE, encode(made, HybridTime(1, 1)))
     return made.job

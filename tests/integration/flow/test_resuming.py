@@ -12,6 +12,7 @@ import pytest
 from flow.errors import JobInvalid, UnknownJob
 from flow.job_spec import parse_job
 from flow.job_state import JobState
+from flow.manifest import OUR_API
 from flow.messages import Answer, Decision, Proposal, SignedAnswer, decode, encode
 from flow.participant.keeping import Sweep
 from flow.witnesses import LOOK_AGAIN_S
@@ -58,7 +59,7 @@ def asked(world: World, spec: dict[str, Any]) -> Answer:
     made = parse_job(json.dumps(spec).encode())
     proposal = Proposal(
         job=new_job_id(), initiator=made.initiator, user="eve", spec=made.document(), spec_digest=made.digest(),
-        seed="0" * 64, code={c.reference: c.code_digest for c in COMPONENTS.values()}, submitted_ms=1,
+        seed="0" * 64, code={c.reference: c.code_digest for c in COMPONENTS.values()}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     reply = world.hub.call(made.initiator, "b", "propose", encode(proposal, HybridTime(1, 1)))
     return decode(SignedAnswer, reply)[0].answer

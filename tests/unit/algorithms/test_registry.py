@@ -1,15 +1,13 @@
-"""Components are found by name; their digest is that of their sources."""
+"""Components are found by name."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from algorithms import registry
-from algorithms.component import Component, RoleSpec, Terms, _sources
+from algorithms.component import Component, Terms
 from algorithms.errors import RolesRefused, UnknownComponent
 from algorithms.registry import component, components
 from party.errors import PlatformError, all_codes
@@ -49,44 +47,6 @@ def test_an_entry_point_that_is_no_component_is_refused(monkeypatch):
     monkeypatch.setattr(registry, "_sources", lambda: {"odd": entry})
     with pytest.raises(UnknownComponent, match="odd"):
         component("odd")
-
-
-def test_the_digest_covers_every_module_the_component_is_made_of():
-    names = _sources(["algorithms.homo_lr"]).keys()
-    assert {"algorithms.homo_lr", "algorithms.fedopt", "algorithms.crypto.paillier", "algorithms.aggregation"} <= names
-    assert "algorithms.homo_nn" not in names
-    assert {"algorithms.nn.model", "algorithms.nn.optimizers"} <= _sources(["algorithms.homo_nn"]).keys()
-    digests = {made.code_digest for made in components()}
-    assert len(digests) == len(components())
-    assert all(len(digest) == 64 for digest in digests)
-
-
-def test_the_digest_of_a_foreign_component_covers_its_own_package(tmp_path, monkeypatch):
-    sources = {
-        "__init__": "", "parameters": "from algorithms.component import Parameters\nclass Own(Parameters): pass",
-        "inner/__init__": "from . import deep", "inner/deep": "import torch_that_is_not_here\nfrom ..sibling import x",
-        "sibling": "x = 1", "unused": "", "check": "import json\ndef check(terms): pass",
-        "roles": "def run(ctx, p):\n    from .inner import deep",
-        "talk": "from .parameters import Own\ndef conversation(terms): return ()",
-    }  # fmt: skip
-    for name, text in sources.items():
-        path = tmp_path / f"foreign_room/{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    own, talk, roles, check = (
-        import_module(f"foreign_room.{name}") for name in ("parameters", "talk", "roles", "check")
-    )
-    made = Component("f", 1, own.Own, {}, {}, {Role.GUEST: RoleSpec(roles.run)}, talk.conversation, check.check)
-    found = _sources({part.__module__ for part in (own.Own, talk.conversation, roles.run, check.check)}).keys()
-    expected = {f"foreign_room/{name}".removesuffix("/__init__").replace("/", ".") for name in sources}
-    assert {name for name in found if name.startswith("foreign_room")} == expected - {"foreign_room.unused"}
-    assert "algorithms.component" in found
-    assert not {"json", "torch"} & found
-    for name in sources.keys() - {"unused"}:
-        before = replace(made).code_digest
-        (tmp_path / f"foreign_room/{name}.py").write_text(sources[name] + "\n# changed")
-        assert replace(made).code_digest != before, name
 
 
 def test_a_role_below_its_minimum_is_refused():

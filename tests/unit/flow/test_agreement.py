@@ -12,7 +12,8 @@ from flow.bindings import BoundJob, bind
 from flow.errors import BadMessage, NotInitiator
 from flow.job_spec import JobSpec, parse_job
 from flow.knowledge import Knowledge, wanted
-from flow.messages import Answer, Decision, KeptSteps, Proposal
+from flow.manifest import OUR_API
+from flow.messages import Answer, ApiVersions, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.reasons import Decided
 from party.errors import NotFound
@@ -28,7 +29,7 @@ def proposal(document: dict[str, Any], **changes: Any) -> tuple[Proposal, JobSpe
     spec = parse_job(json.dumps(document).encode())
     made = Proposal(
         job=JOB, initiator=spec.initiator, user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={c.reference: c.code_digest for c in COMPONENTS.values()}, submitted_ms=1,
+        code={c.reference: c.code_digest for c in COMPONENTS.values()}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     return made.model_copy(update=changes), spec
 
@@ -193,6 +194,22 @@ def test_other_code_under_the_same_name_is_refused() -> None:
     assert said.answer.decision is Decision.REFUSE
     assert said.answer.reasons[0].startswith("nothing@1 has other code here than at a.")
     assert component("nothing").code_digest[:12] in said.reasons[0]
+
+
+def test_a_release_of_another_version_of_the_api_agrees_if_it_speaks_ours_too() -> None:
+    newer = ApiVersions(minimum=OUR_API.version, version=OUR_API.version + 1)
+    said = answer(train_job(), changes={"api": newer})
+    assert said.decision is Decision.AGREE
+    assert said.api == OUR_API
+
+
+@pytest.mark.parametrize("document", [train_job(), {**nothing_job(), "tasks": {"idle": {"component": "gone@1"}}}])
+def test_a_release_that_does_not_speak_our_version_of_the_api_is_told_both_and_nothing_else(document: Any) -> None:
+    newer = ApiVersions(minimum=OUR_API.version + 1, version=OUR_API.version + 2)
+    said = answer(document, changes={"api": newer})
+    assert said.decision is Decision.REFUSE
+    told = "The release of b is the older one and must be upgraded."
+    assert said.reasons == (f"a speaks version 2 to 3 of the API of algorithms, b 1. {told}",)
 
 
 def test_a_component_that_is_not_installed_is_a_reason() -> None:

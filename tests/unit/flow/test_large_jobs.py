@@ -15,6 +15,7 @@ from flow.bindings import MOST_PROBLEMS, BoundJob, BoundSide, bind
 from flow.errors import BadMessage, JobInvalid
 from flow.job_spec import MAX_SIDES, JobSpec, parse_job
 from flow.knowledge import Knowledge
+from flow.manifest import OUR_API
 from flow.messages import Decision, Proposal
 from flow.policy import Policy, Source, TableFacts
 from flow.showing import MOST_NAMED, MOST_SHOWN, shown
@@ -39,7 +40,7 @@ def proposed(document: dict[str, Any]) -> tuple[Proposal, JobSpec]:
     spec = JobSpec.model_validate_json(json.dumps(document))
     made = Proposal(
         job=JOB, initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={"train@1": TRAIN.code_digest}, submitted_ms=1,
+        code={"train@1": TRAIN.code_digest}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     return made, spec
 

@@ -6,10 +6,11 @@ from hashlib import sha256
 import pytest
 
 from flow.bindings import bind
-from flow.errors import BadMessage, ManifestMismatch, UnknownSchema
+from flow.errors import ApiMismatch, BadMessage, ManifestMismatch, UnknownSchema
 from flow.job_spec import parse_job
 from flow.manifest import (
     ANSWER_PURPOSE,
+    OUR_API,
     check_manifest,
     make_manifest,
     proposal_digest,
@@ -19,6 +20,7 @@ from flow.manifest import (
 from flow.messages import (
     Ack,
     Answer,
+    ApiVersions,
     Decision,
     KeptSteps,
     Manifest,
@@ -41,7 +43,7 @@ SPEC = parse_job(json.dumps(train_job()).encode())
 TASKS = bind(SPEC, component)[0]
 PROPOSAL = Proposal(
     job=JOB, initiator="a", user="ann", spec=SPEC.document(), spec_digest=SPEC.digest(), seed="5" * 64,
-    code={c.reference: c.code_digest for c in COMPONENTS.values()}, submitted_ms=1,
+    code={c.reference: c.code_digest for c in COMPONENTS.values()}, api=OUR_API, submitted_ms=1,
 )  # fmt: skip
 
 
@@ -60,7 +62,9 @@ def verify(party: str, purpose: str, message: bytes, signature: bytes) -> None:
 
 def signed(party: str, decision: Decision = Decision.AGREE, **changes: object) -> SignedAnswer:
     tables = {"train": {f"host:{party}": {"train": "breast/train@4"}}} if party == "b" else {}
-    answer = Answer(job=JOB, party=party, proposal_digest=proposal_digest(PROPOSAL), decision=decision, tables=tables)
+    answer = Answer(
+        api=OUR_API, job=JOB, party=party, proposal_digest=proposal_digest(PROPOSAL), decision=decision, tables=tables
+    )
     answer = answer.model_copy(update=changes)
     return SignedAnswer(answer=answer, signature=sign(party, ANSWER_PURPOSE, signed_bytes(answer)).hex())
 
@@ -97,6 +101,17 @@ def test_a_forged_signature_is_refused() -> None:
     forged = ALL[0].model_copy(update={"signature": "00" * 32})
     with pytest.raises(Forged):
         check_manifest(make_manifest(PROPOSAL, [*ALL[1:], forged]), SPEC, ALL[2], verify)
+
+
+def test_parties_that_both_go_with_the_initiator_must_go_with_each_other() -> None:
+    b, c = (
+        signed(party, api=ApiVersions(minimum=minimum, version=version))
+        for party, minimum, version in (("b", 1, 1), ("c", 2, 3))
+    )
+    a = signed("a", api=ApiVersions(minimum=1, version=2))
+    check_manifest(make_manifest(PROPOSAL, [a, b, ALL[0]]), SPEC, a, verify)
+    with pytest.raises(ApiMismatch, match=r"^c speaks version 2 to 3 .*, b 1\. The release of b is the older one"):
+        check_manifest(make_manifest(PROPOSAL, [a, b, c]), SPEC, a, verify)
 
 
 def test_each_task_has_its_own_seed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from flow.bindings import BoundTask, bind
 from flow.errors import JobInvalid
 from flow.job_spec import parse_job
-from flow.manifest import make_manifest, proposal_digest, signed_bytes
+from flow.manifest import OUR_API, make_manifest, proposal_digest, signed_bytes
 from flow.messages import Answer, Decision, KeptSteps, Manifest, Proposal, SignedAnswer
 from flow.orders import Launch, order_for
 from flow.resuming import goes_on, resume_point, resumed
@@ -32,7 +32,7 @@ SPEC = parse_job(json.dumps(train_job(resume=NEWER)).encode())
 TASKS = bind(SPEC, component)[0]
 PROPOSAL = Proposal(
     job=JOB, initiator="a", user="ann", spec=SPEC.document(), spec_digest=SPEC.digest(), seed="5" * 64,
-    code={c.reference: c.code_digest for c in COMPONENTS.values()}, submitted_ms=1,
+    code={c.reference: c.code_digest for c in COMPONENTS.values()}, api=OUR_API, submitted_ms=1,
 )  # fmt: skip
 SIDES = {"a": "guest:a", "b": "host:b", "c": "arbiter:c"}
 
@@ -43,7 +43,14 @@ def kept(address: str, *steps: int, job: str = NEWER, attempt: int = 1, task: st
 
 def answer(party: str, checkpoints: Iterable[KeptSteps] = ()) -> Answer:
     digest = proposal_digest(PROPOSAL)
-    return Answer(job=JOB, party=party, proposal_digest=digest, decision=Decision.AGREE, checkpoints=tuple(checkpoints))
+    return Answer(
+        api=OUR_API,
+        job=JOB,
+        party=party,
+        proposal_digest=digest,
+        decision=Decision.AGREE,
+        checkpoints=tuple(checkpoints),
+    )
 
 
 def manifest(**offers: list[KeptSteps]) -> Manifest:

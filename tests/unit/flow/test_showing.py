@@ -16,6 +16,7 @@ from flow.bindings import BoundJob, bind
 from flow.cli.proposal_text import proposal_lines
 from flow.job_spec import parse_job
 from flow.knowledge import Knowledge
+from flow.manifest import OUR_API
 from flow.messages import Decision, Proposal
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.showing import UNSAID, shown
@@ -52,7 +53,7 @@ def view(
     spec = parse_job(json.dumps(document).encode())
     made = Proposal(
         job=JOB, initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={"homo_lr@1": component("homo_lr").code_digest}, submitted_ms=1,
+        code={"homo_lr@1": component("homo_lr").code_digest}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     facts = {"breast/train": table or TableFacts("breast/train@4", rows=569)}
     models = {KEY: ModelFacts(KEY, holders=frozenset("ab"))}
