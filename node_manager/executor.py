@@ -96,6 +96,8 @@ def _checked(order: Order) -> tuple[Component, Callable[[Context, Parameters], N
             hint="Install the same release at every party, then submit the job again.",
         )
     role = Address.parse(order.address).role
+    if role not in component.roles:
+        raise OrderRefused(f"{order.component} has nothing to do for the role '{role}'.")
     try:
         parameters = component.parameters.model_validate(order.parameters)
     except ValidationError as problem:
