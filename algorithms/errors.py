@@ -28,7 +28,7 @@ Unavailable
 
 from __future__ import annotations
 
-from party.errors import InvalidInput, NotFound, Unavailable
+from runtime.errors import InvalidInput, NotFound, Unavailable
 
 
 class UnknownComponent(NotFound):

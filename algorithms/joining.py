@@ -26,8 +26,8 @@ from algorithms.component import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.errors import FeaturesDiffer, ParametersDiffer, SumNotWhole, WrongModel
 from algorithms.side_block import Word
-from party.errors import PlatformError
 from party.ids import Address, Role
+from runtime.errors import PlatformError
 from storage.client import Value
 
 Classes = NDArray[np.int64]

@@ -14,8 +14,8 @@ from board.rendering import Renderer
 from board.visits import Visit, VisitBook
 from flow.client import FlowClient, Visitors
 from flow.web import recognise
-from party.errors import Denied
 from party.users import Thing, User, allows
+from runtime.errors import Denied
 
 MOST_FIELDS = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flow.client import ENDED_JOB, EventRow, FlowClient, JobState, LogRow, MetricRow
-from party.errors import Denied
+from runtime.errors import Denied
 
 SHOWN_JOBS = 100
 SHOWN_EVENTS = 200

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from board.desk import LoggedIn, Looking
 from board.job_parts import job_values, jobs_values
 from flow.client import ENDED_JOB, JobState
-from party.errors import Unavailable
+from runtime.errors import Unavailable
 
 router = APIRouter()
 

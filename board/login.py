@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from board.desk import Anybody, Form, Looking
 from flow.client import Session
-from party.errors import Denied, InvalidInput, TooManyGuesses
+from runtime.errors import Denied, InvalidInput, TooManyGuesses
 
 router = APIRouter()
 

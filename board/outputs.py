@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from board.desk import LoggedIn
 from flow.client import OutputRow
-from party.errors import NotFound
+from runtime.errors import NotFound
 
 router = APIRouter()
 

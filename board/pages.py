@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from board.desk import Form, LoggedIn
 from board.job_parts import job_values, jobs_values
 from flow.client import JobState, ProposalChanged
-from party.errors import Conflict
+from runtime.errors import Conflict
 
 router = APIRouter()
 

@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flow.client import ENDED_JOB, SAID, EventRow, JobSummary
-from party.clock import moment, span, when
-from party.text import printable
+from runtime.clock import moment, span, when
+from runtime.text import printable
 
 SYMBOL = {
     "waiting": "◌",

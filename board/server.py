@@ -6,10 +6,10 @@ from board.app import create_app
 from board.visits import VisitBook
 from flow.client import VISITOR_PURPOSE, FlowClient, Visitors, url_of
 from flow.web import HttpServer
-from party.addresses import parse_listen
 from party.home import PartyHome
 from party.seal import derive
-from party.service import Service
+from runtime.addresses import parse_listen
+from runtime.service import Service
 
 COOKIE_PURPOSE = b"board-cookie"
 

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 
 from board.desk import NotLoggedIn, anybody
 from flow.web import BodyTooLarge
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from party.log import get_logger
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.log import get_logger
 
 _log = get_logger("board")
 _STATUS: tuple[tuple[type[PlatformError], int], ...] = (

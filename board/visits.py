@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from fastapi import Request, Response
 
 from flow.client import Session
-from party.errors import CannotUnseal, Denied
+from party.errors import CannotUnseal
 from party.ids import PartyId
 from party.seal import box, unbox
+from runtime.errors import Denied
 
 COOKIE_VERSION = 1
 COOKIE_S = 12 * 3600

@@ -14,7 +14,7 @@ PlatformError
 
 from __future__ import annotations
 
-from party.errors import Conflict, NotFound, Unavailable
+from runtime.errors import Conflict, NotFound, Unavailable
 
 
 class NodeUnknown(NotFound):

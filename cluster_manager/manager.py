@@ -12,9 +12,9 @@ from cluster_manager.nodes import Member, Members
 from cluster_manager.placement import Amount, Candidate, choose, never_fits
 from cluster_manager.reservations import ClusterStore, Reservation
 from node_manager.client import NodeStatus, NodeUnavailable, Order, Resources
-from party.errors import PlatformError
 from party.ids import AttemptId
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 WATCH_WAIT_S = 5.0
 MAX_LEASE_S = 3600.0

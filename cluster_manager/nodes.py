@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cluster_manager.reservations import ClusterStore
 from node_manager.client import NodeClient, NodeStatus, NodeUnavailable
-from party.log import get_logger
+from runtime.log import get_logger
 
 SILENT_S = 6.0
 FIRST_PAUSE_S = 0.05

@@ -18,8 +18,8 @@ from ulid import ULID
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.placement import Amount
 from node_manager.client import ExecutorEvent
-from party.files import keep_private
 from party.ids import AttemptId
+from runtime.disk.files import keep_private
 
 KEEP_ENDED_S = 3600
 _BATCH = 500

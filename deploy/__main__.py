@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.compose import write
-from party.errors import PlatformError
 from party.home import find_home
-from party.service import exit_code
+from runtime.errors import PlatformError
+from runtime.service import exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

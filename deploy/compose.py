@@ -25,9 +25,9 @@ from pydantic import BaseModel
 
 from deploy.containers import DATABASE_URL_FILE, HOME, RUN_DIR, Container, containers, shared_cpus, with_limits
 from deploy.errors import BadComposeFolder, HalfASecret
-from party.files import PRIVATE_FOLDER, write_whole
 from party.home import PartyHome
 from party.settings import PartySettings, render_settings
+from runtime.disk.files import PRIVATE_FOLDER, write_whole
 
 SERVICE_UID = 10001
 DATABASE_IMAGE = "mysql:8.4"

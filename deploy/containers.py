@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import psutil
 
 from deploy.errors import NoHostAddress
-from party.addresses import HostPort, parse_listen
 from party.settings import PartySettings
+from runtime.addresses import HostPort, parse_listen
 
 HOME = "/party"
 RUN_DIR = "/run/archipelago"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from party.errors import Conflict, InvalidInput
+from runtime.errors import Conflict, InvalidInput
 
 
 class BadComposeFolder(InvalidInput):

@@ -24,8 +24,8 @@ from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allow
 from flow.reasons import Decided, Reason
 from flow.texts import sentences
 from flow.use import brought, unfit, use_of_checkpoints, use_of_made, use_of_model, use_of_table
-from party.canonical import canonical_json
-from party.errors import PlatformError
+from runtime.canonical import canonical_json
+from runtime.errors import PlatformError
 
 MAX_DOCUMENT_BYTES = 2 * MAX_JOB_BYTES  # of a job with its defaults written out
 _NAMED_TASKS = 5

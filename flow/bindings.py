@@ -23,9 +23,9 @@ from flow.inputs import BadReference, OutputInput, Reference, TableInput, needs_
 from flow.job_spec import COMMON, JobSpec, ResourceSpec, TaskSpec
 from flow.problems import from_validation
 from flow.views import Problem
-from party.errors import PlatformError
 from party.ids import Address, PartyId, Role
-from party.suggestions import did_you_mean
+from runtime.errors import PlatformError
+from runtime.suggestions import did_you_mean
 
 Components = Callable[[str], Component]
 M = TypeVar("M", bound=BaseModel)

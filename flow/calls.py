@@ -29,8 +29,8 @@ from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
 from flow.participant.ending import Ending
 from flow.store.database import Database
-from party.errors import PlatformError, public_sentence
-from party.log import get_logger
+from runtime.errors import PlatformError, public_sentence
+from runtime.log import get_logger
 
 
 @dataclass(frozen=True)

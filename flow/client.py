@@ -61,11 +61,11 @@ from flow.views import (
     Waiting,
 )
 from flow.visitors import VISITOR_PURPOSE, Visitors
-from party.addresses import WILDCARDS, HostPort, parse_listen
+from runtime.addresses import WILDCARDS, HostPort, parse_listen
 
 if TYPE_CHECKING:
     from party.home import PartyHome
-    from party.service import Service
+    from runtime.service import Service
 
 __all__ = [
     "ELSEWHERE",

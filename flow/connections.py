@@ -2,7 +2,7 @@
 
 A connection is silent (no whole request head has come, or its last answer is done), asking (a request is worked on),
 or known (a request of somebody who has shown who they are). The first two are kept by address, the third by user; a
-room that is full sends its oldest away (party/waiting_room.py), and what is silent for too long goes by itself.
+room that is full sends its oldest away (runtime/limits/waiting_room.py); what is silent for too long goes by itself.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from party.log import get_logger
-from party.tally import Tally
-from party.waiting_room import Room, WaitingRoom, network_of
+from runtime.limits.tally import Tally
+from runtime.limits.waiting_room import Room, WaitingRoom, network_of
+from runtime.log import get_logger
 
 _log = get_logger("flow")
 

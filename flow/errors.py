@@ -41,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from party.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from flow.views import Problem

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flow.connections import recognise
-from party.clock import Clock, SystemClock
-from party.errors import InvalidInput, NotAuthenticated, PlatformError
+from party.errors import NotAuthenticated
+from runtime.clock import Clock, SystemClock
+from runtime.errors import InvalidInput, PlatformError
 
 MAX_DIGITS = 12  # of a body's declared size
 

@@ -25,7 +25,7 @@ from flow.store.database import Database
 from flow.store.parts import earlier_parts, find_part, proposal_of
 from flow.store.stored import stored
 from flow.store.tables import job
-from party.errors import NotFound
+from runtime.errors import NotFound
 from storage.client import OutputRef
 
 

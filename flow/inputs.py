@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from party.errors import InvalidInput
+from runtime.errors import InvalidInput
 
 _NAME = r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*"
 _DOTTED = r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*"

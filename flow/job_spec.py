@@ -16,11 +16,11 @@ from flow.errors import BadMessage, JobInvalid, UnknownSchema
 from flow.problems import from_validation
 from flow.texts import Label, Reference
 from flow.views import Problem
-from party.canonical import canonical_digest, parse_json
-from party.errors import PlatformError
 from party.ids import JOB_ID_PATTERN, Role, party_id, task_name
 from party.settings import size_bytes
-from party.suggestions import did_you_mean
+from runtime.canonical import canonical_digest, parse_json
+from runtime.errors import PlatformError
+from runtime.suggestions import did_you_mean
 
 JOB_SCHEMA = 1
 MAX_JOB_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from flow.bindings import BoundTask
 from flow.inputs import OutputInput, TableInput
 from flow.messages import KeptSteps
 from flow.policy import ModelFacts, Policy, Source, TableFacts
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from flow.times import clock_text
 from gateway.client import PeerStatus
-from party.clock import Apart, apart_text, span
+from runtime.clock import Apart, apart_text, span
 
 MOST_SILENT_MS = 60_000  # a party that only calls out greets every few seconds
 

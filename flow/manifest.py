@@ -14,7 +14,7 @@ from algorithms.code_digest import API_MINIMUM, API_VERSION
 from flow.errors import ApiMismatch, ManifestMismatch
 from flow.job_spec import JobSpec
 from flow.messages import Answer, ApiVersions, Decision, Manifest, Proposal, SignedAnswer
-from party.canonical import canonical_digest, canonical_json
+from runtime.canonical import canonical_digest, canonical_json
 
 ANSWER_PURPOSE = "flow/answer/v1"
 OUR_API = ApiVersions(minimum=API_MINIMUM, version=API_VERSION)

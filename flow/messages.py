@@ -30,10 +30,10 @@ from flow.texts import (
     Task,
 )
 from flow.views import ErrorView
-from party.bounds import Attempt, Count, Incarnation, TimeMs
-from party.canonical import parse_json
-from party.clock import HybridTime
-from party.errors import PlatformError
+from runtime.bounds import Attempt, Count, Incarnation, TimeMs
+from runtime.canonical import parse_json
+from runtime.clock import HybridTime
+from runtime.errors import PlatformError
 
 MESSAGE_SCHEMA = 1
 MAX_MESSAGE_BYTES = 8 << 20

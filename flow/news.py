@@ -22,9 +22,9 @@ from flow.store.moves import Side
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
 from flow.store.parts import count_running, find_executor, find_part, parties_of
 from node_manager.client import EventKind, ExecutorEvent
-from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flow.doors import GatewayDoor
 from flow.witnesses import Wait, Witnesses, doubt, witnesses
-from party.clock import Clock
-from party.errors import PlatformError
+from runtime.clock import Clock
+from runtime.errors import PlatformError
 
 
 class OwnClock:

@@ -14,10 +14,11 @@ from flow.messages import Decision
 from flow.policy import Policy
 from flow.policy_check import unknown_names
 from flow.views import PolicyView
-from party.errors import BadSettings, PlatformError
-from party.log import get_logger
+from party.errors import BadSettings
 from party.settings import PolicySettings, checked_policy, load_settings
 from party.settings_file import change_policy
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 
 class PolicyBook:

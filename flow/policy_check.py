@@ -11,7 +11,7 @@ from flow.errors import BadUsePolicy
 from flow.policy import allowed, component_allowed
 from flow.views import Problem
 from party.settings import PolicySettings
-from party.suggestions import did_you_mean
+from runtime.suggestions import did_you_mean
 from storage.client import UsePolicy
 
 

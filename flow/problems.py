@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from flow.views import Problem
-from party.suggestions import did_you_mean
+from runtime.suggestions import did_you_mean
 
 _SHOWN_CHARS = 60
 _MOST_TOLD = 100  # complaints about one document

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import httpx
 
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 
 
 class FlowUnreachable(Unavailable):

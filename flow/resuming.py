@@ -15,7 +15,7 @@ from flow.exposure import weakest
 from flow.messages import Manifest
 from flow.views import Problem
 from node_manager.client import ResumePoint
-from party.suggestions import did_you_mean
+from runtime.suggestions import did_you_mean
 
 Changes = Mapping[str, Mapping[str, Any]]
 """New common values of parameters, by task."""

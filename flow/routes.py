@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from party.errors import InvalidInput
+from runtime.errors import InvalidInput
 
 
 class NotATableName(InvalidInput):

@@ -16,9 +16,9 @@ from random import SystemRandom
 from threading import Condition, Thread
 from typing import Any
 
-from party.errors import PlatformError
-from party.log import get_logger
-from party.pauses import doubled_s
+from runtime.errors import PlatformError
+from runtime.limits.pauses import doubled_s
+from runtime.log import get_logger
 
 WORKERS = 16
 REMEMBERED = 10_000

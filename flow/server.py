@@ -19,14 +19,14 @@ from flow.service import FlowService
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from flow.web import HttpServer
 from gateway.client import GatewayAdmin
-from party.addresses import parse_listen, require_free
-from party.clock import SystemClock
-from party.files import make_folder
-from party.guessing import Brake, Turns
 from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
 from party.seal import derive
-from party.service import Service
+from runtime.addresses import parse_listen, require_free
+from runtime.clock import SystemClock
+from runtime.disk.files import make_folder
+from runtime.limits.guessing import Brake, Turns
+from runtime.service import Service
 from storage.client import Store
 
 

@@ -35,12 +35,12 @@ from flow.store.queries import Reader, part_state
 from flow.submitting import Submitting, Verdict
 from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
 from flow.why import why
-from party.clock import Apart, Clock, SystemClock
-from party.errors import PlatformError
 from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S
 from party.users import Thing, User, Verb, may
+from runtime.clock import Apart, Clock, SystemClock
+from runtime.errors import PlatformError
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from flow.messages import Proposal
 from flow.policy import ModelFacts, TableFacts
 from flow.reasons import Decided
 from flow.views import Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
-from party.canonical import canonical_digest, canonical_json
-from party.errors import PlatformError
 from party.ids import Address, PartyId, Role
+from runtime.canonical import canonical_digest, canonical_json
+from runtime.errors import PlatformError
 
 MEANINGS = {
     Protection.PLAIN_SCALAR: "single numbers, which the receiver reads",

@@ -25,10 +25,10 @@ from flow.store.database import Database, Writer
 from flow.store.parts import insert_job
 from flow.store.tables import job
 from flow.views import Problem
-from party.errors import NotFound, PlatformError
 from party.ids import JobId, new_job_id
-from party.suggestions import did_you_mean
 from party.users import User
+from runtime.errors import NotFound, PlatformError
+from runtime.suggestions import did_you_mean
 
 SEED_BYTES = 32
 MAX_TOKEN_CHARS = 200

@@ -1,4 +1,4 @@
-"""What a text from another party may be; what its numbers may be stands in `party.bounds`.
+"""What a text from another party may be; what its numbers may be stands in `runtime.bounds`.
 
 Two ways, by what the text is for. What is compared, signed or becomes a key is **strict**: one that is too long or
 holds control characters is refused. What is only ever read by people is **cut**: it arrives whole or shortened, its
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from party.ids import JOB_ID_PATTERN, MAX_NAME_CHARS, NAME_PATTERN, Role
-from party.text import is_printable, printable
+from runtime.text import is_printable, printable
 
 MAX_LABEL_CHARS = 100
 MAX_REFERENCE_CHARS = 300

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from party.clock import moment
+from runtime.clock import moment
 
 
 def clock_text(at_ms: int | None) -> str:

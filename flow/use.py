@@ -13,7 +13,7 @@ from flow.knowledge import Knowledge, earlier_name
 from flow.lineage import own_inputs
 from flow.policy import ModelFacts, Source, TableFacts, allowed, component_allowed
 from flow.reasons import Reason
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 
 def use_of_table(

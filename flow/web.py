@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 
 from flow.connections import Connection, Doors, Limits, recognise
 from flow.guard import BodyTooLarge, Guard
-from party.addresses import HostPort, require_free
-from party.errors import Unavailable
+from runtime.addresses import HostPort, require_free
+from runtime.errors import Unavailable
 
 __all__ = ["BodyTooLarge", "Guard", "HttpServer", "Limits", "recognise"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.client import ClocksDiffer, PeerStatus
-from party.clock import when
+from runtime.clock import when
 
 CONFIRM_S = 300.0  # of running on, where no other party can be asked the time
 LOOK_AGAIN_S = 30.0

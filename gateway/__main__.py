@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from party.service import run_forever
+from party.main import run_forever
 
 if __name__ == "__main__":
     # What TLS says of every stranger would fill the log; read by the library when it is imported.

@@ -20,10 +20,10 @@ from gateway.link import PeerStatus
 from gateway.mailbox.store import JobTraffic, PeerTraffic
 from gateway.strangers import Stranger
 from gateway.wire import AdminStub, admin_channel, gateway_down, local, rpc_error
-from party.canonical import canonical_json
-from party.errors import PlatformError
-from party.log import get_logger
-from party.problems import problem_of
+from runtime.canonical import canonical_json
+from runtime.errors import PlatformError
+from runtime.log import get_logger
+from runtime.problems import problem_of
 
 QUICK_S = 30.0  # for calls that ask nobody else
 CALL_MARGIN_S = 2.0  # what our own gateway may need beyond a call's own time

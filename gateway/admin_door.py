@@ -21,9 +21,9 @@ from gateway.peers import PeerBook
 from gateway.strangers import Strangers
 from gateway.tokens import Bearer, Tokens, checked_bearer
 from gateway.wire import AdminServicer, answering, local
-from party.errors import PlatformError
-from party.problems import Problem, raised
 from party.seal import sign, verify
+from runtime.errors import PlatformError
+from runtime.problems import Problem, raised
 
 RESERVED = "archipelago/"  # purposes of the gateway itself begin with this
 

@@ -1,10 +1,13 @@
-"""How many connections the public port keeps of those that have not shown who they are; see party/waiting_room.py."""
+"""How many connections the public port keeps of those that have not shown who they are.
+
+Who must go when there are more: runtime/limits/waiting_room.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from party.waiting_room import Room
+from runtime.limits.waiting_room import Room
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,14 @@ from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.refusals import Refusals
-from party.bounds import Count, TimeMs
-from party.canonical import canonical_json, parse_json
 from party.card import Card
-from party.clock import Clock, SystemClock, span, when
-from party.errors import PlatformError
-from party.problems import MAX_TEXT_CHARS, Problem, problem_of, raised
 from party.seal import sign, verify
-from party.text import first_problem, printable
+from runtime.bounds import Count, TimeMs
+from runtime.canonical import canonical_json, parse_json
+from runtime.clock import Clock, SystemClock, span, when
+from runtime.errors import PlatformError
+from runtime.problems import MAX_TEXT_CHARS, Problem, problem_of, raised
+from runtime.text import first_problem, printable
 
 CALL_VERSION: Literal[1] = 1
 CALL_PURPOSE = b"archipelago/call/v1"

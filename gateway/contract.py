@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.errors import BadContract, ContractViolation
-from party.bounds import MAX_COUNT
-from party.canonical import canonical_digest, parse_json
+from runtime.bounds import MAX_COUNT
+from runtime.canonical import canonical_digest, parse_json
 from storage.client import Kind, ValueHeader
 
 PROTECTIONS = frozenset({"plain-scalar", "plain", "encrypted", "masked", "aggregate-sealed"})

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gateway.errors import MailboxVersion
-from party.errors import PlatformError
-from party.files import keep_private
+from runtime.disk.files import keep_private
+from runtime.errors import PlatformError
 
 Durability = Literal["process", "power"]
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from gateway.link import HEARTBEAT_S, Link, Outcome, PeerStatus, Receipt
 from gateway.mailbox.store import Mailbox, Outgoing
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from party.errors import PlatformError
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 BATCH_ENVELOPES = 64
 BATCH_BYTES = 2 << 20

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from uuid import uuid4
 
 from gateway.errors import CallTimeout, NoSubscriber
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 OnGone = Callable[[Callable[[], None]], bool]  # what is to be called when the caller is gone; False if it is already
 

@@ -21,9 +21,9 @@ from gateway.errors import (
     PeerUnreachable,
 )
 from gateway.strangers import knock
-from party.addresses import parse_listen
 from party.card import Card
 from party.keys import PartyKeys
+from runtime.addresses import parse_listen
 
 CONNECT_S = 3.0
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import grpc
 
 from gateway.errors import DoorClosed
-from party.door_key import door_key, fits, shown_key
-from party.problems import packed
+from runtime.door_key import door_key, fits, shown_key
+from runtime.problems import packed
 
 KEY_NAME = "archipelago-door"
 

@@ -1,6 +1,6 @@
 """The envelope: what every message between parties carries on its outside, and the signature over it.
 
-Version 1 is a canonical JSON header (party/canonical.py) and a body. The header names both parties and both addresses,
+Version 1 is a canonical JSON header (runtime/canonical.py) and a body. It names both parties and both addresses,
 the job, task, attempt and tag, the digest of the manifest under which the sender has the job open (what an older
 release queued has none), and one entry a part: its step, size and SHA-256. A body is the parts one after another; most
 envelopes have one. The sender's gateway signs the canonical header (Ed25519), the receiver's gateway verifies it end to
@@ -21,14 +21,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from gateway.errors import BadEnvelope, EnvelopeVersion
-from party.bounds import MAX_COUNT, Attempt, Count
-from party.canonical import canonical_json, parse_json
 from party.card import Card
-from party.errors import PlatformError
 from party.ids import Address
 from party.keys import PartyKeys
 from party.seal import sign, verify
-from party.text import first_problem, printable
+from runtime.bounds import MAX_COUNT, Attempt, Count
+from runtime.canonical import canonical_json, parse_json
+from runtime.errors import PlatformError
+from runtime.text import first_problem, printable
 
 ENVELOPE_VERSION: Literal[1] = 1
 ENVELOPE_PURPOSE = b"archipelago/envelope/v1"

@@ -46,7 +46,7 @@ Unavailable            (retry)
 
 from __future__ import annotations
 
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 
 
 class BadContract(InvalidInput):

@@ -16,8 +16,8 @@ from gateway.backoff import Backoff
 from gateway.errors import MessageGone
 from gateway.mailbox.store import LARGE_BYTES, Place
 from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_stub, gateway_down, local, local_channel, rpc_error
-from party.errors import Unavailable
 from party.ids import Address
+from runtime.errors import Unavailable
 from storage.client import Value, decode, encode
 
 Step = tuple[int, ...]

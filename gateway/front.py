@@ -21,11 +21,11 @@ from pathlib import Path
 from gateway.admission import Caps
 from gateway.hello import RECORD_HEADER_BYTES, NotTls, bytes_wanted, server_name
 from gateway.relay import CHUNK_BYTES, Connection
-from party.addresses import HostPort
-from party.errors import PortInUse
-from party.log import get_logger
-from party.tally import Tally
-from party.waiting_room import WaitingRoom, network_of
+from runtime.addresses import HostPort
+from runtime.errors import PortInUse
+from runtime.limits.tally import Tally
+from runtime.limits.waiting_room import WaitingRoom, network_of
+from runtime.log import get_logger
 
 SHOW_S = 10.0  # how long a caller has to show who it is
 LINGER_S = 2.0  # how long one side may stay after the other has said its last

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import grpc
 
 from gateway.errors import BadEnvelope, CallerGone, TooMuchAtOnce
-from party.log import get_logger
+from runtime.log import get_logger
 
 T = TypeVar("T")
 LOOK_EVERY_S = 1.0

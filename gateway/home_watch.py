@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from party.errors import PlatformError
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 LOOK_EVERY_S = 2.0
 _WATCHED = ("card.json", "keys/tls.*", "keys/*.key", "trusted/*.json")

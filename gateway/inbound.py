@@ -29,8 +29,8 @@ from gateway.refusals import Refusals
 from gateway.scalars import Bill, checked_values
 from gateway.tokens import Bearer, Tokens
 from party.card import Card
-from party.errors import PlatformError
 from party.seal import unseal
+from runtime.errors import PlatformError
 from storage.client import describe
 
 MAX_HALVES = 16  # bodies of one sender that came in part and wait for the rest

@@ -25,12 +25,13 @@ from gateway.errors import (
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
 from gateway.wire import LIMITS, RECONNECT, TransferStub, chunked, rpc_error, transfer, transfer_stub
-from party.bounds import MAX_TIME_MS
 from party.card import Card
-from party.clock import MOST_APART_MS, SystemClock, apart_text
-from party.errors import BadCard, PlatformError
-from party.log import get_logger
-from party.problems import Problem, raised
+from party.errors import BadCard
+from runtime.bounds import MAX_TIME_MS
+from runtime.clock import MOST_APART_MS, SystemClock, apart_text
+from runtime.errors import PlatformError
+from runtime.log import get_logger
+from runtime.problems import Problem, raised
 
 PROTOCOL = 1
 MINIMUM = 1

@@ -15,9 +15,9 @@ from gateway.peers import PeerBook
 from gateway.refusals import Refusals
 from gateway.scalars import Bill, checked_values
 from gateway.tokens import Bearer
-from party.errors import Denied, InvalidInput
 from party.ids import Address
 from party.seal import seal
+from runtime.errors import Denied, InvalidInput
 
 
 class Outbound:

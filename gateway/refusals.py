@@ -12,10 +12,10 @@ from hashlib import sha256
 from gateway.envelope import Conversation, Header, parse_envelope
 from gateway.mailbox.ledger import Entry
 from gateway.mailbox.store import Mailbox
-from party.allowance import Allowance
-from party.errors import PlatformError
-from party.log import get_logger
-from party.text import printable
+from runtime.errors import PlatformError
+from runtime.limits.allowance import Allowance
+from runtime.log import get_logger
+from runtime.text import printable
 
 ENTRIES = 60  # of one peer, job and code
 KINDS = 20  # that are told apart: of one peer that sends, of one job of ours that sends; any name may stand in the rest

@@ -41,10 +41,10 @@ from gateway.wire import (
     bound_unix_server,
     server,
 )
-from party.addresses import HostPort, require_free
-from party.errors import PortInUse
 from party.home import PartyHome
-from party.log import get_logger
+from runtime.addresses import HostPort, require_free
+from runtime.errors import PortInUse
+from runtime.log import get_logger
 
 # Threads are started as calls need them; the numbers are ceilings.
 TRANSFER_THREADS = 512  # some twenty times what one party may take of them

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from party.errors import InvalidName
 from party.ids import party_id
-from party.log import get_logger
+from runtime.log import get_logger
 
 MAX_KNOWN = 32
 TELL_EVERY_S = 300.0  # of one caller

@@ -14,8 +14,8 @@ from hashlib import sha256
 from gateway.database import Database
 from gateway.envelope import is_name
 from gateway.errors import BadEnvelope, IncarnationOutdated, TokenRefused
-from party.bounds import MAX_ATTEMPTS
-from party.text import printable
+from runtime.bounds import MAX_ATTEMPTS
+from runtime.text import printable
 
 TOKEN_BYTES = 32
 

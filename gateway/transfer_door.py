@@ -17,8 +17,8 @@ from gateway.link import MINIMUM, PROTOCOL, check_protocol
 from gateway.peers import PeerBook
 from gateway.wire import answering, parsed, peer_certificate, transfer, unpacked
 from party.card import Card
-from party.errors import PlatformError
-from party.problems import problem_of
+from runtime.errors import PlatformError
+from runtime.problems import problem_of
 
 CALL_S = 60.0  # for callers that name no deadline
 LONGEST_CALL_S = 600.0

@@ -1,6 +1,6 @@
 """The one module that touches generated code: messages, services, channel settings, and errors on the wire.
 
-Errors travel in the status details, as `party.problems` packs them.
+Errors travel in the status details, as `runtime.problems` packs them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from gateway.proto.local_v1_pb2_grpc import (
 )
 from gateway.proto.transfer_v1_pb2_grpc import TransferStub
 from gateway.streams import Parsed, count_parts, pack, unpacker
-from party.disk import fault_of
-from party.errors import PlatformError, PortInUse, public_sentence
-from party.log import get_logger
-from party.problems import carried, packed, status_name
+from runtime.disk.faults import fault_of
+from runtime.errors import PlatformError, PortInUse, public_sentence
+from runtime.log import get_logger
+from runtime.problems import carried, packed, status_name
 
 __all__ = [
     "AdminServicer",

@@ -24,8 +24,8 @@ from rich.table import Table
 
 from launcher.demo_data import Upload, write_breast, write_digits
 from launcher.federation import LocalFederation, LocalParty
-from party.errors import PlatformError
-from party.text import printable
+from runtime.errors import PlatformError
+from runtime.text import printable
 
 HOSPITALS = ("hospital-a", "hospital-b")
 COORDINATOR = "coordinator"

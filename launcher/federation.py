@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.private_mariadb import PrivateMariaDb
-from party.errors import PlatformError
 from party.home import PartyHome
+from runtime.errors import PlatformError
 
 COMMAND_TIMEOUT_S = 120.0
 

@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-from party import processes
-from party.errors import InvalidInput, Unavailable
 from party.home import PartyHome
-from party.log import get_logger
+from runtime import processes
+from runtime.errors import InvalidInput, Unavailable
+from runtime.log import get_logger
 
 READY_S = 60.0
 END_S = 15.0  # longer than it takes in order

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pymysql
 
-from party.errors import Unavailable
-from party.service import free_port
+from runtime.addresses import free_port
+from runtime.errors import Unavailable
 
 START_TIMEOUT_S = 60.0
 POLL_S = 0.05

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from launcher.gateway_process import GatewayProcess
-from party import processes
 from party.home import PartyHome
-from party.service import Service
+from runtime import processes
+from runtime.service import Service
 
 Others = tuple[Sequence[Service], Sequence[Service]]
 

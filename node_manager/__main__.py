@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from node_manager.client import serve
-from party.service import run_forever
+from party.main import run_forever
 
 if __name__ == "__main__":
     run_forever(serve)

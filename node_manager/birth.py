@@ -24,7 +24,7 @@ from node_manager.assignment import Assignment, failed_answer, record_process, s
 from node_manager.folders import EXIT, STDERR, STDOUT, read_order
 from node_manager.isolation import Isolation
 from node_manager.process import ProcessId, become_subreaper
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 MAX_OPEN_FILES = 4096
 CRASHED = 70

@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from node_manager.events import EventKind
-from party.bounds import Count, Finite
-from party.text import is_printable, printable
+from runtime.bounds import Count, Finite
+from runtime.text import is_printable, printable
 
 MAX_NAME_CHARS = 100
 MAX_WORD_CHARS = 300

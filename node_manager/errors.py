@@ -16,7 +16,7 @@ PlatformError
 
 from __future__ import annotations
 
-from party.errors import Conflict, InvalidInput, Unavailable
+from runtime.errors import Conflict, InvalidInput, Unavailable
 
 
 class OrderRefused(InvalidInput):

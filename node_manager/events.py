@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from party.bounds import Attempt, Count, Incarnation, TimeMs
+from runtime.bounds import Attempt, Count, Incarnation, TimeMs
 
 
 class EventKind(StrEnum):

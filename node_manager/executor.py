@@ -26,11 +26,11 @@ from node_manager.order import Order
 from node_manager.ports import open_context
 from node_manager.threads import compute_alike, set_threads
 from node_manager.words import Words
-from party import log
-from party.disk import fault_of
-from party.errors import PlatformError
 from party.ids import Address
-from party.text import first_problem
+from runtime import log
+from runtime.disk.faults import fault_of
+from runtime.errors import PlatformError
+from runtime.text import first_problem
 
 if TYPE_CHECKING:
     from algorithms.context import Context

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
 from node_manager.order import Order
-from party.bounds import MAX_COUNT
-from party.disk import refusals
 from party.ids import Address, task_name
-from party.trees import remove_tree
+from runtime.bounds import MAX_COUNT
+from runtime.disk.faults import refusals
+from runtime.disk.trees import remove_tree
 
 SCHEMA = 1
 LAST_WORDS_BYTES = 16_000

@@ -30,9 +30,9 @@ from node_manager.process import ProcessId, anonymous_bytes, bytes_of_family, ke
 from node_manager.roster import Roster, Running
 from node_manager.spawn import WarmParentProcess
 from node_manager.tail import has_more, read_new
-from party.disk import free_bytes
-from party.errors import DiskFull, FileFault, PlatformError
-from party.log import get_logger
+from runtime.disk.faults import free_bytes
+from runtime.errors import DiskFull, FileFault, PlatformError
+from runtime.log import get_logger
 
 BUSY_TICK_S = 0.25
 IDLE_TICK_S = 5.0

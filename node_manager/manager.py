@@ -34,10 +34,10 @@ from node_manager.order import Order
 from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_kills
 from node_manager.roster import Roster, Running
 from node_manager.status import NodeNews, NodeStatus
-from party.disk import refuse_unwritable
-from party.errors import PlatformError
-from party.files import private_folder
-from party.log import get_logger
+from runtime.disk.faults import refuse_unwritable
+from runtime.disk.files import private_folder
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 START_WAIT_S = 150.0
 KILL_WAIT_S = 10.0

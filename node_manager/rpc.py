@@ -1,6 +1,6 @@
 """How errors cross a gRPC call inside one party, and how a Unix socket is served: the same for both managers.
 
-A PlatformError goes over in the status details, as `party.problems` packs it. Anything else is a fault here: it is
+A PlatformError goes over in the status details, as `runtime.problems` packs it. Anything else is a fault here: it is
 logged and named to nobody, but for what the disk refused.
 """
 
@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import grpc
 
-from party.disk import fault_of
-from party.errors import PlatformError, Unavailable
-from party.log import get_logger
-from party.problems import carried, packed, status_name
+from runtime.disk.faults import fault_of
+from runtime.errors import PlatformError, Unavailable
+from runtime.log import get_logger
+from runtime.problems import carried, packed, status_name
 
 MAX_MESSAGE_BYTES = 16 << 20
 WORKERS = 32

@@ -19,7 +19,7 @@ from node_manager.config import Confinement
 from node_manager.errors import ForkFailed, OrderRefused
 from node_manager.isolation import Found
 from node_manager.process import anonymous_bytes
-from party.processes import how
+from runtime.processes import how
 
 _ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1"),

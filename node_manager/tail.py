@@ -18,8 +18,8 @@ from node_manager.bodies import checked
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.news import Place
-from party.bounds import MAX_COUNT
-from party.log import get_logger
+from runtime.bounds import MAX_COUNT
+from runtime.log import get_logger
 
 MAX_READ_BYTES = 256 << 10  # one turn of a log among others
 MAX_LINE_BYTES = 64 << 10

@@ -28,7 +28,7 @@ from node_manager.event_log import ring
 from node_manager.folders import EXIT, SCHEMA, write_json
 from node_manager.isolation import Isolation
 from node_manager.process import become_subreaper, signal_group
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 _EXECUTOR_NEEDS = (
     "numpy.random",

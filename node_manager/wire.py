@@ -18,7 +18,7 @@ from node_manager.proto import node_v1_pb2 as pb
 from node_manager.proto import node_v1_pb2_grpc as rpc
 from node_manager.rpc import answering, asking, unix_channel
 from node_manager.status import NodeNews, NodeStatus
-from party.text import first_problem
+from runtime.text import first_problem
 
 if TYPE_CHECKING:
     from node_manager.manager import NodeManager

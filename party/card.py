@@ -19,11 +19,12 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 
-from party.addresses import parse_listen
-from party.canonical import canonical_json, parse_json
-from party.errors import BadAddress, BadCard, CardExpired, CardForged, CardNotYetValid, CardSchemaUnknown, PlatformError
+from party.errors import BadCard, CardExpired, CardForged, CardNotYetValid, CardSchemaUnknown
 from party.ids import PartyId, party_id
 from party.keys import PartyKeys
+from runtime.addresses import parse_listen
+from runtime.canonical import canonical_json, parse_json
+from runtime.errors import BadAddress, PlatformError
 
 CARD_SCHEMA = 1
 MAX_CARD_BYTES = 64 << 10

@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from party.addresses import WILDCARDS, HostPort, free_port, is_loopback, parse_listen
 from party.card import Card, make_card
-from party.disk import fault_of, refusals
-from party.errors import BadAddress, BadSettings, HomeExists
-from party.files import PRIVATE_FOLDER, private_folder, sync_folder, write_whole
+from party.errors import BadSettings, HomeExists
 from party.home_folder import (
     CARD_FILE,
     LONGEST_SOCKET_NAME,
@@ -31,6 +28,10 @@ from party.keys import make_keys, renewed, save_keys
 from party.settings import BoardSettings, FlowSettings, GatewaySettings, PartySettings, render_settings
 from party.user_file import USERS_FILE
 from party.users import FOUNDER_ROLES, Users, make_user, new_token, save_users
+from runtime.addresses import WILDCARDS, HostPort, free_port, is_loopback, parse_listen
+from runtime.disk.faults import fault_of, refusals
+from runtime.disk.files import PRIVATE_FOLDER, private_folder, sync_folder, write_whole
+from runtime.errors import BadAddress
 
 FIRST_USER = "admin"
 FOLDERS = ("trusted", "tokens", "store", "state", "logs", "run")

@@ -30,15 +30,15 @@ from party.errors import (
     CardNotYetValid,
     NoHome,
     PartyNotTrusted,
-    PlatformError,
     UserUnknown,
 )
-from party.files import keep_private, private_folder, read_private
 from party.ids import PartyId, checked_name, party_id
 from party.keys import PartyKeys, load_keys, load_master
 from party.settings import PartySettings, load_settings
 from party.user_file import UserFile
 from party.users import Users
+from runtime.disk.files import keep_private, private_folder, read_private
+from runtime.errors import PlatformError
 
 HOME_VARIABLE = "ARCHIPELAGO_HOME"
 DEFAULT_HOME = Path("~/.archipelago")
@@ -202,7 +202,7 @@ class PartyHome:
         return file
 
     def process_file(self, room: str) -> Path:
-        """Where it is noted which process the room is, for `party.processes`."""
+        """Where it is noted which process the room is, for `runtime.processes`."""
         return self.run_dir / f"{checked_name(room, 'room')}.json"
 
     def _trusted_card(self, path: Path) -> Card:

@@ -13,7 +13,7 @@ from typing import NewType
 from ulid import ULID
 
 from party.errors import InvalidName as InvalidName
-from party.text import printable
+from runtime.text import printable
 
 PartyId = NewType("PartyId", str)
 JobId = NewType("JobId", str)

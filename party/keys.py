@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from party.addresses import parse_listen
 from party.errors import BadKeys
-from party.files import private_folder, read_private, refuse_exposed, write_whole
 from party.ids import PartyId
+from runtime.addresses import parse_listen
+from runtime.disk.files import private_folder, read_private, refuse_exposed, write_whole
 
 VALID_DAYS = 730
 CLOCK_SKEW = timedelta(minutes=5)  # a peer whose clock is behind still takes a fresh certificate

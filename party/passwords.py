@@ -2,7 +2,7 @@
 
 Cost: 64 MiB and two passes (RFC 9106 recommends Argon2id; OWASP's least is 19 MiB and two passes). One password is
 hashed at a time, so that guessing costs this machine no more than that much memory; whoever lets strangers guess
-bounds how many wait for it (party/guessing.py).
+bounds how many wait for it (runtime/limits/guessing.py).
 """
 
 from __future__ import annotations

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from party.addresses import HostPort, parse_listen
-from party.errors import BadSettings, PlatformError
+from party.errors import BadSettings
 from party.ids import PartyId, party_id
+from runtime.addresses import HostPort, parse_listen
+from runtime.errors import PlatformError
 
 SETTINGS_SCHEMA = 1
 MAX_SETTINGS_BYTES = 1 << 20

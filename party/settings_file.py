@@ -7,9 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from party.errors import BadSettings, FileFault
-from party.files import write_whole
+from party.errors import BadSettings
 from party.settings import PolicySettings, checked_policy, load_settings, refuse_oversize, toml_value
+from runtime.disk.files import write_whole
+from runtime.errors import FileFault
 
 
 def change_policy(file: Path, values: Mapping[str, object]) -> PolicySettings:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from party.card import Card, parse_card, read_card
 from party.errors import BadCard, CardChanged
-from party.files import private_folder, write_whole
 from party.home_folder import PartyHome
+from runtime.disk.files import private_folder, write_whole
 
 
 def trust(home: PartyHome, card_file: Path | str, *, replace: bool = False, now: datetime | None = None) -> Card:

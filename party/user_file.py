@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from party.disk import refusals
-from party.files import private_folder, write_whole
 from party.passwords import checked_password, password_digest
 from party.users import Users, load_users, make_user, new_token, save_users
+from runtime.disk.faults import refusals
+from runtime.disk.files import private_folder, write_whole
 
 USERS_FILE = "users.json"
 TOKENS_FOLDER = "tokens"

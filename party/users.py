@@ -18,23 +18,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from party.canonical import parse_json
-from party.errors import (
-    BadUsers,
-    FileExposed,
-    LastOfficer,
-    NotAllowed,
-    NotAuthenticated,
-    PlatformError,
-    UserExists,
-    UserUnknown,
-    UserWasRemoved,
-)
-from party.files import read_private, write_whole
+from party.errors import BadUsers, LastOfficer, NotAllowed, NotAuthenticated, UserExists, UserUnknown, UserWasRemoved
 from party.ids import checked_name
 from party.passwords import matches
-from party.suggestions import did_you_mean
-from party.text import printable
+from runtime.canonical import parse_json
+from runtime.disk.files import read_private, write_whole
+from runtime.errors import FileExposed, PlatformError
+from runtime.suggestions import did_you_mean
+from runtime.text import printable
 
 USERS_SCHEMA = 1
 TOKEN_PREFIX = "arch_"  # noqa: S105 - lets people and scanners recognise a token

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from party.bounds import MAX_ATTEMPTS
 from party.errors import CannotUnseal
 from party.ids import Address, AttemptId, JobId, TaskName
 from party.seal import box, unbox
+from runtime.bounds import MAX_ATTEMPTS
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.place import Place
 from storage.values import Value, decode, encode

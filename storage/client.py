@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from party.clock import Clock
+from runtime.clock import Clock
 from storage import reach
 from storage.checkpoints import Checkpoint, CheckpointStore
 from storage.disk import refuse_without_room, room_for

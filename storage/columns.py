@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from party.suggestions import did_you_mean
-from party.text import is_printable, printable
+from runtime.suggestions import did_you_mean
+from runtime.text import is_printable, printable
 from storage.conversion import Loss, stored_column
 from storage.errors import (
     BadColumnName,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from party.text import printable
+from runtime.text import printable
 from storage.errors import TableSchemaMismatch
 
 EXACT_DIGITS = 15  # that a float keeps of any decimal number

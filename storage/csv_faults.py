@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from party.text import printable
+from runtime.text import printable
 from storage.conversion import keep_as_text
 from storage.csv_words import FALSE_WORDS, TRUE_WORDS, USUAL_NULLS, fits, misfit_hint, noun, values_of, wider
 from storage.errors import BadRow, InfiniteNumber

@@ -1,7 +1,7 @@
 """The one error that a full disk becomes where a store is written.
 
 Whatever writes to a disk of this host does it inside `room_for`, so that a full disk or a spent quota is told as what
-it is, whichever part of the store met it first. Anything else that a disk refuses is told by `party.disk`.
+it is, whichever part of the store met it first. Anything else that a disk refuses is told by `runtime.disk.faults`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from party.disk import disk_of, free_bytes, is_full
-from party.errors import DiskFull
+from runtime.disk.faults import disk_of, free_bytes, is_full
+from runtime.errors import DiskFull
 from storage.errors import StoreFull
 
 __all__ = ["disk_of", "free_bytes", "is_full", "refuse_without_room", "room_for"]

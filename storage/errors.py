@@ -32,7 +32,7 @@ Unavailable
 
 from __future__ import annotations
 
-from party.errors import Conflict, InvalidInput, NotFound, Unavailable
+from runtime.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 
 class UnsupportedValue(InvalidInput):

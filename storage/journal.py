@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Lock
 
 from party.errors import CannotUnseal
-from party.files import sync_folder, write_whole
 from party.seal import box, unbox
+from runtime.disk.files import sync_folder, write_whole
 from storage.disk import room_for
 from storage.errors import Damaged, SchemaVersionUnknown, WrongKey
 

@@ -8,8 +8,8 @@ from typing import Annotated, NamedTuple
 import pydantic
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from party.bounds import Count
-from party.text import first_problem
+from runtime.bounds import Count
+from runtime.text import first_problem
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.refs import TableRef
 

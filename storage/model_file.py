@@ -13,8 +13,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from party.canonical import parse_json
-from party.errors import PlatformError
+from runtime.canonical import parse_json
+from runtime.errors import PlatformError
 from storage.errors import Damaged
 from storage.models import ARRAYS_FILE, Model, ModelInfo, ModelStore
 from storage.place import Place

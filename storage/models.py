@@ -19,10 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 from ulid import ULID
 
-from party.bounds import Count
-from party.canonical import canonical_json
-from party.suggestions import did_you_mean
-from party.text import first_problem, printable
+from runtime.bounds import Count
+from runtime.canonical import canonical_json
+from runtime.suggestions import did_you_mean
+from runtime.text import first_problem, printable
 from storage.errors import BadReference, Damaged, ModelNotFound, SchemaVersionUnknown, UnsupportedValue
 from storage.manifest import MAX_DOCUMENT_BYTES, Unreadable, check_schema
 from storage.place import Place

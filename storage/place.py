@@ -21,8 +21,8 @@ import pyarrow as pa
 from pyarrow import fs
 from ulid import ULID
 
-from party.files import PRIVATE_FILE, sync_folder
-from party.trees import DEEPEST, remove_tree, take_back
+from runtime.disk.files import PRIVATE_FILE, sync_folder
+from runtime.disk.trees import DEEPEST, remove_tree, take_back
 from storage.disk import disk_of, free_bytes, is_full
 from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from party.bounds import Attempt
-from party.text import first_problem
+from runtime.bounds import Attempt
+from runtime.text import first_problem
 from storage.errors import Damaged
 from storage.manifest import check_schema
 from storage.place import Place

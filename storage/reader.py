@@ -23,8 +23,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from party.errors import PlatformError, all_codes
-from party.text import printable
+from runtime.errors import PlatformError, all_codes
+from runtime.text import printable
 from storage.errors import BadSource, ValueDamaged, amount
 from storage.frames import read_stream, write_stream
 from storage.source_options import SourceOptions

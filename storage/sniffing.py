@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from party.suggestions import did_you_mean
+from runtime.suggestions import did_you_mean
 from storage.errors import BadRow, BadSource
 
 FORMATS = ("csv", "parquet", "arrow")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from party.suggestions import did_you_mean
+from runtime.suggestions import did_you_mean
 from storage.columns import check_column
 from storage.csv_words import DECIMAL_SIGNS
 from storage.errors import BadSource

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pydantic
 from ulid import ULID
 
-from party.canonical import canonical_json
-from party.clock import Clock, SystemClock
 from party.ids import Address, AttemptId, JobId, TaskName
-from party.text import first_problem, printable
+from runtime.canonical import canonical_json
+from runtime.clock import Clock, SystemClock
+from runtime.text import first_problem, printable
 from storage.errors import AlreadyPublished, Damaged, OutputRefused, ReportNotFound, UndeclaredOutput, UnsupportedValue
 from storage.manifest import MAX_DOCUMENT_BYTES, TableManifest
 from storage.models import DETAILS_FILE, Model, ModelStore, save_model

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
-from party.text import printable
+from runtime.text import printable
 from storage.columns import check_column, check_days
 from storage.errors import ColumnNotFound, ColumnTypeRefused, Damaged, TableSchemaMismatch, ValueDamaged
 from storage.frames import read_partition

@@ -16,8 +16,8 @@ from typing import BinaryIO, TypeAlias
 import pyarrow as pa
 from ulid import ULID
 
-from party.clock import Clock, SystemClock
-from party.suggestions import did_you_mean
+from runtime.clock import Clock, SystemClock
+from runtime.suggestions import did_you_mean
 from storage.errors import BadReference, Damaged, SchemaVersionUnknown, StoreFull, TableNotFound
 from storage.locks import WriterLock, is_free
 from storage.manifest import TableManifest, Unreadable, UsePolicy

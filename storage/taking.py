@@ -19,10 +19,10 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from ulid import ULID
 
-from party.bounds import Count
-from party.canonical import canonical_json, parse_json
-from party.errors import InvalidInput
-from party.text import first_problem, is_printable, printable
+from runtime.bounds import Count
+from runtime.canonical import canonical_json, parse_json
+from runtime.errors import InvalidInput
+from runtime.text import first_problem, is_printable, printable
 from storage.columns import ContentDigest, check_column, check_days, normal_schema
 from storage.errors import Damaged, OutputRefused
 from storage.frames import read_partition

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pydantic
 
-from party.text import first_problem
+from runtime.text import first_problem
 from storage.errors import Damaged
 from storage.manifest import UsePolicy
 from storage.models import ModelStore, model_folder

@@ -26,7 +26,7 @@ from flow.views import (
     ProposalView,
     Waiting,
 )
-from party.errors import Unavailable
+from runtime.errors import Unavailable
 
 SILENCE_S = 40.0  # streams carry a comment every 15 s
 RESTART_S = 0.3

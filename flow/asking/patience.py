@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from party.errors import Unavailable
+from runtime.errors import Unavailable
 
 PATIENCE_S = 300.0  # a restart of Flow or of its database
 PAUSE_S = 0.5

@@ -14,7 +14,7 @@ def main() -> None:
     from flow.cli.app import app
     from flow.cli.exit_codes import Exit
     from flow.cli.screen import Screen
-    from party.errors import InvalidInput
+    from runtime.errors import InvalidInput
 
     if "--json" not in sys.argv:
         app(prog_name="flow")

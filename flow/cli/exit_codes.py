@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 
 
 class Exit(IntEnum):

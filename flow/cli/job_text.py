@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flow.client import ELSEWHERE, ENDED_JOB, NOT_RUN, SAID, AttemptView, JobSummary, JobView, PartyView, Validation
 from flow.times import clock_text
 from flow.why import unconfirmed_text
-from party.clock import span
+from runtime.clock import span
 
 _TASK = {ELSEWHERE: "run by other parties only", NOT_RUN: "never begun"}
 SUMMARY_COLUMNS = ("job", "name", "state", "tasks", "initiator", "submitted", "took")

@@ -21,9 +21,9 @@ import typer
 
 from flow.cli.exit_codes import Exit, exit_for
 from flow.cli.screen import Screen
-from party.canonical import parse_json
-from party.disk import fault_of
-from party.errors import InvalidInput, NotFound, PlatformError
+from runtime.canonical import parse_json
+from runtime.disk.faults import fault_of
+from runtime.errors import InvalidInput, NotFound, PlatformError
 
 if TYPE_CHECKING:
     from flow.client import FlowClient

@@ -11,7 +11,7 @@ from flow.cli import policy
 from flow.cli.exit_codes import Exit
 from flow.cli.options import Desk, NoSuchFile, asks_a_party, at_home, read_text
 from flow.cli.screen import size
-from party.errors import InvalidInput, NotFound, Unavailable
+from runtime.errors import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from flow.client import PartyStatus
@@ -201,7 +201,7 @@ def status(desk: Desk) -> None:
 def board(desk: Desk) -> None:
     """A link that opens the board in a browser, logged in: it works once, for ten minutes."""
     from flow.client import FlowClient
-    from party.addresses import WILDCARDS, HostPort, parse_listen
+    from runtime.addresses import WILDCARDS, HostPort, parse_listen
 
     home = desk.home()
     with FlowClient.of_home(home) as flow:

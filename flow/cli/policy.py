@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.options import Desk, asks_a_party, json_or_text
-from party.errors import InvalidInput
+from runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flow.views import PolicyView

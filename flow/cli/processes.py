@@ -9,11 +9,11 @@ from typing import IO
 
 import psutil
 
-from party import processes
-from party.disk import refuse_unwritable
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from party.files import keep_private
 from party.home import AlreadyRunning, PartyHome
+from runtime import processes
+from runtime.disk.faults import refuse_unwritable
+from runtime.disk.files import keep_private
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 
 START_S = 90.0
 STOP_S = 60.0  # longer than its rooms take together: killed, it would leave executors behind

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from flow.client import ProposalView, ProposedInput
 from flow.errors import ProposalChanged
 from flow.times import clock_text
-from party.errors import InvalidInput
+from runtime.errors import InvalidInput
 
 LEAST_DIGEST = 12  # characters of a digest that name a proposal
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from party.errors import PlatformError
-from party.text import printable
+from runtime.errors import PlatformError
+from runtime.text import printable
 
 Progress = Callable[[int, int], None]
 _INDENT = "    "

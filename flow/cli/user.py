@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from flow.cli.options import Desk, asks_a_party, read_text
-from party.errors import InvalidInput
 from party.users import make_user
+from runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flow.client import FlowClient

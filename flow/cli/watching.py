@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow, Waiting
-from party.clock import span
+from runtime.clock import span
 
 News = JobView | EventRow | list[Waiting] | list[MetricRow]
 

@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 from flow.store.database import Database
 from flow.store.tables import job_party
 from flow.store.waiting import is_away
-from party.errors import PlatformError
-from party.problems import MAX_CODE_CHARS
+from runtime.errors import PlatformError
+from runtime.problems import MAX_CODE_CHARS
 
 
 class Absence:

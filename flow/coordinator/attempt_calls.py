@@ -17,9 +17,9 @@ from flow.store.database import Database, Writer
 from flow.store.moves import attempt_key, error_columns, move_attempt
 from flow.store.tables import attempt, output, side
 from flow.views import ErrorView
-from party.errors import PlatformError, Unavailable
 from party.ids import AttemptId, JobId, TaskName
-from party.log import get_logger
+from runtime.errors import PlatformError, Unavailable
+from runtime.log import get_logger
 
 LEASE_S = 60.0
 RESERVE_S = 20.0

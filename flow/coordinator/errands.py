@@ -25,9 +25,9 @@ from flow.store.database import Database
 from flow.store.moves import cancel_open, move_job, told
 from flow.store.tables import job
 from flow.views import ErrorView
-from party.errors import PlatformError
-from party.log import get_logger
-from party.pauses import doubled_s
+from runtime.errors import PlatformError
+from runtime.limits.pauses import doubled_s
+from runtime.log import get_logger
 
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0

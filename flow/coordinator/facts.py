@@ -19,7 +19,7 @@ from flow.store.moves import error_of
 from flow.store.stored import stored
 from flow.store.tables import job, job_party, part, side
 from flow.store.waiting import ATTEMPTS, JOB_PARTIES, waiting
-from party.clock import Clock
+from runtime.clock import Clock
 
 KEPT = 256
 KEPT_SIDES = 50_000  # of all that are kept

@@ -27,8 +27,8 @@ from flow.store.moves import cancel_open, move_job
 from flow.store.tables import job
 from flow.views import ErrorView
 from flow.witnesses import LOOK_AGAIN_S
-from party.clock import Clock
-from party.errors import PlatformError
+from runtime.clock import Clock
+from runtime.errors import PlatformError
 
 PROBE_S = 10.0
 PRIORITY_STEP_S = 0.02

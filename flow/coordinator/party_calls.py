@@ -27,8 +27,8 @@ from flow.store.database import Database, Writer
 from flow.store.moves import error_of, for_another_party
 from flow.store.parts import change_party
 from flow.store.tables import attempt, job, job_party
-from party.errors import NotFound
-from party.log import get_logger
+from runtime.errors import NotFound
+from runtime.log import get_logger
 
 ASK_S = 20.0
 END_S = 60.0

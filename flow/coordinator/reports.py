@@ -25,7 +25,7 @@ from flow.store.stored import stored
 from flow.store.tables import attempt, job, job_party, log_line, metric, side
 from node_manager.client import MOST_BYTES, MOST_EVENTS
 from party.ids import Address, AttemptId, JobId, TaskName
-from party.log import get_logger
+from runtime.log import get_logger
 
 REMEMBERED = 10_000
 NOT_SHARED, TOO_MUCH = "not shared", "too much"

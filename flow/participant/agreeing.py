@@ -62,9 +62,9 @@ from flow.store.tables import job
 from flow.texts import sentences
 from flow.views import ErrorView, ProposalView
 from node_manager.client import Resources
-from party.errors import PlatformError, Unavailable
 from party.ids import Address
-from party.log import get_logger
+from runtime.errors import PlatformError, Unavailable
+from runtime.log import get_logger
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
 

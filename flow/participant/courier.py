@@ -36,9 +36,9 @@ from flow.store.news import number
 from flow.store.parts import LEFT, change_part, find_part
 from flow.store.stored import stored
 from flow.store.tables import executor, log_line, metric, part, progress
-from party.errors import PlatformError
 from party.ids import Address, AttemptId, JobId, TaskName
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 ROWS = 2_000
 LOG_BYTES = 2 << 20  # of lines in one report; a call carries 4 MiB

@@ -29,8 +29,8 @@ from flow.store.tables import job
 from flow.texts import shortened
 from flow.views import ErrorView
 from flow.witnesses import Wait
-from party.errors import PlatformError
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 GRACE_S = 60.0  # what the initiator may be late
 MOST_WHY_CHARS = 1_000

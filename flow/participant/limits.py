@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from flow.job_spec import JobSettings
 from flow.witnesses import Wait, Witnesses, doubt
-from party.clock import when
+from runtime.clock import when
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flow.store.database import Writer
 from flow.store.moves import Side, error_columns, error_of, for_another_party, move_executor
 from flow.views import ErrorView
 from node_manager.client import Cause, EventKind, ExecutorEvent
-from party.errors import all_codes
+from runtime.errors import all_codes
 
 _LAST_WORDS = "`flow job logs` may show its last words."
 REPORTED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.LOST)

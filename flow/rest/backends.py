@@ -16,11 +16,11 @@ from flow.rest.vitals import Vitals
 from flow.service import FlowService
 from flow.visitors import Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
-from party.clock import Clock
 from party.errors import BadUsers
-from party.guessing import Brake, Turns
 from party.user_file import UserFile
 from party.users import Account, Users, authenticate
+from runtime.clock import Clock
+from runtime.limits.guessing import Brake, Turns
 from storage.client import Store, TableManifest, TableStore
 
 

@@ -20,18 +20,10 @@ from starlette.requests import ClientDisconnect
 from flow.errors import JobInvalid
 from flow.guard import BodyTooLarge, BodyTooSlow
 from flow.views import Problem
-from party.disk import fault_of
-from party.errors import (
-    Conflict,
-    Denied,
-    InvalidInput,
-    NotAuthenticated,
-    NotFound,
-    PlatformError,
-    TooManyGuesses,
-    Unavailable,
-)
-from party.log import get_logger
+from party.errors import NotAuthenticated
+from runtime.disk.faults import fault_of
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, TooManyGuesses, Unavailable
+from runtime.log import get_logger
 
 _log = get_logger("flow")
 

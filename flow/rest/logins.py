@@ -16,7 +16,7 @@ from flow.rest.views import Session, Ticket
 from flow.rest.who import Anybody, Behind, Credentialed, openly
 from party.passwords import MAX_CHARS
 from party.users import Account, authenticate_by_password
-from party.waiting_room import network_of
+from runtime.limits.waiting_room import network_of
 
 router = APIRouter(tags=["sessions"])
 

@@ -17,8 +17,8 @@ from flow.rest.views import Health, NodeView, PartyStatus, PeerView, RoomView, S
 from flow.rest.vitals import Vital
 from flow.rest.who import Behind, ReadParty, TrustParty, openly
 from gateway.client import PeerStatus, Stranger
-from party.clock import Apart
-from party.errors import PlatformError
+from runtime.clock import Apart
+from runtime.errors import PlatformError
 
 router = APIRouter(tags=["party"])
 

@@ -7,8 +7,8 @@ import threading
 from contextlib import suppress
 from typing import Protocol
 
-from party.errors import PlatformError
-from party.log import get_logger
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 WAIT_S = 1.0  # how long the thread may sit in one wait: bounds the time to stop
 RETRY_S = 0.5

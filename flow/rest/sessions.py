@@ -16,12 +16,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from party.canonical import parse_json
-from party.clock import Clock
-from party.errors import NotAuthenticated, PlatformError, UserUnknown
-from party.files import read_private, write_whole
-from party.log import get_logger
+from party.errors import NotAuthenticated, UserUnknown
 from party.users import Account, Users
+from runtime.canonical import parse_json
+from runtime.clock import Clock
+from runtime.disk.files import read_private, write_whole
+from runtime.errors import PlatformError
+from runtime.log import get_logger
 
 PREFIX = "s1."  # tells a session token from a user's own
 SESSION_S = 12 * 3600

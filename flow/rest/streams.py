@@ -18,7 +18,7 @@ from flow.job_state import ENDED_JOB
 from flow.rest.errors import BadRequest, body_of
 from flow.rest.who import ASK_AGAIN_S, READ_EVENTS, Caller, ReadEvent
 from flow.views import EventRow
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 router = APIRouter(tags=["events"])
 

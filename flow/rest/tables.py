@@ -19,8 +19,8 @@ from flow.errors import TableOwned
 from flow.policy import NO_USER
 from flow.rest.views import ColumnView, HeadView, TableView
 from flow.rest.who import Caller, DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
-from party.errors import PlatformError
 from party.users import Thing, User
+from runtime.errors import PlatformError
 from storage.client import (
     Damaged,
     SchemaVersionUnknown,

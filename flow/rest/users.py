@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flow.rest.views import UserToken, UserView
 from flow.rest.who import Caller, ManageUser, OwnUser, ReadUser
-from party.log import get_logger
 from party.passwords import MAX_CHARS
 from party.users import Account, UserRole
+from runtime.log import get_logger
 
 router = APIRouter(tags=["users"])
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from flow.rest.backends import Cluster, Gateway
 from flow.rest.vitals import KEPT_S, Check, Vitals, disk
 from flow.service import FlowService
-from party import processes
-from party.files import make_folder
 from party.home import PartyHome
+from runtime import processes
+from runtime.disk.files import make_folder
 
 STORAGE, HOME = "storage", "home"
 DISKS = frozenset({STORAGE, HOME})

@@ -15,8 +15,8 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from party.disk import refusals, refuse_unwritable
-from party.errors import DiskFull, PlatformError, Unavailable
+from runtime.disk.faults import refusals, refuse_unwritable
+from runtime.errors import DiskFull, PlatformError, Unavailable
 
 KEPT_S = 2.0
 LIMIT_S = 3.0

@@ -13,8 +13,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flow.rest.backends import Backends
 from flow.rest.sessions import is_session
-from party.errors import Denied, NotAuthenticated
+from party.errors import NotAuthenticated
 from party.users import Account, Thing, User, may, may_some
+from runtime.errors import Denied
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -23,9 +23,9 @@ from sqlalchemy.sql.schema import Table
 from flow.errors import BadDatabase, StoreUnavailable
 from flow.store import tables
 from flow.store.upgrade import upgrade
-from party.clock import MOST_APART_MS, Apart, Clock, HybridTime
-from party.disk import fault_of
-from party.files import keep_private
+from runtime.clock import MOST_APART_MS, Apart, Clock, HybridTime
+from runtime.disk.faults import fault_of
+from runtime.disk.files import keep_private
 
 BUSY_MS = 20_000
 POOL = 8

@@ -27,8 +27,8 @@ from flow.job_state import (
 from flow.store.database import Writer
 from flow.store.tables import attempt, executor, job, side
 from flow.views import ErrorView
-from party.errors import PlatformError, public_sentence
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.errors import PlatformError, public_sentence
 
 NO_ERROR = {"error_code": "", "error_message": "", "error_hint": "", "error_party": ""}
 

@@ -39,11 +39,11 @@ from flow.views import (
     Waiting,
 )
 from flow.why import decide_text
-from party.bounds import MAX_TIME_MS
-from party.errors import PlatformError
 from party.ids import Address
-from party.log import get_logger
-from party.text import printable
+from runtime.bounds import MAX_TIME_MS
+from runtime.errors import PlatformError
+from runtime.log import get_logger
+from runtime.text import printable
 
 T = TypeVar("T")
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, PlatformError)

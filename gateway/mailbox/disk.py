@@ -21,9 +21,9 @@ from gateway.mailbox.placing import Placed
 from gateway.mailbox.spool import SpoolFolder
 from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Message, Outgoing, Place, Spool
 from gateway.scalars import Bill, Spent, spend
-from party.canonical import canonical_json
-from party.clock import Clock, SystemClock
-from party.errors import PlatformError
+from runtime.canonical import canonical_json
+from runtime.clock import Clock, SystemClock
+from runtime.errors import PlatformError
 
 _ENTRY = "at_ms, inward, peer, job, what, messages, size, sha256"
 _FIND = """

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from gateway.envelope import Envelope
 from gateway.mailbox.store import JobTraffic, PeerTraffic
-from party.canonical import canonical_json
+from runtime.canonical import canonical_json
 
 LEDGER_SCHEMA = 1
 START = "0" * 64  # what the first entry is chained to

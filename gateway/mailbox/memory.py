@@ -15,8 +15,8 @@ from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConfli
 from gateway.mailbox.ledger import START, Entry, entry_of, refused_entry, summed
 from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Message, Outgoing, Place, Spool
 from gateway.scalars import Bill, Spent, spend
-from party.clock import Clock, SystemClock
-from party.errors import PlatformError
+from runtime.clock import Clock, SystemClock
+from runtime.errors import PlatformError
 
 
 class MemorySpool:

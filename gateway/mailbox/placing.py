@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from gateway.mailbox.spool import FileSpool, SpoolFolder
 from gateway.mailbox.store import INLINE_BYTES, Body
-from party.files import sync_folder
+from runtime.disk.files import sync_folder
 
 
 class Placed:

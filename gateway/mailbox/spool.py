@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from party.files import keep_private
+from runtime.disk.files import keep_private
 
 _READ_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")

@@ -21,7 +21,7 @@ from gateway.contract import JobContract
 from gateway.envelope import Envelope
 from gateway.errors import MessageGone
 from gateway.scalars import Bill
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 if TYPE_CHECKING:
     from gateway.mailbox.ledger import Entry

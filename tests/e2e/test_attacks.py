@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from launcher.federation import LocalFederation, LocalParty
-from party.addresses import parse_listen
+from runtime.addresses import parse_listen
 
 PARTIES = ("north", "south", "judge", "mallory")
 GROWTH_BYTES = 100 << 20

@@ -25,9 +25,9 @@ from gateway.link import Link
 from gateway.peers import PeerBook
 from gateway.transfer_door import PUT_ENVELOPES
 from gateway.wire import rpc_error, transfer
-from party.errors import PlatformError
 from party.home import PartyHome
 from party.ids import new_job_id
+from runtime.errors import PlatformError
 from tests.fakes.hostile import VALUES, message, places, proposal, spoiled
 
 HALF_HELLO = bytes.fromhex("160301020001000001fc0303") + b"x" * 8
@@ -111,7 +111,7 @@ def proposals(root: str, victim: str, count: int) -> None:
         except CallTooLarge:  # our own gateway sends no such thing
             continue
         except PlatformError as refusal:
-            if not refusal.code.startswith(("flow.", "party.")):
+            if not refusal.code.startswith(("flow.", "party.", "runtime.")):
                 raise
         _landed(count)
 

@@ -22,13 +22,13 @@ from flow.rest.vital_checks import vitals_of
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from flow.web import HttpServer
 from gateway.client import GatewayHealth, PeerStatus, Stranger
-from party.addresses import parse_listen
-from party.clock import FakeClock
-from party.errors import PlatformError
-from party.guessing import Brake, Turns
 from party.home import PartyHome, create_home
 from party.home_folder import SETTINGS_FILE
 from party.seal import derive
+from runtime.addresses import parse_listen
+from runtime.clock import FakeClock
+from runtime.errors import PlatformError
+from runtime.limits.guessing import Brake, Turns
 from storage.client import Store, TableStore
 from tests.fakes.flow_service import FakeFlowService
 

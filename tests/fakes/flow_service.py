@@ -31,10 +31,10 @@ from flow.views import (
     TaskView,
     Waiting,
 )
-from party.clock import Apart, HybridTime
-from party.errors import PlatformError
 from party.ids import JobId, new_job_id
 from party.users import User
+from runtime.clock import Apart, HybridTime
+from runtime.errors import PlatformError
 
 START_MS = 1_800_000_000_000
 

@@ -22,10 +22,10 @@ from gateway.calls import MAX_CALL_BYTES
 from gateway.client import GatewayHealth, JobContract, NoSubscriber, PeerStatus, PeerUnknown, PeerUnreachable
 from gateway.errors import CallTooLarge
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources
-from party.clock import Clock
-from party.errors import NotFound, PlatformError
 from party.ids import Address, AttemptId, Role
 from party.users import User, make_user
+from runtime.clock import Clock
+from runtime.errors import NotFound, PlatformError
 
 SCIENTIST = make_user("ann", ["scientist", "operator", "officer"])
 HEARD_S = 1_767_225_600.0  # when a party that is down was last heard of
@@ -54,7 +54,7 @@ def _conversation(terms: Any) -> tuple[Line, ...]:
 
 
 def _check(terms: Any) -> None:
-    from party.errors import InvalidInput
+    from runtime.errors import InvalidInput
 
     trainers = {p for role, parties in terms.parties.items() if role != Role.ARBITER for p in parties}
     both = trainers & set(terms.parties.get(Role.ARBITER, ()))

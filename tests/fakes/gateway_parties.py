@@ -10,11 +10,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gateway.client import ContractLine, ExecutorWire, GatewayAdmin, JobContract, serve
-from party import log
-from party.clock import SystemClock
 from party.home import PartyHome, create_home, trust
 from party.ids import Address, new_job_id
-from party.service import raise_descriptor_limit, run_until_stopped
+from runtime import log
+from runtime.clock import SystemClock
+from runtime.service import raise_descriptor_limit, run_until_stopped
 
 GUEST = Address.parse("guest:alpha")
 HOST = Address.parse("host:beta")

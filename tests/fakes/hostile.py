@@ -10,9 +10,9 @@ from typing import Any
 
 from flow.job_spec import parse_job
 from flow.manifest import OUR_API
-from party.canonical import canonical_digest
-from party.clock import HybridTime
-from party.errors import PlatformError
+from runtime.canonical import canonical_digest
+from runtime.clock import HybridTime
+from runtime.errors import PlatformError
 
 INTEGERS = (-1, 0, 1, 10_000, 10_001, 2**31, 2**53 - 1, 2**53, 2**63, 10**17, -(10**17), 253_402_300_799_999, 10**400)
 TEXTS = ("", "x", "\x1b[2J\x1b]0;t\x07", "\u202egnp.exe", "a\nb", "\ud800", "\x00", "é" * 5_000, "x" * (4 << 20), "NaN")

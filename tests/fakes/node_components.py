@@ -18,8 +18,8 @@ import pyarrow as pa
 from algorithms.component import Component, Parameters, Port, PortKind, RoleSpec
 from gateway.client import GatewayAdmin
 from node_manager.client import NodeClient
-from party.errors import Conflict, PlatformError
 from party.ids import Role
+from runtime.errors import Conflict, PlatformError
 from storage.client import Model
 from tests.fakes.hostile_plays import breed, end_a_child, get_on, headless, linger, reach_out
 

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
+    "runtime",
     "party",
     "storage",
     "gateway",
@@ -48,7 +49,7 @@ import importlib, json, sys, threading
 names = json.load(sys.stdin)
 for name in names:
     importlib.import_module(name)
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 found, pending = [], [PlatformError]
 while pending:
     kind = pending.pop()
@@ -135,7 +136,7 @@ def test_every_code_is_the_room_and_what_went_wrong() -> None:
         room = error["module"].split(".")[0]
         heads = {room, room.removesuffix("_manager")}
         assert CODE.fullmatch(error["code"]), f"{error['name']}: {error['code']}"
-        if error["module"] != "party.errors" or not error["code"].startswith("platform."):
+        if error["module"] != "runtime.errors" or not error["code"].startswith("platform."):
             assert error["code"].split(".")[0] in heads, f"{error['name']}: {error['code']} does not begin with {room}"
 
 
@@ -258,7 +259,7 @@ def test_the_scan_for_arrow_sees_what_it_looks_for(text: str) -> None:
 
 
 def test_what_executors_made_is_removed_by_what_takes_any_depth() -> None:
-    """`party.trees`: a tree may be deeper than any path, and than the functions of the library can go."""
+    """`runtime.disk.trees`: a tree may be deeper than any path, and than the functions of the library can go."""
     rooms = {"storage", "node_manager"}
     found = [place for kind in (ast.Attribute, ast.Name, ast.alias) for place in _nodes(kind)]
     assert {
@@ -270,7 +271,7 @@ def test_what_executors_made_is_removed_by_what_takes_any_depth() -> None:
 
 # --- what comes from outside
 
-# Rooms and files whose models are read from the wire: a number in them has bounds (party/bounds.py) or its own.
+# Rooms and files whose models are read from the wire: a number in them has bounds (runtime/bounds.py) or its own.
 WIRE_MODELS = ("gateway/",)
 
 
@@ -348,7 +349,7 @@ FROM_OUTSIDE = ("flow/messages.py", "flow/job_spec.py")
 
 
 def test_what_comes_from_outside_has_bounds() -> None:
-    """A field is never a bare number or text: `party.bounds` and `flow.texts` have types with limits."""
+    """A field is never a bare number or text: `runtime.bounds` and `flow.texts` have types with limits."""
     bare = []
     for name in FROM_OUTSIDE:
         for kind in [node for node in _sources()[ROOT / name].body if isinstance(node, ast.ClassDef)]:

@@ -30,11 +30,11 @@ from flow.store.news import amount, insert_logs, insert_metrics, position, put_p
 from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts, part_of
 from flow.store.queries import Reader
 from flow.views import ErrorView
-from party.clock import Apart, FakeClock, HybridTime
-from party.errors import FileExposed
 from party.home import create_home
 from party.home_folder import SETTINGS_FILE
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.clock import Apart, FakeClock, HybridTime
+from runtime.errors import FileExposed
 from tests.fakes.flow_world import FakeCluster, FakeGateway, FakeStore, Hub, World, nothing_job, train_job
 from tests.fixtures.mariadb import MariaDb
 

@@ -13,22 +13,23 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from party.card import Card, parse_card
-from party.errors import CannotUnseal, PlatformError
+from party.errors import CannotUnseal
 from party.ids import party_id
 from party.keys import PartyKeys, make_keys
 from party.seal import derive, unbox, unseal, verify
+from runtime.errors import PlatformError
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 BAD = {
     "address_changed": "party.card_forged",
     "backwards": "party.bad_card",
-    "key_twice": "party.not_canonical",
+    "key_twice": "runtime.not_canonical",
     "other_party": "party.bad_card",
     "schema_2": "party.card_schema_unknown",
     "sealing_key_of_zeros": "party.bad_card",
     "signature_of_zeros": "party.card_forged",
-    "truncated": "party.not_canonical",
+    "truncated": "runtime.not_canonical",
     "unknown_key": "party.bad_card",
 }
 

@@ -16,7 +16,7 @@ import time
 import venv
 from pathlib import Path
 
-from party.files import private_folder
+from runtime.disk.files import private_folder
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 ADDRESSES = "198.18.0.0/16"

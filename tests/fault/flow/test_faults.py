@@ -14,7 +14,7 @@ from flow.job_state import AttemptState, JobState
 from flow.messages import Method
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
-from party.errors import DiskFull
+from runtime.errors import DiskFull
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
 
 

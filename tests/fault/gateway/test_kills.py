@@ -14,8 +14,8 @@ from gateway.client import ExecutorWire, GatewayAdmin, IncomingCall, PeerUnreach
 from gateway.database import Database
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
-from party.errors import Unavailable
 from party.home import Ports, create_home, trust
+from runtime.errors import Unavailable
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, make_contract
 from tests.fakes.tcp_proxy import TcpProxy
 

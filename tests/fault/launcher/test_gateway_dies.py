@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from launcher.federation import LocalFederation, LocalParty
-from party import processes
+from runtime import processes
 
 ROUNDS = 200
 

@@ -10,7 +10,7 @@ from node_manager.client import NodeClient
 from node_manager.folders import EXIT, ExecutorKey
 from node_manager.keeper import EXIT_FILE_WAIT_S
 from node_manager.server import NodeService
-from party.errors import DiskFull
+from runtime.errors import DiskFull
 from tests.fakes.disks import fill, small_disk
 from tests.fakes.nodes import eventually, make_config, make_order
 

@@ -13,9 +13,9 @@ import typer.testing
 
 from flow.cli.app import app
 from flow.cli.exit_codes import Exit
-from party.errors import DiskFull, FileFault, PlatformError
 from party.home import PartyHome, create_home, renew_card, save_settings, trust
 from party.settings_file import change_policy
+from runtime.errors import DiskFull, FileFault, PlatformError
 from tests.fakes.disks import fill, make_read_only, small_disk
 
 

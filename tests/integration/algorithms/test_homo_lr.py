@@ -22,7 +22,7 @@ from algorithms.errors import (
 from algorithms.linear import probability
 from algorithms.local import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
-from party.errors import public_sentence
+from runtime.errors import public_sentence
 from tests.fixtures.algorithms import (
     ARBITER,
     GUEST,

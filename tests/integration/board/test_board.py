@@ -16,12 +16,12 @@ from flow.rest import vitals
 from flow.views import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from gateway.client import PeerStatus, Stranger
 from party import passwords
-from party.errors import PortInUse, Unavailable
-from party.guessing import FREE
 from party.passwords import password_digest
-from party.processes import Death, how
-from party.text import is_printable
 from party.users import _ANY, Verb
+from runtime.errors import PortInUse, Unavailable
+from runtime.limits.guessing import FREE
+from runtime.processes import Death, how
+from runtime.text import is_printable
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 from tests.integration.board.conftest import Browser

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from deploy import health
-from party.addresses import free_port
+from runtime.addresses import free_port
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ from flow.messages import (
     Withdrawal,
 )
 from flow.store.parts import part_manifest, part_of
-from party.errors import PlatformError
 from party.ids import new_job_id
+from runtime.errors import PlatformError
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 
 PLACE = {"task": "idle", "attempt": 1, "address": "host:b", "at_ms": 1}

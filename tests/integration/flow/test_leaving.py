@@ -16,7 +16,7 @@ from flow.store.parts import change_part, part_of
 from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind
-from party.clock import FakeClock, HybridTime
+from runtime.clock import FakeClock, HybridTime
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 
 

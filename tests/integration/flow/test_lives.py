@@ -19,10 +19,10 @@ from flow.messages import ApiVersions, Decision, Proposal, encode
 from flow.reasons import Decided
 from gateway.client import PeerStatus
 from node_manager.client import EventKind
-from party.clock import FakeClock, HybridTime, apart_text
-from party.errors import Denied, Unavailable
 from party.ids import new_job_id
 from party.users import make_user
+from runtime.clock import FakeClock, HybridTime, apart_text
+from runtime.errors import Denied, Unavailable
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
 
 

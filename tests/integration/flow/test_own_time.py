@@ -12,7 +12,7 @@ from flow.coordinator.leader import JobStep
 from flow.store.tables import job as table
 from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from gateway.client import ClocksDiffer, PeerStatus
-from party.clock import FakeClock
+from runtime.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 
 FAR_AHEAD = timedelta(days=1_100)

@@ -17,8 +17,8 @@ from flow.manifest import OUR_API
 from flow.messages import Decision, Proposal, encode
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.views import Problem
-from party.clock import HybridTime
 from party.ids import new_job_id
+from runtime.clock import HybridTime
 from storage.client import StoreUnavailable
 from tests.fakes.flow_world import SCIENTIST, FakeParty, World, component, nothing_job, train_job
 

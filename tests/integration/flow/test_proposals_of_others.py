@@ -17,8 +17,8 @@ from flow.messages import Decision, Method, Proposal, encode
 from flow.participant.leaving import Limit
 from flow.store.parts import change_part, part_of
 from flow.store.tables import job as job_table
-from party.clock import FakeClock, HybridTime
 from party.ids import new_job_id
+from runtime.clock import FakeClock, HybridTime
 from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job
 
 

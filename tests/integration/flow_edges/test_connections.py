@@ -18,9 +18,9 @@ from board.server import BoardServer
 from flow.connections import Limits, Place
 from flow.guard import Guard
 from flow.web import HttpServer
-from party.addresses import HostPort
 from party.errors import NotAuthenticated
-from party.waiting_room import Room
+from runtime.addresses import HostPort
+from runtime.limits.waiting_room import Room
 from tests.fakes.flow_party import fake_party, job_json
 
 PATIENT = Limits(Room(8, 6), Room(6, 4), Room(4, 2), head_s=60, keep_s=60, drain_s=60, take_s=60)

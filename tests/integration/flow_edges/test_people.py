@@ -10,11 +10,11 @@ import pytest
 from flow.client import VISITOR_PURPOSE, FlowClient, Visitors
 from flow.visitors import HEADER
 from party import passwords
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from party.guessing import FREE
 from party.home import create_home
 from party.passwords import password_digest
 from party.seal import derive
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.limits.guessing import FREE
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command
 
@@ -128,7 +128,7 @@ def test_a_password_opens_a_session_and_guesses_are_slowed_down(party: FakeParty
     assert session.jobs() is not None
     for _ in range(FREE):
         refused(Denied, "party.not_authenticated", nobody.log_in, "pass-ada", OTHER)
-    refused(Denied, "party.too_many_guesses", nobody.log_in, "pass-ada", GOOD)
+    refused(Denied, "runtime.too_many_guesses", nobody.log_in, "pass-ada", GOOD)
     refused(Denied, "party.not_authenticated", nobody.log_in, "admin", GOOD)  # others are let in meanwhile
     party.clock.advance(2)
     assert nobody.log_in("pass-ada", GOOD).user == "pass-ada"
@@ -143,7 +143,7 @@ def test_a_guess_counts_where_the_board_says_that_it_came_from_and_nobody_else_m
     board = Visitors(derive(party.home.master, VISITOR_PURPOSE))
     for number in range(FREE):
         refused(Denied, "party.not_authenticated", nobody.log_in, "far-ada", OTHER, board.header(f"2001:db8::{number}"))
-    refused(Denied, "party.too_many_guesses", nobody.log_in, "far-ada", GOOD, board.header("2001:db8::77"))
+    refused(Denied, "runtime.too_many_guesses", nobody.log_in, "far-ada", GOOD, board.header("2001:db8::77"))
     assert nobody.log_in("far-ada", GOOD, board.header("2001:db9::1")).user == "far-ada"
     assert nobody.log_in("far-ada", GOOD).user == "far-ada"
     for _ in range(FREE):
@@ -154,7 +154,7 @@ def test_a_guess_counts_where_the_board_says_that_it_came_from_and_nobody_else_m
         Visitors(b"another key").header("198.51.100.7"),
         {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7"},
     ):
-        refused(Denied, "party.too_many_guesses", nobody.log_in, "far-ada", GOOD, forged)
+        refused(Denied, "runtime.too_many_guesses", nobody.log_in, "far-ada", GOOD, forged)
 
 
 def test_whoever_finds_no_turn_has_not_guessed_and_hears_when_to_come_again(party: FakeParty) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from party.errors import Denied
 from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
 from party.settings_file import change_policy
+from runtime.errors import Denied
 from storage.client import Model, UsePolicy
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command

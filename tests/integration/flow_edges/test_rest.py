@@ -15,7 +15,7 @@ from flow.client import EventRow, FlowClient, FlowUnreachable, JobState, JobView
 from flow.rest import vitals
 from flow.views import ErrorView
 from gateway.client import GatewayDown
-from party.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 from tests.fakes.nodes import eventually
@@ -458,4 +458,4 @@ def test_what_the_disk_refuses_during_a_request_is_no_defect(party: FakeParty, m
     monkeypatch.setattr(party.service, "jobs", full)
     with pytest.raises(Unavailable, match="No room left on /") as caught:
         party.client.jobs()
-    assert caught.value.code == "party.disk_full"
+    assert caught.value.code == "runtime.disk_full"

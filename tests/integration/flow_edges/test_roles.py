@@ -11,8 +11,9 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from flow.rest.who import caller, guarded, guards_of
-from party.errors import Denied, NotAllowed
+from party.errors import NotAllowed
 from party.users import User, UserRole, make_user, may_some
+from runtime.errors import Denied
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 

@@ -10,8 +10,8 @@ import pytest
 from cluster_manager.client import ClusterClient
 from flow.server import FlowServer
 from gateway.client import GatewayAdmin
-from party.errors import FileExposed
 from party.home import create_home
+from runtime.errors import FileExposed
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from flow.cli import processes
-from party import processes as party_processes
 from party.home import AlreadyRunning, create_home
+from runtime import processes as party_processes
 
 
 def test_a_launcher_that_ended_and_is_not_reaped_counts_as_stopped(tmp_path, monkeypatch):

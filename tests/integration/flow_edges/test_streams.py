@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flow.rest import results
-from party.errors import Denied, Unavailable
+from runtime.errors import Denied, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
 
 

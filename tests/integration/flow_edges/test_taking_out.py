@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 
 from flow.cli.exit_codes import Exit
 from flow.client import FlowClient, FlowUnreachable
-from party.errors import Denied
 from party.ids import Address, AttemptId, JobId, TaskName, new_job_id
+from runtime.errors import Denied
 from storage.client import Model, ModelNotFound, OutputKind
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.flow_edges.conftest import Command

@@ -10,7 +10,7 @@ import pytest
 
 from flow.cli.exit_codes import Exit
 from flow.rest import tables
-from party.errors import Denied, NotFound, Unavailable
+from runtime.errors import Denied, NotFound, Unavailable
 from storage.place import Place
 from tests.fakes.disks import small_disk
 from tests.fakes.flow_party import FakeParty

@@ -11,7 +11,8 @@ import pytest
 from gateway.calls import MAX_CALL_BYTES
 from gateway.client import CallTimeout, GatewayAdmin, GatewayDown, IncomingCall, NoSubscriber, PeerUnknown
 from gateway.errors import BadEnvelope, CallTooLarge, GatewayFault, PurposeReserved
-from party.errors import BadSignature, Conflict, NotFound
+from party.errors import BadSignature
+from runtime.errors import Conflict, NotFound
 from tests.fakes.gateway_parties import Pair
 
 

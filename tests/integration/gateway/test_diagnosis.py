@@ -18,7 +18,7 @@ from party.card import make_card
 from party.home import PartyHome, renew_card, trust, untrust
 from party.ids import party_id
 from party.keys import make_keys
-from party.service import free_port
+from runtime.addresses import free_port
 from tests.fakes.gateway_parties import GatewayProcess, make_homes
 
 NEVER = ("Socket closed", "SSL", "ipv4:", "failed to connect", "handshake")

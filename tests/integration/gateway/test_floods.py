@@ -20,7 +20,8 @@ from gateway.admission import Caps
 from gateway.front import Front
 from gateway.wire import TransferStub, transfer
 from party.home import PartyHome, create_home, trust, untrust
-from party.service import HostPort, free_port, raise_descriptor_limit
+from runtime.addresses import HostPort, free_port
+from runtime.service import raise_descriptor_limit
 from tests.fakes.gateway_parties import GatewayProcess, make_homes
 
 BEGUN = bytes.fromhex("160301020001000001fc0303") + b"x" * 8

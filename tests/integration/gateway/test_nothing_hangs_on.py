@@ -12,8 +12,8 @@ import pytest
 from gateway.client import GatewayAdmin, IncomingCall, serve
 from gateway.server import STREAMS_AT_ONCE
 from gateway.wire import transfer
-from party.canonical import canonical_json
-from party.errors import NotFound
+from runtime.canonical import canonical_json
+from runtime.errors import NotFound
 from tests.fakes.gateway_parties import make_homes
 from tests.fakes.hostile_peer import HostilePeer
 from tests.fakes.nodes import eventually

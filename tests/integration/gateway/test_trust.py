@@ -20,10 +20,11 @@ from gateway.errors import ProtocolMismatch
 from gateway.server import serve
 from gateway.wire import AdminStub, TransferStub, local, local_channel, rpc_error, transfer
 from party.card import make_card
-from party.errors import CardExpired, PlatformError, PortInUse
+from party.errors import CardExpired
 from party.home import PartyHome, create_home, save_settings, trust, untrust
 from party.ids import party_id
 from party.keys import PartyKeys, make_keys
+from runtime.errors import PlatformError, PortInUse
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, line, make_contract, make_homes
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ import pytest
 from gateway.client import DoorClosed
 from node_manager.client import NodeUnavailable, StaleIncarnation
 from node_manager.rpc import answering, asking, unix_channel, unix_server
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 LONG = 20_000
 

@@ -23,7 +23,7 @@ from node_manager.client import (
 from node_manager.process import ProcessId, anonymous_bytes
 from node_manager.proto import node_v1_pb2
 from node_manager.rpc import asking
-from party.errors import InvalidInput
+from runtime.errors import InvalidInput
 from storage.client import OutputKind, Store
 from tests.fakes.nodes import eventually
 

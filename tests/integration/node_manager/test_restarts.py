@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from node_manager.client import EventKind, NodeClient, end_left_over, serve
-from party.files import private_folder
 from party.home import create_home, save_settings
+from runtime.disk.files import private_folder
 from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
 
 
@@ -250,7 +250,7 @@ def test_a_folder_whose_order_cannot_be_read_is_removed(home):
 
 
 def _quietly(call, *arguments):
-    from party.errors import Unavailable
+    from runtime.errors import Unavailable
 
     try:
         call(*arguments)

@@ -18,9 +18,10 @@ from party.home import PartyHome, create_home
 ROOM = """
 from __future__ import annotations
 import socket, sys, threading
-from party import log
+from runtime import log
 from party.home import PartyHome
-from party.service import parse_listen, require_free, run_forever
+from party.main import run_forever
+from runtime.addresses import parse_listen, require_free
 
 class Server:
     def __init__(self, home): self.listen = parse_listen(home.settings.gateway.listen)
@@ -48,7 +49,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
     (folder / "__main__.py").write_text(
-        "from party.service import run_forever\nfrom toyroom.server import serve\nrun_forever(serve)\n"
+        "from party.main import run_forever\nfrom toyroom.server import serve\nrun_forever(serve)\n"
     )
     started: list[subprocess.Popen[str]] = []
 

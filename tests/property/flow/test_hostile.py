@@ -15,9 +15,9 @@ from flow.cli.job_text import job_lines, summary_row
 from flow.errors import BadMessage
 from flow.messages import Published, decode
 from flow.store.tables import job, job_party, part
-from party.errors import PlatformError
 from party.ids import new_job_id
-from party.text import is_printable
+from runtime.errors import PlatformError
+from runtime.text import is_printable
 from tests.fakes.flow_world import COMPONENTS, World, hangs, nothing_job
 from tests.fakes.hostile import VALUES, changed, message, places, proposal, spoiled
 
@@ -76,7 +76,7 @@ def call(world: World, frm: str, to: str, method: str, data: bytes) -> bool:
         refusal = error
     else:
         return True
-    assert refusal.code.startswith(("flow.", "party.", "test.")), refusal.code
+    assert refusal.code.startswith(("flow.", "party.", "runtime.", "test.")), refusal.code
     assert len(refusal.message) < 5_000
     return False
 

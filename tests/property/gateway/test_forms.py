@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.envelope import Header, parse_envelope, unsigned
 from gateway.streams import pack, unpacker
 from gateway.wire import local, transfer
-from party.bounds import MAX_ATTEMPTS, MAX_COUNT
+from runtime.bounds import MAX_ATTEMPTS, MAX_COUNT
 
 STEPS = st.lists(st.integers(0, MAX_COUNT), min_size=1, max_size=4).map(tuple)
 TAGS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,20}", fullmatch=True)

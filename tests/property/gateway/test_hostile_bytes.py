@@ -144,7 +144,7 @@ def test_changed_messages_are_refused_by_name_and_the_gateway_stays_as_it_was(fu
     seen = {fuzz.once(turn) for turn in range(turns)}
     assert {"gateway.bad_envelope", "Receipts", "Receipt", "Standing"} <= seen
     assert "gateway.fault" not in seen
-    assert all(code.startswith(("gateway.", "party.", "storage.", "R", "S")) for code in seen), seen
+    assert all(code.startswith(("gateway.", "party.", "runtime.", "storage.", "R", "S")) for code in seen), seen
     assert fuzz.memory() - before < GROWTH_BYTES
     lines = fuzz.beta.log()
     assert "Traceback" not in lines

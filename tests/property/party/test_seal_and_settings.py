@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from party.canonical import canonical_json, parse_json
 from party.card import make_card, parse_card
-from party.errors import BadSignature, CannotUnseal, PlatformError
+from party.errors import BadSignature, CannotUnseal
 from party.ids import party_id
 from party.keys import make_keys
 from party.seal import box, derive, seal, sign, unbox, unseal, verify
 from party.settings import PartySettings, load_settings, render_settings
+from runtime.canonical import canonical_json, parse_json
+from runtime.errors import PlatformError
 
 KEYS = make_keys(party_id("bob"))
 CARD = make_card(KEYS, party_id("bob"), ())

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, ipc, parquet
 
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 from storage.client import Ciphertexts, SourceOptions, decode, describe, encode
 from storage.columns import ContentDigest, check_days, normal_schema, normal_table
 from storage.csv_source import CsvReading

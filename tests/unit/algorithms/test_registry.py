@@ -10,8 +10,8 @@ from algorithms import registry
 from algorithms.component import Component, Terms
 from algorithms.errors import RolesRefused, UnknownComponent
 from algorithms.registry import component, components
-from party.errors import PlatformError, all_codes
 from party.ids import Role
+from runtime.errors import PlatformError, all_codes
 
 
 def test_a_component_is_found_with_and_without_its_version():

@@ -16,7 +16,7 @@ from flow.manifest import OUR_API
 from flow.messages import Answer, ApiVersions, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.reasons import Decided
-from party.errors import NotFound
+from runtime.errors import NotFound
 from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

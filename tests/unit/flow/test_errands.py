@@ -10,7 +10,7 @@ import pytest
 from flow.coordinator.errands import LAST_END_PAUSE_S, Errands
 from flow.plan import End
 from gateway.client import PeerUnreachable
-from party.errors import PlatformError
+from runtime.errors import PlatformError
 
 JOBS = tuple(f"01M84NKVCS9025W7T6P1XBY3P{n}" for n in range(3))
 

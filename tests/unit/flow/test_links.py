@@ -7,7 +7,7 @@ import pytest
 from flow.links import Links, clock_problem
 from flow.times import clock_text
 from gateway.client import PeerStatus
-from party.clock import Apart, apart_text
+from runtime.clock import Apart, apart_text
 
 NOW_MS = 1_767_225_600_000
 HEARD = f"Last heard of: {clock_text(NOW_MS - 300_000)}."

@@ -32,9 +32,9 @@ from flow.messages import (
     encode,
 )
 from flow.orders import Launch, contract_for, order_for
-from party.clock import HybridTime
-from party.errors import Denied
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.clock import HybridTime
+from runtime.errors import Denied
 from tests.fakes.flow_world import COMPONENTS, component, train_job
 
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"

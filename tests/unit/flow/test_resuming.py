@@ -15,8 +15,8 @@ from flow.messages import Answer, Decision, KeptSteps, Manifest, Proposal, Signe
 from flow.orders import Launch, order_for
 from flow.resuming import goes_on, resume_point, resumed
 from node_manager.client import ResumePoint
-from party.canonical import canonical_digest
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.canonical import canonical_digest
 from tests.fakes.flow_world import COMPONENTS, component, train_job
 
 OLD = "01M84NKVCS9025W7T6P1XBY3P8"

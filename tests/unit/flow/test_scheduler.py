@@ -9,7 +9,7 @@ from queue import Queue
 import pytest
 
 from flow.scheduler import Scheduler
-from party.errors import Unavailable
+from runtime.errors import Unavailable
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from flow.messages import Decision, Proposal
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.showing import UNSAID, shown
 from flow.views import ProposalView
-from party.errors import NotFound
+from runtime.errors import NotFound
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"

@@ -10,8 +10,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from flow.guard import BodyTooSlow, Guard, Pace
-from party.clock import FakeClock
 from party.errors import NotAuthenticated
+from runtime.clock import FakeClock
 
 
 class Called:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from party.processes import MAX_WORDS_BYTES, Death, death, how, last_words, printed
+from runtime.processes import MAX_WORDS_BYTES, Death, death, how, last_words, printed
 
 CRASH = """WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 F0000 00:00:1 1 server.cc:7] Check failed: ready

@@ -14,8 +14,8 @@ from flow.cli.job_text import job_lines, summary_row
 from flow.cli.screen import Screen
 from flow.cli.watching import Watcher
 from flow.client import ErrorView, EventRow, JobState, JobView, MetricRow, PartyView, Waiting
-from party.errors import InvalidInput
-from party.text import is_printable
+from runtime.errors import InvalidInput
+from runtime.text import is_printable
 
 CLI = Path(screen_module.__file__).parent
 EVIL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202eevil\r\nsecond\x7f"

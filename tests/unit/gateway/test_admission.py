@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.admission import Caps
 from gateway.hello import MAX_RECORD_BYTES, NotTls, bytes_wanted, server_name
 from gateway.strangers import MAX_KNOWN, Strangers, claimed, knock
-from party.waiting_room import Room, WaitingRoom, network_of
+from runtime.limits.waiting_room import Room, WaitingRoom, network_of
 
 ARRIVALS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=200)
 

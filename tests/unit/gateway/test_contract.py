@@ -6,7 +6,7 @@ import pytest
 
 from gateway.contract import check_size, check_value, contract_from_json, contract_to_json
 from gateway.errors import BadContract, ContractViolation
-from party.canonical import canonical_json
+from runtime.canonical import canonical_json
 from storage.client import Ciphertexts, Kind, Value, describe, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.database import Database
-from party.errors import NotFound
+from runtime.errors import NotFound
 
 
 class Stream:

@@ -26,11 +26,12 @@ from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.tokens import Bearer
 from party.card import Card, make_card
-from party.errors import CardExpired, PlatformError
+from party.errors import CardExpired
 from party.home import PartyHome
 from party.ids import party_id
 from party.keys import make_keys
-from party.problems import packed, problem_of
+from runtime.errors import PlatformError
+from runtime.problems import packed, problem_of
 from storage.client import encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract, make_homes
 

@@ -18,9 +18,10 @@ from gateway.envelope import (
     verify_envelope,
 )
 from gateway.errors import BadEnvelope
-from party.bounds import MAX_COUNT
 from party.card import read_card
-from party.errors import BadSignature, all_codes
+from party.errors import BadSignature
+from runtime.bounds import MAX_COUNT
+from runtime.errors import all_codes
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "envelope_v1"
 INDEX = json.loads((VECTORS / "index.json").read_text())

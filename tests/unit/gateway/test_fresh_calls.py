@@ -14,9 +14,9 @@ from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from party.canonical import canonical_json
 from party.home import PartyHome
 from party.seal import sign
+from runtime.canonical import canonical_json
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 

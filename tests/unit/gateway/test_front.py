@@ -16,7 +16,7 @@ from gateway.front import Front
 from gateway.home_watch import HomeWatch, files_of
 from party.errors import PartyNotTrusted
 from party.home import PartyHome
-from party.service import HostPort, free_port
+from runtime.addresses import HostPort, free_port
 
 
 class Epoll:

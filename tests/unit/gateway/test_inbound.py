@@ -31,9 +31,10 @@ from gateway.mailbox.memory import MemoryMailbox
 from gateway.peers import PeerBook
 from gateway.refusals import Refusals
 from gateway.tokens import Bearer, Tokens
-from party.errors import BadSignature, InvalidInput
+from party.errors import BadSignature
 from party.home import PartyHome
 from party.seal import seal
+from runtime.errors import InvalidInput
 from storage.client import Value, decode, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 

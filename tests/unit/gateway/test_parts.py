@@ -26,9 +26,9 @@ from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.tokens import Bearer
 from gateway.wire import rpc_error
-from party.errors import NotFound, PlatformError
 from party.home import PartyHome
 from party.seal import unseal
+from runtime.errors import NotFound, PlatformError
 from storage.client import encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 

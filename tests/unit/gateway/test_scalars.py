@@ -14,7 +14,7 @@ from gateway.envelope import Envelope, Header, Part, unsigned
 from gateway.errors import BadContract, BudgetSpent, ContractViolation
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.scalars import Bill, Cost, Spent, checked_values, spend
-from party.canonical import canonical_json
+from runtime.canonical import canonical_json
 from storage.client import Value, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 

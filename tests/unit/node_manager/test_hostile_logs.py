@@ -13,7 +13,7 @@ from node_manager.events import EventKind
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.news import Place
 from node_manager.tail import MAX_SEQUENCE, has_more, read_new
-from party.text import is_printable
+from runtime.text import is_printable
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
 METRIC = {"name": "loss", "step": 0, "value": 0.5}

@@ -19,7 +19,7 @@ from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
 from node_manager.roster import Roster, Running
 from node_manager.rpc import answering, asking
 from node_manager.warm_parent import preload
-from party.errors import Conflict, PlatformError, Unavailable
+from runtime.errors import Conflict, PlatformError, Unavailable
 from tests.fakes.nodes import make_order
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from party.card import MAX_CARD_BYTES, Card, make_card, parse_card, read_card
-from party.errors import BadCard, CardExpired, CardForged, CardNotYetValid, CardSchemaUnknown, PlatformError
+from party.errors import BadCard, CardExpired, CardForged, CardNotYetValid, CardSchemaUnknown
 from party.ids import party_id
 from party.keys import PartyKeys, certificate_der, make_keys
 from party.seal import sign, verify
+from runtime.errors import PlatformError
 from tests.unit.party.conftest import NOW
 
 MakeParty = Callable[..., tuple[PartyKeys, Card]]

@@ -14,13 +14,10 @@ import pytest
 from party import founding
 from party.card import Card
 from party.errors import (
-    BadAddress,
     BadCard,
     BadSettings,
     CardChanged,
     CardExpired,
-    DiskFull,
-    FileExposed,
     HomeExists,
     NoHome,
     NotAuthenticated,
@@ -43,6 +40,7 @@ from party.ids import InvalidName
 from party.keys import PartyKeys
 from party.seal import seal, unseal
 from party.users import authenticate, authenticate_by_password
+from runtime.errors import BadAddress, DiskFull, FileExposed
 from tests.unit.party.conftest import NOW
 
 MakeHome = Callable[..., PartyHome]

@@ -8,9 +8,10 @@ import pytest
 from cryptography import x509
 
 from party.card import Card
-from party.errors import BadKeys, FileExposed
+from party.errors import BadKeys
 from party.ids import party_id
 from party.keys import PartyKeys, certificate_der, load_keys, make_keys, renewed, save_keys
+from runtime.errors import FileExposed
 
 MakeParty = Callable[..., tuple[PartyKeys, Card]]
 

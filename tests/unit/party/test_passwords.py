@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from party import passwords
-from party.clock import FakeClock
-from party.errors import NotAuthenticated, TooManyGuesses, WeakPassword
-from party.guessing import FORGET_S, FREE, LONGEST_S, MAX_NAMES, Brake, Turns
+from party.errors import NotAuthenticated, WeakPassword
 from party.passwords import NOBODYS, checked_password, matches, password_digest
 from party.users import Users, authenticate_by_password, make_user
+from runtime.clock import FakeClock
+from runtime.errors import TooManyGuesses
+from runtime.limits.guessing import FORGET_S, FREE, LONGEST_S, MAX_NAMES, Brake, Turns
 
 GOOD = "correct horse battery"
 CHEAP = 64

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from party.addresses import HostPort
 from party.errors import BadSettings
 from party.settings import MAX_SETTINGS_BYTES, PartySettings, load_settings, render_settings, size_bytes
+from runtime.addresses import HostPort
 
 SMALLEST = """
 schema = 1

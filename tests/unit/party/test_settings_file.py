@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from party.errors import BadSettings, FileFault
+from party.errors import BadSettings
 from party.settings import load_settings
 from party.settings_file import change_policy
+from runtime.errors import FileFault
 
 HEAD = """# ours
 schema = 1
@@ -99,7 +100,7 @@ def test_settings_that_cannot_be_written_are_named(file: Path, monkeypatch: pyte
     def read_only(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("party.files.os.fsync", read_only)
+    monkeypatch.setattr("runtime.disk.files.os.fsync", read_only)
     with pytest.raises(FileFault, match=r"party\.toml cannot be read or written: Read-only file system") as caught:
         change_policy(file, {"accept": "ask"})
     assert "on the host" in caught.value.hint

@@ -7,18 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from party.errors import (
-    BadUsers,
-    Denied,
-    FileExposed,
-    LastOfficer,
-    NotAllowed,
-    NotAuthenticated,
-    UserExists,
-    UserUnknown,
-    UserWasRemoved,
-)
-from party.files import write_whole
+from party.errors import BadUsers, LastOfficer, NotAllowed, NotAuthenticated, UserExists, UserUnknown, UserWasRemoved
 from party.ids import InvalidName
 from party.user_file import UserFile
 from party.users import (
@@ -37,6 +26,8 @@ from party.users import (
     new_token,
     save_users,
 )
+from runtime.disk.files import write_whole
+from runtime.errors import Denied, FileExposed
 
 ALLOWED = {
     "scientist": """read job, read event, read metric, read log, read party, read node, read table, read model,

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from party.clock import SystemClock
 from party.ids import Address, AttemptId
+from runtime.clock import SystemClock
 from storage.client import BadColumnName, BadRow, BadSource, OutputKind, OutputRefused, Store, TooManyColumns
 from storage.columns import MAX_COLUMNS, MAX_NAME_CHARS
 from storage.csv_faults import MAX_FIELD_BYTES

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from party.clock import FakeClock
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.clock import FakeClock
 from storage.client import (
     Damaged,
     ExportFormat,

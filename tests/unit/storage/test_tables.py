@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from party.clock import FakeClock
+from runtime.clock import FakeClock
 from storage.client import (
     BadReference,
     ColumnNotFound,

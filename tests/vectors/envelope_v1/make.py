@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from gateway.envelope import parse_envelope
-from party.canonical import canonical_json
 from party.card import make_card
 from party.ids import party_id
 from party.keys import PartyKeys, make_keys
 from party.seal import sign
+from runtime.canonical import canonical_json
 
 
 def make_vectors(folder: Path, keys: PartyKeys, card: bytes) -> None:

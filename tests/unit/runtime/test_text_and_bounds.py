@@ -5,8 +5,8 @@ import math
 import pytest
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from party.bounds import MAX_ATTEMPTS, MAX_COUNT, MAX_TIME_MS, Attempt, Count, Finite, TimeMs
-from party.text import MAX_PLACE_CHARS, REPLACEMENT, first_problem, is_printable, printable
+from runtime.bounds import MAX_ATTEMPTS, MAX_COUNT, MAX_TIME_MS, Attempt, Count, Finite, TimeMs
+from runtime.text import MAX_PLACE_CHARS, REPLACEMENT, first_problem, is_printable, printable
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from flow.job_spec import ResourceSpec
 from flow.routes import NotAnOutput, output_path
 from party.errors import BadUsers
-from party.suggestions import did_you_mean
 from party.users import make_user
+from runtime.suggestions import did_you_mean
 
 
 def test_the_nearest_name_is_suggested_or_all_are_listed() -> None:

@@ -11,8 +11,8 @@ import secrets
 from hmac import compare_digest
 from pathlib import Path
 
-from party.disk import refusals
-from party.files import PRIVATE_FILE
+from runtime.disk.faults import refusals
+from runtime.disk.files import PRIVATE_FILE
 
 KEY_FILE = "doors.key"
 _KEY_BYTES = 32

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from party.allowance import Allowance
+from runtime.limits.allowance import Allowance
 
 LINES = 20
 KINDS = 50

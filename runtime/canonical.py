@@ -11,7 +11,7 @@ from collections import Counter
 from hashlib import sha256
 from math import isfinite
 
-from party.errors import NotCanonical as NotCanonical
+from runtime.errors import NotCanonical as NotCanonical
 
 MAX_DEPTH = 64
 

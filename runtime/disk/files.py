@@ -12,8 +12,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from party.disk import refusals
-from party.errors import FileExposed
+from runtime.disk.faults import refusals
+from runtime.errors import FileExposed
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from party.errors import Conflict, Denied, InvalidInput, NoHome, PlatformError, PortInUse
-from party.service import Exit, exit_code, run_until_stopped
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse
+from runtime.service import Exit, exit_code, run_until_stopped
 
 
 class Recorder:
@@ -35,7 +35,7 @@ class Recorder:
     ("error", "code"),
     [
         (InvalidInput("x"), 2),
-        (NoHome("x"), 3),
+        (NotFound("x"), 3),
         (Conflict("x"), 5),
         (Denied("x"), 4),
         (PortInUse("x"), 6),
@@ -91,7 +91,7 @@ def test_a_service_that_cannot_start_is_stopped_and_its_error_passed_on() -> Non
 
 SERVED = """
 import signal, sys
-from party.service import run_until_stopped
+from runtime.service import run_until_stopped
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored
 class Service:
     def start(self): pass

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from party.errors import DiskFull, FileExposed
-from party.files import keep_private, private_folder, read_private, write_whole
+from runtime.disk.files import keep_private, private_folder, read_private, write_whole
+from runtime.errors import DiskFull, FileExposed
 
 
 def test_a_file_is_replaced_in_one_step_and_private(tmp_path: Path) -> None:

@@ -1,48 +1,24 @@
-"""What every service of a party has in common: it starts, it stops, and `python -m ROOM` runs it.
+"""What every service has in common: it starts, is ready when `start` returns, and stops.
 
-A service is ready when `start` returns. Its main function reads the home once, logs as JSON, says when it is ready,
-and stops in an orderly way on SIGTERM or SIGINT, and when its terminal is closed; a second signal ends it at once.
+The main thread of its process waits for what stops it: SIGTERM or SIGINT, a closed terminal, the end of the process
+that started it; a second signal ends it at once.
 """
 
 from __future__ import annotations
 
-import argparse
-import faulthandler
 import os
 import resource
 import selectors
 import signal
-import sqlite3
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from socket import socket, socketpair
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import Protocol
 
-from party import log
-from party.addresses import HostPort, free_port, parse_listen, require_free
-from party.disk import fault_of
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse, Unavailable
-from party.files import OTHERS
-from party.home import PartyHome, find_home
-
-__all__ = [
-    "Exit",
-    "HostPort",
-    "PortInUse",
-    "Service",
-    "exit_code",
-    "free_port",
-    "parse_listen",
-    "raise_descriptor_limit",
-    "require_free",
-    "run_forever",
-    "run_until_stopped",
-]
+from runtime import log
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 
 STOP_GRACE_S = 10.0
 MAX_DESCRIPTORS = 1 << 20  # where the system names no limit
@@ -80,42 +56,6 @@ def exit_code(error: PlatformError) -> Exit:
         Unavailable: Exit.UNAVAILABLE,
     }
     return next((code for kind, code in kinds.items() if isinstance(error, kind)), Exit.FAILED)
-
-
-def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None = None) -> None:
-    """The main function of `python -m ROOM --home DIR`; does not return.
-
-    Args:
-        make: The room's `serve`; the room's name is its package.
-        argv: Arguments (default: the process's).
-    """
-    faulthandler.enable()  # where a fault of native code happened is among the last words of the process
-    os.umask(OTHERS)  # whatever a service or a library of it writes is its owner's alone
-    room = make.__module__.partition(".")[0]
-    options = _parser(room).parse_args(argv)
-    try:
-        raise_descriptor_limit()
-        home = find_home(options.home)
-        path = None if options.log == "-" else home.log_file(room)
-        log.configure(room, path, party=home.party, level=options.log_level)
-        with home.lock(room):
-            if options.parent_fd is not None:
-                _end_with(options.parent_fd)
-            run_until_stopped(make(home), room, ready_fd=options.ready_fd, parent_fd=options.parent_fd)
-    except PlatformError as error:
-        _refused(room, error)
-    except (OSError, sqlite3.Error) as error:
-        fault = fault_of(error)
-        if fault is None:
-            raise
-        _refused(room, fault)
-    sys.exit(Exit.OK)
-
-
-def _refused(room: str, error: PlatformError) -> NoReturn:
-    log.get_logger(room).error("Refused to run", code=error.code, reason=error.message, hint=error.hint)
-    sys.stderr.write(f"{room}: {error}\n")
-    sys.exit(exit_code(error))
 
 
 def run_until_stopped(
@@ -184,31 +124,7 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _end_with(parent_fd: int) -> None:
-    """Should we hang while stopping because the process that started us is gone, we end all the same."""
-
-    def wait() -> None:
-        while os.read(parent_fd, 1):
-            pass
-        time.sleep(2 * STOP_GRACE_S)
-        os._exit(Exit.FAILED)
-
-    threading.Thread(target=wait, name="parents-end", daemon=True).start()
-
-
 def _say_ready(ready_fd: int | None) -> None:
     if ready_fd is not None:
         with os.fdopen(ready_fd, "wb") as pipe:
             pipe.write(b"ready\n")
-
-
-def _parser(room: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m {room}", description=f"Run the {room} of one party.")
-    parser.add_argument("--home", help="the party's home (default: $ARCHIPELAGO_HOME, else ~/.archipelago)")
-    parser.add_argument(
-        "--log", choices=["file", "-"], default="file", help="log to HOME/logs, or - for standard error"
-    )
-    parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
-    parser.add_argument("--ready-fd", type=int, help="an open pipe; 'ready' is written to it once the service is up")
-    parser.add_argument("--parent-fd", type=int, help="an open pipe; the service stops when its other end is closed")
-    return parser

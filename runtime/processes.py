@@ -18,10 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from party.clock import moment
-from party.disk import refusals
-from party.files import write_whole
-from party.text import printable
+from runtime.clock import moment
+from runtime.disk.faults import refusals
+from runtime.disk.files import write_whole
+from runtime.text import printable
 
 LOOK_EVERY_S = 0.05
 SAME_START_S = 1.0  # the system's clock ticks may be read a little differently

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node_manager.folders import forget_folder
-from party.trees import remove_tree, take_back
+from runtime.disk.trees import remove_tree, take_back
 
 
 def test_a_tree_of_any_depth_of_closed_folders_and_links_is_removed_and_what_links_lead_to_stays(tmp_path):

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Collection
 from typing import NamedTuple
 
-from party.errors import BadAddress, PortInUse
+from runtime.errors import BadAddress, PortInUse
 
 MAX_PORT = 65535
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised here, never a default

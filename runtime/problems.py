@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from party.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable, all_codes
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable, all_codes
 
 MAX_TEXT_CHARS = 2000  # of an error, as encoded for the status details; gRPC's limit for all metadata is 8 KiB
 MAX_HINT_CHARS = 1000

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from party.disk import fault_of, refusals, refuse_unwritable
-from party.errors import DiskFull, FileFault, Unavailable, public_sentence
+from runtime.disk.faults import fault_of, refusals, refuse_unwritable
+from runtime.errors import DiskFull, FileFault, Unavailable, public_sentence
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -72,4 +72,4 @@ def test_both_are_waited_for_and_their_public_sentences_hold_no_path() -> None:
     assert DiskFull.retry
     assert FileFault.retry
     assert issubclass(DiskFull, Unavailable)
-    assert public_sentence("party.disk_full") == "Its disk is full."
+    assert public_sentence("runtime.disk_full") == "Its disk is full."

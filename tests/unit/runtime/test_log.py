@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from party import log
-from party.text import is_printable
+from runtime import log
+from runtime.text import is_printable
 
 
 @pytest.fixture
@@ -141,7 +141,8 @@ def test_configuring_again_replaces_the_file(logged: Path, tmp_path: Path) -> No
 
 def test_without_a_file_the_log_goes_to_standard_error_and_a_crash_is_in_it() -> None:
     code = (
-        "from party import log; log.configure('flow'); log.get_logger('flow').info('hello'); raise RuntimeError('boom')"
+        "from runtime import log; "
+        "log.configure('flow'); log.get_logger('flow').info('hello'); raise RuntimeError('boom')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -152,7 +153,7 @@ def test_without_a_file_the_log_goes_to_standard_error_and_a_crash_is_in_it() ->
 
 
 def test_a_logger_that_was_not_configured_prints_nothing_to_standard_output() -> None:
-    code = "from party import log; log.get_logger('flow').info('quiet'); log.get_logger('flow').warning('loud')"
+    code = "from runtime import log; log.get_logger('flow').info('quiet'); log.get_logger('flow').warning('loud')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == ""
     assert "quiet" not in done.stderr

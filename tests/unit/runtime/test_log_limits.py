@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from party import log
-from party.allowance import CAUSES, Allowance
-from party.log_limits import LineLimit
+from runtime import log
+from runtime.limits.allowance import CAUSES, Allowance
+from runtime.limits.log_lines import LineLimit
 
 
 def test_an_allowance_lets_the_first_of_each_kind_pass_and_counts_the_rest() -> None:
@@ -72,8 +72,8 @@ def test_what_was_held_back_late_waits_for_its_own_minute(monkeypatch: pytest.Mo
         def start(self) -> None:
             pass
 
-    monkeypatch.setattr("party.log_limits.threading.Timer", Timer)
-    monkeypatch.setattr("party.log_limits.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("runtime.limits.log_lines.threading.Timer", Timer)
+    monkeypatch.setattr("runtime.limits.log_lines.time.monotonic", lambda: now[0])
     told = []
     monkeypatch.setattr(logging.getLogger("archipelago.x"), "log", lambda *line, **_: told.append(line[2:]))
     limit = LineLimit(lines=1, period_s=60)

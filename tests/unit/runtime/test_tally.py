@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from party.tally import Tally
+from runtime.limits.tally import Tally
 
 
 def test_the_first_is_told_at_once_and_what_comes_meanwhile_together() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from party.bounds import MAX_TIME_MS
+from runtime.bounds import MAX_TIME_MS
 
 MOST_APART_MS = 60_000  # clocks of two parties that are further apart are named, and move nothing at the other
 MAX_COUNTER = 999_999

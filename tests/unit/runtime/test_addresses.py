@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from party.addresses import FREE_PORTS, HostPort, free_port, is_loopback, parse_listen, require_free
-from party.errors import BadAddress, PortInUse
+from runtime.addresses import FREE_PORTS, HostPort, free_port, is_loopback, parse_listen, require_free
+from runtime.errors import BadAddress, PortInUse
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from party.canonical import NotCanonical, canonical_digest, canonical_json, parse_json
+from runtime.canonical import NotCanonical, canonical_digest, canonical_json, parse_json
 
 
 def test_the_same_value_has_the_same_bytes_in_any_order() -> None:

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
-from party.clock import Clock
-from party.errors import TooManyGuesses
-from party.pauses import doubled_s
+from runtime.clock import Clock
+from runtime.errors import TooManyGuesses
+from runtime.limits.pauses import doubled_s
 
 FREE = 5  # wrong answers that cost nothing: people mistype
 FIRST_S = 1.0

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from party.errors import DiskFull, FileFault
+from runtime.errors import DiskFull, FileFault
 
 ROOM_BYTES = 64 << 10  # what a service needs at the least to begin
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

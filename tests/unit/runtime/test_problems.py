@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from party.errors import Conflict, PlatformError, UserExists
-from party.problems import carried, packed, status_name
+from party.errors import UserExists
+from runtime.errors import Conflict, PlatformError
+from runtime.problems import carried, packed, status_name
 
 
 def test_an_error_comes_back_as_what_it_was() -> None:

@@ -21,10 +21,10 @@ from typing import Any, cast
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
-from party.disk import refusals
-from party.files import make_folder
-from party.log_limits import LineLimit
-from party.text import printable
+from runtime.disk.faults import refusals
+from runtime.disk.files import make_folder
+from runtime.limits.log_lines import LineLimit
+from runtime.text import printable
 
 MAX_LOG_BYTES = 10 << 20
 KEPT_LOGS = 5
