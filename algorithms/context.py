@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from algorithms.channel import Channel, Step
 from party.ids import Address, Role
-from storage.client import Model, Table, Value, decode, encode
+from storage.client import Model, Table, TableRoles, Value, decode, encode
 
 
 class TableWriter(Protocol):
@@ -48,10 +48,8 @@ class Inputs(Protocol):
 class Outputs(Protocol):
     """Stages results under the attempt; they become visible when the task succeeds everywhere."""
 
-    def table_writer(
-        self, name: str, schema: pa.Schema, *, id_column: str | None, label_column: str | None
-    ) -> TableWriter:
-        """A writer for an output table; nothing is visible before it is closed."""
+    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> TableWriter:
+        """A writer for an output table; nothing is visible before it is closed. Raises as `TableRoles.check` does."""
 
     def save_model(self, name: str, model: Model) -> None:
         """Stage this party's part of a model."""

@@ -17,7 +17,7 @@ from algorithms.channel import Channel, Wire
 from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.context import Context
 from party.ids import Address
-from storage.client import Model, Table, Value, decode, encode
+from storage.client import Model, Table, TableRoles, Value, decode, encode
 
 Input = Table | Model
 KEPT_CHECKPOINTS = 2
@@ -150,7 +150,8 @@ class _LocalRun:
     outputs: dict[str, pa.Table | Model | Report] = field(default_factory=dict)
     metrics: list[Metric] = field(default_factory=list)
 
-    def table_writer(self, name: str, schema: pa.Schema, **_columns: str | None) -> _LocalWriter:
+    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> _LocalWriter:
+        roles.check(schema)
         return _LocalWriter(schema, lambda table: self.outputs.update({name: table}))
 
     def save_model(self, name: str, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""Writes what a model says about rows: a table of ids, labels where there are any, probabilities, likeliest class.
+"""Writes what a model says about rows: a table of the columns that play a role, probabilities, likeliest class.
 
 Source: none, it applies a model. Conversation: none. Nobody learns anything of another party's rows.
 """
@@ -29,8 +29,7 @@ def predict(ctx: Context, _parameters: PredictParameters) -> None:
     model = required_model(ctx, "model", *CLASSIFIERS)
     table = required_table(ctx, "data")
     result = predictions(table, predict_rows(model, table))
-    ids, label = table.manifest.id_column, table.manifest.label_column
-    writer = ctx.outputs.table_writer("predictions", result.schema, id_column=ids, label_column=label)
+    writer = ctx.outputs.table_writer("predictions", result.schema, table.manifest.roles)
     for start in range(0, result.num_rows, CHUNK_ROWS):
         writer.write(result.slice(start, CHUNK_ROWS))
     writer.close()
@@ -38,8 +37,7 @@ def predict(ctx: Context, _parameters: PredictParameters) -> None:
 
 def predictions(table: Table, prediction: Prediction) -> pa.Table:
     """The columns of the output: `probability` of the second class, or `probability_C` of each of many; `predicted`."""
-    kept = [name for name in (table.manifest.id_column, table.manifest.label_column) if name]
-    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in kept}
+    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in table.manifest.roles.columns.values()}
     if prediction.binary:
         columns["probability"] = prediction.probabilities[:, 1]
     else:

@@ -46,7 +46,7 @@ def feature_names(table: Table) -> tuple[str, ...]:
     if not table.features:
         raise BadFeatures(
             f"Table {title(table)} has no feature column.",
-            hint="A table needs a column beside those of ids and labels; name them at the upload.",
+            hint="A table needs a column beside those that play a role, such as id and label.",
         )
     return tuple(table.features)
 
@@ -86,7 +86,7 @@ def binary_labels(table: Table) -> NDArray[np.float64]:
     odd = labels[~np.isin(labels, (-1, 0, 1))]
     found = f"{odd[0]:g}" if len(odd) else "-1 and 0"
     raise LabelsNotBinary(
-        f"Table {title(table)}: label column '{table.manifest.label_column}' holds {found}.",
+        f"Table {title(table)}: label column '{table.manifest.roles.label}' holds {found}.",
         hint="A binary classifier learns labels 0 and 1, or -1 and 1.",
     )
 
@@ -103,7 +103,7 @@ def class_labels(table: Table) -> NDArray[np.int64]:
     whole = labels == np.rint(labels)
     if not whole.all():
         raise LabelsNotClasses(
-            f"Table {title(table)}: label column '{table.manifest.label_column}' holds {labels[~whole][0]:g}.",
+            f"Table {title(table)}: label column '{table.manifest.roles.label}' holds {labels[~whole][0]:g}.",
             hint="A classifier learns whole numbers, one for each class.",
         )
     return labels.astype(np.int64)
@@ -117,9 +117,7 @@ def places_of_labels(
     places = np.searchsorted(classes, labels)
     unknown = labels[classes[np.minimum(places, len(classes) - 1)] != labels]
     if len(unknown):
-        raise unfit(
-            f"Table {title(table)}: label column '{table.manifest.label_column}' holds {unknown[0]}.", hint=hint
-        )
+        raise unfit(f"Table {title(table)}: label column '{table.manifest.roles.label}' holds {unknown[0]}.", hint=hint)
     return places.astype(np.int64)
 
 
@@ -129,7 +127,7 @@ def distinct_classes(table: Table) -> NDArray[np.int64]:
     most = min(MOST_CLASSES, max(2, table.rows // 2))
     if len(classes) > most:
         raise LabelsNotClasses(
-            f"Table {title(table)}: label column '{table.manifest.label_column}' has {len(classes)} distinct values "
+            f"Table {title(table)}: label column '{table.manifest.roles.label}' has {len(classes)} distinct values "
             f"in {table.rows} rows; at most {most} can be classes.",
             hint="The set of classes leaves the party. Is the right column named as the label?",
         )
@@ -142,7 +140,7 @@ def title(table: Table) -> str:
 
 
 def _labels(table: Table, unfit: type[BadLabels]) -> NDArray[np.float64]:
-    column = table.manifest.label_column
+    column = table.manifest.roles.label
     if column is None:
         raise unfit(f"Table {title(table)} has no label column.", hint="Upload it again with `--label COLUMN`.")
     kind = dict(table.manifest.columns)[column]

@@ -149,16 +149,14 @@ def scaled(x: Floats, model: Model) -> Floats:
 
 
 def _write(ctx: Context, table: Table, model: Model) -> None:
-    """The scaled table: the id and label columns as they are, the features as float64."""
+    """The scaled table: the columns that play a role as they are, the features as float64."""
     names: list[str] = require_kind(model, KIND).details["features"]
     x = scaled(features(table, names), model)
-    kept = [name for name in (table.manifest.id_column, table.manifest.label_column) if name]
-    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in kept}
+    roles = table.manifest.roles
+    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in roles.columns.values()}
     columns |= {name: x[:, i] for i, name in enumerate(names)}
     result = pa.table(columns)
-    writer = ctx.outputs.table_writer(
-        "data", result.schema, id_column=table.manifest.id_column, label_column=table.manifest.label_column
-    )
+    writer = ctx.outputs.table_writer("data", result.schema, roles)
     for start in range(0, result.num_rows, CHUNK_ROWS):
         writer.write(result.slice(start, CHUNK_ROWS))
     writer.close()

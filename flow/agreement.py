@@ -19,7 +19,7 @@ from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
 from flow.knowledge import Knowledge, earlier_name, wanted
 from flow.lineage import gathered, own_inputs
 from flow.manifest import OUR_API, proposal_digest, require_common_api
-from flow.messages import Answer, Decision, Proposal
+from flow.messages import Answer, BroughtTable, Decision, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, withheld
 from flow.reasons import Decided, Reason
 from flow.texts import sentences
@@ -223,9 +223,9 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
             yield Reason(said).at(f"tasks.{task.name}")
 
 
-def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, dict[str, str]]]:
-    """The exact version of each table that this party brings, by task, address and input."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
+def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, dict[str, BroughtTable]]]:
+    """Each table that this party brings, by task, address and input."""
+    found: dict[str, dict[str, dict[str, BroughtTable]]] = {}
     for task in tasks.values():
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
@@ -234,7 +234,8 @@ def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[s
                     continue
                 facts = know.tables[earlier_name(reference, is_table=True)]
                 if isinstance(facts, TableFacts):
-                    found.setdefault(task.name, {}).setdefault(str(address), {})[name] = facts.reference
+                    table = BroughtTable(reference=facts.reference, roles=facts.roles.told)
+                    found.setdefault(task.name, {}).setdefault(str(address), {})[name] = table
     return found
 
 

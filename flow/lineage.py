@@ -14,13 +14,14 @@ from typing import TypeVar
 from algorithms.component import PortKind
 from flow.bindings import BoundTask
 from flow.inputs import OutputInput, Reference, TableInput
+from flow.messages import BroughtTable
 from party.ids import Address
 from storage.client import OutputRef, TableRef
 
 T = TypeVar("T")
 
-AgreedTables = Mapping[str, Mapping[str, Mapping[str, str]]]
-"""The exact version of each table that a party brings, by task, address and input."""
+AgreedTables = Mapping[str, Mapping[str, Mapping[str, BroughtTable]]]
+"""Each table that a party brings, by task, address and input."""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,8 +54,9 @@ def read_by(task: BoundTask, party: str, job: str, agreed: AgreedTables) -> set[
     """What a party's side of a task of a job reads."""
     found = set()
     for address, name, reference, is_table in own_inputs(task, party):
-        exact = agreed.get(task.name, {}).get(str(address), {}).get(name)
-        found.add(Node(exact or stored_name(reference, job, is_table=is_table), is_table))
+        brought = agreed.get(task.name, {}).get(str(address), {}).get(name)
+        exact = brought.reference if brought is not None else stored_name(reference, job, is_table=is_table)
+        found.add(Node(exact, is_table))
     return found
 
 

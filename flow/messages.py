@@ -10,7 +10,7 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from flow.errors import BadMessage, UnknownSchema
 from flow.job_state import AttemptState, JobState
@@ -34,6 +34,7 @@ from runtime.bounds import Attempt, Count, Incarnation, TimeMs
 from runtime.canonical import parse_json
 from runtime.clock import HybridTime
 from runtime.errors import PlatformError
+from storage.client import TableRoles
 
 MESSAGE_SCHEMA = 1
 MAX_MESSAGE_BYTES = 8 << 20
@@ -107,13 +108,26 @@ class KeptSteps(Message):
     steps: Annotated[tuple[Count, ...], Field(max_length=MAX_STEPS)]
 
 
+def _told(roles: TableRoles) -> TableRoles:
+    if roles != roles.told:
+        raise ValueError("it names columns")
+    return roles
+
+
+class BroughtTable(Message):
+    """A table that a party brings: its exact version, and its roles without the names of columns."""
+
+    reference: Reference
+    roles: Annotated[TableRoles, AfterValidator(_told)]
+
+
 class Answer(Message):
     """What one party says to a proposal.
 
     Attributes:
         proposal_digest: Of exactly what was proposed.
         api: What the party speaks.
-        tables: By task, address and input, the table version that this party brings.
+        tables: By task, address and input, the table that this party brings.
         models: By task and input, the kind of the earlier model that it brings.
         share: What it lets the initiator see beside states and error codes.
         checkpoints: What it holds of the jobs that this one goes on from.
@@ -127,7 +141,7 @@ class Answer(Message):
     decision: Decision
     reasons: Sentences = ()
     warnings: Sentences = ()
-    tables: dict[Task, dict[AddressText, dict[Label, Reference]]] = {}
+    tables: dict[Task, dict[AddressText, dict[Label, BroughtTable]]] = {}
     models: dict[Task, dict[Label, Label]] = {}
     share: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
     checkpoints: Annotated[tuple[KeptSteps, ...], Field(max_length=MAX_SIDES)] = ()

@@ -81,9 +81,9 @@ def _input(manifest: Manifest, task: BoundTask, address: Address, key: str, refe
     kind = str(task.component.inputs[key].kind)
     for signed in manifest.answers:
         if signed.answer.party == address.party:
-            exact = signed.answer.tables.get(task.name, {}).get(str(address), {}).get(key)
-            if exact is not None:
-                return Input(kind=kind, reference=exact)
+            brought = signed.answer.tables.get(task.name, {}).get(str(address), {}).get(key)
+            if brought is not None:
+                return Input(kind=kind, reference=brought.reference)
     if not isinstance(reference, OutputInput):
         return Input(kind=kind, reference=reference.name)
     job = manifest.proposal.job

@@ -33,6 +33,7 @@ class PartyStore:
             expires=use.expires,
             owner=manifest.owner,
             users=use.users,
+            roles=manifest.roles,
         )
 
     def source(self, reference: str, *, is_table: bool) -> Source:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from algorithms.component import Component, Protection
 from flow.messages import Decision
+from storage.client import NO_ROLES, TableRoles
 
 DEFAULT_PROTECTION = Protection.MASKED
 NO_USER = "?"  # the owner of what is somebody's, but nobody knows whose: no user has this name
@@ -88,6 +89,7 @@ class TableFacts:
         owner: The user of the party whom it belongs to; empty: nobody.
         users: Those whose jobs may read it beside the owner's.
         made_of: What it was made of, by however many steps.
+        roles: Which of its columns play one.
     """
 
     reference: str
@@ -99,6 +101,7 @@ class TableFacts:
     owner: str = ""
     users: tuple[str, ...] = ()
     made_of: tuple[Source, ...] = ()
+    roles: TableRoles = NO_ROLES
 
     @property
     def source(self) -> Source:

@@ -111,7 +111,7 @@ def _inputs(task: BoundTask, know: Knowledge) -> Iterator[ProposedInput]:
             key = earlier_name(reference, is_table=kind is PortKind.TABLE)
             facts = (know.tables if kind is PortKind.TABLE else know.models)[key]
             if isinstance(facts, TableFacts):
-                what = {"reference": facts.reference, "rows": facts.rows, **_whence(facts)}
+                what = {"reference": facts.reference, "rows": facts.rows, "roles": facts.roles, **_whence(facts)}
                 yield ProposedInput(**place, name=str(reference), **what)
             elif isinstance(facts, ModelFacts):
                 what = {"reference": facts.reference, "holders": tuple(sorted(facts.holders)), **_whence(facts)}

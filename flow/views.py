@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flow.job_state import AttemptState, JobState
 from flow.texts import ShownLabel, ShownSentence
 from party.settings import PolicySettings
+from storage.client import NO_ROLES, TableRoles
 
 MOST_ROWS, MOST_EVENTS = 100_000, 10_000  # metrics or log lines, events in one answer; more by the last one's id
 
@@ -240,6 +241,7 @@ class ProposedInput(View):
     name: str  # as the job names it
     reference: str = ""  # what it is here: the exact version
     rows: int | None = None  # of a table
+    roles: TableRoles = NO_ROLES  # of a table: the names of the columns that play one
     holders: tuple[str, ...] = ()  # of a model: the parties that hold a part of it
     owner: str = ""  # the user whom it belongs to
     made_of: tuple[str, ...] = ()  # our tables and models that it was made of, by however many steps

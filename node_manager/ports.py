@@ -37,6 +37,7 @@ from storage.client import (
     Store,
     Table,
     TableManifest,
+    TableRoles,
     TableWriter,
     Value,
     reach,
@@ -129,11 +130,9 @@ class AnnouncedOutputs:
         self._attempt = attempt
         self._events = events
 
-    def table_writer(
-        self, name: str, schema: pa.Schema, *, id_column: str | None, label_column: str | None
-    ) -> TableWriter:
-        """A writer for an output table."""
-        writer = self._staged.table_writer(name, schema, id_column=id_column, label_column=label_column)
+    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> TableWriter:
+        """A writer for an output table. Raises as `TableRoles.check` does."""
+        writer = self._staged.table_writer(name, schema, roles)
         reference = str(self._ref(name).table.at(1))
         told = AnnouncedWriter(writer, lambda made: self._tell(name, "table", reference, made.digest))
         return cast(TableWriter, told)

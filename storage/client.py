@@ -14,6 +14,7 @@ from storage.errors import (
     BadReference,
     BadRow,
     BadSource,
+    BadWeight,
     ColumnNotFound,
     ColumnTypeRefused,
     Damaged,
@@ -40,7 +41,7 @@ from storage.errors import (
 )
 from storage.export import ExportFormat, exported
 from storage.journal import Journal
-from storage.manifest import Alignment, Column, Partition, TableManifest, Unreadable, UsePolicy
+from storage.manifest import Column, Partition, TableManifest, Unreadable
 from storage.model_file import ModelFile, exported_model, read_model_file
 from storage.models import Model, ModelInfo, ModelStore, load_model, save_model
 from storage.place import Place
@@ -49,19 +50,22 @@ from storage.refs import OutputRef, TableRef
 from storage.source_options import SourceOptions, typed_column
 from storage.staging import StagedOutputs, Staging
 from storage.table import Table
+from storage.table_roles import NO_ROLES, Alignment, TableRoles
 from storage.tables import TableStore
 from storage.taking import Report
-from storage.use_policies import UsePolicies
+from storage.use_policies import UsePolicies, UsePolicy
 from storage.values import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader, decode, describe, encode, kind_of
 from storage.writer import TableWriter
 
 __all__ = [
+    "NO_ROLES",
     "Alignment",
     "AlreadyPublished",
     "BadColumnName",
     "BadReference",
     "BadRow",
     "BadSource",
+    "BadWeight",
     "Checkpoint",
     "CheckpointStore",
     "Ciphertexts",
@@ -103,6 +107,7 @@ __all__ = [
     "TableManifest",
     "TableNotFound",
     "TableRef",
+    "TableRoles",
     "TableSchemaMismatch",
     "TableStore",
     "TableWriter",

@@ -199,7 +199,7 @@ def _text(raw: RawFile, start: bytes) -> str:
 def _index(columns: list[str], sample: list[list[str]], options: SourceOptions) -> str | None:
     """The name of the first column if it is one that pandas wrote to count rows and nobody asked for it."""
     name = columns[0]
-    asked = {options.id_column, options.label_column, *options.features, *options.column_types}
+    asked = {*options.roles.columns.values(), *options.features, *options.column_types}
     counts = all(row[0] == str(i) for i, row in enumerate(sample))
     is_index = name.strip() in _PANDAS_INDEX and name not in asked and columns.count(name) == 1
     return name if is_index and counts and len(columns) > 1 and sample else None

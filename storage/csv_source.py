@@ -37,6 +37,7 @@ class CsvReading:
         columns = [name for name in header.columns if name != header.index]
         check_header(raw.name, columns, 1 if header.index is None else 2)
         self._named = options.types(columns)
+        self._ids = [name for name in options.roles.ids if name not in self._named]  # whose type is ours to find
         self._shape = CsvShape(
             raw.name,
             self._open,
@@ -107,10 +108,11 @@ class CsvReading:
         if self._tap is None or not self._tap.zeros.seen:
             return set()
         numbers = (pa.int64(), pa.float64())
-        return {name for name, kind in self._types.items() if kind in numbers and name not in self._kept_as_said()}
-
-    def _kept_as_said(self) -> set[str]:
-        return {*self._named, *([own] if (own := self._own_id()) is not None else [])}
+        return {
+            name
+            for name, kind in self._types.items()
+            if kind in numbers and name not in self._named and name not in self._ids
+        }
 
     def _open(self) -> pa.NativeFile:
         self._tap = Tap(self._raw, self._encoding)
@@ -118,41 +120,26 @@ class CsvReading:
 
     def _read_types(self) -> dict[str, pa.DataType]:
         """The types Arrow is to parse; ids are read as text first, see `_with_ids`, unless their type is given."""
-        own = self._own_id()
-        return {name: pa.string() if name == own else kind for name, kind in self._types.items()}
-
-    def _own_id(self) -> str | None:
-        """The id column, where its type is ours to find."""
-        return None if self._options.id_column in self._named else self._options.id_column
+        return {name: pa.string() if name in self._ids else kind for name, kind in self._types.items()}
 
     def _with_ids(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch | None:
-        """The batch with its id column in its type; None if an id is not the integer it looks like.
-
-        `007` is not, nor is a number of more than 15 digits, which other programs would round.
-        """
-        own = self._own_id()
-        if own is None or self._types.get(own) != pa.int64():
-            return batch
-        place = schema.get_field_index(own)
-        text = batch.column(place)
-        try:
-            numbers = text.cast(pa.int64())
-            least, most = pc.min_max(numbers).as_py().values()
-            small = least is None or -_LONG < least <= most < _LONG
-            faithful = small and numbers.cast(pa.string()).equals(text)
-        except pa.ArrowInvalid:
-            faithful = False
-        if not faithful:
-            self._types[own] = pa.string()
-            return None
-        return batch.set_column(place, schema.field(place), numbers)
+        """The batch with its columns of ids in their types; None if an id is not the integer it looks like."""
+        for name in self._ids:
+            if self._types.get(name) != pa.int64():
+                continue
+            place = schema.get_field_index(name)
+            numbers = _whole_numbers(batch.column(place))
+            if numbers is None:
+                self._types[name] = pa.string()
+                return None
+            batch = batch.set_column(place, schema.field(place), numbers)
+        return batch
 
     def _widen(self, error: BaseException) -> None:
         """Find what stopped Arrow: raises BadRow, or sets wider types."""
         with reading_errors(self._raw):
             wider = diagnose(self._shape, self._read_types(), frozenset(self._named))
-        own = self._own_id()
-        changed = {name: kind for name, kind in wider.items() if name != own and kind != self._types[name]}
+        changed = {n: kind for n, kind in wider.items() if n not in self._ids and kind != self._types[n]}
         if not changed:
             problem = str(error).splitlines()[0]
             raise BadSource(f"{self._raw.name} cannot be read: {problem}. Nothing was stored.") from error
@@ -165,8 +152,7 @@ class CsvReading:
         types = {}
         for i, name in enumerate(self._shape.kept):
             kind = guessed.schema.field(i).type
-            own = name == self._options.id_column
-            if own and pa.types.is_floating(kind) and self._is_long(texts.column(i)):
+            if name in self._options.roles.ids and pa.types.is_floating(kind) and self._is_long(texts.column(i)):
                 kind = pa.string()
             elif pa.types.is_null(kind) or (pa.types.is_string(kind) and self._is_numeric(name, texts.column(i))):
                 kind = pa.float64() if pa.types.is_string(kind) else pa.null()
@@ -180,7 +166,7 @@ class CsvReading:
         return types
 
     def _remark_commas(self, name: str) -> None:
-        if name not in self._named and name != self._options.id_column:
+        if name not in self._named and name not in self._options.roles.ids:
             self._remarks.append(
                 f"Column '{name}' looks like numbers with a decimal comma and was stored as text; "
                 "if they are numbers, upload the file again with --decimal ','."
@@ -207,8 +193,22 @@ class CsvReading:
         return bool(len(filled) and whole)
 
     def _is_numeric(self, name: str, texts: pa.Array) -> bool:
-        if name == self._options.id_column:
+        if name in self._options.roles.ids:
             return False
         filled = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
         numbers = pc.sum(pc.match_substring_regex(filled, number_pattern(self._shape.decimal))).as_py() or 0
         return len(filled) > 0 and 2 * int(numbers) >= len(filled)
+
+
+def _whole_numbers(ids: pa.Array) -> pa.Array | None:
+    """Ids as the integers that they are written as; None if one is not written as one.
+
+    `007` is not, nor is a number of more than 15 digits, which other programs would round.
+    """
+    try:
+        numbers = ids.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    least, most = pc.min_max(numbers).as_py().values()
+    small = least is None or -_LONG < least <= most < _LONG
+    return numbers if small and numbers.cast(pa.string()).equals(ids) else None

@@ -12,8 +12,9 @@ InvalidInput
     BadColumnName        a column's name cannot be shown, or has no end
     TooManyColumns       more columns than a table has
     InfiniteNumber       a number that is not finite
+    BadWeight            a row whose weight is missing, not finite or negative
     DuplicateIds         two rows of one id
-    ColumnNotFound       the id, label or feature column named is not there
+    ColumnNotFound       a column that was named, for its role or as a feature, is not there
   ColumnTypeRefused      a column whose type a table cannot hold, or an operation cannot use
   TableSchemaMismatch    rows that do not have the schema of the table they go to
   SchemaVersionUnknown   a manifest, model or checkpoint of another version
@@ -115,6 +116,12 @@ class InfiniteNumber(BadSource):
     """A number in the file is infinite, which nothing can be learned from."""
 
     code = "storage.infinite_number"
+
+
+class BadWeight(BadSource):
+    """A row has no weight, or one that is not a finite number of at least 0."""
+
+    code = "storage.bad_weight"
 
 
 class DuplicateIds(BadSource):

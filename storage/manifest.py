@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import pydantic
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.bounds import Count
 from runtime.text import first_problem
 from storage.errors import Damaged, SchemaVersionUnknown
 from storage.refs import TableRef
+from storage.table_roles import NO_ROLES, TableRoles
 
 SCHEMA = 1
 MAX_DOCUMENT_BYTES = 32 * 2**20  # of a report, of a model's details, of the manifest of an output
-Patterns = Annotated[
-    tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(max_length=1000)
-]
 
 
 class Column(NamedTuple):
@@ -44,29 +42,6 @@ class Unreadable(NamedTuple):
     role: str = ""
 
 
-class UsePolicy(BaseModel):
-    """Who may use a table, and for what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    components: Patterns = Field(default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.')
-    peers: Patterns = Field(default=("*",), description='Parties it may be used with; "*": all.')
-    users: Patterns = Field(
-        default=(), description='Users of this party whose jobs may read it beside its owner\'s; "*": all.'
-    )
-    min_rows: int = Field(default=0, ge=0, lt=1 << 63, description="Versions with fewer rows are not used.")
-    expires: AwareDatetime | None = Field(default=None, description="When the permission ends.")
-
-
-class Alignment(BaseModel):
-    """The matching that put a table's rows into an order that other parties share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    result: str
-    order_digest: str
-
-
 class TableManifest(BaseModel):
     """One immutable version of a table.
 
@@ -87,12 +62,9 @@ class TableManifest(BaseModel):
     rows: Count
     digest: str
     partitions: tuple[Partition, ...]
-    id_column: str | None = None
-    label_column: str | None = None
+    roles: TableRoles = NO_ROLES
     owner: str = ""
     created_at: datetime
-    use: UsePolicy = UsePolicy()
-    alignment: Alignment | None = None
     origin: str = ""
 
     @property
@@ -107,8 +79,9 @@ class TableManifest(BaseModel):
 
     @property
     def features(self) -> list[str]:
-        """Names of the columns that are neither the id nor the label."""
-        return [column.name for column in self.columns if column.name not in (self.id_column, self.label_column)]
+        """Names of the columns that play no role."""
+        others = set(self.roles.columns.values())
+        return [column.name for column in self.columns if column.name not in others]
 
     @property
     def size_bytes(self) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -29,6 +29,7 @@ from storage.errors import BadSource, ValueDamaged, amount
 from storage.frames import read_stream, write_stream
 from storage.source_options import SourceOptions
 from storage.sources import RawFile, is_uri, raw_file
+from storage.table_roles import TableRoles
 
 MEMORY_BYTES = 1 << 30  # beyond what it has when it starts, and beyond MEMORY_TIMES the file
 MEMORY_TIMES = 4
@@ -169,7 +170,7 @@ def main(where: str, form: str, name: str, said: str) -> None:
         limit = _limit_memory(raw.size)
         _limit_computing(raw.size)
         try:
-            file = ForeignFile(raw, form, SourceOptions(**json.loads(said)))
+            file = ForeignFile(raw, form, _options(json.loads(said)))
             _write(out, _SCHEMA, 0, write_stream(file.schema, []))
             for done, batch in file.pieces():
                 _write(out, _ROWS, done, write_stream(file.schema, [batch]))
@@ -183,6 +184,10 @@ def main(where: str, form: str, name: str, said: str) -> None:
         told = {"code": error.code, "message": error.message, "hint": error.hint}
         _write(out, _ERROR, 0, json.dumps(told).encode())
     out.flush()
+
+
+def _options(said: dict[str, Any]) -> SourceOptions:
+    return SourceOptions(**said | {"roles": TableRoles(**said["roles"])})
 
 
 def _write(out: BinaryIO, kind: bytes, done: int, content: bytes | pa.Buffer) -> None:

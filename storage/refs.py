@@ -11,7 +11,8 @@ JOB_NAMESPACE = "job-"  # namespaces that begin so belong to the outputs of jobs
 MAX_TABLE_NAME_CHARS = 200
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-_OUTPUT = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)/([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_-]*)")
+OUTPUT_PATTERN = r"([A-Za-z0-9][A-Za-z0-9_-]*)/([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_-]*)"
+MAX_OUTPUT_CHARS = 300
 
 
 @dataclass(frozen=True, order=True)
@@ -88,7 +89,7 @@ class OutputRef:
         """`job/task.output`, with or without `job:` before it. Raises BadReference."""
         if isinstance(text, OutputRef):
             return text
-        match = _OUTPUT.fullmatch(text.removeprefix("job:"))
+        match = re.fullmatch(OUTPUT_PATTERN, text.removeprefix("job:"))
         if match is None:
             raise BadReference(f"'{text[:80]}' is not an output of a task.", hint="Write job/task.output.")
         return OutputRef(*match.groups())

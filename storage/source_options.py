@@ -12,6 +12,7 @@ from runtime.suggestions import did_you_mean
 from storage.columns import check_column
 from storage.csv_words import DECIMAL_SIGNS
 from storage.errors import BadSource
+from storage.table_roles import NO_ROLES, TableRoles
 
 NAMED_TYPES = {
     "bool": pa.bool_(),
@@ -38,10 +39,9 @@ class SourceOptions:
         null_values: Texts of a CSV that mean a missing value, beside an empty field; by default the usual ones, and
             in columns of text none.
         column_types: `bool | int | float | text | date | timestamp` of columns whose type should not be guessed.
-        features: The only columns to keep, beside id and label; by default all.
+        features: The only columns to keep, beside those that play a role; by default all.
         drop: Columns to leave out.
-        id_column: The column that may hold any text although most of it is numbers; `upload` sets it.
-        label_column: The column to predict; `upload` sets it.
+        roles: The columns that play a role; one of ids may hold any text although most of it is numbers.
     """
 
     delimiter: str | None = None
@@ -53,8 +53,7 @@ class SourceOptions:
     column_types: Mapping[str, str] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
-    id_column: str | None = None
-    label_column: str | None = None
+    roles: TableRoles = NO_ROLES
 
     def __post_init__(self) -> None:
         sign = _SPOKEN_DELIMITERS.get(self.delimiter or "", self.delimiter)
@@ -73,8 +72,6 @@ class SourceOptions:
         for text in self.column_types.values():
             if text not in NAMED_TYPES:
                 raise BadSource(f"'{text[:60]}' is not a type of columns.", hint=did_you_mean(text, NAMED_TYPES))
-        if self.id_column is not None and self.id_column == self.label_column:
-            raise BadSource(f"Column '{self.id_column}' cannot be both the id and the label.")
 
     @property
     def for_csv_only(self) -> list[str]:
@@ -97,13 +94,13 @@ class SourceOptions:
 
     def kept(self, names: Sequence[str]) -> list[str]:
         """The columns that the table is to have, in the file's order. Raises ColumnNotFound, BadSource."""
-        own, known = (self.id_column, self.label_column), dict.fromkeys(names)
+        own, known = {column: role for role, column in self.roles.spoken.items()}, dict.fromkeys(names)
         for name in self.features:
             check_column(name, known, "one of the features")
         for name in self.drop:
             check_column(name, known, "to be dropped")
             if name in own:
-                raise BadSource(f"Column '{name}' cannot be dropped: it is the id or the label.")
+                raise BadSource(f"Column '{name}' cannot be dropped: it is the {own[name]}.")
         wanted = set(self.features or names) - set(self.drop)
         return [name for name in names if name in own or name in wanted]
 

@@ -26,6 +26,7 @@ from storage.models import DETAILS_FILE, Model, ModelStore, save_model
 from storage.place import Place
 from storage.publication import OutputKind, Publication, Publications, Published
 from storage.refs import OutputRef
+from storage.table_roles import TableRoles
 from storage.tables import ROOT as TABLES
 from storage.tables import TableStore
 from storage.taking import MANIFEST_FILE, Report, take_model, take_report, take_table, taking
@@ -59,15 +60,11 @@ class StagedOutputs:
         self._name = OutputRef(attempt.job, attempt.task, "output")
         self._clock = clock
 
-    def table_writer(
-        self, name: str, schema: pa.Schema, *, id_column: str | None = None, label_column: str | None = None
-    ) -> TableWriter:
-        """A writer for an output table."""
+    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> TableWriter:
+        """A writer for an output table. Raises as `TableRoles.check` does."""
         folder = f"{self._folder}/tables/{name}"
         data = f"{folder}/data/{ULID()}"
-        plan = TablePlan(
-            schema=schema, id_column=id_column, label_column=label_column, origin=self._origin, unique_ids=False
-        )
+        plan = TablePlan(schema=schema, roles=roles, origin=self._origin, unique_ids=False)
 
         def commit(written: WrittenTable) -> TableManifest:
             manifest = TableManifest(
@@ -77,8 +74,7 @@ class StagedOutputs:
                 rows=written.rows,
                 digest=written.digest,
                 partitions=written.partitions,
-                id_column=id_column,
-                label_column=label_column,
+                roles=roles,
                 created_at=self._clock.now(),
                 origin=self._origin,
             )

@@ -49,7 +49,7 @@ class Table:
 
     @property
     def features(self) -> list[str]:
-        """Names of the columns that are neither the id nor the label."""
+        """Names of the columns that play no role."""
         return self.manifest.features
 
     @property
@@ -106,15 +106,16 @@ class Table:
 
     def labels(self) -> NDArray[Any] | None:
         """The label column, or None if the table has none."""
-        return self.column(self.manifest.label_column) if self.manifest.label_column else None
+        label = self.manifest.roles.label
+        return None if label is None else self.column(label)
 
     def ids(self) -> pa.Array:
         """The id column. Raises ColumnNotFound if the table has none."""
-        if self.manifest.id_column is None:
+        if self.manifest.roles.id is None:
             raise ColumnNotFound(
                 f"{self.manifest.reference} has no id column.", hint="Name one when the table is uploaded (--id)."
             )
-        return _one_chunk(self.to_arrow().column(self.manifest.id_column))
+        return _one_chunk(self.to_arrow().column(self.manifest.roles.id))
 
     def verify(self) -> None:
         """Read every file and compare its digest with the manifest's. Raises Damaged."""

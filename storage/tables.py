@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -20,7 +19,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.suggestions import did_you_mean
 from storage.errors import BadReference, Damaged, SchemaVersionUnknown, StoreFull, TableNotFound
 from storage.locks import WriterLock, is_free
-from storage.manifest import TableManifest, Unreadable, UsePolicy
+from storage.manifest import TableManifest, Unreadable
 from storage.place import Place
 from storage.publication import Publications
 from storage.refs import JOB_NAMESPACE, TableRef
@@ -28,6 +27,7 @@ from storage.source_options import SourceOptions
 from storage.sources import Progress, Reading, open_source
 from storage.stamps import stamps_file, write_stamps
 from storage.table import Table
+from storage.table_roles import NO_ROLES, TableRoles
 from storage.writer import PARTITION_ROWS, TablePlan, TableWriter, WrittenTable
 
 ROOT = "tables"
@@ -56,14 +56,11 @@ class TableStore:
         ref: str | TableRef,
         *,
         format: str | None = None,
-        id_column: str | None = None,
-        label_column: str | None = None,
+        options: SourceOptions | None = None,
         owner: str = "",
-        use: UsePolicy | None = None,
         partition_rows: int = PARTITION_ROWS,
         unique_ids: bool = True,
         progress: Progress | None = None,
-        options: SourceOptions | None = None,
         remark: Remark | None = None,
         may_follow: MayFollow | None = None,
     ) -> TableManifest:
@@ -73,14 +70,11 @@ class TableStore:
             source: A path, a `pyarrow.fs` URI, or an open binary file.
             ref: `namespace/name`.
             format: `csv`, `parquet` or `arrow`; by default from the file's suffix.
-            id_column: Which column is the id.
-            label_column: Which column is the label.
+            options: How the file is to be read, and which columns play a role.
             owner: The user who owns the table.
-            use: Who may use it, for what.
             partition_rows: The most rows of one partition.
             unique_ids: Whether to refuse two rows of one id.
             progress: Called with bytes done and bytes in all (0 if unknown).
-            options: How the file is to be read.
             remark: Called with each sentence that the user should hear of what was accepted all the same.
             may_follow: Called with the version that this one comes after, if there is one; what it raises refuses the
                 upload. No other version comes in between.
@@ -91,16 +85,14 @@ class TableStore:
             StoreFull: The disk has no room for the table.
         """
         target = _free_to_write(ref)
-        how = replace(options or SourceOptions(), id_column=id_column, label_column=label_column)
+        how = options or SourceOptions()
         with open_source(source, format, how) as opened:
 
             def start(schema: pa.Schema) -> TableWriter:
                 plan = TablePlan(
                     schema=schema,
-                    id_column=id_column,
-                    label_column=label_column,
+                    roles=how.roles,
                     owner=owner,
-                    use=use or UsePolicy(),
                     partition_rows=partition_rows,
                     unique_ids=unique_ids,
                     finite=True,
@@ -115,17 +107,10 @@ class TableStore:
                 raise StoreFull(full.disk, f"table {target}", needed, self._place.free_bytes()) from full
 
     def writer(
-        self,
-        ref: str | TableRef,
-        schema: pa.Schema,
-        *,
-        id_column: str | None = None,
-        label_column: str | None = None,
-        owner: str = "",
+        self, ref: str | TableRef, schema: pa.Schema, roles: TableRoles = NO_ROLES, *, owner: str = ""
     ) -> TableWriter:
-        """A writer for the next version of a table. Raises BadReference."""
-        plan = TablePlan(schema=schema, id_column=id_column, label_column=label_column, owner=owner)
-        return self._writer(_free_to_write(ref), plan)
+        """A writer for the next version of a table. Raises BadReference, and as `TableRoles.check` does."""
+        return self._writer(_free_to_write(ref), TablePlan(schema=schema, roles=roles, owner=owner))
 
     def open(self, ref: str | TableRef) -> Table:
         """A table, its newest version if none is named. Raises TableNotFound; Damaged if a job published another."""
@@ -212,10 +197,6 @@ class TableStore:
         """Delete one version, or all of them if none is named; returns what was deleted. Raises TableNotFound."""
         return [self._delete(exact) for exact in self.references(ref)]
 
-    def sweep(self) -> int:
-        """Remove partitions that a killed upload left behind; returns how many uploads."""
-        return sum(self._sweep(TableRef.parse(name)) for name in self._table_names(with_data_only=True))
-
     def register(self, target: TableRef, written: WrittenTable, may_follow: MayFollow | None = None) -> TableManifest:
         """Make partitions that lie in the table's folder visible as its next version."""
         plan = written.plan
@@ -226,11 +207,9 @@ class TableStore:
             rows=written.rows,
             digest=written.digest,
             partitions=written.partitions,
-            id_column=plan.id_column,
-            label_column=plan.label_column,
+            roles=plan.roles,
             owner=plan.owner,
             created_at=self._clock.now(),
-            use=plan.use,
             origin=plan.origin,
         )
         return self.register_manifest(target, manifest, may_follow)
@@ -282,24 +261,23 @@ class TableStore:
             self._place.remove(f"{table_folder(exact)}/{folder}")
         return exact
 
-    def _sweep(self, target: TableRef) -> int:
-        """Data without a manifest whose writer is gone. The lock is tried before the manifests are read."""
+    def _sweep(self, target: TableRef) -> None:
+        """Remove data without a manifest whose writer is gone. The lock is tried before the manifests are read."""
         folder = f"{table_folder(target)}/data"
         if self._place.local() is None:
-            return 0
+            return
         ended = [name for name in self._place.folders(folder) if is_free(self._place.local(f"{folder}/{name}.lock"))]
         if not ended:
-            return 0
+            return
         used = {
             partition.file.split("/")[1]
             for version in self._versions(target, _MANIFEST)
             for partition in self.manifest(target.at(version)).partitions
         }
-        left = [name for name in ended if name not in used]
-        for name in left:
-            self._place.remove(f"{folder}/{name}")
-            self._place.remove(f"{folder}/{name}.lock")
-        return len(left)
+        for name in ended:
+            if name not in used:
+                self._place.remove(f"{folder}/{name}")
+                self._place.remove(f"{folder}/{name}.lock")
 
     def _read(self, exact: TableRef) -> TableManifest:
         path = _manifest_path(exact)
@@ -313,13 +291,13 @@ class TableStore:
         stems = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
-    def _table_names(self, *, with_data_only: bool = False) -> _Names:
-        """Tables that have a version, or with `with_data_only` those that merely have data."""
+    def _table_names(self) -> _Names:
+        """Tables that have a version."""
         found = []
         for namespace in self._place.folders(ROOT):
             for name in self._place.folders(f"{ROOT}/{namespace}"):
                 ref = TableRef(namespace, name)
-                if with_data_only or self._versions(ref, _MANIFEST):
+                if self._versions(ref, _MANIFEST):
                     found.append(ref.table)
         return found
 

@@ -23,7 +23,7 @@ from runtime.bounds import Count
 from runtime.canonical import canonical_json, parse_json
 from runtime.errors import InvalidInput
 from runtime.text import first_problem, is_printable, printable
-from storage.columns import ContentDigest, check_column, check_days, normal_schema
+from storage.columns import ContentDigest, check_days, normal_schema
 from storage.errors import Damaged, OutputRefused
 from storage.frames import read_partition
 from storage.manifest import MAX_DOCUMENT_BYTES, Column, Partition, TableManifest
@@ -32,6 +32,7 @@ from storage.place import Place
 from storage.publication import OutputKind
 from storage.refs import OutputRef
 from storage.table import schema_of
+from storage.table_roles import TableRoles
 
 MANIFEST_FILE = "manifest.json"
 MAX_KIND_CHARS = 200
@@ -52,8 +53,7 @@ class _StagedTable(BaseModel):
 
     columns: tuple[Column, ...]
     partitions: tuple[Partition, ...]
-    id_column: str | None
-    label_column: str | None
+    roles: TableRoles
 
 
 class _StagedModel(BaseModel):
@@ -100,24 +100,24 @@ def take_table(place: Place, staged: str, ours: str, ref: OutputRef, origin: str
     schema = schema_of(claimed.columns)
     if normal_schema(schema) != schema:
         raise Damaged("it has columns of a type that tables do not have")
-    for column in (claimed.id_column, claimed.label_column):
-        check_column(column, schema.names, "of the output")
-    digest, partitions, data = ContentDigest(schema), [], f"data/{ULID()}"
+    claimed.roles.check(schema)
+    digest, partitions, data, rows = ContentDigest(schema), [], f"data/{ULID()}", 0
     for number, file in enumerate(files):
         name = f"{data}/part-{number:05d}.arrow"
         copied = place.copy(staged, file, f"{ours}/{name}")
         batch = _rows(place, f"{ours}/{name}", schema)
+        claimed.roles.check_weights(batch, rows)
         digest.update(batch)
+        rows += batch.num_rows
         partitions.append(Partition(name, batch.num_rows, copied.bytes, copied.sha256))
     return TableManifest(
         name=ref.table.table,
         version=1,
         columns=claimed.columns,
-        rows=sum(partition.rows for partition in partitions),
+        rows=rows,
         digest=digest.hexdigest(),
         partitions=tuple(partitions),
-        id_column=claimed.id_column,
-        label_column=claimed.label_column,
+        roles=claimed.roles,
         created_at=now,
         origin=origin,
     )

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from storage.errors import ColumnTypeRefused, DuplicateIds
+from storage.errors import DuplicateIds
 
 Words = NDArray[np.uint64]
 _NO_ID = "Give every row an id, or upload without an id column."
@@ -32,11 +32,6 @@ class IdCheck:
     """Collects the ids of one column and says whether two are equal; `place` says where a row stands, for people."""
 
     def __init__(self, kind: pa.DataType, place: Callable[[int], str] = row_place) -> None:
-        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)):
-            raise ColumnTypeRefused(
-                f"An id column holds text or whole numbers, not {kind}.",
-                hint="If the ids are to be kept as they stand, give the column's type: --type COLUMN=text.",
-            )
         self._is_number = pa.types.is_integer(kind)
         self._place = place
         self._rows = 0

@@ -3,22 +3,43 @@
 tables/<namespace>/<name>/use.json                for every version of the name, also those to come
 models/<job>/<task>.<output>/use.json             for every role's part
 
-Without the file a table may be used as its manifest says, and a model only among the parties that hold it.
+Without the file a table may be used for everything, and a model only among the parties that hold it.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pydantic
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from runtime.text import first_problem
 from storage.errors import Damaged
-from storage.manifest import UsePolicy
 from storage.models import ModelStore, model_folder
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
 from storage.tables import TableStore, table_folder
 
 FILE = "use.json"
+Patterns = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(max_length=1000)
+]
+
+
+class UsePolicy(BaseModel):
+    """Who may use a table, and for what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    components: Patterns = Field(default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.')
+    peers: Patterns = Field(default=("*",), description='Parties it may be used with; "*": all.')
+    users: Patterns = Field(
+        default=(), description='Users of this party whose jobs may read it beside its owner\'s; "*": all.'
+    )
+    min_rows: int = Field(default=0, ge=0, lt=1 << 63, description="Versions with fewer rows are not used.")
+    expires: AwareDatetime | None = Field(default=None, description="When the permission ends.")
+
+
 OF_HOLDERS = UsePolicy(peers=())
 """A model's policy unless one was set: no party is granted it beside those that hold it."""
 
@@ -34,7 +55,7 @@ class UsePolicies:
     def of_table(self, ref: str | TableRef) -> UsePolicy:
         """Of a table, deleted or not: what was made of it is held to it. Raises TableNotFound, Damaged."""
         manifest = self._tables.last(ref)
-        return self._read(f"{table_folder(manifest.ref)}/{FILE}", manifest.use)
+        return self._read(f"{table_folder(manifest.ref)}/{FILE}", UsePolicy())
 
     def set_table(self, ref: str | TableRef, policy: UsePolicy | None) -> UsePolicy:
         """Set it for every version of the name, or take it back; what holds from now on. Raises TableNotFound."""

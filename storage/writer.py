@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
-from storage.columns import ContentDigest, check_column, missing, normal_schema, normal_table
+from storage.columns import ContentDigest, missing, normal_schema, normal_table
 from storage.conversion import keep_as_text
 from storage.errors import InfiniteNumber, TableSchemaMismatch
 from storage.frames import read_partition
-from storage.manifest import Column, Partition, TableManifest, UsePolicy
+from storage.manifest import Column, Partition, TableManifest
 from storage.place import Place
+from storage.table_roles import NO_ROLES, TableRoles
 from storage.unique import IdCheck, row_place
 
 PARTITION_ROWS = 1_000_000
@@ -34,6 +35,7 @@ class TablePlan:
 
     Attributes:
         schema: Of the rows; stored in its normal form.
+        roles: Which of its columns play one.
         partition_rows: The most rows of a partition; a partition also ends at 32 MiB.
         unique_ids: Whether two rows of one id are refused.
         origin: The attempt and address that make it.
@@ -42,19 +44,13 @@ class TablePlan:
     """
 
     schema: pa.Schema
-    id_column: str | None = None
-    label_column: str | None = None
+    roles: TableRoles = NO_ROLES
     owner: str = ""
-    use: UsePolicy = field(default_factory=UsePolicy)
     partition_rows: int = PARTITION_ROWS
     unique_ids: bool = True
     origin: str = ""
     finite: bool = False
     place: Callable[[int], str] = row_place
-
-    def __post_init__(self) -> None:
-        check_column(self.id_column, self.schema.names, "the id column")
-        check_column(self.label_column, self.schema.names, "the label column")
 
 
 @dataclass(frozen=True)
@@ -88,9 +84,10 @@ class TableWriter:
         self._commit = commit
         self._release = release
         self._schema = normal_schema(plan.schema)
+        plan.roles.check(self._schema)
         self._digest = ContentDigest(self._schema)
-        unique = plan.id_column is not None and plan.unique_ids
-        self._ids = IdCheck(self._schema.field(plan.id_column).type, plan.place) if unique else None
+        unique = plan.roles.id is not None and plan.unique_ids
+        self._ids = IdCheck(self._schema.field(plan.roles.id).type, plan.place) if unique else None
         self._missing = dict.fromkeys(self._schema.names, 0)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
@@ -129,7 +126,7 @@ class TableWriter:
             if self._waiting_rows:
                 self._flush()
             if self._ids is not None:
-                self._ids.check(self._plan.id_column or "", self._stored_ids)
+                self._ids.check(self._plan.roles.id or "", self._stored_ids)
             columns = tuple(Column(f.name, str(f.type)) for f in self._schema)
             manifest = self._commit(
                 WrittenTable(self._plan, columns, self._rows, self._digest.hexdigest(), tuple(self._partitions))
@@ -143,18 +140,18 @@ class TableWriter:
 
     def remarks(self) -> list[str]:
         """What the user should hear of the rows."""
-        plan, said = self._plan, []
+        roles, said = self._plan.roles, []
         if self._without_label:
             rows = "row has" if self._without_label == 1 else "rows have"
-            said.append(f"{self._without_label} {rows} no label (column '{plan.label_column}').")
-        if plan.label_column is not None and pa.types.is_string(self._schema.field(plan.label_column).type):
-            said.append(_text_label(plan.label_column))
+            said.append(f"{self._without_label} {rows} no label (column '{roles.label}').")
+        if roles.label is not None and pa.types.is_string(self._schema.field(roles.label).type):
+            said.append(_text_label(roles.label))
         empty = [name for name, count in self._missing.items() if count == self._rows]
         gaps = {
             field.name: self._missing[field.name]
             for field in self._schema
             if _holds_numbers(field.type)
-            and field.name not in (plan.id_column, plan.label_column)
+            and field.name not in roles.columns.values()
             and 0 < self._missing[field.name] < self._rows
         }
         said += [_without_values(empty)] if empty and self._rows else []
@@ -185,10 +182,11 @@ class TableWriter:
         batch = self._one_batch()
         self._digest.update(batch)
         self._look(batch)
-        if self._plan.label_column is not None:
-            self._without_label += missing(batch.column(self._plan.label_column))
+        self._plan.roles.check_weights(batch, self._rows, self._plan.place)
+        if self._plan.roles.label is not None:
+            self._without_label += missing(batch.column(self._plan.roles.label))
         if self._ids is not None:
-            self._ids.add(batch.column(self._plan.id_column))
+            self._ids.add(batch.column(self._plan.roles.id))
         content = _file_bytes(batch)
         name = f"part-{len(self._partitions):05d}.arrow"
         self._place.write(f"{self._data}/{name}", content)
@@ -226,7 +224,7 @@ class TableWriter:
         found = []
         for partition in self._partitions:
             with self._place.open(f"{self._data}/{partition.file.rpartition('/')[2]}") as file:
-                found.append(read_partition(file.read_buffer(), known=True).column(self._plan.id_column))
+                found.append(read_partition(file.read_buffer(), known=True).column(self._plan.roles.id))
         return found
 
 

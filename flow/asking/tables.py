@@ -12,6 +12,7 @@ import httpx
 from flow.asking.http import CONNECT_S, HttpCalls
 from flow.rest.views import HeadView, TableView
 from flow.routes import table_at, table_path
+from storage.client import NO_ROLES, TableRoles
 
 UPLOAD_S = 24 * 3600.0  # the answer comes when the whole file is stored
 CHUNK_BYTES = 1 << 20
@@ -27,8 +28,7 @@ class TableCalls(HttpCalls):
         file: Path,
         table: str,
         *,
-        id_column: str | None = None,
-        label_column: str | None = None,
+        roles: TableRoles = NO_ROLES,
         reading: Mapping[str, Any] | None = None,
         sent: Sent | None = None,
     ) -> TableView:
@@ -37,14 +37,12 @@ class TableCalls(HttpCalls):
         Args:
             file: The file.
             table: `namespace/name`.
-            id_column: The column that names rows.
-            label_column: The column to predict.
+            roles: The columns that play a role.
             reading: How the file is to be read, under the names of the query: `format`, `type`, `encoding`,
                 `delimiter`, `decimal`, `no_header`, `columns`, `null`, `features`, `drop`; a text, or a list of texts.
             sent: Told on the way: `sent(done, total)`.
         """
-        asked = {"id": id_column, "label": label_column} | dict(reading or {})
-        params = {name: value for name, value in asked.items() if value}
+        params = roles.columns | {name: value for name, value in (reading or {}).items() if value}
         headers = {
             "File-Name": quote(file.name),
             "Content-Type": "application/octet-stream",

@@ -28,9 +28,14 @@ def upload(  # noqa: PLR0913 - one a file's property
     desk: Desk,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or Arrow file.", show_default=False)],
     table: Annotated[str, typer.Option("--table", metavar="NAMESPACE/NAME", help="Name of the table.")],
-    id_column: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column that names rows.")] = None,
-    label_column: Annotated[
-        str | None, typer.Option("--label", metavar="COLUMN", help="The column to predict.")
+    id: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that names rows.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to predict.")] = None,
+    weight: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column that says how much rows count.")
+    ] = None,
+    match_id: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that parties match rows by, if it is another than --id."),
     ] = None,
     types: Annotated[
         list[str] | None,
@@ -59,7 +64,7 @@ def upload(  # noqa: PLR0913 - one a file's property
         typer.Option(metavar="TEXT", help="A text of a CSV that means a missing value; may be given more than once."),
     ] = None,
     features: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help=f"Keep only these, beside id and label. {_CHOICE}")
+        list[str] | None, typer.Option(metavar="A,B,…", help=f"Keep only these, beside those above. {_CHOICE}")
     ] = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="A,B,…", help=f"Leave these out. {_CHOICE}")] = None,
     form: Annotated[
@@ -75,8 +80,11 @@ def upload(  # noqa: PLR0913 - one a file's property
     reading = {"type": types, "encoding": encoding, "delimiter": delimiter, "null": null, "format": form}
     reading |= {"features": _columns(features), "drop": _columns(drop), "columns": _columns(columns)}
     reading |= {"decimal": decimal, "no_header": "true" if no_header else None}
+    from storage.client import TableRoles
+
+    roles = TableRoles(id=id, label=label, weight=weight, match_id=match_id)
     with desk.client() as flow, desk.screen.progress(f"Uploading {file.name}") as sent:
-        view = flow.upload(file, table, id_column=id_column, label_column=label_column, reading=reading, sent=sent)
+        view = flow.upload(file, table, roles=roles, reading=reading, sent=sent)
     text = f"{view.reference}: {view.rows} rows, {len(view.columns)} columns, {size(view.size_bytes)}"
     desk.screen.result(view.model_dump(mode="json"), text, *view.remarks)
 
@@ -105,7 +113,7 @@ def list_(desk: Desk) -> None:
 @app.command("show")
 @asks_a_party
 def show(desk: Desk, table: Table) -> None:
-    """One table: its columns, id, label and digest."""
+    """One table: its columns, the roles they play, and its digest."""
     with desk.client() as flow:
         view = flow.table(table)
     if desk.screen.as_json:
@@ -113,7 +121,8 @@ def show(desk: Desk, table: Table) -> None:
         return
     line = desk.screen.line
     line(f"{view.reference}: {view.rows} rows in {view.partitions} partition(s), {size(view.size_bytes)}")
-    line(f"id {view.id_column or '-'}, label {view.label_column or '-'}, owner {view.owner or '-'}")
+    told = {"id": "-", "label": "-"} | view.roles.spoken | {"owner": view.owner or "-"}
+    line(", ".join(f"{what} {name}" for what, name in told.items()))
     line(f"digest {view.digest}")
     desk.screen.table(("column", "type"), [(c.name, c.type) for c in view.columns], empty="No columns.")
 

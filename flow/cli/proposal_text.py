@@ -95,10 +95,11 @@ def _input(item: ProposedInput) -> str:
     if item.problem:
         return f"{place}: {item.problem}"
     rows = f", {item.rows} rows" if item.rows is not None else ""
+    roles = "".join(f", {role} {column}" for role, column in item.roles.spoken.items())
     held = f", held by {', '.join(item.holders)}" if item.holders else ""
     made = f", made of {', '.join(item.made_of)}" if item.made_of else ""
     owned = f", of user {item.owner}" if item.owner else ""
-    return f"{place} = {item.reference}{rows}{held}{owned}{made}"
+    return f"{place} = {item.reference}{rows}{roles}{held}{owned}{made}"
 
 
 def _value(value: object) -> str:

@@ -215,12 +215,12 @@ class Agreeing:
     def require_allowed(self, manifest: Manifest, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
         known = self._catalogue.of_proposal(manifest.proposal)
-        agreed = next(s.answer.tables for s in manifest.answers if s.answer.party == self.party)
+        tasks, agreed = known.tasks, next(s.answer.tables for s in manifest.answers if s.answer.party == self.party)
         exact = {
-            earlier_name(known.tasks[name_of_task].sides[Address.parse(address)].inputs[name], is_table=True): reference
-            for name_of_task, sides in agreed.items()
+            earlier_name(tasks[of].sides[Address.parse(address)].inputs[name], is_table=True): brought.reference
+            for of, sides in agreed.items()
             for address, inputs in sides.items()
-            for name, reference in inputs.items()
+            for name, brought in inputs.items()
         }
         know = self._holdings(known.spec, known.tasks, self._policy(), exact)
         made = self._made(known.tasks[task], manifest.proposal.job)

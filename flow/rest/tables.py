@@ -29,6 +29,7 @@ from storage.client import (
     TableManifest,
     TableNotFound,
     TableRef,
+    TableRoles,
     Unreadable,
     refuse_without_room,
     room_for,
@@ -134,6 +135,9 @@ _BODY = {
 TYPE_TEXT = "COLUMN=bool|int|float|text|date|timestamp for a column whose type should not be guessed."
 
 
+RoleColumn = Annotated[str | None, Query(max_length=200, description="The column that plays this role.")]
+
+
 class _Upload:
     """How the file is to be read; FastAPI fills it from the query."""
 
@@ -143,8 +147,10 @@ class _Upload:
             Literal["csv", "parquet", "arrow"] | None,
             Query(alias="format", description="By default told from the file name's suffix."),
         ] = None,
-        id_column: Annotated[str | None, Query(alias="id", max_length=200)] = None,
-        label_column: Annotated[str | None, Query(alias="label", max_length=200)] = None,
+        id: RoleColumn = None,
+        label: RoleColumn = None,
+        weight: RoleColumn = None,
+        match_id: RoleColumn = None,
         types: Annotated[list[str] | None, Query(alias="type", description=TYPE_TEXT)] = None,
         encoding: Annotated[str | None, Query(max_length=60, description="Of a CSV: gbk, latin-1, utf-16, …")] = None,
         delimiter: Annotated[str | None, Query(max_length=3, description="Between fields; 'tab' for tab.")] = None,
@@ -154,12 +160,10 @@ class _Upload:
             list[str] | None, Query(description="The names of columns that the file has none of.")
         ] = None,
         null: Annotated[list[str] | None, Query(description="Texts of a CSV that mean a missing value.")] = None,
-        features: Annotated[list[str] | None, Query(description="The only columns to keep beside id, label.")] = None,
+        features: Annotated[list[str] | None, Query(description="The only columns to keep beside those.")] = None,
         drop: Annotated[list[str] | None, Query(description="Columns to leave out.")] = None,
     ) -> None:
         self.form = form
-        self.id_column = id_column
-        self.label_column = label_column
         self.options = SourceOptions(
             delimiter=delimiter,
             encoding=encoding,
@@ -170,6 +174,7 @@ class _Upload:
             column_types=dict(typed_column(text) for text in types or ()),
             features=tuple(features or ()),
             drop=tuple(drop or ()),
+            roles=TableRoles(id=id, label=label, weight=weight, match_id=match_id),
         )
 
 
@@ -185,10 +190,8 @@ def upload(
             str(file),
             f"{namespace}/{name}",
             format=how.form,
-            id_column=how.id_column,
-            label_column=how.label_column,
-            owner=known.user.name,
             options=how.options,
+            owner=known.user.name,
             remark=remarks.append,
             may_follow=lambda newest: refuse_after(known.user, newest),  # it may have come into being meanwhile
         )
@@ -263,8 +266,7 @@ def table_view(manifest: TableManifest, owner: str) -> TableView:
         size_bytes=sum(part.bytes for part in manifest.partitions),
         partitions=len(manifest.partitions),
         digest=manifest.digest,
-        id_column=manifest.id_column,
-        label_column=manifest.label_column,
+        roles=manifest.roles,
         owner=owner,
         created_at=str(manifest.created_at),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from flow.views import View
+from storage.client import NO_ROLES, TableRoles
 
 
 class Health(View):
@@ -49,8 +50,7 @@ class TableView(View):
     size_bytes: int
     partitions: int
     digest: str
-    id_column: str | None = None
-    label_column: str | None = None
+    roles: TableRoles = Field(default=NO_ROLES, description="The columns that play a role; the rest are features.")
     owner: str = Field(
         default="", description="Who uploaded it or submitted its job; empty: nobody here; ?: not known."
     )

@@ -20,7 +20,7 @@ from gateway.client import GatewayAdmin
 from node_manager.client import NodeClient
 from party.ids import Role
 from runtime.errors import Conflict, PlatformError
-from storage.client import Model
+from storage.client import NO_ROLES, Model, TableRoles
 from tests.fakes.hostile_plays import breed, end_a_child, get_on, headless, linger, reach_out
 
 EVERYBODY = frozenset(Role)
@@ -185,7 +185,7 @@ def remember(ctx, p):
     ctx.outputs.save_model("model", Model("test", 1, {"total": np.array([total])}, {}))
     ctx.outputs.save_report("report", "sum", 1, {"total": total})
     schema = pa.schema([("id", pa.int64()), ("x", pa.float64())])
-    with ctx.outputs.table_writer("table", schema, id_column="id", label_column=None) as writer:
+    with ctx.outputs.table_writer("table", schema, TableRoles(id="id")) as writer:
         writer.write(pa.table({"id": [1, 2], "x": [0.5, total]}, schema=schema))
     table, model = ctx.inputs.table("data"), ctx.inputs.model("model")
     ctx.news.log("info", f"{None if table is None else table.rows} {None if model is None else model.kind}")
@@ -283,7 +283,7 @@ def forge(ctx, p):
     """
     ctx.outputs.save_model("model", Model("play", 1, {"w": np.zeros(4)}, {}))
     ctx.outputs.save_report("report", "play", 1, {"a": 1})
-    with ctx.outputs.table_writer("table", pa.schema([("a", pa.int64())]), id_column=None, label_column=None) as writer:
+    with ctx.outputs.table_writer("table", pa.schema([("a", pa.int64())]), NO_ROLES) as writer:
         writer.write(pa.table({"a": [1, 2, 3]}))
     staged = ctx.outputs._staged
     root = staged._place.local(staged._folder)

@@ -21,6 +21,7 @@ from storage.client import (
     ReportNotFound,
     Store,
     TableNotFound,
+    TableRoles,
 )
 
 ATTEMPT = AttemptId(JobId("01JABCDEFGHJKMNPQRSTVWXYZ0"), TaskName("train"), 2)
@@ -40,7 +41,7 @@ def store(request, tmp_path) -> Store:
 
 def write(store, ref="ns/name", rows=10):
     table = pa.table({"id": [f"r{i}" for i in range(rows)], "x": np.arange(float(rows)), "y": np.arange(rows) % 2})
-    with store.tables.writer(ref, table.schema, id_column="id", label_column="y") as writer:
+    with store.tables.writer(ref, table.schema, TableRoles(id="id", label="y")) as writer:
         writer.write(table.slice(0, 3))
         writer.write(table.slice(3).to_batches()[0])
         return writer.close()
@@ -128,7 +129,7 @@ DECLARED = {str(GUEST): KINDS, str(HOST): KINDS}
 def stage(store, address=GUEST, rows=5):
     outputs = store.staging.outputs(ATTEMPT, address)
     table = pa.table({"id": list(range(rows)), "score": np.linspace(0, 1, rows)})
-    with outputs.table_writer("scores", table.schema, id_column="id", label_column=None) as writer:
+    with outputs.table_writer("scores", table.schema, TableRoles(id="id")) as writer:
         writer.write(table)
     outputs.save_model("model", MODEL)
     outputs.save_report("roc", "roc", 1, {"points": [[0, 0], [1, 1]]})

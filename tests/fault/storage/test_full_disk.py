@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from party.ids import Address, AttemptId, JobId, Role, TaskName, party_id
-from storage.client import Journal, Model, Place, Store, StoreFull, StoreUnavailable
+from storage.client import Journal, Model, Place, SourceOptions, Store, StoreFull, StoreUnavailable, TableRoles
 from tests.fakes import disks
 
 ATTEMPT = AttemptId(JobId("01JABCDEFGHJKMNPQRSTVWXYZ0"), TaskName("train"), 1)
@@ -34,7 +34,7 @@ def test_an_upload_for_which_there_is_no_room_names_disk_table_and_sizes(small_d
     source.write_text("id,x\n" + "".join(f"{i},{i}.25\n" for i in range(100_000)))
     store = Store(small_disk)
     with pytest.raises(StoreFull) as caught:
-        store.tables.upload(source, "t/two", id_column="id")
+        store.tables.upload(source, "t/two", options=SourceOptions(roles=TableRoles(id="id")))
     assert caught.value.message.startswith(f"No room left on {small_disk} for table t/two: 1.5 MB needed, 1.0 MB free")
     assert isinstance(caught.value, StoreUnavailable)
     assert files(small_disk) == []

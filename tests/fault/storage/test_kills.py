@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
-from storage.client import Journal, Store
+from storage.client import Journal, SourceOptions, Store, TableRoles
 
 KEY = bytes(32)
 UPLOAD = """
 import sys
 from pathlib import Path
-from storage.client import Store
+from storage.client import SourceOptions, Store, TableRoles
 def progress(done, total):
     if done > 0:
         print("now", flush=True)
         sys.stdin.read()
-Store(sys.argv[1]).tables.upload(sys.argv[2], "ns/name", id_column="id", partition_rows=1000, progress=progress)
+how = {"options": SourceOptions(roles=TableRoles(id="id")), "partition_rows": 1000, "progress": progress}
+Store(sys.argv[1]).tables.upload(sys.argv[2], "ns/name", **how)
 """
 JOURNAL = """
 import os, signal, sys
@@ -45,12 +47,12 @@ def test_an_upload_killed_in_the_middle_leaves_nothing_visible_and_is_swept_by_t
         assert process.stdout.readline() == "now\n"
         parts = list((tmp_path / "store").rglob("part-*.arrow"))
         assert parts
-        assert store.tables.sweep() == 0
+        store.tables.writer("ns/name", pa.schema([("x", pa.int64())])).abandon()
         assert all(part.exists() for part in parts)
         process.kill()
         process.wait()
     assert store.tables.list() == []
-    assert store.tables.upload(source, "ns/name", id_column="id").version == 1
+    assert store.tables.upload(source, "ns/name", options=SourceOptions(roles=TableRoles(id="id"))).version == 1
     assert not any(part.exists() for part in parts)
     assert store.tables.open("ns/name").rows == 200_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn import metrics
 
@@ -15,7 +16,7 @@ from algorithms.local import run_local
 from algorithms.registry import component
 from algorithms.standard_scale import is_constant, join_limbs, split_limbs
 from party.ids import Role
-from storage.client import Model
+from storage.client import Model, TableRoles, TableStore
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
 
 EVALUATE, PREDICT, SCALE = component("evaluate"), component("predict"), component("standard_scale")
@@ -64,6 +65,20 @@ def test_a_scaler_made_before_is_applied_without_a_word(tmp_path, raw):
     )
     with pytest.raises(MissingInput, match="'model'"):
         alone(SCALE, {"data": test}, {"fit": False})
+
+
+def test_what_is_made_of_a_table_row_by_row_keeps_the_columns_that_play_a_role(tmp_path):
+    rows = pa.table({"x": [1.0, 2.0], "who": ["a", "a"], "id": [1, 2], "n": [0.5, 2.0], "y": [0, 1]})
+    store, roles = TableStore(tmp_path), TableRoles(id="id", label="y", weight="n", match_id="who")
+    with store.writer("test/roles", rows.schema, roles) as writer:
+        writer.write(rows)
+    table = store.open("test/roles")
+    model = Model("scaler", 1, {"mean": np.zeros(1), "deviation": np.ones(1)}, {"features": ["x"]})
+    scaled = alone(SCALE, {"data": table, "model": model}, {"fit": False}).outputs[GUEST]["data"]
+    assert scaled.column_names == ["id", "y", "n", "who", "x"]
+    assert scaled.select(rows.column_names).equals(rows)
+    predicted = alone(PREDICT, {"data": table, "model": linear(np.ones(1), ["x"])}).outputs[GUEST]["predictions"]
+    assert predicted.column_names == ["id", "y", "n", "who", "probability", "predicted"]
 
 
 def test_a_constant_column_becomes_zero(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load
 
 from party.ids import Address, AttemptId, JobId, TaskName
-from storage.client import Model, OutputKind
+from storage.client import NO_ROLES, Model, OutputKind
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.board.conftest import Browser
 
@@ -25,7 +25,7 @@ def job(party: FakeParty) -> str:
     )
     staged.save_model("model", Model("linear", 1, {"weights": np.ones(2)}, {"features": ["a", "b"]}))
     staged.save_report("roc", "roc", 1, {"fpr": [0.0, 1.0]})
-    with staged.table_writer("scores", pa.schema({"id": pa.string()})) as writer:
+    with staged.table_writer("scores", pa.schema({"id": pa.string()}), NO_ROLES) as writer:
         writer.write(pa.table({"id": ["x", "y"]}))
     for each in party.store.staging.publish(name, "train", 1, DECLARED):
         party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference)

@@ -9,7 +9,17 @@ import pytest
 from flow.party_store import PartyStore
 from flow.policy import Source
 from party.ids import Address, AttemptId, JobId, TaskName
-from storage.client import Journal, Model, ModelNotFound, Store, TableNotFound, UsePolicy
+from storage.client import (
+    NO_ROLES,
+    Journal,
+    Model,
+    ModelNotFound,
+    SourceOptions,
+    Store,
+    TableNotFound,
+    TableRoles,
+    UsePolicy,
+)
 
 NAME = AttemptId(JobId("01M84NKVCS9025W7T6P1XBY3P8"), TaskName("train"), 1)
 DECLARED = {"guest:a": {"model": "model", "scores": "table", "roc": "report", "loss": "metrics"}}
@@ -19,10 +29,11 @@ def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     csv = tmp_path / "data.csv"
     csv.write_text("id,x,y\n1,0.5,1\n2,0.7,0\n")
-    store.tables.upload(csv, "breast/train", id_column="id", label_column="y")
+    store.tables.upload(csv, "breast/train", options=SourceOptions(roles=TableRoles(id="id", label="y")))
     ours = PartyStore(store)
     facts = ours.table("breast/train")
     assert (facts.reference, facts.rows, facts.peers) == ("breast/train@1", 2, ("*",))
+    assert facts.roles == TableRoles(id="id", label="y")
     with pytest.raises(TableNotFound) as caught:
         ours.table("breast/tarin")
     assert "breast/train" in str(caught.value)
@@ -33,7 +44,9 @@ def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
 def test_the_rules_of_a_table_or_model_outlive_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     (tmp_path / "data.csv").write_text("id,x\n1,0.5\n")
-    store.tables.upload(tmp_path / "data.csv", "breast/train", id_column="id", owner="ann")
+    store.tables.upload(
+        tmp_path / "data.csv", "breast/train", options=SourceOptions(roles=TableRoles(id="id")), owner="ann"
+    )
     store.use.set_table("breast/train", UsePolicy(peers=("b",), components=("train",), min_rows=5))
     model = f"{NAME.job}/train.model"
     store.models.save(model, Model("linear", 1, {"w": np.zeros(2)}), "guest")
@@ -74,7 +87,7 @@ def test_every_output_is_published_with_the_digest_of_its_content(tmp_path: Path
     model = Model("linear", 1, {"w": np.arange(3.0)})
     staged.save_model("model", model)
     staged.save_report("roc", "roc", 1, {"auc": 1})
-    with staged.table_writer("scores", pa.schema([("score", pa.float64())])) as writer:
+    with staged.table_writer("scores", pa.schema([("score", pa.float64())]), NO_ROLES) as writer:
         writer.write(pa.record_batch({"score": [0.5, 1.0]}))
     outputs = {output.name: output for output in PartyStore(store).publish(NAME, DECLARED)}
     assert outputs["model"].digest == model.digest()

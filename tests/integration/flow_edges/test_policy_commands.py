@@ -13,7 +13,7 @@ from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
 from party.settings_file import change_policy
 from runtime.errors import Denied
-from storage.client import Model, UsePolicy
+from storage.client import Model, TableRoles, UsePolicy
 from tests.fakes.flow_party import FakeParty
 from tests.integration.flow_edges.conftest import Command
 
@@ -24,7 +24,7 @@ MODEL = "01M84NKVCS9025W7T6P1XBY3P8/train.model"
 def table(party: FakeParty, tmp_path: Path) -> str:
     """A table of the first user."""
     (tmp_path / "t.csv").write_text("id,x\n1,2\n")
-    return party.client.upload(tmp_path / "t.csv", "breast/train", id_column="id").name
+    return party.client.upload(tmp_path / "t.csv", "breast/train", roles=TableRoles(id="id")).name
 
 
 def test_the_policy_of_a_running_party_is_changed_in_its_file_and_taken_up(party: FakeParty, flow: Command) -> None:

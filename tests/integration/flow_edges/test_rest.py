@@ -16,6 +16,7 @@ from flow.rest import vitals
 from flow.views import ErrorView
 from gateway.client import GatewayDown
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
+from storage.client import TableRoles
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 from tests.fakes.nodes import eventually
@@ -203,12 +204,12 @@ def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path)
     file.write_text("id,x,y\n" + "".join(f"{i},{i / 2},{i % 2}\n" for i in range(1, 101)))
     told: list[tuple[int, int]] = []
     client = party.client
-    view = client.upload(file, "breast/train", id_column="id", label_column="y", sent=lambda *a: told.append(a))
+    view = client.upload(file, "breast/train", roles=TableRoles(id="id", label="y"), sent=lambda *a: told.append(a))
     size = file.stat().st_size
     assert told[-1] == (size, size)
     assert (view.reference, view.rows, view.owner) == ("breast/train@1", 100, "admin")
-    assert client.upload(file, "breast/train", id_column="id").version == 2
-    assert client.table("breast/train@1").label_column == "y"
+    assert client.upload(file, "breast/train", roles=TableRoles(id="id")).version == 2
+    assert client.table("breast/train@1").roles == TableRoles(id="id", label="y")
     head = client.head("breast/train@1", 2)
     assert head.columns == ("id", "x", "y")
     assert head.rows == ((1, 0.5, 1), (2, 1.0, 0))
@@ -286,7 +287,7 @@ def test_a_bad_line_is_told_by_the_files_own_name_and_leaves_nothing(party: Fake
     file.write_text("id,y,x\n1,0,0.5\n2,1,0.25\n3,0\n")
     before = party.client.tables()
     with pytest.raises(InvalidInput) as refused:
-        party.client.upload(file, "breast/bad", id_column="id")
+        party.client.upload(file, "breast/bad", roles=TableRoles(id="id"))
     assert refused.value.message.startswith("bad.csv")
     assert "line 4" in refused.value.message
     assert party.client.tables() == before

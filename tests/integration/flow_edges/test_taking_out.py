@@ -18,7 +18,7 @@ from flow.cli.exit_codes import Exit
 from flow.client import FlowClient, FlowUnreachable
 from party.ids import Address, AttemptId, JobId, TaskName, new_job_id
 from runtime.errors import Denied
-from storage.client import Model, ModelNotFound, OutputKind
+from storage.client import NO_ROLES, Model, ModelNotFound, OutputKind
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.integration.flow_edges.conftest import Command
 
@@ -38,7 +38,7 @@ def job(party: FakeParty) -> str:
     staged = party.store.staging.outputs(attempt, Address.parse("guest:hospital-a"))
     staged.save_model("model", MODEL)
     staged.save_report("roc", "roc", 1, {"fpr": [0.0, 1.0]})
-    with staged.table_writer("scores", SCORES.schema) as writer:
+    with staged.table_writer("scores", SCORES.schema, NO_ROLES) as writer:
         writer.write(SCORES)
     for each in party.store.staging.publish(name, "train", 1, DECLARED):
         party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference)
@@ -208,7 +208,7 @@ def test_a_table_that_a_job_made_shows_whose_it_is(party: FakeParty, flow: Comma
         staged = party.store.staging.outputs(
             AttemptId(JobId(job), TaskName("train"), 1), Address.parse("guest:hospital-a")
         )
-        with staged.table_writer("scores", SCORES.schema) as writer:
+        with staged.table_writer("scores", SCORES.schema, NO_ROLES) as writer:
             writer.write(SCORES)
         party.store.staging.publish(job, "train", 1, DECLARED)
     shown = {table.name: table.owner for table in party.client.tables()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from flow.cli.exit_codes import Exit
 from flow.rest import tables
 from runtime.errors import Denied, NotFound, Unavailable
+from storage.client import TableRoles
 from storage.place import Place
 from tests.fakes.disks import small_disk
 from tests.fakes.flow_party import FakeParty
@@ -65,23 +67,26 @@ def test_a_file_of_any_name_is_taken_and_leaves_nothing(party: FakeParty) -> Non
 
 
 def test_the_command_and_rest_take_the_same_options(party: FakeParty, flow: Command, folder: Path) -> None:
-    text = "sim;größe;bad;y\n89860012345678901234;?;x;0\n89860012345678901235;2.5;1;\n"
+    text = "sim;größe;bad;y;n;who\n89860012345678901234;?;x;0;1;07\n89860012345678901235;2.5;1;;2;8\n"
     (folder / "t.csv").write_bytes(text.encode("latin-1"))
-    own = ("--id", "sim", "--label", "y")
+    own = ("--id", "sim", "--label", "y", "--weight", "n", "--match-id", "who")
     words = ("--type", "größe=float", "--encoding", "latin-1", "--delimiter", ";", "--null", "?", "--drop", "bad")
     done = flow("data", "upload", "t.csv", "--table", "opt/t", *own, *words)
     assert done.code == 0, done.err
     assert "1 row has no label (column 'y')." in done.out
     assert "Uploading" not in done.err + done.out
-    query = (
-        "id=sim&label=y&type=gr%C3%B6%C3%9Fe%3Dfloat&encoding=latin-1&delimiter=%3B&null=%3F&features=gr%C3%B6%C3%9Fe"
-    )
+    query = "id=sim&label=y&weight=n&match_id=who&type=gr%C3%B6%C3%9Fe%3Dfloat"
+    query += "&encoding=latin-1&delimiter=%3B&null=%3F&features=gr%C3%B6%C3%9Fe"
     answer = put(party, f"opt/u?{query}", text.encode("latin-1"))
     assert answer.status_code == 201, answer.text
     unlabelled, gaps = answer.json()["remarks"]
     assert unlabelled == "1 row has no label (column 'y')."
     assert gaps.startswith("Numbers are missing: 1 in 'größe', of 2 rows.")
-    assert party.client.table("opt/t").digest == answer.json()["digest"]
+    shown = party.client.table("opt/t")
+    assert shown.digest == answer.json()["digest"]
+    assert shown.roles == TableRoles(id="sim", label="y", weight="n", match_id="who")
+    assert answer.json()["roles"] == asdict(shown.roles)
+    assert "id sim, label y, weight n, match id who, owner admin" in flow("data", "show", "opt/t").out
     assert party.client.table("opt/t").remarks == ()
 
 

@@ -24,7 +24,7 @@ from node_manager.process import ProcessId, anonymous_bytes
 from node_manager.proto import node_v1_pb2
 from node_manager.rpc import asking
 from runtime.errors import InvalidInput
-from storage.client import OutputKind, Store
+from storage.client import OutputKind, SourceOptions, Store, TableRoles
 from tests.fakes.nodes import eventually
 
 REMEMBERED = {"guest:a": {"model": OutputKind.MODEL, "report": OutputKind.REPORT, "table": OutputKind.TABLE}}
@@ -413,7 +413,9 @@ def test_an_earlier_checkpoint_that_is_gone_is_named(client, reader, order_of, t
 def test_inputs_are_opened_from_the_store(client, reader, order_of, tmp_path):
     store = Store(str(tmp_path / "store"))
     (tmp_path / "rows.csv").write_text("id,x\n1,2.0\n2,3.0\n3,4.0\n")
-    reference = store.tables.upload(tmp_path / "rows.csv", "ns/rows", id_column="id").reference
+    reference = store.tables.upload(
+        tmp_path / "rows.csv", "ns/rows", options=SourceOptions(roles=TableRoles(id="id"))
+    ).reference
     from storage.client import Model
 
     store.models.save("OLD/train.model", Model("test", 1, {}, {}), "host")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from flow.agreement import check_proposal, decide
 from flow.bindings import BoundJob, bind
@@ -13,10 +14,11 @@ from flow.errors import BadMessage, NotInitiator
 from flow.job_spec import JobSpec, parse_job
 from flow.knowledge import Knowledge, wanted
 from flow.manifest import OUR_API
-from flow.messages import Answer, ApiVersions, Decision, KeptSteps, Proposal
+from flow.messages import Answer, ApiVersions, BroughtTable, Decision, KeptSteps, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts
 from flow.reasons import Decided
 from runtime.errors import NotFound
+from storage.client import NO_ROLES, Alignment, TableRoles
 from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -52,8 +54,28 @@ def test_a_job_that_fits_is_agreed_to_with_exact_table_versions() -> None:
     said = answer(train_job(), share=("metrics",))
     assert said.decision is Decision.AGREE
     assert said.reasons == ()
-    assert said.tables == {"train": {"host:b": {"train": "breast/train@4"}}}
+    assert said.tables == {"train": {"host:b": {"train": BroughtTable(reference="breast/train@4", roles=NO_ROLES)}}}
     assert said.share == ("metrics",)
+
+
+def test_the_others_hear_which_roles_a_table_has_and_no_name_of_a_column() -> None:
+    alignment = Alignment(result=f"{JOB}/match.data", order_digest="5" * 64)
+    roles = TableRoles(id="patient", label="has died", match_id="insurance no", alignment=alignment)
+    said = answer(train_job(), replace(TABLE, roles=roles))
+    brought = said.tables["train"]["host:b"]["train"]
+    assert brought.roles == TableRoles(id="id", label="label", match_id="match_id", alignment=alignment)
+    text = said.model_dump_json(by_alias=True)
+    assert Answer.model_validate_json(text) == said
+    assert not any(name in text for name in roles.columns.values())
+    with pytest.raises(ValidationError, match="it names columns"):
+        Answer.model_validate_json(text.replace('"label":"label"', '"label":"\\u001b[31m"'))
+    for wrong in (
+        text.replace("5" * 64, "5" * 63),
+        text.replace("match.data", "../keys"),
+        text.replace('"weight"', '"why"'),
+    ):
+        with pytest.raises(ValidationError):
+            Answer.model_validate_json(wrong)
 
 
 def test_a_task_that_the_hosts_of_a_party_can_never_bear_is_refused() -> None:

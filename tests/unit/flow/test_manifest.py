@@ -21,6 +21,7 @@ from flow.messages import (
     Ack,
     Answer,
     ApiVersions,
+    BroughtTable,
     Decision,
     KeptSteps,
     Manifest,
@@ -35,6 +36,7 @@ from flow.orders import Launch, contract_for, order_for
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.clock import HybridTime
 from runtime.errors import Denied
+from storage.client import TableRoles
 from tests.fakes.flow_world import COMPONENTS, component, train_job
 
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -61,7 +63,8 @@ def verify(party: str, purpose: str, message: bytes, signature: bytes) -> None:
 
 
 def signed(party: str, decision: Decision = Decision.AGREE, **changes: object) -> SignedAnswer:
-    tables = {"train": {f"host:{party}": {"train": "breast/train@4"}}} if party == "b" else {}
+    table = BroughtTable(reference="breast/train@4", roles=TableRoles(id="id", label="label"))
+    tables = {"train": {f"host:{party}": {"train": table}}} if party == "b" else {}
     answer = Answer(
         api=OUR_API, job=JOB, party=party, proposal_digest=proposal_digest(PROPOSAL), decision=decision, tables=tables
     )

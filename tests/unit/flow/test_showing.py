@@ -22,6 +22,7 @@ from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.showing import UNSAID, shown
 from flow.views import ProposalView
 from runtime.errors import NotFound
+from storage.client import TableRoles
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -55,7 +56,8 @@ def view(
         job=JOB, initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
         code={"homo_lr@1": component("homo_lr").code_digest}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
-    facts = {"breast/train": table or TableFacts("breast/train@4", rows=569)}
+    roles = TableRoles(id="patient", label="malignant")
+    facts = {"breast/train": table or TableFacts("breast/train@4", rows=569, roles=roles)}
     models = {KEY: ModelFacts(KEY, holders=frozenset("ab"))}
     know = Knowledge("b", Policy(accept=Decision.AGREE), NOW, facts, models)
     return seen(made, BoundJob(spec, *bind(spec, source)), replace(know, **known or {}))
@@ -119,7 +121,7 @@ def test_the_text_for_the_terminal_holds_all_of_it() -> None:
     text = "\n".join(proposal_lines(view()))
     for part in (
         "proposed by ann of a",
-        "train.train (host:b): table breast/train = breast/train@4, 569 rows",
+        "train.train (host:b): table breast/train = breast/train@4, 569 rows, id patient, label malignant",
         f"model job:{JOB}/train.model = {KEY}, held by a, b",
         'train: secure = "paillier" (default "plain")',
         "train: learning_rate = 0.5 (default 0.15) at host:b",

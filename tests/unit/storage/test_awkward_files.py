@@ -11,7 +11,7 @@ from pyarrow import ipc, parquet
 
 from party.ids import Address, AttemptId
 from runtime.clock import SystemClock
-from storage.client import BadColumnName, BadRow, BadSource, OutputKind, OutputRefused, Store, TooManyColumns
+from storage.client import NO_ROLES, BadColumnName, BadRow, BadSource, OutputKind, OutputRefused, Store, TooManyColumns
 from storage.columns import MAX_COLUMNS, MAX_NAME_CHARS
 from storage.csv_faults import MAX_FIELD_BYTES
 from storage.csv_source import CsvReading
@@ -124,8 +124,8 @@ def test_what_an_executor_staged_under_such_names_is_not_published(tmp_path):
     attempt, address = AttemptId("01JD0000000000000000000000", "task", 1), Address.parse("guest:bank")
     staged = store.staging.outputs(attempt, address)
     with pytest.raises(BadColumnName):
-        staged.table_writer("data", pa.schema([("a\x1b[2J", pa.int64())]))
-    with staged.table_writer("data", pa.schema([("honest", pa.int64())])) as writer:
+        staged.table_writer("data", pa.schema([("a\x1b[2J", pa.int64())]), NO_ROLES)
+    with staged.table_writer("data", pa.schema([("honest", pa.int64())]), NO_ROLES) as writer:
         writer.write(pa.table({"honest": [1]}))
     manifest = next((tmp_path / "store").rglob("manifest.json"))
     manifest.write_text(manifest.read_text().replace("honest", "a\\u001b[2J"))

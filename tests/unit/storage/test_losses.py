@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from storage.client import BadRow, BadSource, InfiniteNumber, SourceOptions, Store, TableSchemaMismatch
+from storage.client import BadRow, BadSource, InfiniteNumber, SourceOptions, Store, TableRoles, TableSchemaMismatch
 from storage.columns import normal_table
 from storage.csv_losses import ZeroSign
 
@@ -24,11 +24,11 @@ def upload(tmp_path):
     """Write a file, upload it; the table and what was said of it."""
     store = Store(tmp_path / "store")
 
-    def call(content, name="data.csv", *, id_column=None, **options):
+    def call(content, name="data.csv", **options):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         said: list[str] = []
-        store.tables.upload(path, "ns/name", id_column=id_column, options=SourceOptions(**options), remark=said.append)
+        store.tables.upload(path, "ns/name", options=SourceOptions(**options), remark=said.append)
         return store.tables.open("ns/name").to_arrow(), said
 
     return call
@@ -128,7 +128,7 @@ def test_long_numbers_of_a_csv_are_said_wherever_they_stand(upload):
 
 
 def test_leading_zeros_that_are_dropped_are_said_with_their_line(upload):
-    table, said = upload("id,zip,y\n1,01234,0\n2,99999,1\n", id_column="id")
+    table, said = upload("id,zip,y\n1,01234,0\n2,99999,1\n", roles=TableRoles(id="id"))
     assert table["zip"].to_pylist() == [1234, 99999]
     assert said == [
         "Column 'zip' was stored as numbers, without the leading zeros of its values, first 01234 in line 2; "

@@ -9,7 +9,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from storage.client import BadReference, BadRow, BadSource, DuplicateIds, InfiniteNumber, SourceOptions, Store, TableRef
+from storage.client import (
+    BadReference,
+    BadRow,
+    BadSource,
+    DuplicateIds,
+    InfiniteNumber,
+    SourceOptions,
+    Store,
+    TableRef,
+    TableRoles,
+)
+
+ID = TableRoles(id="id")
 
 
 @pytest.fixture
@@ -17,12 +29,11 @@ def upload(tmp_path):
     """Write a file, upload it; the table and what was said of it."""
     store = Store(tmp_path / "store")
 
-    def call(content, name="data.csv", *, id_column=None, label_column=None, **options):
+    def call(content, name="data.csv", **options):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         said: list[str] = []
-        names = {"id_column": id_column, "label_column": label_column}
-        store.tables.upload(path, "ns/name", **names, options=SourceOptions(**options), remark=said.append)
+        store.tables.upload(path, "ns/name", options=SourceOptions(**options), remark=said.append)
         return store.tables.open("ns/name").to_arrow(), said
 
     return call
@@ -55,7 +66,7 @@ def test_one_decimal_comma_among_numbers_is_refused_with_the_option_that_reads_i
 
 def test_faults_and_wider_columns_are_found_under_a_decimal_comma_too(upload):
     rows = [f"{i};{i};x" for i in range(120_000)]
-    table, _ = upload("\n".join(["id;x;w", *rows, "120000;0,5;y"]), decimal=",", id_column="id")
+    table, _ = upload("\n".join(["id;x;w", *rows, "120000;0,5;y"]), decimal=",", roles=ID)
     assert table["x"][120_000].as_py() == 0.5
     with pytest.raises(BadRow, match=r"line 4, column 'x': not a number: '5\.5'"):
         upload("id;x\n1;3,5\n2;4\n3;5.5\n", decimal=",")
@@ -74,11 +85,11 @@ def test_yes_and_no_are_read_as_true_and_false_where_the_type_says_so(upload):
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_label_of_text_is_said_at_once(upload, form):
     content = b"x,y\n1,yes\n2,no\n" if form == "csv" else parquet_bytes(x=[1, 2], y=["yes", "no"])
-    _, said = upload(content, f"data.{form}", label_column="y")
+    _, said = upload(content, f"data.{form}", roles=TableRoles(label="y"))
     assert len(said) == 1
     assert "The label column 'y' holds text" in said[0]
     assert "--type y=bool" in said[0]
-    assert upload("x,y\n1,0\n2,1\n", label_column="y")[1] == []
+    assert upload("x,y\n1,0\n2,1\n", roles=TableRoles(label="y"))[1] == []
 
 
 def test_missing_numbers_are_counted_by_column_where_they_are_accepted(upload):
@@ -133,13 +144,13 @@ def test_an_infinite_number_is_refused_with_its_row_and_column(upload):
 
 def test_places_are_lines_of_a_csv_and_rows_of_other_files(upload):
     with pytest.raises(DuplicateIds, match=r"^Line 2 of data\.csv and line 6 of data\.csv both have the id 'a'"):
-        upload('id,x\na,"two\nlines"\nb,w\n\na,v\n', id_column="id")
+        upload('id,x\na,"two\nlines"\nb,w\n\na,v\n', roles=ID)
     with pytest.raises(DuplicateIds, match=r"^Line 3 of data\.csv has no id"):
-        upload("id,x\na,1\n,2\n", id_column="id")
+        upload("id,x\na,1\n,2\n", roles=ID)
     with pytest.raises(DuplicateIds, match=r"^Row 1 of data\.parquet and row 3 of data\.parquet both have the id 5"):
-        upload(parquet_bytes(id=[5, 6, 5]), "data.parquet", id_column="id")
+        upload(parquet_bytes(id=[5, 6, 5]), "data.parquet", roles=ID)
     with pytest.raises(DuplicateIds, match=r"^Line 1 of data\.csv and line 3 of data\.csv both have"):
-        upload("a,1\nb,2\na,3\n", no_header=True, columns=("id", "x"), id_column="id")
+        upload("a,1\nb,2\na,3\n", no_header=True, columns=("id", "x"), roles=ID)
 
 
 def test_a_file_without_names_is_read_where_that_is_said(upload):

@@ -20,8 +20,10 @@ from storage.client import (
     OutputKind,
     OutputRefused,
     Store,
+    TableRoles,
     UndeclaredOutput,
     UnsupportedValue,
+    UsePolicy,
     exported,
     exported_model,
 )
@@ -45,7 +47,7 @@ def staged(store, tmp_path):
     outputs = store.staging.outputs(ATTEMPT, GUEST)
     outputs.save_model("m", MODEL)
     outputs.save_report("r", "roc", 1, {"auc": 1})
-    with outputs.table_writer("t", pa.schema([("id", pa.int64()), ("x", pa.float64())]), id_column="id") as writer:
+    with outputs.table_writer("t", pa.schema([("id", pa.int64()), ("x", pa.float64())]), TableRoles(id="id")) as writer:
         writer.write(pa.table({"id": [1, 2, 3], "x": [0.1, 0.2, 0.3]}))
     return tmp_path / f"store/staging/{ATTEMPT}/guest-bank"
 
@@ -89,7 +91,7 @@ FORGED = {
         ("no partitions", lambda file: changed(file, partitions=[["../../../../keys/party.key", 1, 1, "0" * 64]])),
         ("missing", lambda file: changed(file, partitions=[["data/x/part-00000.arrow", 1, 1, "0" * 64]])),
         ("no partitions", lambda file: changed(file, partitions=json.loads(file.read_text())["partitions"] * 2)),
-        ("no column", lambda file: changed(file, id_column="\x1b[31mX")),
+        ("no column", lambda file: changed(file, roles={"id": "\x1b[31mX"})),
         ("control character", lambda file: changed(file, columns=[["\u202eevil\x1b[2J", "int64"]])),
         ("type of a column", lambda file: changed(file, columns=[["a", "\x1b[2J"]])),
         ("columns of its manifest", lambda file: changed(file, columns=[["id", "int64"]])),
@@ -147,13 +149,14 @@ def test_what_the_service_knows_itself_is_not_taken_from_the_executor(store, sta
         version=7,
         digest="f" * 64,
         name="bob/t",
-        label_column="x",
+        roles={"label": "x"},
     )
     changed(staged / "models/m/model.json", digest="f" * 64, bytes=10**400)
     published = publish(store)
     made = store.tables.manifest(TABLE)
     assert (made.rows, made.owner, made.origin, made.version, made.name) == (3, "", f"{ATTEMPT}/{GUEST}", 1, TABLE)
-    assert (made.created_at, made.use.users, made.label_column) == (FakeClock().now(), (), "x")
+    assert (made.created_at, made.roles) == (FakeClock().now(), TableRoles(label="x"))
+    assert store.use.of_table(TABLE) == UsePolicy()
     assert published["t"].digest == made.digest != "f" * 64
     info = store.models.info(f"{REF}.m")
     assert published["m"].digest == info.digest == MODEL.digest()

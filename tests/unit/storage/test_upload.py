@@ -13,6 +13,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from storage.client import (
+    NO_ROLES,
     BadRow,
     BadSource,
     ColumnNotFound,
@@ -23,7 +24,10 @@ from storage.client import (
     SourceNotFound,
     SourceOptions,
     Store,
+    TableRoles,
 )
+
+ID = TableRoles(id="id")
 
 
 @pytest.fixture
@@ -35,11 +39,11 @@ def store(tmp_path):
 def upload(store, tmp_path):
     """Write a file, upload it, open the table; after an error nothing may be registered or left behind."""
 
-    def call(content, name="data.csv", **options):
+    def call(content, name="data.csv", *, roles=NO_ROLES, **options):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         try:
-            store.tables.upload(path, "ns/name", **options)
+            store.tables.upload(path, "ns/name", **{"options": SourceOptions(roles=roles)} | options)
         except Exception:
             assert store.tables.list() == []
             assert list((tmp_path / "store").rglob("part-*")) == []
@@ -57,8 +61,7 @@ def types(table):
 def test_a_csv_becomes_a_table_with_guessed_types(upload):
     table = upload(
         'id,n,x,flag,day,at,note,gone\np1,1,0.5,true,2026-01-02,2026-01-02 03:04:05,"a, ""b""",\np2,,1e3,false,,,NA,\n',
-        id_column="id",
-        label_column="flag",
+        roles=TableRoles(id="id", label="flag"),
         owner="ann",
     )
     assert types(table) == ["string", "int64", "double", "bool", "date32[day]", "timestamp[us]", "string", "double"]
@@ -105,13 +108,13 @@ def test_a_bad_line_is_reported_with_its_line_and_column(upload, text, line, col
 def test_a_bad_line_far_into_a_file_is_found(upload):
     lines = ["id,x", *(f"{i},{i}.5" for i in range(90_000)), "90000,1.2x", "90001,5"]
     with pytest.raises(BadRow, match=r"data\.csv, line 90002, column 'x': not a number: '1\.2x'"):
-        upload("\n".join(lines), id_column="id")
+        upload("\n".join(lines), roles=ID)
 
 
 def test_a_column_that_proves_wider_later_is_read_again(upload):
     rows = [f"{i},{i},2026-01-01,{''},true" for i in range(60_000)]
     rows += ["A7,0.5,2026-01-01 10:00:00,late,false"]
-    table = upload("\n".join(["id,n,day,gone,flag", *rows]), id_column="id")
+    table = upload("\n".join(["id,n,day,gone,flag", *rows]), roles=ID)
     assert types(table) == ["string", "double", "timestamp[us]", "string", "bool"]
     assert table.rows == 60_001
     assert table.ids()[60_000].as_py() == "A7"
@@ -119,7 +122,7 @@ def test_a_column_that_proves_wider_later_is_read_again(upload):
 
 
 def test_ids_keep_their_leading_zeros(upload):
-    table = upload("id,x\n007,1\n8,2\n", id_column="id")
+    table = upload("id,x\n007,1\n8,2\n", roles=ID)
     assert table.ids().to_pylist() == ["007", "8"]
 
 
@@ -169,9 +172,9 @@ def test_a_file_that_is_no_table_is_refused(upload, content, error, says):
 
 def test_a_missing_id_or_label_column_is_named_with_the_nearest_one(upload):
     with pytest.raises(ColumnNotFound, match=r"'patient' \(the id column\)\. Did you mean 'patients'"):
-        upload("patients,y\n1,2\n", id_column="patient")
+        upload("patients,y\n1,2\n", roles=TableRoles(id="patient"))
     with pytest.raises(ColumnNotFound, match=r"'z' \(the label column\)\. There are: a, y"):
-        upload("a,y\n1,2\n", label_column="z")
+        upload("a,y\n1,2\n", roles=TableRoles(label="z"))
 
 
 @pytest.mark.parametrize("ids", [["b", "a", "c", "a"], [5, 6, 7, 6]])
@@ -180,20 +183,20 @@ def test_two_rows_of_one_id_are_refused(upload, store, tmp_path, ids):
     with pytest.raises(
         DuplicateIds, match=r"Line 3 of data\.csv and line 5 of data\.csv both have the id .* in column 'id'"
     ):
-        upload(text, id_column="id", partition_rows=2)
-    assert upload(text, id_column="id", unique_ids=False).rows == 4
+        upload(text, roles=ID, partition_rows=2)
+    assert upload(text, roles=ID, unique_ids=False).rows == 4
 
 
 def test_many_different_ids_of_many_lengths_are_accepted(upload):
     text = "id,x\n" + "".join(f"{'z' * (i % 40)}{i},1\n" for i in range(20_000))
-    assert upload(text, id_column="id").rows == 20_000
+    assert upload(text, roles=ID).rows == 20_000
 
 
 def test_an_id_that_is_missing_or_a_float_is_refused(upload):
     with pytest.raises(DuplicateIds, match=r"Row 2 of data\.arrow has no id"):
-        upload(to_bytes(pa.table({"id": ["a", None]})), "data.arrow", id_column="id")
+        upload(to_bytes(pa.table({"id": ["a", None]})), "data.arrow", roles=ID)
     with pytest.raises(ColumnTypeRefused, match="text or whole numbers"):
-        upload("id,x\n0.5,1\n", id_column="id")
+        upload("id,x\n0.5,1\n", roles=ID)
 
 
 def to_bytes(table, *, stream=False, **options):
@@ -239,7 +242,7 @@ CSV = "id,x,t\n1,0.5,a\n2,,b\n3,2.0,ü\n"
 )
 def test_the_digest_does_not_depend_on_the_format_of_the_source(upload, name, content):
     seen = []
-    table = upload(content, name, id_column="id", progress=lambda done, total: seen.append((done, total)))
+    table = upload(content, name, roles=ID, progress=lambda done, total: seen.append((done, total)))
     assert table.manifest.digest == "c010fd4f78c96c7f13abd711af681b7c10d9e3ecfd8f9b476a10b7e28391701a"
     assert table.to_arrow().column("t").to_pylist() == ["a", "b", "ü"]
     assert seen[-1] == (len(content), len(content))
@@ -256,7 +259,7 @@ def test_an_open_file_can_be_uploaded_even_if_it_cannot_seek(store):
             data, self.left = self.left[:7], self.left[7:]
             return data
 
-    manifest = store.tables.upload(Pipe(), "ns/name", format="csv", id_column="id")
+    manifest = store.tables.upload(Pipe(), "ns/name", format="csv", options=SourceOptions(roles=ID))
     assert manifest.rows == 3
     manifest = store.tables.upload(io.BytesIO(parquet_bytes(TABLE)), "ns/name", format="parquet")
     assert manifest.version == 2

@@ -21,7 +21,10 @@ from storage.client import (
     DuplicateIds,
     SourceOptions,
     Store,
+    TableRoles,
 )
+
+ID = TableRoles(id="id")
 
 
 @pytest.fixture
@@ -29,13 +32,12 @@ def upload(tmp_path):
     """Write a file, upload it; the table and what was said of it."""
     store = Store(tmp_path / "store")
 
-    def call(content, name="data.csv", *, id_column=None, label_column=None, **options):
+    def call(content, name="data.csv", **options):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         said: list[str] = []
         how = SourceOptions(**options)
-        names = {"id_column": id_column, "label_column": label_column}
-        store.tables.upload(path, "ns/name", **names, options=how, remark=said.append)
+        store.tables.upload(path, "ns/name", options=how, remark=said.append)
         return store.tables.open("ns/name"), said
 
     return call
@@ -45,22 +47,22 @@ def test_ids_of_many_digits_are_kept_as_they_stand(upload):
     ids = ["89860012345678901234", "89860012345678901235", "00000000000000000001"]
     for some in (ids, ids[:2], ["1234567890123456", "7"], ["123456789012345678901234", "-1"]):
         text = "id,x\n" + "".join(f"{name},1\n" for name in some)
-        assert upload(text, id_column="id")[0].ids().to_pylist() == some
-    table, _ = upload("id,x\n123456789012345,1\n7,2\n", id_column="id")
+        assert upload(text, roles=ID)[0].ids().to_pylist() == some
+    table, _ = upload("id,x\n123456789012345,1\n7,2\n", roles=ID)
     assert table.ids().to_pylist() == [123456789012345, 7]
 
 
 def test_an_id_that_proves_long_only_far_into_the_file_is_kept(upload):
     rows = [f"{i},1" for i in range(200_000)] + ["89860012345678901234,1"]
-    table, _ = upload("\n".join(["id,x", *rows]), id_column="id")
+    table, _ = upload("\n".join(["id,x", *rows]), roles=ID)
     assert table.ids()[200_000].as_py() == "89860012345678901234"
     assert table.ids()[7].as_py() == "7"
 
 
 def test_the_type_of_an_id_can_be_given(upload):
-    assert upload("id,x\n007,1\n", id_column="id", column_types={"id": "int"})[0].ids().to_pylist() == [7]
-    assert upload("id,x\n7,1\n", id_column="id", column_types={"id": "text"})[0].ids().to_pylist() == ["7"]
-    assert upload("id,x\n0.5,1\n", id_column="id", column_types={"id": "text"})[0].ids().to_pylist() == ["0.5"]
+    assert upload("id,x\n007,1\n", roles=ID, column_types={"id": "int"})[0].ids().to_pylist() == [7]
+    assert upload("id,x\n7,1\n", roles=ID, column_types={"id": "text"})[0].ids().to_pylist() == ["7"]
+    assert upload("id,x\n0.5,1\n", roles=ID, column_types={"id": "text"})[0].ids().to_pylist() == ["0.5"]
 
 
 def test_whole_numbers_that_are_rounded_are_said(upload):
@@ -75,7 +77,7 @@ def test_whole_numbers_that_are_rounded_are_said(upload):
 def test_a_file_of_any_encoding_is_read_if_it_is_named(upload, encoding):
     word = {"gbk": "病人", "shift_jis": "患者"}.get(encoding, "Größe")
     text = f"id,{word}\n" + "".join(f"{i},{word}{i}\n" for i in range(60_000))
-    table, said = upload(text.encode(encoding), id_column="id", encoding=encoding)
+    table, said = upload(text.encode(encoding), roles=ID, encoding=encoding)
     assert table.column(word)[59_999] == f"{word}59999"
     assert said == []
 
@@ -117,16 +119,17 @@ def test_texts_that_mean_missing_can_be_given(upload):
 
 
 def test_columns_are_chosen(upload):
-    text = "id,a,b,bad,y\n1,2,3,x,0\n2,3,4,1,1\n"
-    own = {"id_column": "id", "label_column": "y"}
-    assert upload(text, features=("b",), **own)[0].to_arrow().column_names == ["id", "b", "y"]
-    assert upload(text, drop=("bad", "a"), **own)[0].to_arrow().column_names == ["id", "b", "y"]
+    text = "id,a,b,bad,y,w,m\n1,2,3,x,0,1,a\n2,3,4,1,1,2,b\n"
+    own = {"roles": TableRoles(id="id", label="y", weight="w", match_id="m")}
+    assert upload(text, features=("b",), **own)[0].to_arrow().column_names == ["id", "b", "y", "w", "m"]
+    assert upload(text, drop=("bad", "a"), **own)[0].to_arrow().column_names == ["id", "b", "y", "w", "m"]
     with pytest.raises(ColumnNotFound, match=r"'bb' \(one of the features\). Did you mean 'b'"):
         upload(text, features=("bb",), **own)
     with pytest.raises(ColumnNotFound, match=r"'zz' \(to be dropped\)"):
         upload(text, drop=("zz",), **own)
-    with pytest.raises(BadSource, match=r"'y' cannot be dropped: it is the id or the label"):
-        upload(text, drop=("y",), **own)
+    for column, role in (("y", "label"), ("w", "weight"), ("m", "match id")):
+        with pytest.raises(BadSource, match=f"'{column}' cannot be dropped: it is the {role}"):
+            upload(text, drop=(column,), **own)
 
 
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
@@ -138,7 +141,7 @@ def test_columns_and_types_are_chosen_in_other_formats_too(upload, form):
     else:
         with ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-    found, _ = upload(sink.getvalue(), f"data.{form}", id_column="id", drop=("a",), column_types={"b": "text"})
+    found, _ = upload(sink.getvalue(), f"data.{form}", roles=ID, drop=("a",), column_types={"b": "text"})
     assert found.to_arrow().to_pydict() == {"id": [1, 2], "b": ["1", "2"], "y": [0, 1]}
     with pytest.raises(BadSource, match=f"is {form}, for which nobody can give an encoding"):
         upload(sink.getvalue(), f"data.{form}", encoding="gbk")
@@ -161,19 +164,19 @@ def test_content_counts_more_than_the_name(upload):
 
 
 def test_rows_without_label_are_counted_and_said(upload):
-    assert upload("id,y\n1,0\n2,\n3,1\n4,\n5,\n", id_column="id", label_column="y")[1] == [
+    assert upload("id,y\n1,0\n2,\n3,1\n4,\n5,\n", roles=TableRoles(id="id", label="y"))[1] == [
         "3 rows have no label (column 'y')."
     ]
-    assert upload("id,y\n1,3\n2,\n", label_column="y")[1] == ["1 row has no label (column 'y')."]
-    assert upload("id,y\n1,0\n2,1\n", label_column="y")[1] == []
+    assert upload("id,y\n1,3\n2,\n", roles=TableRoles(label="y"))[1] == ["1 row has no label (column 'y')."]
+    assert upload("id,y\n1,0\n2,1\n", roles=TableRoles(label="y"))[1] == []
 
 
 def test_a_row_without_id_and_an_id_that_is_the_label_are_refused(upload):
     for text in ("id,x\na,1\n,2\n", "id,x\n1,1\n,2\n"):
         with pytest.raises(DuplicateIds, match=r"Line 3 of data\.csv has no id"):
-            upload(text, id_column="id")
+            upload(text, roles=ID)
     with pytest.raises(BadSource, match=r"'y' cannot be both the id and the label"):
-        upload("y,x\n1,2\n", id_column="y", label_column="y")
+        upload("y,x\n1,2\n", roles=TableRoles(id="y", label="y"))
 
 
 @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
@@ -183,7 +186,7 @@ def test_the_index_that_pandas_wrote_is_left_out_and_said(upload, name):
     assert "counts the rows, as pandas writes its index; it was left out" in said[0]
     assert upload(f"{name or 'k'},a\n5,6\n7,8\n")[0].features == [name or "k", "a"]
     if name:
-        assert upload(f"{name},a\n0,6\n1,8\n", id_column=name)[0].ids().to_pylist() == [0, 1]
+        assert upload(f"{name},a\n0,6\n1,8\n", roles=TableRoles(id=name))[0].ids().to_pylist() == [0, 1]
     else:
         with pytest.raises(DuplicateColumn, match=r"Column 1 has no name.*index of pandas.*index=False"):
             upload(",a\np,5\nq,6\n")
@@ -207,16 +210,16 @@ def test_an_upload_lets_go_of_its_file_at_once(upload, tmp_path):
     gc.collect()
     gc.disable()
     try:
-        upload("id,x\n" + "".join(f"{i},{i}\n" for i in range(300_000)), id_column="id")
+        upload("id,x\n" + "".join(f"{i},{i}\n" for i in range(300_000)), roles=ID)
         assert still_open() == []
         for wrong in ("id,x\n1,2\n1,3\n", "id,x\n1,a\n2,3\n3,4\n", "id,x\n1,2,3\n", 'id,x\n1,"a\n'):
             with pytest.raises(BadSource):
-                upload(wrong, id_column="id")
+                upload(wrong, roles=ID)
             assert still_open() == []
         sink = io.BytesIO()
         parquet.write_table(pa.table({"id": [1, 1]}), sink)
         with pytest.raises(DuplicateIds):
-            upload(sink.getvalue(), "data.parquet", id_column="id")
+            upload(sink.getvalue(), "data.parquet", roles=ID)
         assert still_open() == []
     finally:
         gc.enable()

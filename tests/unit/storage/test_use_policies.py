@@ -7,17 +7,18 @@ import numpy as np
 import pydantic
 import pytest
 
-from storage.client import Damaged, Model, ModelNotFound, Store, TableNotFound, UsePolicy
+from storage.client import Damaged, Model, ModelNotFound, SourceOptions, Store, TableNotFound, TableRoles, UsePolicy
 
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
 MODEL = f"{JOB}/train.model"
+BY_ID = SourceOptions(roles=TableRoles(id="id"))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "store")
     (tmp_path / "t.csv").write_text("id,x\n1,2\n")
-    made.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
+    made.tables.upload(tmp_path / "t.csv", "breast/train", options=BY_ID)
     made.models.save(MODEL, Model("linear", 1, {"w": np.zeros(2)}), "guest")
     return made
 
@@ -26,7 +27,7 @@ def test_the_policy_of_a_table_holds_for_every_version_of_it(store: Store, tmp_p
     assert store.use.of_table("breast/train") == UsePolicy()
     policy = UsePolicy(peers=("b",), min_rows=50, expires=datetime(2030, 1, 1, tzinfo=UTC))
     assert store.use.set_table("breast/train", policy) == policy
-    store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
+    store.tables.upload(tmp_path / "t.csv", "breast/train", options=BY_ID)
     assert store.use.of_table("breast/train@1") == store.use.of_table("breast/train@2") == policy
     assert [manifest.reference for manifest in store.tables.list()] == ["breast/train@1", "breast/train@2"]
     assert store.use.set_table("breast/train", None) == UsePolicy()
@@ -43,7 +44,7 @@ def test_the_policy_of_a_deleted_table_holds_on_and_may_be_changed(store: Store,
         store.use.of_table("breast/train@2")
     with pytest.raises(TableNotFound):
         store.use.set_table("breast/other", policy)
-    store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id")
+    store.tables.upload(tmp_path / "t.csv", "breast/train", options=BY_ID)
     assert store.use.of_table("breast/train") == policy
 
 
@@ -67,7 +68,7 @@ def test_the_policy_of_a_deleted_model_holds_on_if_one_was_set(store: Store) -> 
 
 
 def test_what_a_table_was_is_known_after_its_versions_are_deleted(store: Store, tmp_path: Path) -> None:
-    store.tables.upload(tmp_path / "t.csv", "breast/train", id_column="id", owner="ann")
+    store.tables.upload(tmp_path / "t.csv", "breast/train", options=BY_ID, owner="ann")
     store.tables.delete("breast/train@1")
     assert [manifest.version for manifest in store.tables.history("breast/train")] == [1, 2]
     assert store.tables.last("breast/train@1").owner == ""
