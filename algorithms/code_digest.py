@@ -27,7 +27,7 @@ API = frozenset(
         "algorithms.context",
         "algorithms.errors",
         "algorithms.learning",
-        "algorithms.local",
+        "algorithms.local_run",
         "algorithms.registry",
     }
 )

@@ -80,9 +80,14 @@ def check_manifest(manifest: Manifest, spec: JobSpec, own: SignedAnswer, verify:
     require_common_api(manifest.speaks)
 
 
-def task_seed(manifest: Manifest, task: str) -> str:
-    """The common seed of one task, hex, 32 bytes."""
-    return sha256(bytes.fromhex(manifest.proposal.seed) + b"/task/" + task.encode()).hexdigest()
+def job_seed(number: int) -> str:
+    """The common seed of a job, hex, 32 bytes, from the number in its settings."""
+    return sha256(b"archipelago/job-seed/v1" + number.to_bytes(8, "big")).hexdigest()
+
+
+def task_seed(seed: str, task: str) -> str:
+    """The common seed of one task of the job with that seed, hex, 32 bytes."""
+    return sha256(bytes.fromhex(seed) + b"/task/" + task.encode()).hexdigest()
 
 
 def _digest(proposal: Proposal, answers: tuple[SignedAnswer, ...]) -> str:

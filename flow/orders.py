@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from algorithms.component import Line
@@ -35,15 +36,21 @@ def contract_for(manifest: Manifest, tasks: Mapping[str, BoundTask], party: str)
     """
     lines: dict[str, tuple[ContractLine, ...]] = {}
     for task in tasks.values():
-        found: dict[ContractLine, None] = {}
         earlier = _models(manifest, task)
-        for address, side in task.sides.items():
-            if address.party == party:
-                for line in task.component.conversation(task.terms_of(side, earlier)):
-                    found[_expanded(line, task.addresses)] = None
-        if any(address.party == party for address in task.sides):
-            lines[task.name] = tuple(found)
+        if own := [address for address in task.sides if address.party == party]:
+            lines[task.name] = lines_for(task, own, earlier)
     return JobContract(job=manifest.proposal.job, manifest_digest=manifest.digest, tasks=lines)
+
+
+def lines_for(
+    task: BoundTask, addresses: Iterable[Address], earlier: Mapping[str, str] = MappingProxyType({})
+) -> tuple[ContractLine, ...]:
+    """What is said in a task on the terms of these addresses; `earlier` as for `BoundTask.terms_of`."""
+    found: dict[ContractLine, None] = {}
+    for address in addresses:
+        for line in task.component.conversation(task.terms_of(task.sides[address], earlier)):
+            found[_expanded(line, task.addresses)] = None
+    return tuple(found)
 
 
 def resources_for(task: BoundTask, address: Address) -> Resources:
@@ -69,7 +76,7 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, name: Attem
         inputs={key: _input(manifest, task, address, key, value) for key, value in side.inputs.items()},
         outputs=side.outputs,
         resources=resources_for(task, address),
-        seed=task_seed(manifest, task.name),
+        seed=task_seed(manifest.proposal.seed, task.name),
         gateway=launch.gateway,
         token=launch.token,
         store=launch.store,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 
 from sqlalchemy import select
 
@@ -17,7 +16,7 @@ from flow.job_spec import JobSpec, parse_job
 from flow.job_state import ENDED_JOB, JobState
 from flow.knowledge import earlier_name, wanted
 from flow.lineage import own_inputs
-from flow.manifest import OUR_API
+from flow.manifest import OUR_API, job_seed
 from flow.messages import Decision, Proposal
 from flow.participant.agreeing import Agreeing
 from flow.policy import ModelFacts, Source, TableFacts, withheld
@@ -106,7 +105,7 @@ class Submitting:
             user=user.name,
             spec=spec.document(),
             spec_digest=spec.digest(),
-            seed=_seed(spec.settings.seed),
+            seed=secrets.token_hex(SEED_BYTES) if spec.settings.seed is None else job_seed(spec.settings.seed),
             code={task.component.reference: task.component.code_digest for task in tasks.values()},
             api=OUR_API,
             submitted_ms=int(self._database.clock.now().timestamp() * 1000),
@@ -243,10 +242,3 @@ def _by_token(writer: Writer, submit_token: str, proposal: Proposal) -> JobId | 
             hint="Use a new token for a new job.",
         )
     return JobId(row.id)
-
-
-def _seed(asked: int | None) -> str:
-    """The common seed of a job, hex: from the number in its settings, or drawn."""
-    if asked is None:
-        return secrets.token_hex(SEED_BYTES)
-    return sha256(b"archipelago/job-seed/v1" + asked.to_bytes(8, "big")).hexdigest()

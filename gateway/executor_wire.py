@@ -13,6 +13,7 @@ import grpc
 import pyarrow as pa
 
 from gateway.backoff import Backoff
+from gateway.coverage import Consumed, Coverage
 from gateway.errors import MessageGone
 from gateway.mailbox.store import LARGE_BYTES, Place
 from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_stub, gateway_down, local, local_channel, rpc_error
@@ -21,7 +22,6 @@ from runtime.errors import Unavailable
 from storage.client import Value, decode, encode
 
 Step = tuple[int, ...]
-Consumed = tuple[Address, str, Step]
 T = TypeVar("T")
 
 PARCEL_BYTES = 1 << 20
@@ -29,7 +29,6 @@ PARCEL_PARTS = 2048
 RELEASE_ITEMS = 10_000
 WAIT_S = 30.0  # one question to the gateway; it is asked again for as long as it takes
 BUSY_S = 0.05
-KEPT_CHECKPOINTS = 2
 
 
 class ExecutorWire:
@@ -48,8 +47,7 @@ class ExecutorWire:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stub: ExecutorStub | None = None
-        self._consumed: list[Consumed] = []
-        self._covered: list[list[Consumed]] = []
+        self._coverage = Coverage()
         self._can_map = True
 
     def send(self, to: Address, tag: str, step: Step, value: Value) -> None:
@@ -80,20 +78,14 @@ class ExecutorWire:
             if answer is not None:
                 sender, body = answer
                 address = Address.parse(sender)
-                with self._lock:
-                    self._consumed.append((address, tag, step))
+                self._coverage.took((address, tag, step))
                 return address, decode(body)
             if time.monotonic() - asked < BUSY_S:  # the gateway has no thread to wait in
                 time.sleep(BUSY_S)
 
     def checkpointed(self) -> None:
         """A checkpoint was stored: let go of what the oldest kept checkpoint covers."""
-        with self._lock:
-            self._covered.append(self._consumed)
-            self._consumed = []
-            through = [item for batch in self._covered[: 1 - KEPT_CHECKPOINTS] for item in batch]
-            self._covered = self._covered[1 - KEPT_CHECKPOINTS :]
-        self.release(through)
+        self.release(self._coverage.checkpointed())
 
     def release(self, through: Sequence[Consumed]) -> None:
         """Let go of consumed messages: (from, tag, step) each; receiving one again would wait for ever."""

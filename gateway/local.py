@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from gateway.contract import JobContract, check_size
+from gateway.coverage import Coverage
 from gateway.envelope import checked_step
 from gateway.errors import ExchangeClosed
+from gateway.scalars import checked_values
 from party.ids import Address
 from storage.client import Value, decode, encode
 
@@ -21,9 +24,16 @@ LocalKey = tuple[Address, Address, str, Step]  # from, to, tag, step
 
 
 class LocalExchange:
-    """One conversation; `wire(address)` gives each address its side."""
+    """One conversation; `wire(address)` gives each address its side.
 
-    def __init__(self) -> None:
+    Args:
+        contract: What may be said; None: anything.
+        task: The task of it that this is.
+    """
+
+    def __init__(self, contract: JobContract | None = None, task: str = "") -> None:
+        self._contract = contract
+        self._task = task
         self._arrived = threading.Condition()
         self._messages: dict[LocalKey, pa.Buffer | None] = {}  # None: released, the key stays taken
         self._closed: ExchangeClosed | None = None
@@ -41,7 +51,17 @@ class LocalExchange:
             self._arrived.notify_all()
 
     def put(self, messages: Mapping[LocalKey, pa.Buffer]) -> None:
-        """Store what is new; a key that was written before keeps its first value."""
+        """Store what is new; a key that was written before keeps its first value.
+
+        Raises:
+            ContractViolation: The contract does not allow it.
+            ExchangeClosed: The conversation has ended.
+        """
+        if self._contract is not None:
+            for (frm, to, tag, _), body in messages.items():
+                line = self._contract.line(self._task, tag, str(frm), str(to))
+                check_size(line, body.size)
+                checked_values(line, [body])
         with self._arrived:
             self._check_open()
             for key, body in messages.items():
@@ -77,6 +97,7 @@ class LocalWire:
     def __init__(self, exchange: LocalExchange, address: Address) -> None:
         self._exchange = exchange
         self._address = address
+        self._coverage = Coverage()
 
     def send(self, to: Address, tag: str, step: Step, value: Value) -> None:
         """Return once the exchange holds the message."""
@@ -94,7 +115,12 @@ class LocalWire:
     def recv_any(self, frm: Sequence[Address], tag: str, step: Step) -> tuple[Address, Value]:
         """Block until one of the senders' messages is here."""
         key, body = self._exchange.take([(address, self._address, tag, step) for address in frm])
+        self._coverage.took((key[0], tag, step))
         return key[0], decode(body)
+
+    def checkpointed(self) -> None:
+        """A checkpoint was stored: let go of what the oldest kept checkpoint covers."""
+        self._exchange.release((frm, self._address, tag, step) for frm, tag, step in self._coverage.checkpointed())
 
     def release(self, frm: Address, tag: str, step: Step) -> None:
         """Let one received message go; receiving it again would wait for ever."""

@@ -20,6 +20,7 @@ from node_manager.errors import (
 )
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause
+from node_manager.failure import CRASH_CODE, failure_body
 from node_manager.order import Input, Order, Resources, ResumePoint
 from node_manager.rpc import answering, asking, unix_channel, unix_server
 from node_manager.status import NodeNews, NodeStatus
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from party.home import PartyHome
 
 __all__ = [
+    "CRASH_CODE",
     "MOST_BYTES",
     "MOST_EVENTS",
     "Cause",
@@ -52,8 +54,10 @@ __all__ = [
     "UnknownWireVersion",
     "answering",
     "asking",
+    "compute_as_an_executor",
     "document",
     "end_left_over",
+    "failure_body",
     "parse_event",
     "parse_order",
     "parse_status",
@@ -75,3 +79,11 @@ def end_left_over(home: PartyHome) -> int:
     from node_manager.left_over import end_left_over as end
 
     return end(home)
+
+
+def compute_as_an_executor(cores: int) -> None:
+    """From now on this process has the threads, and the algorithms of torch, of an executor of so many cores."""
+    from node_manager.threads import compute_alike, set_threads
+
+    set_threads(cores)
+    compute_alike(gpus=False)

@@ -21,6 +21,7 @@ from node_manager.assignment import Assignment
 from node_manager.errors import CodeMismatch, OrderRefused
 from node_manager.event_log import EventLog
 from node_manager.events import EventKind
+from node_manager.failure import CRASH_CODE, failure_body
 from node_manager.folders import ExecutorKey
 from node_manager.order import Order
 from node_manager.ports import open_context
@@ -28,16 +29,12 @@ from node_manager.threads import compute_alike, set_threads
 from node_manager.words import Words
 from party.ids import Address
 from runtime import log
-from runtime.disk.faults import fault_of
-from runtime.errors import PlatformError
 from runtime.text import first_problem
 
 if TYPE_CHECKING:
     from algorithms.context import Context
 
 SUCCEEDED, FAILED, CRASHED = 0, 1, 70
-CRASH_CODE = "executor.crashed"
-CRASH_HINT = "The people of its own party see the traceback: flow job logs JOB."
 
 
 def main(assignment: Assignment, order: Order) -> int:
@@ -50,22 +47,12 @@ def main(assignment: Assignment, order: Order) -> int:
         try:
             _work(order, assignment, events, words)
             return SUCCEEDED
-        except PlatformError as error:
-            words.died_of(error)
-            words.finish()
-            body = {"code": error.code, "message": error.message, "hint": error.hint}
-            events.write(EventKind.FAILED, **body, **({"alike": error.alike} if error.alike else {}))
-            return FAILED
         except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
             words.died_of(error)
             words.finish()
-            fault = fault_of(error)
-            if fault is not None:
-                events.write(EventKind.FAILED, code=fault.code, message=fault.message, hint=fault.hint)
-                return FAILED
-            text = f"The executor of {key.address} crashed with {type(error).__name__}."
-            events.write(EventKind.FAILED, code=CRASH_CODE, message=text, hint=CRASH_HINT)
-            return CRASHED
+            body = failure_body(error, order.address)
+            events.write(EventKind.FAILED, **body)
+            return CRASHED if body["code"] == CRASH_CODE else FAILED
         finally:
             events.close()
 

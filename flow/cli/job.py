@@ -50,6 +50,42 @@ def submit(
         _submitted(desk, flow, job, watch=watch)
 
 
+@app.command("run")
+@needs_no_party
+def run(  # noqa: PLR0913 - one parameter an option
+    desk: Desk,
+    file: FileArgument,
+    _local: Annotated[
+        bool, typer.Option("--local", help="All sides in this process. Between parties: flow job submit FILE --watch.")
+    ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="[PARTY:]NAMESPACE/NAME=FILE[,OPTION=VALUE …]",
+            help="The file that stands for a table, of one party or of all that read it; options are those of "
+            "`flow data upload` (label=y,drop=name,drop=note,encoding=gbk). May be repeated.",
+        ),
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The id of files that say none of their own.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Their label likewise; `label=` after a file: none.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where results go. [default: the job's name, -local]")
+    ] = None,
+    tables: Annotated[TableForm, typer.Option("--tables", help="The form of tables in it.")] = TableForm.CSV,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Run a job in this process, on files, without any party; every round is shown as it comes."""
+    from flow.cli.local_run import Given, run_here
+
+    given = Given(data or [], id, label, out, tables, overwrite)
+    raise typer.Exit(exit_for_end(run_here(desk, file, given)))
+
+
 @app.command("resume")
 @asks_a_party
 def resume(

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from flow.cli.bars import Bars, drawn_bars
 from runtime.errors import PlatformError
 from runtime.text import printable
 
@@ -99,11 +100,11 @@ class Screen:
     def error(self, error: PlatformError, source: str = "") -> None:
         """An error: `FILE: path.of.field: message; hint` on stderr, and the same as JSON where asked for."""
         first = {"message": error.message, "hint": error.hint, "path": getattr(error, "field", "")}
-        problems: list[dict[str, str]] = getattr(error, "problems", None) or [first]
+        problems = [dict(problem) for problem in getattr(error, "problems", ())]
         if self.as_json:
             body = {"code": error.code, "message": error.message, "hint": error.hint, "field": first["path"] or None}
-            self.document({"error": body | {"problems": getattr(error, "problems", [])}})
-        for each in problems:
+            self.document({"error": body | {"problems": problems}})
+        for each in problems or [first]:
             self.note(complaint(each["message"], hint=each["hint"], field=each["path"], source=source))
 
     @contextmanager
@@ -114,6 +115,15 @@ class Screen:
                 yield move
         else:
             yield lambda _done, _total: None
+
+    @contextmanager
+    def bars(self) -> Iterator[Bars]:
+        """Bars that come and go while lines are written above them; on a terminal only, and not beside JSON."""
+        if self.as_json or not sys.stderr.isatty():
+            yield Bars()
+            return
+        with drawn_bars() as bars:
+            yield bars
 
 
 def _ascii_json(value: object, *, indent: int | None) -> str:

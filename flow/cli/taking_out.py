@@ -8,18 +8,31 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flow.errors import FileUnwritable
 from flow.whole_file import make_folder, refuse_existing, whole_file
 
 if TYPE_CHECKING:
     from flow.cli.screen import Progress
-    from flow.client import FlowClient, OutputRow
+    from flow.client import FlowClient, OutputRow, ReportView
     from flow.views import View
     from storage.client import Model
 
 _ALWAYS = ("job.json", "metrics.csv", "logs.csv")
+
+
+class Results(Protocol):
+    """Who hands out what a job made: a party, or a store of a run in this process."""
+
+    def export_model(self, reference: str, file: Path, role: str | None = None, *, got: Progress | None = None) -> int:
+        """Write a model to a safetensors file."""
+
+    def export_table(self, reference: str, file: Path, form: str, *, overwrite: bool = False) -> int:
+        """Write a table to a file."""
+
+    def report(self, reference: str, role: str | None = None) -> ReportView:
+        """A report."""
 
 
 def suffix_of(file: Path, known: Sequence[str]) -> str:
@@ -32,7 +45,7 @@ def suffix_of(file: Path, known: Sequence[str]) -> str:
 
 
 def export_model(  # noqa: PLR0913 - the options of the command
-    flow: FlowClient,
+    results: Results,
     model: str,
     to: Path,
     form: str,
@@ -51,7 +64,7 @@ def export_model(  # noqa: PLR0913 - the options of the command
 
     make_folder(to.parent)
     with whole_file(to, overwrite=overwrite) as file:
-        flow.export_model(model, file, role, got=got)
+        results.export_model(model, file, role, got=got)
         found = read_model_file(file)
         if form == "json":
             file.write_text(_as_json(found))
@@ -82,29 +95,42 @@ def take_job(flow: FlowClient, job: str, folder: Path, tables: str, *, overwrite
     spec, party = flow.job(job).spec, flow.status().party
     make_folder(folder)
     own = [row for row in flow.outputs(job) if row.party == party]
-    endings = {"model": "safetensors", "table": tables}
-    files = [folder / f"{stem}.{endings.get(row.kind, 'json')}" for row, stem in zip(own, _stems(own), strict=True)]
+    files = output_files(folder, own, tables)
     for file in (*files, *(folder / name for name in _ALWAYS)):  # all of them, or none
         refuse_existing(file, overwrite=overwrite)
     for row, file in zip(own, files, strict=True):
-        if row.kind == "model":
-            export_model(flow, row.reference, file, "safetensors", role=row.role, overwrite=overwrite)
-        elif row.kind == "table":
-            flow.export_table(row.reference, file, tables, overwrite=overwrite)
-        else:
-            _write_json(file, flow.report(row.reference, row.role).model_dump(mode="json"), overwrite=overwrite)
-        yield Taken(str(file), f"{row.kind} {row.reference}")
-    yield Taken(_write_json(folder / _ALWAYS[0], spec, overwrite=overwrite), "the job as submitted")
+        yield take_output(flow, row, file, tables, overwrite=overwrite)
+    yield from take_records(folder, spec, flow.metrics(job), flow.logs(job), overwrite=overwrite)
+
+
+def output_files(folder: Path, rows: Sequence[OutputRow], tables: str) -> list[Path]:
+    """Where each output of one party goes: `task.output`, and the role too where the party has several parts of it."""
+    times = Counter((row.task, row.name) for row in rows)
+    endings = {"model": "safetensors", "table": tables}
+    stems = [f"{r.task}.{r.name}" + (f".{r.role}" if times[r.task, r.name] > 1 else "") for r in rows]
+    return [folder / f"{stem}.{endings.get(row.kind, 'json')}" for row, stem in zip(rows, stems, strict=True)]
+
+
+def take_output(results: Results, row: OutputRow, file: Path, tables: str, *, overwrite: bool = False) -> Taken:
+    """Write one output to a file. Raises FileThere, FileUnwritable."""
+    if row.kind == "model":
+        export_model(results, row.reference, file, "safetensors", role=row.role, overwrite=overwrite)
+    elif row.kind == "table":
+        results.export_table(row.reference, file, tables, overwrite=overwrite)
+    else:
+        _write_json(file, results.report(row.reference, row.role).model_dump(mode="json"), overwrite=overwrite)
+    return Taken(str(file), f"{row.kind} {row.reference}")
+
+
+def take_records(
+    folder: Path, spec: object, metrics: Sequence[View], logs: Sequence[View], *, overwrite: bool = False
+) -> Iterator[Taken]:
+    """Write the job, its metrics and its log lines. Raises FileThere, FileUnwritable."""
     from flow.views import LogRow, MetricRow
 
-    yield _take_rows(folder / _ALWAYS[1], MetricRow, flow.metrics(job), overwrite=overwrite)
-    yield _take_rows(folder / _ALWAYS[2], LogRow, flow.logs(job), overwrite=overwrite)
-
-
-def _stems(rows: Sequence[OutputRow]) -> list[str]:
-    """`task.output`, and the role too where the party has several parts of it."""
-    times = Counter((row.task, row.name) for row in rows)
-    return [f"{r.task}.{r.name}" + (f".{r.role}" if times[r.task, r.name] > 1 else "") for r in rows]
+    yield Taken(_write_json(folder / _ALWAYS[0], spec, overwrite=overwrite), "the job as submitted")
+    yield _take_rows(folder / _ALWAYS[1], MetricRow, metrics, overwrite=overwrite)
+    yield _take_rows(folder / _ALWAYS[2], LogRow, logs, overwrite=overwrite)
 
 
 def _as_json(model: Model) -> str:

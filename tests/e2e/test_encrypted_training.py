@@ -14,7 +14,7 @@ import pytest
 
 from gateway.client import GatewayAdmin
 from launcher.federation import LocalFederation
-from storage.client import Store
+from storage.client import Store, read_model_file
 from tests.e2e.conftest import TRAINERS
 from tests.e2e.leaks import found, recordings
 
@@ -89,6 +89,23 @@ def test_the_encrypted_run_equals_the_plain_ones(federation: LocalFederation, tm
     assert np.any(models["encrypted"] != 0)
     assert models["encrypted"].tobytes() == models["fixed"].tobytes()
     np.testing.assert_allclose(models["encrypted"], models["float"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("secure", ["plain", "paillier"])
+def test_a_run_in_one_process_gives_the_same_model_bit_for_bit(
+    federation: LocalFederation, tmp_path: Path, secure: str
+) -> None:
+    spec = job(f"local-{secure}", "breast/train", rounds=2, secure=secure, learning_rate=0.001)
+    trained = run(federation, tmp_path, spec)
+    files = [f"{party}:breast/train={federation.folder / f'breast_train_{party}.csv'}" for party in TRAINERS]
+    federation["hospital-a"].flow(
+        "job", "run", "--local", tmp_path / f"{spec['name']}.json", "--id", "id", "--label", "y",
+        *(word for file in files for word in ("--data", file)), "--out", tmp_path / "here",
+    )  # fmt: skip
+    for party in TRAINERS:
+        here = read_model_file(tmp_path / "here" / party / "train.model.safetensors")
+        store = Store(federation[party].settings_home().store)
+        assert here.digest() == store.models.load(f"{trained}/train.model").digest()
 
 
 @pytest.mark.parametrize("secure", ["plain", "paillier"])

@@ -15,7 +15,7 @@ import pytest
 
 from algorithms import secure_sum
 from algorithms.component import Component, Line, Parameters, Terms
-from algorithms.local import LocalResult, run_local
+from algorithms.local_run import LocalResult, run_local
 from algorithms.registry import component, components
 from gateway.contract import ContractLine, JobContract, check_size, check_value
 from party.ids import Role

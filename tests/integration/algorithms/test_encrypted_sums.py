@@ -23,7 +23,7 @@ from algorithms.errors import (
     WrongSum,
 )
 from algorithms.inference import predict
-from algorithms.local import LocalMemory, LocalSettings, run_local
+from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
 from gateway.errors import ExchangeClosed
 from storage.client import decode
@@ -188,7 +188,7 @@ def test_a_long_sum_shows_how_far_it_is(monkeypatch):
     monkeypatch.setattr(secure_sum, "PART_CIPHERTEXTS", 1)
     told = []
     monkeypatch.setattr(
-        "algorithms.local._LocalRun.progress", lambda _run, done, total, what: told.append((done, what))
+        "algorithms.local_run._LocalRun.progress", lambda _run, done, total, what: told.append((done, what))
     )
     parameters = {"values": 58 * 5, "rounds": 1, **SECURE}
     run_local(component("exchange"), parameters, {a: {} for a in (*TRAINERS, ARBITER)}, RecordingExchange())

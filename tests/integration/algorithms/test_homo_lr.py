@@ -20,7 +20,7 @@ from algorithms.errors import (
     WrongModel,
 )
 from algorithms.linear import probability
-from algorithms.local import LocalMemory, LocalSettings, run_local
+from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
 from runtime.errors import public_sentence
 from tests.fixtures.algorithms import (

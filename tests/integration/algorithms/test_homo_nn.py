@@ -11,7 +11,7 @@ import torch
 
 from algorithms.errors import BadLabels, LabelsNotClasses, WrongModel
 from algorithms.inference import predict
-from algorithms.local import LocalMemory, LocalSettings, run_local
+from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.nn import model as networks
 from algorithms.nn.optimizers import Adam, Sgd
 from algorithms.nn.spec import NetSpec

@@ -9,7 +9,7 @@ import pytest
 
 from algorithms.crypto.paillier import generate
 from algorithms.errors import ParametersDiffer, SumNotWhole
-from algorithms.local import LocalMemory, LocalSettings, run_local
+from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
 from storage.client import Ciphertexts, decode, encode
 from tests.fakes.lying_arbiter import (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.local import LocalMemory, LocalSettings, run_local
+from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
 from tests.fixtures.algorithms import (
     ARBITER,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.errors import BadFeatures, BadLabels, OneClass
-from algorithms.local import run_local
+from algorithms.local_run import run_local
 from algorithms.registry import component
 from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
 
@@ -65,7 +65,7 @@ def test_columns_that_cannot_be_learnt_from_are_named_alike(tmp_path, made, x, s
 def said(monkeypatch):
     lines = []
     monkeypatch.setattr(
-        "algorithms.local._LocalRun.log", lambda run, level, text: lines.append((run.address, level, text))
+        "algorithms.local_run._LocalRun.log", lambda run, level, text: lines.append((run.address, level, text))
     )
     return lines
 

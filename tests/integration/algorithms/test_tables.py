@@ -12,7 +12,7 @@ from sklearn import metrics
 from algorithms.component import RoleSpec, Terms
 from algorithms.errors import BadLabels, FeaturesDiffer, MissingInput, ParametersDiffer, RolesRefused, WrongModel
 from algorithms.evaluate import binary_metrics, roc_points
-from algorithms.local import run_local
+from algorithms.local_run import run_local
 from algorithms.registry import component
 from algorithms.standard_scale import is_constant, join_limbs, split_limbs
 from party.ids import Role

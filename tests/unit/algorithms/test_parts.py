@@ -14,7 +14,7 @@ from algorithms.contributor import Contributor
 from algorithms.errors import BadKey, NotFinite, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
 from algorithms.joining import Joining
 from algorithms.linear import log_loss, probability
-from algorithms.local import LocalMemory
+from algorithms.local_run import LocalMemory
 from algorithms.registry import component
 from algorithms.scores import Score, Scores
 from algorithms.server_optimizer import ServerOptimizer

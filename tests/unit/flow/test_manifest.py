@@ -118,8 +118,8 @@ def test_parties_that_both_go_with_the_initiator_must_go_with_each_other() -> No
 
 
 def test_each_task_has_its_own_seed() -> None:
-    assert task_seed(GOOD, "train") != task_seed(GOOD, "score")
-    assert len(bytes.fromhex(task_seed(GOOD, "train"))) == 32
+    assert task_seed(GOOD.proposal.seed, "train") != task_seed(GOOD.proposal.seed, "score")
+    assert len(bytes.fromhex(task_seed(GOOD.proposal.seed, "train"))) == 32
 
 
 def test_the_gateway_is_told_who_may_say_what_to_whom() -> None:

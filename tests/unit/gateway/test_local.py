@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from gateway.client import ExchangeClosed, LocalExchange
-from tests.fakes.gateway_parties import GUEST, HOST
+from gateway.client import ContractViolation, ExchangeClosed, LocalExchange
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 
 
 def test_the_first_write_of_a_key_wins() -> None:
@@ -84,3 +84,24 @@ def test_many_messages_come_by_their_own_steps() -> None:
     exchange.wire(GUEST).send_many(HOST, "x", {(1, 0): 10, (1, 1): 11})
     assert exchange.wire(HOST).recv(GUEST, "x", (1, 1)) == 11
     assert exchange.wire(HOST).recv(GUEST, "x", (1, 0)) == 10
+
+
+def test_a_checkpoint_lets_go_of_what_the_oldest_kept_one_covers() -> None:
+    exchange = LocalExchange()
+    sender, receiver = exchange.wire(GUEST), exchange.wire(HOST)
+    for step in range(4):
+        sender.send(HOST, "x", (step,), float(step))
+        receiver.recv(GUEST, "x", (step,))
+        receiver.checkpointed()
+    held = [key[3] for key, body in exchange._messages.items() if body is not None]
+    assert held == [(3,)]  # what came after the checkpoint before the last: a restart would read it again
+
+
+def test_what_the_contract_does_not_allow_is_refused_and_not_stored() -> None:
+    exchange = LocalExchange(make_contract(lines=(line("loss", "float", "plain-scalar", 4096),)), TASK)
+    wire = exchange.wire(GUEST)
+    wire.send(HOST, "loss", (1,), 0.5)
+    for tag, value in (("rows", 0.5), ("loss", "text"), ("loss", np.arange(3.0))):
+        with pytest.raises(ContractViolation):
+            wire.send(HOST, tag, (2,), value)
+    assert [key[2:] for key in exchange._messages] == [("loss", (1,))]

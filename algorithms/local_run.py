@@ -1,7 +1,7 @@
 """Runs all roles of one component in this process, a thread each: for tests, notebooks and `flow job run --local`.
 
-The exchange comes from the caller (`gateway.client.LocalExchange` has the semantics of the real one). Nothing is
-written to disk; results come back as objects.
+The exchange comes from the caller (`gateway.client.LocalExchange` has the semantics of the real one). `run_sides`
+leaves it to the caller where inputs come from and where results go; `run_local` takes and gives objects.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
 
 from algorithms.channel import Channel, Wire
 from algorithms.component import Component, Parameters, Terms, by_role
-from algorithms.context import Context
+from algorithms.context import Context, Inputs, Memory, News, Outputs
 from party.ids import Address
 from storage.client import Model, Table, TableRoles, Value, decode, encode
 
@@ -23,10 +24,17 @@ Input = Table | Model
 KEPT_CHECKPOINTS = 2
 
 
+class LocalWire(Wire, Protocol):
+    """One address's side of an exchange."""
+
+    def checkpointed(self) -> None:
+        """A checkpoint was stored: let go of the messages that the oldest kept one covers."""
+
+
 class Exchange(Protocol):
     """Carries the messages of one run."""
 
-    def wire(self, address: Address) -> Wire:
+    def wire(self, address: Address) -> LocalWire:
         """The side of one address."""
 
     def close(self, error: BaseException | None = None) -> None:
@@ -185,6 +193,57 @@ class LocalSettings:
     cores: int = 1
 
 
+@dataclass(frozen=True)
+class Side:
+    """What one address runs with."""
+
+    parameters: Parameters
+    inputs: Inputs
+    outputs: Outputs
+    news: News
+    memory: Memory = field(default_factory=LocalMemory)
+    cores: int = 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended a run: whose role function raised which error."""
+
+    address: Address
+    error: BaseException
+
+
+def run_sides(
+    component: Component, sides: Mapping[Address, Side], exchange: Exchange, seed: bytes = bytes(32)
+) -> Failure | None:
+    """Run every side until all have returned; the first failure, upon which the others were woken and ended."""
+    addresses = tuple(sorted(sides))
+    failures: list[Failure] = []
+
+    def ended(address: Address, future: Future[None]) -> None:
+        if error := future.exception():
+            failures.append(Failure(address, error))
+            exchange.close(error)
+
+    with ThreadPoolExecutor(max_workers=len(sides)) as threads:
+        for address in addresses:
+            side, wire = sides[address], exchange.wire(address)
+            ctx = Context(
+                address=address,
+                addresses=addresses,
+                channel=Channel(wire),
+                inputs=side.inputs,
+                outputs=side.outputs,
+                news=side.news,
+                memory=_ReleasingMemory(side.memory, wire),
+                seed=seed,
+                cores=side.cores,
+            )
+            running = threads.submit(component.roles[address.role].run, ctx, side.parameters)
+            running.add_done_callback(partial(ended, address))
+    return failures[0] if failures else None
+
+
 def run_local(
     component: Component,
     parameters: Parameters | Mapping[str, object],
@@ -202,37 +261,35 @@ def run_local(
         parameters = component.parameters.model_validate(parameters)
     component.require(Terms(parameters, by_role(parties)))
     runs = {address: _LocalRun(address) for address in sorted(parties)}
-    errors: list[BaseException] = []
-
-    def ended(future: Future[None]) -> None:
-        if error := future.exception():
-            errors.append(error)
-            exchange.close(error)
-
-    with ThreadPoolExecutor(max_workers=len(runs)) as threads:
-        for run in runs.values():
-            ctx = _context(run, tuple(runs), parties[run.address], exchange, settings)
-            threads.submit(component.roles[run.address.role].run, ctx, parameters).add_done_callback(ended)
-    if errors:
-        raise errors[0]
+    sides = {
+        address: Side(
+            parameters=parameters,
+            inputs=_LocalInputs(parties[address]),
+            outputs=run,
+            news=run,
+            memory=settings.memories.get(address) or LocalMemory(),
+            cores=settings.cores,
+        )
+        for address, run in runs.items()
+    }
+    if failure := run_sides(component, sides, exchange, settings.seed):
+        raise failure.error
     return LocalResult({a: run.outputs for a, run in runs.items()}, [m for run in runs.values() for m in run.metrics])
 
 
-def _context(
-    run: _LocalRun,
-    addresses: tuple[Address, ...],
-    inputs: Mapping[str, Input],
-    exchange: Exchange,
-    settings: LocalSettings,
-) -> Context:
-    return Context(
-        address=run.address,
-        addresses=addresses,
-        channel=Channel(exchange.wire(run.address)),
-        inputs=_LocalInputs(inputs),
-        outputs=run,
-        news=run,
-        memory=settings.memories.get(run.address) or LocalMemory(),
-        seed=settings.seed,
-        cores=settings.cores,
-    )
+@dataclass(frozen=True)
+class _ReleasingMemory:
+    """A memory whose checkpoints let go of the messages they cover, as between parties."""
+
+    kept: Memory
+    wire: LocalWire
+
+    def checkpoint(self, step: int, parts: Mapping[str, Value]) -> None:
+        self.kept.checkpoint(step, parts)
+        self.wire.checkpointed()
+
+    def latest(self) -> tuple[int, dict[str, Value]] | None:
+        return self.kept.latest()
+
+    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        return self.kept.once(name, make)

@@ -1,0 +1,33 @@
+"""Which received messages the kept checkpoints of one address cover, and so may be let go. No I/O."""
+
+from __future__ import annotations
+
+import threading
+
+from party.ids import Address
+
+Consumed = tuple[Address, str, tuple[int, ...]]  # from, tag, step
+KEPT_CHECKPOINTS = 2
+
+
+class Coverage:
+    """Remembers what was received since the oldest kept checkpoint. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._consumed: list[Consumed] = []
+        self._covered: list[list[Consumed]] = []
+
+    def took(self, message: Consumed) -> None:
+        """A message was received."""
+        with self._lock:
+            self._consumed.append(message)
+
+    def checkpointed(self) -> list[Consumed]:
+        """A checkpoint was stored: what the oldest kept one now covers."""
+        with self._lock:
+            self._covered.append(self._consumed)
+            self._consumed = []
+            through = [message for batch in self._covered[: 1 - KEPT_CHECKPOINTS] for message in batch]
+            self._covered = self._covered[1 - KEPT_CHECKPOINTS :]
+        return through
