@@ -9,22 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-from sqlalchemy import Connection, Row, select
 
 from flow.bindings import BoundTask
-from flow.coordinator.facts import Catalogue
+from flow.catalogue import Catalogue
 from flow.doors import StoreDoor
 from flow.errors import JobInvalid, SourcesUnknown, UnreadableJob
 from flow.job_spec import JobSpec
 from flow.lineage import AgreedTables, Node, read_by
-from flow.messages import SignedAnswer
 from flow.policy import NO_USER, ModelFacts, Source, TableFacts
 from flow.store.database import Database
-from flow.store.parts import earlier_parts, find_part, proposal_of
-from flow.store.stored import stored
-from flow.store.tables import job
+from flow.store.parts import answer_of
 from runtime.errors import NotFound
 from storage.client import OutputRef
 
@@ -63,110 +57,107 @@ class Holdings:
 
     def made_of(self, nodes: Iterable[Node]) -> tuple[Source, ...]:
         """All that tables and models were made of here, by however many steps. Raises SourcesUnknown."""
-        with self._database.read() as connection:
-            return self._sources(connection, [before for node in nodes for before in self._before(connection, node)])
+        return self._sources([before for node in nodes for before in self._before(node)])
 
     def resumed(self, spec: JobSpec, tasks: Iterable[str]) -> dict[str, tuple[Source, ...] | SourcesUnknown]:
         """For each task that may go on from checkpoints of ours: what they were made of, or that nobody knows."""
         found: dict[str, tuple[Source, ...] | SourcesUnknown] = {}
-        with self._database.read() as connection:
-            earlier = [known for row in earlier_parts(connection, spec) if (known := self._recorded(row)) is not None]
-            for task in tasks:
-                read = [node for one in earlier for node in self._read_by(one, task)]
-                try:
-                    found[task] = self._sources(connection, read)
-                except SourcesUnknown as error:
-                    found[task] = error
+        earlier = self._earlier(spec)
+        for task in tasks:
+            read = [node for one in earlier for node in self._read_by(one, task)]
+            try:
+                found[task] = self._sources(read)
+            except SourcesUnknown as error:
+                found[task] = error
         return found
 
     def resumed_jobs(self, spec: JobSpec) -> list[Source]:
         """The jobs from whose checkpoints a job would go on, each as something that belongs to who submitted it."""
-        with self._database.read() as connection:
-            names = [str(row.job) for row in earlier_parts(connection, spec)]
-            return [Source(name, owner=self._submitter(connection, name)) for name in names]
+        names = [rows.name for rows in self._catalogue.earlier(self._database.rows, spec)]
+        return [Source(name, owner=self._submitter(name)) for name in names]
 
     def owner_of_outputs(self, name: str) -> str:
         """Whose it is what a job made here: who submitted it; of another party's job, who owns what it read of ours.
 
         Empty: nobody's. `NO_USER` if it is of several users, or if the job is not known.
         """
-        with self._database.read() as connection:
-            if user := self._submitter(connection, name):
-                return user
-            row = find_part(connection, name)
-            known = self._recorded(row) if row is not None else None
-            if known is None:
-                return NO_USER
-            try:
-                read = [node for task in known.tasks for node in self._reads(connection, known, task)]
-                owners = {source.owner for source in self._sources(connection, read)} - {""}
-            except SourcesUnknown:
-                return NO_USER
+        if user := self._submitter(name):
+            return user
+        known = self._recorded(name)
+        if known is None:
+            return NO_USER
+        try:
+            read = [node for task in known.tasks for node in self._reads(known, task)]
+            owners = {source.owner for source in self._sources(read)} - {""}
+        except SourcesUnknown:
+            return NO_USER
         return NO_USER if len(owners) > 1 else next(iter(owners), "")
 
     # -- our record of jobs ------------------------------------------------------------------------------------------
     def _maker(self, node: Node) -> str:
-        with self._database.read() as connection:
-            return self._submitter(connection, node.job or "")
+        return self._submitter(node.job or "")
 
-    def _submitter(self, connection: Connection, name: str) -> str:
+    def _submitter(self, name: str) -> str:
         """Who submitted the job: nobody of ours if another party did, `NO_USER` if the job is not known."""
-        row = connection.execute(select(job.c.initiator, job.c.user_name).where(job.c.id == name)).first()
+        row = self._database.rows(name).job
         if row is None:
             return NO_USER
         return str(row.user_name) if row.initiator == self._party else ""
 
-    def _sources(self, connection: Connection, first: list[Node]) -> tuple[Source, ...]:
+    def _sources(self, first: list[Node]) -> tuple[Source, ...]:
         """These, and all that they were made of."""
         found: dict[Node, Source] = {}
         left = list(first)
         while left:
             node = left.pop()
             if node not in found:
-                found[node] = self._source(connection, node)
-                left += self._before(connection, node)
+                found[node] = self._source(node)
+                left += self._before(node)
         return tuple(found[node] for node in sorted(found))
 
-    def _source(self, connection: Connection, node: Node) -> Source:
+    def _source(self, node: Node) -> Source:
         try:
             source = self._store.source(node.reference, is_table=node.is_table)
         except NotFound as error:
             raise SourcesUnknown(f"{error.message} Something was made of it.", hint="Make that again.") from None
-        return source if node.job is None else replace(source, owner=self._submitter(connection, node.job))
+        return source if node.job is None else replace(source, owner=self._submitter(node.job))
 
-    def _before(self, connection: Connection, node: Node) -> list[Node]:
+    def _before(self, node: Node) -> list[Node]:
         """What the task read that made it; nothing of what a person brought."""
         if node.job is None:
             return []
-        row = find_part(connection, node.job)
-        known = self._recorded(row) if row is not None else None
+        known = self._recorded(node.job)
         if known is None:
             raise SourcesUnknown(
                 f"What {node.reference} was made of is not known here any more.", hint="Make it again."
             )
-        return [read for task in known.tasks if node.may_be_of(task) for read in self._reads(connection, known, task)]
+        return [read for task in known.tasks if node.may_be_of(task) for read in self._reads(known, task)]
 
-    def _reads(self, connection: Connection, known: _Recorded, task: str) -> list[Node]:
+    def _reads(self, known: _Recorded, task: str) -> list[Node]:
         """What a task read, and what the checkpoints were made of that it may have gone on from."""
-        earlier = [one for row in earlier_parts(connection, known.spec) if (one := self._recorded(row)) is not None]
-        return [node for one in (known, *earlier) for node in self._read_by(one, task)]
+        return [node for one in (known, *self._earlier(known.spec)) for node in self._read_by(one, task)]
 
     def _read_by(self, known: _Recorded, task: str) -> set[Node]:
         return read_by(known.tasks[task], self._party, known.name, known.agreed) if task in known.tasks else set()
 
-    def _recorded(self, row: Row[Any]) -> _Recorded | None:
-        """A job by our part in it; None if its components, or its form, are gone from this release."""
+    def _earlier(self, spec: JobSpec) -> list[_Recorded]:
+        """The jobs that a job goes on from."""
+        names = [rows.name for rows in self._catalogue.earlier(self._database.rows, spec)]
+        return [known for name in names if (known := self._recorded(name)) is not None]
+
+    def _recorded(self, name: str) -> _Recorded | None:
+        """A job that we have a part in; None if its components, or its form, are gone from this release."""
+        rows = self._database.rows(name)
+        if rows.part is None:
+            return None
         try:
-            known = self._catalogue.of_proposal(proposal_of(row))
-            agreed = stored(SignedAnswer, row.job, row.answer).answer.tables
+            known, agreed = self._catalogue.of_job(rows), answer_of(rows).answer.tables
         except (JobInvalid, UnreadableJob):
             return None
-        return _Recorded(row.job, known.spec, known.tasks, agreed)
+        return _Recorded(name, known.spec, known.tasks, agreed)
 
     def _holders(self, ref: OutputRef) -> frozenset[str]:
         """The parties that got a part of an output, by our own record of the job; nobody if we have none."""
-        with self._database.read() as connection:
-            row = find_part(connection, ref.job)
-        known = self._recorded(row) if row is not None else None
+        known = self._recorded(ref.job)
         sides = known.tasks[ref.task].sides if known is not None and ref.task in known.tasks else {}
         return frozenset(address.party for address, side in sides.items() if ref.output in side.outputs)

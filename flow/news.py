@@ -16,13 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flow.doors import ClusterDoor, NewsDoor
 from flow.messages import LogNews, MetricNews, ProgressNews
-from flow.participant.running import differing, end_columns, run_state, state_in
-from flow.store.database import Database, Writer
-from flow.store.moves import Side
+from flow.participant.running import differing, end_columns, state_in
+from flow.store.database import Database
+from flow.store.moves import bring
 from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
-from flow.store.parts import count_running, find_executor, find_part, parties_of
+from flow.store.parts import count_running, parties_of
+from flow.store.tables import executor
+from flow.store.writer import Writer
 from node_manager.client import EventKind, ExecutorEvent
-from party.ids import Address, AttemptId, JobId, TaskName
+from party.ids import AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 
@@ -33,6 +35,7 @@ BATCH = 1_000
 WAITING = 20_000
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 2.0
+_UNTOLD = (EventKind.STARTED, EventKind.LOG)  # what is not told to the initiator by itself
 
 
 class NewsReader:
@@ -112,9 +115,9 @@ class NewsReader:
         known = []
         with self._database.write() as writer:
             for job, events in by_job.items():
-                part = find_part(writer.connection, job)
+                part = writer.rows(job).part
                 if part is not None:
-                    if any(event.kind is not EventKind.LOG for event in events):
+                    if any(event.kind not in _UNTOLD for event in events):
                         known.append(job)
                     self._take_job(writer, job, events, is_open=part.state == "open")
             put_position(writer, STREAM, batch[-1].sequence)
@@ -124,7 +127,7 @@ class NewsReader:
     def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent], *, is_open: bool) -> None:
         """Write down the news of a job. Of one that is over here, or that we left, only last words are kept."""
         if is_open:
-            count_running(writer, job)
+            count_running(writer, job, self._party)
             insert_metrics(writer, job, self._read(_metric, EventKind.METRIC, events))
             put_progress(writer, job, self._read(_progress, EventKind.PROGRESS, events))
         insert_logs(writer, job, self._read(_log_line, EventKind.LOG, events))
@@ -133,13 +136,12 @@ class NewsReader:
             if state is None:
                 continue
             attempt = AttemptId(JobId(event.job), TaskName(event.task), event.attempt)
-            name = Side(attempt, Address.parse(event.address))
-            seen = find_executor(writer, name, event.incarnation)
-            if seen is not None:
+            row = writer.rows(job).one(executor, event.task, event.attempt, event.address)
+            if row is not None and row.incarnation == event.incarnation:
                 columns = end_columns(event, self._party)
                 if event.kind is EventKind.FAILED and event.body.get("alike"):
-                    columns["differing"] = differing(event, parties_of(writer.connection, job))
-                run_state(writer, name, seen, state, **columns)
+                    columns["differing"] = differing(event, parties_of(writer.rows(job)))
+                bring(writer, executor, attempt, [event.address], state, **columns)
 
     def _read(self, form: Callable[[ExecutorEvent], T], kind: EventKind, events: Sequence[ExecutorEvent]) -> list[T]:
         """The events of a kind in their form; one that has none is left out, so that it stops no other."""

@@ -56,6 +56,10 @@ class Stance:
         trusted = {self.party, *self.parties()}
         return tuple(party for party in parties if party not in trusted)
 
+    def still_shared(self, agreed: Iterable[str]) -> frozenset[str]:
+        """What the initiator of a job may see: what we agreed to share, as far as our policy shares it now."""
+        return frozenset(agreed) & frozenset(self.policy().share)
+
 
 @dataclass(frozen=True)
 class Source:

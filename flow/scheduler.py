@@ -32,10 +32,10 @@ Handler = Callable[[Any], float | None]
 
 
 class Scheduler:
-    """Runs keys by the handler of their type."""
+    """Runs keys by the handler of their type, from `start` to `close`; what is poked before that is due then."""
 
-    def __init__(self, handlers: Mapping[type, Handler], workers: int = WORKERS) -> None:
-        self._handlers = handlers
+    def __init__(self, workers: int = WORKERS) -> None:
+        self._handlers: Mapping[type, Handler] = {}
         self._change = Condition()
         self._due: dict[Hashable, float] = {}
         self._queue: list[tuple[float, int, Hashable]] = []
@@ -50,8 +50,9 @@ class Scheduler:
         self._thread: Thread | None = None
         self._log = get_logger("flow")
 
-    def start(self) -> None:
+    def start(self, handlers: Mapping[type, Handler]) -> None:
         """Begin to run what is due."""
+        self._handlers = handlers
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="flow-work")
         self._thread = Thread(target=self._loop, name="flow-scheduler", daemon=True)
         self._open = True

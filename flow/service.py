@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from algorithms.registry import component
 from flow.bindings import Components
 from flow.calls import Calls
-from flow.coordinator.facts import Catalogue
+from flow.catalogue import Catalogue
 from flow.coordinator.leader import Coordinator
 from flow.doors import Rooms, Stopper
 from flow.holdings import Holdings
@@ -65,33 +65,23 @@ class FlowService:
         self._gateway = rooms.gateway
         self._database = database = Database(config.database_url, clock)
         self._reader = Reader(party, config.components)
+        self._scheduler = scheduler = Scheduler()
         catalogue = Catalogue(config.components)
         self._held = held = Holdings(party, database, catalogue, rooms.store)
-        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock)
-        keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s)
-        keeping.doubt = OwnClock(clock, rooms.gateway).doubt
+        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock, scheduler)
+        doubt = OwnClock(clock, rooms.gateway).doubt
+        self._keeping = keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt)
         doors = (rooms.gateway, rooms.cluster)
         stance = Stance(party, config.policy, config.parties)
-        self._agreeing = Agreeing(stance, database, catalogue, (*doors, held), keeping)
-        self._submitting = Submitting(party, database, config.components, held, config.parties, self._agreeing)
+        self._agreeing = Agreeing(stance, database, catalogue, (*doors, held), keeping, scheduler)
+        self._submitting = Submitting(party, database, catalogue, held, config.parties, self._agreeing)
         turns = self._agreeing.turns
         attempts = Attempts(party, database, catalogue, rooms, turns, self._agreeing.require_allowed)
-        self._courier = Courier(party, database, rooms.gateway, rooms.cluster)
-        self._leaving = Leaving(party, database, doors, keeping, turns, self._courier.due)
-        self._ending = Ending(party, database, doors, keeping, self._leaving, turns)
-        self._ending.still_shared = self._courier.still_shared = self._agreeing.still_shared
-        self._agreeing.answer_due = self._courier.due
-        self._agreeing.taken = self._leaving.watch
-        self._courier.clear = self._leaving.clear
+        closed = (*doors, keeping)
+        self._leaving = Leaving(party, database, catalogue, closed, turns, scheduler)
+        self._courier = Courier(stance, database, doors, self._leaving.clear, scheduler)
+        self._ending = Ending(stance, database, closed, self._leaving, turns)
         self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
-        self._scheduler = Scheduler(
-            {
-                **self._coordinator.handlers(),
-                Delivery: self._courier.deliver,
-                Limit: self._leaving.check,
-                Sweep: keeping.sweep,
-            }
-        )
         self._news = NewsReader(party, database, rooms.cluster, self._courier.due)
         self._subscription: Stopper | None = None
 
@@ -116,10 +106,17 @@ class FlowService:
     def start(self) -> None:
         """Subscribe to the gateway and the Cluster Manager, take up unfinished jobs."""
         self._agreeing.start()
-        self._scheduler.start()
-        self._coordinator.start(self._scheduler)
-        self._courier.start(self._scheduler)
-        self._leaving.start(self._scheduler)
+        self._scheduler.start(
+            {
+                **self._coordinator.handlers(),
+                Delivery: self._courier.deliver,
+                Limit: self._leaving.check,
+                Sweep: self._keeping.sweep,
+            }
+        )
+        self._coordinator.start()
+        self._courier.start()
+        self._leaving.start()
         self._scheduler.poke(Sweep())
         self._news.start()
         self._subscription = self._gateway.serve_calls(self._calls.answer)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from flow.bindings import BoundTask, Components, bind
+from flow.bindings import BoundTask
+from flow.catalogue import Catalogue, Known
 from flow.errors import DataNotYours, JobInvalid, SourcesUnknown, TokenReused, UnknownSchema
 from flow.holdings import Holdings
 from flow.inputs import OutputInput, TableInput
@@ -20,9 +21,10 @@ from flow.manifest import OUR_API, job_seed
 from flow.messages import Decision, Proposal
 from flow.participant.agreeing import Agreeing
 from flow.policy import ModelFacts, Source, TableFacts, withheld
-from flow.store.database import Database, Writer
+from flow.store.database import Database
 from flow.store.parts import insert_job
 from flow.store.tables import job
+from flow.store.writer import Writer
 from flow.views import Problem
 from party.ids import JobId, new_job_id
 from party.users import User
@@ -55,14 +57,14 @@ class Submitting:
         self,
         party: str,
         database: Database,
-        components: Components,
+        catalogue: Catalogue,
         held: Holdings,
         parties: Callable[[], Iterable[str]],
         agreeing: Agreeing,
     ) -> None:  # fmt: skip
         self._party = party
         self._database = database
-        self._components = components
+        self._catalogue = catalogue
         self._held = held
         self._parties = parties
         self._agreeing = agreeing
@@ -79,7 +81,9 @@ class Submitting:
             return Verdict(Decision.REFUSE, (told,))
         if problems := tuple(self._of_others(spec, tasks, user)):
             return Verdict(Decision.REFUSE, problems)
-        decided = self._agreeing.weigh(self._proposal(spec, tasks, user), spec)
+        proposal = self._proposal(spec, tasks, user)
+        self._catalogue.keep(Known(proposal, spec, tasks))
+        decided = self._agreeing.weigh(proposal, spec)
         others = tuple(party for party in spec.parties if party != self._party)
         return Verdict(decided.answer.decision, tuple(decided.problems), others)
 
@@ -95,7 +99,9 @@ class Submitting:
         with self._database.write() as writer:
             if submit_token is not None and (known := _by_token(writer, submit_token, proposal)):
                 return known, False
-            insert_job(writer, proposal, dict.fromkeys(spec.parties, ""), submit_token)
+            writer.begin(proposal.job)
+            insert_job(writer, proposal, {party: {} for party in spec.parties}, submit_token)
+            writer.after_commit(lambda: self._catalogue.keep(Known(proposal, spec, tasks)))
         return JobId(proposal.job), True
 
     def _proposal(self, spec: JobSpec, tasks: Mapping[str, BoundTask], user: User) -> Proposal:
@@ -113,7 +119,7 @@ class Submitting:
 
     def _checked(self, spec: JobSpec) -> dict[str, BoundTask]:
         problems = [*self._who(spec), *self._earlier(spec.settings.resume)]
-        tasks, more = bind(spec, self._components)
+        _, tasks, more = self._catalogue.bind(spec)
         problems += more
         if not more:
             problems += self._own_inputs(tasks)
@@ -144,8 +150,8 @@ class Submitting:
         """What keeps a job from going on from another one."""
         if name is None:
             return
-        with self._database.read() as connection:
-            state = connection.execute(select(job.c.state).where(job.c.id == name)).scalar_one_or_none()
+        earlier = self._database.rows(name).job
+        state = earlier.state if earlier is not None else None
         path = "settings.resume"
         if state is None:
             hint = "`flow job list` shows the jobs of this party."

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from threading import Lock
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from flow.store.database import Database
+from flow.store.parts import change_party
 from flow.store.tables import job_party
 from flow.store.waiting import is_away
 from runtime.errors import PlatformError
@@ -47,12 +48,14 @@ class Absence:
             if self._absent.get((job, party)) == why:
                 return
         with self._database.write() as writer:
-            who = (job_party.c.job == job) & (job_party.c.party == party)
-            writer.run(update(job_party).where(who).values(absent_why=why, absent_code=error.code[:MAX_CODE_CHARS]))
-            begins = update(job_party).where(who & job_party.c.absent_ms.is_(None)).values(absent_ms=writer.now_ms)
-            if writer.run(begins).rowcount:
+            changes: dict[str, object] = {"absent_why": why, "absent_code": error.code[:MAX_CODE_CHARS]}
+            row = writer.rows(job).one(job_party, party)
+            if row is not None and row.absent_ms is None:
+                changes["absent_ms"] = writer.now_ms
                 kind = "party.absent" if is_away(error.code) else "party.hindered"
                 writer.event(kind, job, place=("", 0, party), body={"code": error.code})
+            if row is not None:
+                change_party(writer, job, party, **changes)
         with self._lock:
             self._absent[job, party] = why
 
@@ -63,9 +66,8 @@ class Absence:
                 return False
             del self._absent[job, party]
         with self._database.write() as writer:
-            where = (job_party.c.job == job) & (job_party.c.party == party) & job_party.c.absent_ms.is_not(None)
-            if writer.run(
-                update(job_party).where(where).values(absent_ms=None, absent_why="", absent_code="")
-            ).rowcount:
+            row = writer.rows(job).one(job_party, party)
+            if row is not None and row.absent_ms is not None:
+                change_party(writer, job, party, absent_ms=None, absent_why="", absent_code="")
                 writer.event("party.back", job, place=("", 0, party))
         return True

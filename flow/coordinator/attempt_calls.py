@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import select, update
-
 from flow.coordinator.absence import Absence
-from flow.coordinator.moves import bring_side, note_running, side_name
+from flow.coordinator.moves import Moves, note_running
 from flow.doors import Caller
 from flow.job_state import AttemptEvent, AttemptState
 from flow.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
 from flow.plan import Publish, Reserve, Start, Stop
 from flow.scheduler import JITTER
-from flow.store.database import Database, Writer
-from flow.store.moves import attempt_key, error_columns, move_attempt
+from flow.store.database import Database
+from flow.store.live import Key
+from flow.store.moves import bring, error_columns, move_attempt
 from flow.store.tables import attempt, output, side
+from flow.store.writer import Writer
 from flow.views import ErrorView
 from party.ids import AttemptId, JobId, TaskName
 from runtime.errors import PlatformError, Unavailable
@@ -31,10 +29,11 @@ ROOM_PAUSE_S = 3.0
 class AttemptCalls:
     """One method an errand; each returns when the parties have answered and the store knows it."""
 
-    def __init__(self, database: Database, caller: Caller, absence: Absence) -> None:
+    def __init__(self, database: Database, caller: Caller, absence: Absence, moves: Moves) -> None:
         self._database = database
         self._caller = caller
         self._absence = absence
+        self._moves = moves
         self._log = get_logger("flow")
 
     def reserve(self, errand: Reserve) -> float | None:
@@ -44,8 +43,7 @@ class AttemptCalls:
             Seconds until it should be tried again, or None once there is room.
         """
         name = attempt_name(errand)
-        with self._database.read() as connection:
-            rows = connection.execute(select(side.c.address, side.c.party).where(*match(side, name))).all()
+        rows = self._database.rows(errand.job).of(side, errand.task, errand.attempt)
         held: list[str] = []
         for party in sorted({row.party for row in rows}):
             try:
@@ -75,47 +73,44 @@ class AttemptCalls:
         name = attempt_name(errand)
         self._caller.ask(errand.party, Method.START, order_of(errand), Ack, START_S)
         self._absence.clear(errand.job, errand.party)
-        with self._database.write() as writer:
-            for address in _addresses(writer, name, errand.party):
-                bring_side(writer, side_name(errand.job, errand.task, errand.attempt, address), AttemptState.RUNNING)
+        with self._moves.write(errand.job) as writer:
+            bring(writer, side, name, _addresses(writer, name, errand.party), AttemptState.RUNNING)
             note_running(writer, name)
 
     def stop(self, errand: Stop) -> None:
         """Stop a party's sides of an attempt that ended badly."""
-        name = attempt_name(errand)
-        with self._database.read() as connection:
-            state = connection.execute(select(attempt.c.state).where(*match(attempt, name))).scalar_one()
+        state = self._database.rows(errand.job).one(attempt, errand.task, errand.attempt).state
         order = StopOrder(job=errand.job, task=errand.task, attempt=errand.attempt, state=AttemptState(state))
         self._caller.ask(errand.party, Method.STOP, order, Ack, START_S)
         self._absence.clear(errand.job, errand.party)
-        with self._database.write() as writer:
-            self.note_stopped(writer, errand)
+        self.note_stopped(errand)
 
-    def note_stopped(self, writer: Writer, errand: Stop) -> None:
+    def note_stopped(self, errand: Stop) -> None:
         """The party's sides are over."""
         name = attempt_name(errand)
-        for address in _addresses(writer, name, errand.party):
-            place = side_name(errand.job, errand.task, errand.attempt, address)
-            bring_side(writer, place, AttemptState.CANCELLED)
-        writer.run(update(side).where(*match(side, name), side.c.party == errand.party).values(stopped=True))
+        with self._moves.write(errand.job) as writer:
+            addresses = _addresses(writer, name, errand.party)
+            bring(writer, side, name, addresses, AttemptState.CANCELLED)
+            writer.change(side, errand.job, _keys(name, addresses), {"stopped": True})
 
     def publish(self, errand: Publish) -> None:
         """Make a party's outputs visible; note where they are."""
         name = attempt_name(errand)
         reply = self._caller.ask(errand.party, Method.PUBLISH, order_of(errand), Published, PUBLISH_S)
         self._absence.clear(errand.job, errand.party)
-        with self._database.write() as writer:
+        with self._moves.write(errand.job) as writer:
             for item in reply.outputs:
                 writer.put(output, {"job": errand.job, "task": errand.task, **item.model_dump()})
-            writer.run(update(side).where(*match(side, name), side.c.party == errand.party).values(published=True))
+            addresses = _addresses(writer, name, errand.party)
+            writer.change(side, errand.job, _keys(name, addresses), {"published": True})
             writer.event("task.published", errand.job, place=(errand.task, errand.attempt, errand.party))
 
     def give_up(self, errand: Reserve | Start, error: ErrorView, *, counted: bool) -> None:
         """End an attempt that cannot be started; one whose room had expired does not use up a retry."""
         name = attempt_name(errand)
         how = AttemptEvent.FAILED if counted else AttemptEvent.CANCELLED
-        with self._database.write() as writer:
-            seen = writer.run(select(attempt.c.state).where(*match(attempt, name))).scalar_one()
+        with self._moves.write(errand.job) as writer:
+            seen = writer.rows(name.job).one(attempt, name.task, name.attempt).state
             columns = {**error_columns(error), "counted": counted}
             move_attempt(writer, name, AttemptState(seen), how, **columns)
 
@@ -134,19 +129,18 @@ class AttemptCalls:
 
     def _note_wait(self, name: AttemptId, text: str) -> None:
         with self._database.write() as writer:
-            where = match(attempt, name)
-            began = writer.now_ms if text else None
-            since = attempt.c.waits_ms.is_(None) if text else attempt.c.waits_ms.is_not(None)
-            writer.run(update(attempt).where(*where, since).values(waits_ms=began))
-            if writer.run(update(attempt).where(*where, attempt.c.waits != text).values(waits=text)).rowcount and text:
-                writer.event("attempt.waits", name.job, place=(name.task, name.attempt, ""), body={"for": text})
+            key = (name.task, name.attempt)
+            row = writer.rows(name.job).one(attempt, *key)
+            since = (row.waits_ms or writer.now_ms) if text else None
+            writer.change(attempt, name.job, [key], {"waits": text, "waits_ms": since})
+            if text and text != row.waits:
+                writer.event("attempt.waits", name.job, place=(*key, ""), body={"for": text})
 
     def _note_reserved(self, name: AttemptId, addresses: list[str]) -> None:
-        with self._database.write() as writer:
+        with self._moves.write(name.job) as writer:
             changes = {"waits": "", "waits_ms": None}
             move_attempt(writer, name, AttemptState.PENDING, AttemptEvent.RESERVED, **changes)
-            for address in addresses:
-                bring_side(writer, side_name(name.job, name.task, name.attempt, address), AttemptState.RESERVED)
+            bring(writer, side, name, addresses, AttemptState.RESERVED)
 
 
 def attempt_name(errand: Reserve | Start | Stop | Publish) -> AttemptId:
@@ -159,14 +153,13 @@ def order_of(errand: Reserve | Start | Stop | Publish) -> AttemptOrder:
     return AttemptOrder(job=errand.job, task=errand.task, attempt=errand.attempt)
 
 
-def match(table: Any, name: AttemptId) -> list[Any]:
-    """The condition that finds an attempt's rows."""
-    return [table.c[key] == value for key, value in attempt_key(name).items()]
-
-
 def _addresses(writer: Writer, name: AttemptId, party: str) -> list[str]:
-    found = writer.run(select(side.c.address).where(*match(side, name), side.c.party == party))
-    return [row.address for row in found]
+    rows = writer.rows(name.job).of(side, name.task, name.attempt)
+    return [row.address for row in rows if row.party == party]
+
+
+def _keys(name: AttemptId, addresses: list[str]) -> list[Key]:
+    return [(name.task, name.attempt, address) for address in addresses]
 
 
 def _jitter() -> float:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-from sqlalchemy import select
-
 from flow.coordinator.absence import Absence
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.facts import Snapshots
@@ -23,7 +21,6 @@ from flow.plan import End, Errand, Open, Propose, Publish, Reserve, Start, Stop,
 from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.moves import cancel_open, move_job, told
-from flow.store.tables import job
 from flow.views import ErrorView
 from runtime.errors import PlatformError
 from runtime.limits.pauses import doubled_s
@@ -64,8 +61,7 @@ class Errands:
         return again
 
     def _wanted(self, errand: Errand) -> bool:
-        with self._database.read() as connection:
-            return errand in step(self._snapshots.take(connection, errand.job).facts)
+        return errand in step(self._snapshots.take(errand.job).facts)
 
     def _in_turn(self, errand: Errand, tries: int) -> float | None:
         """So that a party that takes calls and never answers holds one thread of ours, however many jobs it had."""
@@ -132,8 +128,7 @@ class Errands:
                 counted = error.code != StartedTooLate.code
                 self._attempts.give_up(errand, told(error, errand.party), counted=counted)
             case Stop():
-                with self._database.write() as writer:
-                    self._attempts.note_stopped(writer, errand)
+                self._attempts.note_stopped(errand)
             case End():
                 self._parties.give_up_end(errand)
             case Propose():
@@ -146,7 +141,7 @@ class Errands:
 
     def _fail_job(self, name: str, error: ErrorView, how: JobEvent = JobEvent.FAILED) -> None:
         with self._database.write() as writer:
-            state = JobState(writer.run(select(job.c.state).where(job.c.id == name)).scalar_one())
+            state = JobState(writer.rows(name).job.state)
             if state not in ENDED_JOB:
                 move_job(writer, name, state, how, error)
                 cancel_open(writer, name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flow.coordinator.facts import Catalogue
+from flow.catalogue import Catalogue
+from flow.coordinator.moves import Moves
 from flow.coordinator.party_calls import note_answer
 from flow.coordinator.reports import Reports, led_with
-from flow.job_state import ENDED_JOB, JobEvent
+from flow.job_state import ENDED_JOB, JobEvent, JobState
 from flow.manifest import check_answer
 from flow.messages import Ack, Report, SignedAnswer, Withdrawal
 from flow.store.database import Database
@@ -26,14 +27,21 @@ class Incoming:
     """Handlers of calls to the initiator. `heard(job, party)` is called after each."""
 
     def __init__(
-        self, party: str, database: Database, catalogue: Catalogue, verify: Verify, heard: Callable[[str, str], None]
+        self,
+        party: str,
+        database: Database,
+        catalogue: Catalogue,
+        moves: Moves,
+        verify: Verify,
+        heard: Callable[[str, str], None],
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
+        self._moves = moves
         self._verify = verify
         self._heard = heard
-        self.reports = Reports(party, database, catalogue)
+        self.reports = Reports(party, database, catalogue, moves)
 
     def report(self, report: Report, caller: str) -> Ack:
         """News of a party's sides; repeating it changes nothing."""
@@ -43,11 +51,9 @@ class Incoming:
 
     def answer(self, signed: SignedAnswer, caller: str) -> Ack:
         """A person of that party decided."""
-        with self._database.read() as connection:
-            led_with(connection, self._party, signed.answer.job, caller)
-            proposal = self._catalogue.of_job(connection, signed.answer.job).proposal
-        check_answer(signed, caller, proposal, self._verify)
-        with self._database.write() as writer:
+        rows = led_with(self._database.rows(signed.answer.job), self._party, caller)
+        check_answer(signed, caller, self._catalogue.of_job(rows).proposal, self._verify)
+        with self._moves.write(rows.name) as writer:
             note_answer(writer, signed)
         self._heard(signed.answer.job, caller)
         return Ack()
@@ -55,7 +61,7 @@ class Incoming:
     def withdraw(self, withdrawal: Withdrawal, caller: str) -> Ack:
         """A party leaves: the job is cancelled."""
         with self._database.write() as writer:
-            state = led_with(writer.connection, self._party, withdrawal.job, caller)
+            state = JobState(led_with(writer.rows(withdrawal.job), self._party, caller).job.state)
             if state not in ENDED_JOB:
                 message = f"{caller} withdrew from the job. {withdrawal.reason}".rstrip()
                 move_job(writer, withdrawal.job, state, JobEvent.STOPPED, withdrawn(message, caller))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, select, update
-
+from flow.catalogue import Catalogue
 from flow.coordinator.absence import Absence
-from flow.coordinator.facts import Catalogue, manifest_of
+from flow.coordinator.moves import Moves
 from flow.doors import Caller
 from flow.job_state import AttemptState, JobState
 from flow.manifest import check_answer
@@ -23,10 +22,12 @@ from flow.messages import (
     SignedAnswer,
 )
 from flow.plan import End, Open, Propose
-from flow.store.database import Database, Writer
+from flow.store.database import Database
+from flow.store.live import JobRows
 from flow.store.moves import error_of, for_another_party
 from flow.store.parts import change_party
-from flow.store.tables import attempt, job, job_party
+from flow.store.tables import attempt, job_party
+from flow.store.writer import Writer
 from runtime.errors import NotFound
 from runtime.log import get_logger
 
@@ -40,39 +41,36 @@ class PartyCalls:
     """One method an errand; each returns when the party has answered and the store knows it."""
 
     def __init__(
-        self, database: Database, catalogue: Catalogue, caller: Caller, absence: Absence, verify: Verify
+        self, database: Database, catalogue: Catalogue, caller: Caller, absence: Absence, moves: Moves, verify: Verify
     ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._caller = caller
         self._absence = absence
+        self._moves = moves
         self._verify = verify
         self._log = get_logger("flow")
 
     def propose(self, errand: Propose) -> None:
         """Ask a party; keep its signed answer."""
-        with self._database.read() as connection:
-            proposal = self._catalogue.of_job(connection, errand.job).proposal
+        proposal = self._catalogue.of_job(self._database.rows(errand.job)).proposal
         signed = self._caller.ask(errand.party, Method.PROPOSE, proposal, SignedAnswer, ASK_S)
         check_answer(signed, errand.party, proposal, self._verify)
         self._absence.clear(errand.job, errand.party)
-        with self._database.write() as writer:
+        with self._moves.write(errand.job) as writer:
             note_answer(writer, signed)
 
     def open(self, errand: Open) -> None:
         """Send a party the manifest; it opens the job at its gateway."""
-        with self._database.read() as connection:
-            manifest = manifest_of(connection, errand.job)
+        manifest = self._catalogue.manifest(self._database.rows(errand.job))
         self._caller.ask(errand.party, Method.OPEN, manifest, Ack, ASK_S)
         self._note(errand.job, errand.party, opened=True)
 
     def end(self, errand: End) -> None:
         """Tell a party how the job ended; a party that never heard of it has nothing to clean up."""
-        with self._database.read() as connection:
-            row = connection.execute(select(job).where(job.c.id == errand.job)).one()
-            ended = _ended(connection, errand.job)
-        error = for_another_party(error_of(row), shared=False)
-        order = EndOrder(job=errand.job, state=JobState(row.state), error=error, attempts=ended)
+        rows = self._database.rows(errand.job)
+        error = for_another_party(error_of(rows.job), shared=False)
+        order = EndOrder(job=errand.job, state=JobState(rows.job.state), error=error, attempts=_ended(rows))
         try:
             self._caller.ask(errand.party, Method.END, order, Ack, END_S)
         except NotFound as error:
@@ -91,28 +89,25 @@ class PartyCalls:
 
     def _note(self, name: str, party: str, **changes: object) -> None:
         self._absence.clear(name, party)
-        with self._database.write() as writer:
+        with self._moves.write(name) as writer:
             change_party(writer, name, party, **changes)
 
 
-def _ended(connection: Connection, name: str) -> tuple[EndedAttempt, ...]:
+def _ended(rows: JobRows) -> tuple[EndedAttempt, ...]:
     """The newest attempts that failed or were lost: of the last of a task only the end of the job is sent."""
-    otherwise = attempt.c.state.in_([AttemptState.FAILED, AttemptState.LOST])
-    newest = select(attempt).where(attempt.c.job == name, otherwise).order_by(attempt.c.ended_ms.desc())
-    rows = connection.execute(newest.limit(MAX_ENDED_ATTEMPTS)).all()
-    return tuple(EndedAttempt(task=row.task, attempt=row.attempt, state=row.state) for row in rows)
+    otherwise = [row for row in rows.of(attempt) if row.state in (AttemptState.FAILED, AttemptState.LOST)]
+    newest = sorted(otherwise, key=lambda row: row.ended_ms or 0, reverse=True)[:MAX_ENDED_ATTEMPTS]
+    return tuple(EndedAttempt(task=row.task, attempt=row.attempt, state=row.state) for row in newest)
 
 
 def note_answer(writer: Writer, signed: SignedAnswer) -> None:
     """Record what a party said, unless it has already agreed or refused."""
     answer = signed.answer
-    where = (job_party.c.job == answer.job) & (job_party.c.party == answer.party)
-    changes: dict[str, object] = {
-        "decision": str(answer.decision),
-        "answer": signed.model_dump_json(by_alias=True),
-        "asked_ms": writer.now_ms,
-    }
     open_to = ["", Decision.ASK] if answer.decision is not Decision.ASK else [""]  # to ask again says nothing new
-    if writer.run(update(job_party).where(where & job_party.c.decision.in_(open_to)).values(changes)).rowcount:
-        body = {"reasons": list(answer.reasons), "warnings": list(answer.warnings)}
-        writer.event(f"party.{answer.decision}", answer.job, place=("", 0, answer.party), body=body)
+    row = writer.rows(answer.job).one(job_party, answer.party)
+    if row is None or row.decision not in open_to:
+        return
+    text = signed.model_dump_json(by_alias=True)
+    change_party(writer, answer.job, answer.party, decision=str(answer.decision), answer=text, asked_ms=writer.now_ms)
+    body = {"reasons": list(answer.reasons), "warnings": list(answer.warnings)}
+    writer.event(f"party.{answer.decision}", answer.job, place=("", 0, answer.party), body=body)

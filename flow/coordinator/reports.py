@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import nullcontext
 from threading import Lock
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table
 
-from flow.coordinator.facts import Catalogue
-from flow.coordinator.moves import bring_side, can_bring, note_running, side_name
+from flow.catalogue import Catalogue
+from flow.coordinator.moves import Moves, note_running
 from flow.errors import BadMessage, JobNotRunning, NotInitiator
 from flow.job_state import ENDED_JOB, AttemptState, JobState
 from flow.messages import LogNews, MetricNews, ProgressNews, Report, SideNews, SignedAnswer
-from flow.store.database import Database, Writer
-from flow.store.moves import error_columns
+from flow.store.database import Database
+from flow.store.live import JobRows
+from flow.store.moves import bring, error_columns, way
 from flow.store.news import Place, Stored, amount, insert_logs, insert_metrics, put_progress
 from flow.store.stored import stored
-from flow.store.tables import attempt, job, job_party, log_line, metric, side
+from flow.store.tables import attempt, job_party, log_line, metric, side
+from flow.store.writer import Writer
 from node_manager.client import MOST_BYTES, MOST_EVENTS
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.log import get_logger
@@ -37,18 +40,14 @@ T = TypeVar("T", MetricNews, LogNews)
 V = TypeVar("V")
 
 
-def led_with(connection: Connection, party: str, name: str, caller: str) -> JobState:
-    """The state of a job that the party leads and the caller takes part in.
+def led_with(rows: JobRows, party: str, caller: str) -> JobRows:
+    """A job that the party leads and the caller takes part in.
 
     Raises NotInitiator, which says the same to an outsider as of a job that does not exist.
     """
-    both = select(job.c.state).join(job_party, job_party.c.job == job.c.id)
-    row = connection.execute(
-        both.where(job.c.id == name, job.c.initiator == party, job_party.c.party == caller)
-    ).scalar_one_or_none()
-    if row is None:
-        raise NotInitiator(f"{party} leads no job {name} with {caller}.")
-    return JobState(row)
+    if rows.job is None or rows.job.initiator != party or rows.one(job_party, caller) is None:
+        raise NotInitiator(f"{party} leads no job {rows.name} with {caller}.")
+    return rows
 
 
 def place_of(item: Told) -> Place:
@@ -73,10 +72,11 @@ def within(items: Sequence[T], had: Callable[[Place], Stored], size: Callable[[T
 class Reports:
     """Takes reports down. Safe to use from several threads."""
 
-    def __init__(self, party: str, database: Database, catalogue: Catalogue) -> None:
+    def __init__(self, party: str, database: Database, catalogue: Catalogue, moves: Moves) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
+        self._moves = moves
         self._shares: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
         self._moved: OrderedDict[tuple[str, Place], int] = OrderedDict()
         self._told: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
@@ -91,13 +91,14 @@ class Reports:
             BadMessage: It tells of a side that is not the caller's, or of an attempt that was not begun.
             JobNotRunning: The job is not agreed on yet; or it has ended, and the caller has acknowledged that.
         """
-        with self._database.read() as connection:
-            kept, left_out = self._sifted(connection, report, caller)
+        rows = self._database.rows(report.job)
+        with self._database.read() if report.metrics or report.logs else nullcontext() as connection:
+            kept, left_out = self._sifted(rows, connection, report, caller)
         news = self._new(report.job, caller, left_out)
         if not news and not (kept.sides or kept.metrics or kept.logs or kept.progress):
             return
-        with self._database.write() as writer:
-            kept, _ = self._sifted(writer.connection, kept, caller)
+        with self._moves.write(report.job) if kept.sides else self._database.write() as writer:
+            kept, _ = self._sifted(writer.rows(report.job), writer.connection, kept, caller)
             self._write(writer, kept)
             for why in news:
                 body = {"why": why, "rows": left_out[why]}
@@ -105,24 +106,30 @@ class Reports:
             for item in kept.sides:
                 self._side(writer, report.job, item, caller)
 
-    def _sifted(self, connection: Connection, report: Report, caller: str) -> tuple[Report, Counter[str]]:
-        """What is taken of a report, and how many rows are left out for which reason. Raises as `take`."""
-        name = report.job
-        self._require_running(connection, name, caller)
-        self._refuse_strangers(connection, report, caller)
-        shares = self._shared(connection, name, caller)
+    def _sifted(
+        self, rows: JobRows, connection: Connection | None, report: Report, caller: str
+    ) -> tuple[Report, Counter[str]]:
+        """What is taken of a report, and how many rows are left out for which reason. Raises as `take`.
+
+        `connection` may be missing if there are no numbers and no lines.
+        """
+        self._require_running(rows, caller)
+        self._refuse_strangers(rows, report, caller)
+        shares = self._shared(rows, caller)
         metrics, progress = (report.metrics, report.progress) if "metrics" in shares else ((), ())
         logs = report.logs if "logs" in shares else ()
-        rows = sum(map(len, (report.metrics, report.progress, report.logs)))
-        left_out = Counter({NOT_SHARED: rows - sum(map(len, (metrics, progress, logs)))})
+        told = sum(map(len, (report.metrics, report.progress, report.logs)))
+        left_out = Counter({NOT_SHARED: told - sum(map(len, (metrics, progress, logs)))})
+
+        def had(table: Table) -> Callable[[Place], Stored]:
+            return lambda at: amount(connection, table, rows.name, at) if connection is not None else Stored(0, 0)
+
         few = report.model_copy(
             update={
-                "metrics": tuple(within(metrics, lambda at: amount(connection, metric, name, at), lambda _: 0)),
-                "logs": tuple(
-                    within(logs, lambda at: amount(connection, log_line, name, at), lambda n: len(n.text.encode()))
-                ),
-                "progress": tuple(item for item in _last(progress) if self._may_move(name, item)),
-                "sides": tuple(_moving(connection, name, caller, report.sides)),
+                "metrics": tuple(within(metrics, had(metric), lambda _: 0)),
+                "logs": tuple(within(logs, had(log_line), lambda n: len(n.text.encode()))),
+                "progress": tuple(item for item in _last(progress) if self._may_move(rows.name, item)),
+                "sides": tuple(_moving(rows, caller, report.sides)),
             }
         )
         left_out[TOO_MUCH] = len(metrics) + len(logs) - len(few.metrics) - len(few.logs)
@@ -145,13 +152,13 @@ class Reports:
             moved: int = self._moved.get((name, place_of(item)), 0)
         return moved < MOST_EVENTS
 
-    def _shared(self, connection: Connection, name: str, caller: str) -> frozenset[str]:
+    def _shared(self, rows: JobRows, caller: str) -> frozenset[str]:
         """What a party's signed answer shares with us; it does not change once the job is agreed on."""
+        name = rows.name
         with self._lock:
             known = self._shares.get((name, caller))
         if known is None:
-            where = (job_party.c.job == name) & (job_party.c.party == caller)
-            text = connection.execute(select(job_party.c.answer).where(where)).scalar_one()
+            text = rows.one(job_party, caller).answer
             known = frozenset(stored(SignedAnswer, name, text).answer.share) if text else frozenset()
             with self._lock:
                 _remember(self._shares, (name, caller), known)
@@ -167,41 +174,36 @@ class Reports:
                 _remember(self._told, (name, caller, why), True)
         return new
 
-    def _require_running(self, connection: Connection, name: str, caller: str) -> None:
+    def _require_running(self, rows: JobRows, caller: str) -> None:
         """A party that has not heard of the end may still have something to tell; one that has, has told all."""
-        state = led_with(connection, self._party, name, caller)
-        if state is JobState.WAITING:
-            raise JobNotRunning(f"Job {name} is not agreed on yet.")
-        if state in ENDED_JOB:
-            where = (job_party.c.job == name) & (job_party.c.party == caller)
-            if connection.execute(select(job_party.c.closed).where(where)).scalar_one_or_none():
-                raise JobNotRunning(f"Job {name} has ended.")
+        state = led_with(rows, self._party, caller).job.state
+        if state == JobState.WAITING:
+            raise JobNotRunning(f"Job {rows.name} is not agreed on yet.")
+        if state in ENDED_JOB and rows.one(job_party, caller).closed:
+            raise JobNotRunning(f"Job {rows.name} has ended.")
 
-    def _refuse_strangers(self, connection: Connection, report: Report, caller: str) -> None:
+    def _refuse_strangers(self, rows: JobRows, report: Report, caller: str) -> None:
         """Raises BadMessage for a side that is not the caller's in the job, or an attempt that was not begun."""
         news: tuple[Told, ...] = (*report.sides, *report.metrics, *report.logs, *report.progress)
         told = {place_of(item) for item in news}
         if any(Address.parse(address).party != caller for _, _, address in told):
             raise BadMessage(f"{caller} reports about sides of another party in job {report.job}.")
-        tasks = self._catalogue.of_job(connection, report.job).tasks
+        tasks = self._catalogue.of_job(rows).tasks
         for task, _, address in sorted(told):
             if task not in tasks or Address.parse(address) not in tasks[task].addresses:
                 raise BadMessage(
                     f"{caller} reports about {address} in task '{task}', which is not in job {report.job}."
                 )
-        of_job = select(attempt.c.task, attempt.c.attempt).where(attempt.c.job == report.job)
-        begun = {(row.task, row.attempt) for row in connection.execute(of_job)}
         for task, number, _ in sorted(told):
-            if (task, number) not in begun:
+            if rows.one(attempt, task, number) is None:
                 raise BadMessage(f"{caller} reports about attempt {number} of task '{task}', which was not begun.")
 
     def _side(self, writer: Writer, name: str, news: SideNews, caller: str) -> None:
         tried = AttemptId(JobId(name), TaskName(news.task), news.attempt)
         error = news.error.model_copy(update={"party": caller}) if news.error else None
-        place = side_name(name, news.task, news.attempt, news.address)
         columns = {**error_columns(error), "retryable": news.retryable}
         last = columns if news.state is not AttemptState.RUNNING else {}
-        if bring_side(writer, place, news.state, **last):
+        if bring(writer, side, tried, [news.address], news.state, **last):
             note_running(writer, tried)
 
 
@@ -210,20 +212,13 @@ def _last(progress: Iterable[ProgressNews]) -> list[ProgressNews]:
     return list({place_of(item): item for item in progress}.values())
 
 
-def _moving(connection: Connection, name: str, caller: str, sides: Sequence[SideNews]) -> list[SideNews]:
+def _moving(rows: JobRows, caller: str, sides: Sequence[SideNews]) -> list[SideNews]:
     """Those that would change what is known of a side, each side once."""
-    if not sides:
-        return []
-    rows = connection.execute(
-        select(side.c.task, side.c.attempt, side.c.address, side.c.state).where(
-            side.c.job == name, side.c.party == caller
-        )
-    )
-    states = {(row.task, row.attempt, row.address): AttemptState(row.state) for row in rows}
     moving: dict[Place, SideNews] = {}
     for item in sides:
-        seen = states.get(place_of(item))
-        if seen is not None and item.state not in _OWN_TO_DECIDE and can_bring(seen, item.state):
+        row = rows.one(side, *place_of(item))
+        known = row is not None and row.party == caller
+        if known and item.state not in _OWN_TO_DECIDE and way(AttemptState(row.state), item.state):
             moving[place_of(item)] = item
     return list(moving.values())
 

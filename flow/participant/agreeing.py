@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from sqlalchemy import Row
 
 from flow.agreement import (
     check_proposal,
@@ -17,7 +14,7 @@ from flow.agreement import (
     review,
 )
 from flow.bindings import BoundJob, BoundTask
-from flow.coordinator.facts import Catalogue
+from flow.catalogue import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import (
     JobRefused,
@@ -29,36 +26,36 @@ from flow.errors import (
 )
 from flow.holdings import Holdings
 from flow.inputs import OutputInput
-from flow.job_spec import JobSpec, proposed_job
+from flow.job_spec import JobSpec
 from flow.job_state import JobState
 from flow.knowledge import Knowledge, earlier_name, wanted
 from flow.lineage import own_inputs
 from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
 from flow.orders import contract_for, resources_for
+from flow.participant.courier import Delivery
 from flow.participant.keeping import Keeping
+from flow.participant.leaving import Limit
 from flow.participant.turns import Turns
 from flow.policy import ModelFacts, Policy, Stance, TableFacts
 from flow.reasons import Decided, Reason
+from flow.scheduler import Scheduler
 from flow.showing import shown
-from flow.store.database import Database, Writer
+from flow.store.database import Database
 from flow.store.foreign import end_refused, forget_refused, refuse_more
+from flow.store.live import JobRows
 from flow.store.moves import mirror_job
 from flow.store.parts import (
+    answer_of,
     change_part,
     change_party,
-    find_part,
     insert_job,
     insert_part,
-    part_led_by,
-    part_manifest,
-    part_of,
-    proposal_of,
+    led_by,
     put_parties,
     refuse_left,
+    require_part,
 )
-from flow.store.stored import stored
-from flow.store.tables import job
 from flow.texts import sentences
 from flow.views import ErrorView, ProposalView
 from node_manager.client import Resources
@@ -70,11 +67,7 @@ _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "ref
 
 
 class Agreeing:
-    """Answers proposals and opens agreed jobs.
-
-    `answer_due(job)` is called when a later answer wants to be sent, `taken(job)` when a proposal that was not refused
-    is stored; who starts something for a job or ends it takes `turns`, as this does.
-    """
+    """Answers proposals and opens agreed jobs. Who starts something for a job or ends it takes `turns`, as it does."""
 
     def __init__(
         self,
@@ -83,6 +76,7 @@ class Agreeing:
         catalogue: Catalogue,
         doors: tuple[GatewayDoor, ClusterDoor, Holdings],
         keeping: Keeping,
+        scheduler: Scheduler,
     ) -> None:
         self._stance = stance
         self.party, self._policy = stance.party, stance.policy
@@ -92,8 +86,7 @@ class Agreeing:
         self._keeping = keeping
         self._log = get_logger("flow")
         self.turns = Turns()
-        self.answer_due: Callable[[str], None]
-        self.taken: Callable[[str], None]
+        self._scheduler = scheduler
 
     def start(self) -> None:
         """End what a release that left it waiting has kept of refused jobs."""
@@ -107,7 +100,7 @@ class Agreeing:
             UnknownJob: The proposal comes after the end of the job.
             TooManyJobs, JobsTooLarge: As many jobs of the caller as may have not ended here, or as many bytes of them.
         """
-        spec = proposed_job(proposal.spec)
+        spec = self._catalogue.spec(proposal)
         check_proposal(proposal, caller, spec, self.party)
         with self.turns.of(proposal.job):
             if self.turns.is_over(proposal.job, caller):
@@ -122,31 +115,39 @@ class Agreeing:
             self._catalogue.forget(proposal.job)
 
     def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
-        with self._database.read() as connection:
-            known = find_part(connection, proposal.job)
-            if known is None and proposal.initiator != self.party:
-                refuse_more(connection, proposal.initiator)
-        if known is not None:
-            if proposal_of(known) != proposal:
-                raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
-            return stored(SignedAnswer, known.job, known.answer)
+        ours = proposal.initiator == self.party
+        rows = self._known(proposal, ours=ours)
+        if rows.job is not None and self._catalogue.proposal(rows) != proposal:
+            raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
+        if rows.part is not None:
+            return answer_of(rows)
         decided = self._decided(proposal, spec, self._policy())
         signed = self._sign(decided.answer)
+        decision = signed.answer.decision
         with self._database.write() as writer:
-            insert_part(writer, proposal, signed, _STATE[signed.answer.decision], decided.reasons)
-            if proposal.initiator != self.party:
-                insert_job(writer, proposal, {self.party: str(signed.answer.decision)}, None, led_here=False)
-                said = {"reasons": list(decided.reasons), "warnings": list(signed.answer.warnings)}
-                place = ("", 0, self.party)
-                writer.event(f"party.{signed.answer.decision}", proposal.job, place=place, body=said)
+            insert_part(writer, proposal, signed, _STATE[decision], decided.reasons)
+            if not ours:
                 text = signed.model_dump_json(by_alias=True)
-                change_party(writer, proposal.job, self.party, answer=text, asked_ms=writer.now_ms)
-                if signed.answer.decision is Decision.REFUSE:
+                known = {"decision": str(decision), "answer": text, "asked_ms": writer.now_ms}
+                insert_job(writer, proposal, {self.party: known}, None)
+                said = {"reasons": list(decided.reasons), "warnings": list(signed.answer.warnings)}
+                writer.event(f"party.{decision}", proposal.job, place=("", 0, self.party), body=said)
+                if decision is Decision.REFUSE:
                     mirror_job(writer, proposal.job, JobState.REFUSED)
-                forget_refused(writer, proposal.initiator)
-            if signed.answer.decision is not Decision.REFUSE:
-                writer.after_commit(lambda: self.taken(proposal.job))
+                    forget_refused(writer, proposal.initiator)
+            if decision is not Decision.REFUSE:
+                writer.after_commit(lambda: self._scheduler.poke(Limit(proposal.job)))
         return signed
+
+    def _known(self, proposal: Proposal, *, ours: bool) -> JobRows:
+        """What is stored of the job; of another party's new one there may not be room for more."""
+        if ours:
+            return self._database.rows(proposal.job)
+        with self._database.read() as connection:
+            rows = self._database.rows(proposal.job, connection)
+            if rows.part is None:
+                refuse_more(connection, proposal.initiator)
+        return rows
 
     def open(self, manifest: Manifest, caller: str) -> Ack:
         """Check the manifest, open the job at our gateway."""
@@ -155,25 +156,27 @@ class Agreeing:
 
     def _open(self, manifest: Manifest, caller: str) -> Ack:
         proposal = manifest.proposal
-        with self._database.read() as connection:
-            row = part_led_by(connection, proposal.job, caller)
-        refuse_left(row, self.party)
-        own = stored(SignedAnswer, row.job, row.answer)
-        if row.state == "open":
-            if part_manifest(row) == manifest:
+        rows = led_by(self._database.rows(proposal.job), caller)
+        refuse_left(rows.part, self.party)
+        if rows.part.state == "open":
+            if self._catalogue.manifest(rows) == manifest:
                 return Ack()
             raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
-        if row.state != "agreed" or proposal_of(row) != proposal:
+        if rows.part.state != "agreed" or self._catalogue.proposal(rows) != proposal:
             raise ManifestMismatch(f"{self.party} did not agree to job {proposal.job} in this form.")
-        known = self._catalogue.of_proposal(proposal)
-        check_manifest(manifest, known.spec, own, self._gateway.verify)
+        known = self._catalogue.of_job(rows)
+        check_manifest(manifest, known.spec, answer_of(rows), self._gateway.verify)
         self._gateway.open_job(contract_for(manifest, known.tasks, self.party))
-        text = manifest.model_dump_json(by_alias=True)
+        answers = {s.answer.party: s.model_dump_json(by_alias=True) for s in manifest.answers}
         with self._database.write() as writer:
-            size = row.bytes + len(text.encode())
-            change_part(writer, proposal.job, state="open", manifest=text, bytes=size)
+            size = rows.part.bytes + sum(len(text.encode()) for text in answers.values())
+            change_part(writer, proposal.job, state="open", bytes=size)
             if caller != self.party:
-                self._note_agreed(writer, manifest)
+                agreed = {party: {"answer": text, "decision": "agree"} for party, text in answers.items()}
+                put_parties(writer, proposal.job, agreed)
+                change_party(writer, proposal.job, self.party, **agreed[self.party])
+                mirror_job(writer, proposal.job, JobState.AGREED, manifest_digest=manifest.digest)
+        self._catalogue.keep(replace(known, manifest=manifest))
         return Ack()
 
     def approve(self, name: str, user: str, digest: str) -> None:
@@ -184,38 +187,32 @@ class Agreeing:
             ProposalChanged: Something else would be shown now.
         """
         with self.turns.of(name):
-            row = self._asked(name)
-            view, decided = self._seen(row)
+            rows = self._asked(name)
+            view, decided = self._seen(rows)
             if view.digest != digest:
                 raise ProposalChanged(name)
-            if decided.answer.decision is Decision.REFUSE and row.initiator != self.party:
+            if decided.answer.decision is Decision.REFUSE and rows.part.initiator != self.party:
                 self._catalogue.forget(name)
-            self._decide_later(row, decided, {"user": user, "seen": digest})
+            self._decide_later(rows, decided, {"user": user, "seen": digest})
 
     def refuse(self, name: str, user: str, reason: str) -> None:
         """A person of ours refuses. Raises NotAskedForApproval."""
         with self.turns.of(name):
-            row = self._asked(name)
-            proposal, policy = proposal_of(row), replace(self._policy(), accept=Decision.REFUSE)
-            decided = self._decided(proposal, proposed_job(proposal.spec), policy)
+            rows = self._asked(name)
+            policy = replace(self._policy(), accept=Decision.REFUSE)
+            decided = self._decided(self._catalogue.proposal(rows), self._catalogue.spec_of(rows), policy)
             said = sentences([reason or "A person refused."])
             refused = Decided(decided.answer.model_copy(update={"reasons": said}), tuple(Reason(each) for each in said))
-            self._decide_later(row, refused, {"user": user})
+            self._decide_later(rows, refused, {"user": user})
 
     def show(self, name: str) -> ProposalView:
         """What a person decides about, as things are now. Raises UnknownJob, UnreadableJob."""
-        with self._database.read() as connection:
-            row = part_of(connection, name)
-        return self._seen(row)[0]
+        return self._seen(require_part(self._database.rows(name)))[0]
 
-    def still_shared(self, agreed: Answer) -> frozenset[str]:
-        """What the initiator of a job may see: what we agreed to, as far as our policy shares it now."""
-        return frozenset(agreed.share) & frozenset(self._policy().share)
-
-    def require_allowed(self, manifest: Manifest, task: str) -> None:
+    def require_allowed(self, rows: JobRows, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
-        known = self._catalogue.of_proposal(manifest.proposal)
-        tasks, agreed = known.tasks, next(s.answer.tables for s in manifest.answers if s.answer.party == self.party)
+        known = self._catalogue.of_job(rows)
+        tasks, agreed = known.tasks, answer_of(rows).answer.tables
         exact = {
             earlier_name(tasks[of].sides[Address.parse(address)].inputs[name], is_table=True): brought.reference
             for of, sides in agreed.items()
@@ -223,55 +220,46 @@ class Agreeing:
             for name, brought in inputs.items()
         }
         know = self._holdings(known.spec, known.tasks, self._policy(), exact)
-        made = self._made(known.tasks[task], manifest.proposal.job)
+        made = self._made(known.tasks[task], rows.name)
         reasons = [
             *review(known.spec, known.tasks, replace(know, tables={**know.tables, **made})),
-            *of_others(manifest.proposal, known.tasks, know),
+            *of_others(known.proposal, known.tasks, know),
         ]
         if reasons:
-            self._log.warning("job.forbidden_now", job=manifest.proposal.job, why=" ".join(r.full for r in reasons))
+            self._log.warning("job.forbidden_now", job=rows.name, why=" ".join(r.full for r in reasons))
             said = " ".join(dict.fromkeys(reason.told for reason in reasons))
             raise PolicyForbids(f"{self.party} no longer allows the job: {said}", hint="Talk to that party.")
 
-    def _seen(self, row: Row[Any]) -> tuple[ProposalView, Decided]:
+    def _seen(self, rows: JobRows) -> tuple[ProposalView, Decided]:
         """What a person sees, and what we would answer if that person agreed: both of the same things known."""
-        proposal = proposal_of(row)
-        job = self._catalogue.bound(proposal, proposed_job(proposal.spec))
+        proposal = self._catalogue.proposal(rows)
+        job = self._catalogue.bound(proposal, self._catalogue.spec_of(rows))
         know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
         decided = decide(proposal, job, know)
-        return shown(proposal, job, know, decided, waits=row.state == "asked"), decided
+        return shown(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
 
-    def _asked(self, name: str) -> Row[Any]:
-        with self._database.read() as connection:
-            row = part_of(connection, name)
-        if row.state != "asked":
-            raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {row.state} here.")
-        return row
+    def _asked(self, name: str) -> JobRows:
+        rows = require_part(self._database.rows(name))
+        if (state := rows.part.state) != "asked":
+            raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {state} here.")
+        return rows
 
-    def _decide_later(self, row: Row[Any], decided: Decided, by: Mapping[str, str]) -> None:
-        name, answer, signed = str(row.job), decided.answer, self._sign(decided.answer)
+    def _decide_later(self, rows: JobRows, decided: Decided, by: Mapping[str, str]) -> None:
+        name, answer, signed = rows.name, decided.answer, self._sign(decided.answer)
+        initiator = rows.part.initiator
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)
             reasons = json.dumps(decided.reasons)
             change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
             said = {"reasons": [*decided.reasons], **by}
             writer.event(f"party.{answer.decision}", name, place=("", 0, self.party), body=said)
-            if row.initiator != self.party:
+            if initiator != self.party:
                 change_party(writer, name, self.party, decision=str(answer.decision), answer=text)
                 if answer.decision is Decision.REFUSE:
                     why = ErrorView(code=JobRefused.code, message=sentences(decided.reasons)[0], party=self.party)
                     mirror_job(writer, name, JobState.REFUSED, why)
-                    forget_refused(writer, row.initiator)
-            writer.after_commit(lambda: self.answer_due(name))
-
-    def _note_agreed(self, writer: Writer, manifest: Manifest) -> None:
-        name = manifest.proposal.job
-        put_parties(writer, name, {signed.answer.party: "agree" for signed in manifest.answers})
-        for signed in manifest.answers:
-            answer = signed.model_dump_json(by_alias=True)
-            change_party(writer, name, signed.answer.party, answer=answer, decision="agree")
-        writer.run(job.update().where(job.c.id == name).values(manifest_digest=manifest.digest))
-        mirror_job(writer, name, JobState.AGREED)
+                    forget_refused(writer, initiator)
+            writer.after_commit(lambda: self._scheduler.poke(Delivery(name)))
 
     def _sign(self, answer: Answer) -> SignedAnswer:
         signature = self._gateway.sign(ANSWER_PURPOSE, signed_bytes(answer))

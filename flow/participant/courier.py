@@ -9,34 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, func, select
 
 from flow.doors import Caller, ClusterDoor, GatewayDoor
 from flow.errors import JobNotRunning, NotInitiator
 from flow.links import Postponed
 from flow.messages import (
     Ack,
-    Answer,
     LogNews,
     Message,
     Method,
     MetricNews,
     ProgressNews,
     Report,
-    SignedAnswer,
     Withdrawal,
 )
 from flow.participant.running import REPORTED, side_news
+from flow.policy import Stance
 from flow.scheduler import Scheduler
 from flow.store.database import Database
-from flow.store.moves import Side
+from flow.store.live import JobRows, Key
 from flow.store.news import number
-from flow.store.parts import LEFT, change_part, find_part
-from flow.store.stored import stored
+from flow.store.parts import LEFT, answer_of, change_part
 from flow.store.tables import executor, log_line, metric, part, progress
-from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 
@@ -55,24 +52,44 @@ class Delivery:
     job: str
 
 
-class Courier:
-    """Sends what is due for a job, one call at a time."""
+class _News(NamedTuple):
+    """What came of a job.
 
-    def __init__(self, party: str, database: Database, gateway: GatewayDoor, cluster: ClusterDoor) -> None:
-        self._party = party
+    Attributes:
+        passed: Up to where that goes which our policy keeps here.
+        metrics, logs: With their ids.
+        moved: How far our sides are, where that changed.
+    """
+
+    passed: Mapping[str, int]
+    metrics: list[tuple[int, MetricNews]]
+    logs: list[tuple[int, LogNews]]
+    moved: list[ProgressNews]
+
+
+class Courier:
+    """Sends what is due for a job, one call at a time. `clear(job)` closes what is open of a job that we left."""
+
+    def __init__(
+        self,
+        stance: Stance,
+        database: Database,
+        doors: tuple[GatewayDoor, ClusterDoor],
+        clear: Callable[[str], None],
+        scheduler: Scheduler,
+    ) -> None:
+        self._stance, self._party = stance, stance.party
         self._database = database
-        self._cluster = cluster
+        gateway, self._cluster = doors
         self._caller = Caller(gateway, database)
+        self._clear = clear
+        self._scheduler = scheduler
         self._postponed: dict[str, Postponed] = {}
         self._progress_sent: dict[str, int] = {}
-        self._scheduler: Scheduler | None = None
-        self.clear: Callable[[str], None]  # closes what is open of a job that we left
-        self.still_shared: Callable[[Answer], Collection[str]]  # of what we agreed to share
         self._log = get_logger("flow")
 
-    def start(self, scheduler: Scheduler) -> None:
+    def start(self) -> None:
         """Take up what was due before a restart."""
-        self._scheduler = scheduler
         with self._database.read() as connection:
             rows = connection.execute(select(part.c.job).where(part.c.state != "ended")).all()
         for row in rows:
@@ -80,22 +97,19 @@ class Courier:
 
     def due(self, name: str) -> None:
         """Something is due for the initiator of this job."""
-        if self._scheduler is not None:
-            self._scheduler.poke(Delivery(name))
+        self._scheduler.poke(Delivery(name))
 
     def deliver(self, key: Delivery) -> float | None:
         """Send what is due. Returns the seconds until it should be tried again, or None."""
-        with self._database.read() as connection:
-            row = find_part(connection, key.job)
-        if row is None or row.state == "ended":
+        rows = self._database.rows(key.job)
+        if rows.part is None or rows.part.state == "ended":
             self._postponed.pop(key.job, None)
             return None
         try:
-            if row.state in LEFT:
-                self._take_leave(row)
+            if rows.part.state in LEFT:
+                self._take_leave(rows.part)
                 return None
-            self._free_room(key.job)
-            more = self._send(row)
+            more = self._send(rows)
         except (NotInitiator, JobNotRunning) as error:
             self._log.warning("report.refused", job=key.job, code=error.code, message=error.message)
             return None
@@ -116,31 +130,31 @@ class Courier:
         found = self._postponed[name] = Postponed(why, before.since_ms if before else now_ms, pause_s)
         return found
 
-    def _take_leave(self, row: Row[Any]) -> None:
+    def _take_leave(self, row: Any) -> None:
         """Of a job that we left: close what is open here, and tell its initiator; neither waits for the other."""
         with ExitStack() as both:
-            both.callback(self.clear, row.job)
+            both.callback(self._clear, row.job)
             if row.withdrawal:
                 self._ask(row, Method.WITHDRAW, Withdrawal(job=row.job, reason=row.withdrawal))
                 with self._database.write() as writer:
                     change_part(writer, row.job, withdrawal="")
 
-    def _send(self, row: Row[Any]) -> bool:
+    def _send(self, rows: JobRows) -> bool:
         """Everything that is due; whether there is more."""
-        signed = stored(SignedAnswer, row.job, row.answer)
+        row = rows.part
+        signed = answer_of(rows)
         if row.answer_due:
             self._ask(row, Method.ANSWER, signed)
             with self._database.write() as writer:
                 change_part(writer, row.job, answer_due=False)
-        with self._database.read() as connection:
-            ended = _unreported(connection, row.job)
-            ours = row.initiator == self._party
-            shared = () if ours else self.still_shared(signed.answer)
-            kept = () if ours else frozenset(signed.answer.share).difference(shared)
-            passed = _newest(connection, row, kept)  # after the ends, to have all that came before them
-            metrics = _metrics(connection, row) if "metrics" in shared else []
-            logs = _logs(connection, row) if "logs" in shared else []
-            moved = self._progress(connection, row.job) if "metrics" in shared else []
+        ended = [each for each in rows.of(executor) if each.state in REPORTED and not each.reported]
+        for each in ended:  # before anybody is told that they ended
+            if each.reservation:
+                self._cluster.release(each.reservation)
+        ours = row.initiator == self._party
+        shared = () if ours else self._stance.still_shared(signed.answer.share)
+        kept = () if ours else frozenset(signed.answer.share).difference(shared)
+        passed, metrics, logs, moved = self._news(row, shared, kept)
         self._pass_over(row, passed)
         logs, cut = _within(logs, LOG_BYTES)
         full = cut or len(metrics) == ROWS or len(logs) == ROWS
@@ -160,10 +174,22 @@ class Courier:
         self._cross_off(row, report, metrics[-1][0] if metrics else 0, logs[-1][0] if logs else 0)
         return full
 
-    def _ask(self, row: Row[Any], method: Method, message: Message) -> None:
+    def _news(self, row: Any, shared: Collection[str], kept: Collection[str]) -> _News:
+        """What came meanwhile, after the ends, to have all that came before them."""
+        if not shared and not kept:
+            return _News({}, [], [], [])
+        with self._database.read() as connection:
+            return _News(
+                passed=_newest(connection, row, kept),
+                metrics=_metrics(connection, row) if "metrics" in shared else [],
+                logs=_logs(connection, row) if "logs" in shared else [],
+                moved=self._progress(connection, row.job) if "metrics" in shared else [],
+            )
+
+    def _ask(self, row: Any, method: Method, message: Message) -> None:
         self._caller.ask(row.initiator, method, message, Ack, SEND_S)
 
-    def _cross_off(self, row: Row[Any], report: Report, metric_id: int, log_id: int) -> None:
+    def _cross_off(self, row: Any, report: Report, metric_id: int, log_id: int) -> None:
         if report.progress:
             self._remember_progress(row.job, max(item.at_ms for item in report.progress))
         changes: dict[str, object] = {}
@@ -174,13 +200,12 @@ class Courier:
         if not (changes or report.sides):
             return
         with self._database.write() as writer:
-            if changes:
-                change_part(writer, row.job, **changes)
+            change_part(writer, row.job, **changes)
+            by_state: dict[str, list[Key]] = {}
             for news in report.sides:
-                attempt = AttemptId(JobId(row.job), TaskName(news.task), news.attempt)
-                name = Side(attempt, Address.parse(news.address))
-                where = [executor.c[column] == value for column, value in name.key().items()]
-                writer.run(update(executor).where(*where).values(reported=str(news.state)))
+                by_state.setdefault(news.state, []).append((news.task, news.attempt, news.address))
+            for state, keys in by_state.items():
+                writer.change(executor, row.job, keys, {"reported": state, "reservation": ""})
 
     def _remember_progress(self, name: str, at_ms: int) -> None:
         self._progress_sent.pop(name, None)
@@ -188,7 +213,7 @@ class Courier:
         while len(self._progress_sent) > JOBS_REMEMBERED:  # of a job that was forgotten all is sent once more
             del self._progress_sent[next(iter(self._progress_sent))]
 
-    def _pass_over(self, row: Row[Any], newest: Mapping[str, int]) -> None:
+    def _pass_over(self, row: Any, newest: Mapping[str, int]) -> None:
         """Cross off unsent what came while our policy keeps it here, so that it is not sent when it changes again."""
         if newest.get("progress"):
             self._remember_progress(row.job, newest["progress"])
@@ -197,22 +222,6 @@ class Courier:
         if changes:
             with self._database.write() as writer:
                 change_part(writer, row.job, **changes)
-
-    def _free_room(self, name: str) -> None:
-        """Give back the room of executors that ended, before anybody is told that they did."""
-        with self._database.read() as connection:
-            rows = connection.execute(
-                select(executor).where(
-                    executor.c.job == name, executor.c.reservation != "", executor.c.state.in_(list(REPORTED))
-                )
-            ).all()
-        for row in rows:
-            self._cluster.release(row.reservation)
-        if rows:
-            with self._database.write() as writer:
-                for row in rows:
-                    where = (executor.c.job == name) & (executor.c.reservation == row.reservation)
-                    writer.run(update(executor).where(where).values(reservation=""))
 
     def _progress(self, connection: Connection, name: str) -> list[ProgressNews]:
         since = self._progress_sent.get(name, 0)
@@ -232,12 +241,7 @@ class Courier:
         ]
 
 
-def _unreported(connection: Connection, name: str) -> list[Row[Any]]:
-    where = (executor.c.job == name, executor.c.state.in_(list(REPORTED)), executor.c.reported == "")
-    return list(connection.execute(select(executor).where(*where).order_by(executor.c.address)).all())
-
-
-def _newest(connection: Connection, row: Row[Any], kept: Collection[str]) -> dict[str, int]:
+def _newest(connection: Connection, row: Any, kept: Collection[str]) -> dict[str, int]:
     """Up to where our numbers, lines and progress of a job go that our policy keeps here."""
     columns = {"metrics": metric.c.id, "progress": progress.c.at_ms, "logs": log_line.c.id}
     return {
@@ -247,7 +251,7 @@ def _newest(connection: Connection, row: Row[Any], kept: Collection[str]) -> dic
     }
 
 
-def _metrics(connection: Connection, row: Row[Any]) -> list[tuple[int, MetricNews]]:
+def _metrics(connection: Connection, row: Any) -> list[tuple[int, MetricNews]]:
     rows = connection.execute(
         select(metric).where(metric.c.job == row.job, metric.c.id > row.metrics_sent).order_by(metric.c.id).limit(ROWS)
     ).all()
@@ -278,7 +282,7 @@ def _within(logs: list[tuple[int, LogNews]], most: int) -> tuple[list[tuple[int,
     return logs, False
 
 
-def _logs(connection: Connection, row: Row[Any]) -> list[tuple[int, LogNews]]:
+def _logs(connection: Connection, row: Any) -> list[tuple[int, LogNews]]:
     rows = connection.execute(
         select(log_line)
         .where(log_line.c.job == row.job, log_line.c.id > row.logs_sent)

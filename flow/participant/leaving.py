@@ -7,25 +7,24 @@ is refused. The manifest's limits are kept here as well: an initiator that lets 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
-
+from flow.catalogue import Catalogue
 from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import TimedOut
 from flow.job_state import ENDED_JOB, JobState
 from flow.own_clock import OwnClock
+from flow.participant.courier import Delivery
 from flow.participant.keeping import Keeping
 from flow.participant.limits import Passed, confirm, judge
 from flow.participant.turns import Turns
 from flow.scheduler import Scheduler
 from flow.store.database import Database
-from flow.store.moves import cancel_open, mirror_job
-from flow.store.parts import LEFT, cancel_executors, change_part, find_part, live_parts, part_of, spec_of
-from flow.store.tables import job
+from flow.store.foreign import forget_refused
+from flow.store.moves import cancel_executors, cancel_open, mirror_job
+from flow.store.parts import LEFT, change_part, live_jobs, require_part
 from flow.texts import shortened
 from flow.views import ErrorView
 from flow.witnesses import Wait
@@ -44,39 +43,32 @@ class Limit:
 
 
 class Leaving:
-    """Leaves jobs. `withdrawal_due(job)` is called when the initiator wants to be told."""
+    """Leaves jobs."""
 
     def __init__(
         self,
         party: str,
         database: Database,
-        doors: tuple[GatewayDoor, ClusterDoor],
-        keeping: Keeping,
+        catalogue: Catalogue,
+        doors: tuple[GatewayDoor, ClusterDoor, Keeping],
         turns: Turns,
-        withdrawal_due: Callable[[str], None],
+        scheduler: Scheduler,
     ) -> None:
         self._party = party
         self._database = database
-        self._gateway, self._cluster = doors
-        self._keeping = keeping
+        self._catalogue = catalogue
+        self._gateway, self._cluster, self._keeping = doors
         self._turns = turns
         self._own_clock = OwnClock(database.clock, self._gateway)
         self._watched: dict[str, tuple[float, float]] = {}  # by job: since when, and how long it was here before that
-        self._scheduler: Scheduler | None = None
-        self._withdrawal_due = withdrawal_due
+        self._scheduler = scheduler
         self._log = get_logger("flow")
 
-    def start(self, scheduler: Scheduler) -> None:
+    def start(self) -> None:
         """Keep the limits of every job that is not over."""
-        self._scheduler = scheduler
         with self._database.read() as connection:
-            names = [row.job for row in live_parts(connection)]
+            names = live_jobs(connection)
         for name in names:
-            self.watch(name)
-
-    def watch(self, name: str) -> None:
-        """Keep the limits of a job that we agreed to or that waits for a person of ours."""
-        if self._scheduler is not None:
             self._scheduler.poke(Limit(name))
 
     def leave(self, name: str, reason: str, code: str = "flow.party_left", told: str = "") -> None:
@@ -104,12 +96,12 @@ class Leaving:
 
     def check(self, key: Limit) -> float | None:
         """Leave a job that has had its time. Returns the seconds until it is time to look again."""
-        with self._database.read() as connection:
-            row = find_part(connection, key.job)
+        rows = self._database.rows(key.job)
+        row = rows.part
         if row is None or row.initiator == self._party or row.state in ("ended", "refused", *LEFT) or not row.since_ms:
             self._watched.pop(key.job, None)
             return None
-        settings, passed = spec_of(row).settings, self._passed(row)
+        settings, passed = self._catalogue.spec_of(rows).settings, self._passed(row)
         found = judge(settings, passed, GRACE_S) or confirm(settings, passed, self._own_clock.witnesses())
         if isinstance(found, Wait):
             if found.doubt:
@@ -121,9 +113,8 @@ class Leaving:
     def _note(self, name: str, reason: str, told: str, code: str) -> bool:
         """Write down that we leave; False if the job is over here."""
         with self._database.write() as writer:
-            state = writer.run(select(job.c.state).where(job.c.id == name)).scalar_one()
-            row = part_of(writer.connection, name)
-            if state in ENDED_JOB or row.state in ("ended", *LEFT):
+            rows = require_part(writer.rows(name))
+            if rows.job.state in ENDED_JOB or rows.part.state in ("ended", *LEFT):
                 return False
             message = f"{self._party} left the job. {reason}"
             mirror_job(writer, name, JobState.CANCELLED, ErrorView(code=code, message=message, party=self._party))
@@ -131,14 +122,13 @@ class Leaving:
             cancel_open(writer, name)
             change_part(writer, name, state="leaving", left_why=reason, withdrawal=told, answer_due=False)
             writer.event("party.left", name, place=("", 0, self._party), body={"reason": reason})
-            writer.after_commit(lambda: self._withdrawal_due(name))
+            writer.after_commit(lambda: self._scheduler.poke(Delivery(name)))
         return True
 
     def clear_held(self, name: str) -> None:
         """The same for who has the job's turn."""
-        with self._database.read() as connection:
-            row = part_of(connection, name)
-        if row.state != "leaving":
+        rows = require_part(self._database.rows(name))
+        if rows.part.state != "leaving":
             return
         with ExitStack() as each:  # the next one is done even where the one before it is not
             each.callback(self._keeping.job_ended, name, JobState.CANCELLED)
@@ -147,8 +137,10 @@ class Leaving:
             self._gateway.close_job(name)
         with self._database.write() as writer:
             change_part(writer, name, state="left")
+            if not rows.job.manifest_digest:
+                forget_refused(writer, rows.job.initiator)
 
-    def _passed(self, row: Row[Any]) -> Passed:
+    def _passed(self, row: Any) -> Passed:
         """How long a job has been here; before this start the least that the wall clock has said since."""
         clock = self._database.clock
         began_s, before_s = self._watched.get(row.job, (clock.monotonic(), math.inf))

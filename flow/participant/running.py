@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row
-
-from flow.coordinator.moves import bring
 from flow.job_state import AttemptState
 from flow.messages import SideNews
-from flow.store.database import Writer
-from flow.store.moves import Side, error_columns, error_of, for_another_party, move_executor
+from flow.store.moves import error_columns, error_of, for_another_party
 from flow.views import ErrorView
 from node_manager.client import Cause, EventKind, ExecutorEvent
 from runtime.errors import all_codes
@@ -24,11 +20,6 @@ _STATE = {
     EventKind.FAILED: AttemptState.FAILED,
     EventKind.LOST: AttemptState.LOST,
 }
-
-
-def run_state(writer: Writer, name: Side, seen: AttemptState, target: AttemptState, **last: object) -> bool:
-    """Bring our executor up to the target; False if it is there already or has ended."""
-    return bring(name, seen, target, lambda *a, **k: move_executor(writer, *a, **k), **last)
 
 
 def state_in(event: ExecutorEvent) -> AttemptState | None:
@@ -79,7 +70,7 @@ def differing(event: ExecutorEvent, parties: Collection[str]) -> str:
     return ", unlike ".join(" with ".join(group) for group in sorted(found, key=lambda group: (-len(group), group)))
 
 
-def side_news(row: Row[Any], shared: bool) -> SideNews:
+def side_news(row: Any, shared: bool) -> SideNews:
     """What the initiator hears of one of our executors; `shared` says whether it may read our log text."""
     return SideNews(
         task=row.task,

@@ -2,27 +2,26 @@
 
 One writer at a time in this process, so that a compare-and-swap is all the care a move needs. Every event row gets a
 hybrid logical clock reading in the order of its id; who waits for events is woken by the commit that wrote them.
+The rows of jobs at work are in memory as well: see `flow.store.live`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, select
-from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.sql import Executable
-from sqlalchemy.sql.schema import Table
 
 from flow.errors import BadDatabase, StoreUnavailable
 from flow.store import tables
+from flow.store.live import JobRows, Live, load
 from flow.store.upgrade import upgrade
+from flow.store.writer import Writer
 from runtime.clock import MOST_APART_MS, Apart, Clock, HybridTime
 from runtime.disk.faults import fault_of
 from runtime.disk.files import keep_private
@@ -49,6 +48,7 @@ class Database:
         """
         self.clock = clock
         self._engine = _engine(url, answer_s)
+        self._live = Live()
         self._writing = Lock()
         self._ticking = Lock()
         self._news = Condition()
@@ -79,14 +79,34 @@ class Database:
         with wrapped(), self._engine.connect() as connection, connection.begin():
             yield connection
 
+    def rows(self, name: str, connection: Connection | None = None) -> JobRows:
+        """What is stored of a job; read, over the connection if there is one, unless it is in memory."""
+        found = self._live.find(name)
+        if found is None:
+            since = self._live.changes
+            if connection is not None:
+                found = load(connection, name)
+            else:
+                with self.read() as own:
+                    found = load(own, name)
+            self._live.keep(found, since)
+        return found
+
     @contextmanager
     def write(self) -> Iterator[Writer]:
         """A transaction: everything in it happens, or nothing does. Raises StoreUnavailable."""
-        with self._writing, wrapped(), self._engine.connect() as plain:
-            connection = plain.execution_options(**{_WRITING: True})
-            with connection.begin():
-                writer = Writer(connection, self.hlc, self.clock)
-                yield writer
+        with self._writing:
+            with wrapped(), self._engine.connect() as plain:
+                connection = plain.execution_options(**{_WRITING: True})
+                writer = Writer(connection, self._live, self.hlc, self.clock)
+                try:
+                    with connection.begin():
+                        yield writer
+                        writer.write_events()
+                except BaseException:
+                    self._live.replace(writer.seen, ())
+                    raise
+            self._live.replace(None if writer.unseen else (), writer.seen.values())
         if writer.newest:
             with self._news:
                 self._newest = max(self._newest, writer.newest)
@@ -150,69 +170,6 @@ class Database:
             self._newest = last.id
             with suppress(ValueError):  # written by a release that took any clock over
                 self._hlc = HybridTime.parse(last.hlc)
-
-
-class Writer:
-    """One transaction."""
-
-    def __init__(self, connection: Connection, tick: Callable[[], HybridTime], clock: Clock) -> None:
-        self.connection = connection
-        self.now_ms = int(clock.now().timestamp() * 1000)
-        self.newest = 0
-        self.afterwards: list[Callable[[], None]] = []
-        self._tick = tick
-
-    def event(
-        self,
-        kind: str,
-        job: str,
-        *,
-        place: tuple[str, int, str] = ("", 0, ""),
-        body: Mapping[str, object] | None = None,
-    ) -> None:
-        """Write an event row; `place` is (task, attempt, party) where they matter."""
-        row = {
-            "hlc": str(self._tick()),
-            "kind": kind,
-            "job": job,
-            "task": place[0],
-            "attempt": place[1],
-            "party": place[2],
-            "body": json.dumps(body or {}),
-        }
-        result = self.connection.execute(tables.event.insert().values(row))
-        key = result.inserted_primary_key
-        self.newest = int(key[0]) if key else self.newest
-
-    def after_commit(self, act: Callable[[], None]) -> None:
-        """Do something once this is stored, never if it is not."""
-        self.afterwards.append(act)
-
-    def run(self, statement: Executable) -> CursorResult[Any]:
-        """Execute a statement."""
-        result: Any = self.connection.execute(statement)
-        return result  # type: ignore[no-any-return]
-
-    def insert_new(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert the rows whose unique key is not there yet; the first write wins."""
-        if not rows:
-            return
-        if self.connection.dialect.name == "sqlite":
-            self.connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-            return
-        key = next(iter(table.primary_key.columns)).name
-        self.connection.execute(mysql.insert(table).on_duplicate_key_update({key: table.c[key]}), rows)
-
-    def put(self, table: Table, row: Mapping[str, object]) -> None:
-        """Insert the row, or overwrite the one with the same primary key."""
-        keys = [column.name for column in table.primary_key.columns]
-        rest = {name: value for name, value in row.items() if name not in keys}
-        if self.connection.dialect.name == "sqlite":
-            self.connection.execute(
-                sqlite.insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=rest)
-            )
-            return
-        self.connection.execute(mysql.insert(table).values(row).on_duplicate_key_update(rest))
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from flow.errors import JobRefused, JobsTooLarge, TooManyJobs
 from flow.job_state import ENDED_JOB, JobState
-from flow.store.database import Writer
 from flow.store.moves import mirror_job
 from flow.store.tables import event, job, job_party, part
+from flow.store.writer import Writer
 from flow.texts import sentences
 from flow.views import ErrorView
 

@@ -6,14 +6,12 @@ Moved where somebody else was first; in both cases the transaction is given up b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Table, and_, update
+from sqlalchemy import Table
 
-from flow.errors import Moved
 from flow.job_state import (
     ENDED_ATTEMPT,
     ENDED_JOB,
@@ -24,25 +22,26 @@ from flow.job_state import (
     attempt_after,
     job_after,
 )
-from flow.store.database import Writer
+from flow.store.live import key_of
 from flow.store.tables import attempt, executor, job, side
+from flow.store.writer import Writer
 from flow.views import ErrorView
-from party.ids import Address, AttemptId, JobId, TaskName
+from party.ids import Address, AttemptId
 from runtime.errors import PlatformError, public_sentence
 
 NO_ERROR = {"error_code": "", "error_message": "", "error_hint": "", "error_party": ""}
-
-
-@dataclass(frozen=True)
-class Side:
-    """Names one address's side of an attempt."""
-
-    attempt: AttemptId
-    address: Address
-
-    def key(self) -> dict[str, object]:
-        """The columns that find its row."""
-        return {**attempt_key(self.attempt), "address": str(self.address)}
+HOW = {
+    AttemptState.SUCCEEDED: AttemptEvent.SUCCEEDED,
+    AttemptState.FAILED: AttemptEvent.FAILED,
+    AttemptState.LOST: AttemptEvent.LOST,
+    AttemptState.CANCELLED: AttemptEvent.CANCELLED,
+}
+_WAY = {
+    AttemptState.RESERVED: (AttemptEvent.RESERVED,),
+    AttemptState.RUNNING: (AttemptEvent.RESERVED, AttemptEvent.STARTED),
+    **{state: (AttemptEvent.RESERVED, AttemptEvent.STARTED, event) for state, event in HOW.items()},
+}
+_PASSED = {AttemptState.PENDING: 0, AttemptState.RESERVED: 1, AttemptState.RUNNING: 2}
 
 
 def error_columns(error: ErrorView | None) -> dict[str, str]:
@@ -80,10 +79,12 @@ def attempt_key(name: AttemptId) -> dict[str, object]:
     return {"job": name.job, "task": name.task, "attempt": name.attempt}
 
 
-def move_job(writer: Writer, name: str, seen: JobState, what: JobEvent, error: ErrorView | None = None) -> JobState:
-    """Move a job; a job that ends well is complete, what still runs of one that ends otherwise is cancelled."""
+def move_job(
+    writer: Writer, name: str, seen: JobState, what: JobEvent, error: ErrorView | None = None, **extra: object
+) -> JobState:
+    """Move a job; extra columns change with it. One that ends well is complete."""
     new = job_after(seen, what)
-    changes: dict[str, object] = {"state": new}
+    changes: dict[str, object] = {**extra, "state": new}
     if error is not None:
         changes.update(error_columns(error))
     if new is JobState.RUNNING and seen is JobState.AGREED:
@@ -92,15 +93,15 @@ def move_job(writer: Writer, name: str, seen: JobState, what: JobEvent, error: E
         changes["ended_ms"] = writer.now_ms
     if new is JobState.SUCCEEDED:
         changes["outcome"] = "complete"
-    _swap(writer, job, {"id": name}, seen, changes)
+    writer.change(job, name, [()], changes, seen)
     body: dict[str, object] = {"error": error.model_dump()} if error else {}
     writer.event(f"job.{new}", name, body=body)
     return new
 
 
-def mirror_job(writer: Writer, name: str, state: JobState, error: ErrorView | None = None) -> None:
-    """Take over the state that the leading party announced; an ended job stays as it is."""
-    changes: dict[str, object] = {"state": state}
+def mirror_job(writer: Writer, name: str, state: JobState, error: ErrorView | None = None, **extra: object) -> None:
+    """Take over the state that the leading party announced, with extra columns; an ended job stays as it is."""
+    changes: dict[str, object] = {**extra, "state": state}
     if state in ENDED_JOB:
         changes["ended_ms"] = writer.now_ms
         changes["outcome"] = "complete" if state is JobState.SUCCEEDED else ""
@@ -108,31 +109,18 @@ def mirror_job(writer: Writer, name: str, state: JobState, error: ErrorView | No
         changes["started_ms"] = writer.now_ms
     if error is not None:
         changes.update(error_columns(error))
-    alive = job.c.state.not_in([*ENDED_JOB, state])
-    if writer.run(update(job).where(and_(job.c.id == name, alive)).values(changes)).rowcount:
+    row = writer.rows(name).job
+    if row is not None and row.state not in (*ENDED_JOB, state):
+        writer.change(job, name, [()], changes, row.state)
         writer.event(f"job.{state}", name, body={"error": error.model_dump()} if error else {})
 
 
 def new_attempt(writer: Writer, name: AttemptId, addresses: Iterable[Address]) -> None:
     """Write an attempt that wants room, with a side for each address. Doing it again changes nothing."""
-    row = {**attempt_key(name), "state": AttemptState.PENDING, "created_ms": writer.now_ms}
-    filled = {"counted": True, "retryable": False, "waits": "", **NO_ERROR}
-    writer.insert_new(attempt, [{**row, **filled}])
-    sides = [
-        {
-            **attempt_key(name),
-            "address": str(address),
-            "party": address.party,
-            "state": AttemptState.PENDING,
-            "stopped": False,
-            "published": False,
-            "retryable": False,
-            **NO_ERROR,
-        }
-        for address in addresses
-    ]
-    writer.insert_new(side, sides)
-    writer.event("attempt.pending", name.job, place=(name.task, name.attempt, ""))
+    if _insert_attempt(writer, name, AttemptState.PENDING):
+        pending = {**attempt_key(name), "state": AttemptState.PENDING}
+        sides = [{**pending, "address": str(address), "party": address.party} for address in addresses]
+        writer.insert(side, name.job, sides)
 
 
 def move_attempt(
@@ -144,7 +132,8 @@ def move_attempt(
 ) -> AttemptState:
     """Move an attempt as a whole; extra columns change with it."""
     new = attempt_after(seen, what)
-    _swap(writer, attempt, attempt_key(name), seen, {**_times(writer, new), **changes, "state": new})
+    columns = {**_times(writer, new), **changes, "state": new}
+    writer.change(attempt, name.job, [(name.task, name.attempt)], columns, seen)
     code = changes.get("error_code")
     writer.event(f"attempt.{new}", name.job, place=(name.task, name.attempt, ""), body={"code": code} if code else {})
     return new
@@ -152,34 +141,63 @@ def move_attempt(
 
 def mirror_attempt(writer: Writer, name: AttemptId, state: AttemptState) -> None:
     """Take over an attempt's state that the leading party announced; an ended attempt stays as it is."""
-    filled = {"counted": True, "retryable": False, "waits": "", **NO_ERROR}
-    row = {**attempt_key(name), "state": AttemptState.PENDING, "created_ms": writer.now_ms}
-    writer.insert_new(attempt, [{**row, **filled}])
-    alive = and_(*_match(attempt, attempt_key(name)), attempt.c.state.not_in([*ENDED_ATTEMPT, state]))
-    if writer.run(update(attempt).where(alive).values(state=state, **_times(writer, state))).rowcount:
-        writer.event(f"attempt.{state}", name.job, place=(name.task, name.attempt, ""))
+    key = (name.task, name.attempt)
+    row = writer.rows(name.job).one(attempt, *key)
+    if row is None:
+        _insert_attempt(writer, name, state)
+    elif row.state not in (*ENDED_ATTEMPT, state):
+        writer.change(attempt, name.job, [key], {"state": state, **_times(writer, state)}, row.state)
+        writer.event(f"attempt.{state}", name.job, place=(*key, ""))
 
 
-def move_side(
+def move_each(
     writer: Writer,
-    name: Side,
-    seen: AttemptState,
-    what: AttemptEvent,
-    **changes: object,
-) -> AttemptState:
-    """Move what the leading party knows of one side."""
-    return _move_row(writer, side, name, seen, what, changes)
+    table: Table,
+    name: AttemptId,
+    addresses: Sequence[str],
+    path: tuple[AttemptState, Sequence[AttemptEvent]],
+    **last: object,
+) -> None:
+    """Move sides of an attempt, or our executors (`table`), from a state over several steps at once.
+
+    Each step of each is told by an event. `last` are extra columns, of the last step.
+    """
+    state, steps = path
+    columns: dict[str, object] = {}
+    for what in steps:
+        state = attempt_after(state, what)
+        columns |= _times(writer, state)
+        code = {"code": last["error_code"]} if what is steps[-1] and last.get("error_code") else {}
+        for address in addresses:
+            place = (name.task, name.attempt, address.partition(":")[2])
+            writer.event(f"{table.name}.{state}", name.job, place=place, body={"address": address, **code})
+    keys = [(name.task, name.attempt, address) for address in addresses]
+    writer.change(table, name.job, keys, {**columns, **last, "state": state}, path[0])
 
 
-def move_executor(
-    writer: Writer,
-    name: Side,
-    seen: AttemptState,
-    what: AttemptEvent,
-    **changes: object,
-) -> AttemptState:
-    """Move this party's own executor."""
-    return _move_row(writer, executor, name, seen, what, changes)
+def bring(
+    writer: Writer, table: Table, name: AttemptId, addresses: Iterable[str], target: AttemptState, **last: object
+) -> list[str]:
+    """Walk sides of an attempt, or our executors, over every state between to the target; the addresses that moved.
+
+    Those that are there, that have ended or that are not known stay. `last` are columns of the last step.
+    """
+    rows = writer.rows(name.job)
+    groups: dict[AttemptState, list[str]] = {}
+    for address in addresses:
+        row = rows.one(table, name.task, name.attempt, address)
+        if row is not None and way(AttemptState(row.state), target):
+            groups.setdefault(AttemptState(row.state), []).append(address)
+    for seen, few in groups.items():
+        move_each(writer, table, name, few, (seen, way(seen, target)), **last)
+    return [address for few in groups.values() for address in few]
+
+
+def way(seen: AttemptState, target: AttemptState) -> tuple[AttemptEvent, ...]:
+    """What leads from a state to a later one; nothing if it is there, or has ended."""
+    if seen not in _PASSED or seen is target:
+        return ()
+    return (AttemptEvent.CANCELLED,) if target is AttemptState.CANCELLED else _WAY[target][_PASSED[seen] :]
 
 
 def cancel_open(
@@ -192,53 +210,48 @@ def cancel_open(
         name: The job.
         otherwise: By task and number, attempts that ended in another way where the job is led.
     """
-    open_attempts = and_(attempt.c.job == name, attempt.c.state.not_in(list(ENDED_ATTEMPT)))
-    open_sides = and_(side.c.job == name, side.c.state.not_in(list(ENDED_ATTEMPT)))
-    ended = {"state": AttemptState.CANCELLED, "ended_ms": writer.now_ms}
-    rows = writer.run(attempt.select().where(open_attempts)).all()
-    writer.run(update(attempt).where(open_attempts).values(ended))
-    writer.run(update(side).where(open_sides).values(ended))
+    rows = writer.rows(name)
+    by_state: dict[AttemptState, list[tuple[str, int]]] = {}
+    for row in rows.of(attempt):
+        if row.state not in ENDED_ATTEMPT:
+            key = (row.task, row.attempt)
+            by_state.setdefault(otherwise.get(key, AttemptState.CANCELLED), []).append(key)
+    for state, keys in by_state.items():
+        writer.change(attempt, name, keys, {"state": state, "ended_ms": writer.now_ms})
+        for key in keys:
+            writer.event(f"attempt.{state}", name, place=(*key, ""))
+    _cancel(writer, side, [row for row in rows.of(side) if row.state not in ENDED_ATTEMPT])
+
+
+def cancel_executors(writer: Writer, name: str, task: str | None = None, number: int | None = None) -> None:
+    """Cancel our executors of a job, or of one of its attempts, that have not ended."""
+    which = () if task is None else (task, number)
+    rows = [row for row in writer.rows(name).of(executor, *which) if row.state not in ENDED_ATTEMPT]
+    _cancel(writer, executor, rows)
     for row in rows:
-        state = otherwise.get((row.task, row.attempt), AttemptState.CANCELLED)
-        if state is not AttemptState.CANCELLED:
-            this = attempt_key(AttemptId(JobId(name), TaskName(row.task), row.attempt))
-            writer.run(update(attempt).where(*_match(attempt, this)).values(state=state))
-        writer.event(f"attempt.{state}", name, place=(row.task, row.attempt, ""))
+        place = (row.task, row.attempt, row.address.partition(":")[2])
+        writer.event("executor.cancelled", name, place=place, body={"address": row.address})
 
 
-def _move_row(
-    writer: Writer,
-    table: Table,
-    name: Side,
-    seen: AttemptState,
-    what: AttemptEvent,
-    changes: Mapping[str, object],
-) -> AttemptState:
-    new = attempt_after(seen, what)
-    _swap(writer, table, name.key(), seen, {**_times(writer, new), **changes, "state": new})
-    place = (name.attempt.task, name.attempt.attempt, name.address.party)
-    body: dict[str, object] = {"address": str(name.address)}
-    if changes.get("error_code"):
-        body["code"] = changes["error_code"]
-    writer.event(f"{'side' if table is side else 'executor'}.{new}", name.attempt.job, place=place, body=body)
-    return new
+def _cancel(writer: Writer, table: Table, rows: Sequence[Any]) -> None:
+    if rows:
+        changes = {"state": AttemptState.CANCELLED, "ended_ms": writer.now_ms}
+        writer.change(table, rows[0].job, [key_of(table, row) for row in rows], changes)
+
+
+def _insert_attempt(writer: Writer, name: AttemptId, state: AttemptState) -> bool:
+    """Write an attempt unless it is there."""
+    row = {**attempt_key(name), "state": state, "created_ms": writer.now_ms, **_times(writer, state)}
+    if not writer.insert(attempt, name.job, [row]):
+        return False
+    writer.event(f"attempt.{state}", name.job, place=(name.task, name.attempt, ""))
+    return True
 
 
 def _times(writer: Writer, state: AttemptState) -> dict[str, object]:
     if state is AttemptState.RUNNING:
         return {"started_ms": writer.now_ms}
     return {"ended_ms": writer.now_ms} if state in ENDED_ATTEMPT else {}
-
-
-def _match(table: Table, key: Mapping[str, object]) -> list[Any]:
-    return [table.c[name] == value for name, value in key.items()]
-
-
-def _swap(writer: Writer, table: Table, key: Mapping[str, object], seen: str, changes: Mapping[str, object]) -> None:
-    where = and_(*_match(table, key), table.c.state == seen)
-    if writer.run(update(table).where(where).values(dict(changes))).rowcount != 1:
-        name = "/".join(str(value) for value in key.values())
-        raise Moved(f"{table.name} {name} is no longer '{seen}'.")
 
 
 def for_another_party(error: ErrorView | None, shared: bool, differing: str = "") -> ErrorView | None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, cast, func, literal, select
 
 from flow.messages import LogNews, MetricNews, ProgressNews
-from flow.store.database import Writer
 from flow.store.tables import cursor, log_line, metric, progress
+from flow.store.writer import Writer
 from party.ids import Address
 
 MAX_WHAT_CHARS = 200

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,10 +13,14 @@ from flow.problems import from_validation
 M = TypeVar("M", bound=BaseModel)
 
 
-def stored(kind: type[M], job: str, text: str) -> M:
-    """What a text of a job holds. Raises UnreadableJob for what an older release took in and this one would not."""
+def stored(kind: type[M], job: str, found: str | Mapping[str, Any]) -> M:
+    """What a text or the columns of a job hold.
+
+    Raises:
+        UnreadableJob: An older release took it in and this one would not.
+    """
     try:
-        return kind.model_validate_json(text)
+        return kind.model_validate_json(found) if isinstance(found, str) else kind.model_validate(found)
     except ValidationError as error:
         raise UnreadableJob(
             f"Job {job} cannot be read: {from_validation(error, kind)[0].path}.", hint="Stop it; it does not run."

@@ -52,9 +52,8 @@ job = Table(
     Column("user_name", String(100), nullable=False),
     Column("submit_token", String(200), nullable=True, unique=True),
     Column("spec_digest", String(64), nullable=False),
-    Column("spec", _BIG_TEXT, nullable=False),
-    Column("proposal", _BIG_TEXT, nullable=False),
-    Column("manifest", _BIG_TEXT, nullable=False, default=""),
+    Column("spec", _BIG_TEXT, nullable=False),  # the job's document, which stands nowhere else
+    Column("proposal", _BIG_TEXT, nullable=False),  # what was proposed with it
     Column("manifest_digest", String(64), nullable=False, default=""),
     Column("state", String(20), nullable=False),
     Column("outcome", String(20), nullable=False, default=""),
@@ -130,11 +129,9 @@ part = Table(
     Column("job", _ID, primary_key=True),
     Column("initiator", _NAME, nullable=False),
     Column("state", String(20), nullable=False),  # agreed | asked | refused | open | leaving | left | ended
-    Column("proposal", _BIG_TEXT, nullable=False),
     Column("answer", _BIG_TEXT, nullable=False, default=""),
     Column("answer_due", Boolean, nullable=False, default=False),
     Column("withdrawal", _BIG_TEXT, nullable=False, default=""),
-    Column("manifest", _BIG_TEXT, nullable=False, default=""),
     Column("metrics_sent", BigInteger, nullable=False, default=0),
     Column("logs_sent", BigInteger, nullable=False, default=0),
     Column("reasons", _BIG_TEXT, nullable=True),  # why we refused, as our own people may read it; a JSON list

@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, literal, select, text
 
+from flow.catalogue import Catalogue
 from flow.doors import Rooms
 from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
 from flow.job_spec import JobSpec, parse_job
@@ -25,9 +26,10 @@ from flow.service import FlowService
 from flow.store import tables
 from flow.store.database import Database
 from flow.store.foreign import end_refused
-from flow.store.moves import Side, cancel_open, mirror_job, move_attempt, move_job, move_side, new_attempt
+from flow.store.live import load
+from flow.store.moves import cancel_open, mirror_job, move_attempt, move_each, move_job, new_attempt
 from flow.store.news import amount, insert_logs, insert_metrics, position, put_position, put_progress
-from flow.store.parts import earlier_parts, ended_before, insert_job, insert_part, live_parts, part_of
+from flow.store.parts import ended_before, insert_job, insert_part, live_jobs, proposal_of
 from flow.store.queries import Reader
 from flow.views import ErrorView
 from party.home import create_home
@@ -35,7 +37,7 @@ from party.home_folder import SETTINGS_FILE
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.clock import Apart, FakeClock, HybridTime
 from runtime.errors import FileExposed
-from tests.fakes.flow_world import FakeCluster, FakeGateway, FakeStore, Hub, World, nothing_job, train_job
+from tests.fakes.flow_world import FakeCluster, FakeGateway, FakeStore, Hub, World, component, nothing_job, train_job
 from tests.fixtures.mariadb import MariaDb
 
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -77,7 +79,7 @@ def add_job(store: Database, token: str | None = None, job: str = JOB) -> None:
         submitted_ms=5,
     )
     with store.write() as writer:
-        insert_job(writer, proposal, {"a": "", "b": "", "c": ""}, token)
+        insert_job(writer, proposal, {"a": {}, "b": {}, "c": {}}, token)
 
 
 def kinds(store: Database) -> list[str]:
@@ -173,7 +175,7 @@ def test_an_attempt_lives_with_its_sides_and_is_cancelled_with_its_job(store: Da
         new_attempt(writer, NAME, [GUEST, HOST])
         new_attempt(writer, NAME, [GUEST, HOST])  # again changes nothing
         move_attempt(writer, NAME, AttemptState.PENDING, AttemptEvent.RESERVED)
-        move_side(writer, Side(NAME, GUEST), AttemptState.PENDING, AttemptEvent.RESERVED)
+        move_each(writer, tables.side, NAME, [str(GUEST)], (AttemptState.PENDING, [AttemptEvent.RESERVED]))
         move_job(writer, JOB, JobState.WAITING, JobEvent.FAILED, error)
         cancel_open(writer, JOB)
         mirror_job(writer, JOB, JobState.SUCCEEDED)  # an ended job stays as it is
@@ -367,8 +369,7 @@ def add_part(store: Database, name: str, resume: str | None, state: str, initiat
 
 
 def line(store: Database, spec: JobSpec) -> list[str]:
-    with store.read() as connection:
-        return [row.job for row in earlier_parts(connection, spec)]
+    return [rows.name for rows in Catalogue(component).earlier(store.rows, spec)]
 
 
 def test_the_line_of_earlier_jobs_goes_back_newest_first(store: Database) -> None:
@@ -399,34 +400,90 @@ def test_a_job_whose_time_is_over_has_ended_here_too(store: Database, clock: Fak
         assert ended_before(connection, JOBS[:3], now_ms) == {JOBS[0]}
         assert ended_before(connection, JOBS, now_ms - 1) == set()
         assert ended_before(connection, [], now_ms) == set()
-        assert [row.job for row in live_parts(connection)] == [JOBS[1]]
+        assert live_jobs(connection) == [JOBS[1]]
 
 
-def test_what_documents_of_older_jobs_take_is_counted_at_the_first_start(url: str, clock: FakeClock) -> None:
+def test_the_documents_of_older_jobs_are_counted_and_kept_once_from_the_first_start_on(
+    url: str, clock: FakeClock
+) -> None:
     older = Database(url, clock)
+    add_job(older)
     answer = Answer(api=OUR_API, job=JOB, party="b", proposal_digest="0" * 64, decision=Decision.AGREE)
-    proposal = Proposal(
-        job=JOB,
-        initiator="a",
-        user="ann",
-        spec={},
-        spec_digest="0" * 64,
-        seed="0" * 64,
-        code={},
-        api=OUR_API,
-        submitted_ms=5,
-    )
+    proposal = proposal_of(older.rows(JOB))
     with older.write() as writer:
         insert_part(writer, proposal, SignedAnswer(answer=answer, signature=""), "agreed")
-        counted = part_of(writer.connection, JOB).bytes
-        for table, gone in (("part", "bytes"), ("job_party", "absent_code"), ("executor", "differing")):  # after 0004
+        for table, old in (("job", "manifest"), ("part", "manifest"), ("part", "proposal")):  # as it was after 0004
+            writer.run(text(f"ALTER TABLE {table} ADD COLUMN {old} TEXT"))
+        for table, gone in (("part", "bytes"), ("job_party", "absent_code"), ("executor", "differing")):
             writer.run(text(f"ALTER TABLE {table} DROP COLUMN {gone}"))
+        writer.run(text("UPDATE part SET manifest = ''"))
+        writer.run(text("UPDATE job SET proposal = '', manifest = ''"))
+        document = proposal.model_copy(update={"seed": "1" * 64}).model_dump_json(by_alias=True)
+        writer.run(text("UPDATE part SET proposal = :document").bindparams(document=document))
         writer.run(text("UPDATE alembic_version SET version_num = '0004'"))
     older.close()
     newer = Database(url, clock)
-    with newer.read() as connection:
-        assert part_of(connection, JOB).bytes == counted > 0
+    kept = newer.rows(JOB)
+    assert kept.part.bytes > len(kept.job.spec)
+    assert proposal_of(kept) == proposal.model_copy(update={"seed": "1" * 64})
     newer.close()
+
+
+# -- what is in memory -----------------------------------------------------------------------------------------------
+def test_what_is_in_memory_of_a_job_is_what_is_stored(store: Database) -> None:
+    add_job(store)
+    with store.write() as writer:
+        new_attempt(writer, NAME, [GUEST, HOST])
+        move_attempt(writer, NAME, AttemptState.PENDING, AttemptEvent.RESERVED)
+        both = [str(GUEST), str(HOST)]
+        move_each(
+            writer, tables.side, NAME, both, (AttemptState.PENDING, [AttemptEvent.RESERVED, AttemptEvent.STARTED])
+        )
+    known = store.rows(JOB)
+    assert [row.state for row in known.of(tables.side)] == ["running", "running"]
+    with store.read() as connection:
+        assert load(connection, JOB) == known
+
+
+def test_a_change_of_what_memory_holds_no_longer_is_refused_and_memory_is_read_anew(store: Database) -> None:
+    add_job(store)
+    with store._engine.begin() as behind:
+        behind.execute(text("UPDATE job SET state = 'agreed'"))
+    with pytest.raises(Moved, match="no longer 'waiting'"), store.write() as writer:
+        move_job(writer, JOB, JobState(writer.rows(JOB).job.state), JobEvent.AGREED)
+    assert store.rows(JOB).job.state == "agreed"
+
+
+def test_a_statement_that_memory_cannot_follow_empties_it(store: Database) -> None:
+    add_job(store)
+    with store.write() as writer:
+        assert writer.rows(JOB).job.state == "waiting"
+        writer.run(tables.job.update().values(state="running"))
+        assert writer.rows(JOB).job.state == "running"
+    assert store.rows(JOB).job.state == "running"
+
+
+def test_what_was_given_up_is_not_in_memory(store: Database) -> None:
+    add_job(store)
+
+    def half() -> None:
+        with store.write() as writer:
+            move_job(writer, JOB, JobState.WAITING, JobEvent.AGREED)
+            assert writer.rows(JOB).job.state == "agreed"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        half()
+    assert store.rows(JOB).job.state == "waiting"
+
+
+def test_memory_holds_so_many_rows(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flow.store.live.MOST_ROWS", 10)
+    for name in JOBS:
+        add_job(store, job=name)
+    held = [name for name in JOBS if store._live.find(name) is not None]
+    assert held == JOBS[2:]
+    assert store.rows(JOBS[0]).job.id == JOBS[0]
 
 
 def test_what_a_person_refused_is_ended_where_another_party_leads_it(store: Database) -> None:

@@ -34,7 +34,6 @@ from flow.messages import (
     StopOrder,
     Withdrawal,
 )
-from flow.store.parts import part_manifest, part_of
 from party.ids import new_job_id
 from runtime.errors import PlatformError
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
@@ -155,8 +154,7 @@ def test_a_party_that_asks_its_people_says_so_once(world: World) -> None:
     world.until(lambda view: any(waiting.who == "c" for waiting in view.waiting_for), job)
     flow = world["c"].flow
     assert flow is not None
-    with flow._database.read() as connection:
-        signed = SignedAnswer.model_validate_json(part_of(connection, job).answer)
+    signed = SignedAnswer.model_validate_json(flow._database.rows(job).part.answer)
     for _ in range(5):
         Caller(world["c"].gateway, flow._database).ask("a", Method.ANSWER, signed, Ack, 1)
     assert [e.kind for e in world.a.events(job) if e.party == "c"].count("party.ask") == 1
@@ -225,8 +223,7 @@ def test_an_outsider_is_refused_alike_whether_there_is_a_job_or_not(world: World
     job = running(world)
     flow = world["b"].flow
     assert flow is not None
-    with flow._database.read() as connection:
-        manifest = part_manifest(part_of(connection, job))
+    manifest = flow._agreeing._catalogue.manifest(flow._database.rows(job))
     said = refusals(world, "a", str(new_job_id()), manifest)
     assert set(said) == set(Method) - {Method.PROPOSE}, "each call that names a job of others"
     heard = list(world.hub.calls)

@@ -16,7 +16,8 @@ from flow.errors import UnknownJob
 from flow.job_state import AttemptState, JobState
 from flow.messages import EndOrder, Method
 from flow.service import FlowService
-from flow.store.parts import executors, part_of
+from flow.store.parts import require_part
+from flow.store.tables import executor
 from gateway.client import JobContract, PeerUnreachable
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job
 
@@ -42,8 +43,7 @@ def test_an_end_that_comes_while_the_job_is_being_opened_is_the_last_word(world:
         ending.result(10)
     assert gateway.open == {}
     assert gateway.closed == [job]
-    with flow._database.read() as connection:  # type: ignore[union-attr]
-        assert part_of(connection, job).state == "ended"
+    assert flow._database.rows(job).part.state == "ended"  # type: ignore[union-attr]
 
 
 class Slow:
@@ -60,8 +60,7 @@ class Slow:
 
 
 def part_state(flow: FlowService, job: str) -> str:
-    with flow._database.read() as connection:
-        return str(part_of(connection, job).state)
+    return str(require_part(flow._database.rows(job)).part.state)
 
 
 def refusing(world: World, name: str) -> None:
@@ -121,8 +120,7 @@ def test_an_end_that_comes_while_room_is_held_or_executors_start_is_the_last_wor
     world.wait_closed(job)
     assert part_state(c.flow, job) == "ended"  # type: ignore[arg-type]
     assert (c.cluster.running(), c.cluster.rooms) == (0, {})
-    with c.flow._database.read() as connection:  # type: ignore[union-attr]
-        assert {row.state for row in executors(connection, job)} <= {"cancelled"}
+    assert {row.state for row in c.flow._database.rows(job).of(executor)} <= {"cancelled"}  # type: ignore[union-attr]
 
 
 def test_every_party_tells_the_same_end_of_the_attempt_that_ended_the_job(world: World) -> None:

@@ -12,7 +12,7 @@ from flow.errors import PartyLeft, TooManyAttempts
 from flow.job_state import JobState
 from flow.messages import AttemptOrder, Message, Method, ReserveOrder, encode
 from flow.participant.leaving import Limit
-from flow.store.parts import change_part, part_of
+from flow.store.parts import change_part
 from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind
@@ -99,8 +99,7 @@ def test_what_could_not_be_closed_when_a_party_left_is_closed_as_soon_as_it_can_
     flow = b.up()
 
     def left() -> bool:
-        with flow._database.read() as connection:
-            return str(part_of(connection, job).state) == "left"
+        return str(flow._database.rows(job).part.state) == "left"
 
     world.until(lambda _: left(), job, party="b")
     assert (b.gateway.open, b.gateway.closed) == ({}, [job])
@@ -202,11 +201,10 @@ def test_only_time_in_which_executors_tell_news_counts_as_running(world: World) 
     b.cluster.tell(b.cluster.orders[-1], EventKind.PROGRESS, done=1, total=2, what="rounds")
     world.until(lambda _: flow.progress(job) != [], job, party="b")
     with flow._database.write() as writer:
-        ran = part_of(writer.connection, job).ran_ms
+        ran = writer.rows(job).part.ran_ms
         change_part(writer, job, heard_ms=writer.now_ms - 3_600_000)
     assert ran >= 5_000
     b.cluster.tell(b.cluster.orders[-1], EventKind.PROGRESS, done=2, total=2, what="rounds")
     world.until(lambda _: flow.progress(job)[0].done == 2, job, party="b")
-    with flow._database.read() as connection:
-        assert part_of(connection, job).ran_ms == ran + 60_000
+    assert flow._database.rows(job).part.ran_ms == ran + 60_000
     world.a.stop(job, SCIENTIST)

@@ -206,7 +206,7 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
         bound.append(spec.name)
         return bind(spec, components)
 
-    monkeypatch.setattr("flow.coordinator.facts.bind", counting)
+    monkeypatch.setattr("flow.catalogue.bind", counting)
     for name in ("a", "c"):
         world[name].down()
     b, flow = world["b"], world["b"].flow

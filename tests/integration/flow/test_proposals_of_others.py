@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flow.coordinator.facts import Catalogue
+from flow.catalogue import Catalogue
 from flow.errors import JobsTooLarge, UnreadableJob
 from flow.job_spec import parse_job
 from flow.job_state import JobState
 from flow.manifest import OUR_API
 from flow.messages import Decision, Method, Proposal, encode
 from flow.participant.leaving import Limit
-from flow.store.parts import change_part, part_of
 from flow.store.tables import job as job_table
+from flow.store.tables import metadata
 from party.ids import new_job_id
 from runtime.clock import FakeClock, HybridTime
 from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job
@@ -97,8 +97,7 @@ def test_proposals_whose_time_was_over_are_forgotten_as_those_that_were_refused(
         assert flow._leaving.check(Limit(old[-1])) is None
     newest = proposed(world)
     assert [job.id for job in flow.jobs()] == [newest, old[3], old[2]]
-    with flow._database.read() as connection:
-        assert part_of(connection, old[3]).state == "left"
+    assert flow._database.rows(old[3]).part.state == "left"
 
 
 def test_what_is_kept_of_proposals_that_came_to_nothing_is_bounded_in_bytes(
@@ -108,8 +107,7 @@ def test_what_is_kept_of_proposals_that_came_to_nothing_is_bounded_in_bytes(
     assert flow is not None
     world["b"].policy = replace(world["b"].policy, peers=())
     names = [proposed(world)]
-    with flow._database.read() as connection:
-        size = part_of(connection, names[0]).bytes
+    size = flow._database.rows(names[0]).part.bytes
     monkeypatch.setattr("flow.store.foreign.MOST_REFUSED_BYTES", 3 * size - 1)
     names += [proposed(world) for _ in range(3)]
     assert [job.id for job in flow.jobs()] == [names[3], names[2]]
@@ -121,9 +119,9 @@ def test_a_party_takes_no_more_of_another_than_so_many_bytes_of_jobs_that_have_n
     flow = world["b"].flow
     assert flow is not None
     first = proposed(world)
-    with flow._database.read() as connection:
-        row = part_of(connection, first)
-    assert row.bytes >= len(row.proposal) + len(row.answer)
+    rows = flow._database.rows(first)
+    row = rows.part
+    assert row.bytes >= len(rows.job.spec) + len(row.answer)
     monkeypatch.setattr("flow.store.foreign.MOST_JOBS_BYTES", 2 * row.bytes)
     second = proposed(world)
     with pytest.raises(JobsTooLarge, match=f"have {2 * row.bytes} bytes"):
@@ -133,19 +131,23 @@ def test_a_party_takes_no_more_of_another_than_so_many_bytes_of_jobs_that_have_n
     proposed(world)
 
 
-def test_the_document_of_a_job_that_another_party_leads_is_not_kept_a_third_time(world: World) -> None:
+def test_the_document_of_a_job_is_stored_once_at_each_party(world: World) -> None:
     name = world.submit(nothing_job())
     world.wait_closed(name)
-    flow = world["b"].flow
-    assert flow is not None
-    with flow._database.read() as connection:
-        kept = connection.execute(job_table.select().where(job_table.c.id == name)).one()
-        ours = part_of(connection, name)
-        assert Catalogue(component).of_job(connection, name).proposal.job == name
-    assert (kept.proposal, kept.manifest) == ("", "")
-    assert ours.proposal
-    assert ours.manifest
-    assert flow.job(name).spec == world.a.job(name).spec
+    for party in world.parties.values():
+        flow = party.flow
+        assert flow is not None
+        with flow._database.read() as connection:
+            texts = [
+                f"{table.name}.{column}"
+                for table in metadata.tables.values()
+                for row in connection.execute(table.select()).all()
+                for column, value in row._mapping.items()
+                if isinstance(value, str) and '"tasks"' in value and '"component"' in value
+            ]
+        assert texts == ["job.spec"]
+        assert Catalogue(component).of_job(flow._database.rows(name)).proposal.job == name
+        assert flow.job(name).spec == world.a.job(name).spec
 
 
 def test_a_proposal_that_an_older_release_took_in_and_this_one_would_not_is_named(
@@ -155,11 +157,12 @@ def test_a_proposal_that_an_older_release_took_in_and_this_one_would_not_is_name
     assert flow is not None
     name = proposed(world)
     with flow._database.write() as writer:
-        old = json.loads(part_of(writer.connection, name).proposal) | {"seed": "0" * 1000}
-        change_part(writer, name, proposal=json.dumps(old))
+        old = json.loads(writer.rows(name).job.proposal) | {"seed": "0" * 1000}
+        writer.change(job_table, name, [()], {"proposal": json.dumps(old)})
+    flow._agreeing._catalogue.forget(name)
     with pytest.raises(UnreadableJob, match=f"Job {name} cannot be read: seed"):
         flow.proposal(name)
-    with flow._database.read() as connection, pytest.raises(UnreadableJob):
-        Catalogue(component).of_job(connection, name)
+    with pytest.raises(UnreadableJob):
+        Catalogue(component).of_job(flow._database.rows(name))
     flow.stop(name, SCIENTIST)
     assert flow.job(name).state is JobState.CANCELLED

@@ -14,7 +14,7 @@ from board.rendering import iso, when
 from flow.cli.job_text import job_lines, summary_row
 from flow.errors import BadMessage
 from flow.messages import Published, decode
-from flow.store.tables import job, job_party, part
+from flow.store.tables import job, job_party
 from party.ids import new_job_id
 from runtime.errors import PlatformError
 from runtime.text import is_printable
@@ -176,9 +176,7 @@ def test_a_job_that_an_older_release_took_in_hides_no_other(world: World, runnin
     poisoned = str(new_job_id())
     call(world, "a", "b", "propose", message(nothing_proposal(poisoned)))
     with flow._database.write() as writer:
-        body = json.dumps({**nothing_proposal(poisoned), "submitted_ms": 10**17})
-        writer.run(job.update().where(job.c.id == poisoned).values(submitted_ms=10**17, name="\x1b[2J", proposal=body))
-        writer.run(part.update().where(part.c.job == poisoned).values(proposal=body))
+        writer.run(job.update().where(job.c.id == poisoned).values(submitted_ms=10**17, name="\x1b[2J"))
         writer.run(job_party.update().where(job_party.c.job == poisoned).values(answer='{"answer": 1}'))
     everything_is_shown(world, "b")
     assert {poisoned, running} <= {summary.id for summary in flow.jobs(1_000)}

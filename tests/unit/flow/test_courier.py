@@ -7,11 +7,13 @@ from typing import Any, cast
 
 from flow.messages import ProgressNews, Report
 from flow.participant.courier import JOBS_REMEMBERED, Courier
+from flow.policy import Policy, Stance
 
 
 def test_what_was_sent_of_progress_is_remembered_of_so_many_jobs() -> None:
     nothing = cast(Any, None)
-    courier = Courier("bob", nothing, nothing, nothing)
+    stance = Stance("bob", Policy, tuple)
+    courier = Courier(stance, nothing, (nothing, nothing), nothing, nothing)
     for n in range(JOBS_REMEMBERED + 500):
         job = f"01J{n:023d}"
         news = ProgressNews(task="t", attempt=1, address="host:bob", done=n, total=n + 1, what="rounds", at_ms=n + 1)

@@ -23,7 +23,7 @@ class Bench:
         self.answers: dict[str, list[float | Exception | None]] = {}
         self.gate = threading.Event()
         self.gate.set()
-        self.scheduler = Scheduler({Work: self.run}, workers=3)
+        self.scheduler = Scheduler(workers=3)
 
     def run(self, work: Work) -> float | None:
         self.ran.put(work.name)
@@ -41,7 +41,7 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     made = Bench()
-    made.scheduler.start()
+    made.scheduler.start({Work: made.run})
     yield made
     made.gate.set()
     made.scheduler.close()
@@ -109,7 +109,7 @@ def test_work_that_fails_is_tried_again_and_stops_nobody(bench: Bench, monkeypat
 
 def test_nothing_runs_after_close() -> None:
     bench = Bench()
-    bench.scheduler.start()
+    bench.scheduler.start({Work: bench.run})
     bench.scheduler.poke(Work("a"), 0.05)
     bench.scheduler.close()
     bench.scheduler.poke(Work("b"))

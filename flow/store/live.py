@@ -1,0 +1,149 @@
+"""The rows of jobs in memory, as the database has them: read without a statement, replaced by the commit of a change.
+
+The database stays the authority: a change says what it expects to find there. Where that fails, or anything else goes
+wrong, what memory holds of the job is dropped and read anew.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, make_dataclass
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, select
+
+from flow.store.tables import attempt, executor, job, job_party, part, side
+
+MOST_ROWS = 50_000  # in memory, of all jobs together
+
+KEPT = (job, part, job_party, attempt, side, executor)
+OF_JOB: Mapping[Table, Column[Any]] = {table: table.c.id if table is job else table.c.job for table in KEPT}
+KEY: Mapping[Table, tuple[Column[Any], ...]] = {
+    table: tuple(column for column in table.primary_key if column is not OF_JOB[table]) for table in KEPT
+}
+_FORM: Mapping[Table, Any] = {
+    table: make_dataclass(table.name, table.c.keys(), frozen=True, slots=True) for table in KEPT
+}
+_EMPTY: Mapping[Table, Mapping[str, Any]] = {
+    table: {column.name: getattr(column.default, "arg", None) for column in table.c} for table in KEPT
+}
+
+Key = tuple[Any, ...]
+"""What is left of a row's primary key without the job."""
+
+Rows = Mapping[Key, Any]
+"""Rows of one table; a row has the table's columns as attributes."""
+
+
+@dataclass(frozen=True)
+class JobRows:
+    """What is stored of one job at one moment; all is empty of a job that is not known.
+
+    Attributes:
+        name: The job's id.
+        tables: Its rows in each table.
+    """
+
+    name: str
+    tables: Mapping[Table, Rows]
+
+    @property
+    def job(self) -> Any:
+        """The job's own row, or None."""
+        return self.tables[job].get(())
+
+    @property
+    def part(self) -> Any:
+        """Our part in it, or None."""
+        return self.tables[part].get(())
+
+    def one(self, table: Table, *key: object) -> Any:
+        """One row, or None."""
+        return self.tables[table].get(key)
+
+    def of(self, table: Table, *first: object) -> list[Any]:
+        """The rows whose key begins so, in the order of their keys."""
+        rows = self.tables[table]
+        return [rows[key] for key in sorted(key for key in rows if key[: len(first)] == first)]
+
+    def changed(self, table: Table, rows: Rows) -> JobRows:
+        """The same with other rows of a table."""
+        return JobRows(self.name, {**self.tables, table: {**self.tables[table], **rows}})
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self.tables.values()))
+
+
+def empty(name: str) -> JobRows:
+    """A job of which nothing is stored."""
+    return JobRows(name, {table: {} for table in KEPT})
+
+
+def load(connection: Connection, name: str) -> JobRows:
+    """What is stored of a job."""
+    found = {}
+    for table in KEPT:
+        rows = connection.execute(select(table).where(OF_JOB[table] == name)).all()
+        if table is job and not rows:
+            return empty(name)
+        made = [_FORM[table](*row) for row in rows]
+        found[table] = {key_of(table, row): row for row in made}
+    return JobRows(name, found)
+
+
+def key_of(table: Table, row: object) -> Key:
+    """The key of a row."""
+    return tuple(getattr(row, column.name) for column in KEY[table])
+
+
+def full(table: Table, values: Mapping[str, object]) -> Any:
+    """A row of these values, and of what its table has where nothing is said."""
+    return _FORM[table](**{**_EMPTY[table], **values})
+
+
+class Live:
+    """The jobs in memory. Safe to use from several threads; what is taken out never changes."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, JobRows] = OrderedDict()
+        self._rows = 0
+        self._lock = Lock()
+        self.changes = 0
+
+    def find(self, name: str) -> JobRows | None:
+        """What is known of a job."""
+        with self._lock:
+            found = self._jobs.get(name)
+            if found is not None:
+                self._jobs.move_to_end(name)
+            return found
+
+    def keep(self, rows: JobRows, since: int) -> None:
+        """What was read, unless anything was written after the moment `since` of `changes`."""
+        with self._lock:
+            if self.changes == since:
+                self._put(rows)
+
+    def replace(self, gone: Collection[str] | None, new: Collection[JobRows]) -> None:
+        """What was written: these jobs (None: all) are no longer known, these are as they are now."""
+        with self._lock:
+            self.changes += 1
+            for name in list(self._jobs) if gone is None else gone:
+                self._drop(name)
+            for rows in new:
+                self._put(rows)
+
+    def _put(self, rows: JobRows) -> None:
+        self._drop(rows.name)
+        self._jobs[rows.name] = rows
+        self._rows += 1 + rows.size
+        while len(self._jobs) > 1 and self._rows > MOST_ROWS:
+            self._drop(next(iter(self._jobs)))
+
+    def _drop(self, name: str) -> None:
+        rows = self._jobs.pop(name, None)
+        self._rows -= 1 + rows.size if rows is not None else 0
