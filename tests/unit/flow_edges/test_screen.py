@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 
 from flow.cli import main
 from flow.cli import screen as screen_module
+from flow.cli.bars import DrawnBars
 from flow.cli.job_text import job_lines, summary_row
 from flow.cli.screen import Screen
 from flow.cli.watching import Watcher
@@ -170,3 +172,23 @@ def test_a_warning_that_several_parties_said_stands_once_with_those_who_said_it(
         "warning    another thing (said by c)",
     ]
     assert sum("few trainers" in line for line in lines) == 1
+
+
+def test_bars_come_with_what_goes_on_and_go_with_what_is_done() -> None:
+    with Progress(disable=True) as progress:
+        bars = DrawnBars(progress)
+        bars.move(f"train: {EVIL}", 1, 3)
+        bars.move("train: parts", 2, 2)
+        (shown,) = progress.tasks
+        assert is_printable(shown.description)
+        assert (shown.completed, shown.total) == (1, 3)
+        bars.clear()
+        assert not progress.tasks
+
+
+def test_no_bars_are_drawn_where_no_terminal_is_or_a_machine_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen().bars() as bars, Screen(as_json=True).bars() as none:
+        bars.move("train: rounds", 1, 3)
+        none.move("train: rounds", 1, 3)
+        bars.clear()
+    assert capsys.readouterr() == ("", "")
