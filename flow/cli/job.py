@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         str | None, typer.Option(metavar="COLUMN", help="Their label likewise; `label=` after a file: none.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where results go. [default: the job's name, -local]")
+        Path | None, typer.Option("--out", metavar="DIR", help="Where results go. [default: the job's name and -local]")
     ] = None,
     tables: Annotated[TableForm, typer.Option("--tables", help="The form of tables in it.")] = TableForm.CSV,
     overwrite: OverwriteOption = False,
