@@ -36,12 +36,12 @@ class Adder:
         self._trainers = ctx.peers(*TRAINERS)
         self._layout = rounding_of(parameters, len(self._trainers)).layout
         self._engine: VectorPaillier | None = None
-        if parameters.secure == "paillier":
-            self._engine = VectorPaillier(key_agreement.agree_on_key(ctx, parameters), cores=ctx.cores)
+        if parameters.encrypted:
+            self._engine = VectorPaillier(key_agreement.agree_on_key(ctx, parameters.protection), cores=ctx.cores)
 
     def add(self, step: int) -> None:
         """One sum. Raises ParametersDiffer, WrongKey, WrongLayout, BadCiphertext."""
-        if self._parameters.packing == "compact" and (self._engine is not None or self._parameters.fixed_point):
+        if self._parameters.compact:
             self._add(2 * step, range_layout(self._parameters, len(self._trainers)))
             self._add(2 * step + 1, self._layout)
         else:
@@ -49,7 +49,7 @@ class Adder:
 
     def _add(self, step: int, layout: FixedPointLayout) -> None:
         if self._engine is not None:
-            able = key_agreement.holders(self._trainers, self._parameters)
+            able = key_agreement.holders(self._trainers, self._parameters.protection)
             secure_sum.add_parts(self._ctx, self._engine, layout, able, step)
             return
         part, full = 0, True

@@ -24,18 +24,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from algorithms import key_agreement, secure_sum
 from algorithms.component import ARBITER, TRAINERS, Line, Parameters, Protection, RoleSpec, Terms, by_role
 from algorithms.context import Context
 from algorithms.crypto.feedback import FeedbackRounding, Kept, NearestRounding, Rounding
 from algorithms.crypto.packing import FixedPointLayout, Integers
+from algorithms.encoding.settings import EncodingSettings
 from algorithms.errors import ParametersDiffer, RolesRefused, WrongLayout
+from algorithms.protection.settings import ProtectionSettings
 from party.ids import Role
 from storage.client import Value
 
@@ -46,34 +48,41 @@ Step: TypeAlias = tuple[int, int]
 
 
 class AggregationParameters(Parameters):
-    """How the trainers' vectors are protected on their way through the arbiter."""
+    """How the trainers' vectors are written and protected on their way through the arbiter."""
 
-    secure: Literal["plain", "paillier"] = Field("plain", description="What the arbiter may see: the updates, or not.")
-    fixed_point: bool = Field(
-        False, description="Plain, but rounded as Paillier would; in exact packing with the same result bit for bit."
-    )
-    packing: Literal["exact", "compact"] = Field(
-        "exact", description="33 bits a number, or 16 with stochastic rounding and error feedback."
-    )
-    value_range: float = Field(
-        16.0, gt=0, le=2.0**40, description="Every number in a weighted update is smaller than this."
-    )
-    key_bits: Literal[2048, 3072, 4096] = Field(2048, description="Length of the Paillier modulus.")
-    keygen: Literal["standard", "subgroup"] = Field(
-        "standard", description="subgroup: faster, under a stronger assumption (docs/security.md)."
-    )
-    key_holders: tuple[str, ...] | None = Field(
-        None, description="Trainers (party ids) that receive the private key and decrypt; left out: all."
-    )
+    SHARED: ClassVar[frozenset[str]] = frozenset({"protection", "encoding"})
 
-    def shared(self) -> dict[str, object]:
-        """How vectors are protected, on all sides."""
-        return self.model_dump(include=set(AggregationParameters.model_fields))
+    protection: ProtectionSettings = Field(ProtectionSettings(), description="Who may see them.")
+    encoding: EncodingSettings = Field(EncodingSettings(), description="How they are written.")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.encrypted and self.encoding.kind == "floats":
+            raise ValueError("`encoding.kind` floats cannot be encrypted: leave it out, or choose fixed_point")
+        if not self.fixed_point:
+            self.encoding.require_unset(dict.fromkeys(("packing", "value_range"), "floats"))
+            self.protection.require_unset({"key_bits": "floats"})
+        return self
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the arbiter sees ciphertexts only."""
+        return self.protection.kind == "paillier"
+
+    @property
+    def fixed_point(self) -> bool:
+        """Whether numbers are rounded: encrypted ones always; others as if they were, with the same result."""
+        return self.encrypted or self.encoding.kind == "fixed_point"
+
+    @property
+    def compact(self) -> bool:
+        """Whether a sum takes two, since its range is found first."""
+        return self.fixed_point and self.encoding.packing == "compact"
 
 
 def conversation(parameters: AggregationParameters) -> tuple[Line, ...]:
     """The lines of the tables above."""
-    if parameters.secure == "paillier":
+    if parameters.encrypted:
         return (*key_agreement.conversation(), *secure_sum.conversation())
     kind, limit = "record" if parameters.fixed_point else "array", 8 * PART_VALUES + OVERHEAD_BYTES
     step, plain = ("sum", "part"), Protection.PLAIN
@@ -92,15 +101,15 @@ def roles(trainer: RoleSpec, arbiter: RoleSpec, least_arbiters: int = 1) -> dict
 
 def check(terms: Terms[AggregationParameters]) -> None:
     """Raises RolesRefused: a key holder that trains nothing, or an arbiter that could decrypt what it adds."""
-    if terms.parameters.secure != "paillier":
+    if not terms.parameters.encrypted:
         return
     trainers = sorted(party for role in TRAINERS for party in terms.parties.get(role, ()))
-    key_agreement.require_holders(trainers, terms.parameters)
+    key_agreement.require_holders(trainers, terms.parameters.protection)
     for arbiter in terms.parties.get(Role.ARBITER, ()):
         if arbiter in trainers:
             raise RolesRefused(
                 f"'{arbiter}' is arbiter and trainer: it would hold the private key to the updates it adds.",
-                hint='Name another party as arbiter, or choose `"secure": "plain"`.',
+                hint="Name another party as arbiter, or leave `protection` out.",
             )
 
 
@@ -111,15 +120,15 @@ def check_addresses(ctx: Context, parameters: AggregationParameters) -> None:
 
 def rounding_of(parameters: AggregationParameters, trainers: int, kept: Kept | None = None) -> Rounding:
     """How all sides round, and the layout that follows alike from the parameters and the number of trainers."""
-    if parameters.packing == "compact":
-        layout = FixedPointLayout.compact(1.0, trainers, parameters.key_bits)
-        return FeedbackRounding(layout, parameters.value_range, kept)
-    return NearestRounding(FixedPointLayout.exact(parameters.value_range, trainers, parameters.key_bits))
+    encoding, key_bits = parameters.encoding, parameters.protection.key_bits
+    if encoding.packing == "compact":
+        return FeedbackRounding(FixedPointLayout.compact(1.0, trainers, key_bits), encoding.value_range, kept)
+    return NearestRounding(FixedPointLayout.exact(encoding.value_range, trainers, key_bits))
 
 
 def range_layout(parameters: AggregationParameters, trainers: int) -> FixedPointLayout:
     """How the marks are added that set the range of a compact sum: zeros and ones, a few bits each."""
-    return FixedPointLayout.exact(2.0, trainers, parameters.key_bits, value_bits=2)
+    return FixedPointLayout.exact(2.0, trainers, parameters.protection.key_bits, value_bits=2)
 
 
 def fixed_record(integers: Integers, layout: FixedPointLayout, terms: int) -> dict[str, Any]:
@@ -159,6 +168,6 @@ def numbers(value: Value) -> NDArray[Any]:
     """A vector in the clear. Raises ParametersDiffer."""
     if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
         raise ParametersDiffer(
-            "A float32 or float64 vector was expected.", hint="Give all parties the same `secure` setting."
+            "A float32 or float64 vector was expected.", hint="Give all parties the same `protection`."
         )
     return value

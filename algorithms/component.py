@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from algorithms.code_digest import digest_of
 from algorithms.errors import RolesRefused
@@ -131,14 +131,40 @@ class Port:
     models: tuple[str, ...] = ()
 
 
-class Parameters(BaseModel):
-    """The base of every component's parameters: unknown keys are errors, values are immutable."""
+class Group(BaseModel):
+    """The parameters of one concept: `"server": {"optimizer": "adam"}`. An option that would do nothing is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def shared(self) -> dict[str, object]:
-        """What all addresses of a task must have alike, by the name of the field; the rest may differ."""
+    def idle(self) -> Mapping[str, str]:
+        """The options that do nothing beside the others, and beside which."""
         return {}
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        self.require_unset(self.idle())
+        return self
+
+    def require_unset(self, idle: Mapping[str, str]) -> None:
+        """Raises ValueError if one of these options is not as it is by default."""
+        for name, beside in idle.items():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` does nothing with {beside}: leave it out")
+
+
+class Parameters(BaseModel):
+    """The base of every component's parameters: unknown keys are errors, values are immutable.
+
+    Attributes:
+        SHARED: The fields that all addresses of a task must have alike; the rest may differ.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    SHARED: ClassVar[frozenset[str]] = frozenset()
+
+    def shared(self) -> dict[str, object]:
+        """What all addresses of a task must have alike, by the name of the field, as JSON types."""
+        return self.model_dump(mode="json", include=set(self.SHARED))
 
 
 P = TypeVar("P", bound=Parameters, covariant=True)

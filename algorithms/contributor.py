@@ -75,9 +75,9 @@ class Contributor:
         self._trainers = ctx.peers(*TRAINERS)
         self._arbiter = ctx.peers(Role.ARBITER)[0]
         self._rounding = rounding_of(parameters, len(self._trainers), kept)
-        self._secure = parameters.secure == "paillier"
-        self._key = key_agreement.agree_on_key(ctx, parameters) if self._secure else None
-        self._secret = key_agreement.agree_on_secret(ctx, parameters) if self._secure else b""
+        self._secure = parameters.encrypted
+        self._key = key_agreement.agree_on_key(ctx, parameters.protection) if self._secure else None
+        self._secret = key_agreement.agree_on_secret(ctx, parameters.protection) if self._secure else b""
         self._transcript = _transcript(kept) or first_transcript(ctx.seed, *_names(self._trainers), common)
         self._engine: VectorPaillier | None = None
         self._ciphertexts = 0  # of the longest vector
@@ -94,7 +94,7 @@ class Contributor:
             ParametersDiffer, WrongKey, WrongLayout, BadCiphertext: What came is not what was agreed.
         """
         whole = NamedVectors(vectors)
-        if not self._secure and not self._parameters.fixed_point:
+        if not self._parameters.fixed_point:
             total, found = self._plain(step, whole, weight, words)
         else:
             total, found = self._rounded(step, whole, weight, words)
@@ -212,7 +212,7 @@ class Contributor:
             raise RuntimeError("Only encrypted sums have a key.")
         if self._engine is None:
             self._engine = VectorPaillier(self._key, max(self._left, 1) * self._ciphertexts, self._ctx.cores)
-        able = key_agreement.holders(self._trainers, self._parameters)
+        able = key_agreement.holders(self._trainers, self._parameters.protection)
         return secure_sum.TrainerSide(self._ctx, self._engine, layout, able, self._arbiter)
 
     def _send(self, at: Step, value: Value) -> None:

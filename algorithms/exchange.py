@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +50,10 @@ COMPACT_STEP = 2.0**-13  # two steps, this round's and the one before, of a rang
 class ExchangeParameters(AggregationParameters):
     """Parameters of `exchange@1`."""
 
+    SHARED: ClassVar[frozenset[str]] = AggregationParameters.SHARED | {"values", "rounds"}
+
     values: int = Field(1000, ge=1, le=MOST_VALUES, description="How many numbers each trainer contributes.")
     rounds: int = Field(1, ge=1, le=1_000_000, description="How often.")
-
-    def shared(self) -> dict[str, object]:
-        """Everything."""
-        return self.model_dump()
 
 
 def conversation(terms: Terms[ExchangeParameters]) -> tuple[Line, ...]:
@@ -74,7 +73,7 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     checked = np.unique(np.linspace(0, parameters.values - 1, CHECKED).astype(np.int64))
     trainers = ctx.peers(*TRAINERS)
     expected = np.sum([made_up(ctx, trainer, checked) for trainer in trainers], axis=0, dtype=np.float64)
-    step = COMPACT_STEP if parameters.packing == "compact" else EXACT_STEP * parameters.value_range
+    step = COMPACT_STEP if parameters.compact else EXACT_STEP * parameters.encoding.value_range
     step += SINGLE_STEP * len(trainers)
     contributing = closing(Contributor(ctx, parameters, parameters.rounds))
     with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:

@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from algorithms import aggregation, joining
 from algorithms.adder import Adder
@@ -33,9 +33,10 @@ from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.errors import CheckpointPastEnd, OneClass, ParametersDiffer
+from algorithms.federated.presets import expanded
+from algorithms.federated.server import Server, Weights
 from algorithms.joining import Classes, Joined, Joining
 from algorithms.scores import Scores
-from algorithms.server_optimizer import ServerOptimizer, Weights
 from algorithms.side_block import Word
 from party.ids import Role
 
@@ -45,18 +46,21 @@ DIVERGED = 10.0  # times the loss at the start, or times one if that is more
 
 
 class FedOptParameters(AggregationParameters):
-    """What all parties of a training must have alike."""
+    """What all parties of a training must have alike; what concerns a party's own training may differ."""
 
+    SHARED: ClassVar[frozenset[str]] = AggregationParameters.SHARED | {"rounds", "tolerance", "server"}
+
+    preset: Literal["fedavg", "fedavgm", "fedadam"] | None = Field(
+        None, description="A published algorithm: what it says need not be said again."
+    )
     rounds: int = Field(20, ge=1, le=1_000_000, description="Rounds of training.")
     tolerance: float = Field(0.0, ge=0, description="Stop when the loss moves less than this between rounds; 0: never.")
+    server: Server = Field(Server(), description="What is done with the sum of the updates.")
 
-    def server(self) -> ServerOptimizer:
-        """The optimiser applied to the sum of the updates."""
-        return ServerOptimizer()
-
-    def shared(self) -> dict[str, object]:
-        """How often and how sums are made and used; what concerns a party's own training may differ."""
-        return self.model_dump(include=set(FedOptParameters.model_fields))
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, values: Any) -> Any:
+        return expanded(values) if isinstance(values, Mapping) else values
 
 
 class Learner(Protocol):
@@ -161,7 +165,7 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
         SumNotWhole: What the arbiter sends is not the sum.
     """
     checkpoint = _latest(ctx, parameters)
-    optimizer = parameters.server()
+    optimizer = parameters.server
     joined = joining.join(
         ctx,
         Joining(learner.rows, learner.features, learner.classes, learner.warm_start),

@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +38,7 @@ from algorithms.component import (
     SAFE_TRAINERS,
     TRAINERS,
     Component,
+    Group,
     Line,
     Port,
     PortKind,
@@ -47,6 +47,7 @@ from algorithms.component import (
 )
 from algorithms.context import Context
 from algorithms.errors import LabelsNotBinary, WrongModel
+from algorithms.federated.server import Weights
 from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
 from algorithms.linear import KIND, linear_model, log_loss, probability, weights_of
@@ -60,33 +61,26 @@ from algorithms.rows import (
     title,
 )
 from algorithms.scores import Score, Scores
-from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
 from storage.client import Model, Table
 
 Floats = NDArray[np.float64]
 
 
+class LinearTraining(Group):
+    """How a trainer trains between two versions of the model."""
+
+    learning_rate: float = Field(0.15, gt=0, description="Step of the gradient descent.")
+    batch_size: int = Field(64, ge=1, description="Most rows in a mini-batch.")
+    epochs: int = Field(1, ge=1, description="Passes over the own rows in a round.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="L2 penalty: weight_decay / 2 * |w|^2 is added to the mean loss; not on the bias."
+    )
+
+
 class HomoLRParameters(FedOptParameters):
     """Parameters of `homo_lr@1`."""
 
-    learning_rate: float = Field(0.15, gt=0, description="Step of the local gradient descent.")
-    batch_size: int = Field(64, ge=1, description="Most rows in a mini-batch.")
-    local_epochs: int = Field(1, ge=1, description="Passes over the own rows in a round.")
-    l2: float = Field(0.0, ge=0, description="Penalty: l2 / 2 * |w|^2 is added to the mean loss; not on the bias.")
-    optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum of updates.")
-    server_learning_rate: float | None = Field(
-        None, gt=0, description="Step of that optimiser; left out: 0.1 for `adam`, else 1."
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (beta_1), for `momentum` and `adam`.")
-
-    def server(self) -> ServerOptimizer:
-        """The optimiser applied to the sum of the updates."""
-        rate = self.server_learning_rate or default_rate(self.optimizer)
-        return ServerOptimizer(self.optimizer, rate, self.momentum)
-
-    def shared(self) -> dict[str, object]:
-        """The server's optimiser too."""
-        return super().shared() | self.model_dump(include={"optimizer", "server_learning_rate", "momentum"})
+    local: LinearTraining = Field(LinearTraining(), description="How each party trains on its own rows.")
 
 
 def conversation(terms: Terms[HomoLRParameters]) -> tuple[Line, ...]:
@@ -109,18 +103,18 @@ def arbiter(ctx: Context, parameters: HomoLRParameters) -> None:
 
 
 def local_update(
-    x: Floats, y: Floats, common: Weights, parameters: HomoLRParameters, batches: Sequence[NDArray[np.int64]]
+    x: Floats, y: Floats, common: Weights, local: LinearTraining, batches: Sequence[NDArray[np.int64]]
 ) -> Weights:
     """ClientUpdate: a step of gradient descent for each mini-batch. Returns w_k - w.
 
-    Source: McMahan et al. 2017, Algorithm 1; gradient of the mean log loss plus l2 / 2 * |w|^2.
+    Source: McMahan et al. 2017, Algorithm 1; gradient of the mean log loss plus weight_decay / 2 * |w|^2.
     """
     w, b = common["weights"], common["bias"]
     for batch in batches:
         residual = probability(x[batch], w, b) - y[batch]
-        gradient = x[batch].T @ residual / len(batch) + parameters.l2 * w
-        w = w - parameters.learning_rate * gradient
-        b = b - parameters.learning_rate * residual.mean(keepdims=True)
+        gradient = x[batch].T @ residual / len(batch) + local.weight_decay * w
+        w = w - local.learning_rate * gradient
+        b = b - local.learning_rate * residual.mean(keepdims=True)
     return {"weights": w - common["weights"], "bias": b - common["bias"]}
 
 
@@ -185,10 +179,10 @@ class _LogisticLearner:
 
     def update(self, common: Weights, round_number: int) -> Weights:
         """Train on the own rows, in an order that follows from the common seed."""
-        p = self.parameters
-        batches = self.ctx.mini_batches(self.rows, p.batch_size, p.local_epochs, round_number)
+        local = self.parameters.local
+        batches = self.ctx.mini_batches(self.rows, local.batch_size, local.epochs, round_number)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent
-            return local_update(*self._train, common, p, batches)
+            return local_update(*self._train, common, local, batches)
 
     def score(self, common: Weights) -> Scores:
         """Mean log loss and accuracy at 0.5."""

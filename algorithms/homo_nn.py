@@ -26,9 +26,10 @@ arXiv:1906.08935).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from algorithms.component import (
     SAFE_TRAINERS,
     TRAINERS,
     Component,
+    Group,
     Line,
     Port,
     PortKind,
@@ -48,12 +50,12 @@ from algorithms.component import (
 )
 from algorithms.context import Context
 from algorithms.errors import WrongModel
+from algorithms.federated.server import Weights
 from algorithms.fedopt import FedOptParameters, last_round
 from algorithms.joining import Classes
 from algorithms.nn.spec import NetSpec
 from algorithms.rows import distinct_classes, feature_names, features, places_of_labels, require_kind, required_table
 from algorithms.scores import Scores
-from algorithms.server_optimizer import ServerOptimizer, Weights, default_rate
 from storage.client import Model, Table
 
 if TYPE_CHECKING:
@@ -64,53 +66,60 @@ if TYPE_CHECKING:
 KIND = "torch"
 
 
-class HomoNNParameters(FedOptParameters):
-    """Parameters of `homo_nn@1`."""
+class Net(Group):
+    """Which network, and its sizes."""
 
-    rounds: int = Field(10, ge=1, le=1_000_000, description="Rounds of training.")
-    net: Literal["mlp", "cnn"] = Field("mlp", description="Which network.")
+    name: Literal["mlp", "cnn"] = Field("mlp", description="Linear layers, or two convolutions before them.")
     hidden: tuple[PositiveInt, ...] = Field((64,), description="Width of each hidden linear layer.")
     input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         None, description="Channels, height, width of a row (cnn)."
     )
     channels: tuple[PositiveInt, PositiveInt] = Field((16, 32), description="Channels of the two convolutions (cnn).")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="What trains locally.")
+
+    def idle(self) -> Mapping[str, str]:
+        """Only a cnn has convolutions."""
+        return {} if self.name == "cnn" else dict.fromkeys(("input_shape", "channels"), '`"name": "mlp"`')
+
+    @model_validator(mode="after")
+    def _cnn_has_a_shape(self) -> Self:
+        if self.name == "cnn" and self.input_shape is None:
+            raise ValueError("a cnn needs `input_shape`: channels, height, width; for digits [1, 8, 8]")
+        return self
+
+
+class NetTraining(Group):
+    """How a trainer trains between two versions of the model."""
+
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="What trains.")
     learning_rate: float = Field(0.05, gt=0, description="Its step.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (sgd).")
     weight_decay: float = Field(0.0, ge=0, description="Its L2 penalty.")
     batch_size: int = Field(32, ge=1, description="Most rows in a mini-batch.")
-    local_epochs: int = Field(2, ge=1, description="Passes over the own rows in a round.")
-    server_optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="What is done with the sum.")
-    server_learning_rate: float | None = Field(
-        None, gt=0, description="Step of that optimiser; left out: 0.1 for `adam`, else 1."
-    )
-    server_momentum: float = Field(0.9, ge=0, lt=1, description="Its momentum (beta_1), for `momentum` and `adam`.")
+    epochs: int = Field(2, ge=1, description="Passes over the own rows in a round.")
 
-    @model_validator(mode="after")
-    def _cnn_has_a_shape(self) -> Self:
-        if self.net == "cnn" and self.input_shape is None:
-            raise ValueError("a cnn needs `input_shape`: channels, height, width; for digits [1, 8, 8]")
-        return self
+    def idle(self) -> Mapping[str, str]:
+        """Adam has no such momentum."""
+        return {"momentum": '`"optimizer": "adam"`'} if self.optimizer == "adam" else {}
 
-    def server(self) -> ServerOptimizer:
-        """The optimiser applied to the sum of the updates."""
-        rate = self.server_learning_rate or default_rate(self.server_optimizer)
-        return ServerOptimizer(self.server_optimizer, rate, self.server_momentum)
 
-    def shared(self) -> dict[str, object]:
-        """The network and the server's optimiser too."""
-        net, server = {"net", "hidden", "input_shape", "channels"}, {"optimizer", "learning_rate", "momentum"}
-        return super().shared() | self.model_dump(include=net | {f"server_{name}" for name in server})
+class HomoNNParameters(FedOptParameters):
+    """Parameters of `homo_nn@1`."""
+
+    SHARED: ClassVar[frozenset[str]] = FedOptParameters.SHARED | {"net"}
+
+    rounds: int = Field(10, ge=1, le=1_000_000, description="Rounds of training.")
+    net: Net = Field(Net(), description="Which network.")
+    local: NetTraining = Field(NetTraining(), description="How each party trains on its own rows.")
 
     def spec(self, inputs: int, outputs: int) -> NetSpec:
         """The network for that many columns and classes."""
         return NetSpec(
-            net=self.net,
+            net=self.net.name,
             inputs=inputs,
             outputs=outputs,
-            hidden=self.hidden,
-            input_shape=self.input_shape,
-            channels=self.channels,
+            hidden=self.net.hidden,
+            input_shape=self.net.input_shape,
+            channels=self.net.channels,
         )
 
 
@@ -187,9 +196,9 @@ class _NetLearner:
         """Train on the own rows, in an order that follows from the common seed."""
         from algorithms.nn.training import LocalTraining, local_update
 
-        p = self.parameters
-        batches = self.ctx.mini_batches(self.rows, p.batch_size, p.local_epochs, round_number)
-        training = LocalTraining(p.optimizer, p.learning_rate, p.momentum, p.weight_decay)
+        local = self.parameters.local
+        batches = self.ctx.mini_batches(self.rows, local.batch_size, local.epochs, round_number)
+        training = LocalTraining(local.optimizer, local.learning_rate, local.momentum, local.weight_decay)
         return local_update(self._net, common, self._train, training, batches)
 
     def score(self, common: Weights) -> Scores:

@@ -16,33 +16,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from algorithms.component import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.context import Context
-from algorithms.crypto.paillier import Keygen, PrivateKey, PublicKey, generate
+from algorithms.crypto.paillier import PrivateKey, PublicKey, generate
 from algorithms.crypto.tags import SECRET_BYTES
 from algorithms.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey
+from algorithms.protection.settings import ProtectionSettings
 from party.ids import Address
 from storage.client import Value
 
 KEY_BYTES = 1 << 14
-
-
-class KeySettings(Protocol):
-    """What a job says about its key."""
-
-    @property
-    def key_bits(self) -> int:
-        """Length of the modulus."""
-
-    @property
-    def keygen(self) -> Keygen:
-        """How the key is made."""
-
-    @property
-    def key_holders(self) -> Sequence[str] | None:
-        """Parties with the private half; None: all trainers."""
 
 
 def conversation() -> tuple[Line, ...]:
@@ -57,13 +42,13 @@ def conversation() -> tuple[Line, ...]:
     )
 
 
-def holders(trainers: Sequence[Address], settings: KeySettings) -> tuple[Address, ...]:
+def holders(trainers: Sequence[Address], settings: ProtectionSettings) -> tuple[Address, ...]:
     """The trainers that hold the private half, in address order."""
     named = settings.key_holders
     return tuple(trainer for trainer in sorted(trainers) if named is None or trainer.party in named)
 
 
-def require_holders(trainers: Sequence[str], settings: KeySettings) -> None:
+def require_holders(trainers: Sequence[str], settings: ProtectionSettings) -> None:
     """Raises RolesRefused for a key holder that trains nothing, one named twice, or none at all."""
     named = settings.key_holders
     if named is None:
@@ -80,7 +65,7 @@ def require_holders(trainers: Sequence[str], settings: KeySettings) -> None:
             )
 
 
-def agree_on_key(ctx: Context, settings: KeySettings) -> PrivateKey | PublicKey:
+def agree_on_key(ctx: Context, settings: ProtectionSettings) -> PrivateKey | PublicKey:
     """The private key for a key holder, the public one for everybody else.
 
     Raises:
@@ -106,7 +91,7 @@ def agree_on_key(ctx: Context, settings: KeySettings) -> PrivateKey | PublicKey:
     return private
 
 
-def agree_on_secret(ctx: Context, settings: KeySettings) -> bytes:
+def agree_on_secret(ctx: Context, settings: ProtectionSettings) -> bytes:
     """What the trainers share and the arbiter does not know, to make and check tags with. Raises BadKey."""
     trainers = ctx.peers(*TRAINERS)
     maker = holders(trainers, settings)[0]
@@ -120,7 +105,7 @@ def agree_on_secret(ctx: Context, settings: KeySettings) -> bytes:
     return made
 
 
-def _public(ctx: Context, settings: KeySettings, maker: Address) -> PublicKey:
+def _public(ctx: Context, settings: ProtectionSettings, maker: Address) -> PublicKey:
     received = ctx.once("paillier-public-key", lambda: ctx.channel.recv(maker, "public-key", 0))
     public = PublicKey.from_record(_record(received))
     if (public.bits, public.keygen) != (settings.key_bits, settings.keygen):

@@ -21,7 +21,7 @@ def trainer_of_model(_terms: Terms[AggregationParameters]) -> str:
 def arbiter_of_model(terms: Terms[AggregationParameters]) -> str:
     """Who adds up the updates of such a model."""
     seen = "Of rows: how many rows each trainer has, and which class labels occur. "
-    if terms.parameters.secure == "plain":
+    if not terms.parameters.encrypted:
         return seen + "It also sees every trainer's update and score in the clear; updates can reveal single rows."
     return seen + "Updates and scores are encrypted to it; " + _TOGETHER
 
@@ -34,7 +34,7 @@ def trainer_of_scaler(_terms: Terms[AggregationParameters]) -> str:
 def arbiter_of_scaler(terms: Terms[AggregationParameters]) -> str:
     """Who adds up the means."""
     seen = "Of rows: how many each trainer has. "
-    if terms.parameters.secure == "plain":
+    if not terms.parameters.encrypted:
         return seen + "It also sees every trainer's means and mean squares in the clear."
     return seen + "Means are encrypted to it; " + _TOGETHER
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.errors import WrongModel
+from algorithms.federated.server import Weights
 from algorithms.rows import require_kind
-from algorithms.server_optimizer import Weights
 from storage.client import Model
 
 Floats = NDArray[np.float64]

@@ -13,6 +13,8 @@ Trainers are guests and hosts. Without an arbiter nothing is said. Nobody learns
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from algorithms.component import ARBITER, TRAINERS, Component, Line, Parameters, Protection, RoleSpec, Terms
@@ -26,11 +28,9 @@ MOST_BYTES = 4096
 class NoopParameters(Parameters):
     """Parameters of `noop@1`."""
 
-    rounds: int = Field(1, ge=0, le=1_000_000, description="How often to greet.")
+    SHARED: ClassVar[frozenset[str]] = frozenset({"rounds"})
 
-    def shared(self) -> dict[str, object]:
-        """Everything."""
-        return self.model_dump()
+    rounds: int = Field(1, ge=0, le=1_000_000, description="How often to greet.")
 
 
 def conversation(_terms: Terms[NoopParameters]) -> tuple[Line, ...]:

@@ -165,5 +165,5 @@ def shares_of(ciphertexts: int, holders: int) -> list[tuple[int, int]]:
 
 def _ciphertexts(value: Value) -> Ciphertexts:
     if not isinstance(value, Ciphertexts):
-        raise ParametersDiffer("An encrypted vector was expected.", hint="Give all parties the same `secure` setting.")
+        raise ParametersDiffer("An encrypted vector was expected.", hint="Give all parties the same `protection`.")
     return value

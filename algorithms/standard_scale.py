@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,7 @@ from algorithms.aggregation import AggregationParameters
 from algorithms.component import SAFE_TRAINERS, TRAINERS, Component, Line, ModelUse, Port, PortKind, RoleSpec, Terms
 from algorithms.context import Context
 from algorithms.contributor import Contributor
+from algorithms.encoding.settings import EncodingSettings
 from algorithms.errors import RolesRefused
 from algorithms.joining import Joining
 from algorithms.learning import NOTHING, arbiter_of_scaler, trainer_of_scaler
@@ -52,16 +53,20 @@ LIMB_EXPONENTS = (30, 0, -30, -60)  # a number is a sum of integers below 2^31 t
 LIMB_RANGE = 2.0**31
 
 
+class LimbEncoding(EncodingSettings):
+    """Numbers travel as limbs, each a whole number, for which 16 bits would not do."""
+
+    packing: Literal["exact"] = Field("exact", description="Fixed: 16 bits would not hold a limb.")
+    value_range: float = Field(LIMB_RANGE, ge=LIMB_RANGE, le=LIMB_RANGE, description="Fixed: numbers travel in limbs.")
+
+
 class StandardScaleParameters(AggregationParameters):
     """Parameters of `standard_scale@1`."""
 
-    value_range: float = Field(LIMB_RANGE, ge=LIMB_RANGE, le=LIMB_RANGE, description="Fixed: numbers travel in limbs.")
-    packing: Literal["exact"] = Field("exact", description="Fixed: 16 bits would not hold a limb.")
-    fit: bool = Field(True, description="Fit a scaler with the other parties, or apply the one given as `model`.")
+    SHARED: ClassVar[frozenset[str]] = AggregationParameters.SHARED | {"fit"}
 
-    def shared(self) -> dict[str, object]:
-        """Whether to fit, too."""
-        return super().shared() | {"fit": self.fit}
+    encoding: LimbEncoding = Field(LimbEncoding(), description="How they are written.")
+    fit: bool = Field(True, description="Fit a scaler with the other parties, or apply the one given as `model`.")
 
 
 def conversation(terms: Terms[StandardScaleParameters]) -> tuple[Line, ...]:

@@ -54,8 +54,8 @@ def _rows(federation: LocalFederation) -> list[dict[str, Any]]:
     trained: dict[tuple[str, int], list[float]] = {(s, r): [] for s in ("plain", "paillier") for r in ROUNDS}
     whole = []
     for _ in range(TURNS):
-        for (secure, rounds), seconds in trained.items():
-            job, _ = _run(client, _spec(secure, rounds))
+        for (kind, rounds), seconds in trained.items():
+            job, _ = _run(client, _spec(kind, rounds))
             seconds.append(max(_seconds(federation, name, job) for name in HOSPITALS))
         whole.append(_run(client, EXAMPLE.read_bytes())[1])
     middle = {key: statistics.median(seconds) for key, seconds in trained.items()}
@@ -70,11 +70,11 @@ def _rows(federation: LocalFederation) -> list[dict[str, Any]]:
     ]
 
 
-def _spec(secure: str, rounds: int) -> bytes:
+def _spec(kind: str, rounds: int) -> bytes:
     """The demo's job without its evaluation."""
     spec = json.loads(EXAMPLE.read_bytes())
     del spec["tasks"]["evaluate"]
-    spec["tasks"]["train"]["parameters"] |= {"secure": secure, "rounds": rounds}
+    spec["tasks"]["train"]["parameters"] |= {"protection": {"kind": kind}, "rounds": rounds}
     return json.dumps(spec).encode()
 
 

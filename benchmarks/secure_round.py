@@ -29,9 +29,12 @@ from node_manager.client import EventKind, ExecutorEvent, NodeClient
 TRAINERS = ("hospital-a", "hospital-b", "hospital-c")
 ARBITER = "coordinator"
 MODES: dict[str, dict[str, Any]] = {
-    "plain": {"secure": "plain"},
-    "exact, standard keys": {"secure": "paillier"},
-    "compact, subgroup keys": {"secure": "paillier", "packing": "compact", "keygen": "subgroup"},
+    "plain": {"protection": {"kind": "plain"}},
+    "exact, standard keys": {"protection": {"kind": "paillier"}},
+    "compact, subgroup keys": {
+        "protection": {"kind": "paillier", "keygen": "subgroup"},
+        "encoding": {"packing": "compact"},
+    },
 }
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 LONG = 10_000_000  # minutes a round with standard keys; taken with --long

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from algorithms.component import Component, Parameters, Port, PortKind, Terms, by_role
 from flow.inputs import BadReference, OutputInput, Reference, TableInput, needs_of, parse_reference
 from flow.job_spec import COMMON, JobSpec, ResourceSpec, TaskSpec
+from flow.overrides import merged
 from flow.problems import from_validation
 from flow.views import Problem
 from party.ids import Address, PartyId, Role
@@ -337,7 +338,7 @@ class _Said:
         self._own = {key: values[key] for key in own}
 
     def to(self, address: Address) -> dict[str, Any]:
-        return {**self._common, **self._own.get(address.role, {}), **self._own.get(address.party, {})}
+        return merged(merged(self._common, self._own.get(address.role, {})), self._own.get(address.party, {}))
 
 
 def _for(value: str | dict[str, str] | None, address: Address) -> str | None:

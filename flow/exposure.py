@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal, get_args, get_origin
+from typing import Literal, TypeVar, get_args, get_origin
 
-from algorithms.component import Protection, weakest_protection
+from pydantic import BaseModel
+
+from algorithms.component import Group, Protection, weakest_protection
 from flow.bindings import BoundTask
 from party.ids import Role
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def trainers(task: BoundTask) -> int:
@@ -26,13 +30,27 @@ def weakest(task: BoundTask) -> Protection | None:
 
 def remedy(task: BoundTask, least: Protection) -> tuple[str, object] | None:
     """A parameter of a task, and the value of it under which nothing leaves with less protection; None if none does."""
-    for name, field in task.component.parameters.model_fields.items():
-        for value in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
-            changed = (replace(own, parameters=own.parameters.model_copy(update={name: value})) for own in task.terms)
-            found = (weakest_protection(task.component, own) for own in changed)
-            if all(has is None or has.strength >= least.strength for has in found):
-                return name, value
+    for path, value in _choices(task.component.parameters):
+        changed = (replace(own, parameters=_with(own.parameters, path, value)) for own in task.terms)
+        found = (weakest_protection(task.component, own) for own in changed)
+        if all(has is None or has.strength >= least.strength for has in found):
+            return ".".join(path), value
     return None
+
+
+def _choices(model: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Every value of every parameter that is one of a few, with its path."""
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is Literal:
+            yield from (((name,), value) for value in get_args(field.annotation))
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield from (((name, *path), value) for path, value in _choices(field.annotation))
+
+
+def _with(model: M, path: tuple[str, ...], value: object) -> M:
+    """The model with one value changed, as it would be checked only when it is used."""
+    name, *rest = path
+    return model.model_copy(update={name: _with(getattr(model, name), tuple(rest), value) if rest else value})
 
 
 def who_sees(tasks: Mapping[str, BoundTask]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from flow.bindings import BoundTask
 from flow.errors import CheckpointPastEnd, JobInvalid
 from flow.exposure import weakest
 from flow.messages import Manifest
+from flow.overrides import merged
 from flow.views import Problem
 from node_manager.client import ResumePoint
 from runtime.suggestions import did_you_mean
@@ -37,7 +38,7 @@ def resumed(spec: Mapping[str, Any], job: str, changes: Changes) -> dict[str, An
             ]
         )
     for name, values in changes.items():
-        tasks[name] = {**tasks[name], "parameters": {**tasks[name].get("parameters", {}), **values}}
+        tasks[name] = {**tasks[name], "parameters": merged(tasks[name].get("parameters", {}), values)}
     return {**spec, "settings": {**spec.get("settings", {}), "resume": job}, "tasks": tasks}
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from algorithms.component import Line, PortKind, Protection
@@ -125,19 +126,32 @@ def _whence(facts: TableFacts | ModelFacts) -> dict[str, Any]:
 
 
 def _parameters(task: BoundTask) -> Iterator[ProposedParameter]:
-    for name, field in task.component.parameters.model_fields.items():
-        default = field.get_default(call_default_factory=True, validated_data={})
-        usual = None if default is PydanticUndefined else to_jsonable_python(default)
-        others = {id(side): side.parameters.get(name) for side in task.sides.values()}
-        if all(value == usual for value in others.values()):
+    usual = _leaves({name: _default(field) for name, field in task.component.parameters.model_fields.items()})
+    sides = {id(side): _leaves(side.parameters) for side in task.sides.values()}
+    for name in dict.fromkeys(name for leaves in sides.values() for name in leaves):
+        said = {place: leaves.get(name) for place, leaves in sides.items()}
+        if all(value == usual.get(name) for value in said.values()):
             continue
-        if len({repr(value) for value in others.values()}) == 1:
-            yield ProposedParameter(task=task.name, name=name, value=next(iter(others.values())), default=usual)
+        shown = {"task": task.name, "name": name, "default": usual.get(name)}
+        if len({repr(value) for value in said.values()}) == 1:
+            yield ProposedParameter(**shown, value=next(iter(said.values())))
             continue
         for address, side in task.sides.items():
-            value = side.parameters.get(name)
-            if value != usual:
-                yield ProposedParameter(task=task.name, name=name, value=value, default=usual, address=str(address))
+            if said[id(side)] != usual.get(name):
+                yield ProposedParameter(**shown, value=said[id(side)], address=str(address))
+
+
+def _default(field: FieldInfo) -> Any:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return None if default is PydanticUndefined else to_jsonable_python(default)
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The values of groups by their paths: `local.learning_rate`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _leaves(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return found
 
 
 def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from algorithms.federated.server import Weights
 from algorithms.nn import model as networks
 from algorithms.nn.optimizers import Adam, Sgd
 from algorithms.scores import Score
-from algorithms.server_optimizer import Weights
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,16 @@ JOB = {
         "scale": {
             "component": "standard_scale@1",
             "inputs": {"data": {"guest": "loans/train", "host": "loans/train"}},
-            "parameters": {"secure": "paillier"},
+            "parameters": {"protection": {"kind": "paillier"}},
         },
         "train": {
             "component": "homo_lr@1",
             "inputs": {"train": "scale.data"},
-            "parameters": {"rounds": 10, "learning_rate": 0.15, "batch_size": 64, "secure": "paillier"},
+            "parameters": {
+                "rounds": 10,
+                "local": {"learning_rate": 0.15, "batch_size": 64},
+                "protection": {"kind": "paillier"},
+            },
         },
         "scale_test": {
             "component": "standard_scale@1",

@@ -21,6 +21,7 @@ import typer
 
 from flow.cli.exit_codes import Exit, exit_for
 from flow.cli.screen import Screen
+from flow.overrides import merged
 from runtime.canonical import parse_json
 from runtime.disk.faults import fault_of
 from runtime.errors import InvalidInput, NotFound, PlatformError
@@ -198,14 +199,20 @@ def _complain(desk: Desk, error: PlatformError) -> NoReturn:
 
 
 def parameter_changes(texts: list[str]) -> dict[str, dict[str, object]]:
-    """`TASK.PARAMETER=VALUE` as values by task and parameter; a value that is not JSON is text. Raises InvalidInput."""
-    changes: dict[str, dict[str, object]] = {}
+    """`TASK.PARAMETER=VALUE` (of a group `TASK.GROUP.PARAMETER`) as values by task; what is not JSON is text.
+
+    Raises InvalidInput.
+    """
+    changes: dict[str, dict[str, Any]] = {}
     for text in texts:
         place, equals, value = text.partition("=")
-        task, _, parameter = place.partition(".")
-        if not (task and parameter and equals):
+        task, *path = place.split(".")
+        if not (all((task, *path)) and path and equals):
             raise InvalidInput(f"--set '{text[:80]}' changes nothing.", hint="Write --set TASK.PARAMETER=VALUE.")
-        changes.setdefault(task, {})[parameter] = json_or_text(value)
+        said: Any = json_or_text(value)
+        for name in reversed(path):
+            said = {name: said}
+        changes = merged(changes, {task: said})
     return changes
 
 

@@ -20,6 +20,12 @@ from tests.e2e.leaks import found, recordings
 
 CANARY = 7719.401562839175  # a value that no computation makes by chance
 PARTIES = (*TRAINERS, "coordinator")
+PAILLIER = {"kind": "paillier"}
+
+
+def local(learning_rate: float) -> dict[str, float]:
+    """How each party trains."""
+    return {"learning_rate": learning_rate, "batch_size": 64}
 
 
 def job(name: str, table: str, **parameters: object) -> dict[str, Any]:
@@ -34,7 +40,7 @@ def job(name: str, table: str, **parameters: object) -> dict[str, Any]:
             "train": {
                 "component": "homo_lr@1",
                 "inputs": {"train": {"guest": table, "host": table}},
-                "parameters": {"learning_rate": 0.1, "batch_size": 64} | parameters,
+                "parameters": parameters,
             }
         },
     }
@@ -77,11 +83,11 @@ def canary_table(federation: LocalFederation, tmp_path_factory: pytest.TempPathF
 
 def test_the_encrypted_run_equals_the_plain_ones(federation: LocalFederation, tmp_path: Path) -> None:
     runs = {
-        "encrypted": {"secure": "paillier"},
-        "fixed": {"secure": "plain", "fixed_point": True},
-        "float": {"secure": "plain"},
+        "encrypted": {"protection": {"kind": "paillier"}},
+        "fixed": {"protection": {"kind": "plain"}, "encoding": {"kind": "fixed_point"}},
+        "float": {"protection": {"kind": "plain"}},
     }
-    scaled = {"learning_rate": 0.001, "rounds": 5}
+    scaled = {"local": local(0.001), "rounds": 5}
     models = {
         name: model_of(federation, "hospital-a", run(federation, tmp_path, job(name, "breast/train", **scaled, **how)))
         for name, how in runs.items()
@@ -92,7 +98,7 @@ def test_the_encrypted_run_equals_the_plain_ones(federation: LocalFederation, tm
 
 
 def test_a_run_in_one_process_gives_the_same_model_bit_for_bit(federation: LocalFederation, tmp_path: Path) -> None:
-    spec = job("one-process", "breast/train", rounds=2, secure="plain", learning_rate=0.001)
+    spec = job("one-process", "breast/train", rounds=2, local=local(0.001))
     trained = run(federation, tmp_path, spec)
     files = [f"{party}:breast/train={federation.folder / f'breast_train_{party}.csv'}" for party in TRAINERS]
     federation["hospital-a"].flow(
@@ -105,24 +111,24 @@ def test_a_run_in_one_process_gives_the_same_model_bit_for_bit(federation: Local
         assert here.digest() == store.models.load(f"{trained}/train.model").digest()
 
 
-@pytest.mark.parametrize("secure", ["plain", "paillier"])
+@pytest.mark.parametrize("kind", ["plain", "paillier"])
 def test_parameters_cross_only_in_a_plain_run_and_rows_never(
-    federation: LocalFederation, tmp_path: Path, canary_table: str, secure: str
+    federation: LocalFederation, tmp_path: Path, canary_table: str, kind: str
 ) -> None:
     before = recordings(federation.folder / "envelopes")
-    spec = job(f"leaks-{secure}", canary_table, rounds=1, secure=secure, learning_rate=0.01)
+    spec = job(f"leaks-{kind}", canary_table, rounds=1, protection={"kind": kind}, local=local(0.01))
     trained = run(federation, tmp_path, spec)
     crossed = b"".join(file.read_bytes() for file in recordings(federation.folder / "envelopes") - before)
     parameters = model_of(federation, "hospital-a", trained)
     assert len(crossed) > 1000
     hits = found(parameters, crossed)
-    assert bool(hits) == (secure == "plain"), hits
+    assert bool(hits) == (kind == "plain"), hits
     assert not found([CANARY], crossed)
     assert repr(CANARY).encode()[:10] not in crossed
 
 
 def test_every_trainer_has_the_same_model_and_the_arbiter_none(federation: LocalFederation, tmp_path: Path) -> None:
-    spec = job("same", "breast/train", rounds=2, secure="paillier", learning_rate=0.001)
+    spec = job("same", "breast/train", rounds=2, protection=PAILLIER, local=local(0.001))
     trained = run(federation, tmp_path, spec)
     models = [model_of(federation, party, trained).tobytes() for party in TRAINERS]
     assert models[0] == models[1]
@@ -130,7 +136,7 @@ def test_every_trainer_has_the_same_model_and_the_arbiter_none(federation: Local
 
 
 def test_nothing_of_a_job_stays_behind(federation: LocalFederation, tmp_path: Path) -> None:
-    spec = job("tidy", "breast/train", rounds=1, secure="paillier", learning_rate=0.001)
+    spec = job("tidy", "breast/train", rounds=1, protection=PAILLIER, local=local(0.001))
     trained = run(federation, tmp_path, spec)
     for party in PARTIES:
         home = federation[party].home
@@ -143,7 +149,7 @@ def test_nothing_of_a_job_stays_behind(federation: LocalFederation, tmp_path: Pa
 
 
 def test_a_job_can_be_stopped_at_every_party(federation: LocalFederation, tmp_path: Path) -> None:
-    spec = job("long", "breast/train", rounds=100_000, secure="plain", learning_rate=0.0001)
+    spec = job("long", "breast/train", rounds=100_000, local=local(0.0001))
     (tmp_path / "long.json").write_text(json.dumps(spec))
     guest = federation["hospital-a"]
     submitted = guest.flow_json("job", "submit", tmp_path / "long.json")["job"]
@@ -160,7 +166,7 @@ def test_an_executor_with_two_cores_computes_with_workers_and_leaves_none(
     spec["tasks"] = {
         "exchange": {
             "component": "exchange@1",
-            "parameters": {"values": 30_000, "rounds": 2, "secure": "paillier", "keygen": "subgroup"},
+            "parameters": {"values": 30_000, "rounds": 2, "protection": PAILLIER | {"keygen": "subgroup"}},
             "resources": {"cores": 1, "hospital-a": {"cores": 2}},
         }
     }

@@ -56,7 +56,9 @@ def rows(federation: LocalFederation, party: str, query: str, job_id: str) -> li
 
 
 def test_every_job_task_attempt_metric_and_event_is_in_the_tables(federation: LocalFederation, tmp_path: Path) -> None:
-    spec = job("recorded", "breast/train", rounds=ROUNDS, secure="paillier", learning_rate=0.001)
+    spec = job(
+        "recorded", "breast/train", rounds=ROUNDS, protection={"kind": "paillier"}, local={"learning_rate": 0.001}
+    )
     done = run(federation, tmp_path, spec)
     for party in (*TRAINERS, "coordinator"):
         assert rows(federation, party, "SELECT name, state FROM job WHERE id = %s", done) == [("recorded", "succeeded")]

@@ -13,7 +13,7 @@ from tests.e2e.conftest import TRAINERS
 
 WORKERS = (*TRAINERS, "coordinator")
 ROUNDS = 8
-GROWING = {"learning_rate": 0.001, "l2": 2500, "batch_size": 1024, "rounds": ROUNDS}  # |1 - learning_rate * l2| > 1
+LOCAL = {"learning_rate": 0.001, "weight_decay": 2500, "batch_size": 1024}  # |1 - learning_rate * weight_decay| > 1
 
 
 def job(**parameters: object) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def job(**parameters: object) -> dict[str, Any]:
             "train": {
                 "component": "homo_lr@1",
                 "inputs": {"train": {"guest": "breast/train", "host": "breast/train"}},
-                "parameters": {"secure": "paillier", **GROWING, **parameters},
+                "parameters": {"protection": {"kind": "paillier"}, "local": LOCAL, "rounds": ROUNDS, **parameters},
             }
         },
     }
@@ -51,7 +51,7 @@ def test_a_training_goes_on_with_a_wider_layout_from_where_it_stopped(
     federation: LocalFederation, tmp_path: Path
 ) -> None:
     guest = federation["hospital-a"]
-    (tmp_path / "job.json").write_text(json.dumps(job(value_range=4)))
+    (tmp_path / "job.json").write_text(json.dumps(job(encoding={"value_range": 4})))
     first = guest.flow_json("job", "submit", tmp_path / "job.json")["job"]
     assert guest.run("job", "watch", first).returncode == 10
 
@@ -69,7 +69,7 @@ def test_a_training_goes_on_with_a_wider_layout_from_where_it_stopped(
     stopped_at = max(set.intersection(*({int(path.stem) for path in found} for found in files.values())))
     assert stopped_at >= 2
 
-    again = guest.run("job", "resume", first, "--set", "train.value_range=64", "--watch")
+    again = guest.run("job", "resume", first, "--set", "train.encoding.value_range=64", "--watch")
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"train: goes on from step {stopped_at} of job {first}" in again.stdout
     second = again.stdout.split()[0]

@@ -21,7 +21,7 @@ JOB: dict[str, Any] = {
         "train": {
             "component": "homo_lr@1",
             "inputs": {"train": {"guest": "breast/train", "host": "breast/train"}},
-            "parameters": {"rounds": 2, "secure": "paillier"},
+            "parameters": {"rounds": 2, "protection": {"kind": "paillier"}},
         }
     },
 }

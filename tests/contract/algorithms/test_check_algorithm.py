@@ -20,10 +20,27 @@ from algorithms.registry import component, components
 from gateway.contract import ContractLine, JobContract, check_size, check_value
 from party.ids import Role
 from storage.client import Model, describe
-from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, Split, breast, digits, make_table
+from tests.fixtures.algorithms import (
+    ARBITER,
+    ENCRYPTED,
+    FIXED_POINT,
+    GUEST,
+    HOST,
+    RecordingExchange,
+    Split,
+    breast,
+    digits,
+    make_table,
+)
 
-CNN = {"net": "cnn", "input_shape": [1, 8, 8], "channels": [2, 3], "hidden": [8]}
-WHOLE = {"batch_size": 10_000, "local_epochs": 1, "rounds": 2}  # whole batches: federated is pooled
+CNN = {"net": {"name": "cnn", "input_shape": [1, 8, 8], "channels": [2, 3], "hidden": [8]}}
+WHOLE: dict[str, Any] = {
+    "local": {"batch_size": 10_000, "epochs": 1},
+    "rounds": 2,
+}  # whole batches: federated is pooled
+
+NO_MOMENTUM = {"rounds": 2, "local": WHOLE["local"] | {"momentum": 0}}
+COMPACT = ENCRYPTED | {"encoding": {"packing": "compact"}}
 
 
 def weights_agree(tolerance: float) -> Callable[[LocalResult, LocalResult], None]:
@@ -90,14 +107,35 @@ def sums_agree(federated: LocalResult, _pooled: LocalResult) -> None:
 CASES = [
     Case("noop", {"rounds": 2}),
     Case("exchange", {"rounds": 2}, agree=sums_agree, id="plain"),
-    Case("exchange", {"rounds": 2, "secure": "paillier", "packing": "compact"}, agree=sums_agree, id="paillier"),
-    Case("homo_lr", WHOLE | {"local_epochs": 1}, "train", weights_agree(1e-12), id="plain"),
-    Case("homo_lr", WHOLE | {"fixed_point": True}, "train", weights_agree(1e-7), id="fixed"),
-    Case("homo_lr", WHOLE | {"secure": "paillier"}, "train", weights_agree(1e-7), id="paillier"),
-    Case("homo_nn", WHOLE | CNN | {"momentum": 0}, "train", weights_agree(1e-5), digits, id="plain"),
-    Case("homo_nn", WHOLE | CNN | {"secure": "paillier"}, "train", weights_agree(1e-5), digits, id="paillier"),
+    Case("exchange", COMPACT | {"rounds": 2}, agree=sums_agree, id="paillier"),
+    Case("homo_lr", WHOLE, "train", weights_agree(1e-12), id="plain"),
+    Case("homo_lr", WHOLE | FIXED_POINT, "train", weights_agree(1e-7), id="fixed"),
+    Case("homo_lr", WHOLE | ENCRYPTED, "train", weights_agree(1e-7), id="paillier"),
+    Case(
+        "homo_nn",
+        CNN | NO_MOMENTUM,
+        "train",
+        weights_agree(1e-5),
+        digits,
+        id="plain",
+    ),
+    Case(
+        "homo_nn",
+        WHOLE | CNN | ENCRYPTED,
+        "train",
+        weights_agree(1e-5),
+        digits,
+        id="paillier",
+    ),
     Case("standard_scale", {}, "data", scaler_agrees, lambda: breast(scaled=False), id="plain"),
-    Case("standard_scale", {"secure": "paillier"}, "data", scaler_agrees, lambda: breast(scaled=False), id="paillier"),
+    Case(
+        "standard_scale",
+        ENCRYPTED,
+        "data",
+        scaler_agrees,
+        lambda: breast(scaled=False),
+        id="paillier",
+    ),
     Case("evaluate", {}, "data", metrics_agree, arbiter=False, model=True),
     Case("predict", {}, "data", rows_agree, arbiter=False, model=True),
 ]

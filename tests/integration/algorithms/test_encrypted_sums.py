@@ -41,7 +41,9 @@ from tests.fixtures.algorithms import (
 from tests.unit.algorithms.test_parts import context
 
 TRAINERS = (GUEST, HOST, HOST_C)
-SECURE: dict[str, Any] = {"secure": "paillier", "keygen": "subgroup"}
+PAILLIER: dict[str, Any] = {"kind": "paillier", "keygen": "subgroup"}
+FIXED: dict[str, Any] = {"kind": "fixed_point"}
+SECURE: dict[str, Any] = {"protection": PAILLIER}
 
 
 def contexts(exchange):
@@ -90,9 +92,9 @@ def small_parts(monkeypatch):
 @pytest.mark.parametrize("count", [5, 58 * 4 - 7, 58 * 4 - 6, 58 * 4 - 1, 58 * 4, 58 * 8, 58 * 9 + 3])
 def test_sums_of_any_length_and_holders_equal_the_fixed_point_sums(small_parts, count, holders):
     vectors = vectors_of(count)
-    secure = AggregationParameters(**SECURE, key_holders=holders)
+    secure = AggregationParameters(protection=PAILLIER | {"key_holders": holders})
     encrypted = sums(secure, vectors, exchange := RecordingExchange())
-    fixed = sums(AggregationParameters(fixed_point=True), vectors, RecordingExchange())
+    fixed = sums(AggregationParameters(encoding=FIXED), vectors, RecordingExchange())
     for address in TRAINERS:
         for name, array in fixed[GUEST][0].items():
             np.testing.assert_array_equal(encrypted[address][0][name], array)
@@ -103,7 +105,7 @@ def test_sums_of_any_length_and_holders_equal_the_fixed_point_sums(small_parts, 
     assert {s.to for s in exchange.sent if s.tag == "sum"} == set(able)
 
 
-@pytest.mark.parametrize("how", [{}, {"fixed_point": True}], ids=["floats", "fixed point"])
+@pytest.mark.parametrize("how", [{}, {"encoding": FIXED}], ids=["floats", "fixed point"])
 @pytest.mark.parametrize("count", [2, 9, 10, 20, 23])
 def test_sums_in_the_clear_go_in_parts_and_do_not_depend_on_them(monkeypatch, count, how):
     parameters, vectors = AggregationParameters(**how), vectors_of(count)
@@ -117,7 +119,7 @@ def test_sums_in_the_clear_go_in_parts_and_do_not_depend_on_them(monkeypatch, co
     assert sent == [(0, part) for part in range(count // 10 + 1)]
 
 
-@pytest.mark.parametrize("how", [{}, {"fixed_point": True}, SECURE], ids=["floats", "fixed point", "paillier"])
+@pytest.mark.parametrize("how", [{}, {"encoding": FIXED}, SECURE], ids=["floats", "fixed point", "paillier"])
 def test_single_precision_comes_back_in_single_precision(how):
     vectors = {a: {n: v.astype(np.float32) for n, v in named.items()} for a, named in vectors_of(100).items()}
     found = sums(AggregationParameters(**how), vectors, exchange := RecordingExchange())
@@ -130,7 +132,7 @@ def test_single_precision_comes_back_in_single_precision(how):
         assert {decode(s.body).dtype for s in exchange.sent} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("how", [{"fixed_point": True}, SECURE], ids=["fixed point", "paillier"])
+@pytest.mark.parametrize("how", [{"encoding": FIXED}, SECURE], ids=["fixed point", "paillier"])
 def test_single_precision_is_weighted_before_it_is_rounded(how):
     number, weight = np.float32(15.123456), 1 / 3
     vectors = {a: {"w": np.array([number if a == GUEST else -number])} for a in TRAINERS}
@@ -168,14 +170,19 @@ def test_trainers_without_the_key_make_masks_while_they_wait_too(monkeypatch):
     monkeypatch.setattr(
         VectorPaillier, "preparing", lambda engine, count: waited.add(engine._is_owner) or preparing(engine, count)
     )
-    sums(AggregationParameters(**SECURE, key_holders=("hospital-b",)), vectors_of(20), RecordingExchange(), rounds=2)
+    sums(
+        AggregationParameters(protection=PAILLIER | {"key_holders": ("hospital-b",)}),
+        vectors_of(20),
+        RecordingExchange(),
+        rounds=2,
+    )
     assert waited == {True, False}
 
 
 @pytest.mark.parametrize("packing", ["exact", "compact"])
 @pytest.mark.parametrize("widest", [1.5, 2.0, 16.0, 1000.0])
 def test_an_exchange_of_made_up_numbers_takes_no_right_sum_for_a_wrong_one(packing, widest):
-    parameters = {"values": 1000, "rounds": 6, "packing": packing, "value_range": widest, "fixed_point": True}
+    parameters = {"values": 1000, "rounds": 6, "encoding": FIXED | {"packing": packing, "value_range": widest}}
     run_local(component("exchange"), parameters, {a: {} for a in (*TRAINERS, ARBITER)}, RecordingExchange())
 
 
@@ -196,12 +203,12 @@ def test_a_long_sum_shows_how_far_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize(("widest", "largest"), [(2.0**40, 200.0), (2.0**33, 1.9), (2.0**20, 1e-4), (16.0, 1e-12)])
-@pytest.mark.parametrize("how", [{"fixed_point": True}, SECURE], ids=["fixed point", "paillier"])
+@pytest.mark.parametrize("how", [{"encoding": FIXED}, SECURE], ids=["fixed point", "paillier"])
 def test_a_compact_sum_follows_its_vectors_however_wide_a_range_the_job_allows(how, widest, largest):
     rng = np.random.default_rng(4)
     pulls = dict(zip(TRAINERS, (1.0, 0.4, -0.4), strict=True))
     vectors = {a: {"w": pull * largest * np.append(rng.uniform(-1, 1, 99), 1.0)} for a, pull in pulls.items()}
-    compact = AggregationParameters(**how, packing="compact", value_range=widest)
+    compact = AggregationParameters(**{**how, "encoding": FIXED | {"packing": "compact", "value_range": widest}})
     found = sums(compact, vectors, RecordingExchange())[HOST][0]["w"]
     expected = 0.25 * sum(vector["w"] for vector in vectors.values())
     assert np.abs(found - expected).max() <= 3 * 0.5 * largest * 2.0**-15
@@ -209,7 +216,7 @@ def test_a_compact_sum_follows_its_vectors_however_wide_a_range_the_job_allows(h
 
 def test_compact_rounds_end_where_plain_ones_do(small_parts):
     vectors = vectors_of(300)
-    compact = AggregationParameters(**SECURE, packing="compact")
+    compact = AggregationParameters(**SECURE, encoding={"packing": "compact"})
     found = sums(compact, vectors, RecordingExchange(), rounds=6)
     plain = sums(AggregationParameters(), vectors, RecordingExchange(), rounds=6)
     total, expected = (sum(turn["w"] for turn in result[HOST]) for result in (found, plain))
@@ -223,7 +230,7 @@ def test_compact_rounds_end_where_plain_ones_do(small_parts):
     [(("coordinator",), "no trainer"), ((), "nobody"), (("hospital-a", "hospital-a"), "twice")],
 )
 def test_holders_that_cannot_be_are_refused(holders, says):
-    parameters = AggregationParameters(**SECURE, key_holders=holders)
+    parameters = AggregationParameters(protection=PAILLIER | {"key_holders": holders})
     with pytest.raises(RolesRefused, match=says):
         Contributor(contexts(RecordingExchange())[GUEST], parameters, 1)
 
@@ -245,7 +252,10 @@ def test_a_share_that_is_none_is_refused(small_parts, value, error):
         sums(AggregationParameters(**SECURE), vectors_of(58 * 4 - 1), exchange)
 
 
-GROWING = {"rounds": 8, "learning_rate": 5.0, "l2": 0.5, "batch_size": 10_000}  # each update 1.5 times the last
+GROWING = {
+    "rounds": 8,
+    "local": {"learning_rate": 5.0, "weight_decay": 0.5, "batch_size": 10_000},
+}  # each update 1.5 times the last
 
 
 def test_a_task_goes_on_from_its_checkpoint_with_a_wider_layout(tmp_path):
@@ -254,7 +264,7 @@ def test_a_task_goes_on_from_its_checkpoint_with_a_wider_layout(tmp_path):
     memories = {address: LocalMemory() for address in parties}
 
     def run(memories, value_range, **how):
-        parameters = GROWING | how | {"value_range": value_range}
+        parameters = GROWING | how | {"encoding": FIXED | {"value_range": value_range}}
         return run_local(
             component("homo_lr"), parameters, parties, RecordingExchange(), LocalSettings(memories=memories)
         )
@@ -282,9 +292,9 @@ def test_a_checkpoint_of_another_optimizer_is_refused_and_another_packing_is_not
         )
 
     run_local(component("homo_lr"), {"rounds": 3}, parties, RecordingExchange(), LocalSettings(memories=memories))
-    assert run(**SECURE, packing="compact").model(GUEST).arrays["weights"].any()
+    assert run(**SECURE, encoding={"packing": "compact"}).model(GUEST).arrays["weights"].any()
     with pytest.raises(ParametersDiffer, match="optimizer"):
-        run(optimizer="adam")
+        run(server={"optimizer": "adam"})
 
 
 @pytest.mark.parametrize("how", [{}, SECURE], ids=["plain", "encrypted"])
@@ -313,9 +323,9 @@ def test_the_digits_cnn_is_as_good_in_fixed_point_as_in_floats(tmp_path, packing
     data = digits()
     tables, test = halves(tmp_path, data, 3), make_table(tmp_path, "test", data.x_test, data.y_test)
     parties = {a: {"train": t} for a, t in zip(TRAINERS, tables, strict=True)} | {ARBITER: {}}
-    cnn = {"net": "cnn", "input_shape": [1, 8, 8], "rounds": 20}
+    cnn = {"net": {"name": "cnn", "input_shape": [1, 8, 8]}, "rounds": 20}
     accuracy = []
-    for how in ({}, {"fixed_point": True, "packing": packing}):
+    for how in ({}, {"encoding": FIXED | {"packing": packing}}):
         memories = {address: LocalMemory() for address in parties}
         for address, memory in memories.items():  # so that stochastic rounding is the same in each run of this test
             memory.once("own-seed", lambda name=str(address): name.encode().ljust(32))
@@ -325,18 +335,18 @@ def test_the_digits_cnn_is_as_good_in_fixed_point_as_in_floats(tmp_path, packing
     assert abs(accuracy[0] - accuracy[1]) <= 0.005, accuracy
 
 
-@pytest.mark.parametrize("l2", [0.01, 0.1])
-def test_compact_training_reaches_the_optimum_of_parties_that_pull_apart(tmp_path, l2):
+@pytest.mark.parametrize("decay", [0.01, 0.1])
+def test_compact_training_reaches_the_optimum_of_parties_that_pull_apart(tmp_path, decay):
     data = breast()
     order = np.argsort(data.y, kind="stable")  # one party has nearly all of a class
     tables = [
         make_table(tmp_path, f"p{i}", data.x[part], data.y[part]) for i, part in enumerate(np.split(order, [150]))
     ]
     parties = {a: {"train": t} for a, t in zip((GUEST, HOST), tables, strict=True)} | {ARBITER: {}}
-    slow = {"rounds": 400, "batch_size": 10_000, "learning_rate": 0.5, "l2": l2}
+    slow = {"rounds": 400, "local": {"batch_size": 10_000, "learning_rate": 0.5, "weight_decay": decay}}
     plain, compact = (
         run_local(component("homo_lr"), slow | how, parties, RecordingExchange()).model(GUEST).arrays
-        for how in ({}, {"fixed_point": True, "packing": "compact"})
+        for how in ({}, {"encoding": FIXED | {"packing": "compact"}})
     )
     for name, array in plain.items():
         np.testing.assert_allclose(compact[name], array, rtol=0, atol=1e-4)

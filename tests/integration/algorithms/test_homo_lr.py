@@ -25,6 +25,8 @@ from algorithms.registry import component
 from runtime.errors import public_sentence
 from tests.fixtures.algorithms import (
     ARBITER,
+    ENCRYPTED,
+    FIXED_POINT,
     GUEST,
     HOST,
     HOST_C,
@@ -62,12 +64,12 @@ def tables(tmp_path):
     return halves(tmp_path, breast())
 
 
-@pytest.mark.parametrize("secure", ["plain", "paillier"])
-def test_the_auc_on_held_out_rows_is_that_of_pooled_training(tables, secure):
+@pytest.mark.parametrize("kind", ["plain", "paillier"])
+def test_the_auc_on_held_out_rows_is_that_of_pooled_training(tables, kind):
     data = breast()
     pooled = LogisticRegression(max_iter=1000).fit(data.x, data.y)
     expected = roc_auc_score(data.y_test, pooled.predict_proba(data.x_test)[:, 1])
-    model = train(tables, {"secure": secure}).model(HOST)
+    model = train(tables, {"protection": {"kind": kind}}).model(HOST)
     found = roc_auc_score(data.y_test, probability(data.x_test, model.arrays["weights"], model.arrays["bias"]))
     assert found == pytest.approx(expected, abs=0.01)
 
@@ -75,10 +77,11 @@ def test_the_auc_on_held_out_rows_is_that_of_pooled_training(tables, secure):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_encrypted_equals_fixed_point_bit_for_bit_and_float_to_a_millionth(tmp_path, optimizer):
     tables = halves(tmp_path, breast(), parts=3)
-    settings = {"optimizer": optimizer, "server_learning_rate": 0.1 if optimizer == "adam" else 1.0, "l2": 1e-3}
+    server = {"optimizer": optimizer, "learning_rate": 0.1 if optimizer == "adam" else 1.0}
+    settings = {"server": server, "local": {"weight_decay": 1e-3}}
     plain = flat(train(tables, settings))
-    fixed = flat(train(tables, settings | {"fixed_point": True}))
-    encrypted = train(tables, settings | {"secure": "paillier"})
+    fixed = flat(train(tables, settings | FIXED_POINT))
+    encrypted = train(tables, settings | ENCRYPTED)
     for trainer in (GUEST, HOST, HOST_C):
         np.testing.assert_array_equal(flat(encrypted, trainer), fixed)
     np.testing.assert_allclose(fixed, plain, rtol=0, atol=1e-6)
@@ -185,20 +188,21 @@ def test_a_trainer_without_a_table_is_named(tables):
         run_local(LR, {}, {GUEST: {"train": tables[0]}, HOST: {}, ARBITER: {}}, RecordingExchange())
 
 
-@pytest.mark.parametrize("secure", [{"secure": "paillier"}, {"fixed_point": True}])
-def test_a_value_that_outgrows_its_layout_is_stopped_before_it_is_sent(tables, secure):
+@pytest.mark.parametrize("kind", ["paillier", "plain"])
+def test_a_value_that_outgrows_its_layout_is_stopped_before_it_is_sent(tables, kind):
     exchange = RecordingExchange()
+    narrow = {"local": {"learning_rate": 50.0}, "encoding": {"kind": "fixed_point", "value_range": 1.0}}
     with pytest.raises(ValueOutgrewLayout, match=r"weights\[\d+\] = .*value_range") as caught:
-        train(tables, secure | {"learning_rate": 50.0, "value_range": 1.0}, exchange=exchange)
+        train(tables, narrow | {"protection": {"kind": kind}}, exchange=exchange)
     assert "standardise" in caught.value.hint
     assert not [message for message in exchange.sent if message.tag == "update" and message.frm == GUEST]
 
 
-@pytest.mark.parametrize("secure", [{}, {"secure": "paillier"}])
+@pytest.mark.parametrize("secure", [{}, ENCRYPTED])
 def test_what_is_not_finite_is_stopped_before_it_is_sent(tables, secure):
     exchange = RecordingExchange()
     with pytest.raises((NotFinite, ValueOutgrewLayout), match=r"(weights|bias)\[\d+\]"):
-        train(tables, secure | {"learning_rate": 1e200, "l2": 1e200}, exchange=exchange)
+        train(tables, secure | {"local": {"learning_rate": 1e200, "weight_decay": 1e200}}, exchange=exchange)
     assert not [message for message in exchange.sent if message.tag == "update"]
 
 
@@ -215,21 +219,38 @@ PARTIES = {"guest": ["a"], "host": ["b"], "arbiter": ["c"]}
 def test_roles_that_do_not_suit_are_refused(roles, says, name):
     made = component(name)
     with pytest.raises(RolesRefused, match=says):
-        made.require(Terms(made.parameters(secure="paillier"), roles))
+        made.require(Terms(made.parameters(**ENCRYPTED), roles))
 
 
 def test_in_the_clear_an_arbiter_may_train_too():
     LR.require(Terms(LR.parameters(), PARTIES | {"arbiter": ["b"]}))
-    LR.require(Terms(LR.parameters(secure="paillier"), PARTIES))
+    LR.require(Terms(LR.parameters(**ENCRYPTED), PARTIES))
     LR.require(Terms(LR.parameters(), {"host": ["b"], "arbiter": ["c"]}))
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"rounds": 0}, {"learning_rate": -1}, {"secure": "rot13"}, {"key_bits": 1024}, {"momentum": 1}, {"epochs": 3}],
+    [
+        {"rounds": 0},
+        {"epochs": 3},
+        {"local": {"learning_rate": -1}},
+        {"local": {"l2": 1}},
+        {"protection": {"kind": "rot13"}},
+        {"protection": {"key_bits": 1024}},
+        {"server": {"momentum": 1}},
+        {"protection": {"key_holders": ["nobody"]}},
+        {"protection": {"keygen": "subgroup"}},
+        {"encoding": {"packing": "compact"}},
+        {"encoding": {"kind": "floats", "value_range": 8}},
+        {"encoding": {"kind": "floats"}, "protection": {"kind": "paillier"}},
+        {"server": {"momentum": 0.5}},
+        {"preset": "fedadam", "server": {"optimizer": "sgd"}},
+        {"preset": "fedmagic"},
+    ],
 )
 def test_parameters_out_of_range_or_unknown_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    name, value = next(reversed(wrong.items()))
+    with pytest.raises(ValueError, match=next(iter(value)) if isinstance(value, dict) else name):
         LR.parameters.model_validate(wrong)
 
 

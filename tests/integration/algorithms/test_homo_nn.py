@@ -17,11 +17,22 @@ from algorithms.nn.optimizers import Adam, Sgd
 from algorithms.nn.spec import NetSpec
 from algorithms.registry import component
 from storage.client import decode
-from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, digits, halves, make_table
+from tests.fixtures.algorithms import (
+    ARBITER,
+    ENCRYPTED,
+    FIXED_POINT,
+    GUEST,
+    HOST,
+    RecordingExchange,
+    digits,
+    halves,
+    make_table,
+)
 
 NN = component("homo_nn")
-CNN = {"net": "cnn", "input_shape": [1, 8, 8]}
-SMALL = CNN | {"channels": [2, 3], "hidden": [8], "rounds": 2}
+SHAPE = {"name": "cnn", "input_shape": [1, 8, 8]}
+NET = SHAPE | {"channels": [2, 3], "hidden": [8]}
+SMALL = {"net": NET, "rounds": 2}
 
 
 def train(tables, parameters, exchange=None, **more):
@@ -40,7 +51,7 @@ def tables(tmp_path):
 def test_the_cnn_reads_the_digits(tmp_path, tables):
     data = digits()
     test = make_table(tmp_path, "test", data.x_test, data.y_test)
-    result = train(tables, CNN | {"rounds": 12}, validate=test)
+    result = train(tables, {"net": SHAPE, "rounds": 12}, validate=test)
     model = result.model(HOST)
     assert sum(array.size for array in model.arrays.values()) == 13_706
     assert (predict(model, test).predicted == data.y_test).mean() >= 0.95
@@ -49,7 +60,10 @@ def test_the_cnn_reads_the_digits(tmp_path, tables):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_an_mlp_learns_too_and_the_same_twice(tables, optimizer):
-    parameters = {"rounds": 2, "optimizer": optimizer, "learning_rate": 0.05 if optimizer == "sgd" else 0.003}
+    parameters = {
+        "rounds": 2,
+        "local": {"optimizer": optimizer, "learning_rate": 0.05 if optimizer == "sgd" else 0.003},
+    }
     first, second = train(tables, parameters), train(tables, parameters)
     assert first.series(GUEST, "accuracy")[-1] > 0.8
     for name, array in first.model(GUEST).arrays.items():
@@ -57,14 +71,17 @@ def test_an_mlp_learns_too_and_the_same_twice(tables, optimizer):
 
 
 def test_encrypted_equals_fixed_point_bit_for_bit(tables):
-    fixed, encrypted = (train(tables, SMALL | how) for how in ({"fixed_point": True}, {"secure": "paillier"}))
+    fixed, encrypted = (train(tables, SMALL | how) for how in (FIXED_POINT, ENCRYPTED))
     for name, array in fixed.model(GUEST).arrays.items():
         np.testing.assert_array_equal(array, encrypted.model(HOST).arrays[name])
 
 
 def test_a_network_is_in_single_precision_from_its_updates_to_its_model(tables):
-    exchange, parameters = RecordingExchange(), SMALL | {"server_optimizer": "adam"}
-    single, fixed = train(tables, parameters, exchange), train(tables, parameters | {"fixed_point": True})
+    exchange, parameters = RecordingExchange(), SMALL | {"server": {"optimizer": "adam"}}
+    single, fixed = (
+        train(tables, parameters, exchange),
+        train(tables, parameters | FIXED_POINT),
+    )
     weights = [s for s in exchange.sent if s.tag in ("update", "sum") and s.step[0] < parameters["rounds"]]
     assert {decode(s.body).dtype for s in weights} == {np.dtype(np.float32)}
     for name, array in single.model(GUEST).arrays.items():
@@ -85,32 +102,32 @@ def test_training_goes_on_from_a_model_given(tables):
     second = train(tables, SMALL, model=first.model(GUEST))
     assert second.series(GUEST, "loss")[0] == pytest.approx(first.series(GUEST, "loss")[-1], rel=1e-5)
     with pytest.raises(WrongModel, match="start from"):
-        train(tables, SMALL | {"hidden": [9]}, model=first.model(GUEST))
+        train(tables, SMALL | {"net": NET | {"hidden": [9]}}, model=first.model(GUEST))
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
-    [(CNN | {"input_shape": [1, 8, 9]}, "64 columns"),
-     (CNN | {"input_shape": [32, 2, 1]}, "4 by 4")],
+    ("shape", "says"),
+    [([1, 8, 9], "64 columns"), ([32, 2, 1], "4 by 4")],
 )  # fmt: skip
-def test_shapes_that_do_not_go_together_are_refused(tables, parameters, says):
+def test_shapes_that_do_not_go_together_are_refused(tables, shape, says):
     with pytest.raises(WrongModel, match=says):
-        train(tables, parameters)
+        train(tables, {"net": SHAPE | {"input_shape": shape}})
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"net": "cnn"},
+        {"name": "cnn"},
         {"hidden": [8, 0]},
         {"hidden": [-1]},
-        CNN | {"channels": [2, 0]},
-        CNN | {"input_shape": [1, 0, 8]},
+        SHAPE | {"channels": [2, 0]},
+        SHAPE | {"input_shape": [1, 0, 8]},
+        {"channels": [2, 3]},
     ],
 )
 def test_a_network_that_cannot_be_is_refused_with_the_parameters(wrong):
     with pytest.raises(ValueError, match=r"input_shape|hidden|channels"):
-        NN.parameters.model_validate(wrong)
+        NN.parameters.model_validate({"net": wrong})
 
 
 @pytest.mark.parametrize(("rows", "distinct", "most"), [(9, 5, 4), (3000, 1001, 1000), (3, 3, 2)])

@@ -40,6 +40,9 @@ def memories(addresses):
     return made
 
 
+PAILLIER = {"kind": "paillier", "keygen": "subgroup"}
+
+
 @pytest.fixture
 def tables(tmp_path):
     data = breast()
@@ -48,7 +51,7 @@ def tables(tmp_path):
 
 
 def train(tables, exchange, *, trainers=TRAINERS, name="homo_lr", **parameters):
-    given = {"secure": "paillier", "keygen": "subgroup"} | parameters
+    given = {"protection": PAILLIER} | parameters
     port = "data" if name == "standard_scale" else "train"
     parties = {a: {port: t} for a, t in zip(trainers, tables, strict=False)} | {ARBITER: {}}
     return run_local(component(name), given, parties, exchange, LocalSettings(memories=memories(parties)))
@@ -133,12 +136,17 @@ def test_a_compact_sum_and_its_range_are_checked_alike(tables, step):
         return moved(exchange.public, honest, [1]) if at[0] == step else honest
 
     with pytest.raises(SumNotWhole, match="each once"):
-        train(tables, LyingExchange(lie=lie), rounds=3, packing="compact")
+        train(tables, LyingExchange(lie=lie), rounds=3, encoding={"packing": "compact"})
 
 
 def test_a_trainer_without_the_key_checks_what_others_decrypt_for_it(tables):
     with pytest.raises(SumNotWhole):
-        train(tables, LyingExchange(lie=offset_on_a_weight), rounds=1, key_holders=("hospital-a",))
+        train(
+            tables,
+            LyingExchange(lie=offset_on_a_weight),
+            rounds=1,
+            protection=PAILLIER | {"key_holders": ("hospital-a",)},
+        )
 
 
 def test_an_arbiter_that_counts_rows_wrongly_to_one_or_to_all_is_found(tables):

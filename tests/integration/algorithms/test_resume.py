@@ -11,6 +11,7 @@ from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
 from tests.fixtures.algorithms import (
     ARBITER,
+    ENCRYPTED,
     GUEST,
     HOST,
     Killed,
@@ -22,8 +23,11 @@ from tests.fixtures.algorithms import (
 )
 
 ADDRESSES = (GUEST, HOST, ARBITER)
-LR: dict[str, Any] = {"rounds": 4, "optimizer": "momentum"}
-CNN: dict[str, Any] = {"rounds": 2, "net": "cnn", "input_shape": [1, 8, 8], "channels": [2, 3], "hidden": [8]}
+LR: dict[str, Any] = {"rounds": 4, "server": {"optimizer": "momentum"}}
+CNN: dict[str, Any] = {
+    "rounds": 2,
+    "net": {"name": "cnn", "input_shape": [1, 8, 8], "channels": [2, 3], "hidden": [8]},
+}
 
 
 def fresh() -> dict[Any, LocalMemory]:
@@ -87,7 +91,7 @@ def test_a_killed_lr_goes_on_bit_for_bit(tmp_path, address, step):
     ids=lambda at: f"{at[2]} at {at[0]} {at[1]}",
 )
 def test_a_killed_encrypted_lr_goes_on_under_the_same_key(tmp_path, fail_at):
-    exchange = assert_resumes("homo_lr", LR | {"secure": "paillier"}, tables_of(tmp_path, breast()), fail_at)
+    exchange = assert_resumes("homo_lr", LR | ENCRYPTED, tables_of(tmp_path, breast()), fail_at)
     assert len({message.body for message in exchange.sent if message.tag == "public-key"}) == 1
 
 

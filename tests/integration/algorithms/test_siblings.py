@@ -8,9 +8,18 @@ import pytest
 from algorithms.errors import BadFeatures, BadLabels, OneClass
 from algorithms.local_run import run_local
 from algorithms.registry import component
-from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
+from tests.fixtures.algorithms import (
+    ARBITER,
+    FIXED_POINT,
+    GUEST,
+    HOST,
+    RecordingExchange,
+    breast,
+    halves,
+    make_table,
+)
 
-SECURE = {"secure": "paillier", "keygen": "subgroup"}
+SECURE = {"protection": {"kind": "paillier", "keygen": "subgroup"}}
 TRAININGS = pytest.mark.parametrize("name", ["homo_lr", "homo_nn"])
 
 
@@ -22,7 +31,7 @@ def train(name, tables, parameters=None, validate=None):
 
 
 @TRAININGS
-@pytest.mark.parametrize("how", [{}, {"fixed_point": True}, SECURE], ids=["floats", "fixed point", "paillier"])
+@pytest.mark.parametrize("how", [{}, FIXED_POINT, SECURE], ids=["floats", "fixed point", "paillier"])
 @pytest.mark.parametrize("label", [0, 1, -1])
 def test_labels_that_are_all_one_class_are_refused(tmp_path, name, how, label):
     tables = [make_table(tmp_path, f"t{i}", breast().x[i : i + 20], [label] * 20) for i in range(2)]
@@ -70,11 +79,13 @@ def said(monkeypatch):
     return lines
 
 
-@pytest.mark.parametrize("how", [{}, {"fixed_point": True, "value_range": 2.0**20}], ids=["floats", "fixed point"])
+@pytest.mark.parametrize(
+    "how", [{}, {"encoding": {"kind": "fixed_point", "value_range": 2.0**20}}], ids=["floats", "fixed point"]
+)
 def test_a_training_that_diverged_says_so_at_every_trainer(tmp_path, said, how):
     tables = halves(tmp_path, breast())
-    too_fast = {"rounds": 12, "learning_rate": 3.0, "l2": 1.0, "batch_size": 10_000}  # the weights double every round
-    result = train("homo_lr", tables, too_fast | how)
+    local = {"learning_rate": 3.0, "weight_decay": 1.0, "batch_size": 10_000}  # the weights double every round
+    result = train("homo_lr", tables, {"rounds": 12, "local": local} | how)
     assert result.series(GUEST, "loss")[-1] > 100
     assert {(address, level) for address, level, _ in said} == {(GUEST, "warning"), (HOST, "warning")}
     assert all(text.startswith("Training diverged: after 12 rounds the loss is") for *_, text in said)

@@ -17,7 +17,16 @@ from algorithms.registry import component
 from algorithms.standard_scale import is_constant, join_limbs, split_limbs
 from party.ids import Role
 from storage.client import Model, TableRoles, TableStore
-from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange, breast, halves, make_table
+from tests.fixtures.algorithms import (
+    ARBITER,
+    FIXED_POINT,
+    GUEST,
+    HOST,
+    RecordingExchange,
+    breast,
+    halves,
+    make_table,
+)
 
 EVALUATE, PREDICT, SCALE = component("evaluate"), component("predict"), component("standard_scale")
 NAMES = [f"x{i:02}" for i in range(30)]
@@ -37,10 +46,10 @@ def linear(weights, features=NAMES, **details):
     return Model(kind="linear", schema=1, arrays={"weights": weights, "bias": np.zeros(1)}, details=kept)
 
 
-@pytest.mark.parametrize("secure", ["plain", "paillier"])
-def test_a_scaler_is_that_of_all_rows(raw, secure):
+@pytest.mark.parametrize("kind", ["plain", "paillier"])
+def test_a_scaler_is_that_of_all_rows(raw, kind):
     parties = {GUEST: {"data": raw[0]}, HOST: {"data": raw[1]}, ARBITER: {}}
-    result = run_local(SCALE, {"secure": secure}, parties, RecordingExchange())
+    result = run_local(SCALE, {"protection": {"kind": kind}}, parties, RecordingExchange())
     x = breast(scaled=False).x
     for address, table in ((GUEST, raw[0]), (HOST, raw[1])):
         model, made = result.model(address), result.outputs[address]["data"]
@@ -229,7 +238,7 @@ def test_parties_with_other_settings_are_named(tmp_path, raw):
     made, exchange = component("standard_scale"), RecordingExchange()
 
     def other(ctx, parameters):
-        made.roles[ctx.address.role].run(ctx, parameters.model_copy(update={"fixed_point": True}))
+        made.roles[ctx.address.role].run(ctx, made.parameters(**FIXED_POINT))
 
     odd = replace(made, roles={**made.roles, HOST.role: RoleSpec(other)})
     with pytest.raises(ParametersDiffer, match="host:hospital-b has other settings"):

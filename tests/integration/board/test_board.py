@@ -35,7 +35,7 @@ PROPOSAL = ProposalView(
         ProposedInput(task="evaluate", address="guest:hospital-a", input="data", kind="table", name="breast/test",
                       problem="There is no table 'breast/test' here."),
     ),
-    parameters=(ProposedParameter(task="train", name="learning_rate", value=0.15, default=0.05),),
+    parameters=(ProposedParameter(task="train", name="local.learning_rate", value=0.15, default=0.05),),
     conversation=(
         ProposedLine(task="train", tag="sum", purpose="the sum of all updates", senders=("arbiter:coordinator",),
                      receivers=("guest:hospital-a",), protection="encrypted",
@@ -316,7 +316,8 @@ def test_a_person_sees_what_they_decide_on(browser: Browser, party: FakeParty) -
     for text in (
         "hospital-b asks hospital-a to take part", "breast/train@3", ", 455 rows",
         "There is no table &#39;breast/test&#39;",
-        "learning_rate", "0.15", "guest:hospital-a", "the sum of all updates", "nobody but the key holders can read it",
+        "local.learning_rate", "0.15", "guest:hospital-a", "the sum of all updates",
+        "nobody but the key holders can read it",
         "What it learns: the sums", "A sum of two reveals the other", "Refuse", "Approve",
     ):  # fmt: skip
         assert text in page, text

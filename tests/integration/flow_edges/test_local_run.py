@@ -34,7 +34,7 @@ from tests.integration.flow_edges.conftest import Done
 FILES = ("--data", "loans/train=loans_a.csv", "--data", "bank-b:loans/train=loans_b.csv")
 TEST = ("--data", "loans/test=loans_test.csv")
 COLUMNS = ("--id", "customer", "--label", "defaulted")
-PLAIN = {"rounds": 2, "learning_rate": 0.15, "batch_size": 64}
+PLAIN = {"rounds": 2, "local": {"learning_rate": 0.15, "batch_size": 64}}
 
 
 def flow(*words: object) -> Done:
@@ -49,7 +49,7 @@ def loans(folder: Path) -> Path:
     """The example's files, and its job in the clear, with two rounds and a seed."""
     write_example(folder)
     tasks = JOB["tasks"] | {
-        "scale": JOB["tasks"]["scale"] | {"parameters": {"secure": "plain"}},
+        "scale": JOB["tasks"]["scale"] | {"parameters": {"protection": {"kind": "plain"}}},
         "train": JOB["tasks"]["train"] | {"parameters": PLAIN},
     }
     (folder / "job.json").write_text(json.dumps(JOB | {"settings": {"seed": 7}, "tasks": tasks}))

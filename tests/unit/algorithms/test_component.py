@@ -9,14 +9,16 @@ import pytest
 from algorithms.component import ONCE, Line, ModelUse, Protection, Terms, weakest_protection
 from algorithms.registry import component, components
 from party.ids import Role
+from tests.fixtures.algorithms import ENCRYPTED, FIXED_POINT
 
-PLAIN, ENCRYPTED = Protection.PLAIN, Protection.ENCRYPTED
+PLAIN, HIDDEN = Protection.PLAIN, Protection.ENCRYPTED
 TRAININGS = ("homo_lr", "homo_nn", "standard_scale")
 
 
 @pytest.mark.parametrize("name", TRAININGS)
 @pytest.mark.parametrize(
-    ("settings", "weakest"), [({}, PLAIN), ({"fixed_point": True}, PLAIN), ({"secure": "paillier"}, ENCRYPTED)]
+    ("settings", "weakest"),
+    [({}, PLAIN), (FIXED_POINT, PLAIN), (ENCRYPTED, HIDDEN)],
 )
 def test_a_training_is_as_protected_as_its_weakest_message_about_rows(name, settings, weakest):
     made = component(name)
@@ -41,7 +43,7 @@ def test_a_line_that_says_nothing_of_itself_counts():
 
 
 def test_protections_have_an_order():
-    strengths = [p.strength for p in (PLAIN, Protection.MASKED, ENCRYPTED, Protection.AGGREGATE_SEALED)]
+    strengths = [p.strength for p in (PLAIN, Protection.MASKED, HIDDEN, Protection.AGGREGATE_SEALED)]
     assert strengths == [0, 1, 2, 3]
 
 
@@ -57,7 +59,7 @@ def test_every_component_says_who_learns_what(found):
 
 def test_what_an_arbiter_learns_depends_on_the_protection():
     made = component("homo_lr")
-    terms = (Terms(made.parameters.model_validate({"secure": how})) for how in ("plain", "paillier"))
+    terms = (Terms(made.parameters.model_validate({"protection": {"kind": how}})) for how in ("plain", "paillier"))
     plain, hidden = (made.roles[Role.ARBITER].learned(each) for each in terms)
     assert "in the clear" in plain
     assert "encrypted" in hidden

@@ -12,14 +12,15 @@ from algorithms.channel import Channel
 from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.errors import BadKey, NotFinite, ParametersDiffer, RolesRefused, WrongKey, WrongLayout
+from algorithms.federated.server import Server
 from algorithms.joining import Joining
 from algorithms.linear import log_loss, probability
 from algorithms.local_run import LocalMemory
+from algorithms.protection.settings import ProtectionSettings
 from algorithms.registry import component
 from algorithms.scores import Score, Scores
-from algorithms.server_optimizer import ServerOptimizer
 from party.ids import Address, Role
-from tests.fixtures.algorithms import ARBITER, GUEST, HOST, RecordingExchange
+from tests.fixtures.algorithms import ARBITER, ENCRYPTED, FIXED_POINT, GUEST, HOST, RecordingExchange
 
 MODEL = {"w": np.array([1.0, -1.0])}
 UPDATE = {"w": np.array([0.5, 0.0])}
@@ -31,33 +32,38 @@ def context(address=GUEST, exchange=None, addresses=(ARBITER, GUEST, HOST)):
 
 
 def test_sgd_adds_the_update():
-    optimizer = ServerOptimizer(learning_rate=2.0)
+    optimizer = Server(learning_rate=2.0)
     model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
     np.testing.assert_array_equal(model["w"], [2.0, -1.0])
     assert state == {}
 
 
 def test_momentum_keeps_going():
-    optimizer = ServerOptimizer("momentum", 1.0, 0.5)
+    optimizer = Server(optimizer="momentum", learning_rate=1.0, momentum=0.5)
     model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
     model, _ = optimizer.step(model, UPDATE, state)
     np.testing.assert_allclose(model["w"], [1 + 0.5 + 0.75, -1.0])
 
 
 def test_adam_is_that_of_the_paper():
-    optimizer = ServerOptimizer("adam", 0.1, 0.9)
+    optimizer = Server(optimizer="adam", learning_rate=0.1)
     model, state = optimizer.step(MODEL, UPDATE, optimizer.start(MODEL))
     m, v = 0.1 * 0.5, 0.99 * 1e-6 + 0.01 * 0.25  # v starts at tau^2
     assert model["w"][0] == pytest.approx(1 + 0.1 * m / (np.sqrt(v) + 1e-3))
     assert set(state) == {"m.w", "v.w"}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("homo_lr", "optimizer"), ("homo_nn", "server_optimizer")])
-def test_the_rate_left_out_is_that_of_its_optimiser(name, kind):
+@pytest.mark.parametrize("name", ["homo_lr", "homo_nn"])
+def test_the_rate_left_out_is_that_of_its_optimiser(name):
     made = component(name).parameters
-    rates = {how: made.model_validate({kind: how}).server().learning_rate for how in ("sgd", "momentum", "adam")}
+    rates = {
+        how: made.model_validate({"server": {"optimizer": how}}).server.rate for how in ("sgd", "momentum", "adam")
+    }
     assert rates == {"sgd": 1.0, "momentum": 1.0, "adam": 0.1}
-    assert made.model_validate({kind: "adam", "server_learning_rate": 0.5}).server().learning_rate == 0.5
+    assert made.model_validate({"server": {"optimizer": "adam", "learning_rate": 0.5}}).server.rate == 0.5
+    assert made.model_validate({"preset": "fedadam"}) == made.model_validate(
+        {"preset": "fedadam", "server": {"optimizer": "adam"}}
+    )
 
 
 def test_scores_are_weighted_by_rows():
@@ -168,10 +174,10 @@ def test_a_sum_that_is_not_finite_is_refused_with_its_index():
 
 
 def test_a_fixed_point_vector_of_another_layout_is_refused():
-    fixed = AggregationParameters(fixed_point=True)
+    fixed = AggregationParameters(**FIXED_POINT)
     with pytest.raises(ParametersDiffer):
         two_sides(fixed, fixed, RecordingExchange(), np.zeros(2))
-    wider = AggregationParameters(fixed_point=True, value_range=64.0)
+    wider = AggregationParameters(encoding={"kind": "fixed_point", "value_range": 64.0})
     layout = rounding_of(wider, 1).layout
     vector = {"layout": layout.to_json(1), "integers": np.zeros(2, np.int64)}
     with pytest.raises(WrongLayout):
@@ -180,7 +186,7 @@ def test_a_fixed_point_vector_of_another_layout_is_refused():
 
 @pytest.mark.parametrize("integer", [1 << 32, -(1 << 32), 1 << 62, -(1 << 63)])
 def test_a_fixed_point_integer_that_no_value_has_is_refused(integer):
-    fixed = AggregationParameters(fixed_point=True)
+    fixed = AggregationParameters(**FIXED_POINT)
     layout = rounding_of(fixed, 1).layout
     vector = {"layout": layout.to_json(1), "integers": np.array([0, integer])}
     with pytest.raises(WrongLayout, match="larger than those of 1 vectors"):
@@ -228,7 +234,7 @@ def test_fewer_rows_in_all_than_the_own_ones_are_refused():
 
 
 def test_a_sum_that_lacks_a_trainer_is_refused():
-    fixed, exchange = AggregationParameters(fixed_point=True), RecordingExchange()
+    fixed, exchange = AggregationParameters(**FIXED_POINT), RecordingExchange()
     guest = Contributor(context(GUEST, exchange), fixed, 1)
     one = {"layout": rounding_of(fixed, 2).layout.to_json(1), "integers": np.zeros(2, np.int64)}
     Channel(exchange.wire(ARBITER)).send(GUEST, "sum", (0, 0), one)
@@ -241,13 +247,13 @@ def test_what_is_no_key_for_tags_is_refused(secret):
     exchange = RecordingExchange()
     Channel(exchange.wire(GUEST)).send(HOST, "tag-key", 0, secret)
     with pytest.raises(BadKey, match="guest:hospital-a sent no key to make tags with"):
-        key_agreement.agree_on_secret(context(HOST, exchange), AggregationParameters(secure="paillier"))
+        key_agreement.agree_on_secret(context(HOST, exchange), ProtectionSettings(kind="paillier"))
 
 
 def test_a_key_of_another_length_or_a_foreign_half_is_refused():
     from algorithms.crypto.paillier import generate
 
-    secure, exchange = AggregationParameters(secure="paillier"), RecordingExchange()
+    secure, exchange = AggregationParameters(**ENCRYPTED), RecordingExchange()
     small, good, other = generate(1024), generate(2048), generate(2048)
     maker = Channel(exchange.wire(GUEST))
     maker.send(ARBITER, "public-key", 0, small.public.record())
@@ -262,7 +268,7 @@ def test_a_key_of_another_length_or_a_foreign_half_is_refused():
 def test_a_public_key_with_another_h_than_the_private_one_is_refused():
     from algorithms.crypto.paillier import PublicKey, generate
 
-    secure, exchange = AggregationParameters(secure="paillier"), RecordingExchange()
+    secure, exchange = AggregationParameters(**ENCRYPTED), RecordingExchange()
     good, other = generate(2048), generate(2048)
     maker = Channel(exchange.wire(GUEST))
     maker.send(HOST, "public-key", 0, PublicKey(good.public.n, other.h % good.public.n).record())
@@ -276,7 +282,7 @@ def test_every_executor_refuses_an_arbiter_that_could_decrypt(side):
     arbiter = Address.parse("arbiter:hospital-a")
     ctx = context(arbiter, addresses=(GUEST, HOST, arbiter))
     with pytest.raises(RolesRefused, match="'hospital-a' is arbiter and trainer"):
-        side(ctx, AggregationParameters(secure="paillier"))
+        side(ctx, AggregationParameters(**ENCRYPTED))
 
 
 def test_peers_are_sorted_and_chosen_by_role():

@@ -28,7 +28,8 @@ def test_the_example_of_the_design_is_read() -> None:
      "tasks": {
        "train": {"component": "homo_lr@1",
          "inputs": {"train": {"guest": "breast/train", "host": "breast/train", "hospital-c": "cancer/train"}},
-         "parameters": {"rounds": 20, "learning_rate": 0.15, "batch_size": 64, "secure": "paillier"},
+         "parameters": {"rounds": 20, "local": {"learning_rate": 0.15, "batch_size": 64},
+                        "protection": {"kind": "paillier"}},
          "resources": {"cores": 1, "memory": "1GiB", "arbiter": {"cores": 2}}},
        "evaluate": {"component": "evaluate@1", "roles": ["guest"],
          "inputs": {"model": "train.model", "data": {"guest": "breast/test"}}}}}"""

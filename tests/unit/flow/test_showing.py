@@ -30,7 +30,7 @@ KEY = f"{JOB}/train.model"
 
 
 def view(
-    secure: str = "paillier",
+    kind: str = "paillier",
     table: Any = None,
     source: Any = component,
     known: dict[str, Any] | None = None,
@@ -46,7 +46,7 @@ def view(
             "train": {
                 "component": "homo_lr@1",
                 "inputs": {"train": "breast/train", "model": f"job:{JOB}/train.model"},
-                "parameters": {"rounds": 3, "secure": secure, "b": {"learning_rate": 0.5}},
+                "parameters": {"rounds": 3, "protection": {"kind": kind}, "b": {"local": {"learning_rate": 0.5}}},
             }
         },
     }
@@ -82,14 +82,14 @@ def test_a_person_sees_which_parameters_are_not_the_usual_ones_and_where() -> No
     found = {(p.name, p.address): (p.value, p.default) for p in view().parameters}
     assert found == {
         ("rounds", ""): (3, 20),
-        ("secure", ""): ("paillier", "plain"),
-        ("learning_rate", "host:b"): (0.5, 0.15),
+        ("protection.kind", ""): ("paillier", "plain"),
+        ("local.learning_rate", "host:b"): (0.5, 0.15),
     }
 
 
 def test_a_person_sees_every_line_with_who_says_it_to_whom_and_how_it_is_protected() -> None:
     lines = {line.tag: line for line in view().conversation}
-    spoken = component("homo_lr").conversation(Terms(HomoLRParameters(secure="paillier")))
+    spoken = component("homo_lr").conversation(Terms(HomoLRParameters(protection={"kind": "paillier"})))
     assert set(lines) == {line.tag for line in spoken}
     update = lines["update"]
     assert (update.senders, update.receivers) == (("guest:a", "host:b"), ("arbiter:c",))
@@ -123,8 +123,8 @@ def test_the_text_for_the_terminal_holds_all_of_it() -> None:
         "proposed by ann of a",
         "train.train (host:b): table breast/train = breast/train@4, 569 rows, id patient, label malignant",
         f"model job:{JOB}/train.model = {KEY}, held by a, b",
-        'train: secure = "paillier" (default "plain")',
-        "train: learning_rate = 0.5 (default 0.15) at host:b",
+        'train: protection.kind = "paillier" (default "plain")',
+        "train: local.learning_rate = 0.5 (default 0.15) at host:b",
         "guest:a, host:b → arbiter:c: ",
         "[encrypted: the receiver cannot read it",
         "train: arbiter (c): Of rows: how many rows each trainer has",

@@ -1,0 +1,30 @@
+"""Published algorithms as rows of settings.
+
+Sources: FedAvg McMahan et al. 2017, arXiv:1602.05629; FedAvgM Hsu et al. 2019, arXiv:1909.06335; FedAdam Reddi et al.
+2021, arXiv:2003.00295.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "fedavg": {"server": {"optimizer": "sgd"}},
+    "fedavgm": {"server": {"optimizer": "momentum"}},
+    "fedadam": {"server": {"optimizer": "adam"}},
+}
+
+
+def expanded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with what their `preset` says written out. Raises ValueError if they say something else themselves."""
+    found = dict(values)
+    for group, row in PRESETS.get(str(values.get("preset")), {}).items():
+        said = found.get(group, {})
+        if not isinstance(said, Mapping):
+            continue  # no group, as its own check will say
+        for name, value in row.items():
+            if said.get(name, value) != value:
+                raise ValueError(f"`{group}.{name}` is {said[name]!r}, the preset {values['preset']} says {value!r}")
+        found[group] = {**row, **said}
+    return found

@@ -1,0 +1,1 @@
+"""Who may see what a trainer contributes; one scheme a file."""
