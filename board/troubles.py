@@ -10,19 +10,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from board.desk import NotLoggedIn, anybody
-from flow.web import BodyTooLarge
-from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.errors import PlatformError
+from runtime.kinds import http_status
 from runtime.log import get_logger
 
 _log = get_logger("board")
-_STATUS: tuple[tuple[type[PlatformError], int], ...] = (
-    (BodyTooLarge, 413),
-    (NotFound, 404),
-    (Denied, 403),
-    (Conflict, 409),
-    (InvalidInput, 400),
-    (Unavailable, 503),
-)
 _EXPIRED = frozenset({"party.not_authenticated", NotLoggedIn.code})
 
 
@@ -41,8 +33,7 @@ def _named(request: Request, error: Exception) -> Response:
         if _is_script(request):
             return _json(401, "Log in again.")
         return RedirectResponse("/login", status_code=303)
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return _page(request, status, error.message, error.hint)
+    return _page(request, http_status(error), error.message, error.hint)
 
 
 def _routing(request: Request, error: Exception) -> Response:

@@ -8,9 +8,10 @@ import grpc
 
 from cluster_manager.manager import ClusterManager
 from cluster_manager.wire import serve_cluster
-from node_manager.client import unix_server
 from party.home import PartyHome
+from runtime.rpc import unix_server
 
+THREADS = 32
 _GRPC_GRACE_S = 0.5
 
 
@@ -26,13 +27,12 @@ class ClusterService:
 
     def start(self) -> None:
         """Serve, and watch the nodes; a node that is not there yet is waited for in the background."""
-        server = unix_server(self._socket)
+        server = unix_server(self._socket, THREADS)
         self._manager = ClusterManager(self._database, self._nodes)
         self._manager.begin()
         serve_cluster(self._manager, server)
         self._server = server
         server.start()
-        self._socket.chmod(0o600)
 
     def stop(self, grace_s: float) -> None:
         """Let readers and nodes go; what runs goes on."""

@@ -13,19 +13,9 @@ from cluster_manager.errors import ClusterUnavailable
 from cluster_manager.news import ClusterNews
 from cluster_manager.proto import cluster_v1_pb2 as pb
 from cluster_manager.proto import cluster_v1_pb2_grpc as rpc
-from node_manager.client import (
-    NodeStatus,
-    Order,
-    Resources,
-    answering,
-    asking,
-    document,
-    parse_event,
-    parse_order,
-    parse_status,
-    unix_channel,
-)
+from node_manager.client import NodeStatus, Order, Resources, document, parse_event, parse_order, parse_status
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.rpc import answering, asking, unix_channel
 
 if TYPE_CHECKING:
     from cluster_manager.manager import ClusterManager
@@ -51,50 +41,54 @@ class ClusterServicer(rpc.ClusterManagerServicer):
 
     def Nodes(self, request: pb.NodesRequest, context: grpc.ServicerContext) -> pb.NodesReply:  # noqa: ARG002, N802
         """What each node said last."""
-        return answering(lambda: pb.NodesReply(statuses=[document(s) for s in self._manager.nodes()]), context)
+        with answering(context):
+            return pb.NodesReply(statuses=[document(s) for s in self._manager.nodes()])
 
     def AddNode(self, request: pb.NodeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """A node more."""
-        answering(lambda: self._manager.add_node(request.address), context)
-        return pb.Done()
+        with answering(context):
+            self._manager.add_node(request.address)
+            return pb.Done()
 
     def RemoveNode(self, request: pb.NodeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """A node less."""
-        answering(lambda: self._manager.remove_node(request.address), context)
-        return pb.Done()
+        with answering(context):
+            self._manager.remove_node(request.address)
+            return pb.Done()
 
     def Reserve(self, request: pb.ReserveRequest, context: grpc.ServicerContext) -> pb.ReserveReply:  # noqa: N802
         """Room for one executor."""
         attempt = AttemptId(JobId(request.job), TaskName(request.task), request.attempt)
-
-        def call() -> pb.ReserveReply:
+        with answering(context):
             size = Resources(cores=request.cores, memory_bytes=request.memory_bytes, gpus=request.gpus)
             made = self._manager.reserve(attempt, request.address, size, request.lease_s, request.capability)
             return pb.ReserveReply(id=made.id, node=self._manager.name_of(made.host))
 
-        return answering(call, context)
-
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """Room given back."""
-        answering(lambda: self._manager.release(request.id), context)
-        return pb.Done()
+        with answering(context):
+            self._manager.release(request.id)
+            return pb.Done()
 
     def CouldFit(self, request: pb.CouldFitRequest, context: grpc.ServicerContext) -> pb.CouldFitReply:  # noqa: N802
         """Whether executors could ever have room at the same time."""
         sizes = [Resources.model_validate_json(size) for size in request.sizes]
-        return answering(lambda: pb.CouldFitReply(reason=self._manager.could_fit(sizes)), context)
+        with answering(context):
+            return pb.CouldFitReply(reason=self._manager.could_fit(sizes))
 
     def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """An executor in reserved room."""
-        answering(lambda: self._manager.start(request.reservation, parse_order(request.order)), context)
-        return pb.Done()
+        with answering(context):
+            self._manager.start(request.reservation, parse_order(request.order))
+            return pb.Done()
 
     def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """The matching executors."""
         task = request.task if request.HasField("task") else None
         attempt = request.attempt if request.HasField("attempt") else None
-        answering(lambda: self._manager.stop(request.job, task, attempt, request.grace_s), context)
-        return pb.Done()
+        with answering(context):
+            self._manager.stop(request.job, task, attempt, request.grace_s)
+            return pb.Done()
 
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.News]:  # noqa: N802
         """Executor events."""
@@ -103,8 +97,9 @@ class ClusterServicer(rpc.ClusterManagerServicer):
 
     def EndJob(self, request: pb.EndJobRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """A job is over."""
-        answering(lambda: self._manager.end_job(request.job), context)
-        return pb.Done()
+        with answering(context):
+            self._manager.end_job(request.job)
+            return pb.Done()
 
 
 def serve_cluster(manager: ClusterManager, server: grpc.Server) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.compose import write
 from party.home import find_home
 from runtime.errors import PlatformError
-from runtime.service import exit_code
+from runtime.kinds import exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

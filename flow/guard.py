@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flow.connections import recognise
-from party.errors import NotAuthenticated
 from runtime.clock import Clock, SystemClock
-from runtime.errors import InvalidInput, PlatformError
+from runtime.errors import BodyTooLarge, BodyTooSlow, PlatformError
+from runtime.kinds import http_status
 
 MAX_DIGITS = 12  # of a body's declared size
 
@@ -30,18 +30,6 @@ PLAIN_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-
-class BodyTooLarge(InvalidInput):
-    """The request body is larger than this route accepts."""
-
-    code = "flow.body_too_large"
-
-
-class BodyTooSlow(InvalidInput):
-    """The request body came more slowly than any honest link is."""
-
-    code = "flow.body_too_slow"
 
 
 class Pace:
@@ -75,13 +63,9 @@ class Pace:
         return message
 
 
-_STATUS = ((BodyTooSlow, 408), (BodyTooLarge, 413), (NotAuthenticated, 401))
-
-
 def _plain(error: PlatformError) -> Response:
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 403)
     body = {"code": error.code, "message": error.message, "hint": error.hint, "field": None}
-    return Response(json.dumps(body), status_code=status, media_type="application/json")
+    return Response(json.dumps(body), status_code=http_status(error), media_type="application/json")
 
 
 async def _anybody(_scope: Scope) -> str:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import httpx
 
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.kinds import root_of_http
 
 
 class FlowUnreachable(Unavailable):
@@ -55,24 +56,19 @@ class FarDefect(PlatformError):
     code = "flow.remote_defect"
 
 
-_BY_STATUS: dict[int, type[PlatformError]] = {
-    400: RefusedInput,
-    401: FarDenied,
-    403: FarDenied,
-    404: FarNotFound,
-    405: RefusedInput,
-    408: RefusedInput,
-    409: FarConflict,
-    413: RefusedInput,
-    422: RefusedInput,
-    429: FarDenied,
-    503: FarUnavailable,
+_FAR: dict[type[PlatformError], type[PlatformError]] = {
+    InvalidInput: RefusedInput,
+    NotFound: FarNotFound,
+    Denied: FarDenied,
+    Conflict: FarConflict,
+    Unavailable: FarUnavailable,
+    PlatformError: FarDefect,
 }
 
 
 def raise_refusal(status: int, content: bytes) -> NoReturn:
     """Raise the error that an HTTP answer tells of."""
-    kind = _BY_STATUS.get(status, FarDefect)
+    kind = _FAR[root_of_http(status)]
     try:
         body = json.loads(content)
         code, message, hint = str(body["code"]), str(body["message"]), str(body.get("hint") or "")

@@ -17,11 +17,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from flow.connections import Connection, Doors, Limits, recognise
-from flow.guard import BodyTooLarge, Guard
+from flow.guard import Guard
 from runtime.addresses import HostPort, require_free
 from runtime.errors import Unavailable
 
-__all__ = ["BodyTooLarge", "Guard", "HttpServer", "Limits", "recognise"]
+__all__ = ["Guard", "HttpServer", "Limits", "recognise"]
 
 START_S = 20.0
 DRAIN_S = 2

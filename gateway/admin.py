@@ -15,15 +15,15 @@ import grpc
 
 from gateway.backoff import Backoff
 from gateway.contract import JobContract, contract_to_json
-from gateway.errors import GatewayFault
 from gateway.link import PeerStatus
 from gateway.mailbox.store import JobTraffic, PeerTraffic
 from gateway.strangers import Stranger
-from gateway.wire import AdminStub, admin_channel, gateway_down, local, rpc_error
+from gateway.wire import AdminStub, admin_channel, gateway_down, local
 from runtime.canonical import canonical_json
-from runtime.errors import PlatformError
+from runtime.errors import PlatformError, ServiceFault
 from runtime.log import get_logger
 from runtime.problems import problem_of
+from runtime.rpc import rpc_error
 
 QUICK_S = 30.0  # for calls that ask nobody else
 CALL_MARGIN_S = 2.0  # what our own gateway may need beyond a call's own time
@@ -253,6 +253,6 @@ class _CallServer:
             answer = local.CallAnswer(problem=local.Problem(**vars(problem_of(error))))
         except Exception:  # noqa: BLE001 - the translator between a handler's defect and the wire
             _log.exception("The handler of a call failed", peer=asked.party, method=asked.method)
-            fault = GatewayFault(f"The handler of '{asked.method}' failed; its own log says why.")
+            fault = ServiceFault(f"The handler of '{asked.method}' failed; its own log says why.")
             answer = local.CallAnswer(problem=local.Problem(**vars(problem_of(fault))))
         answers.put(local.Answered(id=asked.id, answer=answer))

@@ -20,10 +20,11 @@ from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.strangers import Strangers
 from gateway.tokens import Bearer, Tokens, checked_bearer
-from gateway.wire import AdminServicer, answering, local
+from gateway.wire import AdminServicer, local
 from party.seal import sign, verify
 from runtime.errors import PlatformError
 from runtime.problems import Problem, raised
+from runtime.rpc import answering
 
 RESERVED = "archipelago/"  # purposes of the gateway itself begin with this
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from gateway.admin import GatewayAdmin, GatewayHealth, IncomingCall, Stopper
 from gateway.contract import ContractLine, JobContract
-from gateway.door_key import Doorkeeper, with_key
 from gateway.errors import (
     BadContract,
     CallTimeout,
     ClocksDiffer,
     ContractChanged,
     ContractViolation,
-    DoorClosed,
     ExchangeClosed,
     GatewayDown,
     IncarnationOutdated,
@@ -43,8 +41,6 @@ __all__ = [
     "ContractChanged",
     "ContractLine",
     "ContractViolation",
-    "DoorClosed",
-    "Doorkeeper",
     "ExchangeClosed",
     "ExecutorWire",
     "GatewayAdmin",
@@ -74,5 +70,4 @@ __all__ = [
     "Stranger",
     "TokenRefused",
     "serve",
-    "with_key",
 ]

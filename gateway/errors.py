@@ -18,7 +18,6 @@ Conflict
   JobClosed            the job is over here
   MessageRefused       a peer refused a message of this attempt for good
 Denied
-  DoorClosed           a door for the party's own services, and the caller showed no key
   ContractViolation    the job's contract does not allow this message
   BudgetSpent          a line of plain scalars has carried all that it may in this attempt
   PeerRefused          a certificate or sender that is not the pinned one
@@ -46,7 +45,7 @@ Unavailable            (retry)
 
 from __future__ import annotations
 
-from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 
 
 class BadContract(InvalidInput):
@@ -131,15 +130,6 @@ class MessageRefused(Conflict):
     """A peer refused a message of this attempt for good."""
 
     code = "gateway.message_refused"
-
-
-class DoorClosed(Denied):
-    """A caller without the key at a door that is for the party's own services."""
-
-    code = "gateway.door_closed"
-
-    def __init__(self, message: str = "This door is for the party's own services.", *, hint: str = "") -> None:
-        super().__init__(message, hint=hint or "Run the command as the user who runs the services.")
 
 
 class ContractViolation(Denied):
@@ -278,9 +268,3 @@ class ExchangeClosed(Unavailable):
     """The conversation was ended while somebody waited."""
 
     code = "gateway.exchange_closed"
-
-
-class GatewayFault(PlatformError):
-    """A defect in the gateway; the details are in its own log only."""
-
-    code = "gateway.fault"

@@ -16,7 +16,8 @@ from gateway.inbound import Inbound
 from gateway.mailbox.store import Message
 from gateway.outbound import Outbound
 from gateway.tokens import Bearer, Tokens
-from gateway.wire import CHUNK_BYTES, TOKEN_KEY, answering, chunked, local, parsed, unpacked
+from gateway.wire import CHUNK_BYTES, TOKEN_KEY, chunked, local, parsed, unpacked
+from runtime.rpc import answering
 
 LONGEST_WAIT_S = 60.0
 EXECUTOR_CALLS = {"take": 256, "send": 16}  # of one executor at a time
@@ -88,7 +89,7 @@ class ExecutorDoor:
 
     @contextmanager
     def _entered(self, context: grpc.ServicerContext, kind: str) -> Iterator[tuple[Bearer, Visit]]:
-        with answering(context):
+        with answering(context, quoting=False):
             bearer = self._tokens.bearer(_token(context))
             caller = f"{bearer.address} of {bearer.job}/{bearer.task}"
             with self._gate.entered(caller, kind, context) as visit:

@@ -16,9 +16,10 @@ from gateway.backoff import Backoff
 from gateway.coverage import Consumed, Coverage
 from gateway.errors import MessageGone
 from gateway.mailbox.store import LARGE_BYTES, Place
-from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_stub, gateway_down, local, local_channel, rpc_error
+from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_channel, executor_stub, gateway_down, local
 from party.ids import Address
 from runtime.errors import Unavailable
+from runtime.rpc import rpc_error
 from storage.client import Value, decode, encode
 
 Step = tuple[int, ...]
@@ -160,7 +161,7 @@ class ExecutorWire:
     def _connected(self) -> ExecutorStub:
         with self._lock:
             if self._stub is None:
-                self._channel = local_channel(self._socket)
+                self._channel = executor_channel(self._socket)
                 self._stub = executor_stub(self._channel)
             return self._stub
 

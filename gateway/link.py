@@ -24,7 +24,7 @@ from gateway.errors import (
 )
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
-from gateway.wire import LIMITS, RECONNECT, TransferStub, chunked, rpc_error, transfer, transfer_stub
+from gateway.wire import TransferStub, chunked, transfer, transfer_stub
 from party.card import Card
 from party.errors import BadCard
 from runtime.bounds import MAX_TIME_MS
@@ -32,6 +32,7 @@ from runtime.clock import MOST_APART_MS, SystemClock, apart_text
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 from runtime.problems import Problem, raised
+from runtime.rpc import LIMITS, RECONNECT, rpc_error
 
 PROTOCOL = 1
 MINIMUM = 1

@@ -23,7 +23,6 @@ from gateway.desk import Desk
 from gateway.executor_door import EXECUTOR_CALLS, ExecutorDoor
 from gateway.front import Front
 from gateway.gate import Gate
-from gateway.headers import CALL_LIMITS
 from gateway.home_watch import HomeWatch, files_of
 from gateway.inbound import Inbound
 from gateway.mailbox.disk import DiskMailbox
@@ -38,13 +37,13 @@ from gateway.wire import (
     add_AdminServicer_to_server,
     add_executor,
     add_transfer,
-    bound_unix_server,
-    server,
 )
 from party.home import PartyHome
 from runtime.addresses import HostPort, require_free
 from runtime.errors import PortInUse
+from runtime.limits.headers import CALL_LIMITS
 from runtime.log import get_logger
+from runtime.rpc import server, unix_server
 
 # Threads are started as calls need them; the numbers are ceilings.
 TRANSFER_THREADS = 512  # some twenty times what one party may take of them
@@ -76,12 +75,12 @@ class GatewayService:
             front = Front(listen, inner, caps, strangers.turned_away)
             undo.callback(front.stop)
             office, outbound = self._office(undo, listen, front, strangers)
-            executors = bound_unix_server(self._home.socket("gateway"), EXECUTOR_THREADS, for_executors=True)
+            executors = unix_server(self._home.socket("gateway"), EXECUTOR_THREADS, keyed=False)
             gate = Gate(EXECUTOR_CALLS, SILENCE_S)
             undo.callback(gate.start())
             door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING, gate)
             add_executor(door, executors)
-            admin = bound_unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
+            admin = unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
             add_AdminServicer_to_server(AdminDoor(office), admin)
             gate = Gate(PEER_CALLS, SILENCE_S)
             undo.callback(gate.start())
@@ -171,6 +170,7 @@ class GatewayService:
 
         book = office.book
         made = server(
+            "gateway",
             TRANSFER_THREADS,
             [
                 ("grpc.max_concurrent_streams", STREAMS_AT_ONCE),

@@ -15,10 +15,11 @@ from gateway.gate import Gate, Visit
 from gateway.inbound import Inbound
 from gateway.link import MINIMUM, PROTOCOL, check_protocol
 from gateway.peers import PeerBook
-from gateway.wire import answering, parsed, peer_certificate, transfer, unpacked
+from gateway.wire import parsed, peer_certificate, transfer, unpacked
 from party.card import Card
 from runtime.errors import PlatformError
 from runtime.problems import problem_of
+from runtime.rpc import answering
 
 CALL_S = 60.0  # for callers that name no deadline
 LONGEST_CALL_S = 600.0
@@ -116,7 +117,7 @@ class TransferDoor:
 
     @contextmanager
     def _entered(self, context: grpc.ServicerContext, kind: str) -> Iterator[tuple[Card, Visit]]:
-        with answering(context):
+        with answering(context, quoting=False):
             sender = self._sender(context)
             with self._gate.entered(sender.party, kind, context) as visit:
                 yield sender, visit

@@ -1,22 +1,15 @@
-"""The one module that touches generated code: messages, services, channel settings, and errors on the wire.
-
-Errors travel in the status details, as `runtime.problems` packs them.
-"""
+"""The one module that touches generated code: messages, services and their channels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from gateway.door_key import Doorkeeper, with_key
-from gateway.errors import BadEnvelope, GatewayDown, GatewayFault, PeerRefused
-from gateway.headers import FewHeaders
+from gateway.errors import BadEnvelope, GatewayDown, PeerRefused
 from gateway.proto import local_v1_pb2 as local
 from gateway.proto import transfer_v1_pb2 as transfer
 from gateway.proto.local_v1_pb2_grpc import (
@@ -27,10 +20,7 @@ from gateway.proto.local_v1_pb2_grpc import (
 )
 from gateway.proto.transfer_v1_pb2_grpc import TransferStub
 from gateway.streams import Parsed, count_parts, pack, unpacker
-from runtime.disk.faults import fault_of
-from runtime.errors import PlatformError, PortInUse, public_sentence
-from runtime.log import get_logger
-from runtime.problems import carried, packed, status_name
+from runtime.rpc import unix_channel
 
 __all__ = [
     "AdminServicer",
@@ -43,95 +33,32 @@ __all__ = [
     "add_executor",
     "add_transfer",
     "admin_channel",
-    "answering",
-    "bound_unix_server",
     "chunked",
+    "executor_channel",
     "executor_stub",
     "local",
-    "local_channel",
     "parsed",
     "peer_certificate",
-    "rpc_error",
-    "server",
     "transfer",
     "transfer_stub",
     "unpacked",
 ]
 
 CHUNK_BYTES = 1 << 20
-MAX_MESSAGE_BYTES = 8 << 20
 TOKEN_KEY = "archipelago-token"  # noqa: S105 - the name of the metadata entry
-
-RECONNECT = [
-    ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.min_reconnect_backoff_ms", 10_000),  # how long one attempt to connect may take
-]
-LIMITS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-]
 _TRANSFER = "archipelago.transfer.v1.Transfer"
 _EXECUTOR = "archipelago.local.v1.Executor"
 M = TypeVar("M")
-_log = get_logger("gateway")
 
 
-@contextmanager
-def answering(context: grpc.ServicerContext) -> Iterator[None]:
-    """Turn what a handler raises into a status with details; a defect stays in our log and says only that much."""
-    try:
-        yield
-    except PlatformError as error:
-        context.abort(grpc.StatusCode[status_name(error)], packed(error))
-    except Exception as error:  # noqa: BLE001 - the translator between our errors and the wire
-        _log.exception("A gateway call failed")
-        fault = fault_of(error)
-        if fault is not None:  # the caller may be another party: what was refused stays in our log
-            told = type(fault)(public_sentence(fault.code), hint="The log of the gateway holds the details.")
-            context.abort(grpc.StatusCode[status_name(told)], packed(told))
-        context.abort(grpc.StatusCode.INTERNAL, packed(GatewayFault("The gateway failed; its own log says why.")))
-
-
-def rpc_error(error: grpc.RpcError, otherwise: PlatformError) -> PlatformError:
-    """The error that the far handler raised, or `otherwise` if the call itself failed."""
-    return carried(error.details()) or otherwise
-
-
-def server(
-    threads: int, options: Sequence[tuple[str, Any]] = (), keepers: Sequence[grpc.ServerInterceptor] = ()
-) -> grpc.Server:
-    """A server with a thread for each call it answers; threads are started as they are needed."""
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="gateway-call")
-    return grpc.server(
-        pool, options=[("grpc.so_reuseport", 0), *LIMITS, *options], interceptors=(FewHeaders(), *keepers)
-    )
-
-
-def bound_unix_server(path: Path, threads: int, *, for_executors: bool = False) -> grpc.Server:
-    """A server on a Unix socket of the party's own. Raises PortInUse.
-
-    Only the party's services get an answer, by the key of its doors; or executors as well, each by its token, whoever
-    they run as: the folder of sockets is the party's alone.
-    """
-    path.unlink(missing_ok=True)
-    made = server(threads, keepers=() if for_executors else (Doorkeeper(path.parent),))
-    try:
-        made.add_insecure_port(f"unix:{path}")
-    except RuntimeError as error:
-        raise PortInUse(f"The socket {path} cannot be opened: {error}.") from None
-    path.chmod(0o666 if for_executors else 0o600)
-    return made
-
-
-def local_channel(socket: Path | str) -> grpc.Channel:
-    """The way to our own gateway. Nothing is connected yet."""
-    return grpc.insecure_channel(f"unix:{socket}", options=[*LIMITS, *RECONNECT, ("grpc.use_local_subchannel_pool", 1)])
+def executor_channel(socket: Path | str) -> grpc.Channel:
+    """The way to our own gateway for executors. Nothing is connected yet."""
+    return unix_channel(socket, keyed=False)
 
 
 def admin_channel(socket: Path | str) -> grpc.Channel:
     """The way to its door for the party's own services."""
-    return with_key(local_channel(socket), Path(socket).parent)
+    return unix_channel(socket)
 
 
 def gateway_down(socket: Path | str) -> GatewayDown:

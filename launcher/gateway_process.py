@@ -10,7 +10,8 @@ import time
 
 from party.home import PartyHome
 from runtime import processes
-from runtime.errors import InvalidInput, Unavailable
+from runtime.errors import InvalidInput, PlatformError, Unavailable
+from runtime.kinds import root_of_exit
 from runtime.log import get_logger
 
 READY_S = 60.0
@@ -94,7 +95,8 @@ class GatewayProcess:
             begun.wait(READY_S, END_S)
         except processes.Ended as ended:
             words = processes.last_words(ended.words, "gateway") or f"it ended with {ended.exit_code}"
-            kind = GatewayRefused if ended.in_time and ended.exit_code in range(2, 6) else GatewayNotStarted
+            refused = ended.in_time and root_of_exit(ended.exit_code) not in (PlatformError, Unavailable)
+            kind = GatewayRefused if refused else GatewayNotStarted
             raise kind(f"The gateway did not start: {words}", hint="See the gateway's log.") from None
 
     def _keep(self) -> None:

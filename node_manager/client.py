@@ -22,7 +22,6 @@ from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause
 from node_manager.failure import CRASH_CODE, failure_body
 from node_manager.order import Input, Order, Resources, ResumePoint
-from node_manager.rpc import answering, asking, unix_channel, unix_server
 from node_manager.status import NodeNews, NodeStatus
 from node_manager.wire import NodeClient, document, parse_event, parse_order, parse_status
 
@@ -52,8 +51,6 @@ __all__ = [
     "ResumePoint",
     "StaleIncarnation",
     "UnknownWireVersion",
-    "answering",
-    "asking",
     "compute_as_an_executor",
     "document",
     "end_left_over",
@@ -62,8 +59,6 @@ __all__ = [
     "parse_order",
     "parse_status",
     "serve",
-    "unix_channel",
-    "unix_server",
 ]
 
 

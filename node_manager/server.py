@@ -6,10 +6,11 @@ import grpc
 
 from node_manager.config import NodeConfig
 from node_manager.manager import NodeManager
-from node_manager.rpc import unix_server
 from node_manager.wire import serve_node
 from party.home import PartyHome
+from runtime.rpc import unix_server
 
+THREADS = 32
 _GRPC_GRACE_S = 0.5
 
 
@@ -23,13 +24,12 @@ class NodeService:
 
     def start(self) -> None:
         """Adopt, watch and serve. Ready when it returns; the warm parent goes on importing meanwhile."""
-        server = unix_server(self._config.socket)
+        server = unix_server(self._config.socket, THREADS)
         self._manager = NodeManager(self._config)
         self._manager.begin()
         serve_node(self._manager, server)
         self._server = server
         server.start()
-        self._config.socket.chmod(0o600)
 
     def stop(self, grace_s: float) -> None:
         """Start nothing new, end the executors, let readers go."""

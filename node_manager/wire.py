@@ -16,8 +16,8 @@ from node_manager.folders import check_schema
 from node_manager.order import Order
 from node_manager.proto import node_v1_pb2 as pb
 from node_manager.proto import node_v1_pb2_grpc as rpc
-from node_manager.rpc import answering, asking, unix_channel
 from node_manager.status import NodeNews, NodeStatus
+from runtime.rpc import answering, asking, unix_channel
 from runtime.text import first_problem
 
 if TYPE_CHECKING:
@@ -35,18 +35,21 @@ class NodeServicer(rpc.NodeManagerServicer):
 
     def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:  # noqa: ARG002, N802
         """The host now."""
-        return answering(lambda: pb.DescribeReply(status=document(self._manager.describe())), context)
+        with answering(context):
+            return pb.DescribeReply(status=document(self._manager.describe()))
 
     def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.StartReply:  # noqa: N802
         """One executor."""
-        return answering(lambda: pb.StartReply(pid=self._manager.start(parse_order(request.order))), context)
+        with answering(context):
+            return pb.StartReply(pid=self._manager.start(parse_order(request.order)))
 
     def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopReply:  # noqa: N802
         """The matching executors."""
         task = request.task if request.HasField("task") else None
         attempt = request.attempt if request.HasField("attempt") else None
         stop = self._manager.stop
-        return answering(lambda: pb.StopReply(stopped=stop(request.job, task, attempt, request.grace_s)), context)
+        with answering(context):
+            return pb.StopReply(stopped=stop(request.job, task, attempt, request.grace_s))
 
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.News]:  # noqa: N802
         """Heartbeats and events."""
@@ -58,8 +61,9 @@ class NodeServicer(rpc.NodeManagerServicer):
 
     def Clean(self, request: pb.CleanRequest, context: grpc.ServicerContext) -> pb.CleanReply:  # noqa: N802
         """A job's folders."""
-        answering(lambda: self._manager.clean(request.job), context)
-        return pb.CleanReply()
+        with answering(context):
+            self._manager.clean(request.job)
+            return pb.CleanReply()
 
 
 def serve_node(manager: NodeManager, server: grpc.Server) -> None:

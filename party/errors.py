@@ -170,3 +170,4 @@ class NotAuthenticated(Denied):
     """No user of this party has the token."""
 
     code = "party.not_authenticated"
+    http_status = 401

@@ -17,7 +17,8 @@ from runtime import log
 from runtime.disk.faults import fault_of
 from runtime.disk.files import OTHERS
 from runtime.errors import PlatformError
-from runtime.service import STOP_GRACE_S, Exit, Service, exit_code, raise_descriptor_limit, run_until_stopped
+from runtime.kinds import exit_code
+from runtime.service import STOP_GRACE_S, Service, raise_descriptor_limit, run_until_stopped
 
 
 def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None = None) -> None:
@@ -47,7 +48,7 @@ def run_forever(make: Callable[[PartyHome], Service], argv: Sequence[str] | None
         if fault is None:
             raise
         _refused(room, fault)
-    sys.exit(Exit.OK)
+    sys.exit(0)
 
 
 def _refused(room: str, error: PlatformError) -> NoReturn:
@@ -63,7 +64,7 @@ def _end_with(parent_fd: int) -> None:
         while os.read(parent_fd, 1):
             pass
         time.sleep(2 * STOP_GRACE_S)
-        os._exit(Exit.FAILED)
+        os._exit(1)
 
     threading.Thread(target=wait, name="parents-end", daemon=True).start()
 

@@ -1,24 +1,86 @@
 """The key of a party's inner doors: whoever can read it is one of the party's own services, or its operator.
 
 A Unix socket lets in everybody who runs as its owner, confined or not. So the doors through which a party is governed
-ask for this key besides: it lies beside the sockets, and executors cannot open it.
+ask for this key besides: it lies beside the sockets, and executors cannot open it. It travels in the metadata of every
+call and is checked before the call is read.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from hmac import compare_digest
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
 
 from runtime.disk.faults import refusals
 from runtime.disk.files import PRIVATE_FILE
+from runtime.errors import DoorClosed
+from runtime.kinds import grpc_status
+from runtime.problems import packed
 
 KEY_FILE = "doors.key"
+KEY_NAME = "archipelago-door"
 _KEY_BYTES = 32
 
 
-def door_key(folder: Path) -> str:
+class Doorkeeper(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Lets in who shows the key of the sockets in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        _door_key(folder)
+        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The call's handler, or one that refuses."""
+        shown = next((str(v) for name, v in handler_call_details.invocation_metadata if name == KEY_NAME), "")
+        return continuation(handler_call_details) if _fits(shown, self._folder) else self._refusal
+
+
+def with_key(channel: grpc.Channel, folder: Path) -> grpc.Channel:
+    """The channel, showing the key of the sockets in a folder with every call."""
+    return grpc.intercept_channel(channel, _Presenter(folder))
+
+
+class _Details(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+class _Presenter(
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
+):
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _call(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), (KEY_NAME, _shown_key(self._folder)))
+        more = (details.credentials, details.wait_for_ready, details.compression)
+        return continuation(_Details(details.method, details.timeout, metadata, *more), request)
+
+    intercept_unary_unary = _call
+    intercept_unary_stream = _call
+    intercept_stream_unary = _call
+    intercept_stream_stream = _call
+
+
+def _refuse(_request: object, context: grpc.ServicerContext) -> None:
+    closed = DoorClosed()
+    context.abort(grpc.StatusCode[grpc_status(closed)], packed(closed))
+
+
+def _door_key(folder: Path) -> str:
     """The key of the sockets in this folder, made by the first service that asks."""
     path = folder / KEY_FILE
     try:
@@ -43,7 +105,7 @@ def _made(folder: Path, path: Path) -> str:
     return path.read_text()
 
 
-def shown_key(folder: Path) -> str:
+def _shown_key(folder: Path) -> str:
     """The key to show at a door; empty where there is none yet, or where it is not ours to read."""
     try:
         return (folder / KEY_FILE).read_text()
@@ -51,6 +113,6 @@ def shown_key(folder: Path) -> str:
         return ""
 
 
-def fits(shown: str, folder: Path) -> bool:
+def _fits(shown: str, folder: Path) -> bool:
     """Whether this is the key."""
-    return compare_digest(shown.encode(), door_key(folder).encode())
+    return compare_digest(shown.encode(), _door_key(folder).encode())

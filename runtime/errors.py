@@ -4,15 +4,19 @@
       InvalidInput        the caller's data or file is wrong          (no retry)
         NotCanonical        a value that cannot be signed, or bytes that are not JSON
         BadAddress          text that is not host:port
+        BodyTooLarge        a request body above what its route accepts
+        BodyTooSlow         a request body slower than any honest link
       NotFound            a named thing does not exist                (no retry)
       Conflict            the thing exists already or has moved on    (no retry)
       Denied              the caller may not do this                  (no retry)
         TooManyGuesses      wrong passwords came too fast
         FileExposed         a secret file that others may read
+        DoorClosed          a door for the party's own services, and the caller showed no key
       Unavailable         the other side cannot be reached now        (retry)
         PortInUse           another process listens there
         DiskFull            no room for a file of the party
         FileFault           a file system that refuses a file of the party
+      ServiceFault        a defect of ours, of which nothing else is told
 
 Each room derives its own errors from the five in `<room>/errors.py` and gives each a stable `code`
 ("room.what_went_wrong"). The code goes over the wire; the text may change.
@@ -30,11 +34,13 @@ class PlatformError(Exception):
         code: Stable identifier, never reused for another meaning.
         retry: Whether the same call may succeed later without a change by the caller.
         hint: What the user can do about it, one sentence, or the empty string.
+        http_status: An HTTP status more exact than that of its kind; 0 if there is none.
         alike: Parties of a job by what they have alike, where the failure is that they differ; all of them may read it.
     """
 
     code: ClassVar[str] = "platform.error"
     retry: ClassVar[bool] = False
+    http_status: ClassVar[int] = 0
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -89,10 +95,25 @@ class BadAddress(InvalidInput):
     code = "runtime.bad_address"
 
 
+class BodyTooLarge(InvalidInput):
+    """The request body is larger than this route accepts."""
+
+    code = "runtime.body_too_large"
+    http_status = 413
+
+
+class BodyTooSlow(InvalidInput):
+    """The request body came more slowly than any honest link is."""
+
+    code = "runtime.body_too_slow"
+    http_status = 408
+
+
 class TooManyGuesses(Denied):
     """Too many wrong passwords came from there for that user, or too many at the same time; waiting helps."""
 
     code = "runtime.too_many_guesses"
+    http_status = 429
 
     def __init__(self, message: str, *, hint: str = "", retry_s: int = 1) -> None:
         super().__init__(message, hint=hint)
@@ -103,6 +124,15 @@ class FileExposed(Denied):
     """A file or folder that must be private can be read or written by others."""
 
     code = "runtime.file_exposed"
+
+
+class DoorClosed(Denied):
+    """A caller without the key at a door that is for the party's own services."""
+
+    code = "runtime.door_closed"
+
+    def __init__(self, message: str = "This door is for the party's own services.", *, hint: str = "") -> None:
+        super().__init__(message, hint=hint or "Run the command as the user who runs the services.")
 
 
 class PortInUse(Unavailable):
@@ -121,6 +151,12 @@ class FileFault(Unavailable):
     """A file of it cannot be read or written."""
 
     code = "runtime.file_fault"
+
+
+class ServiceFault(PlatformError):
+    """A defect in a service; the details are in its own log only."""
+
+    code = "runtime.fault"
 
 
 def all_codes() -> dict[str, type[PlatformError]]:

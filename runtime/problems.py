@@ -8,19 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable, all_codes
+from runtime.errors import PlatformError, all_codes
+from runtime.kinds import KINDS, root_of
 
 MAX_TEXT_CHARS = 2000  # of an error, as encoded for the status details; gRPC's limit for all metadata is 8 KiB
 MAX_HINT_CHARS = 1000
 MAX_CODE_CHARS = 200
-_STATUS = {
-    InvalidInput: "INVALID_ARGUMENT",
-    NotFound: "NOT_FOUND",
-    Conflict: "FAILED_PRECONDITION",
-    Denied: "PERMISSION_DENIED",
-    Unavailable: "UNAVAILABLE",
-}
-_KINDS: dict[str, type[PlatformError]] = {kind.code: kind for kind in _STATUS}
+_ROOTS = {root.code: root for root in KINDS}
 
 
 @dataclass(frozen=True)
@@ -35,15 +29,14 @@ class Problem:
 
 def problem_of(error: PlatformError) -> Problem:
     """The error as it travels, its texts cut to what a status bears."""
-    kind = next((kind.code for kind in _STATUS if isinstance(error, kind)), PlatformError.code)
     code, hint = _cut(error.code, MAX_CODE_CHARS), _cut(error.hint, MAX_HINT_CHARS)
-    return Problem(code, _cut(error.message, MAX_TEXT_CHARS), hint, kind)
+    return Problem(code, _cut(error.message, MAX_TEXT_CHARS), hint, root_of(error).code)
 
 
 def raised(problem: Problem) -> PlatformError:
     """The error that travelled, ready to be raised here."""
     known = all_codes().get(problem.code)
-    kind = known or _KINDS.get(problem.kind, PlatformError)
+    kind = known or _ROOTS.get(problem.kind, PlatformError)
     error = kind.__new__(kind)
     PlatformError.__init__(error, problem.message, hint=problem.hint)
     if known is None:
@@ -64,11 +57,6 @@ def carried(details: str | None) -> PlatformError | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return raised(problem)
-
-
-def status_name(error: PlatformError) -> str:
-    """The name of the gRPC status that goes with the error."""
-    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), "UNKNOWN")
 
 
 def _cut(text: str, limit: int) -> str:

@@ -12,13 +12,11 @@ import selectors
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 from socket import socket, socketpair
 from types import FrameType
 from typing import Protocol
 
 from runtime import log
-from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
 
 STOP_GRACE_S = 10.0
 MAX_DESCRIPTORS = 1 << 20  # where the system names no limit
@@ -32,30 +30,6 @@ class Service(Protocol):
 
     def stop(self, grace_s: float) -> None:
         """Finish what is held, give up after `grace_s`, and release everything. May be called twice."""
-
-
-class Exit(IntEnum):
-    """Exit codes of `python -m ROOM` and of the command line."""
-
-    OK = 0
-    FAILED = 1  # any other failure, or a crash
-    INVALID_INPUT = 2  # a wrong argument, file or setting
-    NOT_FOUND = 3
-    DENIED = 4
-    CONFLICT = 5
-    UNAVAILABLE = 6  # try again later
-
-
-def exit_code(error: PlatformError) -> Exit:
-    """The exit code that stands for the error's kind."""
-    kinds = {
-        InvalidInput: Exit.INVALID_INPUT,
-        NotFound: Exit.NOT_FOUND,
-        Conflict: Exit.CONFLICT,
-        Denied: Exit.DENIED,
-        Unavailable: Exit.UNAVAILABLE,
-    }
-    return next((code for kind, code in kinds.items() if isinstance(error, kind)), Exit.FAILED)
 
 
 def run_until_stopped(

@@ -9,18 +9,19 @@ from __future__ import annotations
 from enum import IntEnum
 
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.kinds import KINDS, exit_code
 
 
 class Exit(IntEnum):
     """How a command ended."""
 
     OK = 0
-    DEFECT = 1
-    BAD_INPUT = 2
-    NOT_FOUND = 3
-    DENIED = 4
-    CONFLICT = 5
-    UNAVAILABLE = 6
+    DEFECT = KINDS[PlatformError].exit
+    BAD_INPUT = KINDS[InvalidInput].exit
+    NOT_FOUND = KINDS[NotFound].exit
+    DENIED = KINDS[Denied].exit
+    CONFLICT = KINDS[Conflict].exit
+    UNAVAILABLE = KINDS[Unavailable].exit
     JOB_FAILED = 10
     JOB_CANCELLED = 11
     JOB_REFUSED = 12
@@ -43,14 +44,6 @@ MEANING: dict[Exit, str] = {
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
 
-_BY_ROOT: tuple[tuple[type[PlatformError], Exit], ...] = (
-    (InvalidInput, Exit.BAD_INPUT),
-    (NotFound, Exit.NOT_FOUND),
-    (Denied, Exit.DENIED),
-    (Conflict, Exit.CONFLICT),
-    (Unavailable, Exit.UNAVAILABLE),
-)
-
 _BY_END: dict[str, Exit] = {
     "succeeded": Exit.OK,
     "failed": Exit.JOB_FAILED,
@@ -60,8 +53,8 @@ _BY_END: dict[str, Exit] = {
 
 
 def exit_for(error: PlatformError) -> Exit:
-    """The exit code of an error: that of the root it derives from."""
-    return next((code for root, code in _BY_ROOT if isinstance(error, root)), Exit.DEFECT)
+    """The exit code of an error: that of its kind."""
+    return Exit(exit_code(error))
 
 
 def exit_for_end(state: str) -> Exit:

@@ -14,6 +14,7 @@ from runtime import processes
 from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import keep_private
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
+from runtime.kinds import root_of_exit
 
 START_S = 90.0
 STOP_S = 60.0  # longer than its rooms take together: killed, it would leave executors behind
@@ -50,7 +51,12 @@ class StartFailed(Unavailable):
     code = "flow.start_failed"
 
 
-_BY_CODE: dict[int, type[PlatformError]] = {2: StartRefused, 3: StartMissing, 4: StartDenied, 5: StartConflict}
+_NOT_STARTED: dict[type[PlatformError], type[PlatformError]] = {
+    InvalidInput: StartRefused,
+    NotFound: StartMissing,
+    Denied: StartDenied,
+    Conflict: StartConflict,
+}
 
 
 def run_here(home: PartyHome) -> None:
@@ -86,7 +92,7 @@ def _start(home: PartyHome) -> int:
         if not ended.words:  # a full disk does not take them
             refuse_unwritable(home.root)
         reason = processes.last_words(ended.words, "launcher") or f"it ended with {ended.exit_code}"
-        kind = _BY_CODE.get(ended.exit_code, StartFailed) if ended.in_time else StartFailed
+        kind = _NOT_STARTED.get(root_of_exit(ended.exit_code), StartFailed) if ended.in_time else StartFailed
         raise kind(f"The services did not start: {reason}", hint=f"See the logs in {said.parent}.") from None
     begun.process.returncode = 0  # it is meant to outlive this command
     return begun.process.pid

@@ -1,9 +1,4 @@
-"""How an error becomes an HTTP answer: the one place that maps the five roots to statuses.
-
-InvalidInput  400      NotAuthenticated (Denied)  401      BodyTooLarge (InvalidInput)  413
-Denied        403      NotFound  404               Conflict  409      Unavailable  503
-BodyTooSlow (InvalidInput)  408                    TooManyGuesses (Denied)  429
-"""
+"""How an error becomes an HTTP answer: its status (runtime/kinds.py), and what the body tells."""
 
 from __future__ import annotations
 
@@ -18,11 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from flow.errors import JobInvalid
-from flow.guard import BodyTooLarge, BodyTooSlow
 from flow.views import Problem
-from party.errors import NotAuthenticated
 from runtime.disk.faults import fault_of
-from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, TooManyGuesses, Unavailable
+from runtime.errors import InvalidInput, PlatformError, TooManyGuesses, all_codes
+from runtime.kinds import http_status
 from runtime.log import get_logger
 
 _log = get_logger("flow")
@@ -48,34 +42,15 @@ class ErrorBody(BaseModel):
     problems: tuple[Problem, ...] = Field(default=(), description="Every problem of a job.json, the first included.")
 
 
-STATUS: dict[type[PlatformError], int] = {
-    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
-    TooManyGuesses: HTTPStatus.TOO_MANY_REQUESTS,
-    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
-    InvalidInput: HTTPStatus.BAD_REQUEST,
-    Denied: HTTPStatus.FORBIDDEN,
-    NotFound: HTTPStatus.NOT_FOUND,
-    Conflict: HTTPStatus.CONFLICT,
-    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in sorted(set(STATUS.values()))
+    status: {"model": ErrorBody, "description": HTTPStatus(status).phrase}
+    for status in sorted({http_status(error) for error in all_codes().values()} - {HTTPStatus.INTERNAL_SERVER_ERROR})
 }
-
-
-def status_of(error: PlatformError) -> int:
-    """The HTTP status of an error: that of the nearest class in the table; 500 for one outside the five roots."""
-    for kind in type(error).__mro__:
-        if kind in STATUS:
-            return int(STATUS[kind])
-    return int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def answer(error: PlatformError) -> JSONResponse:
     """The HTTP answer of an error."""
-    status = status_of(error)
+    status = http_status(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
     if isinstance(error, TooManyGuesses):
         headers["Retry-After"] = str(error.retry_s)

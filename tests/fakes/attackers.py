@@ -24,10 +24,11 @@ from gateway.errors import BadEnvelope, CallTooLarge, PeerUnreachable, TooMuchAt
 from gateway.link import Link
 from gateway.peers import PeerBook
 from gateway.transfer_door import PUT_ENVELOPES
-from gateway.wire import rpc_error, transfer
+from gateway.wire import transfer
 from party.home import PartyHome
 from party.ids import new_job_id
 from runtime.errors import PlatformError
+from runtime.rpc import rpc_error
 from tests.fakes.hostile import VALUES, message, places, proposal, spoiled
 
 HALF_HELLO = bytes.fromhex("160301020001000001fc0303") + b"x" * 8

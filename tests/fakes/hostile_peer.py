@@ -9,8 +9,8 @@ import grpc
 import psutil
 
 from gateway.envelope import Envelope, Header, Part, signed
-from gateway.wire import LIMITS
 from party.home import PartyHome
+from runtime.rpc import LIMITS
 from tests.fakes.gateway_parties import TASK
 
 TRANSFER = "/archipelago.transfer.v1.Transfer"

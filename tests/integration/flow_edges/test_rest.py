@@ -304,7 +304,7 @@ def test_a_large_body_is_refused_except_as_a_table(http: httpx.Client, party: Fa
     streamed = http.post(url(party, "/v1/jobs"), headers=headers, content=iter([large[: 1 << 20]] * 5))
     for answer in (declared, streamed):
         assert answer.status_code == 413
-        assert answer.json()["code"] == "flow.body_too_large"
+        assert answer.json()["code"] == "runtime.body_too_large"
     file = tmp_path / "large.csv"
     file.write_text("id,x\n" + "".join(f"{i},{i}.{'0' * 400}\n" for i in range(12_000)))
     assert file.stat().st_size > 4 << 20

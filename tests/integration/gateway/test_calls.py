@@ -10,9 +10,9 @@ import pytest
 
 from gateway.calls import MAX_CALL_BYTES
 from gateway.client import CallTimeout, GatewayAdmin, GatewayDown, IncomingCall, NoSubscriber, PeerUnknown
-from gateway.errors import BadEnvelope, CallTooLarge, GatewayFault, PurposeReserved
+from gateway.errors import BadEnvelope, CallTooLarge, PurposeReserved
 from party.errors import BadSignature
-from runtime.errors import Conflict, NotFound
+from runtime.errors import Conflict, NotFound, ServiceFault
 from tests.fakes.gateway_parties import Pair
 
 
@@ -43,7 +43,7 @@ def test_the_error_of_a_handler_travels_with_code_message_and_hint(pair: Pair) -
         with pytest.raises(TableMissing) as caught:
             caller.admin().call("beta", "fail", b"")
         assert (caught.value.message, caught.value.hint) == ("There is no table 'x'.", "Upload it.")
-        with pytest.raises(GatewayFault) as crash:
+        with pytest.raises(ServiceFault) as crash:
             caller.admin().call("beta", "crash", b"")
         assert "secret" not in str(crash.value)
     served.stop()

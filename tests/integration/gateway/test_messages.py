@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from gateway.client import ContractViolation, ExecutorWire, IncarnationOutdated, JobNotOpen, TokenRefused
-from gateway.wire import MAX_MESSAGE_BYTES
+from runtime.rpc import MAX_MESSAGE_BYTES
 from storage.client import Ciphertexts, UnsupportedValue
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, Pair, open_to_others
 

@@ -18,13 +18,14 @@ import pytest
 from gateway.client import GatewayAdmin, MessageRefused, PeerUnreachable
 from gateway.errors import ProtocolMismatch
 from gateway.server import serve
-from gateway.wire import AdminStub, TransferStub, local, local_channel, rpc_error, transfer
+from gateway.wire import AdminStub, TransferStub, executor_channel, local, transfer
 from party.card import make_card
 from party.errors import CardExpired
 from party.home import PartyHome, create_home, save_settings, trust, untrust
 from party.ids import party_id
 from party.keys import PartyKeys, make_keys
 from runtime.errors import PlatformError, PortInUse
+from runtime.rpc import rpc_error
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, line, make_contract, make_homes
 
 ROOT = Path(__file__).parents[3]
@@ -95,7 +96,7 @@ def test_versions_without_overlap_are_refused_by_name(beta: GatewayProcess, prot
 
 def test_the_doors_for_our_own_processes_are_closed_to_other_users_and_to_executors(beta: GatewayProcess) -> None:
     assert beta.home.socket("gateway-admin").stat().st_mode & 0o777 == 0o600
-    unkeyed = AdminStub(local_channel(beta.home.socket("gateway-admin")))
+    unkeyed = AdminStub(executor_channel(beta.home.socket("gateway-admin")))
     with pytest.raises(grpc.RpcError) as refused:
         unkeyed.Sign(local.Statement(purpose="x", message=b"y"), timeout=10)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

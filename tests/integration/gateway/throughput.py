@@ -20,8 +20,9 @@ import grpc
 import numpy as np
 import psutil
 
-from gateway.wire import CHUNK_BYTES, LIMITS, server
+from gateway.wire import CHUNK_BYTES
 from party.home import PartyHome
+from runtime.rpc import LIMITS, server
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, make_contract, make_homes
 
 
@@ -37,7 +38,7 @@ class _Bare(grpc.GenericRpcHandler):
 
 def _serve_bare(root: Path, pipe: Connection) -> None:
     home = PartyHome(root)
-    made = server(8)
+    made = server("throughput", 8)
     made.add_generic_rpc_handlers((_Bare(),))
     credentials = grpc.ssl_server_credentials(
         [(home.keys.tls_key_pem, home.keys.tls_cert_pem)],

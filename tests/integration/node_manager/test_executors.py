@@ -22,8 +22,8 @@ from node_manager.client import (
 )
 from node_manager.process import ProcessId, anonymous_bytes
 from node_manager.proto import node_v1_pb2
-from node_manager.rpc import asking
 from runtime.errors import InvalidInput
+from runtime.rpc import asking
 from storage.client import OutputKind, SourceOptions, Store, TableRoles
 from tests.fakes.nodes import eventually
 

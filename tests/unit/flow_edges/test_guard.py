@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from flow.guard import BodyTooSlow, Guard, Pace
+from flow.guard import Guard, Pace
 from party.errors import NotAuthenticated
 from runtime.clock import FakeClock
+from runtime.errors import BodyTooSlow
 
 
 class Called:
@@ -80,7 +81,7 @@ def test_a_body_that_grows_too_large_does_not_come_to_the_route() -> None:
     called = Called(part(b"123456"), part(b"789012", more=False))
     assert called.go() == 413
     assert called.seen is None
-    assert json.loads(called.sent[1]["body"])["code"] == "flow.body_too_large"
+    assert json.loads(called.sent[1]["body"])["code"] == "runtime.body_too_large"
 
 
 def test_a_sender_who_leaves_in_the_middle_is_forgotten() -> None:

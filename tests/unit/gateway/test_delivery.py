@@ -17,7 +17,7 @@ import pytest
 
 from gateway.calls import Calls
 from gateway.delivery import Delivery, Lane
-from gateway.errors import BadEnvelope, GatewayFault, PeerDistrustsUs, PeerNotListening, PeerRefused, PeerUnreachable
+from gateway.errors import BadEnvelope, PeerDistrustsUs, PeerNotListening, PeerRefused, PeerUnreachable
 from gateway.link import Link, Outcome, Receipt
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.mailbox.store import Outgoing, Place
@@ -30,7 +30,7 @@ from party.errors import CardExpired
 from party.home import PartyHome
 from party.ids import party_id
 from party.keys import make_keys
-from runtime.errors import PlatformError
+from runtime.errors import PlatformError, ServiceFault
 from runtime.problems import packed, problem_of
 from storage.client import encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract, make_homes
@@ -170,7 +170,7 @@ class Failed(grpc.RpcError):
     ("answer", "named", "up"),
     [
         (packed(BadEnvelope("no")), BadEnvelope, True),
-        (packed(GatewayFault("no")), GatewayFault, True),
+        (packed(ServiceFault("no")), ServiceFault, True),
         (packed(PeerRefused("who?")), PeerDistrustsUs, False),
         ("connection reset", PeerUnreachable, False),
     ],

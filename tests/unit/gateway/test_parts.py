@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
 
@@ -25,7 +24,6 @@ from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
 from gateway.tokens import Bearer
-from gateway.wire import rpc_error
 from party.home import PartyHome
 from party.seal import unseal
 from runtime.errors import NotFound, PlatformError
@@ -214,15 +212,6 @@ def test_waking_reaches_those_who_wait_and_nobody_stays_listed() -> None:
         arrivals.wake_all()
         assert two.is_set()
     assert arrivals._waiting == {}
-
-
-def test_an_answer_without_our_details_becomes_the_other_error() -> None:
-    class Plain(grpc.RpcError):
-        def details(self) -> str:
-            return "connection refused"
-
-    otherwise = NotFound("otherwise")
-    assert rpc_error(Plain(), otherwise) is otherwise
 
 
 def test_importing_the_room_starts_nothing() -> None:

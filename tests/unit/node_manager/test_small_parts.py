@@ -1,4 +1,4 @@
-"""Folders, roster, processes, errors over RPC."""
+"""Folders, roster, processes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
 import pytest
 
-from node_manager import client as door
-from node_manager.errors import NodeUnavailable, NoGpuLeft, StaleIncarnation, UnknownWireVersion
+from node_manager.errors import NoGpuLeft, StaleIncarnation, UnknownWireVersion
 from node_manager.exit_cause import Cause
 from node_manager.folders import EXIT, ExecutorKey, make_folder, orders, read_json, read_order, write_json
 from node_manager.order import Resources
 from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
 from node_manager.roster import Roster, Running
-from node_manager.rpc import answering, asking
 from node_manager.warm_parent import preload
-from runtime.errors import Conflict, PlatformError, Unavailable
 from tests.fakes.nodes import make_order
 
 
@@ -102,58 +98,6 @@ def test_a_process_is_known_by_its_start_time():
     assert ProcessId.of(child.pid) is None
     assert anonymous_bytes(child.pid) == 0
     assert kernel_oom_kills() >= 0
-
-
-class FakeContext:
-    def abort(self, code, text):
-        raise FakeError(code, text)
-
-
-class FakeError(grpc.RpcError, grpc.Call):
-    def __init__(self, code, text):
-        self._code, self._text = code, text
-
-    def code(self):
-        return self._code
-
-    def details(self):
-        return self._text
-
-    add_callback = cancel = initial_metadata = is_active = time_remaining = trailing_metadata = lambda self, *_: None
-
-
-def across(error):
-    def fail():
-        raise error
-
-    with pytest.raises(PlatformError) as caught, asking("it", NodeUnavailable):
-        answering(fail, FakeContext())
-    return caught.value
-
-
-def test_an_error_crosses_a_call_as_itself():
-    back = across(StaleIncarnation("Too old.", hint="Be newer."))
-    assert type(back) is StaleIncarnation
-    assert (back.code, back.message, back.hint) == ("node.stale_incarnation", "Too old.", "Be newer.")
-
-
-def test_an_error_whose_class_is_not_loaded_keeps_its_code_and_family():
-    stranger = Conflict("Who?")
-    vars(stranger)["code"] = "elsewhere.strange"
-    back = across(stranger)
-    assert type(back) is Conflict
-    assert back.code == "elsewhere.strange"
-
-
-def test_a_fault_is_named_to_nobody():
-    back = across(ZeroDivisionError("canary"))
-    assert isinstance(back, NodeUnavailable)
-    assert "canary" not in str(back)
-
-
-def test_a_socket_that_cannot_be_served_is_said_by_name(tmp_path):
-    with pytest.raises(Unavailable, match=r"x\.sock"):
-        door.unix_server(tmp_path / "nowhere" / "x.sock")
 
 
 def test_modules_that_are_not_installed_are_passed_over_and_broken_ones_are_not(tmp_path, monkeypatch):

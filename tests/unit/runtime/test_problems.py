@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from party.errors import UserExists
-from runtime.errors import Conflict, PlatformError
-from runtime.problems import carried, packed, status_name
+from runtime.errors import Conflict, TooManyGuesses
+from runtime.problems import carried, packed
 
 
 def test_an_error_comes_back_as_what_it_was() -> None:
-    back = carried(packed(UserExists("There is an ann.", hint="Take another.")))
-    assert type(back) is UserExists
-    assert (back.message, back.hint) == ("There is an ann.", "Take another.")
-    assert status_name(back) == "FAILED_PRECONDITION"
+    back = carried(packed(TooManyGuesses("Too many.", hint="Wait.")))
+    assert type(back) is TooManyGuesses
+    assert (back.message, back.hint) == ("Too many.", "Wait.")
 
 
 def test_an_error_of_an_unknown_code_comes_back_as_its_kind() -> None:
@@ -22,10 +20,6 @@ def test_an_error_of_an_unknown_code_comes_back_as_its_kind() -> None:
     back = carried(packed(stranger))
     assert type(back) is Conflict
     assert back.code == "elsewhere.strange"
-
-
-def test_an_error_of_no_kind_has_a_status_too() -> None:
-    assert status_name(PlatformError("Odd.")) == "UNKNOWN"
 
 
 @pytest.mark.parametrize("details", [None, "", "Connection refused", "[]", "{}", '{"code": 1}', "[" * 8000, '"x"'])

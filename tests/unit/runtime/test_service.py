@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, PortInUse
-from runtime.service import Exit, exit_code, run_until_stopped
+from runtime.errors import PlatformError, PortInUse
+from runtime.service import run_until_stopped
 
 
 class Recorder:
@@ -29,22 +29,6 @@ class Recorder:
 
     def stop(self, grace_s: float) -> None:
         self.calls.append(f"stop {grace_s}")
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (InvalidInput("x"), 2),
-        (NotFound("x"), 3),
-        (Conflict("x"), 5),
-        (Denied("x"), 4),
-        (PortInUse("x"), 6),
-        (PlatformError("x"), 1),
-    ],
-)
-def test_every_kind_of_error_has_its_exit_code(error: PlatformError, code: int) -> None:
-    assert exit_code(error) == code
-    assert Exit(code)
 
 
 def test_a_service_is_started_said_ready_and_stopped_when_asked() -> None:

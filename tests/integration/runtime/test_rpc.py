@@ -8,24 +8,20 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.client import DoorClosed
-from node_manager.client import NodeUnavailable, StaleIncarnation
-from node_manager.rpc import answering, asking, unix_channel, unix_server
-from runtime.errors import PlatformError
+from runtime.errors import DoorClosed, PlatformError, TooManyGuesses, Unavailable
+from runtime.rpc import answering, asking, unix_channel, unix_server
 
 LONG = 20_000
 
 
 def fail(request: bytes, context: grpc.ServicerContext) -> bytes:
-    def work() -> bytes:
-        raise StaleIncarnation(request.decode() * LONG, hint=request.decode() * LONG)
-
-    return answering(work, context)
+    with answering(context):
+        raise TooManyGuesses(request.decode() * LONG, hint=request.decode() * LONG)
 
 
 @pytest.fixture
 def socket(tmp_path: Path) -> Iterator[Path]:
-    server = unix_server(tmp_path / "x.sock")
+    server = unix_server(tmp_path / "x.sock", 4)
     methods = {"Fail": grpc.unary_unary_rpc_method_handler(fail)}
     server.add_registered_method_handlers("test.Service", methods)
     server.start()
@@ -34,7 +30,7 @@ def socket(tmp_path: Path) -> Iterator[Path]:
 
 
 def ask(channel: grpc.Channel, text: str) -> PlatformError:
-    with channel, pytest.raises(PlatformError) as caught, asking("it", NodeUnavailable):
+    with channel, pytest.raises(PlatformError) as caught, asking("it", Unavailable):
         channel.unary_unary("/test.Service/Fail", _registered_method=True)(text.encode(), timeout=30)
     return caught.value
 
@@ -42,7 +38,7 @@ def ask(channel: grpc.Channel, text: str) -> PlatformError:
 @pytest.mark.parametrize("text", ["x", "%", '"', "\n", "\N{SNOWMAN}", "\N{GRINNING FACE}"])
 def test_an_error_with_a_long_text_crosses_as_itself(socket: Path, text: str) -> None:
     error = ask(unix_channel(socket), text)
-    assert type(error) is StaleIncarnation
+    assert type(error) is TooManyGuesses
     assert set(error.message) == set(error.hint) == {text}
 
 
