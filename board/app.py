@@ -18,7 +18,7 @@ from board.rendering import Renderer
 from board.troubles import install
 from board.visits import VisitBook
 from flow.client import FlowClient, Visitors
-from flow.web import Guard
+from runtime.http.guard import Guard
 
 HERE = Path(__file__).parent
 THREADS = 64

@@ -13,9 +13,9 @@ from fastapi.responses import HTMLResponse
 from board.rendering import Renderer
 from board.visits import Visit, VisitBook
 from flow.client import FlowClient, Visitors
-from flow.web import recognise
 from party.users import Thing, User, allows
 from runtime.errors import Denied
+from runtime.http.connections import recognise
 
 MOST_FIELDS = 10
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from board.app import create_app
 from board.visits import VisitBook
 from flow.client import VISITOR_PURPOSE, FlowClient, Visitors, url_of
-from flow.web import HttpServer
 from party.home import PartyHome
 from party.seal import derive
 from runtime.addresses import parse_listen
+from runtime.http.server import HttpServer
 from runtime.service import Service
 
 COOKIE_PURPOSE = b"board-cookie"

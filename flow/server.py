@@ -17,7 +17,6 @@ from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
 from flow.service import FlowService
 from flow.visitors import VISITOR_PURPOSE, Visitors
-from flow.web import HttpServer
 from gateway.client import GatewayAdmin
 from party.home import PartyHome
 from party.home_folder import SETTINGS_FILE
@@ -25,6 +24,7 @@ from party.seal import derive
 from runtime.addresses import parse_listen, require_free
 from runtime.clock import SystemClock
 from runtime.disk.files import make_folder
+from runtime.http.server import HttpServer
 from runtime.limits.guessing import Brake, Turns
 from runtime.service import Service
 from storage.client import Store

@@ -12,10 +12,10 @@ from fastapi import APIRouter, FastAPI
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from flow.guard import Guard
 from flow.rest import errors, jobs, logins, party, policy, results, streams, tables, users
 from flow.rest.backends import Backends
 from flow.rest.who import Anybody, guarded, open_routes, token_of
+from runtime.http.guard import Guard
 
 THREADS = 64  # requests that may wait for the database or the disk at the same time
 

@@ -20,7 +20,6 @@ from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
 from flow.visitors import VISITOR_PURPOSE, Visitors
-from flow.web import HttpServer
 from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.home import PartyHome, create_home
 from party.home_folder import SETTINGS_FILE
@@ -28,6 +27,7 @@ from party.seal import derive
 from runtime.addresses import parse_listen
 from runtime.clock import FakeClock
 from runtime.errors import PlatformError
+from runtime.http.server import HttpServer
 from runtime.limits.guessing import Brake, Turns
 from storage.client import Store, TableStore
 from tests.fakes.flow_service import FakeFlowService

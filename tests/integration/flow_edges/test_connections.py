@@ -15,11 +15,11 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from board.server import BoardServer
-from flow.connections import Limits, Place
-from flow.guard import Guard
-from flow.web import HttpServer
 from party.errors import NotAuthenticated
 from runtime.addresses import HostPort
+from runtime.http.connections import Limits, Place
+from runtime.http.guard import Guard
+from runtime.http.server import HttpServer
 from runtime.limits.waiting_room import Room
 from tests.fakes.flow_party import fake_party, job_json
 

@@ -1,8 +1,4 @@
-"""How a room serves HTTP: uvicorn in a thread of its own, doors before it, and a guard before every route.
-
-A door of its own beside `flow.client`, because whoever only asks must not pay for importing a server. The doors stand
-in `flow.connections`, the guard in `flow.guard`.
-"""
+"""An HTTP server of ours: uvicorn in a thread of its own, with doors before it (runtime/http/connections.py)."""
 
 from __future__ import annotations
 
@@ -16,12 +12,9 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from flow.connections import Connection, Doors, Limits, recognise
-from flow.guard import Guard
 from runtime.addresses import HostPort, require_free
 from runtime.errors import Unavailable
-
-__all__ = ["Guard", "HttpServer", "Limits", "recognise"]
+from runtime.http.connections import Connection, Doors, Limits
 
 START_S = 20.0
 DRAIN_S = 2
@@ -31,7 +24,7 @@ BACKLOG = 256  # connections of which the system tells at a time, too
 class NotServing(Unavailable):
     """The HTTP server did not come up."""
 
-    code = "flow.not_serving"
+    code = "runtime.not_serving"
 
 
 class HttpServer:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from flow.guard import Guard, Pace
 from party.errors import NotAuthenticated
 from runtime.clock import FakeClock
 from runtime.errors import BodyTooSlow
+from runtime.http.guard import Guard, Pace
 
 
 class Called:

@@ -14,9 +14,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flow.connections import recognise
 from runtime.clock import Clock, SystemClock
 from runtime.errors import BodyTooLarge, BodyTooSlow, PlatformError
+from runtime.http.connections import recognise
 from runtime.kinds import http_status
 
 MAX_DIGITS = 12  # of a body's declared size
@@ -141,7 +141,7 @@ async def _whole(scope: Scope, receive: Receive, most: int) -> Receive | None:
     """The body once more, all of it read; None if its sender left. Raises BodyTooLarge or BodyTooSlow."""
     too_large = BodyTooLarge(
         f"The request body is larger than {most} bytes.",
-        hint="Large data is uploaded as a table: PUT /v1/tables/NAMESPACE/NAME.",
+        hint="Large data is uploaded as a table.",
     )
     declared = Headers(scope=scope).get("content-length", "0")
     if not declared.isascii() or not declared.isdigit() or len(declared) > MAX_DIGITS or int(declared) > most:

@@ -25,7 +25,7 @@ from runtime.limits.tally import Tally
 from runtime.limits.waiting_room import Room, WaitingRoom, network_of
 from runtime.log import get_logger
 
-_log = get_logger("flow")
+_log = get_logger("http")
 
 
 class Place(StrEnum):
