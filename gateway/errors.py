@@ -6,7 +6,6 @@ InvalidInput
   EnvelopeVersion      a header of a version that this gateway does not know
   ProtocolMismatch     two gateways without a common protocol version
   CallTooLarge         a Flow-to-Flow call above the limit
-  MailboxVersion       a mailbox on disk written by another version
 NotFound
   MessageGone          a body that was released, or whose job was closed
   PeerUnknown          no trusted card for that party
@@ -76,12 +75,6 @@ class CallTooLarge(InvalidInput):
     """The body or the answer of a call is above the limit."""
 
     code = "gateway.call_too_large"
-
-
-class MailboxVersion(InvalidInput):
-    """The mailbox on disk was written by another version."""
-
-    code = "gateway.mailbox_version"
 
 
 class MessageGone(NotFound):

@@ -17,7 +17,6 @@ from gateway.admin_door import AdminDoor, Office
 from gateway.admission import Caps
 from gateway.arrivals import Arrivals
 from gateway.calls import Calls
-from gateway.database import Database
 from gateway.delivery import Delivery
 from gateway.desk import Desk
 from gateway.executor_door import EXECUTOR_CALLS, ExecutorDoor
@@ -30,6 +29,7 @@ from gateway.mailbox.store import Outgoing
 from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
+from gateway.schema import open_database
 from gateway.strangers import Strangers
 from gateway.tokens import Tokens
 from gateway.transfer_door import PEER_CALLS, SILENCE_S, TransferDoor
@@ -65,7 +65,7 @@ class GatewayService:
         self._grace_s = 0.0
 
     def start(self) -> None:
-        """Open the doors. Raises PortInUse, MailboxVersion, BadKeys, BadCard."""
+        """Open the doors. Raises PortInUse, NewerDatabase, BadKeys, BadCard."""
         listen = self._home.settings.gateway_listen
         require_free(listen, "gateway.listen")
         with ExitStack() as undo:
@@ -113,7 +113,7 @@ class GatewayService:
         folder = self._home.state("gateway")
         as_read = files_of(self._home.root)
         book = PeerBook(self._home)
-        database = Database(folder / "gateway.sqlite", settings.durability)
+        database = open_database(folder / "gateway.sqlite", settings.durability)
         undo.callback(database.close)
         mailbox = DiskMailbox(folder / "mailbox", database, settings.durability)
         tokens, arrivals, desk = Tokens(database), Arrivals(), Desk()

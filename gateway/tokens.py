@@ -11,10 +11,10 @@ import sqlite3
 from dataclasses import dataclass
 from hashlib import sha256
 
-from gateway.database import Database
 from gateway.envelope import is_name
 from gateway.errors import BadEnvelope, IncarnationOutdated, TokenRefused
 from runtime.bounds import MAX_ATTEMPTS
+from runtime.disk.sqlite import Database
 from runtime.text import printable
 
 TOKEN_BYTES = 32

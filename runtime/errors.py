@@ -6,6 +6,7 @@
         BadAddress          text that is not host:port
         BodyTooLarge        a request body above what its route accepts
         BodyTooSlow         a request body slower than any honest link
+        NewerDatabase       a database file that a newer release wrote
       NotFound            a named thing does not exist                (no retry)
       Conflict            the thing exists already or has moved on    (no retry)
       Denied              the caller may not do this                  (no retry)
@@ -107,6 +108,12 @@ class BodyTooSlow(InvalidInput):
 
     code = "runtime.body_too_slow"
     http_status = 408
+
+
+class NewerDatabase(InvalidInput):
+    """A database file was written by a newer release."""
+
+    code = "runtime.newer_database"
 
 
 class TooManyGuesses(Denied):

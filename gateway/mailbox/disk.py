@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.contract import JobContract, contract_from_json, contract_to_json
-from gateway.database import Database, Durability
 from gateway.envelope import Envelope, Header, Part, stored_envelope
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
 from gateway.mailbox.ledger import START, Entry, entry_of, refused_entry, summed
@@ -23,6 +22,7 @@ from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Messag
 from gateway.scalars import Bill, Spent, spend
 from runtime.canonical import canonical_json
 from runtime.clock import Clock, SystemClock
+from runtime.disk.sqlite import Database, Durability
 from runtime.errors import PlatformError
 
 _ENTRY = "at_ms, inward, peer, job, what, messages, size, sha256"

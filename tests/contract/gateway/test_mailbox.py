@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.database import Database
 from gateway.envelope import Envelope, Header, Part, unsigned
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.mailbox.store import LARGE_BYTES, Mailbox, PeerTraffic, Spool
+from gateway.schema import open_database
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 
 JOB = "JOB"
@@ -23,7 +23,7 @@ MIDDLE = b"m" * 100_000
 
 def make_disk(folder: Path, durability: str = "process") -> DiskMailbox:
     folder.mkdir(exist_ok=True)
-    return DiskMailbox(folder / "mailbox", Database(folder / "gateway.sqlite", durability), durability)  # type: ignore[arg-type]
+    return DiskMailbox(folder / "mailbox", open_database(folder / "gateway.sqlite", durability), durability)  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=["memory", "disk", "disk-power"])

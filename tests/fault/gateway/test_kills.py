@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from gateway.client import ExecutorWire, GatewayAdmin, IncomingCall, PeerUnreachable
-from gateway.database import Database
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
+from gateway.schema import open_database
 from party.home import Ports, create_home, trust
 from runtime.errors import Unavailable
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, make_contract
@@ -65,7 +65,7 @@ class Stage:
 
     def _whole(self, gateway: GatewayProcess) -> bool:
         folder = gateway.home.state("gateway")
-        mailbox = DiskMailbox(folder / "mailbox", Database(folder / "gateway.sqlite"))
+        mailbox = DiskMailbox(folder / "mailbox", open_database(folder / "gateway.sqlite"))
         try:
             return unbroken(mailbox.ledger()) and len(mailbox.ledger()) == 2
         finally:

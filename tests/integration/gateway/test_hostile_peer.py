@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from gateway.client import ExecutorWire, JobContract
-from gateway.database import Database
+from gateway.schema import open_database
 from gateway.transfer_door import PEER_CALLS, PUT_ENVELOPES
 from gateway.wire import CHUNK_BYTES, transfer
 from party.home import PartyHome
@@ -147,7 +147,7 @@ def test_what_was_refused_too_often_stands_in_the_ledger_when_the_gateway_has_st
     peer.unary("Put")(empty, timeout=60)
     peer.close()
     assert beta.stop() == 0
-    database = Database(homes["beta"].state("gateway") / "gateway.sqlite", "process")
+    database = open_database(homes["beta"].state("gateway") / "gateway.sqlite", "process")
     rows = database.read("SELECT what, messages FROM ledger WHERE peer = 'mallory'")
     database.close()
     assert sum(messages for _, messages in rows) == 100

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.database import SCHEMA_1, Database
 from gateway.errors import (
     BudgetSpent,
     IncarnationOutdated,
-    MailboxVersion,
     MessageConflict,
     MessageGone,
     MessageRefused,
@@ -23,7 +18,9 @@ from gateway.errors import (
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
 from gateway.scalars import Bill, Cost
+from gateway.schema import SCHEMA_1, open_database
 from gateway.tokens import Bearer, Tokens
+from runtime.errors import NewerDatabase
 from tests.contract.gateway.test_mailbox import BIG, JOB, MIDDLE, envelope, make_disk, read, spooled
 from tests.fakes.gateway_parties import TASK, make_contract
 
@@ -101,7 +98,7 @@ def test_a_mailbox_of_another_version_is_refused_by_name(tmp_path: Path) -> None
     with sqlite3.connect(tmp_path / "gateway.sqlite") as rows:
         rows.execute("PRAGMA user_version = 7")
     rows.close()
-    with pytest.raises(MailboxVersion, match="schema 7"):
+    with pytest.raises(NewerDatabase, match="schema 7"):
         make_disk(tmp_path)
 
 
@@ -138,36 +135,8 @@ def test_what_a_line_has_spent_is_remembered_over_a_restart(tmp_path: Path) -> N
     assert mailbox._database.read("SELECT * FROM spent") == []
 
 
-def test_writers_that_wait_share_a_commit_and_fail_alone(tmp_path: Path) -> None:
-    database = Database(tmp_path / "x.sqlite", "power")
-    failures: list[int] = []
-
-    def write(n: int) -> None:
-        def work(rows: sqlite3.Connection) -> None:
-            rows.execute("INSERT INTO sent VALUES (?, 'J')", (f"key {n}",))
-            if n % 5 == 0:
-                raise MessageConflict("no")
-
-        try:
-            database.write(work)
-        except MessageConflict:
-            failures.append(n)
-
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(failures) == list(range(0, 50, 5))
-    assert database.read("SELECT count(*) FROM sent") == [(40,)]
-    with pytest.raises(ZeroDivisionError):
-        database.write(lambda rows: 1 / 0)
-    assert database.write(lambda rows: rows.execute("SELECT count(*) FROM sent").fetchone()) == (40,)
-    database.close()
-
-
 def test_tokens_survive_a_restart_and_end_with_their_job(tmp_path: Path) -> None:
-    database = Database(tmp_path / "gateway.sqlite")
+    database = open_database(tmp_path / "gateway.sqlite")
     bearer = Bearer(JOB, TASK, 1, "guest:alpha", 0)
     token = Tokens(database).issue(bearer)
     tokens = Tokens(database)
@@ -199,72 +168,3 @@ def test_a_body_that_was_released_meanwhile_is_named(tmp_path: Path) -> None:
     with pytest.raises(MessageGone, match="was released"):
         message.place.buffer()
     assert mapped.to_pybytes() == BIG
-
-
-def together(database: Database, works: list[Callable[[sqlite3.Connection], object]]) -> list[object]:
-    """What each of the works returned or raised, all in one batch; fails if one is never answered."""
-    outcomes: list[object] = ["hangs"] * len(works)
-
-    def write(n: int) -> None:
-        try:
-            outcomes[n] = database.write(works[n])
-        except sqlite3.Error as error:
-            outcomes[n] = error
-
-    threads = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(len(works))]
-    with database._write_lock:
-        for n, thread in enumerate(threads, 1):
-            thread.start()
-            while len(database._queue) < n:
-                time.sleep(0.001)
-    for thread in threads:
-        thread.join(10)
-    assert "hangs" not in outcomes
-    return outcomes
-
-
-def insert(key: str, size: int = 1) -> Callable[[sqlite3.Connection], object]:
-    def work(rows: sqlite3.Connection) -> str:
-        rows.execute("INSERT INTO sent VALUES (?, ?)", (key, "J" * size))
-        return key
-
-    return work
-
-
-def test_a_full_disk_acknowledges_nothing_that_is_not_stored_and_nobody_hangs(tmp_path: Path) -> None:
-    database = Database(tmp_path / "x.sqlite")
-    (pages,) = database._writer.execute("PRAGMA page_count").fetchone()
-    database._writer.execute(f"PRAGMA max_page_count = {pages + 3}")
-    outcomes = together(database, [insert("a"), insert("b", 100_000), insert("c")])
-    assert all(isinstance(outcome, sqlite3.OperationalError) for outcome in outcomes)
-    assert database.read("SELECT key FROM sent") == []
-    database._writer.execute("PRAGMA max_page_count = 10000")
-    assert together(database, [insert("a"), insert("b")]) == ["a", "b"]
-    assert database.read("SELECT key FROM sent") == [("a",), ("b",)]
-    database.close()
-
-
-class LockedOnce:
-    """A connection whose first transaction cannot begin."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._locked = True
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
-
-    def execute(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        if self._locked and query.startswith("BEGIN"):
-            self._locked = False
-            raise sqlite3.OperationalError("database is locked")
-        return self._connection.execute(query, values)
-
-
-def test_a_file_locked_for_a_moment_leaves_no_writer_hanging(tmp_path: Path) -> None:
-    database = Database(tmp_path / "x.sqlite")
-    database._writer = LockedOnce(database._writer)  # type: ignore[assignment]
-    outcomes = together(database, [insert("a"), insert("b"), insert("c")])
-    assert all(isinstance(outcome, sqlite3.OperationalError) for outcome in outcomes)
-    assert together(database, [insert("a"), insert("b")]) == ["a", "b"]
-    database.close()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.calls import CALL_PURPOSE, Calls, Sealed
-from gateway.database import Database
 from gateway.errors import BadEnvelope, CallRepeated, ClocksDiffer
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
+from gateway.schema import open_database
 from party.home import PartyHome
 from party.seal import sign
 from runtime.canonical import canonical_json
@@ -50,7 +50,9 @@ class Beta:
         self.start()
 
     def start(self) -> None:
-        self.mailbox = DiskMailbox(self.folder / "mailbox", Database(self.folder / "gateway.sqlite"), clock=self.clock)
+        self.mailbox = DiskMailbox(
+            self.folder / "mailbox", open_database(self.folder / "gateway.sqlite"), clock=self.clock
+        )
         book = PeerBook(self.homes["beta"])
         self.calls = Calls(book, self.mailbox, self.asked, Recorder(None), None, self.clock)  # type: ignore[arg-type]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from gateway.arrivals import Arrivals
-from gateway.database import Database
 from gateway.envelope import Envelope, Header, Part, parse_envelope, signed
 from gateway.errors import (
     AttemptNotOpen,
@@ -30,6 +29,7 @@ from gateway.mailbox.ledger import unbroken
 from gateway.mailbox.memory import MemoryMailbox
 from gateway.peers import PeerBook
 from gateway.refusals import Refusals
+from gateway.schema import open_database
 from gateway.tokens import Bearer, Tokens
 from party.errors import BadSignature
 from party.home import PartyHome
@@ -48,7 +48,7 @@ class Beta:
         self.homes = homes
         self.mailbox = MemoryMailbox()
         self.mailbox.open_job(make_contract(JOB))
-        self.tokens = Tokens(Database(folder / "gateway.sqlite"))
+        self.tokens = Tokens(open_database(folder / "gateway.sqlite"))
         self.inbound = Inbound(self.mailbox, self.tokens, Arrivals(), PeerBook(homes["beta"]))
         self.alpha = homes["alpha"].card
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.database import Database
+from runtime.disk.sqlite import Database
 from runtime.errors import NotFound
 
 
@@ -30,7 +30,7 @@ def of_the_database(connection: sqlite3.Connection) -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "x.sqlite")
+    database = Database(tmp_path / "x.sqlite", ())
     gc.disable()
     yield database
     gc.enable()

@@ -1,6 +1,6 @@
-"""The gateway's SQLite file: one writer that commits waiting writes together, one reader beside it.
+"""A service's own SQLite file: one writer that commits waiting writes together, one reader beside it, one versioning.
 
-Durable means by default that a commit survives the end of any process (WAL, synchronous NORMAL); with `power` every
+Durability `process` means that a commit survives the end of any process (WAL, synchronous NORMAL); with `power` every
 commit is synced to the disk before it returns, and writers that wait meanwhile share the next sync.
 """
 
@@ -14,68 +14,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from gateway.errors import MailboxVersion
 from runtime.disk.files import keep_private
-from runtime.errors import PlatformError
+from runtime.errors import NewerDatabase, PlatformError
 
 Durability = Literal["process", "power"]
 T = TypeVar("T")
-
-SCHEMA_VERSION = 2
-SCHEMA_1 = """
-CREATE TABLE job (job TEXT PRIMARY KEY, contract BLOB) WITHOUT ROWID;
-CREATE TABLE envelope (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    inward INTEGER NOT NULL,
-    job TEXT NOT NULL,
-    peer TEXT NOT NULL,
-    large INTEGER NOT NULL,
-    canonical BLOB NOT NULL,
-    signature BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    body BLOB,
-    file TEXT,
-    unread INTEGER NOT NULL
-);
-CREATE INDEX envelope_queue ON envelope (peer, large, sequence) WHERE inward = 0;
-CREATE INDEX envelope_job ON envelope (job);
-CREATE TABLE sent (key TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX sent_job ON sent (job);
-CREATE TABLE inbox (
-    key TEXT PRIMARY KEY, job TEXT NOT NULL, sender TEXT NOT NULL, sealed INTEGER NOT NULL, sha256 TEXT NOT NULL,
-    envelope INTEGER, offset INTEGER NOT NULL, size INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX inbox_job ON inbox (job);
-CREATE TABLE refusal (
-    job TEXT, task TEXT, attempt INTEGER, code TEXT, message TEXT, hint TEXT, PRIMARY KEY (job, task, attempt)
-) WITHOUT ROWID;
-CREATE TABLE token (
-    job TEXT, task TEXT, address TEXT, attempt INTEGER NOT NULL, incarnation INTEGER NOT NULL, digest BLOB NOT NULL,
-    PRIMARY KEY (job, task, address)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX token_digest ON token (digest);
-CREATE TABLE ledger (
-    sequence INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, inward INTEGER NOT NULL, peer TEXT NOT NULL,
-    job TEXT NOT NULL, what TEXT NOT NULL, messages INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
-    chain TEXT NOT NULL
-);
-CREATE INDEX ledger_job ON ledger (job) WHERE job <> '';
-"""
-SCHEMA_2 = """
-CREATE TABLE spent (
-    conversation TEXT PRIMARY KEY, job TEXT NOT NULL, numbers INTEGER NOT NULL, text_bytes INTEGER NOT NULL,
-    names TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX spent_job ON spent (job);
-CREATE TABLE answered (peer TEXT, id TEXT, until_ms INTEGER NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
-CREATE INDEX answered_until ON answered (until_ms);
-"""
 
 
 class Database:
     """One open file."""
 
-    def __init__(self, path: Path, durability: Durability = "process") -> None:
+    def __init__(self, path: Path, versions: Sequence[str], durability: Durability = "power") -> None:
+        """Open the file, made if it is absent, and bring its tables up to date.
+
+        Args:
+            path: The file.
+            versions: What makes each version of the tables of the one before; the first makes them of nothing.
+            durability: What a commit survives.
+
+        Raises:
+            NewerDatabase: A newer release wrote it.
+        """
         self._queue: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = []
         self._queue_lock = threading.Lock()
         self._write_lock = threading.Lock()
@@ -84,7 +43,7 @@ class Database:
         self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
-        self._prepare(path)
+        self._upgrade(path, versions)
         self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._reader.execute("PRAGMA query_only = ON")
 
@@ -156,13 +115,12 @@ class Database:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
 
-    def _prepare(self, path: Path) -> None:
+    def _upgrade(self, path: Path, versions: Sequence[str]) -> None:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise MailboxVersion(
-                f"{path} has schema {version}; this release reads up to {SCHEMA_VERSION}.",
+        if version > len(versions):
+            raise NewerDatabase(
+                f"{path} has schema {version}; this release reads up to {len(versions)}.",
                 hint="Use the release that wrote it, or move the file away once its jobs have ended.",
             )
-        missing = (SCHEMA_1, SCHEMA_2)[version:]
-        if missing:
-            self._writer.executescript(f"BEGIN; {''.join(missing)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if missing := versions[version:]:
+            self._writer.executescript(f"BEGIN; {''.join(missing)} PRAGMA user_version = {len(versions)}; COMMIT;")
