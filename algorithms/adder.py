@@ -37,7 +37,8 @@ class Adder:
         self._layout = rounding_of(parameters, len(self._trainers)).layout
         self._engine: VectorPaillier | None = None
         if parameters.encrypted:
-            self._engine = VectorPaillier(key_agreement.agree_on_key(ctx, parameters.protection), cores=ctx.cores)
+            key = key_agreement.agree_on_key(ctx, parameters.protection)
+            self._engine = VectorPaillier(key, compute=ctx.compute)
 
     def add(self, step: int) -> None:
         """One sum. Raises ParametersDiffer, WrongKey, WrongLayout, BadCiphertext."""
@@ -59,11 +60,6 @@ class Adder:
             self._ctx.channel.broadcast(self._trainers, "sum", (step, part), total)
             full = count == aggregation.PART_VALUES
             part += 1
-
-    def close(self) -> None:
-        """Let go of processes that computed."""
-        if self._engine is not None:
-            self._engine.close()
 
     def _total(self, updates: list[Value], layout: FixedPointLayout) -> tuple[Value, int]:
         """The sum of one part, and how many values it has."""

@@ -24,11 +24,14 @@ API = frozenset(
         "algorithms.channel",
         "algorithms.code_digest",
         "algorithms.component",
+        "algorithms.compute",
         "algorithms.context",
         "algorithms.errors",
         "algorithms.learning",
         "algorithms.local_run",
         "algorithms.registry",
+        "algorithms.worker",
+        "algorithms.workers",
     }
 )
 

@@ -9,7 +9,7 @@ import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from algorithms.channel import Channel, Step
+from algorithms.compute import Compute, InProcess
 from party.ids import Address, Role
 from storage.client import Model, Table, TableRoles, Value, decode, encode
 
@@ -94,6 +95,7 @@ class Context:
         channel: The way to the others.
         seed: The manifest's common seed for this task, 32 bytes.
         cores: How many threads I may use.
+        compute: Where heavy work over batches is done, on all of them.
     """
 
     address: Address
@@ -105,6 +107,7 @@ class Context:
     memory: Memory
     seed: bytes
     cores: int = 1
+    compute: Compute = field(default_factory=InProcess)
 
     def peers(self, *roles: Role) -> tuple[Address, ...]:
         """The addresses that hold one of the roles (all of them if none is named), sorted, me included."""

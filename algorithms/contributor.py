@@ -106,11 +106,6 @@ class Contributor:
         sealed = {"transcript": np.frombuffer(self._transcript, dtype=np.uint8)} if self._secure else {}
         return dict(self._rounding.kept()) | sealed
 
-    def close(self) -> None:
-        """Let go of processes that computed."""
-        if self._engine is not None:
-            self._engine.close()
-
     def _plain(self, step: int, whole: NamedVectors, weight: float, words: Sequence[Word]) -> _Found:
         """Add; the whole vector is seen before, so that nothing of it is sent if a value is not finite."""
         for piece in whole.pieces(0, whole.count):
@@ -211,7 +206,7 @@ class Contributor:
         if self._key is None:
             raise RuntimeError("Only encrypted sums have a key.")
         if self._engine is None:
-            self._engine = VectorPaillier(self._key, max(self._left, 1) * self._ciphertexts, self._ctx.cores)
+            self._engine = VectorPaillier(self._key, max(self._left, 1) * self._ciphertexts, self._ctx.compute)
         able = key_agreement.holders(self._trainers, self._parameters.protection)
         return secure_sum.TrainerSide(self._ctx, self._engine, layout, able, self._arbiter)
 

@@ -22,6 +22,7 @@ InvalidInput
   WrongSum              a sum that is not that of the trainers' numbers
 NotFound
   UnknownComponent      no such component is installed
+  UnknownFunction       a function over batches that is not where workers look for it
 Unavailable
   WorkerLost            a process that computed for an executor ended, or could not be started
 """
@@ -35,6 +36,12 @@ class UnknownComponent(NotFound):
     """No such component is installed."""
 
     code = "algorithms.unknown_component"
+
+
+class UnknownFunction(NotFound):
+    """A function over batches is at the top of no module where workers look for it."""
+
+    code = "algorithms.unknown_function"
 
 
 class RolesRefused(InvalidInput):

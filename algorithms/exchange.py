@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
@@ -75,8 +75,8 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     expected = np.sum([made_up(ctx, trainer, checked) for trainer in trainers], axis=0, dtype=np.float64)
     step = COMPACT_STEP if parameters.compact else EXACT_STEP * parameters.encoding.value_range
     step += SINGLE_STEP * len(trainers)
-    contributing = closing(Contributor(ctx, parameters, parameters.rounds))
-    with contributing as contributor, ctx.progress(parameters.rounds, "rounds") as progress:
+    contributor = Contributor(ctx, parameters, parameters.rounds)
+    with ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
             with _timed(ctx, t):
                 found = contributor.sum(t, numbers).vectors["numbers"][checked]
@@ -94,7 +94,8 @@ def made_up(ctx: Context, address: Address, places: Integers) -> NDArray[np.floa
 
 def arbiter(ctx: Context, parameters: ExchangeParameters) -> None:
     """The arbiter: add, and report how long the adding took, waiting for the trainers included."""
-    with closing(Adder(ctx, parameters)) as adder, ctx.progress(parameters.rounds, "rounds") as progress:
+    adder = Adder(ctx, parameters)
+    with ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
             with _timed(ctx, t):
                 adder.add(t)

@@ -18,7 +18,6 @@ one round trip. Metrics of step t are those of the model after t rounds; step 0 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -177,7 +176,7 @@ def train(ctx: Context, parameters: FedOptParameters, learner: Learner) -> Train
     state = _State.from_parts(checkpoint, fresh) if checkpoint else fresh
     contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, joined.common, state.rounding)
     rounds = _Rounds(ctx, learner, joined, contributor)
-    with closing(contributor), ctx.progress(parameters.rounds, "rounds") as progress:
+    with ctx.progress(parameters.rounds, "rounds") as progress:
         while state.rounds < parameters.rounds and not state.stopped:
             t = state.rounds
             total, scores = rounds.sum(t, state.model, learner.update(state.model, t))
@@ -200,7 +199,7 @@ def coordinate(ctx: Context, parameters: FedOptParameters) -> None:
     progress_part: Any = checkpoint["progress"] if checkpoint else {"rounds": 0, "stopped": False}
     t, stopped = progress_part["rounds"], progress_part["stopped"]
     adder = Adder(ctx, parameters)
-    with closing(adder), ctx.progress(parameters.rounds, "rounds") as progress:
+    with ctx.progress(parameters.rounds, "rounds") as progress:
         while t < parameters.rounds and not stopped:
             adder.add(t)
             stopped = parameters.tolerance > 0 and _told_to_stop(ctx, t)

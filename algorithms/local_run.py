@@ -17,6 +17,7 @@ import pyarrow as pa
 from algorithms.channel import Channel, Wire
 from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.context import Context, Inputs, Memory, News, Outputs
+from algorithms.workers import Workers
 from party.ids import Address
 from storage.client import Model, Table, TableRoles, Value, decode, encode
 
@@ -238,6 +239,7 @@ def run_sides(
                 memory=_ReleasingMemory(side.memory, wire),
                 seed=seed,
                 cores=side.cores,
+                compute=Workers(side.cores),
             )
             running = threads.submit(component.roles[address.role].run, ctx, side.parameters)
             running.add_done_callback(partial(ended, address))

@@ -36,6 +36,11 @@ def components() -> list[Component]:
     return [_load(name) for name in sorted(_sources())]
 
 
+def packages() -> frozenset[str]:
+    """The top packages of all installed components but ours."""
+    return frozenset(entry.module.partition(".")[0] for entry in _sources().values() if entry is not None)
+
+
 @cache
 def _sources() -> dict[str, EntryPoint | None]:
     """Where each component comes from; None for ours."""

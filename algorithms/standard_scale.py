@@ -24,7 +24,6 @@ work out the other's. The arbiter learns row counts, and in the clear also each 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -104,21 +103,21 @@ def arbiter(ctx: Context, parameters: StandardScaleParameters) -> None:
     if not parameters.fit:
         return
     joining.admit(ctx, parameters.shared())
-    with closing(Adder(ctx, parameters)) as adder:
-        adder.add(0)
-        adder.add(1)
+    adder = Adder(ctx, parameters)
+    adder.add(0)
+    adder.add(1)
 
 
 def fit(ctx: Context, parameters: StandardScaleParameters, x: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column over everybody's rows; a constant column has deviation 1."""
     joined = joining.join(ctx, Joining(len(x), names), parameters.shared())
     rows, share = joined.rows, len(x) / joined.rows
-    with closing(Contributor(ctx, parameters, 2, joined.common)) as contributor:
-        summed = contributor.sum(0, split_limbs("mean", share * x.mean(axis=0)), words=[joining.rows_word(len(x))])
-        joining.require_rows(joined, summed.words[0])
-        mean = join_limbs(summed.vectors)
-        squares = ((x - mean) ** 2).mean(axis=0)
-        variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)).vectors)
+    contributor = Contributor(ctx, parameters, 2, joined.common)
+    summed = contributor.sum(0, split_limbs("mean", share * x.mean(axis=0)), words=[joining.rows_word(len(x))])
+    joining.require_rows(joined, summed.words[0])
+    mean = join_limbs(summed.vectors)
+    squares = ((x - mean) ** 2).mean(axis=0)
+    variance = join_limbs(contributor.sum(1, split_limbs("variance", share * squares)).vectors)
     variance = np.maximum(variance, 0.0)
     return mean, np.where(is_constant(mean, variance, rows), 1.0, np.sqrt(variance))
 

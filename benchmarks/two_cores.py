@@ -18,6 +18,7 @@ import numpy as np
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import Keygen, generate
 from algorithms.crypto.vectors import VectorPaillier
+from algorithms.workers import Workers
 
 TURNS = 5
 PLAIN = ("", "plain work")
@@ -48,7 +49,8 @@ def two_cores(bits: int, expected: int) -> tuple[Speedups, dict[str, float]]:
         for keygen, counts in COUNTS.items():
             encrypted, decrypted = (count * COUNTED_BITS**2 // bits**2 for count in counts)
             key = generate(bits, keygen)
-            one, two = (stack.enter_context(closing(VectorPaillier(key, expected, cores))) for cores in (1, 2))
+            computes = [stack.enter_context(closing(Workers(cores))) for cores in (1, 2)]
+            one, two = (VectorPaillier(key, expected, compute) for compute in computes)
             ones, twos = (_works(paillier, encrypted, decrypted) for paillier in (one, two))
             ones["encrypt"]()  # makes the table
             starts[keygen] = _wall(twos["encrypt"]) - _wall(twos["encrypt"])

@@ -4,6 +4,7 @@ inputs    the tables and models that the order names, from the store
 outputs   staged under the attempt; each is announced in the event log when it is whole
 memory    sealed checkpoints in the store, the one of an earlier job among them; a sealed journal beside them
 channel   the gateway's local door, with the order's token
+compute   worker processes of the executor's own, as many as it has cores
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow as pa
 from algorithms.channel import Channel
 from algorithms.component import Component
 from algorithms.context import Context
+from algorithms.workers import Workers
 from gateway.client import ExecutorWire
 from node_manager.assignment import Assignment
 from node_manager.errors import OrderRefused
@@ -56,6 +58,8 @@ def open_context(
     store = Store(order.store, key)
     wire = ExecutorWire(order.gateway, assignment.token)
     closing.callback(wire.close)
+    compute = Workers(order.resources.cores)
+    closing.callback(compute.close)
     return Context(
         address=address,
         addresses=tuple(sorted(Address.parse(text) for text in order.addresses)),
@@ -73,6 +77,7 @@ def open_context(
         ),
         seed=bytes.fromhex(order.seed),
         cores=order.resources.cores,
+        compute=compute,
     )
 
 

@@ -1,8 +1,7 @@
 """Arithmetic on one batch of ciphertexts under one key: bytes in, bytes out, no layouts.
 
-A batch is ciphertexts of equal width one after the other, big-endian; the same functions run in this process and in
-the worker processes. What is added, multiplied or masked here is modulo n squared: adding plaintexts is multiplying
-ciphertexts (Paillier 1999, section 8).
+A batch is ciphertexts of equal width one after the other, big-endian. What is added, multiplied or masked here is
+modulo n squared: adding plaintexts is multiplying ciphertexts (Paillier 1999, section 8).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class BatchArithmetic:
 
     def __init__(self, key: PublicKey | PrivateKey, expected: int) -> None:
         self._private = key if isinstance(key, PrivateKey) else None
-        self._public = key.public if isinstance(key, PrivateKey) else key
+        self.public = key.public if isinstance(key, PrivateKey) else key
         self._masks = Masks(key, expected)
 
     def masks(self, count: int) -> bytes:
@@ -38,24 +37,24 @@ class BatchArithmetic:
         return self._joined(self._masks.next() for _ in range(count))
 
     def encrypt(self, plaintexts: Raw, masks: Raw) -> bytes:
-        """(1 + mn) * mask for each plaintext of `plaintext_bytes`; masks that are not given are made."""
-        n, n_squared = self._public.n, self._public.n_squared
+        """(1 + mn) * mask for each plaintext of `plaintext_bytes`; masks that are zero or not given are made."""
+        n, n_squared = self.public.n, self.public.n_squared
         given = self._numbers(masks)
         return self._joined(
             (1 + m * n) * (next(given, None) or self._masks.next()) % n_squared
-            for m in _cut(plaintexts, self._public.plaintext_bytes)
+            for m in _cut(plaintexts, self.public.plaintext_bytes)
         )
 
     def decrypt(self, ciphertexts: Raw) -> bytes:
         """Plaintexts of `plaintext_bytes` each. Raises BadCiphertext, BadKey."""
         if self._private is None:
             raise BadKey("The public key does not decrypt.")
-        width = self._public.plaintext_bytes
+        width = self.public.plaintext_bytes
         return b"".join(m.to_bytes(width, "big") for m in self._private.decrypt(list(self._numbers(ciphertexts))))
 
     def add(self, batches: Sequence[Raw]) -> bytes:
         """The sums, ciphertext by ciphertext. Raises BadCiphertext."""
-        n_squared = self._public.n_squared
+        n_squared = self.public.n_squared
         sums = []
         for column in zip(*(self._ciphertexts(batch) for batch in batches), strict=True):
             total = mpz(1)
@@ -67,17 +66,18 @@ class BatchArithmetic:
 
     def add_plain(self, ciphertexts: Raw, plaintexts: Raw) -> bytes:
         """Ciphertext * (1 + mn) for each pair; as random as it was. Raises BadCiphertext."""
-        n, n_squared = self._public.n, self._public.n_squared
-        pairs = zip(self._units(ciphertexts), _cut(plaintexts, self._public.plaintext_bytes), strict=True)
+        n, n_squared = self.public.n, self.public.n_squared
+        pairs = zip(self._units(ciphertexts), _cut(plaintexts, self.public.plaintext_bytes), strict=True)
         return self._joined(c * (1 + m * n) % n_squared for c, m in pairs)
 
-    def multiply(self, ciphertexts: Raw, factor: int) -> bytes:
-        """Ciphertext^k for each; k may be negative. Raises BadCiphertext."""
-        return self._joined(gmpy2.powmod_base_list(self._units(ciphertexts), factor, self._public.n_squared))
+    def multiply(self, ciphertexts: Raw, factors: Iterable[int]) -> bytes:
+        """Ciphertext^k for each pair; k may be negative. Raises BadCiphertext."""
+        n_squared, pairs = self.public.n_squared, zip(self._units(ciphertexts), factors, strict=True)
+        return self._joined(gmpy2.powmod(c, k, n_squared) for c, k in pairs)
 
     def rerandomise(self, ciphertexts: Raw, masks: Raw) -> bytes:
-        """The same plaintexts under fresh masks; masks that are not given are made. Raises BadCiphertext."""
-        n_squared, given = self._public.n_squared, self._numbers(masks)
+        """The same plaintexts under fresh masks; masks that are zero or not given are made. Raises BadCiphertext."""
+        n_squared, given = self.public.n_squared, self._numbers(masks)
         return self._joined(c * (next(given, None) or self._masks.next()) % n_squared for c in self._units(ciphertexts))
 
     def _units(self, ciphertexts: Raw) -> list[mpz]:
@@ -87,7 +87,7 @@ class BatchArithmetic:
 
     def _ciphertexts(self, batch: Raw) -> Iterator[mpz]:
         """Raises BadCiphertext."""
-        n_squared = self._public.n_squared
+        n_squared = self.public.n_squared
         for ciphertext in self._numbers(batch):
             if ciphertext >= n_squared:
                 raise BadCiphertext("A ciphertext is not below n squared.")
@@ -95,17 +95,17 @@ class BatchArithmetic:
 
     def _require_units(self, numbers: Iterable[mpz]) -> None:
         """A product is a unit modulo n, and so modulo n squared, only if every factor is. Raises BadCiphertext."""
-        n, product = self._public.n, mpz(1)
+        n, product = self.public.n, mpz(1)
         for number in numbers:
             product = product * number % n
         if gmpy2.gcd(product, n) != 1:
             raise BadCiphertext("A ciphertext is not a unit modulo n squared.", hint="It was damaged or forged.")
 
     def _numbers(self, batch: Raw) -> Iterator[mpz]:
-        return _cut(batch, self._public.ciphertext_bytes)
+        return _cut(batch, self.public.ciphertext_bytes)
 
     def _joined(self, ciphertexts: Iterable[mpz]) -> bytes:
-        width = self._public.ciphertext_bytes
+        width = self.public.ciphertext_bytes
         return b"".join(c.to_bytes(width, "big") for c in ciphertexts)
 
 

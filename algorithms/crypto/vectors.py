@@ -9,17 +9,19 @@ from somebody else's ciphertexts (`add_plain`, `multiply`) tells what was done t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
-from algorithms.crypto.batch import Raw
+from algorithms.compute import BatchFunction, Compute, InProcess
+from algorithms.crypto import batch_functions
+from algorithms.crypto.batch import BatchArithmetic
+from algorithms.crypto.batch_functions import column, constants_of, raw_of
 from algorithms.crypto.packing import FixedPointLayout, Integers, Rows
 from algorithms.crypto.paillier import PrivateKey, PublicKey
-from algorithms.crypto.workers import Order, Workers
 from algorithms.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, WrongLayout
 from storage.client import Ciphertexts
 
@@ -36,21 +38,21 @@ class VectorPaillier:
     Args:
         key: The public key, or the private one, which decrypts and encrypts faster.
         expected: About how many ciphertexts will be made in all; sizes the precomputed tables.
-        cores: How many cores may compute.
+        compute: Where batches of ciphertexts are computed; left out: in this process.
     """
 
-    def __init__(self, key: PublicKey | PrivateKey, expected: int = 1, cores: int = 1) -> None:
+    def __init__(self, key: PublicKey | PrivateKey, expected: int = 1, compute: Compute | None = None) -> None:
         self.public = key.public if isinstance(key, PrivateKey) else key
         self._is_owner = isinstance(key, PrivateKey)
-        self._workers = Workers(key, expected, cores)
+        self._compute = compute or InProcess()
+        self._constants = constants_of(key, -(-expected // self._compute.cores))
         self._stock = bytearray()  # masks made in advance, each for one use
 
     def encrypt(self, layout: FixedPointLayout, integers: Integers) -> Ciphertexts:
         """The encrypted vector of fixed-point integers that `layout` made. Raises WrongLayout."""
         self._require_fit(layout)
-        rows = layout.pack(integers, self.public.plaintext_bytes)
-        orders = (_order(b"encrypt", _bytes(rows[a:b]), self._prepared(b - a)) for a, b in self._cuts(len(rows)))
-        return self._vector(layout, 1, len(integers), orders, len(rows))
+        batches = self._with_masks("plaintexts", self._plaintexts(layout, integers))
+        return self._vector(layout, 1, len(integers), batch_functions.encrypt, batches)
 
     def add(self, vectors: Sequence[Ciphertexts], layout: FixedPointLayout | None = None) -> Ciphertexts:
         """The encrypted sum, of vectors in `layout` if it is given, else in that of the first.
@@ -61,16 +63,15 @@ class VectorPaillier:
         layout = layout or FixedPointLayout.parse(vectors[0].layout)[0]
         terms = sum(self._terms(vector, layout, vectors[0].count) for vector in vectors)
         _require_room(layout, terms)
-        raws = [_raw(vector) for vector in vectors]
-        orders = (_order(b"add", *(_bytes(raw[a:b]) for raw in raws)) for a, b in self._cuts(len(raws[0])))
-        return self._vector(layout, terms, vectors[0].count, orders, len(raws[0]))
+        columns = {f"ciphertexts {number}": vector.data for number, vector in enumerate(vectors)}
+        return self._vector(layout, terms, vectors[0].count, batch_functions.add, self._batches(columns))
 
     def add_plain(self, vector: Ciphertexts, integers: Integers) -> Ciphertexts:
         """The sum of a vector and of fixed-point integers in the clear. Raises what `add` raises."""
         layout, _ = FixedPointLayout.parse(vector.layout)
         terms = self._terms(vector, layout, len(integers)) + 1
         _require_room(layout, terms)
-        return self._plus(vector, layout.pack(integers, self.public.plaintext_bytes), layout, terms)
+        return self._plus(vector, self._plaintexts(layout, integers), layout, terms)
 
     def multiply(self, vector: Ciphertexts, factor: int) -> Ciphertexts:
         """Each value times an integer: a value times k is k vectors added, which the layout must have room for.
@@ -85,9 +86,8 @@ class VectorPaillier:
         if factor == 0:
             raise WrongLayout("A vector times zero hides nothing.", hint="Leave it out instead.")
         _require_room(layout, terms)
-        raw, times = _raw(vector), str(factor).encode()
-        orders = (_order(b"multiply", _bytes(raw[a:b]), times) for a, b in self._cuts(len(raw)))
-        product = self._vector(layout, terms, vector.count, orders, len(raw))
+        columns = {"ciphertexts": vector.data, "factors": pa.array(np.full(len(vector.data), factor))}
+        product = self._vector(layout, terms, vector.count, batch_functions.multiply, self._batches(columns))
         if factor > 0:
             return product
         return self._plus(product, self._offsets(layout, vector.count, 2 * terms), layout, terms)
@@ -95,9 +95,9 @@ class VectorPaillier:
     def rerandomise(self, vector: Ciphertexts) -> Ciphertexts:
         """The same values in fresh ciphertexts, which tell nothing of how they came about. Raises as `add`."""
         layout, _ = FixedPointLayout.parse(vector.layout)
-        terms, raw = self._terms(vector, layout, vector.count), _raw(vector)
-        orders = (_order(b"rerandomise", _bytes(raw[a:b]), self._prepared(b - a)) for a, b in self._cuts(len(raw)))
-        return self._vector(layout, terms, vector.count, orders, len(raw))
+        terms = self._terms(vector, layout, vector.count)
+        batches = self._with_masks("ciphertexts", vector.data)
+        return self._vector(layout, terms, vector.count, batch_functions.rerandomise, batches)
 
     def decrypt(self, layout: FixedPointLayout, vector: Ciphertexts) -> tuple[Integers, int]:
         """The integers, and of how many vectors they are the sum.
@@ -110,12 +110,12 @@ class VectorPaillier:
 
     def decrypt_rows(self, layout: FixedPointLayout, vector: Ciphertexts) -> tuple[Rows, int]:
         """The plaintexts as they are packed, for `layout.unpack` here or elsewhere. Raises as `decrypt`."""
-        terms, raw = self._terms(vector, layout, vector.count), _raw(vector)
+        terms = self._terms(vector, layout, vector.count)
         if not self._is_owner:
             raise BadKey(f"The public key {self.public.fingerprint[:12]} does not decrypt.")
-        rows = np.empty((len(raw), self.public.plaintext_bytes), dtype=np.uint8)
-        self._fill(rows, (_order(b"decrypt", _bytes(raw[a:b])) for a, b in self._cuts(len(raw))))
-        return rows, terms
+        width = self.public.plaintext_bytes
+        found = self._computed(batch_functions.decrypt, self._batches({"ciphertexts": vector.data}), width)
+        return np.frombuffer(raw_of(found), dtype=np.uint8).reshape(-1, width), terms
 
     @contextmanager
     def preparing(self, count: int) -> Iterator[None]:
@@ -129,65 +129,69 @@ class VectorPaillier:
             stop.set()
             maker.join()
 
-    def close(self) -> None:
-        """End the worker processes, forget the masks."""
-        self._workers.close()
-        self._stock.clear()
-
     def _prepare(self, count: int, stop: threading.Event) -> None:
-        width, order = self.public.ciphertext_bytes, _order(b"masks", MASKS_AT_ONCE.to_bytes(2, "big"))
+        width, batch = self.public.ciphertext_bytes, pa.RecordBatch.from_arrays([pa.array([MASKS_AT_ONCE])], ["count"])
         count = min(count, MOST_PREPARED)
         with suppress(WorkerLost):  # what is missing is made when it is needed
             while (missing := count - len(self._stock) // width) > 0 and not stop.is_set():
-                batches = min(-(-missing // MASKS_AT_ONCE), self._workers.cores)  # a single one starts no process
-                for masks in self._workers.each([order] * batches):
-                    self._stock += masks
+                batches = min(-(-missing // MASKS_AT_ONCE), self._compute.cores)  # a single one starts no process
+                for made in self._compute.map(batch_functions.masks, [batch] * batches, self._constants):
+                    self._stock += raw_of(made["masks"])
 
-    def _prepared(self, count: int) -> bytes:
-        """Masks from the stock, each given out once; fewer than `count`, or none, if it has no more."""
-        size = min(count * self.public.ciphertext_bytes, len(self._stock))
-        start = len(self._stock) - size
-        masks = bytes(self._stock[start:])
-        del self._stock[start:]
-        return masks
+    def _with_masks(self, name: str, values: pa.FixedSizeBinaryArray) -> Iterator[pa.RecordBatch]:
+        """Batches of a column that is to be masked, with masks from the stock, each given out once, while it lasts."""
+        width = self.public.ciphertext_bytes
+        for batch in self._batches({name: values}):
+            start = max(len(self._stock) - batch.num_rows * width, 0)
+            given = bytes(self._stock[start:])
+            del self._stock[start:]
+            masks = given.ljust(batch.num_rows * width, b"\0")
+            yield batch.append_column("masks", column(masks, width)) if given else batch
 
-    def _plus(self, vector: Ciphertexts, rows: Rows, layout: FixedPointLayout, terms: int) -> Ciphertexts:
-        raw = _raw(vector)
-        orders = (_order(b"add_plain", _bytes(raw[a:b]), _bytes(rows[a:b])) for a, b in self._cuts(len(raw)))
-        return self._vector(layout, terms, vector.count, orders, len(raw))
+    def _plus(
+        self, vector: Ciphertexts, plaintexts: pa.FixedSizeBinaryArray, layout: FixedPointLayout, terms: int
+    ) -> Ciphertexts:
+        columns = {"ciphertexts": vector.data, "plaintexts": plaintexts}
+        return self._vector(layout, terms, vector.count, batch_functions.add_plain, self._batches(columns))
 
-    def _offsets(self, layout: FixedPointLayout, count: int, times: int) -> Rows:
+    def _plaintexts(self, layout: FixedPointLayout, integers: Integers) -> pa.FixedSizeBinaryArray:
+        width = self.public.plaintext_bytes
+        return column(layout.pack(integers, width).reshape(-1).data, width)
+
+    def _offsets(self, layout: FixedPointLayout, count: int, times: int) -> pa.FixedSizeBinaryArray:
         """Plaintexts with `times` offsets in each slot that holds a value."""
         width, n = self.public.plaintext_bytes, int(self.public.n)
-        rows = np.empty((layout.plaintexts(count), width), dtype=np.uint8)
-        for row in range(len(rows)):
+        rows = []
+        for row in range(layout.plaintexts(count)):
             used = min(layout.slots, count - row * layout.slots)
             ones = sum(1 << (layout.slot_bits * slot) for slot in range(used))
-            rows[row] = np.frombuffer((times * layout.offset * ones % n).to_bytes(width, "big"), dtype=np.uint8)
-        return rows
+            rows.append((times * layout.offset * ones % n).to_bytes(width, "big"))
+        return column(b"".join(rows), width)
 
-    def _cuts(self, count: int) -> list[tuple[int, int]]:
-        """Where a column is cut into batches."""
-        share = -(-count // (SHARES * self._workers.cores))
+    def _batches(self, columns: Mapping[str, pa.Array]) -> Iterator[pa.RecordBatch]:
+        """Columns of one length cut into batches."""
+        whole = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+        count, share = whole.num_rows, -(-whole.num_rows // (SHARES * self._compute.cores))
         size = ALONE if count <= ALONE else min(max(share, LEAST_AT_ONCE), MOST_AT_ONCE)
-        return [(start, min(start + size, count)) for start in range(0, count, size)]
+        return (whole.slice(start, size) for start in range(0, count, size))
 
     def _vector(
-        self, layout: FixedPointLayout, terms: int, count: int, orders: Iterable[Order], ciphertexts: int
+        self,
+        layout: FixedPointLayout,
+        terms: int,
+        count: int,
+        function: BatchFunction[BatchArithmetic],
+        batches: Iterable[pa.RecordBatch],
     ) -> Ciphertexts:
-        width = self.public.ciphertext_bytes
-        buffer = pa.allocate_buffer(ciphertexts * width)
-        self._fill(np.frombuffer(buffer, dtype=np.uint8).reshape(ciphertexts, width), orders)
-        column = pa.Array.from_buffers(pa.binary(width), ciphertexts, [None, buffer])
-        data = cast("pa.FixedSizeBinaryArray", column)
+        data = self._computed(function, batches, self.public.ciphertext_bytes)
         return Ciphertexts(key=self.public.fingerprint, layout=layout.to_json(terms), count=count, data=data)
 
-    def _fill(self, rows: Rows, orders: Iterable[Order]) -> None:
-        at = 0
-        for result in self._workers.each(orders):
-            batch = np.frombuffer(result, dtype=np.uint8).reshape(-1, rows.shape[1])
-            rows[at : at + len(batch)] = batch
-            at += len(batch)
+    def _computed(
+        self, function: BatchFunction[BatchArithmetic], batches: Iterable[pa.RecordBatch], width: int
+    ) -> pa.FixedSizeBinaryArray:
+        """The one column that a function makes, of `width` bytes a row, all batches together."""
+        found = [batch.column(0) for batch in self._compute.map(function, batches, self._constants)]
+        return cast("pa.FixedSizeBinaryArray", pa.concat_arrays(found or [column(b"", width)]))
 
     def _terms(self, vector: Ciphertexts, layout: FixedPointLayout, count: int) -> int:
         """The terms of a vector that belongs to this key and layout. Raises WrongKey, WrongLayout, BadCiphertext."""
@@ -220,23 +224,3 @@ def slice_of(vector: Ciphertexts, start: int, stop: int) -> Ciphertexts:
 def _require_room(layout: FixedPointLayout, terms: int) -> None:
     if terms > layout.additions:
         raise WrongLayout(f"{terms} vectors were to be added; their layout allows {layout.additions}.")
-
-
-def _order(name: bytes, *batches: Raw) -> Order:
-    return (name, *batches)
-
-
-def _bytes(rows: Rows) -> memoryview:
-    """Rows one after the other, without a copy."""
-    return rows.reshape(-1).data
-
-
-def _raw(vector: Ciphertexts) -> Rows:
-    """The ciphertexts as rows of bytes: a view of the Arrow buffer."""
-    width, count = vector.data.type.byte_width, len(vector.data)
-    if not count:
-        return np.zeros((0, width), dtype=np.uint8)
-    raw = np.frombuffer(
-        vector.data.buffers()[1], dtype=np.uint8, count=count * width, offset=vector.data.offset * width
-    )
-    return raw.reshape(count, width)

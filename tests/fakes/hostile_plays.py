@@ -19,6 +19,7 @@ import numpy as np
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
 from algorithms.crypto.vectors import VectorPaillier
+from algorithms.workers import Workers
 
 MPTCP, FASTOPEN, VSOCK = 262, 0x20000000, 40
 
@@ -90,9 +91,10 @@ def get_on(ctx, p):
         assert pool.map(abs, [-1, -2]) == [1, 2]
     layout = FixedPointLayout.exact(16.0, 3, 1024)
     numbers = np.arange(layout.slots * 70)
-    engine = VectorPaillier(generate(1024, "standard"), 1000, cores=2)
+    compute = Workers(2)
+    engine = VectorPaillier(generate(1024, "standard"), 1000, compute)
     np.testing.assert_array_equal(engine.decrypt(layout, engine.encrypt(layout, numbers))[0], numbers)
-    engine.close()
+    compute.close()
     subprocess.run([sys.executable, "-S", "-c", ""], check=True)
     threads = [threading.Thread(target=time.sleep, args=(0.01,)) for _ in range(4)]
     for thread in threads:

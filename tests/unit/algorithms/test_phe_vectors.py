@@ -40,6 +40,6 @@ def test_our_sum_is_theirs(vectors, key):
 
 def test_our_multiple_is_theirs(vectors, key):
     arithmetic = BatchArithmetic(key.public, 1)
-    times_7 = arithmetic.multiply(int(vectors["ciphertexts"][2], 16).to_bytes(256, "big"), 7)
+    times_7 = arithmetic.multiply(int(vectors["ciphertexts"][2], 16).to_bytes(256, "big"), [7])
     assert int.from_bytes(times_7, "big") == int(vectors["third_to_the_7th"], 16)
     assert key.decrypt([mpz(vectors["third_to_the_7th"])]) == [mpz(vectors["third_times_7"])]
