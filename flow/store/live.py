@@ -16,7 +16,8 @@ from sqlalchemy import Column, Connection, Table, select
 
 from flow.store.tables import attempt, executor, job, job_party, part, side
 
-MOST_ROWS = 50_000  # in memory, of all jobs together
+MOST_BYTES = 64 << 20  # in memory, of all jobs together
+ROW_BYTES = 1_000  # of a row without its documents
 
 KEPT = (job, part, job_party, attempt, side, executor)
 OF_JOB: Mapping[Table, Column[Any]] = {table: table.c.id if table is job else table.c.job for table in KEPT}
@@ -74,8 +75,10 @@ class JobRows:
 
     @property
     def size(self) -> int:
-        """How many rows there are."""
-        return sum(map(len, self.tables.values()))
+        """About how many bytes it takes."""
+        documents = [self.job.spec, self.job.proposal] if self.job is not None else []
+        documents += [row.answer for row in self.tables[job_party].values()]
+        return ROW_BYTES * (1 + sum(map(len, self.tables.values()))) + sum(map(len, documents))
 
 
 def empty(name: str) -> JobRows:
@@ -109,18 +112,18 @@ class Live:
     """The jobs in memory. Safe to use from several threads; what is taken out never changes."""
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[str, JobRows] = OrderedDict()
-        self._rows = 0
+        self._jobs: OrderedDict[str, tuple[JobRows, int]] = OrderedDict()  # with their sizes
+        self._bytes = 0
         self._lock = Lock()
         self.changes = 0
 
     def find(self, name: str) -> JobRows | None:
         """What is known of a job."""
         with self._lock:
-            found = self._jobs.get(name)
-            if found is not None:
-                self._jobs.move_to_end(name)
-            return found
+            if name not in self._jobs:
+                return None
+            self._jobs.move_to_end(name)
+            return self._jobs[name][0]
 
     def keep(self, rows: JobRows, since: int) -> None:
         """What was read, unless anything was written after the moment `since` of `changes`."""
@@ -139,11 +142,12 @@ class Live:
 
     def _put(self, rows: JobRows) -> None:
         self._drop(rows.name)
-        self._jobs[rows.name] = rows
-        self._rows += 1 + rows.size
-        while len(self._jobs) > 1 and self._rows > MOST_ROWS:
+        size = rows.size
+        self._jobs[rows.name] = rows, size
+        self._bytes += size
+        while len(self._jobs) > 1 and self._bytes > MOST_BYTES:
             self._drop(next(iter(self._jobs)))
 
     def _drop(self, name: str) -> None:
-        rows = self._jobs.pop(name, None)
-        self._rows -= 1 + rows.size if rows is not None else 0
+        if name in self._jobs:
+            self._bytes -= self._jobs.pop(name)[1]

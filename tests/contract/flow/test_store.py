@@ -477,8 +477,9 @@ def test_what_was_given_up_is_not_in_memory(store: Database) -> None:
     assert store.rows(JOB).job.state == "waiting"
 
 
-def test_memory_holds_so_many_rows(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.store.live.MOST_ROWS", 10)
+def test_memory_holds_so_many_bytes(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_job(store)
+    monkeypatch.setattr("flow.store.live.MOST_BYTES", 2 * store.rows(JOB).size)
     for name in JOBS:
         add_job(store, job=name)
     held = [name for name in JOBS if store._live.find(name) is not None]
