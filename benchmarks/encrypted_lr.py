@@ -19,7 +19,7 @@ from benchmarks.report import tell
 from flow.client import FlowClient, JobView
 from launcher.demo_data import write_breast
 from launcher.federation import LocalFederation
-from node_manager.client import EventKind, NodeClient
+from node_manager.client import EventKind, NodeClient, parse_event
 
 HOSPITALS = ("hospital-a", "hospital-b")
 NAMES = (*HOSPITALS, "coordinator")
@@ -89,11 +89,10 @@ def _run(client: FlowClient, spec: bytes) -> tuple[str, float]:
 
 def _seconds(federation: LocalFederation, party: str, job: str) -> float:
     """How long a party's executor of the training took."""
-    for news in NodeClient(f"unix:{federation[party].settings_home().socket('node')}").watch(0):
-        event = news.event
-        if event is not None and (event.job, event.task, event.kind) == (job, "train", EventKind.SUCCEEDED):
+    for event in map(parse_event, NodeClient(f"unix:{federation[party].settings_home().socket('node')}").events({})):
+        if (event.job, event.task, event.kind) == (job, "train", EventKind.SUCCEEDED):
             return float(str(event.body["seconds"]))
-    raise SystemExit(f"{party} has no news of job {job}")
+    raise SystemExit(f"{party} tells nothing of job {job}")
 
 
 if __name__ == "__main__":

@@ -11,15 +11,18 @@ import shutil
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 
 from benchmarks.report import tell
 from flow.client import FlowClient, JobView
 from launcher.federation import LocalFederation
-from node_manager.client import EventKind, NodeClient
+from node_manager.client import EventKind, NodeClient, NodeUnavailable, parse_event
 from party.home import PartyHome
 
 JOBS = 10
+READ_S = 2.0
 NAMES = ("hospital-a", "hospital-b", "coordinator")
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "noop" / "job.json"
 
@@ -58,13 +61,14 @@ def _run_one(client: FlowClient) -> float:
 
 def _starts(home: PartyHome) -> list[float]:
     """What each executor of a party told of its start, without the first."""
+    stream = NodeClient(f"unix:{home.socket('node')}").events({})
+    Timer(READ_S, stream.close).start()
     starts = []
-    for news in NodeClient(f"unix:{home.socket('node')}").watch(0):
-        if news.status is not None and starts:
-            break
-        if news.event is not None and news.event.kind is EventKind.STARTED:
-            starts.append(float(str(news.event.body["started_s"])))
-    return starts[1:]
+    with suppress(NodeUnavailable):
+        for event in map(parse_event, stream):
+            if event.kind is EventKind.STARTED:
+                starts.append((event.at_ms, float(str(event.body["started_s"]))))
+    return [seconds for _, seconds in sorted(starts)[1:]]
 
 
 def _row(what: str, seconds: list[float], target: float) -> dict[str, object]:

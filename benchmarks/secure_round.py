@@ -24,7 +24,7 @@ from benchmarks.report import tell
 from flow.client import FlowClient, JobView
 from gateway.client import GatewayAdmin
 from launcher.federation import LocalFederation
-from node_manager.client import EventKind, ExecutorEvent, NodeClient
+from node_manager.client import EventKind, ExecutorEvent, NodeClient, parse_event
 
 TRAINERS = ("hospital-a", "hospital-b", "hospital-c")
 ARBITER = "coordinator"
@@ -126,11 +126,10 @@ class Measured:
 
     def _end(self, party: str, job: str) -> ExecutorEvent:
         home = self._federation[party].settings_home()
-        for news in NodeClient(f"unix:{home.socket('node')}").watch(0):
-            event = news.event
-            if event is not None and event.job == job and event.kind is EventKind.SUCCEEDED:
+        for event in map(parse_event, NodeClient(f"unix:{home.socket('node')}").events({})):
+            if event.job == job and event.kind is EventKind.SUCCEEDED:
                 return event
-        raise SystemExit(f"{party} has no news of job {job}")
+        raise SystemExit(f"{party} tells nothing of job {job}")
 
     def _sent(self, job: str) -> int:
         """What all gateways sent to each other, by their ledgers."""

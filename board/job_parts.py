@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flow.client import ENDED_JOB, EventRow, FlowClient, JobState, LogRow, MetricRow
 from runtime.errors import Denied
@@ -10,7 +12,7 @@ from runtime.errors import Denied
 SHOWN_JOBS = 100
 SHOWN_EVENTS = 200
 SHOWN_LINES = 200
-_NOISE = "recorded"
+R = TypeVar("R", EventRow, LogRow, MetricRow)
 
 
 def jobs_values(flow: FlowClient, state: JobState | None) -> dict[str, Any]:
@@ -23,27 +25,27 @@ def job_values(flow: FlowClient, job: str, party: str) -> dict[str, Any]:
 
     What the user may not read is left out.
     """
-    try:
-        metrics = flow.metrics(job)
-    except Denied:
-        metrics = []
-    events = _events(flow, job)
+    events = _readable(lambda: flow.moves(job, SHOWN_EVENTS))
     view = flow.job(job)
     asked = any(waiting.what == "person" and waiting.who == party for waiting in view.waiting_for)
     return {
         "job": view,
         "proposal": flow.proposal(job) if asked and view.state not in ENDED_JOB else None,
-        "metrics": metrics,
-        "results": results(metrics),
+        "results": results(_readable(lambda: flow.latest_metrics(job))),
         "outputs": flow.outputs(job),
-        "events": [event for event in reversed(events) if not event.kind.endswith(_NOISE)][:SHOWN_EVENTS],
-        "logs": _newest_lines(flow, job),
-        "last_event": events[-1].id if events else 0,
+        "events": events[::-1],
+        "logs": _readable(lambda: flow.newest_logs(job, SHOWN_LINES))[::-1],
     }
 
 
+def new_metrics(flow: FlowClient, job: str, since: int) -> list[dict[str, Any]]:
+    """The numbers with an id above `since` that a chart can show; none if the user may not read them."""
+    rows = _readable(lambda: flow.metrics(job, since=since))
+    return [row.model_dump() for row in rows if math.isfinite(row.value)]  # JSON has no other numbers
+
+
 def results(metrics: list[MetricRow]) -> list[dict[str, Any]]:
-    """By task: the last value of each metric, and each party's own where they differ."""
+    """By task: the value of each metric, and each party's own where they differ."""
     last: dict[str, dict[str, dict[str, MetricRow]]] = {}
     for row in metrics:
         last.setdefault(row.task, {}).setdefault(row.name, {})[f"{row.role}:{row.party}"] = row
@@ -59,16 +61,9 @@ def _result(name: str, rows: dict[str, MetricRow]) -> dict[str, Any]:
     return {"name": name, "value": newest.value, "step": newest.step, "parties": parties}
 
 
-def _newest_lines(flow: FlowClient, job: str) -> list[LogRow]:
-    """What the executors logged last, newest first."""
+def _readable(ask: Callable[[], list[R]]) -> list[R]:
+    """The rows, or none if the user may not read them."""
     try:
-        return flow.newest_logs(job, SHOWN_LINES)[::-1]
-    except Denied:
-        return []
-
-
-def _events(flow: FlowClient, job: str) -> list[EventRow]:
-    try:
-        return flow.timeline(job)
+        return ask()
     except Denied:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from board.desk import LoggedIn, Looking
-from board.job_parts import job_values, jobs_values
+from board.job_parts import job_values, jobs_values, new_metrics
 from flow.client import ENDED_JOB, JobState
 from runtime.errors import Unavailable
 
@@ -43,19 +42,7 @@ def job(looking: LoggedIn, job: str, metrics_since: Since = 0) -> dict[str, Any]
             "events": looking.part("_events.html", **values),
             "logs": looking.part("_logs.html", **values),
         },
-        "metrics": [
-            {
-                "id": m.id,
-                "task": m.task,
-                "party": m.party,
-                "role": m.role,
-                "name": m.name,
-                "step": m.step,
-                "value": m.value,
-            }
-            for m in values["metrics"]
-            if m.id > metrics_since and math.isfinite(m.value)  # JSON has no other numbers
-        ],
+        "metrics": new_metrics(looking.flow, job, metrics_since),
     }
 
 

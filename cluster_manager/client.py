@@ -1,4 +1,4 @@
-"""The door to the Cluster Manager: reserve room, start executors in it, read their news."""
+"""The door to the Cluster Manager: reserve room, start executors in it, follow what they tell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from cluster_manager.errors import (
     OrderMismatch,
     ReservationExpired,
 )
-from cluster_manager.news import ClusterNews
 from cluster_manager.wire import ClusterClient, Reservation
 from node_manager.client import Cause, EventKind, ExecutorEvent, Input, NodeStatus, Order, Resources
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Cause",
     "ClusterClient",
-    "ClusterNews",
     "ClusterUnavailable",
     "EventKind",
     "ExecutorEvent",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cluster_manager.errors import NodeExists, NodeUnknown, NoRoom, OrderMismatch
-from cluster_manager.news import ClusterNews
 from cluster_manager.nodes import Member, Members
 from cluster_manager.placement import Amount, Candidate, choose, never_fits
+from cluster_manager.relay import Relay
 from cluster_manager.reservations import ClusterStore, Reservation
 from node_manager.client import NodeStatus, NodeUnavailable, Order, Resources
 from party.ids import AttemptId
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 
-WATCH_WAIT_S = 5.0
 MAX_LEASE_S = 3600.0
 _log = get_logger("cluster_manager")
 
@@ -34,6 +34,9 @@ class ClusterManager:
         for address in nodes:
             self._store.add_node(address)
         self._members = Members(self._store)
+        self._lock = threading.Lock()
+        self._relays: list[Relay] = []
+        self._quiet = False
 
     def begin(self) -> None:
         """Watch every known node."""
@@ -46,8 +49,9 @@ class ClusterManager:
         self._store.close()
 
     def go_quiet(self) -> None:
-        """Let readers return."""
-        self._store.wake()
+        """Let readers return, now and from now on."""
+        self._quiet = True
+        self._end_relays()
 
     def nodes(self) -> list[NodeStatus]:
         """What each node said last."""
@@ -58,12 +62,14 @@ class ClusterManager:
         if not self._store.add_node(address):
             raise NodeExists(f"{address} is a node of this party already.")
         self._members.add(address)
+        self._end_relays()
 
     def remove_node(self, address: str) -> None:
         """A node less; what runs there goes on unwatched. Raises NodeUnknown."""
         if address not in self._store.nodes():
             raise NodeUnknown(f"There is no node at {address}.")
         self._store.remove_node(address)
+        self._end_relays()
         self._members.remove(address)
 
     def reserve(
@@ -121,12 +127,28 @@ class ClusterManager:
         finally:
             self._store.end_job(job)
 
-    def watch(self, since: int, listening: Callable[[], bool]) -> Iterator[ClusterNews]:
-        """All executor events after `since`, once, for as long as somebody listens."""
-        while listening() and not self._store.closed:
-            for sequence, event in self._store.after(since, WATCH_WAIT_S):
-                since = sequence
-                yield ClusterNews(sequence, event)
+    def events(self, since: Mapping[str, int], listening: Callable[[], bool]) -> Iterator[bytes]:
+        """The documents of all events of each log after a sequence, for as long as somebody listens.
+
+        It ends as well when a node's stream breaks, and when nodes come or go.
+        """
+        relay = Relay(since)
+        with self._lock:
+            self._relays.append(relay)
+        try:
+            if not self._quiet:
+                relay.begin(self._members.all())
+                yield from relay.documents(listening)
+        finally:
+            relay.end()
+            with self._lock:
+                self._relays.remove(relay)
+
+    def _end_relays(self) -> None:
+        with self._lock:
+            relays = list(self._relays)
+        for relay in relays:
+            relay.end()
 
     def name_of(self, host: str) -> str:
         """The name of the node at an address, for people."""

@@ -1,15 +1,14 @@
-"""The nodes of a party as its Cluster Manager hears them: one thread a node reads its news and its heartbeats."""
+"""The nodes of a party as its Cluster Manager hears them: one thread a node listens to its heartbeats."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster_manager.reservations import ClusterStore
-from node_manager.client import NodeClient, NodeStatus, NodeUnavailable
+from node_manager.client import NodeClient, NodeStatus, NodeUnavailable, UnknownWireVersion
 from runtime.log import get_logger
 
 SILENT_S = 6.0
@@ -101,18 +100,14 @@ class Members:
                 member.heard_at = -SILENT_S
                 pause_s = FIRST_PAUSE_S if fresh else min(pause_s * 2, LAST_PAUSE_S)
                 member.gone.wait(pause_s)
-            except (sqlite3.Error, ValueError) as problem:  # a full disk, for one: what was not stored is read again
-                _log.error("News not stored, trying again", node=member.address, reason=str(problem))
+            except (UnknownWireVersion, ValueError) as problem:  # of another release
+                _log.error("Node not understood, trying again", node=member.address, reason=str(problem))
                 member.gone.wait(LAST_PAUSE_S)
 
     def _read(self, member: Member) -> None:
-        epoch = member.client.describe().epoch
-        for news in member.client.watch(self._store.cursor(member.address, epoch)):
-            if news.status is not None:
-                member.status = news.status
-                member.heard_at = self._monotonic()
-            elif news.event is not None:
-                self._store.take(member.address, epoch, news.sequence, news.event)
+        for status in member.client.watch():
+            member.status = status
+            member.heard_at = self._monotonic()
             if member.gone.is_set():
                 return
 

@@ -1,4 +1,4 @@
-"""What is promised to whom, for how long, and the cluster's own record of news. SQLite, one writer.
+"""What is promised to whom, for how long, and which nodes there are. SQLite, one writer.
 
 Leases are judged by the database's clock, inside the transaction that relies on them; no other clock is asked. A
 reservation whose executor was started does not expire: it is given back, or its job ends.
@@ -17,27 +17,24 @@ from ulid import ULID
 
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.placement import Amount
-from node_manager.client import ExecutorEvent
 from party.ids import AttemptId
 from runtime.disk.files import keep_private
 
-KEEP_ENDED_S = 3600
-_BATCH = 500
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _LIVE = f"(started = 1 OR lease_until > {_NOW})"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS node (address TEXT PRIMARY KEY, epoch TEXT NOT NULL, cursor INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS node (address TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS reservation (
     id TEXT PRIMARY KEY, job TEXT NOT NULL, task TEXT NOT NULL, attempt INTEGER NOT NULL, address TEXT NOT NULL,
     host TEXT NOT NULL, cores INTEGER NOT NULL, memory_bytes INTEGER NOT NULL, gpus INTEGER NOT NULL,
     lease_until REAL NOT NULL, started INTEGER NOT NULL DEFAULT 0, UNIQUE (job, task, attempt, address)
 );
-CREATE TABLE IF NOT EXISTS news (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, task TEXT NOT NULL, attempt INTEGER NOT NULL,
-    address TEXT NOT NULL, incarnation INTEGER NOT NULL, own INTEGER NOT NULL, event TEXT NOT NULL,
-    UNIQUE (job, task, attempt, address, incarnation, own)
-);
-CREATE TABLE IF NOT EXISTS ended (job TEXT PRIMARY KEY, at REAL NOT NULL);
+"""
+_WITHOUT_EVENTS = """
+ALTER TABLE node DROP COLUMN epoch;
+ALTER TABLE node DROP COLUMN cursor;
+DROP TABLE news;
+DROP TABLE ended;
 """
 
 
@@ -53,24 +50,18 @@ class Reservation:
 
 
 class ClusterStore:
-    """Nodes, reservations and news; safe to use from several threads."""
+    """Nodes and reservations; safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._changed = threading.Condition()
-        self._closed = False
+        self._lock = threading.RLock()
         keep_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.execute("PRAGMA user_version = 1")
-
-    @property
-    def closed(self) -> bool:
-        """Whether readers are asked to return."""
-        return self._closed
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 1:
+            self._db.executescript(_WITHOUT_EVENTS)
+        self._db.execute("PRAGMA user_version = 2")
 
     # Reservations
 
@@ -125,15 +116,15 @@ class ClusterStore:
 
     def reserved(self) -> dict[str, Amount]:
         """What is promised on each node now."""
-        with self._changed:
+        with self._lock:
             return self._reserved()
 
-    # Nodes and their news
+    # Nodes
 
     def add_node(self, address: str) -> bool:
         """Remember a node; False if it was known."""
         with self._transaction():
-            done = self._db.execute("INSERT OR IGNORE INTO node VALUES (?, '', 0)", (address,))
+            done = self._db.execute("INSERT OR IGNORE INTO node VALUES (?)", (address,))
             return done.rowcount > 0
 
     def remove_node(self, address: str) -> None:
@@ -143,63 +134,24 @@ class ClusterStore:
 
     def nodes(self) -> list[str]:
         """Addresses of all nodes."""
-        with self._changed:
+        with self._lock:
             return [row[0] for row in self._db.execute("SELECT address FROM node ORDER BY address")]
-
-    def cursor(self, address: str, epoch: str) -> int:
-        """Up to which sequence the node's news were taken; 0 for an epoch that was not seen before."""
-        with self._changed:
-            row = self._db.execute("SELECT epoch, cursor FROM node WHERE address = ?", (address,)).fetchone()
-        return int(row[1]) if row and row[0] == epoch else 0
-
-    def take(self, address: str, epoch: str, sequence: int, event: ExecutorEvent) -> None:
-        """Record one event of a node and the place in its stream together; what is recorded already is passed over."""
-        side = (event.job, event.task, event.attempt, event.address, event.incarnation, event.sequence)
-        with self._transaction():
-            self._record(side, event)
-            self._db.execute("UPDATE node SET epoch = ?, cursor = ? WHERE address = ?", (epoch, sequence, address))
-            self._changed.notify_all()
-
-    def _record(self, side: tuple[object, ...], event: ExecutorEvent) -> None:
-        columns = "(job, task, attempt, address, incarnation, own, event)"
-        insert = f"INSERT OR IGNORE INTO news {columns} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  a constant
-        self._db.execute(insert, (*side, event.model_dump_json(by_alias=True)))
-
-    def after(self, since: int, wait_s: float) -> list[tuple[int, ExecutorEvent]]:
-        """News after `since`, oldest first, some at a time; waits up to `wait_s` for the first."""
-        with self._changed:
-            rows = self._read(since)
-            if not rows and not self._closed:
-                self._changed.wait(wait_s)
-                rows = [] if self._closed else self._read(since)
-        return [(sequence, ExecutorEvent.model_validate_json(event)) for sequence, event in rows]
 
     # Ends
 
     def end_job(self, job: str) -> None:
-        """Give back what the job holds; forget the news of jobs that ended long ago."""
+        """Give back what the job holds."""
         with self._transaction():
             self._db.execute("DELETE FROM reservation WHERE job = ?", (job,))
-            self._db.execute(f"INSERT OR REPLACE INTO ended VALUES (?, {_NOW})", (job,))  # noqa: S608  a constant
-            old = f"SELECT job FROM ended WHERE at < {_NOW} - {KEEP_ENDED_S}"  # noqa: S608  constants
-            for table in ("news", "ended"):
-                self._db.execute(f"DELETE FROM {table} WHERE job IN ({old})")  # noqa: S608  constants
-
-    def wake(self) -> None:
-        """Let every waiting reader return, now and from now on."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
 
     def close(self) -> None:
         """Close the file."""
-        self.wake()
-        with self._changed:
+        with self._lock:
             self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._changed:
+        with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -221,7 +173,3 @@ class ClusterStore:
         sums = "SELECT host, SUM(cores), SUM(memory_bytes), SUM(gpus) FROM reservation"
         rows = self._db.execute(f"{sums} WHERE {_LIVE} GROUP BY host")
         return {row[0]: Amount(row[1], row[2], row[3]) for row in rows}
-
-    def _read(self, since: int) -> list[tuple[int, str]]:
-        query = "SELECT sequence, event FROM news WHERE sequence > ? ORDER BY sequence LIMIT ?"
-        return self._db.execute(query, (since, _BATCH)).fetchall()

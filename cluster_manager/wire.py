@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 import grpc
 
 from cluster_manager.errors import ClusterUnavailable
-from cluster_manager.news import ClusterNews
 from cluster_manager.proto import cluster_v1_pb2 as pb
 from cluster_manager.proto import cluster_v1_pb2_grpc as rpc
-from node_manager.client import NodeStatus, Order, Resources, document, parse_event, parse_order, parse_status
+from node_manager.client import (
+    ExecutorEvent,
+    NodeStatus,
+    Order,
+    Resources,
+    document,
+    parse_event,
+    parse_order,
+    parse_status,
+)
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.rpc import answering, asking, unix_channel
 
@@ -90,10 +98,10 @@ class ClusterServicer(rpc.ClusterManagerServicer):
             self._manager.stop(request.job, task, attempt, request.grace_s)
             return pb.Done()
 
-    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.News]:  # noqa: N802
+    def Events(self, request: pb.EventsRequest, context: grpc.ServicerContext) -> Iterator[pb.Event]:  # noqa: N802
         """Executor events."""
-        for news in self._manager.watch(request.since, context.is_active):
-            yield pb.News(sequence=news.sequence, event=document(news.event))
+        for event in self._manager.events(dict(request.since), context.is_active):
+            yield pb.Event(document=event)
 
     def EndJob(self, request: pb.EndJobRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """A job is over."""
@@ -183,12 +191,16 @@ class ClusterClient:
         with asking(self._who, ClusterUnavailable):
             self._stub.Stop(request, timeout=END_S + grace_s)
 
-    def watch(self, since: int) -> Iterator[ClusterNews]:
-        """Every executor event after `since`, once; ends by raising ClusterUnavailable when the manager goes away."""
+    def events(self, since: Mapping[str, int]) -> Iterator[ExecutorEvent]:
+        """Every event of each log after the sequence that `since` gives by the log's name.
+
+        It ends by raising ClusterUnavailable when the manager or a node goes away: ask again from the last seen. What
+        was seen may come again.
+        """
         with asking(self._who, ClusterUnavailable):
-            for news in self._stub.Watch(pb.WatchRequest(since=since)):
-                yield ClusterNews(news.sequence, parse_event(news.event))
-        raise ClusterUnavailable(f"{self._who} has closed the stream of news.", hint="Subscribe again.")
+            for event in self._stub.Events(pb.EventsRequest(since=since)):
+                yield parse_event(event.document)
+        raise ClusterUnavailable(f"{self._who} has closed the stream of events.", hint="Ask again.")
 
     def end_job(self, job: str) -> None:
         """The job is over: nothing of it runs, lies or is reserved any more. May be repeated."""
@@ -196,5 +208,5 @@ class ClusterClient:
             self._stub.EndJob(pb.EndJobRequest(job=job), timeout=END_S)
 
     def close(self) -> None:
-        """Let the connection go; a waiting `watch` ends."""
+        """Let the connection go; who waits in `events` is let go."""
         self._channel.close()

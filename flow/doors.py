@@ -80,18 +80,6 @@ class ReservationDoor(Protocol):
         """On which node."""
 
 
-class NewsDoor(Protocol):
-    """One event and its place in the party's stream of news."""
-
-    @property
-    def sequence(self) -> int:
-        """Counts up."""
-
-    @property
-    def event(self) -> ExecutorEvent:
-        """What happened."""
-
-
 class ClusterDoor(Protocol):
     """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
 
@@ -110,8 +98,8 @@ class ClusterDoor(Protocol):
     def stop(self, job: str, task: str | None = None, attempt: int | None = None) -> None:
         """End executors."""
 
-    def watch(self, since: int) -> Iterator[NewsDoor]:
-        """News above a sequence number, for as long as the connection lasts."""
+    def events(self, since: Mapping[str, int]) -> Iterator[ExecutorEvent]:
+        """Every event of each log after a sequence, for as long as the connection lasts; some may come again."""
 
     def end_job(self, job: str) -> None:
         """Clean up after a job."""

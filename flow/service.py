@@ -15,9 +15,9 @@ from flow.calls import Calls
 from flow.catalogue import Catalogue
 from flow.coordinator.leader import Coordinator
 from flow.doors import Rooms, Stopper
+from flow.executor_events import EventReader
 from flow.holdings import Holdings
 from flow.links import Links
-from flow.news import NewsReader
 from flow.own_clock import OwnClock
 from flow.participant.agreeing import Agreeing
 from flow.participant.attempts import Attempts
@@ -30,8 +30,8 @@ from flow.policy_book import PolicyBook
 from flow.resuming import Changes, resumed
 from flow.scheduler import Scheduler
 from flow.store.database import Database
-from flow.store.news import position, put_position
 from flow.store.queries import Reader, part_state
+from flow.store.tables import health
 from flow.submitting import Submitting, Verdict
 from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
 from flow.why import why
@@ -82,7 +82,7 @@ class FlowService:
         self._courier = Courier(stance, database, doors, self._leaving.clear, scheduler)
         self._ending = Ending(stance, database, closed, self._leaving, turns)
         self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
-        self._news = NewsReader(party, database, rooms.cluster, self._courier.due)
+        self._events = EventReader(party, database, rooms.cluster, self._courier.due)
         self._subscription: Stopper | None = None
 
     @classmethod
@@ -118,7 +118,7 @@ class FlowService:
         self._courier.start()
         self._leaving.start()
         self._scheduler.poke(Sweep())
-        self._news.start()
+        self._events.start()
         self._subscription = self._gateway.serve_calls(self._calls.answer)
 
     def close(self, grace_s: float = 5.0) -> None:
@@ -126,7 +126,7 @@ class FlowService:
         if self._subscription is not None:
             self._subscription.stop()
             self._subscription = None
-            self._news.close(grace_s)
+            self._events.close(grace_s)
             self._scheduler.close()
         self._database.close()
 
@@ -225,6 +225,12 @@ class FlowService:
             self._reader.row(connection, job)
             return self._reader.metrics(connection, job, task, since)
 
+    def latest_metrics(self, job: str) -> list[MetricRow]:
+        """Of each metric of each address in each task the number that came last. Raises UnknownJob."""
+        with self._database.read() as connection:
+            self._reader.row(connection, job)
+            return self._reader.latest_metrics(connection, job)
+
     def logs(self, job: str, task: str | None = None, since: int = 0, newest: int | None = None) -> list[LogRow]:
         """Log lines with an id above `since`, or of those the newest few, oldest first. Raises UnknownJob."""
         with self._database.read() as connection:
@@ -250,15 +256,24 @@ class FlowService:
             self._reader.row(connection, job)
             return self._reader.progress(connection, job)
 
-    def events(self, job: str | None = None, since: int = 0, limit: int = 1000) -> list[EventRow]:
-        """Events with an id above `since`, oldest first."""
+    def events(
+        self, job: str | None = None, since: int = 0, limit: int = 1000, *, with_metrics: bool = False
+    ) -> list[EventRow]:
+        """Events with an id above `since`, oldest first; those of one job with the numbers they tell of if asked."""
         with self._database.read() as connection:
-            return self._reader.events(connection, job, since, limit)
+            rows = self._reader.events(connection, job, since, limit)
+            return self._reader.with_metrics(connection, job, rows) if job and with_metrics else rows
+
+    def moves(self, job: str, newest: int) -> list[EventRow]:
+        """The newest few events of a job that tell of more than rows that were recorded. Raises UnknownJob."""
+        with self._database.read() as connection:
+            self._reader.row(connection, job)
+            return self._reader.moves(connection, job, newest)
 
     def try_database(self) -> str:
-        """Read and write one row. Raises StoreUnavailable."""
+        """Write one row. Raises StoreUnavailable."""
         with self._database.write() as writer:
-            put_position(writer, "health", 1 - position(writer, "health"))
+            writer.put(health, {"id": 1, "tried_ms": writer.now_ms})
         return self._database.dialect
 
     def wait_events(self, since: int, timeout_s: float) -> int:

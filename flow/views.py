@@ -148,6 +148,7 @@ class JobView(JobSummary):
     manifest_digest: str = ""
     closed: bool = False  # every party has cleaned up
     spec: dict[str, object]  # the job.json as submitted
+    last_event: int = 0  # the id of its newest event: its stream goes on from there
 
     def warned(self) -> dict[str, list[str]]:
         """Each warning once, with the parties that said it in their answers."""
@@ -218,7 +219,8 @@ class EventRow(View):
     Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.hindered` (it answers
     that it cannot now; the body tells the code), `party.back`, `party.left`, `task.published`, `task.resumes` (the body
     tells job, attempt, step; empty: the task starts afresh), `job.closed`, `metrics.recorded`, `logs.recorded`,
-    `progress.recorded`.
+    `progress.recorded`. `metrics` are the numbers that a `metrics.recorded` tells of: in the stream of one job, for who
+    may read them; elsewhere they are asked for by `since`.
     """
 
     id: int
@@ -229,6 +231,7 @@ class EventRow(View):
     attempt: int = 0
     party: str = ""
     body: dict[str, object] = {}
+    metrics: tuple[MetricRow, ...] = ()
 
 
 class ProposedInput(View):

@@ -1,7 +1,6 @@
-"""What each kind of event may say: an executor's words are checked here before anybody believes or stores them.
+"""What each kind of event may say: an executor's words are checked here by whoever reads its log, or is told of it.
 
-Numbers have bounds, text is cut and loses its control characters, and what is no such body is refused. An executor
-cannot say that it was lost; only its Node Manager can.
+Numbers have bounds, text is cut and loses its control characters, and what is no such body is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from node_manager.events import EventKind
+from node_manager.events import EventKind, ExecutorEvent
 from runtime.bounds import Count, Finite
 from runtime.text import is_printable, printable
 
@@ -20,6 +19,7 @@ MAX_NAME_CHARS = 100
 MAX_WORD_CHARS = 300
 MAX_SENTENCE_CHARS = 2000
 MAX_TEXT_CHARS = 4000
+MAX_GROUPS = 100
 _TAIL_SHARE = 0.7  # of a text that is cut in its middle: what is at the end of a traceback says most
 
 
@@ -91,6 +91,14 @@ class _Failed(_Body):
     code: Name
     message: Sentence
     hint: Sentence = ""
+    alike: Annotated[list[list[Name]], Field(max_length=MAX_GROUPS)] | None = None
+
+
+class _Lost(_Body):
+    cause: Word
+    text: Sentence = ""
+    signal: Count | None = None
+    exit_code: Count | None = None
 
 
 _BODIES: dict[EventKind, type[_Body]] = {
@@ -102,16 +110,23 @@ _BODIES: dict[EventKind, type[_Body]] = {
     EventKind.CHECKPOINT: _Checkpoint,
     EventKind.SUCCEEDED: _Succeeded,
     EventKind.FAILED: _Failed,
+    EventKind.LOST: _Lost,
 }
+
+
+def read_event(document: bytes) -> ExecutorEvent:
+    """An event from its document, with its body as it may be stored and shown. Raises ValueError for what is none."""
+    event = ExecutorEvent.model_validate_json(document)
+    body = checked(event.kind, event.body)
+    if event.schema_version != 1 or body is None:
+        raise ValueError(f"no event of kind '{event.kind}' in schema 1")
+    return event.model_copy(update={"body": body})
 
 
 def checked(kind: EventKind, body: Mapping[str, object]) -> dict[str, object] | None:
     """The body as it may be stored and shown, or None if it is none of its kind."""
-    form = _BODIES.get(kind)
-    if form is None:
-        return None
     try:
-        fields = form.model_validate(body).model_dump()
+        fields = _BODIES[kind].model_validate(body).model_dump(exclude_none=True)
     except ValidationError:
         return None
     return {name: plain(value) for name, value in fields.items()}

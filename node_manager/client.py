@@ -1,4 +1,4 @@
-"""The door to the Node Manager: order executors, read their news.
+"""The door to the Node Manager: order executors, follow what they tell.
 
 Importing it loads no heavy module; `serve` does when it is called.
 """
@@ -22,8 +22,8 @@ from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause
 from node_manager.failure import CRASH_CODE, failure_body
 from node_manager.order import Input, Order, Resources, ResumePoint
-from node_manager.status import NodeNews, NodeStatus
-from node_manager.wire import NodeClient, document, parse_event, parse_order, parse_status
+from node_manager.status import NodeStatus
+from node_manager.wire import EventStream, NodeClient, document, parse_event, parse_order, parse_status
 
 if TYPE_CHECKING:
     from node_manager.server import NodeService
@@ -36,12 +36,12 @@ __all__ = [
     "Cause",
     "CodeMismatch",
     "EventKind",
+    "EventStream",
     "ExecutorEvent",
     "ForkFailed",
     "Input",
     "NoGpuLeft",
     "NodeClient",
-    "NodeNews",
     "NodeStatus",
     "NodeStopping",
     "NodeUnavailable",

@@ -53,14 +53,14 @@ class NodeConfig:
 
     Attributes:
         name: The node's name inside the party.
-        state: Its own folder: news.sqlite and the working folders.
+        state: Its own folder: the working folders, and the event logs of jobs that are over.
         socket: Where it serves; doorbell: where executors ring.
         capacity: What orders may use in total.
         preload: Modules that the warm parent imports where installed.
         task_key: The key that seals journal and checkpoints, from job and task.
         keep_on_stop: Leave executors running on an orderly stop, to be adopted by the next Node Manager.
         confinement: What executors must not be or see.
-        heartbeat_s: How often a reader of the news hears the live status.
+        heartbeat_s: How often who watches hears the live status.
     """
 
     name: str

@@ -21,7 +21,7 @@ _TENTHS, _THOUSANDTHS = 10, 1_000
 
 
 class EventLog:
-    """The `News` port of a context, and the executor's own words. Safe to use from several threads."""
+    """The `events` of a context, and the executor's own words. Safe to use from several threads."""
 
     def __init__(self, folder: Path, key: ExecutorKey, doorbell: str) -> None:
         self._key = key
@@ -95,7 +95,7 @@ class EventLog:
                 kind=kind,
                 body={name: plain(value) for name, value in body.items()},
             )
-            os.write(self._file, event.model_dump_json(by_alias=True).encode() + b"\n")
+            os.write(self._file, event.document() + b"\n")
 
     def close(self) -> None:
         """No more events."""

@@ -1,4 +1,7 @@
-"""What an executor reports and how its end is told: one versioned record, appended to a log and streamed upwards."""
+"""What an executor reports and how its end is told: one versioned record.
+
+It is written once, as a line of the executor's event log; this document is what every floor passes on, up to Flow.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from runtime.bounds import Attempt, Count, Incarnation, TimeMs
 
 
 class EventKind(StrEnum):
-    """The closed list of news about an executor."""
+    """The closed list of what is told about an executor."""
 
     STARTED = "started"  # body: pid, started_s (order to first line of algorithm code)
     METRIC = "metric"  # body: name, step, value
@@ -37,3 +40,18 @@ class ExecutorEvent(BaseModel):
     at_ms: TimeMs
     kind: EventKind
     body: dict[str, object]
+
+    @property
+    def log(self) -> str:
+        """The name of the event log that it is of."""
+        return log_name(self.job, self.task, self.attempt, self.address, self.incarnation)
+
+    def document(self) -> bytes:
+        """The event as JSON, on one line."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+def log_name(job: str, task: str, attempt: int, address: str, incarnation: int) -> str:
+    """What the working folder and the event log of one incarnation are called: a relative path of two parts."""
+    role, _, party = address.partition(":")
+    return f"{job}/{task}-{attempt}-{role}-{party}-i{incarnation}"

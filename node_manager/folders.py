@@ -7,7 +7,9 @@
         stdout.log stderr.log   what is written past Python   (executor)
         scratch/                its HOME and TMPDIR           (executor)
         exit.json      how it ended                           (warm parent, before the process is reaped)
+        end.json       what is told of its end if it said no last word   (Node Manager, once it is over)
 
+Of a job that was cleaned, event logs and `end.json` stay under state/node/ended for those who have not read them.
 The names of job, task and party are checked before a path is made of them.
 """
 
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
+from node_manager.events import log_name
 from node_manager.order import Order
 from party.ids import Address, task_name
 from runtime.bounds import MAX_COUNT
@@ -29,9 +32,11 @@ from runtime.disk.faults import refusals
 from runtime.disk.trees import remove_tree
 
 SCHEMA = 1
+SAME_VERSION = "Bring both sides to the same version."
 LAST_WORDS_BYTES = 16_000
 _OF_NO_USE = "Extension modules:"  # a long list of names at the end of a stack
-ORDER, PROCESS, EVENTS, EXIT = "order.json", "process.json", "events.jsonl", "exit.json"
+ORDER, PROCESS, EVENTS, EXIT, END = "order.json", "process.json", "events.jsonl", "exit.json", "end.json"
+FOLDERS = "*/*-i*"
 STDOUT, STDERR = "stdout.log", "stderr.log"
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -68,8 +73,7 @@ class ExecutorKey:
     @property
     def folder(self) -> str:
         """The working folder, relative to the Node Manager's own."""
-        role, _, party = self.address.partition(":")
-        return f"{self.job}/{self.task}-{self.attempt}-{role}-{party}-i{self.incarnation}"
+        return log_name(self.job, self.task, self.attempt, self.address, self.incarnation)
 
     def matches(self, job: str, task: str | None, attempt: int | None) -> bool:
         """Whether a command for (job, task, attempt) means this executor; None means all."""
@@ -99,7 +103,7 @@ def read_order(folder: Path) -> Order:
 
 def orders(root: Path) -> Iterator[tuple[Path, Order]]:
     """Every working folder under `root` with its order; a folder without a readable order is removed."""
-    for folder in sorted(root.glob("*/*-i*")):
+    for folder in sorted(root.glob(FOLDERS)):
         try:
             order = read_order(folder)
         except (OSError, ValueError, UnknownWireVersion):
@@ -160,5 +164,5 @@ def check_schema(found: object, what: str) -> None:
     if found != SCHEMA:
         raise UnknownWireVersion(
             f"This {what} has schema {found!r}; this version reads schema {SCHEMA}.",
-            hint="Bring both sides to the same version.",
+            hint=SAME_VERSION,
         )

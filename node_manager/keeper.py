@@ -1,7 +1,7 @@
 """The one thread that watches: the warm parent's answers, the doorbell, the ends of processes, the memory they use.
 
-Everything that changes what is known of an executor happens on this thread, so that an event log is read by one
-reader and an end is recorded once. It waits for events; a slow tick is the safety net under them.
+Everything that changes what is known of an executor happens on this thread, so that an end is recorded once. It waits
+for events; a slow tick is the safety net under them. What executors tell is read by who follows their logs.
 """
 
 from __future__ import annotations
@@ -10,26 +10,23 @@ import os
 import selectors
 import signal
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
-from node_manager.allowance import left_out_text
 from node_manager.bodies import checked
 from node_manager.config import NodeConfig
 from node_manager.descent import Home, abandoned, confined, end_left_behind, families
 from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent
 from node_manager.exit_cause import Cause, lost_body
-from node_manager.folders import EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
-from node_manager.news import NewsStore, Place
+from node_manager.folders import END, EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
+from node_manager.follow import EventLogs
 from node_manager.process import ProcessId, anonymous_bytes, bytes_of_family, kernel_oom_kills, signal_group
 from node_manager.roster import Roster, Running
 from node_manager.spawn import WarmParentProcess
-from node_manager.tail import has_more, read_new
 from runtime.disk.faults import free_bytes
 from runtime.errors import DiskFull, FileFault, PlatformError
 from runtime.log import get_logger
@@ -40,8 +37,6 @@ LOOK_EVERY_S = 2.0
 EXIT_FILE_WAIT_S = 2.0
 RESTART_PAUSE_S = 1.0
 MEMORY_HEADROOM = 1.1
-TURN_TICK_S = 0.05
-MOST_UNREAD = 500  # news that wait for a reader while an executor that told more than its turn gets another one
 MOST_RINGS = 1_000
 _MAX_FOLDER_BYTES = 512
 _BELL_MODE = 0o666  # executors may have a user of their own; the folder is the party's alone
@@ -49,11 +44,11 @@ _log = get_logger("node_manager")
 
 
 class Keeper:
-    """Watches the executors in a roster and writes their news."""
+    """Watches the executors in a roster and says which of their logs to look into."""
 
-    def __init__(self, config: NodeConfig, news: NewsStore, roster: Roster) -> None:
+    def __init__(self, config: NodeConfig, logs: EventLogs, roster: Roster) -> None:
         self._config = config
-        self._news = news
+        self._logs = logs
         self._roster = roster
         self._selector = selectors.DefaultSelector()
         self._bell = _bind(config.doorbell)
@@ -94,15 +89,12 @@ class Keeper:
                 for ready, _ in self._selector.select(self._tick_s()):
                     ready.data()
                 self._tick()
-            except (OSError, sqlite3.Error, PlatformError) as problem:  # a full disk, for one: it is read again
+            except (OSError, PlatformError) as problem:  # a full disk, for one: it is looked at again
                 _log.error("Watching failed, going on", reason=str(problem))
                 time.sleep(BUSY_TICK_S)
 
     def _tick_s(self) -> float:
-        watched = self._roster.all()
-        if any(running.behind for running in watched):
-            return TURN_TICK_S if self._news.unread() > MOST_UNREAD else 0
-        return BUSY_TICK_S if watched or self._orphans else IDLE_TICK_S
+        return BUSY_TICK_S if self._roster.all() or self._orphans else IDLE_TICK_S
 
     def _on(self, source: socket.socket | WarmParentProcess | int, action: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, action)
@@ -228,46 +220,32 @@ class Keeper:
         return {running.process.pid for running in self._roster.all() if running.process is not None}
 
     def _look(self, running: Running) -> None:
-        """Read what is new; if the exit file is there, record the end."""
+        """Something may be new in its log; if the exit file is there, record the end."""
         if running.ended.is_set():
             return
-        end = read_json(running.folder / EXIT)  # before the log is read, so that nothing is written after it
-        place = self._read(running)
-        if running.behind and running.decided is not Cause.STOPPED:
-            return
+        self._logs.rung(running.key.folder)
+        end = read_json(running.folder / EXIT)
         if end is not None:
-            self._finish(running, place, number(end, "status"))
+            self._finish(running, number(end, "status"))
         elif running.gone_at is not None and free_bytes(running.folder) == 0:
             running.gone_at = time.monotonic()  # its parent writes how it ended once there is room
         elif running.gone_at is not None and time.monotonic() - running.gone_at > EXIT_FILE_WAIT_S:
             self._end_abandoned()
-            self._finish(running, place, None)
+            self._finish(running, None)
 
-    def _read(self, running: Running) -> Place:
-        """One turn: who has told much keeps nobody else waiting."""
-        folder, job = running.key.folder, running.key.job
-        place = self._news.place(folder)
-        events, after = read_new(running.folder, running.key, place)
-        running.behind = has_more(running.folder, place, after)
-        if after != place:
-            self._news.add(folder, job, events, after)
-        return after
-
-    def _finish(self, running: Running, place: Place, status: int | None) -> None:
-        key = running.key
+    def _finish(self, running: Running, status: int | None) -> None:
+        name = running.key.folder
         self._unfollow(running)
         if (running.folder / PROCESS).exists():  # so quick that its end is known before the warm parent's answer
             self._identify(running)
-        events = []
-        if not place.final:
-            oom = kernel_oom_kills() > running.oom_kills
-            body = lost_body(status, running.decided, kernel_oom=oom)
-            events = _last_events(running, place, body)
-            _log.warning("Executor lost", executor=key.folder, cause=str(body["cause"]))
-        last = Place(place.offset, place.own + len(events), True, True, place.spent)
-        self._news.add(key.folder, key.job, events, last)
+        body = lost_body(status, running.decided, kernel_oom=kernel_oom_kills() > running.oom_kills)
+        if body["cause"] != Cause.EXIT:
+            _log.warning("Executor lost", executor=name, cause=str(body["cause"]))
+        with self._logs.folder(name) as folder, suppress(FileNotFoundError):  # it was forgotten meanwhile
+            write_json(folder / END, {"schema": SCHEMA, "events": _last_events(running, body)})
         self._roster.remove(running)
         running.ended.set()
+        self._logs.rung(name)
         _fail(running, "The process ended before it began.")
 
     # Ticks and bells
@@ -279,7 +257,7 @@ class Keeper:
                 folders.add(self._bell.recv(_MAX_FOLDER_BYTES).decode(errors="replace"))
         for folder in folders:
             running = self._roster.in_folder(folder)
-            if running is not None and not running.behind:
+            if running is not None:
                 self._look(running)
 
     def _tick(self) -> None:
@@ -288,8 +266,7 @@ class Keeper:
         for running in self._roster.all():
             if running.gone_at is not None:
                 self._reap_orphan(running)
-            its_turn = self._news.unread() <= MOST_UNREAD if running.behind else running.gone_at is not None
-            if look or its_turn:
+            if look or running.gone_at is not None:
                 self._look(running)
         if look and self._orphans:
             self._end_orphans()
@@ -317,15 +294,14 @@ class Keeper:
             self._wake.send(b"w")
 
 
-def _last_events(running: Running, place: Place, lost: dict[str, object]) -> list[ExecutorEvent]:
-    """That it was lost, after how much of its news was left out and what it left on its standard error."""
+def _last_events(running: Running, lost: dict[str, object]) -> list[object]:
+    """That it was lost, after what it left on its standard error."""
     key = running.key
     bodies = [(EventKind.LOST, lost)]
-    for level, text in (("error", last_words(running.folder)), ("warning", left_out_text(place.spent))):
-        said = checked(EventKind.LOG, {"level": level, "text": text})
-        if said and said["text"]:
-            bodies.insert(0, (EventKind.LOG, said))
-    return [
+    said = checked(EventKind.LOG, {"level": "error", "text": last_words(running.folder)})
+    if said and said["text"]:
+        bodies.insert(0, (EventKind.LOG, said))
+    events = [
         ExecutorEvent(
             schema=1,
             job=key.job,
@@ -333,13 +309,14 @@ def _last_events(running: Running, place: Place, lost: dict[str, object]) -> lis
             attempt=key.attempt,
             address=key.address,
             incarnation=key.incarnation,
-            sequence=place.own + i,
+            sequence=i,
             at_ms=time.time_ns() // 1_000_000,
             kind=kind,
             body=body,
         )
         for i, (kind, body) in enumerate(bodies, start=1)
     ]
+    return [event.model_dump(mode="json", by_alias=True) for event in events]
 
 
 def _fail(running: Running, why: str) -> None:

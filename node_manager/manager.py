@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ from node_manager.descent import end_with_family, families, living
 from node_manager.errors import ForkFailed, NodeStopping, StaleIncarnation
 from node_manager.exit_cause import Cause
 from node_manager.folders import (
+    END,
     EXIT,
     PROCESS,
     SCHEMA,
@@ -27,13 +28,13 @@ from node_manager.folders import (
     read_json,
     write_json,
 )
+from node_manager.follow import EventLogs
 from node_manager.host import Load, cpu_capability
 from node_manager.keeper import Keeper
-from node_manager.news import NewsStore
 from node_manager.order import Order
 from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_kills
 from node_manager.roster import Roster, Running
-from node_manager.status import NodeNews, NodeStatus
+from node_manager.status import NodeStatus
 from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import private_folder
 from runtime.errors import PlatformError
@@ -52,14 +53,14 @@ class NodeManager:
         self._config = config
         self._folders = config.state / "executors"
         private_folder(self._folders)
-        self._news = NewsStore(config.state / "news.sqlite")
+        self._logs = EventLogs(self._folders, config.state / "ended")
         self._roster = Roster(config.capacity.gpus)
         self._load = Load(config.capacity.gpus)
         self._capability = cpu_capability()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         become_subreaper()
-        self._keeper = Keeper(config, self._news, self._roster)
+        self._keeper = Keeper(config, self._logs, self._roster)
 
     def begin(self) -> None:
         """Adopt what still runs from before, then watch."""
@@ -74,7 +75,6 @@ class NodeManager:
             self._give_up_waiting()
             self._end(self._roster.all(), grace_s / 2)
         self._keeper.stop()
-        self._news.close()
         cease_subreaper()
 
     def describe(self) -> NodeStatus:
@@ -85,7 +85,6 @@ class NodeManager:
         return NodeStatus(
             schema=1,
             node=self._config.name,
-            epoch=self._news.epoch,
             cores=capacity.cores,
             memory_bytes=capacity.memory_bytes,
             gpus=capacity.gpus,
@@ -132,24 +131,25 @@ class NodeManager:
         """End what still runs of a job and remove its working folders. May be repeated."""
         self.stop(job, None, None, grace_s=2)
         if ExecutorKey.is_job(job):
+            self._logs.keep(job)
             forget_folder(self._folders / job)
-        self._news.clean(job)
 
-    def watch(self, since: int, listening: Callable[[], bool]) -> Iterator[NodeNews]:
-        """A heartbeat at once, then all news after `since` and heartbeats, until the reader or this node goes."""
-        beat_at = time.monotonic()
-        with self._news.reader(since) as reader:
+    def watch(self, listening: Callable[[], bool]) -> Iterator[NodeStatus]:
+        """This host at once, then again and again, until the reader or this node goes."""
+        while listening() and not self._stopping.is_set():
+            yield self.describe()
+            self._stopping.wait(self._config.heartbeat_s)
+
+    def events(self, since: Mapping[str, int], listening: Callable[[], bool]) -> Iterator[bytes]:
+        """The documents of all events of each log after a sequence, until the reader or this node goes."""
+        with self._logs.follower(since) as follower:
             while listening() and not self._stopping.is_set():
-                if time.monotonic() >= beat_at:
-                    beat_at = time.monotonic() + self._config.heartbeat_s
-                    yield NodeNews(self._news.last(), status=self.describe())
-                for sequence, event in reader.after(max(0.0, beat_at - time.monotonic())):
-                    yield NodeNews(sequence, event=event)
+                yield from follower.documents(self._config.heartbeat_s)
 
     def go_quiet(self) -> None:
-        """Let watchers return; nothing new is started from now on."""
+        """Let readers return; nothing new is started from now on."""
         self._stopping.set()
-        self._news.wake()
+        self._logs.wake()
 
     def _refuse_older(self, key: ExecutorKey) -> None:
         start = f"{key.folder.rpartition('-i')[0].rpartition('/')[2]}-i"
@@ -235,7 +235,7 @@ class NodeManager:
 
     def _adopt(self, folder: Path, order: Order) -> None:
         key = ExecutorKey.of(order)
-        if self._news.place(key.folder).ended:
+        if read_json(folder / END) is not None:
             return
         running = Running(key, folder, order.resources, oom_kills=kernel_oom_kills())
         self._roster.add(running)

@@ -27,7 +27,6 @@ class Running:
         oom_kills: The kernel's count when it began.
         decided: What we did to it, if anything.
         gone_at: When it was seen gone without an exit file, while there was room for one.
-        behind: Whether its log holds more than was read in its turn.
         unwritten: How it ended, for its exit file, as long as the disk does not take it.
     """
 
@@ -43,7 +42,6 @@ class Running:
     oom_kills: int = 0
     decided: Cause | None = None
     gone_at: float | None = None
-    behind: bool = False
     unwritten: dict[str, object] = field(default_factory=dict)
 
 

@@ -1,12 +1,8 @@
-"""What a Node Manager tells about its host, and one item of its news stream. Pure data, versioned."""
+"""What a Node Manager tells about its host. Pure data, versioned."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pydantic import BaseModel, ConfigDict, Field
-
-from node_manager.events import ExecutorEvent
 
 
 class NodeStatus(BaseModel):
@@ -14,7 +10,6 @@ class NodeStatus(BaseModel):
 
     Attributes:
         node: Its name inside the party.
-        epoch: Changes when the Node Manager lost its records; sequences of another epoch mean nothing.
         cores, memory_bytes, gpus: What orders may use in total.
         cpu_percent, memory_used: The whole host's load now.
         gpu_percent, gpu_memory_used: One number a GPU, empty where none is visible.
@@ -30,7 +25,6 @@ class NodeStatus(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     schema_version: int = Field(default=1, alias="schema")
     node: str
-    epoch: str
     cores: int
     memory_bytes: int
     gpus: int
@@ -47,15 +41,3 @@ class NodeStatus(BaseModel):
     reserved_cores: int = 0
     reserved_memory_bytes: int = 0
     reserved_gpus: int = 0
-
-
-@dataclass(frozen=True)
-class NodeNews:
-    """One item of the stream: an event with its node-wide sequence, or a heartbeat with the live status.
-
-    A heartbeat carries the last sequence that was given out; it never moves a reader's place.
-    """
-
-    sequence: int
-    event: ExecutorEvent | None = None
-    status: NodeStatus | None = None

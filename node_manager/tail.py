@@ -2,35 +2,59 @@
 
 The log is written by code that handles other people's data, so nothing in it is believed: lines and logs have a
 greatest size, what they say is checked by kind, and of each kind so much is taken and no more. Of a log that has grown
-too large only its last word is read. What is left out is counted, and told with the last word.
+too large only its last word is read. What is left out is counted, and told with the last word. An executor cannot say
+that it was lost; only its Node Manager can.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from node_manager.allowance import Purse, left_out_text
-from node_manager.bodies import checked
+from node_manager.allowance import Purse, Spent, left_out_text
+from node_manager.bodies import read_event
 from node_manager.events import EventKind, ExecutorEvent
-from node_manager.folders import EVENTS, ExecutorKey
-from node_manager.news import Place
+from node_manager.folders import END, EVENTS, read_json
 from runtime.bounds import MAX_COUNT
 from runtime.log import get_logger
 
 MAX_READ_BYTES = 256 << 10  # one turn of a log among others
 MAX_LINE_BYTES = 64 << 10
 MAX_SEQUENCE = MAX_COUNT - 1_000  # what comes after is the Node Manager's own
-MAX_LOG_BYTES = 64 << 20  # of news in one event log
+MAX_LOG_BYTES = 64 << 20
 FINAL = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST})
 _log = get_logger("node_manager")
 
 
-def read_new(folder: Path, key: ExecutorKey, place: Place) -> tuple[list[ExecutorEvent], Place]:
-    """The events after `place`, of one turn at most, and the place after them.
+@dataclass(frozen=True)
+class Place:
+    """How far one event log was read.
+
+    Attributes:
+        offset: Bytes of whole lines read.
+        own: The highest sequence seen, 0 before the first.
+        final: Whether a last word (succeeded, failed or lost) was among them.
+        spent: By kind, what was taken of it and how much was left out.
+    """
+
+    offset: int = 0
+    own: int = 0
+    final: bool = False
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+
+
+class Told(NamedTuple):
+    """An event as it was checked, and the document that tells it, as it was written."""
+
+    event: ExecutorEvent
+    document: bytes
+
+
+def read_new(folder: Path, name: str, place: Place) -> tuple[list[Told], Place]:
+    """The events of the log called `name` after `place`, of one turn at most, and the place after them.
 
     A line that is no event of this executor, is too long, repeats a sequence or comes after the last word, is passed
     over; how many there were is logged once a reading. Of progress only the last of a turn counts.
@@ -43,17 +67,28 @@ def read_new(folder: Path, key: ExecutorKey, place: Place) -> tuple[list[Executo
     if not end and len(block) > MAX_LINE_BYTES:
         end = len(block)  # a line without end is passed over as it comes
     lines = [line for line in block[:end].splitlines() if line]
-    told = _in_order([_parse(line, key) for line in lines], place)
+    told = _in_order([_parse(line, name) for line in lines], place)
     unusable = len(lines) - len(told) + int(start > place.offset)
     if unusable:
-        _log.warning("Lines of an event log passed over", executor=key.folder, lines=unusable)
+        _log.warning("Lines of an event log passed over", executor=name, lines=unusable)
     taken, purse = _within_bounds(told, Purse(place.spent), too_large=start + end > MAX_LOG_BYTES)
-    own, final = told[-1].sequence if told else place.own, place.final or bool(told and told[-1].kind in FINAL)
-    if taken and taken[-1].kind in FINAL and (text := left_out_text(purse.spent)):
-        last = taken.pop()
-        taken += [notice(last, text), last.model_copy(update={"sequence": last.sequence + 1})]
+    own = told[-1].event.sequence if told else place.own
+    final = place.final or bool(told and told[-1].event.kind in FINAL)
+    if taken and taken[-1].event.kind in FINAL and (text := left_out_text(purse.spent)):
+        last = taken.pop().event
         own = last.sequence + 1
-    return taken, Place(start + end, own, final, place.ended, purse.spent)
+        taken += [_notice(last, text), _told(last.model_copy(update={"sequence": own}))]
+    return taken, Place(start + end, own, final, purse.spent)
+
+
+def read_end(folder: Path, place: Place) -> tuple[list[Told], Place]:
+    """What a log without a last word ends with, once its Node Manager has written what is told of the end."""
+    found = (read_json(folder / END) or {}).get("events")
+    last = [ExecutorEvent.model_validate(event) for event in found] if isinstance(found, list) else []
+    text = left_out_text(place.spent)
+    told = [*([_notice(last[-1], text).event] if text and last else []), *last]
+    numbered = [event.model_copy(update={"sequence": place.own + i}) for i, event in enumerate(told, start=1)]
+    return [_told(event) for event in numbered], replace(place, own=place.own + len(told), final=True)
 
 
 def has_more(folder: Path, place: Place, after: Place) -> bool:
@@ -63,40 +98,42 @@ def has_more(folder: Path, place: Place, after: Place) -> bool:
     return (folder / EVENTS).stat().st_size > after.offset
 
 
-def notice(event: ExecutorEvent, text: str) -> ExecutorEvent:
+def _told(event: ExecutorEvent) -> Told:
+    return Told(event, event.document())
+
+
+def _notice(event: ExecutorEvent, text: str) -> Told:
     """A line for people in the place of an event."""
-    return event.model_copy(update={"kind": EventKind.LOG, "body": {"level": "warning", "text": text}})
+    return _told(event.model_copy(update={"kind": EventKind.LOG, "body": {"level": "warning", "text": text}}))
 
 
-def _in_order(events: Sequence[ExecutorEvent | None], place: Place) -> list[ExecutorEvent]:
+def _in_order(lines: Sequence[Told | None], place: Place) -> list[Told]:
     """Those with a new sequence, up to a last word."""
-    found: list[ExecutorEvent] = []
+    found: list[Told] = []
     own, final = place.own, place.final
-    for event in events:
-        if event is not None and not final and own < event.sequence <= MAX_SEQUENCE:
-            own, final = event.sequence, event.kind in FINAL
-            found.append(event)
+    for told in lines:
+        if told is not None and not final and own < told.event.sequence <= MAX_SEQUENCE:
+            own, final = told.event.sequence, told.event.kind in FINAL
+            found.append(told)
     return found
 
 
-def _within_bounds(
-    told: Sequence[ExecutorEvent], purse: Purse, *, too_large: bool
-) -> tuple[list[ExecutorEvent], Purse]:
+def _within_bounds(lines: Sequence[Told], purse: Purse, *, too_large: bool) -> tuple[list[Told], Purse]:
     """What is taken of new events; the first of a kind that is left out is replaced by a line that says so."""
-    newest = max((event.sequence for event in told if event.kind is EventKind.PROGRESS), default=0)
-    taken: list[ExecutorEvent] = []
-    for event in told:
-        kind = event.kind
+    newest = max((told.event.sequence for told in lines if told.event.kind is EventKind.PROGRESS), default=0)
+    taken: list[Told] = []
+    for told in lines:
+        event, kind = told.event, told.event.kind
         if kind is EventKind.PROGRESS and event.sequence < newest:
             continue
         if kind in FINAL:
-            taken.append(event)
+            taken.append(told)
         elif too_large:
             purse.leave_out(kind)
         elif purse.take(kind, sum(len(str(value).encode()) for value in event.body.values())):
-            taken.append(event)
+            taken.append(told)
         elif purse.spent[kind].left_out == 1:
-            taken.append(notice(event, f"Too many events of kind '{kind}': from here on they are left out"))
+            taken.append(_notice(event, f"Too many events of kind '{kind}': from here on they are left out"))
     return taken, purse
 
 
@@ -109,13 +146,9 @@ def _block(path: Path, offset: int) -> tuple[bytes, int]:
         return file.read(MAX_READ_BYTES), start
 
 
-def _parse(line: bytes, key: ExecutorKey) -> ExecutorEvent | None:
+def _parse(line: bytes, name: str) -> Told | None:
     try:
-        event = ExecutorEvent.model_validate_json(line)
-    except ValidationError:
+        event = read_event(line)
+    except ValueError:
         return None
-    theirs = ExecutorKey(event.job, event.task, event.attempt, event.address, event.incarnation)
-    body = checked(event.kind, event.body)
-    if theirs != key or event.schema_version != 1 or body is None:
-        return None
-    return event.model_copy(update={"body": body})
+    return Told(event, line) if event.log == name and event.kind is not EventKind.LOST else None

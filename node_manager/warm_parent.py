@@ -149,7 +149,7 @@ class WarmParent:
                 return
 
     def _pause_s(self) -> float | None:
-        """How long to wait for news before what is left to do is tried again."""
+        """How long to wait for orders before what is left to do is tried again."""
         if self._left_behind:
             return HUNT_AGAIN_S
         return TRY_AGAIN_S if self._unwritten else None

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from pydantic import ValidationError
 
-from node_manager.errors import NodeUnavailable, OrderRefused
+from node_manager.bodies import read_event
+from node_manager.errors import NodeUnavailable, OrderRefused, UnknownWireVersion
 from node_manager.events import ExecutorEvent
-from node_manager.folders import check_schema
+from node_manager.folders import SAME_VERSION, check_schema
 from node_manager.order import Order
 from node_manager.proto import node_v1_pb2 as pb
 from node_manager.proto import node_v1_pb2_grpc as rpc
-from node_manager.status import NodeNews, NodeStatus
+from node_manager.status import NodeStatus
 from runtime.rpc import answering, asking, unix_channel
 from runtime.text import first_problem
 
 if TYPE_CHECKING:
     from node_manager.manager import NodeManager
+
+T = TypeVar("T")
 
 CALL_S = 10.0
 START_S = 160.0
@@ -51,13 +55,15 @@ class NodeServicer(rpc.NodeManagerServicer):
         with answering(context):
             return pb.StopReply(stopped=stop(request.job, task, attempt, request.grace_s))
 
-    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.News]:  # noqa: N802
-        """Heartbeats and events."""
-        for news in self._manager.watch(request.since, context.is_active):
-            if news.event is not None:
-                yield pb.News(sequence=news.sequence, event=document(news.event))
-            elif news.status is not None:
-                yield pb.News(sequence=news.sequence, status=document(news.status))
+    def Watch(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> Iterator[pb.DescribeReply]:  # noqa: ARG002, N802
+        """The host, again and again."""
+        for status in self._manager.watch(context.is_active):
+            yield pb.DescribeReply(status=document(status))
+
+    def Events(self, request: pb.EventsRequest, context: grpc.ServicerContext) -> Iterator[pb.Event]:  # noqa: N802
+        """Executor events."""
+        for event in self._manager.events(dict(request.since), context.is_active):
+            yield pb.Event(document=event)
 
     def Clean(self, request: pb.CleanRequest, context: grpc.ServicerContext) -> pb.CleanReply:  # noqa: N802
         """A job's folders."""
@@ -82,6 +88,8 @@ class NodeClient:
         self._who = f"the Node Manager at {address}"
         self._channel = unix_channel(address)
         self._stub = rpc.NodeManagerStub(self._channel)
+        self._lock = threading.Lock()  # a stream that is begun on a channel while it is closed ends the process
+        self._closed = False
 
     def describe(self, timeout_s: float = CALL_S) -> NodeStatus:
         """The host now. Raises NodeUnavailable."""
@@ -104,18 +112,16 @@ class NodeClient:
             reply: pb.StopReply = self._stub.Stop(request, timeout=CALL_S + 2 * grace_s)
             return reply.stopped
 
-    def watch(self, since: int) -> Iterator[NodeNews]:
-        """A heartbeat, then every event after `since` once, with heartbeats between. Raises NodeUnavailable.
-
-        It ends by raising NodeUnavailable when the Node Manager goes away; go on from the last sequence seen.
-        """
+    def watch(self) -> Iterator[NodeStatus]:
+        """The host at once, then again and again, until this raises NodeUnavailable."""
         with asking(self._who, NodeUnavailable):
-            for news in self._stub.Watch(pb.WatchRequest(since=since)):
-                if news.HasField("event"):
-                    yield NodeNews(news.sequence, event=parse_event(news.event))
-                else:
-                    yield NodeNews(news.sequence, status=parse_status(news.status))
-        raise NodeUnavailable(f"{self._who} has closed the stream of news.", hint="Subscribe again.")
+            for reply in self._begun(lambda: self._stub.Watch(pb.DescribeRequest())):
+                yield parse_status(reply.status)
+        raise NodeUnavailable(f"{self._who} has closed the stream.", hint="Watch again.")
+
+    def events(self, since: Mapping[str, int]) -> EventStream:
+        """Every event of each log after the sequence that `since` gives by the log's name. Raises NodeUnavailable."""
+        return EventStream(self._who, self._begun(lambda: self._stub.Events(pb.EventsRequest(since=since))))
 
     def clean(self, job: str) -> None:
         """End what runs of a job and remove its working folders. Raises NodeUnavailable."""
@@ -123,8 +129,39 @@ class NodeClient:
             self._stub.Clean(pb.CleanRequest(job=job), timeout=CALL_S * 3)
 
     def close(self) -> None:
-        """Let the connection go; a waiting `watch` ends."""
-        self._channel.close()
+        """Let the connection go; what waits in a stream ends."""
+        with self._lock:
+            self._closed = True
+            self._channel.close()
+
+    def _begun(self, stream: Callable[[], T]) -> T:
+        with self._lock:
+            if self._closed:
+                raise NodeUnavailable(f"{self._who} is no longer asked.")
+            return stream()
+
+
+class EventStream:
+    """The events of a node as documents, for as long as the Node Manager is there.
+
+    It ends by raising NodeUnavailable; ask again from the last sequence that was seen of each log.
+    """
+
+    def __init__(self, who: str, call: Iterator[pb.Event]) -> None:
+        self._who = who
+        self._call = call
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The documents as they come."""
+        with asking(self._who, NodeUnavailable):
+            for event in self._call:
+                yield event.document
+        raise NodeUnavailable(f"{self._who} has closed the stream of events.", hint="Ask again.")
+
+    def close(self) -> None:
+        """End it, whoever waits in it."""
+        if isinstance(self._call, grpc.RpcContext):
+            self._call.cancel()
 
 
 def parse_order(text: bytes) -> Order:
@@ -139,10 +176,11 @@ def parse_order(text: bytes) -> Order:
 
 
 def parse_event(text: bytes) -> ExecutorEvent:
-    """An event from JSON. Raises UnknownWireVersion."""
-    body = json.loads(text)
-    check_schema(body.get("schema"), "event")
-    return ExecutorEvent.model_validate(body)
+    """An event from its document. Raises UnknownWireVersion."""
+    try:
+        return read_event(text)
+    except ValueError as problem:
+        raise UnknownWireVersion("An event is not as this version reads them.", hint=SAME_VERSION) from problem
 
 
 def parse_status(text: bytes) -> NodeStatus:
@@ -152,6 +190,6 @@ def parse_status(text: bytes) -> NodeStatus:
     return NodeStatus.model_validate(body)
 
 
-def document(thing: Order | ExecutorEvent | NodeStatus) -> bytes:
+def document(thing: Order | NodeStatus) -> bytes:
     """The JSON document that is sent."""
     return thing.model_dump_json(by_alias=True).encode()

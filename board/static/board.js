@@ -55,14 +55,15 @@
 
   // -- charts ------------------------------------------------------------------------------------------------------
   const charts = new Map(); // "task name" -> {figure, plot, series: Map(address -> Map(step -> value))}
-  let newestMetric = 0;
+  let newestMetric = 0; // what was asked for goes up to it
+  let newestShown = 0;
   const shown = (name) => name.replaceAll("_", " ");
   const baseName = (name) => name.replace(/^(validate|validation|val|test|train)_/, "");
 
-  const addMetrics = (rows) => {
+  const addMetrics = (told) => {
     const touched = new Set();
+    const rows = told.filter((row) => Number.isFinite(row.value)); // a text is a number that no chart has
     for (const row of rows) {
-      newestMetric = Math.max(newestMetric, row.id);
       const key = `${row.task} ${baseName(row.name)}`;
       if (!charts.has(key)) charts.set(key, { task: row.task, name: baseName(row.name), series: new Map() });
       const chart = charts.get(key);
@@ -168,6 +169,8 @@
 
   const tellLatest = (rows) => {
     const newest = rows[rows.length - 1];
+    if (newest.id < newestShown) return; // an answer that the stream has overtaken
+    newestShown = newest.id;
     const same = rows.filter((row) => row.task === newest.task && row.step === newest.step);
     const values = new Map(same.map((row) => [row.name, row.value]));
     const text = [...values].map(([name, value]) => `${shown(name)} ${value.toFixed(4)}`).join(", ");
@@ -214,6 +217,7 @@
       const fresh = await answer.json();
       for (const [name, html] of Object.entries(fresh.parts)) replacePart(name, html);
       if (fresh.metrics) addMetrics(fresh.metrics);
+      newestMetric = fresh.metrics?.at(-1)?.id ?? newestMetric;
     } catch {
       tell("The party does not answer; trying again…", false);
       window.setTimeout(refreshSoon, 2000);
@@ -226,13 +230,20 @@
     }
   };
 
+  let newestEvent = "";
   const listen = () => {
-    const stream = new EventSource(page.dataset.stream);
+    const url = new URL(page.dataset.stream, location.href);
+    if (newestEvent) url.searchParams.set("since", newestEvent);
+    const stream = new EventSource(url);
     stream.onopen = () => {
       tell("live", true);
       refreshSoon(); // whatever was missed while it was closed
     };
-    stream.onmessage = refreshSoon;
+    stream.onmessage = (message) => {
+      newestEvent = message.lastEventId;
+      if (byId("charts")) addMetrics(JSON.parse(message.data).metrics);
+      refreshSoon();
+    };
     stream.addEventListener("closed", () => {
       stream.close();
       window.location.reload(); // the login, or the page without what one may no longer see

@@ -74,10 +74,10 @@ class ClusterManagerStub:
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.StopRequest.SerializeToString,
                 response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
                 _registered_method=True)
-        self.Watch = channel.unary_stream(
-                '/archipelago.cluster.v1.ClusterManager/Watch',
-                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.WatchRequest.SerializeToString,
-                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.News.FromString,
+        self.Events = channel.unary_stream(
+                '/archipelago.cluster.v1.ClusterManager/Events',
+                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.EventsRequest.SerializeToString,
+                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Event.FromString,
                 _registered_method=True)
         self.EndJob = channel.unary_unary(
                 '/archipelago.cluster.v1.ClusterManager/EndJob',
@@ -140,8 +140,8 @@ class ClusterManagerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Watch(self, request, context):
-        """Every executor event after a sequence, once.
+    def Events(self, request, context):
+        """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,10 +197,10 @@ def add_ClusterManagerServicer_to_server(servicer, server):
                     request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.StopRequest.FromString,
                     response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.SerializeToString,
             ),
-            'Watch': grpc.unary_stream_rpc_method_handler(
-                    servicer.Watch,
-                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.WatchRequest.FromString,
-                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.News.SerializeToString,
+            'Events': grpc.unary_stream_rpc_method_handler(
+                    servicer.Events,
+                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.EventsRequest.FromString,
+                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Event.SerializeToString,
             ),
             'EndJob': grpc.unary_unary_rpc_method_handler(
                     servicer.EndJob,
@@ -435,7 +435,7 @@ class ClusterManager:
             _registered_method=True)
 
     @staticmethod
-    def Watch(request,
+    def Events(request,
             target,
             options=(),
             channel_credentials=None,
@@ -448,9 +448,9 @@ class ClusterManager:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/archipelago.cluster.v1.ClusterManager/Watch',
-            cluster__manager_dot_proto_dot_cluster__v1__pb2.WatchRequest.SerializeToString,
-            cluster__manager_dot_proto_dot_cluster__v1__pb2.News.FromString,
+            '/archipelago.cluster.v1.ClusterManager/Events',
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.EventsRequest.SerializeToString,
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.Event.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,8 +44,8 @@ class ClusterManagerStub:
     Start: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]
     """Start the executor that the room was reserved for."""
     Stop: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]
-    Watch: _grpc.UnaryStreamMultiCallable[_cluster_v1_pb2.WatchRequest, _cluster_v1_pb2.News]
-    """Every executor event after a sequence, once."""
+    Events: _grpc.UnaryStreamMultiCallable[_cluster_v1_pb2.EventsRequest, _cluster_v1_pb2.Event]
+    """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
     EndJob: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.EndJobRequest, _cluster_v1_pb2.Done]
     """End what runs of a job, remove its working folders, give its room back."""
 
@@ -63,8 +63,8 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     Start: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     """Start the executor that the room was reserved for."""
     Stop: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
-    Watch: _aio.UnaryStreamMultiCallable[_cluster_v1_pb2.WatchRequest, _cluster_v1_pb2.News]  # type: ignore[assignment]
-    """Every executor event after a sequence, once."""
+    Events: _aio.UnaryStreamMultiCallable[_cluster_v1_pb2.EventsRequest, _cluster_v1_pb2.Event]  # type: ignore[assignment]
+    """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
     EndJob: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.EndJobRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     """End what runs of a job, remove its working folders, give its room back."""
 
@@ -129,12 +129,12 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]: ...
 
     @_abc_1.abstractmethod
-    def Watch(
+    def Events(
         self,
-        request: _cluster_v1_pb2.WatchRequest,
+        request: _cluster_v1_pb2.EventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_cluster_v1_pb2.News], _abc.AsyncIterator[_cluster_v1_pb2.News]]:
-        """Every executor event after a sequence, once."""
+    ) -> _typing.Union[_abc.Iterator[_cluster_v1_pb2.Event], _abc.AsyncIterator[_cluster_v1_pb2.Event]]:
+        """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
 
     @_abc_1.abstractmethod
     def EndJob(

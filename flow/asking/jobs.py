@@ -97,6 +97,10 @@ class JobCalls(HttpCalls):
         """All metrics with an id above `since`."""
         return self._all_rows(list[MetricRow], f"/jobs/{part(job)}/metrics", MOST_ROWS, rows_of(task, since))
 
+    def latest_metrics(self, job: str) -> list[MetricRow]:
+        """Of each metric of each address in each task the number that came last."""
+        return self._ask(list[MetricRow], "GET", f"/jobs/{part(job)}/metrics/latest")
+
     def newest_logs(self, job: str, count: int) -> list[LogRow]:
         """The newest log lines, oldest first."""
         return self._ask(list[LogRow], "GET", f"/jobs/{part(job)}/logs", params={"newest": count})
@@ -117,6 +121,10 @@ class JobCalls(HttpCalls):
         """What happened to a job so far."""
         asked = {"limit": MOST_EVENTS}
         return self._all_rows(list[EventRow], f"/jobs/{part(job)}/timeline", MOST_EVENTS, asked)
+
+    def moves(self, job: str, newest: int) -> list[EventRow]:
+        """The newest few events of a job that tell of more than recorded rows, oldest first."""
+        return self._ask(list[EventRow], "GET", f"/jobs/{part(job)}/moves", params={"newest": newest})
 
     def events(self, job: str | None = None, since: int = 0, waits: Waits | None = None) -> Iterator[EventRow]:
         """Events after `since`, as they happen; one job's stream ends when the job has.
@@ -146,22 +154,16 @@ class JobCalls(HttpCalls):
         """
         patience = Patience(waits)
         yield (view := patience.ask(lambda: self.job(job)))
-        asked, seen = people(view), 0
+        asked = people(view)
         for event in self.events(job, waits=waits):
-            yield event
+            yield event.model_copy(update={"metrics": ()})
             if event.kind == "party.ask" and not any(waiting.who == event.party for waiting in asked):
                 asked = people(patience.ask(lambda: self.job(job)))
                 if asked:
                     yield asked
-            if event.kind == "metrics.recorded" and (rows := self._later(job, seen, patience)):
-                seen = rows[-1].id
-                yield rows
-        if rows := self._later(job, seen, patience):
-            yield rows
+            if event.metrics:
+                yield list(event.metrics)
         yield patience.ask(lambda: self.job(job))
-
-    def _later(self, job: str, seen: int, patience: Patience) -> list[MetricRow]:
-        return patience.ask(lambda: self.metrics(job, since=seen))
 
     async def relay(self, job: str | None, last_event_id: str) -> AsyncIterator[bytes]:
         """The event stream's own bytes, for a web page that passes them on."""

@@ -351,6 +351,6 @@ def _watch(desk: Desk, flow: FlowClient, job: str) -> None:
     from flow.cli.watching import Watcher
 
     watcher = Watcher(desk.screen)
-    for news in flow.watch(job, lambda error: desk.screen.note(f"waiting for the party: {error}")):
-        watcher.show(news)
+    for told in flow.watch(job, lambda error: desk.screen.note(f"waiting for the party: {error}")):
+        watcher.show(told)
     raise typer.Exit(exit_for_end(watcher.end()))

@@ -8,7 +8,7 @@ from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow, Waiting
 from runtime.clock import span
 
-News = JobView | EventRow | list[Waiting] | list[MetricRow]
+Told = JobView | EventRow | list[Waiting] | list[MetricRow]
 
 _PARTY_SAYS = {
     "refuse": "refuses",
@@ -20,7 +20,7 @@ _PARTY_SAYS = {
 
 
 class Watcher:
-    """Shows the news of one job and knows how it ended.
+    """Shows what is told of one job and knows how it ended.
 
     Every trainer reports the federation's common metrics, so a round is shown once: as the party says that spoke
     first in its task. With `--json` every row of every party is written.
@@ -35,31 +35,31 @@ class Watcher:
         self._told: set[str] = set()
         self._state = ""
 
-    def show(self, news: News) -> None:
-        """One piece of news."""
+    def show(self, told: Told) -> None:
+        """One thing that was told."""
         if self._screen.as_json:
-            self._record(news)
-        elif isinstance(news, list):
-            self._metrics([row for row in news if isinstance(row, MetricRow)])
-            self._people([one for one in news if isinstance(one, Waiting)])
-        elif isinstance(news, EventRow):
-            if not news.kind.endswith("recorded"):
+            self._record(told)
+        elif isinstance(told, list):
+            self._metrics([row for row in told if isinstance(row, MetricRow)])
+            self._people([one for one in told if isinstance(one, Waiting)])
+        elif isinstance(told, EventRow):
+            if not told.kind.endswith("recorded"):
                 self._flush()
-            self._event(news)
+            self._event(told)
         else:
             self._flush()
-            self._job(news)
+            self._job(told)
 
     def end(self) -> str:
         """The last state that was seen."""
         return self._state
 
-    def _record(self, news: News) -> None:
-        for item in news if isinstance(news, list) else [news]:
+    def _record(self, told: Told) -> None:
+        for item in told if isinstance(told, list) else [told]:
             kind = {JobView: "job", EventRow: "event", MetricRow: "metric", Waiting: "waiting"}[type(item)]
             self._screen.record({"kind": kind, kind: item.model_dump(mode="json")})
-        if isinstance(news, JobView):
-            self._state = news.state
+        if isinstance(told, JobView):
+            self._state = told.state
 
     def _job(self, job: JobView) -> None:
         if not self._state:

@@ -22,9 +22,9 @@ from flow.messages import LogNews, MetricNews, ProgressNews, Report, SideNews, S
 from flow.store.database import Database
 from flow.store.live import JobRows
 from flow.store.moves import bring, error_columns, way
-from flow.store.news import Place, Stored, amount, insert_logs, insert_metrics, put_progress
 from flow.store.stored import stored
 from flow.store.tables import attempt, job_party, log_line, metric, side
+from flow.store.telemetry import Place, Stored, amount, insert_logs, insert_metrics, put_progress
 from flow.store.writer import Writer
 from node_manager.client import MOST_BYTES, MOST_EVENTS
 from party.ids import Address, AttemptId, JobId, TaskName

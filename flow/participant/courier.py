@@ -31,9 +31,9 @@ from flow.policy import Stance
 from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.live import JobRows, Key
-from flow.store.news import number
 from flow.store.parts import LEFT, answer_of, change_part
 from flow.store.tables import executor, log_line, metric, part, progress
+from flow.store.telemetry import number
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 

@@ -1,4 +1,4 @@
-"""What became of our executors: news walked into their rows, and what the initiator has to hear of it."""
+"""What became of our executors: events walked into their rows, and what the initiator has to hear of it."""
 
 from __future__ import annotations
 

@@ -166,6 +166,12 @@ def metrics(known: ReadMetric, job: str, task: OneTask = None, since: Since = 0)
     return known.backends.service.metrics(job, task, since)
 
 
+@router.get("/jobs/{job}/metrics/latest", summary="The newest value of each metric")
+def latest_metrics(known: ReadMetric, job: str) -> list[MetricRow]:
+    """Of each metric of each address in each task the number that came last."""
+    return known.backends.service.latest_metrics(job)
+
+
 @router.get("/jobs/{job}/logs", summary="Log lines of the executors")
 def logs(
     known: ReadLog,
@@ -194,6 +200,14 @@ def progress(known: ReadJob, job: str) -> list[ProgressRow]:
 def timeline(
     known: ReadEvent, job: str, since: Since = 0, limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 1000
 ) -> list[EventRow]:
-    """The same rows that the event stream carries."""
+    """The same events that the stream carries, without numbers."""
     known.backends.service.job(job)
     return known.backends.service.events(job, since, limit)
+
+
+@router.get("/jobs/{job}/moves", summary="What happened last, as a list")
+def moves(
+    known: ReadEvent, job: str, newest: Annotated[int, Query(ge=1, le=MOST_EVENTS, description="How many.")] = 200
+) -> list[EventRow]:
+    """Oldest first, without those events that tell only of numbers, lines or progress that were recorded."""
+    return known.backends.service.moves(job, newest)

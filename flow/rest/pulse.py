@@ -1,4 +1,4 @@
-"""Wakes every open event stream when Flow has news: one waiting thread, however many streams there are."""
+"""Wakes every open event stream when Flow has new ones: one waiting thread, however many streams there are."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Event streams (Server-Sent Events): what happened since a given event, then what happens, as it happens.
 
-The id of each event is the row's id, so a client that reconnects with Last-Event-ID misses nothing. A stream of one
-job ends after the job's end; the stream of all jobs ends when Flow stops. Each asks again every few seconds whether its
-user may still read, and ends with the event `closed`, which says why, when not.
+The id of each event is the row's id, so a client that reconnects with Last-Event-ID misses nothing. The stream of one
+job carries the numbers that its events tell of, for a user who may read them, and ends after the job's end; the stream
+of all jobs ends when Flow stops. Each asks again every few seconds whether its user may still read, and ends with the
+event `closed`, which says why, when not.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from flow.job_state import ENDED_JOB
 from flow.rest.errors import BadRequest, body_of
-from flow.rest.who import ASK_AGAIN_S, READ_EVENTS, Caller, ReadEvent
+from flow.rest.who import ASK_AGAIN_S, READ_EVENTS, READ_METRICS, Caller, ReadEvent
 from flow.views import EventRow
 from runtime.errors import PlatformError
 
 router = APIRouter(tags=["events"])
 
-PAGE = 500
+PAGE = 100
 ENDS = frozenset(f"job.{state}" for state in ENDED_JOB)
 
 MAX_ID_DIGITS = 18  # of an event's id, which a database counts in 63 bits
@@ -69,14 +70,14 @@ async def _events(caller: Caller, job: str | None, since: int) -> AsyncIterable[
     yield ServerSentEvent(comment="open")  # the far side knows at once that it was let in
     pulse, service = caller.backends.pulse, caller.backends.service
     ended = job is not None and (await to_thread.run_sync(service.job, job)).state in ENDED_JOB
-    news, newest, rows = True, 0, list[EventRow]()
+    more, newest, rows = True, 0, list[EventRow]()
     while not pulse.over:
         if refusal := await to_thread.run_sync(_refusal, caller):
             yield ServerSentEvent(event="closed", raw_data=refusal)
             return
-        if news:
+        if more:
             newest = pulse.newest  # read before the rows: what comes in between rings the bell again
-            rows = await to_thread.run_sync(service.events, job, since, PAGE)
+            rows = await to_thread.run_sync(_events_after, caller, job, since)
         for row in rows:
             since = row.id
             ended = ended or (job is not None and row.kind in ENDS)
@@ -84,14 +85,25 @@ async def _events(caller: Caller, job: str | None, since: int) -> AsyncIterable[
         if ended and len(rows) < PAGE:
             yield ServerSentEvent(event="end", raw_data="{}")
             return
-        news = len(rows) == PAGE or await pulse.wait(max(since, newest), ASK_AGAIN_S)
+        more = len(rows) == PAGE or await pulse.wait(max(since, newest), ASK_AGAIN_S)
         rows = []
+
+
+def _events_after(caller: Caller, job: str | None, since: int) -> list[EventRow]:
+    with_metrics = job is not None and not _refused(caller, READ_METRICS)
+    return caller.backends.service.events(job, since, PAGE, with_metrics=with_metrics)
 
 
 def _refusal(caller: Caller) -> str:
     """Why the user may read events no longer, as JSON; empty if they may."""
+    error = _refused(caller, READ_EVENTS)
+    return body_of(error).model_dump_json() if error else ""
+
+
+def _refused(caller: Caller, what: tuple[str, str]) -> PlatformError | None:
+    """Why the user may do something no longer; None if they may."""
     try:
-        caller.again().may(*READ_EVENTS)
+        caller.again().may(*what)
     except PlatformError as error:
-        return body_of(error).model_dump_json()
-    return ""
+        return error
+    return None

@@ -96,7 +96,7 @@ def refuse_left(row: Any, party: str) -> None:
 
 
 def count_running(writer: Writer, name: str, party: str) -> None:
-    """Our executors told news of a job of another party: they ran since the last ones, unless those are long ago."""
+    """Our executors told something of another party's job: they ran since they last did, unless that is long ago."""
     row = writer.rows(name).part
     if row.state == "open" and row.initiator != party:
         ran = min(max(writer.now_ms - row.heard_ms, 0), MOST_SILENT_MS) if row.heard_ms else 0

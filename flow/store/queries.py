@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, func, select
@@ -15,9 +15,9 @@ from flow.inputs import needs_of
 from flow.job_state import AttemptState, JobState
 from flow.messages import Answer, SignedAnswer
 from flow.store.moves import error_of
-from flow.store.news import number
 from flow.store.stored import stored
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
+from flow.store.telemetry import number
 from flow.store.waiting import waiting_now
 from flow.views import (
     ELSEWHERE,
@@ -97,6 +97,7 @@ class Reader:
             manifest_digest=row.manifest_digest,
             closed=bool(row.closed),
             spec=spec,
+            last_event=connection.execute(select(func.max(event.c.id)).where(event.c.job == name)).scalar_one() or 0,
         )
 
     def _own_error(self, connection: Connection, name: str, error: ErrorView | None) -> ErrorView | None:
@@ -217,14 +218,14 @@ class Reader:
     def metrics(self, connection: Connection, name: str, task: str | None, since: int) -> list[MetricRow]:
         """Numbers with an id above `since`, oldest first."""
         query = select(metric).where(metric.c.job == name, metric.c.id > since).order_by(metric.c.id).limit(MOST_ROWS)
-        rows = connection.execute(query.where(metric.c.task == task) if task else query).all()
-        return _each(
-            rows,
-            lambda r: MetricRow(
-                id=r.id, task=r.task, attempt=r.attempt, party=r.party, role=r.role, name=r.name, step=r.step,
-                value=number(r.value, r.special), at_ms=_time(r.at_ms) or 0,
-            ),
-        )  # fmt: skip
+        return _each(connection.execute(query.where(metric.c.task == task) if task else query), _metric)
+
+    def latest_metrics(self, connection: Connection, name: str) -> list[MetricRow]:
+        """Of each metric of each address in each task the number that came last; oldest first."""
+        newest = select(func.max(metric.c.id)).where(metric.c.job == name)
+        newest = newest.group_by(metric.c.task, metric.c.party, metric.c.role, metric.c.name)
+        ids = list(connection.execute(newest).scalars())
+        return _each(connection.execute(select(metric).where(metric.c.id.in_(ids)).order_by(metric.c.id)), _metric)
 
     def logs(
         self, connection: Connection, name: str, task: str | None, since: int, newest: int | None = None
@@ -265,14 +266,47 @@ class Reader:
     def events(self, connection: Connection, name: str | None, since: int, limit: int) -> list[EventRow]:
         """Events with an id above `since`, oldest first."""
         query = select(event).where(event.c.id > since).order_by(event.c.id).limit(limit)
-        rows = connection.execute(query.where(event.c.job == name) if name else query).all()
-        return _each(
-            rows,
-            lambda r: EventRow(
-                id=r.id, hlc=r.hlc, kind=r.kind, job=r.job, task=r.task, attempt=r.attempt, party=r.party,
-                body=json.loads(r.body),
-            ),
-        )  # fmt: skip
+        return _each(connection.execute(query.where(event.c.job == name) if name else query), _event)
+
+    def moves(self, connection: Connection, name: str, newest: int) -> list[EventRow]:
+        """The newest few events of a job that tell of more than rows that were recorded; oldest first."""
+        query = select(event).where(event.c.job == name, event.c.kind.not_like("%.recorded"))
+        rows = connection.execute(query.order_by(event.c.id.desc()).limit(newest)).all()
+        return _each(rows[::-1], _event)
+
+    def with_metrics(self, connection: Connection, name: str, events: list[EventRow]) -> list[EventRow]:
+        """Events of one job, with the numbers that they tell of."""
+        ids = [told for row in events if (told := _told(row))]
+        if not ids:
+            return events
+        first, last = min(told.start for told in ids), max(told.stop for told in ids)
+        query = select(metric).where(metric.c.job == name, metric.c.id >= first, metric.c.id < last)
+        numbers = {row.id: row for row in _each(connection.execute(query), _metric)}
+        return [row.model_copy(update={"metrics": _of_event(row, numbers)}) for row in events]
+
+
+def _metric(row: Row[Any]) -> MetricRow:
+    return MetricRow.model_validate(
+        {**row._mapping, "value": number(row.value, row.special), "at_ms": _time(row.at_ms) or 0}
+    )
+
+
+def _event(row: Row[Any]) -> EventRow:
+    return EventRow.model_validate({**row._mapping, "body": json.loads(row.body)})
+
+
+def _told(event: EventRow) -> range:
+    """Among which ids the numbers are that an event tells of."""
+    first, last = event.body.get("first"), event.body.get("last")
+    if event.kind == "metrics.recorded" and isinstance(first, int) and isinstance(last, int):
+        return range(first, last + 1)
+    return range(0)
+
+
+def _of_event(event: EventRow, numbers: Mapping[int, MetricRow]) -> tuple[MetricRow, ...]:
+    found = (numbers[number] for number in _told(event) if number in numbers)
+    place = (event.task, event.attempt, event.party)
+    return tuple(row for row in found if (row.task, row.attempt, row.party) == place)
 
 
 def _time(at_ms: int | None) -> int | None:

@@ -243,10 +243,20 @@ event = Table(
     **_MYSQL,
 )
 
-cursor = Table(
-    "cursor",
+event_log = Table(
+    "event_log",
     metadata,
-    Column("name", String(40), primary_key=True),
-    Column("position", BigInteger, nullable=False),
+    Column("name", String(300), primary_key=True),  # of the log of one incarnation of an executor
+    Column("job", _ID, nullable=False),
+    Column("sequence", BigInteger, nullable=False),  # of the last event that was recorded
+    Column("at_ms", BigInteger, nullable=False),  # when it was
+    **_MYSQL,
+)
+
+health = Table(
+    "health",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tried_ms", BigInteger, nullable=False),  # when the database was last written to, to see whether it can be
     **_MYSQL,
 )

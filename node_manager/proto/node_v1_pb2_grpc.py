@@ -51,8 +51,13 @@ class NodeManagerStub:
                 _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/archipelago.node.v1.NodeManager/Watch',
-                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.WatchRequest.SerializeToString,
-                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.News.FromString,
+                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.FromString,
+                _registered_method=True)
+        self.Events = channel.unary_stream(
+                '/archipelago.node.v1.NodeManager/Events',
+                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.EventsRequest.SerializeToString,
+                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.Event.FromString,
                 _registered_method=True)
         self.Clean = channel.unary_unary(
                 '/archipelago.node.v1.NodeManager/Clean',
@@ -86,7 +91,14 @@ class NodeManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Heartbeats, and every executor event after a sequence, once.
+        """The host now, and again every few seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Events(self, request, context):
+        """Every executor event once, each log's after a sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,8 +131,13 @@ def add_NodeManagerServicer_to_server(servicer, server):
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
-                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.WatchRequest.FromString,
-                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.News.SerializeToString,
+                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.FromString,
+                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.SerializeToString,
+            ),
+            'Events': grpc.unary_stream_rpc_method_handler(
+                    servicer.Events,
+                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.EventsRequest.FromString,
+                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.Event.SerializeToString,
             ),
             'Clean': grpc.unary_unary_rpc_method_handler(
                     servicer.Clean,
@@ -234,8 +251,35 @@ class NodeManager:
             request,
             target,
             '/archipelago.node.v1.NodeManager/Watch',
-            node__manager_dot_proto_dot_node__v1__pb2.WatchRequest.SerializeToString,
-            node__manager_dot_proto_dot_node__v1__pb2.News.FromString,
+            node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.SerializeToString,
+            node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Events(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/archipelago.node.v1.NodeManager/Events',
+            node__manager_dot_proto_dot_node__v1__pb2.EventsRequest.SerializeToString,
+            node__manager_dot_proto_dot_node__v1__pb2.Event.FromString,
             options,
             channel_credentials,
             insecure,

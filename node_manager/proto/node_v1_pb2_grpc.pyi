@@ -39,8 +39,10 @@ class NodeManagerStub:
     """Start one executor; the same order again gives the same process."""
     Stop: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.StopRequest, _node_v1_pb2.StopReply]
     """End the matching executors and everything they have started."""
-    Watch: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.WatchRequest, _node_v1_pb2.News]
-    """Heartbeats, and every executor event after a sequence, once."""
+    Watch: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.DescribeRequest, _node_v1_pb2.DescribeReply]
+    """The host now, and again every few seconds."""
+    Events: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.EventsRequest, _node_v1_pb2.Event]
+    """Every executor event once, each log's after a sequence."""
     Clean: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.CleanRequest, _node_v1_pb2.CleanReply]
     """End what runs of a job and remove its working folders."""
 
@@ -53,8 +55,10 @@ class NodeManagerAsyncStub(NodeManagerStub):
     """Start one executor; the same order again gives the same process."""
     Stop: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.StopRequest, _node_v1_pb2.StopReply]  # type: ignore[assignment]
     """End the matching executors and everything they have started."""
-    Watch: _aio.UnaryStreamMultiCallable[_node_v1_pb2.WatchRequest, _node_v1_pb2.News]  # type: ignore[assignment]
-    """Heartbeats, and every executor event after a sequence, once."""
+    Watch: _aio.UnaryStreamMultiCallable[_node_v1_pb2.DescribeRequest, _node_v1_pb2.DescribeReply]  # type: ignore[assignment]
+    """The host now, and again every few seconds."""
+    Events: _aio.UnaryStreamMultiCallable[_node_v1_pb2.EventsRequest, _node_v1_pb2.Event]  # type: ignore[assignment]
+    """Every executor event once, each log's after a sequence."""
     Clean: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.CleanRequest, _node_v1_pb2.CleanReply]  # type: ignore[assignment]
     """End what runs of a job and remove its working folders."""
 
@@ -86,10 +90,18 @@ class NodeManagerServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Watch(
         self,
-        request: _node_v1_pb2.WatchRequest,
+        request: _node_v1_pb2.DescribeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_node_v1_pb2.News], _abc.AsyncIterator[_node_v1_pb2.News]]:
-        """Heartbeats, and every executor event after a sequence, once."""
+    ) -> _typing.Union[_abc.Iterator[_node_v1_pb2.DescribeReply], _abc.AsyncIterator[_node_v1_pb2.DescribeReply]]:
+        """The host now, and again every few seconds."""
+
+    @_abc_1.abstractmethod
+    def Events(
+        self,
+        request: _node_v1_pb2.EventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_node_v1_pb2.Event], _abc.AsyncIterator[_node_v1_pb2.Event]]:
+        """Every executor event once, each log's after a sequence."""
 
     @_abc_1.abstractmethod
     def Clean(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -19,6 +20,7 @@ from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.vital_checks import vitals_of
+from flow.service import FlowService
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.home import PartyHome, create_home
@@ -65,7 +67,6 @@ class FakeCluster:
         return [
             NodeStatus(
                 node="n1",
-                epoch="e",
                 cores=2,
                 memory_bytes=1 << 33,
                 gpus=0,
@@ -85,7 +86,7 @@ class FakeParty:
     """A party to talk to."""
 
     home: PartyHome
-    service: FakeFlowService
+    service: Any  # a FakeFlowService unless the test brings a Flow
     gateway: FakeGateway
     clock: FakeClock
     store: Store
@@ -105,10 +106,10 @@ class FakeParty:
 
 
 @contextmanager
-def fake_party(root: Path, name: str = "hospital-a") -> Iterator[FakeParty]:
-    """The party, served on its own port until the block ends."""
+def fake_party(root: Path, name: str = "hospital-a", service: FlowService | None = None) -> Iterator[FakeParty]:
+    """The party, served on its own port until the block ends; with a Flow of the test's if it brings one."""
     home = create_home(root / name, name)
-    service = FakeFlowService()
+    service = service or FakeFlowService()
     party = FakeParty(home, service, FakeGateway(), FakeClock(), Store(home.store))
     cluster = FakeCluster()
     backends = Backends(

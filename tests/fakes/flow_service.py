@@ -155,7 +155,8 @@ class FakeFlowService(FlowService):
             raise self.broken
         if job not in self._jobs:
             raise UnknownJob(f"There is no job '{job}' here.", hint="See 'flow job list'.")
-        return self._jobs[job]
+        newest = max((event.id for event in self._events if event.job == job), default=0)
+        return self._jobs[job].model_copy(update={"last_event": newest})
 
     def why(self, job: str) -> list[str]:
         self.job(job)
@@ -174,6 +175,10 @@ class FakeFlowService(FlowService):
         self.job(job)
         return [r for r in self._metrics.get(job, []) if r.id > since and task in (None, r.task)][: self.most_rows]
 
+    def latest_metrics(self, job: str) -> list[MetricRow]:
+        last = {(row.task, row.party, row.role, row.name): row for row in self.metrics(job)}
+        return sorted(last.values(), key=lambda row: row.id)
+
     def logs(self, job: str, task: str | None = None, since: int = 0, newest: int | None = None) -> list[LogRow]:
         self.job(job)
         rows = [r for r in self._logs.get(job, []) if r.id > since and task in (None, r.task)]
@@ -191,9 +196,16 @@ class FakeFlowService(FlowService):
         self.job(job)
         return list(self._progress.get(job, {}).values())
 
-    def events(self, job: str | None = None, since: int = 0, limit: int = 1000) -> list[EventRow]:
+    def events(
+        self, job: str | None = None, since: int = 0, limit: int = 1000, *, with_metrics: bool = False
+    ) -> list[EventRow]:
         with self._bell:
-            return [e for e in self._events[since:] if job in (None, e.job)][:limit]
+            found = [e for e in self._events[since:] if job in (None, e.job)][:limit]
+        return found if with_metrics else [e.model_copy(update={"metrics": ()}) for e in found]
+
+    def moves(self, job: str, newest: int) -> list[EventRow]:
+        self.job(job)
+        return [e for e in self.events(job) if not e.kind.endswith("recorded")][-newest:]
 
     def try_database(self):
         return "fake"
@@ -264,7 +276,8 @@ class FakeFlowService(FlowService):
                     at_ms=self.now_ms,
                 )
             )
-        self.event("metrics.recorded", job, task=task, attempt=1, party=party)
+        told = tuple(rows[-len(values) :])
+        self.event("metrics.recorded", job, task=task, attempt=1, party=party, metrics=told)
 
     def log(self, job: str, task: str, party: str, text: str, level: str = "info") -> None:
         rows = self._logs.setdefault(job, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from threading import Condition, Lock
 from typing import Any, Literal
 
 from algorithms.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
-from cluster_manager.client import ClusterNews, NoRoom, ReservationExpired
+from cluster_manager.client import NoRoom, ReservationExpired
 from flow.doors import Rooms
 from flow.messages import Decision, PublishedOutput
 from flow.policy import ModelFacts, Policy, Source, TableFacts
@@ -243,7 +244,7 @@ class FakeCluster:
         self.rooms: dict[str, tuple[Room, int]] = {}
         self.expire_next = 0
         self._running: set[tuple[str, str, int, str]] = set()
-        self._news: list[ClusterNews] = []
+        self._events: list[ExecutorEvent] = []
         self._sequences: Counter[tuple[str, str, int, str, int]] = Counter()
         self._change = Condition()
         self._closed = False
@@ -315,19 +316,19 @@ class FakeCluster:
             )  # fmt: skip
             if kind in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST):
                 self._running.discard(key[:4])
-            self._news.append(ClusterNews(len(self._news) + 1, event))
+            self._events.append(event)
             self._change.notify_all()
 
-    def watch(self, since: int) -> Iterator[ClusterNews]:
-        while True:
+    def events(self, since: Mapping[str, int]) -> Iterator[ExecutorEvent]:
+        for number in itertools.count():
             with self._change:
-                while not self._closed and len(self._news) <= since:
+                while not self._closed and len(self._events) <= number:
                     self._change.wait()
                 if self._closed:
                     return
-                news = self._news[since]
-            since += 1
-            yield news
+                event = self._events[number]
+            if event.sequence > since.get(event.log, 0):
+                yield event
 
 
 # -- stores ----------------------------------------------------------------------------------------------------------

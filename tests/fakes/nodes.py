@@ -1,4 +1,4 @@
-"""Factories for tests around the Node Manager: configs, orders, a reader of its news."""
+"""Factories for tests around the Node Manager: configs, orders, a reader of its events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from node_manager.client import EventKind, ExecutorEvent, NodeClient, NodeUnavailable, Order, Resources
+from node_manager.client import EventKind, ExecutorEvent, NodeClient, NodeUnavailable, Order, Resources, parse_event
 from node_manager.config import NodeConfig
 from node_manager.host import Capacity
 from tests.fakes.node_components import COMPONENT
@@ -58,13 +58,12 @@ def make_order(do="nothing", *, where="", count=0, seconds=0.0, **changes) -> Or
 
 
 class Reader:
-    """Reads a Node Manager's news in the background, reconnecting, and lets a test wait for some of them."""
+    """Reads a Node Manager's events in the background, reconnecting, and lets a test wait for some of them."""
 
-    def __init__(self, address, since=0) -> None:
+    def __init__(self, address) -> None:
         self.client = NodeClient(address)
-        self.events: list[tuple[int, ExecutorEvent]] = []
-        self.statuses = []
-        self._since = since
+        self.events: list[ExecutorEvent] = []
+        self._since: dict[str, int] = {}
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -73,13 +72,11 @@ class Reader:
     def _read(self) -> None:
         while not self._closed:
             try:
-                for news in self.client.watch(self._since):
+                for document in self.client.events(self._since):
+                    event = parse_event(document)
                     with self._changed:
-                        if news.event is not None:
-                            self._since = news.sequence
-                            self.events.append((news.sequence, news.event))
-                        else:
-                            self.statuses.append(news.status)
+                        self._since[event.log] = event.sequence
+                        self.events.append(event)
                         self._changed.notify_all()
             except NodeUnavailable:
                 time.sleep(0.02)
@@ -89,9 +86,9 @@ class Reader:
     def wait(self, check: Callable[[list[ExecutorEvent]], object], timeout_s=120):
         """What `check` returns of the events so far, once it is true."""
         with self._changed:
-            ok = self._changed.wait_for(lambda: check([event for _, event in self.events]), timeout_s)
-            assert ok, [event for _, event in self.events]
-            return check([event for _, event in self.events])
+            ok = self._changed.wait_for(lambda: check(self.events), timeout_s)
+            assert ok, self.events
+            return check(self.events)
 
     def of(self, order: Order, kind: EventKind, timeout_s=120) -> ExecutorEvent:
         """The first event of a kind of the order's executor; of lines, the first that the component says itself."""
@@ -107,7 +104,7 @@ class Reader:
 
     def texts(self, order: Order) -> list[str]:
         """What the component itself has said so far, without what the platform says of every executor."""
-        ours = [e for _, e in self.events if e.kind is EventKind.LOG and _is(e, order) and not _main_step(e)]
+        ours = [e for e in self.events if e.kind is EventKind.LOG and _is(e, order) and not _main_step(e)]
         return [str(e.body["text"]) for e in ours]
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, literal, select, text
+from sqlalchemy import insert, inspect, literal, select, text
 
 from flow.catalogue import Catalogue
 from flow.doors import Rooms
@@ -28,9 +28,9 @@ from flow.store.database import Database
 from flow.store.foreign import end_refused
 from flow.store.live import load
 from flow.store.moves import cancel_open, mirror_job, move_attempt, move_each, move_job, new_attempt
-from flow.store.news import amount, insert_logs, insert_metrics, position, put_position, put_progress
 from flow.store.parts import ended_before, insert_job, insert_part, live_jobs, proposal_of
 from flow.store.queries import Reader
+from flow.store.telemetry import FORGET_MS, amount, insert_logs, insert_metrics, put_places, put_progress, read_places
 from flow.views import ErrorView
 from party.home import create_home
 from party.home_folder import SETTINGS_FILE
@@ -40,7 +40,7 @@ from runtime.errors import FileExposed
 from tests.fakes.flow_world import FakeCluster, FakeGateway, FakeStore, Hub, World, component, nothing_job, train_job
 from tests.fixtures.mariadb import MariaDb
 
-JOB = "01M84NKVCS9025W7T6P1XBY3P8"
+JOB, OTHER = "01M84NKVCS9025W7T6P1XBY3P8", "01M84NKVCS9025W7T6P1XBY3P9"
 NAME = AttemptId(JobId(JOB), TaskName("t"), 1)
 GUEST, HOST = Address.parse("guest:a"), Address.parse("host:b")
 
@@ -205,6 +205,25 @@ def test_numbers_are_recorded_once_and_the_first_counts(store: Database) -> None
     assert [str(v) for v in loss] == [str(v) for v in values]
     assert len(rows) == 8
     assert kinds(store).count("metrics.recorded") == 2
+    with store.read() as connection:
+        told = Reader("a").with_metrics(connection, JOB, Reader("a").events(connection, JOB, 0, 100))
+        latest = Reader("a").latest_metrics(connection, JOB)
+    assert [row.id for event in told for row in event.metrics] == [row.id for row in rows]
+    assert [len(event.metrics) for event in told if event.kind == "metrics.recorded"] == [6, 2]
+    assert {(r.name, r.role): r.id for r in latest} == {(r.name, r.role): r.id for r in rows}
+
+
+def test_an_event_tells_of_the_numbers_of_its_party_alone(store: Database) -> None:
+    add_job(store)
+    with store.write() as writer:
+        many = [metric(t, 0.1, address=address) for t in range(3) for address in ("guest:a", "host:b")]
+        insert_metrics(writer, JOB, many)
+        insert_metrics(writer, OTHER, many)
+    with store.read() as connection:
+        events = Reader("a").with_metrics(connection, JOB, Reader("a").events(connection, JOB, 0, 100))
+        assert [e.kind for e in Reader("a").moves(connection, JOB, 5)] == ["job.waiting"]
+    told = [(e.party, [(row.party, row.step) for row in e.metrics]) for e in events if e.metrics]
+    assert told == [(party, [(party, t) for t in range(3)]) for party in ("a", "b")]
 
 
 def test_log_lines_and_progress_are_recorded(store: Database) -> None:
@@ -226,13 +245,19 @@ def test_log_lines_and_progress_are_recorded(store: Database) -> None:
     assert (row.done, len(row.what)) == (3, 200)
 
 
-def test_the_place_in_a_stream_is_remembered(store: Database) -> None:
+def test_how_far_each_event_log_was_recorded_is_remembered(store: Database, clock: FakeClock) -> None:
     with store.write() as writer:
-        assert position(writer, "cluster") == 0
-        put_position(writer, "cluster", 7)
-        put_position(writer, "cluster", 9)
+        assert read_places(writer) == {}
+        put_places(writer, JOB, {"a": 7, "b": 1})
+        put_places(writer, JOB, {"a": 9})
+        put_places(writer, OTHER, {"c": 2})
+    clock.advance(FORGET_MS / 1000 + 1)
     with store.write() as writer:
-        assert position(writer, "cluster") == 9
+        assert read_places(writer) == {"a": 9, "b": 1, "c": 2}, "an executor may be silent for long"
+        put_places(writer, JOB, {"a": 10})
+        writer.run(insert(tables.part).values(job=JOB, initiator="a", state="ended"))
+    with store.write() as writer:
+        assert read_places(writer) == {"a": 10, "c": 2}
 
 
 def test_who_waits_for_events_is_woken_by_the_commit(store: Database) -> None:
@@ -420,6 +445,9 @@ def test_the_documents_of_older_jobs_are_counted_and_kept_once_from_the_first_st
         writer.run(text("UPDATE job SET proposal = '', manifest = ''"))
         document = proposal.model_copy(update={"seed": "1" * 64}).model_dump_json(by_alias=True)
         writer.run(text("UPDATE part SET proposal = :document").bindparams(document=document))
+        for table in ("event_log", "health"):
+            writer.run(text(f"DROP TABLE {table}"))
+        writer.run(text("CREATE TABLE `cursor` (name VARCHAR(40) PRIMARY KEY, position BIGINT NOT NULL)"))
         writer.run(text("UPDATE alembic_version SET version_num = '0004'"))
     older.close()
     newer = Database(url, clock)

@@ -25,7 +25,7 @@ def _quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flow.coordinator.attempt_calls.ROOM_PAUSE_S", 0.2)
     monkeypatch.setattr("flow.participant.courier.FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr("flow.participant.courier.LAST_PAUSE_S", 0.2)
-    monkeypatch.setattr("flow.news.LAST_PAUSE_S", 0.1)
+    monkeypatch.setattr("flow.executor_events.LAST_PAUSE_S", 0.1)
 
 
 @pytest.fixture

@@ -208,6 +208,27 @@ def test_live_parts_carry_only_new_metrics(browser: Browser, party: FakeParty) -
     assert job in browser.get("/live").json()["parts"]["jobs"]
 
 
+def test_a_refresh_of_a_long_job_pulls_only_what_the_page_lacks(
+    browser: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = party.client.submit(job_json())
+    for step in range(300):
+        party.service.metric(job, "train", "hospital-a", step, loss=1 / (step + 1))
+    pulled: list[int] = []
+    metrics, moves = party.service.metrics, party.service.moves
+    monkeypatch.setattr(party.service, "metrics", lambda *a: pulled.append(len(rows := metrics(*a))) or rows)
+    monkeypatch.setattr(party.service, "moves", lambda *a: pulled.append(len(rows := moves(*a))) or rows)
+    monkeypatch.setattr(party.service, "latest_metrics", lambda job: metrics(job)[-1:])
+    fresh = browser.get(f"/jobs/{job}/live", params={"metrics_since": 298}).json()
+    assert [m["step"] for m in fresh["metrics"]] == [298, 299]
+    assert "0.0033" in fresh["parts"]["results"]
+    assert sum(pulled) == 3
+    pulled.clear()
+    newest = party.service.job(job).last_event
+    assert f"/jobs/{job}/stream?since={newest}" in browser.get(f"/jobs/{job}").text
+    assert sum(pulled) == 1
+
+
 def test_a_form_of_very_many_fields_is_none_of_ours(stranger: Browser) -> None:
     many = f"csrf={stranger.csrf('/login')}&" + "a&a=1&" * 2000
     kind = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flow.rest import results
+from party.users import _ANY, Verb
 from runtime.errors import Denied, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
 
@@ -81,11 +82,25 @@ def _csv(party: FakeParty) -> str:
     return str(file)
 
 
-def test_a_stream_without_news_asks_the_database_nothing(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_carries_numbers_only_for_a_user_who_may_read_them(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = party.client.submit(job_json())
+    party.service.play(job, rounds=1)
+    assert [row for event in party.client.events(job) for row in event.metrics]
+    monkeypatch.setitem(_ANY, "officer", {Verb.READ: frozenset({"job", "event"})})
+    told = list(party.client_of("watcher", "officer").events(job))
+    assert [event.kind for event in told] == [event.kind for event in party.client.events(job)]
+    assert not [row for event in told for row in event.metrics]
+
+
+def test_a_stream_where_nothing_happens_asks_the_database_nothing(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[object] = []
     looked = threading.Semaphore(0)
     events = party.service.events
-    monkeypatch.setattr(party.service, "events", lambda *a: asked.append(a) or events(*a))
+    monkeypatch.setattr(party.service, "events", lambda *a, **k: asked.append(a) or events(*a, **k))
     stream = party.client.events(party.client.submit(job_json()))
     assert next(stream)
     monkeypatch.setattr("flow.rest.streams._refusal", lambda _caller: looked.release() or "")

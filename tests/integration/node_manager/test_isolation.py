@@ -84,7 +84,7 @@ def forbidden(home, neighbour):
         "read-users": root / "users.json",
         "read-settings": root / "party.toml",
         "read-database": root / "state" / "gateway" / "gateway.sqlite",
-        "read-news": root / "state" / "node" / "news.sqlite",
+        "read-ended": root / "state" / "node" / "ended",
         "read-doors": home.run_dir / "doors.key",
         "list-run": home.run_dir,
         "read-log": root / "logs" / "gateway.log",
@@ -181,7 +181,7 @@ def test_an_executors_environment_is_a_closed_list(home, reader, monkeypatch):
 
 
 def test_the_status_says_how_executors_are_confined(node, reader):
-    assert reader.wait(lambda _: [s for s in reader.statuses if s.isolation])
+    assert next(status for status in reader.client.watch() if status.isolation)
     status = reader.client.describe()
     assert status.isolation == node.mode
     assert "out of reach" in status.isolation_text

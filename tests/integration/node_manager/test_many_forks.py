@@ -54,7 +54,7 @@ def test_many_executors_convolve_scan_and_call(forks, echo, monkeypatch, request
     seconds = time.monotonic() - began
     failed = [end for end in ends if end.kind is not EventKind.SUCCEEDED]
     assert not failed, failed[:3]
-    starts = sorted(e.body["started_s"] for _, e in reader.events if e.kind is EventKind.STARTED)
+    starts = sorted(e.body["started_s"] for e in reader.events if e.kind is EventKind.STARTED)
     print(f"{forks} executors in {seconds:.1f} s, start median {starts[forks // 2]} s, worst {starts[-1]} s")  # noqa: T201
     assert parent.pid == service._manager._keeper.parent.pid
     assert len(list(Path(f"/proc/{parent.pid}/task").iterdir())) == 1

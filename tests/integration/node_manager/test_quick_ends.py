@@ -12,8 +12,8 @@ import pytest
 
 from node_manager.assignment import Assignment
 from node_manager.folders import EXIT, PROCESS, ExecutorKey, make_folder, read_json
+from node_manager.follow import EventLogs
 from node_manager.keeper import Keeper
-from node_manager.news import NewsStore
 from node_manager.roster import Roster, Running
 from node_manager.server import NodeService
 from tests.fakes.nodes import eventually, make_config, make_order
@@ -22,7 +22,7 @@ from tests.fakes.nodes import eventually, make_config, make_order
 @pytest.fixture
 def keeper(tmp_path):
     config = make_config(tmp_path)
-    keeper = Keeper(config, NewsStore(tmp_path / "news.sqlite"), Roster(0))  # its thread is not started: we are it
+    keeper = Keeper(config, EventLogs(tmp_path, tmp_path / "ended"), Roster(0))  # its thread is not started: we are it
     yield keeper
     keeper.parent.close(wait_s=5)
 

@@ -1,17 +1,15 @@
-"""What is promised, and the cluster's record of news."""
+"""What is promised, and which nodes there are."""
 
 from __future__ import annotations
 
-import threading
+import sqlite3
 import time
 
 import pytest
 
-from cluster_manager import reservations
 from cluster_manager.errors import NoRoom, ReservationExpired
 from cluster_manager.placement import Amount
 from cluster_manager.reservations import ClusterStore
-from node_manager.client import EventKind, ExecutorEvent
 from party.ids import AttemptId
 
 ONE = Amount(1, 1 << 30, 0)
@@ -19,13 +17,6 @@ ONE = Amount(1, 1 << 30, 0)
 
 def attempt(n=1):
     return AttemptId("JOB1", "task", n)
-
-
-def event(own, job="JOB1"):
-    return ExecutorEvent(
-        schema=1, job=job, task="t", attempt=1, address="guest:a", incarnation=1, sequence=own, at_ms=0,
-        kind=EventKind.METRIC, body={"name": "loss", "step": own, "value": 0.5},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -96,48 +87,38 @@ def test_nothing_is_promised_when_there_is_no_room(store):
     assert store.reserved() == {}
 
 
-def test_reservations_and_places_survive_a_reopening(tmp_path):
+def test_reservations_and_nodes_survive_a_reopening(tmp_path):
     store = ClusterStore(tmp_path / "c.sqlite")
     made = reserve(store)
     assert store.add_node("unix:n")
     assert not store.add_node("unix:n")
-    store.take("unix:n", "e1", 7, event(1))
     store.close()
     again = ClusterStore(tmp_path / "c.sqlite")
     assert again.begin(made.id) == made
-    assert again.cursor("unix:n", "e1") == 7
-    assert again.cursor("unix:n", "e2") == 0
-    assert again.cursor("unix:other", "e1") == 0
+    assert again.nodes() == ["unix:n"]
     again.remove_node("unix:n")
     assert again.nodes() == []
     again.close()
 
 
-def test_an_event_taken_twice_is_told_once(store):
-    store.add_node("unix:n")
-    for sequence, own in ((1, 1), (2, 2), (1, 1), (3, 3)):
-        store.take("unix:n", "e", sequence, event(own))
-    assert [e.sequence for _, e in store.after(0, 0)] == [1, 2, 3]
+def test_the_nodes_of_an_older_release_are_kept_and_its_events_are_not(tmp_path):
+    with sqlite3.connect(tmp_path / "c.sqlite") as old:
+        old.executescript(
+            "CREATE TABLE node (address TEXT PRIMARY KEY, epoch TEXT NOT NULL, cursor INTEGER NOT NULL);"
+            "CREATE TABLE news (sequence INTEGER PRIMARY KEY, event TEXT NOT NULL);"
+            "CREATE TABLE ended (job TEXT PRIMARY KEY, at REAL NOT NULL);"
+            "INSERT INTO node VALUES ('unix:n', 'e', 7); PRAGMA user_version = 1;"
+        )
+    for _ in range(2):
+        store = ClusterStore(tmp_path / "c.sqlite")
+        assert store.nodes() == ["unix:n"]
+        store.close()
+    with sqlite3.connect(tmp_path / "c.sqlite") as new:
+        assert not list(new.execute("SELECT name FROM sqlite_master WHERE name IN ('news', 'ended')"))
 
 
-def test_readers_wait_and_are_woken(store):
-    heard = []
-    reader = threading.Thread(target=lambda: heard.append(store.after(0, 30)))
-    reader.start()
-    store.take("unix:n", "e", 1, event(1))
-    reader.join(5)
-    assert len(heard[0]) == 1
-    store.wake()
-    assert store.closed
-    assert store.after(9, 30) == []
-
-
-def test_the_end_of_a_job_frees_its_room_and_later_its_news(store, monkeypatch):
+def test_the_end_of_a_job_frees_its_room(store):
     reserve(store)
-    store.take("unix:n", "e", 1, event(1))
+    store.end_job("JOB1")
     store.end_job("JOB1")
     assert store.reserved() == {}
-    assert len(store.after(0, 0)) == 1
-    monkeypatch.setattr(reservations, "KEEP_ENDED_S", -1)
-    store.end_job("JOB2")
-    assert store.after(0, 0) == []

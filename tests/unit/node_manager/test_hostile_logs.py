@@ -8,11 +8,10 @@ import random
 import pytest
 
 from node_manager import allowance, tail
-from node_manager.bodies import MAX_TEXT_CHARS, checked, shortened
+from node_manager.bodies import MAX_TEXT_CHARS, checked, read_event, shortened
 from node_manager.events import EventKind
 from node_manager.folders import EVENTS, ExecutorKey
-from node_manager.news import Place
-from node_manager.tail import MAX_SEQUENCE, has_more, read_new
+from node_manager.tail import MAX_SEQUENCE, Place, has_more, read_new
 from runtime.text import is_printable
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
@@ -30,10 +29,10 @@ def line(sequence=1, kind="metric", body=METRIC, **changes) -> bytes:
 def read_all(folder):
     place, events = Place(), []
     while True:
-        new, after = read_new(folder, KEY, place)
+        told, after = read_new(folder, KEY.folder, place)
         if after == place:
             return events, place
-        events, place = events + new, after
+        events, place = events + [event for event, _ in told], after
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,20 @@ def test_text_is_cut_and_loses_its_controls(tmp_path):
     assert "\n" in shown
     assert "characters left out" in shown
     for event in events:
+        assert event == read_event(event.document())
         assert all(is_printable(part) for value in event.body.values() for part in str(value).split("\n"))
+
+
+def test_which_parties_differ_is_passed_on_within_bounds(tmp_path):
+    groups = [["a", "b"], ["c"]]
+    told = {"code": "a.b", "message": "m", "hint": "", "alike": groups}
+    (tmp_path / EVENTS).write_bytes(
+        line(1, "failed", {**told, "alike": [["\x1b"]]})
+        + line(2, "failed", {**told, "alike": [["a"]] * 101})
+        + line(3, "failed", told)
+    )
+    events, _ = read_all(tmp_path)
+    assert [event.body for event in events] == [told]
 
 
 def test_a_cut_text_keeps_its_end():
@@ -162,20 +174,20 @@ def test_nothing_is_taken_after_the_last_word(tmp_path):
     with (tmp_path / EVENTS).open("ab") as log:
         log.write(line(500))
     place = Place(offset=0, own=499, final=True)
-    assert read_new(tmp_path, KEY, place)[0] == []
+    assert read_new(tmp_path, KEY.folder, place)[0] == []
 
 
 def test_a_turn_reads_so_much_and_says_whether_there_is_more(tmp_path):
     (tmp_path / EVENTS).write_bytes(b"".join(line(n) for n in range(1, 5_001)) + b"torn")
     turns, place = 0, Place()
     while True:
-        events, after = read_new(tmp_path, KEY, place)
+        told, after = read_new(tmp_path, KEY.folder, place)
         assert after.offset - place.offset <= tail.MAX_READ_BYTES
         if not has_more(tmp_path, place, after):
             break
         turns, place = turns + 1, after
     assert turns > 2
-    assert (events, after.own) == ([], 5_000)
+    assert (told, after.own) == ([], 5_000)
 
 
 def test_no_garbage_stops_the_reading_of_what_is_true(tmp_path):

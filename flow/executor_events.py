@@ -1,7 +1,7 @@
-"""Reads the Cluster Manager's stream of news into the store, each event exactly once.
+"""Reads what executors tell into the store, each event exactly once.
 
-One thread follows the stream, one writes down whatever has come meanwhile in one transaction, together with how far
-the stream was read; after a restart it goes on from there.
+One thread follows the Cluster Manager's stream, one writes down whatever has come meanwhile in one transaction,
+together with how far each event log was read; after a restart of whichever room the logs are read on from there.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flow.doors import ClusterDoor, NewsDoor
+from flow.doors import ClusterDoor
 from flow.messages import LogNews, MetricNews, ProgressNews
 from flow.participant.running import differing, end_columns, state_in
 from flow.store.database import Database
 from flow.store.moves import bring
-from flow.store.news import insert_logs, insert_metrics, position, put_position, put_progress
 from flow.store.parts import count_running, parties_of
 from flow.store.tables import executor
+from flow.store.telemetry import insert_logs, insert_metrics, put_places, put_progress, read_places
 from flow.store.writer import Writer
 from node_manager.client import EventKind, ExecutorEvent
 from party.ids import AttemptId, JobId, TaskName
@@ -30,7 +30,6 @@ from runtime.log import get_logger
 
 T = TypeVar("T")
 
-STREAM = "cluster"
 BATCH = 1_000
 WAITING = 20_000
 FIRST_PAUSE_S = 0.1
@@ -38,7 +37,7 @@ LAST_PAUSE_S = 2.0
 _UNTOLD = (EventKind.STARTED, EventKind.LOG)  # what is not told to the initiator by itself
 
 
-class NewsReader:
+class EventReader:
     """Follows the stream from `start` to `close`. `heard(job)` is called once more than words of a job were stored."""
 
     def __init__(self, party: str, database: Database, cluster: ClusterDoor, heard: Callable[[str], None]) -> None:
@@ -46,18 +45,17 @@ class NewsReader:
         self._database = database
         self._cluster = cluster
         self._heard = heard
-        self._queue: Queue[NewsDoor | None] = Queue(WAITING)
+        self._queue: Queue[ExecutorEvent | None] = Queue(WAITING)
         self._closed = Event()
         self._threads: list[Thread] = []
-        self._since = 0
+        self._placing = Lock()
+        self._places: dict[str, int] = {}  # the last sequence recorded, by event log
         self._log = get_logger("flow")
 
     def start(self) -> None:
         """Go on from where the store says."""
-        with self._database.write() as writer:
-            self._since = position(writer, STREAM)
         for target in (self._follow, self._record):
-            thread = Thread(target=target, name=f"flow-news{target.__name__}", daemon=True)
+            thread = Thread(target=target, name=f"flow-events{target.__name__}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -72,19 +70,24 @@ class NewsReader:
         pause = FIRST_PAUSE_S
         while not self._closed.is_set():
             try:
-                for news in self._cluster.watch(self._since):
+                for event in self._cluster.events(self._read_places()):
                     if self._closed.is_set():
                         return
-                    self._since = news.sequence
-                    self._queue.put(news)
+                    self._queue.put(event)
                     pause = FIRST_PAUSE_S
-            except PlatformError as error:
-                self._log.info("news.interrupted", code=error.code, message=error.message)
+            except (PlatformError, SQLAlchemyError) as error:
+                self._log.info("events.interrupted", **_described(error))
             self._closed.wait(pause)
             pause = min(pause * 2, LAST_PAUSE_S)
 
+    def _read_places(self) -> dict[str, int]:
+        """Up to where each log is recorded. What waits to be recorded comes again, and is known then."""
+        with self._placing, self._database.write() as writer:
+            self._places = read_places(writer)
+            return dict(self._places)
+
     def _record(self) -> None:
-        batch: list[NewsDoor] = []
+        batch: list[ExecutorEvent] = []
         while not self._closed.is_set():
             if not batch:
                 batch = self._next_batch()
@@ -93,39 +96,43 @@ class NewsReader:
             try:
                 self.take(batch)
                 batch = []
-            except PlatformError as error:
-                self._log.warning("news.not_recorded", code=error.code, message=error.message)
-                self._closed.wait(LAST_PAUSE_S)
-            except SQLAlchemyError as error:
-                self._log.warning("news.not_recorded", code="flow.database", message=str(error)[:200])
+            except (PlatformError, SQLAlchemyError) as error:
+                self._log.warning("events.not_recorded", **_described(error))
                 self._closed.wait(LAST_PAUSE_S)
 
-    def _next_batch(self) -> list[NewsDoor]:
+    def _next_batch(self) -> list[ExecutorEvent]:
         batch = [self._queue.get()]
         with suppress(Empty):
             while len(batch) < BATCH:
                 batch.append(self._queue.get_nowait())
-        return [news for news in batch if news is not None]
+        return [event for event in batch if event is not None]
 
-    def take(self, batch: Sequence[NewsDoor]) -> None:
-        """Store a batch of news in one transaction."""
-        by_job: dict[str, list[ExecutorEvent]] = {}
-        for news in batch:
-            by_job.setdefault(news.event.job, []).append(news.event)
-        known = []
-        with self._database.write() as writer:
-            for job, events in by_job.items():
-                part = writer.rows(job).part
-                if part is not None:
-                    if any(event.kind not in _UNTOLD for event in events):
-                        known.append(job)
-                    self._take_job(writer, job, events, is_open=part.state == "open")
-            put_position(writer, STREAM, batch[-1].sequence)
+    def take(self, batch: Sequence[ExecutorEvent]) -> None:
+        """Store what is new in a batch of events, in one transaction."""
+        with self._placing:
+            places = dict(self._places)
+            by_job: dict[str, list[ExecutorEvent]] = {}
+            for event in batch:
+                if event.sequence > places.get(event.log, 0):
+                    places[event.log] = event.sequence
+                    by_job.setdefault(event.job, []).append(event)
+            if not by_job:
+                return
+            known = []
+            with self._database.write() as writer:
+                for job, events in by_job.items():
+                    part = writer.rows(job).part
+                    if part is not None:
+                        if any(event.kind not in _UNTOLD for event in events):
+                            known.append(job)
+                        self._take_job(writer, job, events, is_open=part.state == "open")
+                        put_places(writer, job, {event.log: event.sequence for event in events})
+            self._places = places
         for job in known:
             self._heard(job)
 
     def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent], *, is_open: bool) -> None:
-        """Write down the news of a job. Of one that is over here, or that we left, only last words are kept."""
+        """Write down the events of a job. Of one that is over here, or that we left, only last words are kept."""
         if is_open:
             count_running(writer, job, self._party)
             insert_metrics(writer, job, self._read(_metric, EventKind.METRIC, events))
@@ -151,8 +158,14 @@ class NewsReader:
                 try:
                     found.append(form(event))
                 except (KeyError, ValueError) as problem:
-                    self._log.warning("news.unreadable", job=event.job, kind=kind, reason=str(problem)[:200])
+                    self._log.warning("event.unreadable", job=event.job, kind=kind, reason=str(problem)[:200])
         return found
+
+
+def _described(error: PlatformError | SQLAlchemyError) -> dict[str, str]:
+    if isinstance(error, PlatformError):
+        return {"code": error.code, "message": error.message}
+    return {"code": "flow.database", "message": str(error)[:200]}
 
 
 def _metric(event: ExecutorEvent) -> MetricNews:

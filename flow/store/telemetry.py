@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, cast, func, literal, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, cast, delete, func, literal, select
 
 from flow.messages import LogNews, MetricNews, ProgressNews
-from flow.store.tables import cursor, log_line, metric, progress
+from flow.store.tables import event_log, log_line, metric, part, progress
 from flow.store.writer import Writer
 from party.ids import Address
 
 MAX_WHAT_CHARS = 200
 MAX_NAME_CHARS = 100
 MAX_LEVEL_CHARS = 20
+FORGET_MS = 7_200_000  # a node keeps the logs of a job that was cleaned for an hour
 
-Place = tuple[str, int, str]  # (task, attempt, address): one side of an attempt
+Place = tuple[str, int, str]  # (task, attempt, address): one side of an attempt; of an event's, the party
 
 
 class Stored(NamedTuple):
-    """How much is stored of one kind of news."""
+    """How much is stored of one kind of rows."""
 
     rows: int
     bytes: int
 
 
-def insert_metrics(writer: Writer, job: str, news: Sequence[MetricNews]) -> None:
+def insert_metrics(writer: Writer, job: str, metrics: Sequence[MetricNews]) -> None:
     """Write each number once, by (job, task, attempt, party, role, name, step)."""
     rows = []
-    for item in news:
+    for item in metrics:
         value, special = _stored(item.value)
         rows.append(
             {
@@ -43,10 +44,11 @@ def insert_metrics(writer: Writer, job: str, news: Sequence[MetricNews]) -> None
                 "at_ms": item.at_ms,
             }
         )
-    _insert(writer, metric, "metrics.recorded", job, rows, {(item.task, item.attempt, item.address) for item in news})
+    for place, body in _insert(writer, metric, job, rows):
+        writer.event("metrics.recorded", job, place=place, body=body)
 
 
-def insert_logs(writer: Writer, job: str, news: Sequence[LogNews]) -> None:
+def insert_logs(writer: Writer, job: str, lines: Sequence[LogNews]) -> None:
     """Write each line once, by (incarnation, sequence)."""
     rows = [
         {
@@ -58,18 +60,20 @@ def insert_logs(writer: Writer, job: str, news: Sequence[LogNews]) -> None:
             "text": item.text,
             "at_ms": item.at_ms,
         }
-        for item in news
+        for item in lines
     ]
-    _insert(writer, log_line, "logs.recorded", job, rows, {(item.task, item.attempt, item.address) for item in news})
+    for place, _ in _insert(writer, log_line, job, rows):
+        writer.event("logs.recorded", job, place=place)
 
 
-def put_progress(writer: Writer, job: str, news: Sequence[ProgressNews]) -> None:
+def put_progress(writer: Writer, job: str, told: Sequence[ProgressNews]) -> None:
     """Remember how far each side is; only the last word counts."""
-    last = {(item.task, item.attempt, item.address): item for item in news}
+    last = {(item.task, item.attempt, item.address): item for item in told}
     for item in last.values():
         row = item.model_dump()
         writer.put(progress, {"job": job, **row, "what": item.what[:MAX_WHAT_CHARS]})
-    _tell(writer, "progress.recorded", job, last)
+    for task, attempt, party in sorted({(t, n, str(Address.parse(a).party)) for t, n, a in last}):
+        writer.event("progress.recorded", job, place=(task, attempt, party))
 
 
 def amount(connection: Connection, table: Table, job: str, place: Place) -> Stored:
@@ -80,15 +84,18 @@ def amount(connection: Connection, table: Table, job: str, place: Place) -> Stor
     return Stored(int(rows), int(used))
 
 
-def position(writer: Writer, name: str) -> int:
-    """How far a stream of news was read."""
-    found = writer.run(select(cursor.c.position).where(cursor.c.name == name)).scalar_one_or_none()
-    return int(found or 0)
+def read_places(writer: Writer) -> dict[str, int]:
+    """The last sequence that was recorded of each event log; forgets those of jobs that ended long ago."""
+    over = select(part.c.job).where(part.c.state.in_(("ended", "left")))
+    old = (event_log.c.at_ms < writer.now_ms - FORGET_MS) & event_log.c.job.in_(over)
+    writer.run(delete(event_log).where(old))
+    return {row.name: int(row.sequence) for row in writer.run(select(event_log.c.name, event_log.c.sequence))}
 
 
-def put_position(writer: Writer, name: str, value: int) -> None:
-    """Remember how far a stream of news was read, in the transaction that recorded it."""
-    writer.put(cursor, {"name": name, "position": value})
+def put_places(writer: Writer, job: str, places: Mapping[str, int]) -> None:
+    """Remember the last sequence of event logs, in the transaction that recorded it."""
+    for name, sequence in places.items():
+        writer.put(event_log, {"name": name, "job": job, "sequence": sequence, "at_ms": writer.now_ms})
 
 
 def number(value: float | None, special: str) -> float:
@@ -108,23 +115,19 @@ def _who(task: str, attempt: int, address: str) -> dict[str, object]:
 
 
 def _insert(
-    writer: Writer, table: Table, kind: str, job: str, rows: Sequence[dict[str, object]], places: Collection[Place]
-) -> None:
-    """Write rows, each once, and tell of the sides of which some were new."""
-
-    def count(place: Place) -> int:
-        found = select(func.count()).select_from(table).where(*_of(table, job, place))
-        return int(writer.run(found).scalar_one())
-
-    before = {place: count(place) for place in places}
+    writer: Writer, table: Table, job: str, rows: Sequence[dict[str, object]]
+) -> list[tuple[Place, dict[str, object]]]:
+    """Write rows, each once. Of which parties' attempts some were new, and the ids of the `first` and the `last`."""
+    if not rows:
+        return []
+    before = writer.run(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()
     writer.insert_new(table, rows)
-    _tell(writer, kind, job, [place for place in places if count(place) > before[place]])
+    place = (table.c.task, table.c.attempt, table.c.party)
+    ids = (func.min(table.c.id).label("first"), func.max(table.c.id).label("last"))
+    found = select(*place, *ids).where(table.c.job == job, table.c.id > before).group_by(*place).order_by(*place)
+    told = writer.run(found).all()
+    return [((row.task, row.attempt, row.party), {"first": row.first, "last": row.last}) for row in told]
 
 
 def _of(table: Table, job: str, place: Place) -> list[ColumnElement[bool]]:
     return [table.c[name] == value for name, value in {"job": job, **_who(*place)}.items()]
-
-
-def _tell(writer: Writer, kind: str, job: str, places: Iterable[Place]) -> None:
-    for task, attempt, party in sorted({(t, n, str(Address.parse(a).party)) for t, n, a in places}):
-        writer.event(kind, job, place=(task, attempt, party))
