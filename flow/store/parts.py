@@ -19,6 +19,7 @@ from flow.store.writer import Writer
 from party.ids import AttemptId
 
 MOST_SILENT_MS = 60_000  # executors that tell nothing for longer wait for somebody
+COUNTED_MS = 1_000  # less than that is counted with the next news
 LEFT = ("leaving", "left")  # states of a part in a job that we left: before and after everything of it was closed
 
 
@@ -98,8 +99,9 @@ def refuse_left(row: Any, party: str) -> None:
 def count_running(writer: Writer, name: str, party: str) -> None:
     """Our executors told something of another party's job: they ran since they last did, unless that is long ago."""
     row = writer.rows(name).part
-    if row.state == "open" and row.initiator != party:
-        ran = min(max(writer.now_ms - row.heard_ms, 0), MOST_SILENT_MS) if row.heard_ms else 0
+    since = writer.now_ms - row.heard_ms
+    if row.state == "open" and row.initiator != party and not 0 <= since < COUNTED_MS:
+        ran = min(max(since, 0), MOST_SILENT_MS) if row.heard_ms else 0
         change_part(writer, name, ran_ms=row.ran_ms + ran, heard_ms=writer.now_ms)
 
 
