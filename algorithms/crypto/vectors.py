@@ -86,7 +86,7 @@ class VectorPaillier:
         if factor == 0:
             raise WrongLayout("A vector times zero hides nothing.", hint="Leave it out instead.")
         _require_room(layout, terms)
-        columns = {"ciphertexts": vector.data, "factors": pa.array(np.full(len(vector.data), factor))}
+        columns = {"ciphertexts": vector.data, "factors": pa.repeat(factor, len(vector.data))}
         product = self._vector(layout, terms, vector.count, batch_functions.multiply, self._batches(columns))
         if factor > 0:
             return product
