@@ -1,4 +1,4 @@
-"""What is promised to whom, for how long, and which nodes there are. SQLite, one writer.
+"""What is promised to whom, for how long, and which nodes there are.
 
 Leases are judged by the database's clock, inside the transaction that relies on them; no other clock is asked. A
 reservation whose executor was started does not expire: it is given back, or its job ends.
@@ -6,25 +6,28 @@ reservation whose executor was started does not expire: it is given back, or its
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
 
 from ulid import ULID
 
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.placement import Amount
 from party.ids import AttemptId
-from runtime.disk.files import keep_private
+from runtime.disk.sqlite import Database
 
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _LIVE = f"(started = 1 OR lease_until > {_NOW})"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS node (address TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS reservation (
+_SUMS = "host, SUM(cores), SUM(memory_bytes), SUM(gpus)"
+_RESERVED = f"SELECT {_SUMS} FROM reservation WHERE {_LIVE} GROUP BY host"  # noqa: S608  constants
+_FIRST = """
+CREATE TABLE node (address TEXT PRIMARY KEY, epoch TEXT NOT NULL, cursor INTEGER NOT NULL);
+CREATE TABLE news (sequence INTEGER PRIMARY KEY);
+CREATE TABLE ended (job TEXT PRIMARY KEY);
+CREATE TABLE reservation (
     id TEXT PRIMARY KEY, job TEXT NOT NULL, task TEXT NOT NULL, attempt INTEGER NOT NULL, address TEXT NOT NULL,
     host TEXT NOT NULL, cores INTEGER NOT NULL, memory_bytes INTEGER NOT NULL, gpus INTEGER NOT NULL,
     lease_until REAL NOT NULL, started INTEGER NOT NULL DEFAULT 0, UNIQUE (job, task, attempt, address)
@@ -53,15 +56,8 @@ class ClusterStore:
     """Nodes and reservations; safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        keep_private(path)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 1:
-            self._db.executescript(_WITHOUT_EVENTS)
-        self._db.execute("PRAGMA user_version = 2")
+        """Open the file. Raises NewerDatabase."""
+        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS))
 
     # Reservations
 
@@ -78,98 +74,87 @@ class ClusterStore:
         Whatever `place` raises is raised, and nothing is promised.
         """
         side = (attempt.job, attempt.task, attempt.attempt, address)
-        with self._transaction():
-            self._db.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant
-            found = self._find("job = ? AND task = ? AND attempt = ? AND address = ?", side)
+
+        def work(rows: Connection) -> Reservation:
+            rows.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant
+            found = _find(rows, "job = ? AND task = ? AND attempt = ? AND address = ?", side)
             if found is not None and found.amount == amount:
                 until = f"UPDATE reservation SET lease_until = {_NOW} + ? WHERE id = ?"  # noqa: S608  a constant
-                self._db.execute(until, (lease_s, found.id))
+                rows.execute(until, (lease_s, found.id))
                 return found
             if found is not None:
-                self._db.execute("DELETE FROM reservation WHERE id = ?", (found.id,))
-            made = Reservation(str(ULID()), place(self._reserved()), attempt, address, amount)
+                rows.execute("DELETE FROM reservation WHERE id = ?", (found.id,))
+            made = Reservation(str(ULID()), place(_amounts(rows.execute(_RESERVED))), attempt, address, amount)
             sizes = (amount.cores, amount.memory_bytes, amount.gpus)
             insert = f"INSERT INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_NOW} + ?, 0)"  # noqa: S608  a constant
-            self._db.execute(insert, (made.id, *side, made.host, *sizes, lease_s))
-        return made
+            rows.execute(insert, (made.id, *side, made.host, *sizes, lease_s))
+            return made
+
+        return self._database.write(work)
 
     def begin(self, reservation_id: str) -> Reservation:
         """Mark a reservation as used. Raises ReservationExpired if its lease ran out or it was given back."""
-        with self._transaction():
-            found = self._find(f"id = ? AND {_LIVE}", (reservation_id,))
+
+        def work(rows: Connection) -> Reservation:
+            found = _find(rows, f"id = ? AND {_LIVE}", (reservation_id,))
             if found is None:
                 raise ReservationExpired(
                     f"The reservation {reservation_id[:40]} has expired or was given back.", hint="Reserve again."
                 )
-            self._db.execute("UPDATE reservation SET started = 1 WHERE id = ?", (reservation_id,))
-        return found
+            rows.execute("UPDATE reservation SET started = 1 WHERE id = ?", (reservation_id,))
+            return found
+
+        return self._database.write(work)
 
     def not_begun(self, reservation_id: str) -> None:
         """Nothing was started in it after all: its lease counts again."""
-        with self._transaction():
-            self._db.execute("UPDATE reservation SET started = 0 WHERE id = ?", (reservation_id,))
+        self._change("UPDATE reservation SET started = 0 WHERE id = ?", (reservation_id,))
 
     def release(self, reservation_id: str) -> None:
         """Give it back; one that is not there is given back already."""
-        with self._transaction():
-            self._db.execute("DELETE FROM reservation WHERE id = ?", (reservation_id,))
+        self._change("DELETE FROM reservation WHERE id = ?", (reservation_id,))
 
     def reserved(self) -> dict[str, Amount]:
         """What is promised on each node now."""
-        with self._lock:
-            return self._reserved()
+        return _amounts(self._database.read(_RESERVED))
 
     # Nodes
 
     def add_node(self, address: str) -> bool:
         """Remember a node; False if it was known."""
-        with self._transaction():
-            done = self._db.execute("INSERT OR IGNORE INTO node VALUES (?)", (address,))
-            return done.rowcount > 0
+        return self._change("INSERT OR IGNORE INTO node VALUES (?)", (address,)) > 0
 
     def remove_node(self, address: str) -> None:
         """Forget a node."""
-        with self._transaction():
-            self._db.execute("DELETE FROM node WHERE address = ?", (address,))
+        self._change("DELETE FROM node WHERE address = ?", (address,))
 
     def nodes(self) -> list[str]:
         """Addresses of all nodes."""
-        with self._lock:
-            return [row[0] for row in self._db.execute("SELECT address FROM node ORDER BY address")]
+        return [address for (address,) in self._database.read("SELECT address FROM node ORDER BY address")]
 
     # Ends
 
     def end_job(self, job: str) -> None:
         """Give back what the job holds."""
-        with self._transaction():
-            self._db.execute("DELETE FROM reservation WHERE job = ?", (job,))
+        self._change("DELETE FROM reservation WHERE job = ?", (job,))
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # on a full disk SQLite has given it up itself
-                    self._db.execute("ROLLBACK")
-                raise
+    def _change(self, statement: str, values: tuple[object, ...]) -> int:
+        """How many rows a statement changed."""
+        return self._database.write(lambda rows: rows.execute(statement, values).rowcount)
 
-    def _find(self, where: str, values: tuple[object, ...]) -> Reservation | None:
-        columns = "id, host, job, task, attempt, address, cores, memory_bytes, gpus"
-        query = f"SELECT {columns} FROM reservation WHERE {where}"  # noqa: S608  constants
-        row = self._db.execute(query, values).fetchone()
-        if row is None:
-            return None
-        return Reservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], Amount(row[6], row[7], row[8]))
 
-    def _reserved(self) -> dict[str, Amount]:
-        sums = "SELECT host, SUM(cores), SUM(memory_bytes), SUM(gpus) FROM reservation"
-        rows = self._db.execute(f"{sums} WHERE {_LIVE} GROUP BY host")
-        return {row[0]: Amount(row[1], row[2], row[3]) for row in rows}
+def _find(rows: Connection, where: str, values: tuple[object, ...]) -> Reservation | None:
+    columns = "id, host, job, task, attempt, address, cores, memory_bytes, gpus"
+    query = f"SELECT {columns} FROM reservation WHERE {where}"  # noqa: S608  constants
+    row = rows.execute(query, values).fetchone()
+    if row is None:
+        return None
+    return Reservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], Amount(row[6], row[7], row[8]))
+
+
+def _amounts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Amount]:
+    return {host: Amount(*sums) for host, *sums in rows}
