@@ -105,6 +105,26 @@ def test_a_training_is_seen_as_it_goes(page: Page, party: FakeParty) -> None:
     assert page.locator(".chart .plot .scatterlayer .trace").count() == 2  # common metrics make one line each
 
 
+def test_numbers_come_by_the_stream_though_no_refresh_is_answered(
+    chromium: Browser, board: BoardServer, party: FakeParty
+) -> None:
+    job = party.client.submit(job_json())
+    context = chromium.new_context(base_url=f"http://127.0.0.1:{board.port}")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    log_in(page, party)
+    page.goto(f"/jobs/{job}")
+    expect(page.locator("#connection")).to_have_text("live")
+    page.route("**/live?*", lambda route: route.abort())
+    for step in (1, 2, 3):
+        party.service.metric(job, "train", "hospital-a", step, loss=0.7 / step, accuracy=float("nan"))
+    expect(page.locator("#latest")).to_have_text("train, round 3: loss 0.2333")
+    expect(page.locator(".chart")).to_have_count(1)
+    page.unroute("**/live?*")
+    expect(page.locator("#results")).to_contain_text("0.2333")
+    context.close()
+
+
 CHARTS_FIT = """() => {
   const plots = [...document.querySelectorAll(".chart .plot")];
   const drawn = plots.map((plot) => plot.querySelector("svg.main-svg")?.getBoundingClientRect());
