@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from board import live, login, outputs, pages
+from board import live, login, metrics, outputs, pages
 from board.desk import Desk
 from board.rendering import Renderer
 from board.troubles import install
@@ -63,7 +63,7 @@ def create_app(flow: FlowClient, visits: VisitBook, visitors: Visitors, party: s
     app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party), visitors)
     install(app)
     app.add_middleware(Guard, most_bytes=lambda _method, _path: MAX_FORM_BYTES, headers=HEADERS)
-    for part in (login, pages, live, outputs):
+    for part in (login, pages, live, outputs, metrics):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_api_route("/plotly.js", _plotly, include_in_schema=False)

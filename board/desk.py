@@ -16,8 +16,10 @@ from flow.client import FlowClient, Visitors
 from party.users import Thing, User, allows
 from runtime.errors import Denied
 from runtime.http.connections import recognise
+from runtime.metrics import metrics
 
 MOST_FIELDS = 10
+_PAGES = metrics("board").counter("pages", "Whole pages that were shown.", ["status"])
 
 
 class NotLoggedIn(Denied):
@@ -59,6 +61,7 @@ class Looking:
 
     def page(self, template: str, status_code: int = 200, **values: object) -> HTMLResponse:
         """A whole page."""
+        _PAGES.labels(str(status_code)).inc()
         html = self.part(template, path=self.request.url.path, **values)
         return HTMLResponse(html, status_code=status_code)
 

@@ -64,4 +64,4 @@ def _json(status: int, message: str) -> Response:
 
 
 def _is_script(request: Request) -> bool:
-    return request.url.path.endswith(("/live", "/stream"))
+    return request.url.path.endswith(("/live", "/stream", "/metrics"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cluster_manager.errors import NodeExists, NodeUnknown, NoRoom, OrderMismatch
@@ -16,9 +17,12 @@ from node_manager.client import NodeStatus, NodeUnavailable, Order, Resources
 from party.ids import AttemptId
 from runtime.errors import PlatformError
 from runtime.log import get_logger
+from runtime.metrics import labelled, metrics
 
 MAX_LEASE_S = 3600.0
 _log = get_logger("cluster_manager")
+_RESERVED = metrics("cluster_manager").counter("reservations", "Times that room was promised.")
+_NO_ROOM = metrics("cluster_manager").counter("no_room", "Times that no node had the room that was asked for.")
 
 
 class ClusterManager:
@@ -57,6 +61,15 @@ class ClusterManager:
         """What each node said last."""
         return self._members.statuses()
 
+    def metrics(self) -> bytes:
+        """What this service and those of its nodes that answer count of themselves, as Prometheus reads it."""
+        found: dict[str, bytes] = {}
+        for member in self._members.all():
+            if member.status is not None:
+                with suppress(NodeUnavailable):
+                    found[member.status.node] = member.client.metrics()
+        return metrics("cluster_manager").text() + labelled(found, "node")
+
     def add_node(self, address: str) -> None:
         """A node more. Raises NodeExists."""
         if not self._store.add_node(address):
@@ -82,10 +95,13 @@ class ClusterManager:
             choice = choose(wanted, self._candidates(reserved), capability=capability)
             if choice.address is None:
                 hint = "" if choice.can_ever_fit else "No node of this party is ever that large: ask for less."
+                _NO_ROOM.inc()
                 raise NoRoom(f"No room for {address} of {attempt}: {'; '.join(choice.reasons)}.", hint=hint)
             return choice.address
 
-        return self._store.reserve(attempt, address, wanted, min(lease_s, MAX_LEASE_S), place)
+        reserved = self._store.reserve(attempt, address, wanted, min(lease_s, MAX_LEASE_S), place)
+        _RESERVED.inc()
+        return reserved
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         """Why executors of these sizes can never have room at the same time; empty if they could, if not now.

@@ -23,7 +23,7 @@ from node_manager.client import (
     parse_status,
 )
 from party.ids import Address, AttemptId, JobId, TaskName
-from runtime.rpc import answering, asking, unix_channel
+from runtime.rpc import answering, asking, read_metrics, serve_metrics, unix_channel
 
 if TYPE_CHECKING:
     from cluster_manager.manager import ClusterManager
@@ -113,6 +113,7 @@ class ClusterServicer(rpc.ClusterManagerServicer):
 def serve_cluster(manager: ClusterManager, server: grpc.Server) -> None:
     """Let the server answer with the manager."""
     rpc.add_ClusterManagerServicer_to_server(ClusterServicer(manager), server)
+    serve_metrics(server, manager.metrics)
 
 
 class ClusterClient:
@@ -206,6 +207,11 @@ class ClusterClient:
         """The job is over: nothing of it runs, lies or is reserved any more. May be repeated."""
         with asking(self._who, ClusterUnavailable):
             self._stub.EndJob(pb.EndJobRequest(job=job), timeout=END_S)
+
+    def metrics(self) -> bytes:
+        """What it counts of itself, as Prometheus reads it."""
+        with asking(self._who, ClusterUnavailable):
+            return read_metrics(self._channel)
 
     def close(self) -> None:
         """Let the connection go; who waits in `events` is let go."""

@@ -19,11 +19,14 @@ from typing import Any
 from runtime.errors import PlatformError
 from runtime.limits.pauses import doubled_s
 from runtime.log import get_logger
+from runtime.metrics import metrics
 
 WORKERS = 16
 REMEMBERED = 10_000
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 15.0
+_WORK = metrics("flow").histogram("work_seconds", "How long pieces of work about jobs take.", ["kind"])
+_PUT_OFF = metrics("flow").counter("work_put_off", "Pieces of work that failed and are tried again.", ["kind"])
 JITTER = SystemRandom()
 """Spreads tries; of the system, because the module's own generator belongs to whoever seeds it."""
 
@@ -137,7 +140,8 @@ class Scheduler:
 
     def _attempt(self, key: Hashable) -> float | None:
         try:
-            again = self._handlers[type(key)](key)
+            with _WORK.labels(type(key).__name__).time():
+                again = self._handlers[type(key)](key)
         except PlatformError as error:
             self._log.warning("work.postponed", work=repr(key), code=error.code, message=error.message)
         except Exception:  # noqa: BLE001 - the scheduler's loop: one broken job must not stop the others
@@ -145,5 +149,6 @@ class Scheduler:
         else:
             self._failures.pop(key, None)
             return again
+        _PUT_OFF.labels(type(key).__name__).inc()
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         return doubled_s(FIRST_RETRY_S, failures - 1, LAST_RETRY_S)

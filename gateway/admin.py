@@ -23,7 +23,7 @@ from runtime.canonical import canonical_json
 from runtime.errors import PlatformError, ServiceFault
 from runtime.log import get_logger
 from runtime.problems import problem_of
-from runtime.rpc import rpc_error
+from runtime.rpc import read_metrics, rpc_error
 
 QUICK_S = 30.0  # for calls that ask nobody else
 CALL_MARGIN_S = 2.0  # what our own gateway may need beyond a call's own time
@@ -163,6 +163,11 @@ class GatewayAdmin:
         with self._calling() as admin:
             answer: local.PeerList = admin.Peers(local.Done(), timeout=QUICK_S)
             return answer
+
+    def metrics(self) -> bytes:
+        """What the gateway counts of itself, as Prometheus reads it."""
+        with self._calling(), admin_channel(self._socket) as channel:
+            return read_metrics(channel)
 
     def reload(self) -> None:
         """Follow a change of cards or keys in the home."""

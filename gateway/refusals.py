@@ -15,6 +15,7 @@ from gateway.mailbox.store import Mailbox
 from runtime.errors import PlatformError
 from runtime.limits.allowance import Allowance
 from runtime.log import get_logger
+from runtime.metrics import metrics
 from runtime.text import printable
 
 ENTRIES = 60  # of one peer, job and code
@@ -22,6 +23,7 @@ KINDS = 20  # that are told apart: of one peer that sends, of one job of ours th
 PERIOD_S = 60.0
 MAX_CHARS = 300
 _log = get_logger("gateway")
+_REFUSED = metrics("gateway").counter("refused", "Messages and calls that were refused.", ["direction", "code"])
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Refusals:
             job=attempted.job,
             reason=error.message,
         )
+        _REFUSED.labels("in" if attempted.inward else "out", error.code).inc()
         now = self._clock()
         self._tell(now)
         cause = attempted.peer if attempted.inward else attempted.job

@@ -43,7 +43,8 @@ from runtime.addresses import HostPort, require_free
 from runtime.errors import PortInUse
 from runtime.limits.headers import CALL_LIMITS
 from runtime.log import get_logger
-from runtime.rpc import server, unix_server
+from runtime.metrics import metrics
+from runtime.rpc import serve_metrics, server, unix_server
 
 # Threads are started as calls need them; the numbers are ceilings.
 TRANSFER_THREADS = 512  # some twenty times what one party may take of them
@@ -82,6 +83,7 @@ class GatewayService:
             add_executor(door, executors)
             admin = unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
             add_AdminServicer_to_server(AdminDoor(office), admin)
+            serve_metrics(admin, metrics("gateway").text)
             gate = Gate(PEER_CALLS, SILENCE_S)
             undo.callback(gate.start())
             transfer = self._transfer_server(office, inner, front.recognised, gate)

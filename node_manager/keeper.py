@@ -30,6 +30,7 @@ from node_manager.spawn import WarmParentProcess
 from runtime.disk.faults import free_bytes
 from runtime.errors import DiskFull, FileFault, PlatformError
 from runtime.log import get_logger
+from runtime.metrics import metrics
 
 BUSY_TICK_S = 0.25
 IDLE_TICK_S = 5.0
@@ -41,6 +42,7 @@ MOST_RINGS = 1_000
 _MAX_FOLDER_BYTES = 512
 _BELL_MODE = 0o666  # executors may have a user of their own; the folder is the party's alone
 _log = get_logger("node_manager")
+_LOST = metrics("node_manager").counter("executors_lost", "Executors that did not end by themselves.", ["cause"])
 
 
 class Keeper:
@@ -240,6 +242,7 @@ class Keeper:
             self._identify(running)
         body = lost_body(status, running.decided, kernel_oom=kernel_oom_kills() > running.oom_kills)
         if body["cause"] != Cause.EXIT:
+            _LOST.labels(str(body["cause"])).inc()
             _log.warning("Executor lost", executor=name, cause=str(body["cause"]))
         with self._logs.folder(name) as folder, suppress(FileNotFoundError):  # it was forgotten meanwhile
             write_json(folder / END, {"schema": SCHEMA, "events": _last_events(running, body)})

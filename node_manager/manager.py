@@ -39,11 +39,13 @@ from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import private_folder
 from runtime.errors import PlatformError
 from runtime.log import get_logger
+from runtime.metrics import metrics
 
 START_WAIT_S = 150.0
 KILL_WAIT_S = 10.0
 NEVER_STARTED: dict[str, object] = {"schema": SCHEMA, "pid": 0, "status": None, "peak_bytes": 0}
 _log = get_logger("node_manager")
+_STARTED = metrics("node_manager").counter("executors_started", "Executors that were started.")
 
 
 class NodeManager:
@@ -114,6 +116,7 @@ class NodeManager:
             self._refuse_older(key)
             running, is_new = self._enrol(key, order)
         if is_new:
+            _STARTED.inc()
             self._end([older for older in self._roster.beside(key) if older.key < key], 0)
             self._launch(running, order, received_at)
         try:

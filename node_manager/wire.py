@@ -19,7 +19,8 @@ from node_manager.order import Order
 from node_manager.proto import node_v1_pb2 as pb
 from node_manager.proto import node_v1_pb2_grpc as rpc
 from node_manager.status import NodeStatus
-from runtime.rpc import answering, asking, unix_channel
+from runtime.metrics import metrics
+from runtime.rpc import answering, asking, read_metrics, serve_metrics, unix_channel
 from runtime.text import first_problem
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class NodeServicer(rpc.NodeManagerServicer):
 def serve_node(manager: NodeManager, server: grpc.Server) -> None:
     """Let the server answer with the manager."""
     rpc.add_NodeManagerServicer_to_server(NodeServicer(manager), server)
+    serve_metrics(server, metrics("node_manager").text)
 
 
 class NodeClient:
@@ -127,6 +129,11 @@ class NodeClient:
         """End what runs of a job and remove its working folders. Raises NodeUnavailable."""
         with asking(self._who, NodeUnavailable):
             self._stub.Clean(pb.CleanRequest(job=job), timeout=CALL_S * 3)
+
+    def metrics(self) -> bytes:
+        """What it counts of itself, as Prometheus reads it."""
+        with asking(self._who, NodeUnavailable):
+            return read_metrics(self._channel)
 
     def close(self) -> None:
         """Let the connection go; what waits in a stream ends."""

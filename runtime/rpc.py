@@ -6,7 +6,7 @@ it was one is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +32,8 @@ RECONNECT = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 10_000),  # how long one attempt to connect may take
 )
+METRICS_S = 5.0
+_METRICS = "archipelago.runtime.v1.Metrics"
 _log = get_logger("rpc")
 
 
@@ -108,6 +110,22 @@ def unix_channel(address: str | Path, *, keyed: bool = True) -> grpc.Channel:
     options = [*LIMITS, *RECONNECT, ("grpc.use_local_subchannel_pool", 1)]
     channel = grpc.insecure_channel(f"unix:{path}", options=options)
     return with_key(channel, path.parent) if keyed else channel
+
+
+def serve_metrics(to: grpc.Server, read: Callable[[], bytes]) -> None:
+    """Answer `read_metrics` with what `read` gives."""
+
+    def answer(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        with answering(context):
+            return read()
+
+    to.add_registered_method_handlers(_METRICS, {"Read": grpc.unary_unary_rpc_method_handler(answer)})
+
+
+def read_metrics(channel: grpc.Channel) -> bytes:
+    """The metrics of a service, as Prometheus reads them. Raises grpc.RpcError."""
+    read = channel.unary_unary(f"/{_METRICS}/Read", _registered_method=True)
+    return bytes(read(b"", timeout=METRICS_S))
 
 
 def _refuse(context: grpc.ServicerContext, error: PlatformError) -> None:

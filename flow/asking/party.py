@@ -23,6 +23,10 @@ class PartyCalls(HttpCalls):
         """The party's services, peers and hosts."""
         return self._ask(PartyStatus, "GET", "/party")
 
+    def service_metrics(self) -> str:
+        """What the party's services count of themselves, as Prometheus reads it."""
+        return self._call("GET", "/metrics").decode()
+
     def reload(self) -> None:
         """Let the party's gateway read again whom it trusts."""
         self._call("POST", "/party/reload")

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from flow.rest import errors, jobs, logins, party, policy, results, streams, tables, users
+from flow.rest import errors, jobs, logins, metrics, party, policy, results, streams, tables, users
 from flow.rest.backends import Backends
 from flow.rest.who import Anybody, guarded, open_routes, token_of
 from runtime.http.guard import Guard
@@ -24,7 +24,7 @@ MOST_OF_STRANGERS = 16 << 10
 MOST_OF_A_BODY = 64 << 10  # JSON that is read between two other requests: four milliseconds
 MOST_OF_A_JOB = 1 << 20  # read in a thread of its own
 
-PARTS = (party, policy, users, logins, jobs, streams, tables, results)
+PARTS = (party, metrics, policy, users, logins, jobs, streams, tables, results)
 
 
 def create_app(backends: Backends) -> FastAPI:

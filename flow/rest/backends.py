@@ -39,12 +39,18 @@ class Gateway(Protocol):
     def health(self) -> GatewayHealth:
         """Whether it is well, its own card included."""
 
+    def metrics(self) -> bytes:
+        """What it counts of itself."""
+
 
 class Cluster(Protocol):
-    """The part of the Cluster Manager's door that the status page needs."""
+    """The part of the Cluster Manager's door that the routes about the party need."""
 
     def nodes(self) -> Sequence[NodeStatus]:
         """The hosts of this party."""
+
+    def metrics(self) -> bytes:
+        """What it and its nodes count of themselves."""
 
 
 class UserBook:

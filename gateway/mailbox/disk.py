@@ -24,8 +24,13 @@ from runtime.canonical import canonical_json
 from runtime.clock import Clock, SystemClock
 from runtime.disk.sqlite import Database, Durability
 from runtime.errors import PlatformError
+from runtime.metrics import metrics
 
 _ENTRY = "at_ms, inward, peer, job, what, messages, size, sha256"
+_PASSED = metrics("gateway").counter(
+    "messages", "Messages that passed to and from another party.", ["direction", "peer"]
+)
+_BYTES = metrics("gateway").counter("message_bytes", "Bytes of those messages.", ["direction", "peer"])
 _FIND = """
     SELECT inbox.key, sender, sealed, sha256, inbox.size, inbox.offset, file, body
     FROM inbox JOIN envelope ON envelope.sequence = inbox.envelope
@@ -133,6 +138,8 @@ class DiskMailbox:
             stored = self._database.write(work)
             if stored:
                 undo.pop_all()
+                if peer is not None:
+                    _count("out", peer, header)
         return stored
 
     def held(self, envelope: Envelope) -> bool:
@@ -167,6 +174,7 @@ class DiskMailbox:
             stored = self._database.write(work)
             if stored:
                 undo.pop_all()
+                _count("in", envelope.header.sender, envelope.header)
         return stored
 
     def find(self, keys: Sequence[str]) -> Message | None:
@@ -330,6 +338,11 @@ def _refuse_conflicts(found: Iterable[Sequence[str]], keyed: dict[str, Part]) ->
     for key, digest in found:
         if keyed[key].sha256 != digest:
             raise MessageConflict(f"Message {key} came before with another body.")
+
+
+def _count(direction: str, peer: str, header: Header) -> None:
+    _PASSED.labels(direction, peer).inc(len(header.parts))
+    _BYTES.labels(direction, peer).inc(header.size)
 
 
 def _require_open(rows: sqlite3.Connection, job: str) -> None:

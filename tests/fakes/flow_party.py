@@ -50,6 +50,11 @@ class FakeGateway:
             raise self.down
         return [self.peer]
 
+    def metrics(self) -> bytes:
+        if self.down:
+            raise self.down
+        return b"archipelago_gateway_messages_total 3.0\n"
+
     def strangers(self) -> list[Stranger]:
         return []
 
@@ -62,6 +67,9 @@ class FakeGateway:
 
 class FakeCluster:
     """One idle host."""
+
+    def metrics(self) -> bytes:
+        return b"archipelago_cluster_manager_no_room_total 0.0\n"
 
     def nodes(self) -> list[NodeStatus]:
         return [

@@ -116,6 +116,16 @@ def test_behind_https_the_cookie_is_sent_to_the_very_host_and_encrypted_only(par
     assert "Secure" in answer.headers["set-cookie"]
 
 
+def test_what_the_board_counts_takes_a_token_of_who_may_read_it(browser: Browser, party: FakeParty) -> None:
+    browser.get("/")
+    assert browser.get("/metrics").status_code == 401, "a cookie is for pages"
+    scientist = party.home.user_file.add("curious", ["scientist"])
+    for token, status in ((party.home.token(), 200), ("arch_wrong", 401), (scientist, 403)):
+        answer = httpx.get(f"{browser.base_url}/metrics", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status
+        assert ('archipelago_board_pages_total{status="200"}' in answer.text) is (status == 200)
+
+
 def test_a_changed_cookie_is_nobody(browser: Browser) -> None:
     for value in ("nonsense", "AAAA", browser.cookies["archipelago-hospital-a"][:-4] + "AAAA"):
         answer = httpx.get(

@@ -7,11 +7,13 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from board.app import create_app
 from board.desk import checked_form, logged_in
+from board.metrics import permitted
 from board.visits import VisitBook
 from flow.client import FlowClient, Visitors
 from party.ids import party_id
 
 OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/plotly.js")}
+BY_TOKEN = {("GET", "/metrics")}
 
 
 def calls(dependant: Dependant) -> set[object]:
@@ -30,8 +32,9 @@ def test_every_page_needs_a_login_and_every_form_its_proof() -> None:
         for method in route.methods:
             seen.add((method, str(context.path)))
             if (method, str(context.path)) not in OPEN:
-                assert logged_in in calls(route.dependant), (method, context.path)
+                proof = permitted if (method, str(context.path)) in BY_TOKEN else logged_in
+                assert proof in calls(route.dependant), (method, context.path)
             if method != "GET":
                 assert checked_form in calls(route.dependant), (method, context.path)
-    assert seen >= OPEN
+    assert seen >= OPEN | BY_TOKEN
     assert len(seen) > 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 
@@ -128,6 +129,15 @@ def test_reserve_start_watch_and_end(cluster, client, order_of):
     client.end_job(order.job)
     assert not list(cluster.folder.glob(f"*/executors/{order.job}"))
     assert all(status.reserved_cores == 0 for status in client.nodes())
+
+
+def test_what_the_manager_and_each_of_its_nodes_count_is_read_at_its_door(cluster, client, order_of):
+    order = order_of()
+    client.release(reserve(client, order).id)
+    text = client.metrics().decode()
+    assert re.search(r"^archipelago_cluster_manager_reservations_total [1-9]", text, re.MULTILINE)
+    nodes = re.findall(r"^archipelago_node_manager_executors_started_total\{node=\"(\w+)\"\}", text, re.MULTILINE)
+    assert sorted(nodes) == ["one", "two"]
 
 
 def test_room_runs_out_and_comes_back(client, order_of):

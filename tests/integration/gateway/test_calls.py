@@ -37,6 +37,10 @@ def test_a_call_is_answered_and_its_caller_is_named(pair: Pair) -> None:
     served.stop()
 
 
+def test_what_the_gateway_counts_is_read_at_the_door_of_its_services(pair: Pair) -> None:
+    assert b"archipelago_gateway_process_cpu_seconds_total" in pair.alpha.admin().metrics()
+
+
 def test_the_error_of_a_handler_travels_with_code_message_and_hint(pair: Pair) -> None:
     served = pair.beta.admin().serve_calls(handle)
     for caller in (pair.alpha, pair.beta):

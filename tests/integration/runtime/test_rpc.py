@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from runtime.errors import DoorClosed, PlatformError, TooManyGuesses, Unavailable
-from runtime.rpc import answering, asking, unix_channel, unix_server
+from runtime.rpc import answering, asking, read_metrics, serve_metrics, unix_channel, unix_server
 
 LONG = 20_000
 
@@ -24,6 +24,7 @@ def socket(tmp_path: Path) -> Iterator[Path]:
     server = unix_server(tmp_path / "x.sock", 4)
     methods = {"Fail": grpc.unary_unary_rpc_method_handler(fail)}
     server.add_registered_method_handlers("test.Service", methods)
+    serve_metrics(server, lambda: b"cups_total 3.0\n")
     server.start()
     yield tmp_path / "x.sock"
     server.stop(None).wait()
@@ -44,3 +45,10 @@ def test_an_error_with_a_long_text_crosses_as_itself(socket: Path, text: str) ->
 
 def test_a_caller_without_the_key_is_told_that_the_door_is_closed(socket: Path) -> None:
     assert type(ask(grpc.insecure_channel(f"unix:{socket}"), "x")) is DoorClosed
+
+
+def test_what_a_service_counts_is_read_at_its_door_by_who_has_the_key(socket: Path) -> None:
+    with unix_channel(socket) as channel:
+        assert read_metrics(channel) == b"cups_total 3.0\n"
+    with unix_channel(socket, keyed=False) as channel, pytest.raises(DoorClosed), asking("it", Unavailable):
+        read_metrics(channel)
