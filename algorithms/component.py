@@ -6,8 +6,8 @@ calls its role function. Importing a component's module needs neither torch nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from algorithms.code_digest import digest_of
 from algorithms.errors import RolesRefused
 from party.ids import Address, Role
+from storage.client import TableRoles
 
 if TYPE_CHECKING:
     from algorithms.context import Context
@@ -79,6 +80,16 @@ class Columns:
     weight: Need = Need.NO
     match_id: Need = Need.MAY
     alignment: Need = Need.MAY
+
+    def unfit(self, roles: TableRoles) -> Iterator[str]:
+        """What is wrong with a table whose columns play these roles, after "it has": `no label column`."""
+        played = {*roles.columns, *(("alignment",) if roles.alignment else ())}
+        for role in (each.name for each in fields(self)):
+            word = role.replace("_", " ") + ("" if role == "alignment" else " column")
+            if getattr(self, role) is Need.MUST and role not in played:
+                yield f"no {word}, which is needed"
+            if getattr(self, role) is Need.NO and role in played:
+                yield f"a {word}, which would do nothing"
 
 
 LABELLED = dict.fromkeys(TRAINERS, Columns(label=Need.MUST))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 
+from algorithms.component import PortKind
 from flow.bindings import BoundJob, BoundTask
 from flow.errors import ApiMismatch, BadMessage, NotInitiator
 from flow.exposure import remedy, trainers, weakest, who_sees
@@ -120,19 +120,19 @@ def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> li
         reasons += [reason.at(f"tasks.{task.name}") for reason in use_of_checkpoints(task, spec, know)]
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
-                path = f"tasks.{task.name}.inputs.{name}"
+                port, path = task.component.inputs[name], f"tasks.{task.name}.inputs.{name}"
+                facts: TableFacts | ModelFacts | PlatformError | None
                 if isinstance(reference, OutputInput) and reference.job is None:
+                    facts = know.tables.get(str(reference))
                     found = use_of_made(reference, made_of.get(reference.task, ()), task, spec, know)
-                elif task.component.inputs[name].kind == "table":
-                    facts = know.tables[earlier_name(reference, is_table=True)]
-                    found = use_of_table(str(reference), facts, task, spec, know)
+                elif port.kind is PortKind.TABLE:
+                    facts = table = know.tables[earlier_name(reference, is_table=True)]
+                    found = use_of_table(str(reference), table, task, spec, know)
                 else:
-                    model = know.models[earlier_name(reference, is_table=False)]
-                    found = chain(
-                        unfit(str(reference), model, task.component.inputs[name]),
-                        use_of_model(str(reference), model, task, spec, seeing, know),
-                    )
-                reasons += [reason.at(path) for reason in found]
+                    facts = model = know.models[earlier_name(reference, is_table=False)]
+                    found = use_of_model(str(reference), model, task, spec, seeing, know)
+                told = list(found) or unfit(str(reference), facts, port, address.role)
+                reasons += [reason.at(path) for reason in told]
     return reasons
 
 

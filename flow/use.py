@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from algorithms.component import Port
+from algorithms.component import Columns, Port
 from flow.bindings import BoundTask
 from flow.inherited import excluded, inherited
 from flow.inputs import OutputInput, TableInput
@@ -13,6 +13,7 @@ from flow.knowledge import Knowledge, earlier_name
 from flow.lineage import own_inputs
 from flow.policy import ModelFacts, Source, TableFacts, allowed, component_allowed
 from flow.reasons import Reason
+from party.ids import Role
 from runtime.errors import PlatformError
 
 
@@ -120,10 +121,14 @@ def use_of_model(
     yield from inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
 
 
-def unfit(name: str, facts: ModelFacts | PlatformError, port: Port) -> Iterator[Reason]:
-    """Why an earlier model is none for an input."""
+def unfit(name: str, facts: TableFacts | ModelFacts | PlatformError | None, port: Port, role: Role) -> Iterator[Reason]:
+    """Why a table or a model is none for an input of a role."""
     if isinstance(facts, ModelFacts) and facts.kind and port.models and facts.kind not in port.models:
         yield Reason(f"this input takes a model of kind {' or '.join(port.models)}, {name} is of kind {facts.kind}.")
+    if isinstance(facts, TableFacts):
+        for problem in port.columns.get(role, Columns()).unfit(facts.roles):
+            hint = "Columns get their roles when a table is uploaded: `flow data upload` with --label, --weight, --id."
+            yield Reason(f"table {name} has {problem} by {role} here. {hint}")
 
 
 def _strangers(spec: JobSpec, seeing: Collection[str], facts: ModelFacts, know: Knowledge) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from algorithms.component import Component, Terms
 from algorithms.homo_lr import HomoLRParameters
 from algorithms.registry import component
@@ -195,3 +197,23 @@ def silent_component(name: str) -> Component:
     """A component that does not say who learns what."""
     found = component(name)
     return replace(found, roles={role: replace(spec, learns="") for role, spec in found.roles.items()})
+
+
+@pytest.mark.parametrize(
+    ("roles", "problem"),
+    [
+        (TableRoles(id="patient"), "no label column, which is needed"),
+        (TableRoles(label="malignant", weight="w"), "a weight column, which would do nothing"),
+    ],
+)
+def test_a_table_without_the_columns_that_an_input_needs_or_with_some_for_nothing_is_refused(
+    roles: TableRoles, problem: str
+) -> None:
+    [reason] = view(table=TableFacts("breast/train@4", rows=569, roles=roles)).reasons
+    assert reason.startswith(f"tasks.train.inputs.train: table breast/train has {problem} by host here.")
+
+
+def test_an_earlier_model_of_another_kind_is_refused() -> None:
+    facts = ModelFacts(KEY, holders=frozenset("ab"), kind="torch")
+    [reason] = view(known={"models": {KEY: facts}}).reasons
+    assert "this input takes a model of kind linear" in reason
