@@ -49,11 +49,13 @@ class EventReader:
         self._closed = Event()
         self._threads: list[Thread] = []
         self._placing = Lock()
+        self._since: dict[str, int] | None = None  # what to ask from first; later the store is read again
         self._places: dict[str, int] = {}  # the last sequence recorded, by event log
         self._log = get_logger("flow")
 
     def start(self) -> None:
-        """Go on from where the store says."""
+        """Go on from where the store says. Raises StoreUnavailable."""
+        self._since = self._read_places()
         for target in (self._follow, self._record):
             thread = Thread(target=target, name=f"flow-events{target.__name__}", daemon=True)
             thread.start()
@@ -70,7 +72,8 @@ class EventReader:
         pause = FIRST_PAUSE_S
         while not self._closed.is_set():
             try:
-                for event in self._cluster.events(self._read_places()):
+                since, self._since = self._since if self._since is not None else self._read_places(), None
+                for event in self._cluster.events(since):
                     if self._closed.is_set():
                         return
                     self._queue.put(event)
