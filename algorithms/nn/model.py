@@ -52,28 +52,33 @@ def build(spec: NetSpec) -> nn.Module:
 
 
 def start(net: nn.Module, seed: int) -> dict[str, NDArray[np.float32]]:
-    """The weights everybody starts from: He's uniform initialisation from a seed of our own, biases zero.
+    """The weights everybody starts from: He's uniform initialisation from our own seed; norm layers change nothing.
 
     Source: He et al. 2015, arXiv:1502.01852, equation 10. torch's global generator plays no part.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in net.parameters():
+        for name, parameter in net.named_parameters():
             if parameter.dim() > 1:
                 nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=generator)
-            else:
-                parameter.zero_()
+            else:  # a bias, or the scale of a norm layer
+                parameter.fill_(1.0 if name.rpartition(".")[2] == "weight" else 0.0)
     return arrays_of(net)
 
 
 def arrays_of(net: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """A copy of the network's weights by name."""
-    return {name: tensor.detach().numpy().copy() for name, tensor in net.state_dict().items()}
+    """A copy of the network's weights, and of what norm layers have seen, by name."""
+    return {name: tensor.detach().numpy().copy() for name, tensor in shared(net).items()}
+
+
+def shared(net: nn.Module) -> dict[str, torch.Tensor]:
+    """What is averaged: all but whole numbers, such as a norm layer's count of its own batches."""
+    return {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
 
 
 def load(net: nn.Module, arrays: Arrays) -> None:
     """Put weights into a network. Raises WrongModel unless names and shapes are its own."""
-    own = net.state_dict()
+    own = shared(net)
     if {name: tuple(t.shape) for name, t in own.items()} != {name: a.shape for name, a in arrays.items()}:
         raise WrongModel("The model's arrays are not those of its network.", hint="Was it made by another version?")
     for name, tensor in own.items():

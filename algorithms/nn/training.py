@@ -56,7 +56,7 @@ def local_update(
     for batch in map(torch.from_numpy, batches):
         loss_of(net(rows.x[batch]), rows.y[batch]).backward()
         optimizer.step()
-    return {name: tensor.numpy() - common[name] for name, tensor in net.state_dict().items()}
+    return {name: tensor.numpy() - common[name] for name, tensor in networks.shared(net).items()}
 
 
 def score(net: nn.Module, common: Weights, rows: Rows) -> Score:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from algorithms.errors import BadLabels, LabelsNotClasses, WrongModel
 from algorithms.inference import predict
@@ -87,6 +88,21 @@ def test_a_network_is_in_single_precision_from_its_updates_to_its_model(tables):
     for name, array in single.model(GUEST).arrays.items():
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, fixed.model(GUEST).arrays[name], atol=2e-5)
+
+
+def test_a_network_with_norm_layers_starts_alive_and_trains(tables, monkeypatch):
+    def normed(spec):
+        return nn.Sequential(
+            nn.Linear(spec.inputs, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.LayerNorm(16), nn.Linear(16, spec.outputs)
+        )
+
+    monkeypatch.setitem(networks.NETS, "mlp", normed)
+    result = train(tables, {"rounds": 4, "local": {"epochs": 4}})
+    arrays = result.model(GUEST).arrays
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
+    assert "1.running_mean" in arrays
+    assert "1.num_batches_tracked" not in arrays
+    assert result.series(GUEST, "accuracy")[-1] > 0.8
 
 
 def test_a_party_may_lack_a_class(tmp_path):
