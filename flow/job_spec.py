@@ -1,4 +1,4 @@
-"""job.json: its models, its JSON schema, and reading it with an error that names the path of the bad field.
+"""job.json: its models, and reading it with an error that names the path of the bad field.
 
 Only what one document says about itself; rules that need components or tables are in `flow.bindings`.
 """
@@ -220,11 +220,6 @@ def proposed_job(document: dict[str, Any]) -> JobSpec:
             f"The proposed job cannot be read: {first.path}: {first.message}",
             hint="Bring both parties to the same release.",
         ) from None
-
-
-def job_schema() -> dict[str, Any]:
-    """The JSON Schema of job.json, as `flow job schema` prints it."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **JobSpec.model_json_schema(by_alias=True)}
 
 
 def _check_version(document: object) -> None:

@@ -126,9 +126,10 @@ def validate(desk: Desk, file: FileArgument) -> None:
 @asks_a_party
 def schema(desk: Desk) -> None:
     """The JSON Schema of job.json; needs no running party."""
-    from flow.job_spec import job_schema
+    from algorithms.registry import components
+    from flow.job_schema import job_schema
 
-    desk.screen.document(job_schema())
+    desk.screen.document(job_schema(components()))
 
 
 @app.command("example")

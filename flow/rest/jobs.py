@@ -59,9 +59,10 @@ _SPEC: dict[str, Any] = {
 @router.get("/schema/job", summary="The JSON Schema of job.json")
 def schema(_known: Anybody) -> dict[str, Any]:
     """The published JSON Schema of job.json."""
-    from flow.job_spec import job_schema
+    from algorithms.registry import components
+    from flow.job_schema import job_schema
 
-    return job_schema()
+    return job_schema(components())
 
 
 @router.post("/jobs", status_code=201, summary="Submit a job", openapi_extra=_SPEC)
