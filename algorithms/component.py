@@ -173,6 +173,11 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     SHARED: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def written_out(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a job says, with what follows from it alone; done before it is checked."""
+        return dict(values)
+
     def shared(self) -> dict[str, object]:
         """What all addresses of a task must have alike, by the name of the field, as JSON types."""
         return self.model_dump(mode="json", include=set(self.SHARED))

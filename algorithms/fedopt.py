@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from algorithms.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.context import Context
 from algorithms.contributor import Contributor
 from algorithms.errors import CheckpointPastEnd, OneClass, ParametersDiffer
-from algorithms.federated.presets import expanded
+from algorithms.federated.presets import PRESETS, expanded
 from algorithms.federated.server import Server, Weights
 from algorithms.joining import Classes, Joined, Joining
 from algorithms.scores import Scores
@@ -56,10 +56,18 @@ class FedOptParameters(AggregationParameters):
     tolerance: float = Field(0.0, ge=0, description="Stop when the loss moves less than this between rounds; 0: never.")
     server: Server = Field(Server(), description="What is done with the sum of the updates.")
 
-    @model_validator(mode="before")
     @classmethod
-    def _written_out(cls, values: Any) -> Any:
-        return expanded(values) if isinstance(values, Mapping) else values
+    def written_out(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """With what the preset says."""
+        return expanded(values)
+
+    @model_validator(mode="after")
+    def _as_the_preset_says(self) -> Self:
+        for group, row in PRESETS.get(self.preset or "", {}).items():
+            for name, value in row.items():
+                if (found := getattr(getattr(self, group), name)) != value:
+                    raise ValueError(f"`{group}.{name}` is {found!r}, the preset {self.preset} says {value!r}")
+        return self
 
 
 class Learner(Protocol):

@@ -259,8 +259,8 @@ def run_local(
         RolesRefused: The roles do not suit the component.
         Exception: What the first failing role raised; the others are woken and ended.
     """
-    if not isinstance(parameters, component.parameters):
-        parameters = component.parameters.model_validate(parameters)
+    if isinstance(parameters, Mapping):
+        parameters = component.parameters.model_validate(component.parameters.written_out(parameters))
     component.require(Terms(parameters, by_role(parties)))
     runs = {address: _LocalRun(address) for address in sorted(parties)}
     sides = {

@@ -141,7 +141,11 @@ class _Binder:
         for address in addresses:
             kind = address if address.party in own else Address(PartyId(""), address.role)
             if kind not in kinds:
-                found = self._checked(component.parameters, given.to(address), f"tasks.{name}.parameters")
+                found = self._checked(
+                    component.parameters,
+                    component.parameters.written_out(given.to(address)),
+                    f"tasks.{name}.parameters",
+                )
                 parameters |= {address: found} if found else {}
                 kinds[kind] = BoundSide(
                     parameters=found.model_dump(mode="json") if found else {},

@@ -17,14 +17,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
 
 
 def expanded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with what their `preset` says written out. Raises ValueError if they say something else themselves."""
+    """Parameters with what their `preset` says written out where they say nothing themselves."""
     found = dict(values)
     for group, row in PRESETS.get(str(values.get("preset")), {}).items():
-        said = found.get(group, {})
-        if not isinstance(said, Mapping):
-            continue  # no group, as its own check will say
-        for name, value in row.items():
-            if said.get(name, value) != value:
-                raise ValueError(f"`{group}.{name}` is {said[name]!r}, the preset {values['preset']} says {value!r}")
-        found[group] = {**row, **said}
+        if isinstance(said := found.get(group, {}), Mapping):
+            found[group] = {**row, **said}
     return found

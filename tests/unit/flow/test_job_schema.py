@@ -9,8 +9,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from algorithms.registry import components
+from algorithms.registry import component, components
+from flow.bindings import bind
 from flow.job_schema import job_schema
+from flow.job_spec import parse_job
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*/job.json"))
 SCHEMA = jsonschema_rs.validator_for(job_schema(components()))
@@ -44,3 +46,18 @@ def test_what_differs_at_a_role_or_a_party_is_taken() -> None:
 )
 def test_what_is_wrong_in_itself_is_refused(job: dict[str, Any]) -> None:
     assert not SCHEMA.is_valid(job)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_every_example_fits_its_components(path: Path) -> None:
+    _, problems = bind(parse_job(path.read_bytes()), component)
+    assert problems == []
+
+
+def test_a_preset_is_written_out_and_what_contradicts_it_is_refused() -> None:
+    tasks, problems = bind(parse_job(json.dumps(with_parameters(preset="fedadam")).encode()), component)
+    assert problems[0].path == "tasks.train.inputs.train"  # of the task that is left out here
+    assert {side.parameters["server"]["optimizer"] for side in tasks["train"].sides.values()} == {"adam"}
+    wrong = with_parameters(preset="fedadam", server={"optimizer": "sgd"})
+    _, problems = bind(parse_job(json.dumps(wrong).encode()), component)
+    assert any("the preset fedadam says 'adam'" in problem.message for problem in problems)
