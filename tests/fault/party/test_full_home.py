@@ -116,10 +116,10 @@ def test_an_answer_that_is_written_to_a_full_disk_is_no_defect(home: PartyHome, 
 
 
 def test_a_service_on_a_full_disk_ends_with_a_sentence(home: PartyHome, disk: Path) -> None:
-    home.log_file("node_manager")
+    home.log_file("cluster_manager")
     fill(disk)
-    command = [sys.executable, "-P", "-m", "node_manager", "--home", str(home.root)]
+    command = [sys.executable, "-P", "-m", "cluster_manager", "--home", str(home.root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, env={**os.environ})
     assert done.returncode == 6
-    assert done.stderr.startswith("node_manager: No room left on ")
+    assert done.stderr.startswith("cluster_manager: No room left on ")
     assert "Traceback" not in done.stderr
