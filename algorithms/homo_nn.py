@@ -227,7 +227,7 @@ COMPONENT = Component(
     },
     outputs={"model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
     roles=aggregation.roles(
-        RoleSpec(trainer, learns=learning.trainer_of_model), RoleSpec(arbiter, learns=learning.arbiter_of_model)
+        RoleSpec(trainer, learns=learning.TRAINER_OF_MODEL), RoleSpec(arbiter, learns=learning.arbiter_of_model)
     ),
     conversation=conversation,
     check=aggregation.check,

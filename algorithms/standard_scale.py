@@ -40,7 +40,7 @@ from algorithms.contributor import Contributor
 from algorithms.encoding.settings import EncodingSettings
 from algorithms.errors import RolesRefused
 from algorithms.joining import Joining
-from algorithms.learning import NOTHING, arbiter_of_scaler, trainer_of_scaler
+from algorithms.learning import NOTHING, TRAINER_OF_SCALER, arbiter_of_scaler
 from algorithms.rows import feature_names, features, require_kind, required_model, required_table
 from party.ids import Role
 from storage.client import Model, Table
@@ -176,7 +176,7 @@ COMPONENT = Component(
     },
     outputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
     roles=aggregation.roles(
-        RoleSpec(trainer, learns=lambda terms: trainer_of_scaler(terms) if terms.parameters.fit else NOTHING),
+        RoleSpec(trainer, learns=lambda terms: TRAINER_OF_SCALER if terms.parameters.fit else NOTHING),
         RoleSpec(arbiter, learns=lambda terms: arbiter_of_scaler(terms) if terms.parameters.fit else NOTHING),
         least_arbiters=0,
     ),

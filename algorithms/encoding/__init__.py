@@ -1,1 +1,1 @@
-"""How a trainer writes its numbers before it contributes them; one scheme a file."""
+"""How a trainer writes its numbers before it contributes them."""

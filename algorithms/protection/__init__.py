@@ -1,1 +1,1 @@
-"""Who may see what a trainer contributes; one scheme a file."""
+"""What may be seen of what a trainer contributes."""

@@ -29,7 +29,9 @@ def test_every_example_is_taken(path: Path) -> None:
 
 
 def test_what_differs_at_a_role_or_a_party_is_taken() -> None:
-    SCHEMA.validate(with_parameters(rounds=3, host={"local": {"epochs": 2}}, hospital_c={"local": {"batch_size": 8}}))
+    SCHEMA.validate(
+        with_parameters(rounds=3, host={"local": {"epochs": 2}}, **{"hospital-b": {"local": {"batch_size": 8}}})
+    )
 
 
 @pytest.mark.parametrize(
