@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from algorithms.aggregation import AggregationParameters
+from typing import TYPE_CHECKING
+
 from algorithms.component import Terms
+
+if TYPE_CHECKING:
+    from algorithms.aggregation import AggregationParameters
 
 NOTHING = "Nothing of another party's rows."
 TRAINER_OF_MODEL = (
