@@ -54,9 +54,11 @@ def peaks_mib(folder, *paths):
 def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path, kind):
     small, large = str(tmp_path / f"small.{kind}"), str(tmp_path / f"large.{kind}")
     write_file(small, kind, 300_000)  # as CSV 46 MB, more than the 32 blocks that Arrow reads ahead
-    write_file(large, kind, 1_000_000)
+    write_file(large, kind, 2_000_000)
     of_small, of_large = peaks_mib(tmp_path / "store", small, large)
-    assert of_large < of_small + 20  # the larger file has 43 MiB more of values, 108 MB more of CSV
+    # The larger file has 104 MiB more of values, 262 MB more of CSV. How many of the blocks read ahead are held at once
+    # is up to the threads: that moves the peak by up to 40 MiB, whatever the file.
+    assert of_large < of_small + 60
     assert of_large < 300
 
 
