@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.admin import GatewayAdmin, GatewayHealth, IncomingCall, Stopper
+from gateway.admin.admin_client import GatewayAdmin, GatewayHealth
+from gateway.admin.call_server import IncomingCall
 from gateway.contract import ContractLine, JobContract
 from gateway.errors import (
     BadContract,
@@ -27,12 +28,12 @@ from gateway.errors import (
     PeerUnreachable,
     TokenRefused,
 )
-from gateway.executor_wire import ExecutorWire
-from gateway.link import PeerStatus
-from gateway.local import LocalExchange, LocalWire
-from gateway.mailbox.store import JobTraffic, PeerTraffic
+from gateway.executors.executor_wire import ExecutorWire
+from gateway.executors.local_exchange import LocalExchange, LocalWire
+from gateway.mailbox.ledger import JobTraffic, PeerTraffic
 from gateway.server import serve
-from gateway.strangers import Stranger
+from gateway.transfer.link import PeerStatus
+from gateway.transfer.strangers import Stranger
 
 __all__ = [
     "BadContract",
@@ -66,7 +67,6 @@ __all__ = [
     "PeerTraffic",
     "PeerUnknown",
     "PeerUnreachable",
-    "Stopper",
     "Stranger",
     "TokenRefused",
     "serve",

@@ -1,4 +1,4 @@
-"""What may leave this party for one job: the lines that Flow hands down, and the check at the door.
+"""What may leave this party for one job: the lines that Flow hands down, and the check of each message.
 
 Pure data and one pure decision; the gateway asks it before anything is written to the outbox, and again before it
 keeps anything from another party.

@@ -1,7 +1,7 @@
-"""How much of a door one caller may take: so many calls at a time of each kind, and none that stays silent.
+"""How much of a service one caller may take: so many calls at a time of each kind, and none that stays silent.
 
 A thread is taken when a call comes in, before its first byte is read. So a call is counted against its caller before
-it is waited for, and one whose next message does not come in time is ended; whoever floods a door shuts out itself.
+it is waited for, and one whose next message does not come in time is ended; whoever floods a service shuts out itself.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Visit:
 
 
 class Gate:
-    """The gate of one door.
+    """The gate of one service.
 
     Args:
         most: How many calls of each kind one caller may have at a time.

@@ -1,64 +1,53 @@
-"""The gateway of one party as a service: builds its parts, opens its three doors, and closes them again.
+"""The gateway of one party as a service: puts it together, serves its three gRPC services, and ends them again.
 
-Other parties come in through the front (gateway/front.py), which carries their bytes to the TLS server here.
+Other parties come in through the front (gateway/transfer/front.py), which carries their bytes to the TLS server here.
 """
 
 from __future__ import annotations
 
 import resource
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import grpc
 
-from gateway.admin_door import AdminDoor, Office
-from gateway.admission import Caps
-from gateway.arrivals import Arrivals
-from gateway.calls import Calls
-from gateway.delivery import Delivery
-from gateway.desk import Desk
-from gateway.executor_door import EXECUTOR_CALLS, ExecutorDoor
-from gateway.front import Front
+from gateway.admin.admin_servicer import AdminServicer, Backend
+from gateway.calls.calls import Calls
+from gateway.calls.subscribers import Subscribers
+from gateway.executors.executor_servicer import EXECUTOR_CALLS, ExecutorServicer
+from gateway.executors.inbox import Inbox
+from gateway.executors.outbound import Outbound
+from gateway.executors.tokens import Tokens
 from gateway.gate import Gate
-from gateway.home_watch import HomeWatch, files_of
-from gateway.inbound import Inbound
 from gateway.mailbox.disk import DiskMailbox
+from gateway.mailbox.schema import open_database
 from gateway.mailbox.store import Outgoing
-from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from gateway.schema import open_database
-from gateway.strangers import Strangers
-from gateway.tokens import Tokens
-from gateway.transfer_door import PEER_CALLS, SILENCE_S, TransferDoor
-from gateway.wire import (
-    add_AdminServicer_to_server,
-    add_executor,
-    add_transfer,
-)
+from gateway.transfer.connection_caps import Caps
+from gateway.transfer.delivery import Delivery
+from gateway.transfer.front import Front
+from gateway.transfer.home_watch import HomeWatch, files_of
+from gateway.transfer.inbound import Inbound
+from gateway.transfer.strangers import Strangers
+from gateway.transfer.tls_server import tls_server
+from gateway.transfer.transfer_servicer import PEER_CALLS, SILENCE_S, TransferServicer
+from gateway.wire import add_admin, add_executor, add_transfer
 from party.home import PartyHome
-from runtime.addresses import HostPort, require_free
-from runtime.errors import PortInUse
-from runtime.limits.headers import CALL_LIMITS
+from runtime.addresses import require_free
 from runtime.log import get_logger
 from runtime.metrics import metrics
-from runtime.rpc import serve_metrics, server, unix_server
+from runtime.rpc import serve_metrics, unix_server
 
 # Threads are started as calls need them; the numbers are ceilings.
-TRANSFER_THREADS = 512  # some twenty times what one party may take of them
-STREAMS_AT_ONCE = 64  # of one connection; what is more waits at its sender
 EXECUTOR_THREADS = 1024
 EXECUTOR_WAITING = 896  # calls that may wait for a message; the rest of the threads is for those that send
 ADMIN_THREADS = 128
-MIN_PING_MS = 5_000
-HANDSHAKE_MS = 10_000
 _log = get_logger("gateway")
 
 
 class GatewayService:
-    """See the module. `start` returns once all doors are open."""
+    """See the module. `start` returns once everybody is served."""
 
     def __init__(self, home: PartyHome) -> None:
         self._home = home
@@ -66,154 +55,120 @@ class GatewayService:
         self._grace_s = 0.0
 
     def start(self) -> None:
-        """Open the doors. Raises PortInUse, NewerDatabase, BadKeys, BadCard."""
+        """Serve. Raises PortInUse, NewerDatabase, BadKeys, BadCard."""
         listen = self._home.settings.gateway_listen
         require_free(listen, "gateway.listen")
         with ExitStack() as undo:
+            as_read = files_of(self._home.root)
+            shared = _Shared(self._home, undo)
             strangers = Strangers(self._home.party)
-            inner = self._home.socket("gateway-tls")
+            tls_socket = self._home.socket("gateway-tls")
             caps = Caps.within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-            front = Front(listen, inner, caps, strangers.turned_away)
+            front = Front(listen, tls_socket, caps, strangers.turned_away)
             undo.callback(front.stop)
-            office, outbound = self._office(undo, listen, front, strangers)
+
+            def reload() -> None:
+                for party in shared.book.reload():
+                    front.dismiss(party)
+                shared.delivery.reload()
+
+            watch = HomeWatch(self._home.root, as_read, reload, shared.look)
+            transfer = tls_server(shared.book, tls_socket)
+            add_transfer(shared.transfer_servicer(front.recognised, self._gate(undo, PEER_CALLS)), transfer)
             executors = unix_server(self._home.socket("gateway"), EXECUTOR_THREADS, keyed=False)
-            gate = Gate(EXECUTOR_CALLS, SILENCE_S)
-            undo.callback(gate.start())
-            door = ExecutorDoor(office.tokens, outbound, office.inbound, EXECUTOR_WAITING, gate)
-            add_executor(door, executors)
+            gate = self._gate(undo, EXECUTOR_CALLS)
+            add_executor(
+                ExecutorServicer(shared.tokens, shared.outbound, shared.inbox, EXECUTOR_WAITING, gate), executors
+            )
             admin = unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
-            add_AdminServicer_to_server(AdminDoor(office), admin)
+            add_admin(AdminServicer(shared.backend(str(listen), reload, watch, strangers)), admin)
             serve_metrics(admin, metrics("gateway").text)
-            gate = Gate(PEER_CALLS, SILENCE_S)
-            undo.callback(gate.start())
-            transfer = self._transfer_server(office, inner, front.recognised, gate)
             for made in (transfer, executors, admin):
                 made.start()
-                undo.callback(self._close_door, made)
-            undo.callback(office.inbound.stop)
-            undo.callback(office.desk.close)
-            undo.callback(lambda: office.delivery.stop(self._grace_s))
-            office.delivery.start()
+                undo.callback(self._end, made)
+            undo.callback(shared.inbox.stop)
+            undo.callback(shared.subscribers.close)
+            undo.callback(lambda: shared.delivery.stop(self._grace_s))
+            shared.delivery.start()
             front.start()
-            office.watch.start()
-            undo.callback(office.watch.stop)
+            watch.start()
+            undo.callback(watch.stop)
             self._open = undo.pop_all()
-        _log.info("The gateway is open", party=office.book.party, listen=str(listen), peers=len(office.book.parties))
+        _log.info("The gateway is open", party=shared.book.party, listen=str(listen), peers=len(shared.book.parties))
 
     def stop(self, grace_s: float) -> None:
-        """Close the doors; what is in the mailbox stays there."""
+        """Serve nobody any more; what is in the mailbox stays there."""
         self._grace_s = min(grace_s, 1.0)
         opened, self._open = self._open, None
         if opened is not None:
             opened.close()
 
-    def _close_door(self, door: grpc.Server) -> None:
-        door.stop(self._grace_s).wait()
+    def _end(self, served: grpc.Server) -> None:
+        served.stop(self._grace_s).wait()
 
-    def _office(self, undo: ExitStack, listen: HostPort, front: Front, strangers: Strangers) -> tuple[Office, Outbound]:
-        settings = self._home.settings.gateway
-        folder = self._home.state("gateway")
-        as_read = files_of(self._home.root)
-        book = PeerBook(self._home)
+    def _gate(self, undo: ExitStack, most: dict[str, int]) -> Gate:
+        gate = Gate(most, SILENCE_S)
+        undo.callback(gate.start())
+        return gate
+
+
+class _Shared:
+    """What the three services share: built from the home, closed by `undo`."""
+
+    def __init__(self, home: PartyHome, undo: ExitStack) -> None:
+        settings = home.settings.gateway
+        folder = home.state("gateway")
+        recorder = Recorder(home.path(settings.record_envelopes) if settings.record_envelopes else None)
+        self.book = PeerBook(home)
         database = open_database(folder / "gateway.sqlite", settings.durability)
         undo.callback(database.close)
-        mailbox = DiskMailbox(folder / "mailbox", database, settings.durability)
-        tokens, arrivals, desk = Tokens(database), Arrivals(), Desk()
-        inbound = Inbound(mailbox, tokens, arrivals, book)
-        recorder = Recorder(self._home.path(settings.record_envelopes) if settings.record_envelopes else None)
+        self.mailbox = DiskMailbox(folder / "mailbox", database, settings.durability)
+        self.tokens = Tokens(database)
+        self.subscribers = Subscribers()
+        self.inbox = Inbox(self.mailbox, self.tokens, self.book)
+        self.inbound = Inbound(
+            self.mailbox, self.book, newest_attempt=self.tokens.newest_attempt, arrived=self.inbox.arrived
+        )
+        self.delivery = Delivery(self.book, self.mailbox, recorder, self._refused)
+        self.outbound = Outbound(self.mailbox, self.book, left=self.delivery.wake, arrived=self.inbox.arrived)
+        self.calls = Calls(self.book, self.mailbox, self.subscribers, recorder, self.delivery.link)
+        self._refusals = [each.refusals for each in (self.inbound, self.inbox, self.outbound, self.calls)]
+        for refusals in self._refusals:
+            undo.callback(refusals.close)
 
-        def refused(_item: Outgoing) -> None:
-            arrivals.wake_all()
+    def look(self) -> None:
+        """What is done from time to time."""
+        self.delivery.follow()
+        for refusals in self._refusals:
+            refusals.tell()
 
-        def arrived(keys: Sequence[str]) -> None:
-            inbound.arrived(keys)
+    def transfer_servicer(self, recognised: Callable[[str, str], None], gate: Gate) -> TransferServicer:
+        """Who serves other parties."""
 
-        delivery = Delivery(book, mailbox, recorder, refused)
-        outbound = Outbound(mailbox, book, left=delivery.wake, arrived=arrived)
-        calls = Calls(book, mailbox, desk, recorder, delivery.link)
+        def seen(party: str) -> None:
+            self.delivery.link(party).seen()
+            self.delivery.wake(party)
 
-        refusals = (inbound.refusals, outbound.refusals, calls.refusals)
+        return TransferServicer(self.book, self.inbound, self.calls, seen, recognised, gate)
 
-        def look() -> None:
-            delivery.follow()
-            for each in refusals:
-                each.tell()
-
-        for each in refusals:
-            undo.callback(each.close)
-
-        def changed() -> None:
-            for party in book.reload():
-                front.dismiss(party)
-            delivery.reload()
-
-        watch = HomeWatch(self._home.root, as_read, changed, look)
-        office = Office(
-            book,
-            mailbox,
-            tokens,
-            inbound,
-            delivery,
-            calls,
-            desk,
-            str(listen),
-            reload=changed,
+    def backend(self, listen: str, reload: Callable[[], None], watch: HomeWatch, strangers: Strangers) -> Backend:
+        """What Flow is served with."""
+        return Backend(
+            book=self.book,
+            mailbox=self.mailbox,
+            tokens=self.tokens,
+            inbox=self.inbox,
+            delivery=self.delivery,
+            calls=self.calls,
+            subscribers=self.subscribers,
+            listen=listen,
+            reload=reload,
             watch=watch,
             strangers=strangers,
         )
-        return office, outbound
 
-    def _transfer_server(
-        self, office: Office, inner: Path, recognised: Callable[[str, str], None], gate: Gate
-    ) -> grpc.Server:
-        def seen(party: str) -> None:
-            office.delivery.link(party).seen()
-            office.delivery.wake(party)
-
-        book = office.book
-        made = server(
-            "gateway",
-            TRANSFER_THREADS,
-            [
-                ("grpc.max_concurrent_streams", STREAMS_AT_ONCE),
-                ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-                *CALL_LIMITS,
-            ],
-        )
-        add_transfer(TransferDoor(book, office.inbound, office.calls, seen, recognised, gate), made)
-        first, changes = _Certificates(book).first()
-        credentials = grpc.dynamic_ssl_server_credentials(first, changes, require_client_authentication=True)
-        inner.unlink(missing_ok=True)
-        try:
-            made.add_secure_port(f"unix:{inner}", credentials)
-        except RuntimeError as error:
-            raise PortInUse(f"The socket {inner} cannot be opened: {error}.") from None
-        inner.chmod(0o600)
-        return made
-
-
-class _Certificates:
-    """What TLS shows and whom it believes. gRPC asks at every handshake, and takes a new answer only for a change."""
-
-    def __init__(self, book: PeerBook) -> None:
-        self._book = book
-        self._lock = threading.Lock()
-        self._given: tuple[bytes, bytes, bytes] | None = None
-
-    def first(self) -> tuple[grpc.ServerCertificateConfiguration, Callable[[], grpc.ServerCertificateConfiguration]]:
-        """The answer now, and who is asked later: it answers None while nothing has changed."""
-        return self._changed(), self._changed
-
-    def _changed(self) -> grpc.ServerCertificateConfiguration:
-        keys, roots = self._book.keys, self._book.roots
-        wanted = (keys.tls_key_pem, keys.tls_cert_pem, roots)
-        with self._lock:
-            if wanted == self._given:
-                return None
-            self._given = wanted
-        return grpc.ssl_server_certificate_configuration([wanted[:2]], root_certificates=roots)
+    def _refused(self, _item: Outgoing) -> None:
+        self.inbox.wake_all()
 
 
 def serve(home: PartyHome) -> GatewayService:

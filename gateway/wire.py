@@ -12,24 +12,21 @@ from google.protobuf.message import DecodeError
 from gateway.errors import BadEnvelope, GatewayDown, PeerRefused
 from gateway.proto import local_v1_pb2 as local
 from gateway.proto import transfer_v1_pb2 as transfer
-from gateway.proto.local_v1_pb2_grpc import (
-    AdminServicer,
-    AdminStub,
-    ExecutorStub,
-    add_AdminServicer_to_server,
-)
+from gateway.proto.local_v1_pb2_grpc import AdminServicer as AdminMethods
+from gateway.proto.local_v1_pb2_grpc import AdminStub, ExecutorStub
+from gateway.proto.local_v1_pb2_grpc import add_AdminServicer_to_server as add_admin
 from gateway.proto.transfer_v1_pb2_grpc import TransferStub
 from gateway.streams import Parsed, count_parts, pack, unpacker
 from runtime.rpc import unix_channel
 
 __all__ = [
-    "AdminServicer",
+    "AdminMethods",
     "AdminStub",
     "ExecutorMethods",
     "ExecutorStub",
     "TransferMethods",
     "TransferStub",
-    "add_AdminServicer_to_server",
+    "add_admin",
     "add_executor",
     "add_transfer",
     "admin_channel",
@@ -57,7 +54,7 @@ def executor_channel(socket: Path | str) -> grpc.Channel:
 
 
 def admin_channel(socket: Path | str) -> grpc.Channel:
-    """The way to its door for the party's own services."""
+    """The way to it for the party's own services."""
     return unix_channel(socket)
 
 
@@ -137,37 +134,37 @@ def unpacked(kind: Parsed[M], came: Iterator[bytes]) -> Iterator[memoryview | M]
             raise BadEnvelope("These bytes are not a chunk.") from None
 
 
-def add_transfer(door: TransferMethods, to: grpc.Server) -> None:
-    """Serve Transfer. Nothing is read or parsed before the door has looked who calls."""
+def add_transfer(servicer: TransferMethods, to: grpc.Server) -> None:
+    """Serve Transfer. Nothing is read or parsed before the servicer has looked who calls."""
     _add(
         to,
         _TRANSFER,
         {
-            "Hello": _answered_once(door.Hello, transfer.Greeting.SerializeToString),
-            "Put": _answered_once(door.Put, transfer.Receipts.SerializeToString),
-            "Offer": _answered_once(door.Offer, transfer.Standing.SerializeToString),
-            "Deliver": _answered_once(door.Deliver, transfer.Receipt.SerializeToString),
-            "Call": _answered_once(door.Call, transfer.Envelope.SerializeToString),
+            "Hello": _answered_once(servicer.Hello, transfer.Greeting.SerializeToString),
+            "Put": _answered_once(servicer.Put, transfer.Receipts.SerializeToString),
+            "Offer": _answered_once(servicer.Offer, transfer.Standing.SerializeToString),
+            "Deliver": _answered_once(servicer.Deliver, transfer.Receipt.SerializeToString),
+            "Call": _answered_once(servicer.Call, transfer.Envelope.SerializeToString),
         },
     )
 
 
-def add_executor(door: ExecutorMethods, to: grpc.Server) -> None:
-    """Serve Executor. Nothing is read or parsed before the door has looked who calls."""
+def add_executor(servicer: ExecutorMethods, to: grpc.Server) -> None:
+    """Serve Executor. Nothing is read or parsed before the servicer has looked who calls."""
     _add(
         to,
         _EXECUTOR,
         {
-            "Send": _answered_once(door.Send, local.Done.SerializeToString),
-            "SendLarge": _answered_once(door.SendLarge, local.Done.SerializeToString),
-            "Take": grpc.stream_stream_rpc_method_handler(door.Take, None, pack),
-            "Release": _answered_once(door.Release, local.Done.SerializeToString),
+            "Send": _answered_once(servicer.Send, local.Done.SerializeToString),
+            "SendLarge": _answered_once(servicer.SendLarge, local.Done.SerializeToString),
+            "Take": grpc.stream_stream_rpc_method_handler(servicer.Take, None, pack),
+            "Release": _answered_once(servicer.Release, local.Done.SerializeToString),
         },
     )
 
 
 def _answered_once(method: Callable[..., Any], serialize: Callable[[Any], bytes]) -> grpc.RpcMethodHandler:
-    # On the wire one request is a stream of one; served as a stream, the call reaches the door before its message.
+    # On the wire one request is a stream of one; served as a stream, the call reaches the servicer before its message.
     return grpc.stream_unary_rpc_method_handler(method, None, serialize)
 
 

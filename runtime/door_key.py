@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 
@@ -41,38 +41,13 @@ class Doorkeeper(grpc.ServerInterceptor):  # type: ignore[misc]
         return continuation(handler_call_details) if _fits(shown, self._folder) else self._refusal
 
 
-def with_key(channel: grpc.Channel, folder: Path) -> grpc.Channel:
-    """The channel, showing the key of the sockets in a folder with every call."""
-    return grpc.intercept_channel(channel, _Presenter(folder))
-
-
-class _Details(NamedTuple):
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any
-    wait_for_ready: bool | None
-    compression: Any
-
-
-class _Presenter(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
-):
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def _call(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-        metadata = (*(details.metadata or ()), (KEY_NAME, _shown_key(self._folder)))
-        more = (details.credentials, details.wait_for_ready, details.compression)
-        return continuation(_Details(details.method, details.timeout, metadata, *more), request)
-
-    intercept_unary_unary = _call
-    intercept_unary_stream = _call
-    intercept_stream_unary = _call
-    intercept_stream_stream = _call
+def shown_key(folder: Path) -> tuple[tuple[str, str], ...]:
+    """The metadata that shows the key of the sockets in a folder; an empty key where there is none yet, or not ours."""
+    try:
+        key = (folder / KEY_FILE).read_text()
+    except OSError:
+        key = ""
+    return ((KEY_NAME, key),)
 
 
 def _refuse(_request: object, context: grpc.ServicerContext) -> None:
@@ -103,14 +78,6 @@ def _made(folder: Path, path: Path) -> str:
     finally:
         beside.unlink()
     return path.read_text()
-
-
-def _shown_key(folder: Path) -> str:
-    """The key to show at a door; empty where there is none yet, or where it is not ours to read."""
-    try:
-        return (folder / KEY_FILE).read_text()
-    except OSError:
-        return ""
 
 
 def _fits(shown: str, folder: Path) -> bool:

@@ -17,6 +17,7 @@
         PortInUse           another process listens there
         DiskFull            no room for a file of the party
         FileFault           a file system that refuses a file of the party
+        ChannelClosed       a call over a connection that its owner has closed
       ServiceFault        a defect of ours, of which nothing else is told
 
 Each room derives its own errors from the five in `<room>/errors.py` and gives each a stable `code`
@@ -158,6 +159,12 @@ class FileFault(Unavailable):
     """A file of it cannot be read or written."""
 
     code = "runtime.file_fault"
+
+
+class ChannelClosed(Unavailable):
+    """The connection of a call was closed by its owner before the call began."""
+
+    code = "runtime.channel_closed"
 
 
 class ServiceFault(PlatformError):

@@ -15,8 +15,9 @@ from typing import Any
 import grpc
 
 from runtime.disk.faults import fault_of
-from runtime.door_key import Doorkeeper, with_key
-from runtime.errors import PlatformError, PortInUse, ServiceFault, Unavailable, public_sentence
+from runtime.door_key import Doorkeeper, shown_key
+from runtime.errors import ChannelClosed, PlatformError, PortInUse, ServiceFault, Unavailable, public_sentence
+from runtime.inner_channel import InnerChannel
 from runtime.kinds import grpc_status
 from runtime.limits.headers import FewHeaders
 from runtime.log import get_logger
@@ -76,6 +77,8 @@ def asking(who: str, unreachable: type[Unavailable]) -> Iterator[None]:
         if isinstance(named, ServiceFault):
             named = unreachable(f"{who} failed while it answered.", hint=f"Look into its log: {who}.")
         raise named from None
+    except ChannelClosed as closed:
+        raise unreachable(f"{who}: {closed.message}", hint=closed.hint) from None
 
 
 def server(
@@ -104,12 +107,15 @@ def unix_server(path: Path, threads: int, *, keyed: bool = True) -> grpc.Server:
     return made
 
 
-def unix_channel(address: str | Path, *, keyed: bool = True) -> grpc.Channel:
-    """The way to a server at a path, or `unix:PATH`: connects when first used, and again whenever it has to."""
+def unix_channel(address: str | Path, *, keyed: bool = True) -> InnerChannel:
+    """The way to a server at a path, or `unix:PATH`: connects when first used, and again whenever it has to.
+
+    A call after `close` raises ChannelClosed.
+    """
     path = Path(str(address).removeprefix("unix:"))
     options = [*LIMITS, *RECONNECT, ("grpc.use_local_subchannel_pool", 1)]
     channel = grpc.insecure_channel(f"unix:{path}", options=options)
-    return with_key(channel, path.parent) if keyed else channel
+    return InnerChannel(channel, lambda: shown_key(path.parent) if keyed else ())
 
 
 def serve_metrics(to: grpc.Server, read: Callable[[], bytes]) -> None:

@@ -13,20 +13,34 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.contract import JobContract, contract_from_json, contract_to_json
-from gateway.envelope import Envelope, Header, Part, stored_envelope
-from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
-from gateway.mailbox.ledger import START, Entry, entry_of, refused_entry, summed
+from gateway.envelope import Envelope, Header, stored_envelope
+from gateway.errors import ContractChanged, MessageRefused
+from gateway.mailbox.ledger import Entry, JobTraffic, entry_of, refused_entry, summed
 from gateway.mailbox.placing import Placed
+from gateway.mailbox.rows import (
+    ENTRY,
+    closed,
+    drop,
+    entry_in,
+    insert,
+    keyed,
+    marks,
+    one_read,
+    open_contract,
+    pay,
+    record,
+    refuse_conflicts,
+    require_open,
+)
 from gateway.mailbox.spool import SpoolFolder
-from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Message, Outgoing, Place, Spool
-from gateway.scalars import Bill, Spent, spend
+from gateway.mailbox.store import NOTHING, Body, Message, Outgoing, Place, Spool
+from gateway.scalars import Bill
 from runtime.canonical import canonical_json
 from runtime.clock import Clock, SystemClock
 from runtime.disk.sqlite import Database, Durability
 from runtime.errors import PlatformError
 from runtime.metrics import metrics
 
-_ENTRY = "at_ms, inward, peer, job, what, messages, size, sha256"
 _PASSED = metrics("gateway").counter(
     "messages", "Messages that passed to and from another party.", ["direction", "peer"]
 )
@@ -60,7 +74,7 @@ class DiskMailbox:
             if known is None:
                 rows.execute("INSERT INTO job VALUES (?, ?)", (contract.job, data))
             elif known[0] is None:
-                raise _closed(contract.job)
+                raise closed(contract.job)
             elif known[0] != data:
                 raise ContractChanged(f"Job {contract.job} is open with another contract.")
 
@@ -94,7 +108,7 @@ class DiskMailbox:
             return known
         with self._contracts_lock:
             found = self._database.read("SELECT contract FROM job WHERE job = ?", (job,))
-            contract = contract_from_json(_open_contract(job, found))
+            contract = contract_from_json(open_contract(job, found))
             self._contracts[job] = contract
         return contract
 
@@ -116,7 +130,7 @@ class DiskMailbox:
 
     def taken(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that were sent from here before."""
-        query = f"SELECT key FROM sent WHERE key IN ({_marks(keys)})"  # noqa: S608 - question marks only
+        query = f"SELECT key FROM sent WHERE key IN ({marks(keys)})"  # noqa: S608 - question marks only
         return {key for (key,) in self._database.read(query, keys)}
 
     def put_out(self, envelope: Envelope, body: Body, peer: str | None, bill: Bill = NOTHING) -> bool:
@@ -125,14 +139,14 @@ class DiskMailbox:
         with self._placed(body) as (data, file, undo):
 
             def work(rows: sqlite3.Connection) -> bool:
-                _require_open(rows, header.job)
+                require_open(rows, header.job)
                 if any(rows.execute("SELECT 1 FROM sent WHERE key = ?", (key,)).fetchone() for key in header.keys):
                     return False
-                _pay(rows, header, bill)
+                pay(rows, header, bill)
                 rows.executemany("INSERT INTO sent VALUES (?, ?)", [(key, header.job) for key in header.keys])
-                self._insert(rows, envelope, peer, data, file)
+                insert(rows, envelope, peer, data, file)
                 if peer is not None:
-                    self._record(rows, entry_of(envelope, self._now_ms(), inward=False))
+                    record(rows, entry_of(envelope, self._now_ms(), inward=False))
                 return True
 
             stored = self._database.write(work)
@@ -145,30 +159,30 @@ class DiskMailbox:
     def held(self, envelope: Envelope) -> bool:
         """Whether all its messages came before."""
         self.contract(envelope.header.job)
-        keyed = dict(_keyed(envelope))
-        query = f"SELECT key, sha256 FROM inbox WHERE key IN ({_marks(keyed)})"  # noqa: S608 - question marks only
-        found = self._database.read(query, list(keyed))
-        _refuse_conflicts(found, keyed)
-        return len(found) == len(keyed)
+        messages = dict(keyed(envelope))
+        query = f"SELECT key, sha256 FROM inbox WHERE key IN ({marks(messages)})"  # noqa: S608 - question marks only
+        found = self._database.read(query, list(messages))
+        refuse_conflicts(found, messages)
+        return len(found) == len(messages)
 
     def put_in(self, envelope: Envelope, body: Body, bill: Bill = NOTHING) -> bool:
         """Keep what a peer sent."""
-        keyed = dict(_keyed(envelope))
+        messages = dict(keyed(envelope))
         with self._placed(body) as (data, file, undo):
 
             def work(rows: sqlite3.Connection) -> bool:
-                _require_open(rows, envelope.header.job)
+                require_open(rows, envelope.header.job)
                 found = [
                     row
-                    for key in keyed
+                    for key in messages
                     for row in rows.execute("SELECT key, sha256 FROM inbox WHERE key = ?", (key,)).fetchall()
                 ]
-                _refuse_conflicts(found, keyed)
-                if len(found) == len(keyed):
+                refuse_conflicts(found, messages)
+                if len(found) == len(messages):
                     return False
-                _pay(rows, envelope.header, bill)
-                self._insert(rows, envelope, None, data, file)
-                self._record(rows, entry_of(envelope, self._now_ms(), inward=True))
+                pay(rows, envelope.header, bill)
+                insert(rows, envelope, None, data, file)
+                record(rows, entry_of(envelope, self._now_ms(), inward=True))
                 return True
 
             stored = self._database.write(work)
@@ -179,7 +193,7 @@ class DiskMailbox:
 
     def find(self, keys: Sequence[str]) -> Message | None:
         """The first of the keys that is here and not released."""
-        query = f"{_FIND} WHERE inbox.key IN ({_marks(keys)})"
+        query = f"{_FIND} WHERE inbox.key IN ({marks(keys)})"
         rows = {row[0]: row for row in self._database.read(query, keys)}
         for key in keys:
             if key in rows:
@@ -201,7 +215,7 @@ class DiskMailbox:
                 if found is None or found[0] is None:
                     continue
                 rows.execute("UPDATE inbox SET envelope = NULL WHERE key = ?", (key,))
-                files += _one_read(rows, found[0])
+                files += one_read(rows, found[0])
             return files
 
         self._delete(self._database.write(work))
@@ -223,7 +237,7 @@ class DiskMailbox:
         """The peer holds them."""
 
         def work(rows: sqlite3.Connection) -> list[str]:
-            return [name for sequence in sequences for name in _drop(rows, sequence)]
+            return [name for sequence in sequences for name in drop(rows, sequence)]
 
         self._delete(self._database.write(work))
 
@@ -236,7 +250,7 @@ class DiskMailbox:
                 "INSERT OR IGNORE INTO refusal VALUES (?, ?, ?, ?, ?, ?)",
                 (header.job, header.task, header.attempt, error.code, error.message, error.hint),
             )
-            return _drop(rows, outgoing.sequence)
+            return drop(rows, outgoing.sequence)
 
         self._delete(self._database.write(work))
 
@@ -254,12 +268,12 @@ class DiskMailbox:
     def record_call(self, peer: str, method: str, size: int, sha256: str, *, inward: bool) -> None:
         """Put a call into the ledger."""
         entry = Entry(self._now_ms(), inward, peer, "", f"call/{method}", 1, size, sha256)
-        self._database.write(lambda rows: self._record(rows, entry))
+        self._database.write(lambda rows: record(rows, entry))
 
     def record_refused(self, attempted: Entry, code: str) -> None:
         """Put what was refused into the ledger."""
         entry = replace(refused_entry(attempted, code), at_ms=self._now_ms())
-        self._database.write(lambda rows: self._record(rows, entry))
+        self._database.write(lambda rows: record(rows, entry))
 
     def first_call(self, peer: str, call: str, until_ms: int) -> bool:
         """Remember the id of a call."""
@@ -274,13 +288,13 @@ class DiskMailbox:
 
     def ledger(self) -> list[tuple[Entry, str]]:
         """All entries with their recorded hashes."""
-        found = self._database.read(f"SELECT {_ENTRY}, chain FROM ledger ORDER BY sequence")  # noqa: S608 - constant
-        return [(_entry(row[:-1]), row[-1]) for row in found]
+        found = self._database.read(f"SELECT {ENTRY}, chain FROM ledger ORDER BY sequence")  # noqa: S608 - constant
+        return [(entry_in(row[:-1]), row[-1]) for row in found]
 
     def traffic(self, job: str) -> JobTraffic:
         """What the ledger says about a job."""
-        query = f"SELECT {_ENTRY} FROM ledger WHERE job = ? AND job <> ''"  # noqa: S608 - constant
-        return summed(job, map(_entry, self._database.read(query, (job,))))
+        query = f"SELECT {ENTRY} FROM ledger WHERE job = ? AND job <> ''"  # noqa: S608 - constant
+        return summed(job, map(entry_in, self._database.read(query, (job,))))
 
     def close(self) -> None:
         """Let go of the files."""
@@ -288,39 +302,6 @@ class DiskMailbox:
 
     def _placed(self, body: Body) -> Placed:
         return Placed(self._spools, body, sync=self._sync)
-
-    def _insert(
-        self, rows: sqlite3.Connection, envelope: Envelope, peer: str | None, data: bytes | None, file: str | None
-    ) -> None:
-        header = envelope.header
-        values = (peer is None, header.job, peer or header.sender, header.size > LARGE_BYTES, envelope.canonical)
-        cursor = rows.execute(
-            "INSERT INTO envelope (inward, job, peer, large, canonical, signature, size, body, file, unread) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, envelope.signature, header.size, data, file, len(header.parts)),
-        )
-        if peer is None:
-            self._insert_parts(rows, envelope, cursor.lastrowid)
-
-    def _insert_parts(self, rows: sqlite3.Connection, envelope: Envelope, sequence: int | None) -> None:
-        header = envelope.header
-        parts = [
-            (key, header.job, header.frm, header.sealed, part.sha256, sequence, offset, part.size)
-            for (key, part), offset in zip(_keyed(envelope), header.offsets, strict=True)
-        ]
-        before = rows.total_changes
-        rows.executemany("INSERT OR IGNORE INTO inbox VALUES (?, ?, ?, ?, ?, ?, ?, ?)", parts)
-        known = len(parts) - (rows.total_changes - before)
-        if known:
-            rows.execute("UPDATE envelope SET unread = unread - ? WHERE sequence = ?", (known, sequence))
-
-    def _record(self, rows: sqlite3.Connection, entry: Entry) -> None:
-        before = rows.execute("SELECT chain FROM ledger ORDER BY sequence DESC LIMIT 1").fetchone()
-        chain = entry.chained(before[0] if before else START)
-        rows.execute(
-            f"INSERT INTO ledger ({_ENTRY}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
-            (*vars(entry).values(), chain),
-        )
 
     def _delete(self, names: Iterable[str]) -> None:
         for name in names:
@@ -330,65 +311,6 @@ class DiskMailbox:
         return int(self._clock.now().timestamp() * 1000)
 
 
-def _keyed(envelope: Envelope) -> list[tuple[str, Part]]:
-    return list(zip(envelope.header.keys, envelope.header.parts, strict=True))
-
-
-def _refuse_conflicts(found: Iterable[Sequence[str]], keyed: dict[str, Part]) -> None:
-    for key, digest in found:
-        if keyed[key].sha256 != digest:
-            raise MessageConflict(f"Message {key} came before with another body.")
-
-
 def _count(direction: str, peer: str, header: Header) -> None:
     _PASSED.labels(direction, peer).inc(len(header.parts))
     _BYTES.labels(direction, peer).inc(header.size)
-
-
-def _require_open(rows: sqlite3.Connection, job: str) -> None:
-    _open_contract(job, rows.execute("SELECT contract IS NOT NULL OR NULL FROM job WHERE job = ?", (job,)).fetchall())
-
-
-def _open_contract(job: str, found: Sequence[tuple[bytes | None]]) -> bytes:
-    if not found:
-        raise JobNotOpen(f"Job {job} is not open at this party.")
-    if found[0][0] is None:
-        raise _closed(job)
-    return found[0][0]
-
-
-def _closed(job: str) -> JobClosed:
-    return JobClosed(f"Job {job} is closed at this party.")
-
-
-def _pay(rows: sqlite3.Connection, header: Header, bill: Bill) -> None:
-    """Take a bill from the budget of the header's conversation. Raises BudgetSpent."""
-    if not bill.costs:
-        return
-    conversation = header.conversation.key(())
-    found = rows.execute("SELECT numbers, text_bytes, names FROM spent WHERE conversation = ?", (conversation,))
-    after = spend(Spent(*(found.fetchone() or ())), bill)
-    rows.execute(
-        "INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)", (conversation, header.job, *vars(after).values())
-    )
-
-
-def _one_read(rows: sqlite3.Connection, sequence: int) -> list[str]:
-    rows.execute("UPDATE envelope SET unread = unread - 1 WHERE sequence = ?", (sequence,))
-    left = rows.execute("SELECT unread FROM envelope WHERE sequence = ?", (sequence,)).fetchone()
-    return _drop(rows, sequence) if left is not None and left[0] <= 0 else []
-
-
-def _drop(rows: sqlite3.Connection, sequence: int) -> list[str]:
-    found = rows.execute("SELECT file FROM envelope WHERE sequence = ?", (sequence,)).fetchone()
-    rows.execute("DELETE FROM envelope WHERE sequence = ?", (sequence,))
-    return [found[0]] if found is not None and found[0] is not None else []
-
-
-def _entry(row: Sequence[object]) -> Entry:
-    at_ms, inward, *rest = row
-    return Entry(at_ms, bool(inward), *rest)  # type: ignore[arg-type]
-
-
-def _marks(values: Collection[object]) -> str:
-    return ",".join("?" * len(values))

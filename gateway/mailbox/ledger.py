@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from gateway.envelope import Envelope
-from gateway.mailbox.store import JobTraffic, PeerTraffic
 from runtime.canonical import canonical_json
 
 LEDGER_SCHEMA = 1
@@ -34,6 +33,24 @@ class Entry:
     def chained(self, before: str) -> str:
         """The hash of this entry after the one whose hash is `before`."""
         return sha256(before.encode() + canonical_json({"schema": LEDGER_SCHEMA, **vars(self)})).hexdigest()
+
+
+@dataclass(frozen=True)
+class PeerTraffic:
+    """What left for one party, and what came from it."""
+
+    messages_out: int = 0
+    bytes_out: int = 0
+    messages_in: int = 0
+    bytes_in: int = 0
+
+
+@dataclass(frozen=True)
+class JobTraffic:
+    """The traffic of a job by party."""
+
+    job: str
+    peers: Mapping[str, PeerTraffic] = field(default_factory=dict)
 
 
 def entry_of(envelope: Envelope, at_ms: int, *, inward: bool) -> Entry:

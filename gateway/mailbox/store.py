@@ -10,21 +10,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from gateway.contract import JobContract
 from gateway.envelope import Envelope
 from gateway.errors import MessageGone
+from gateway.mailbox.ledger import Entry, JobTraffic
 from gateway.scalars import Bill
 from runtime.errors import PlatformError
-
-if TYPE_CHECKING:
-    from gateway.mailbox.ledger import Entry
 
 INLINE_BYTES = 64 << 10  # larger bodies get a file
 LARGE_BYTES = 256 << 10  # larger bodies travel in a stream of their own
@@ -99,24 +97,6 @@ class Outgoing:
     sequence: int
     envelope: Envelope
     place: Place
-
-
-@dataclass(frozen=True)
-class PeerTraffic:
-    """What left for one party, and what came from it."""
-
-    messages_out: int = 0
-    bytes_out: int = 0
-    messages_in: int = 0
-    bytes_in: int = 0
-
-
-@dataclass(frozen=True)
-class JobTraffic:
-    """The traffic of a job by party."""
-
-    job: str
-    peers: Mapping[str, PeerTraffic] = field(default_factory=dict)
 
 
 class Mailbox(Protocol):

@@ -3,7 +3,7 @@
 isort:skip_file
 What one party's gateway says to another's, over mutual TLS pinned to cards.
 
-Headers are canonical JSON (gateway/envelope.py, gateway/calls.py) and are carried as the bytes that were signed.
+Headers are canonical JSON (gateway/envelope.py, gateway/calls/calls.py), carried as the bytes that were signed.
 """
 
 from collections import abc as _abc

@@ -21,9 +21,9 @@ import grpc
 from algorithms.registry import component
 from gateway.client import GatewayAdmin
 from gateway.errors import BadEnvelope, CallTooLarge, PeerUnreachable, TooMuchAtOnce
-from gateway.link import Link
 from gateway.peers import PeerBook
-from gateway.transfer_door import PUT_ENVELOPES
+from gateway.transfer.link import Link
+from gateway.transfer.transfer_servicer import PUT_ENVELOPES
 from gateway.wire import transfer
 from party.home import PartyHome
 from party.ids import new_job_id

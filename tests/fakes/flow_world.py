@@ -19,7 +19,7 @@ from flow.doors import Rooms
 from flow.messages import Decision, PublishedOutput
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from flow.service import FlowConfig, FlowService
-from gateway.calls import MAX_CALL_BYTES
+from gateway.calls.calls import MAX_CALL_BYTES
 from gateway.client import GatewayHealth, JobContract, NoSubscriber, PeerStatus, PeerUnknown, PeerUnreachable
 from gateway.errors import CallTooLarge
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources

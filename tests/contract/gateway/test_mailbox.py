@@ -11,10 +11,11 @@ import pytest
 from gateway.envelope import Envelope, Header, Part, unsigned
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
 from gateway.mailbox.disk import DiskMailbox
-from gateway.mailbox.memory import MemoryMailbox
-from gateway.mailbox.store import LARGE_BYTES, Mailbox, PeerTraffic, Spool
-from gateway.schema import open_database
+from gateway.mailbox.ledger import PeerTraffic
+from gateway.mailbox.schema import open_database
+from gateway.mailbox.store import LARGE_BYTES, Mailbox, Spool
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
+from tests.fakes.memory_mailbox import MemoryMailbox
 
 JOB = "JOB"
 BIG = b"b" * (LARGE_BYTES + 1)

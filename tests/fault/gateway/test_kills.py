@@ -13,7 +13,7 @@ import pytest
 from gateway.client import ExecutorWire, GatewayAdmin, IncomingCall, PeerUnreachable
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
-from gateway.schema import open_database
+from gateway.mailbox.schema import open_database
 from party.home import Ports, create_home, trust
 from runtime.errors import Unavailable
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, make_contract

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.calls import MAX_CALL_BYTES
+from gateway.calls.calls import MAX_CALL_BYTES
 from gateway.client import CallTimeout, GatewayAdmin, GatewayDown, IncomingCall, NoSubscriber, PeerUnknown
 from gateway.errors import BadEnvelope, CallTooLarge, PurposeReserved
 from party.errors import BadSignature

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.client import GatewayAdmin, PeerStatus
-from gateway.diagnosis import diagnose
-from gateway.strangers import Stranger
+from gateway.transfer.diagnosis import diagnose
+from gateway.transfer.strangers import Stranger
 from party.card import make_card
 from party.home import PartyHome, renew_card, trust, untrust
 from party.ids import party_id

@@ -16,8 +16,8 @@ import grpc
 import psutil
 import pytest
 
-from gateway.admission import Caps
-from gateway.front import Front
+from gateway.transfer.connection_caps import Caps
+from gateway.transfer.front import Front
 from gateway.wire import TransferStub, transfer
 from party.home import PartyHome, create_home, trust, untrust
 from runtime.addresses import HostPort, free_port

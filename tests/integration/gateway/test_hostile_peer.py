@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from gateway.client import ExecutorWire, JobContract
-from gateway.schema import open_database
-from gateway.transfer_door import PEER_CALLS, PUT_ENVELOPES
+from gateway.mailbox.schema import open_database
+from gateway.transfer.transfer_servicer import PEER_CALLS, PUT_ENVELOPES
 from gateway.wire import CHUNK_BYTES, transfer
 from party.home import PartyHome
 from party.ids import Address

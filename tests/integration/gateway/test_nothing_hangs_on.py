@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from gateway.client import GatewayAdmin, IncomingCall, serve
-from gateway.server import STREAMS_AT_ONCE
+from gateway.transfer.tls_server import STREAMS_AT_ONCE
 from gateway.wire import transfer
 from runtime.canonical import canonical_json
 from runtime.errors import NotFound

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission import Caps
-from gateway.hello import MAX_RECORD_BYTES, NotTls, bytes_wanted, server_name
-from gateway.strangers import MAX_KNOWN, Strangers, claimed, knock
+from gateway.transfer.client_hello import MAX_RECORD_BYTES, NotTls, bytes_wanted, server_name
+from gateway.transfer.connection_caps import Caps
+from gateway.transfer.strangers import MAX_KNOWN, Strangers, claimed, knock
 from runtime.limits.waiting_room import Room, WaitingRoom, network_of
 
 ARRIVALS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=200)

@@ -15,16 +15,15 @@ from urllib.parse import quote
 import grpc
 import pytest
 
-from gateway.calls import Calls
-from gateway.delivery import Delivery, Lane
+from gateway.calls.calls import Calls
 from gateway.errors import BadEnvelope, PeerDistrustsUs, PeerNotListening, PeerRefused, PeerUnreachable
-from gateway.link import Link, Outcome, Receipt
-from gateway.mailbox.memory import MemoryMailbox
+from gateway.executors.outbound import Outbound
+from gateway.executors.tokens import Bearer
 from gateway.mailbox.store import Outgoing, Place
-from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from gateway.tokens import Bearer
+from gateway.transfer.delivery import Delivery, Lane
+from gateway.transfer.link import Link, Outcome, Receipt
 from party.card import Card, make_card
 from party.errors import CardExpired
 from party.home import PartyHome
@@ -34,6 +33,7 @@ from runtime.errors import PlatformError, ServiceFault
 from runtime.problems import packed, problem_of
 from storage.client import encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract, make_homes
+from tests.fakes.memory_mailbox import MemoryMailbox
 
 JOB = "JOB"
 
@@ -239,8 +239,7 @@ def test_a_call_that_fails_does_not_wait_for_the_look_at_why(
         told.wait(30)
         return PeerNotListening("Nobody listens.")
 
-    monkeypatch.setattr("gateway.link.diagnose", diagnose)
-    link = Link(PeerBook(homes["alpha"]), "beta")
+    link = Link(PeerBook(homes["alpha"]), "beta", diagnose)
     first = link.unreachable()
     link.failed(first)
     assert looking.wait(30)

@@ -15,11 +15,11 @@ from gateway.errors import (
     MessageRefused,
     TokenRefused,
 )
+from gateway.executors.tokens import Bearer, Tokens
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
+from gateway.mailbox.schema import SCHEMA_1, open_database
 from gateway.scalars import Bill, Cost
-from gateway.schema import SCHEMA_1, open_database
-from gateway.tokens import Bearer, Tokens
 from runtime.errors import NewerDatabase
 from tests.contract.gateway.test_mailbox import BIG, JOB, MIDDLE, envelope, make_disk, read, spooled
 from tests.fakes.gateway_parties import TASK, make_contract

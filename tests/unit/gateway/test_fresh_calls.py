@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.calls import CALL_PURPOSE, Calls, Sealed
+from gateway.calls.calls import CALL_PURPOSE, Calls, SignedLetter
 from gateway.errors import BadEnvelope, CallRepeated, ClocksDiffer
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
+from gateway.mailbox.schema import open_database
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from gateway.schema import open_database
 from party.home import PartyHome
 from party.seal import sign
 from runtime.canonical import canonical_json
@@ -60,16 +60,16 @@ class Beta:
         self.mailbox.close()
         self.start()
 
-    def letter(self, sent: datetime = NOW, **changes: object) -> Sealed:
+    def letter(self, sent: datetime = NOW, **changes: object) -> SignedLetter:
         fields: dict[str, object] = {
             "version": 1, "sender": "alpha", "receiver": "beta", "size": 0, "id": "one", "method": "propose",
             "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "sent_at_ms": int(sent.timestamp() * 1000),
         }  # fmt: skip
         header = canonical_json(fields | changes)
-        return Sealed(header, sign(self.homes["alpha"].keys, CALL_PURPOSE, header), b"")
+        return SignedLetter(header, sign(self.homes["alpha"].keys, CALL_PURPOSE, header), b"")
 
-    def answer(self, letter: Sealed) -> Sealed:
+    def answer(self, letter: SignedLetter) -> SignedLetter:
         return self.calls.answer(self.homes["alpha"].card, letter, 1, lambda leave: True)
 
     def entries(self) -> list[str]:

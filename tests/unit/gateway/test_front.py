@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.admission import Caps
-from gateway.front import Front
-from gateway.home_watch import HomeWatch, files_of
+from gateway.transfer.connection_caps import Caps
+from gateway.transfer.front import Front, FrontTimes
+from gateway.transfer.home_watch import HomeWatch, files_of
 from party.errors import PartyNotTrusted
 from party.home import PartyHome
 from runtime.addresses import HostPort, free_port
@@ -38,9 +38,15 @@ class Epoll:
         return self._real.poll(timeout)
 
 
-def made(folder: Path, died: threading.Event, refusals: int = 0, broken: bool = False) -> tuple[Front, HostPort]:
+def made(
+    folder: Path,
+    died: threading.Event,
+    refusals: int = 0,
+    broken: bool = False,
+    pause_s: float = 0.5,
+) -> tuple[Front, HostPort]:
     address = HostPort("127.0.0.1", free_port())
-    front = Front(address, folder / "inner", Caps.within(1024), lambda *_: None, died.set)
+    front = Front(address, folder / "inner", Caps.within(1024), lambda *_: None, died.set, FrontTimes(pause_s=pause_s))
     front._epoll = Epoll(front._epoll, refusals, broken)  # type: ignore[assignment]
     return front, address
 
@@ -105,12 +111,9 @@ def test_a_card_that_vanishes_while_cards_are_read_is_no_longer_there(
     assert [str(party) for party in home.held_cards()] == ["gamma"]
 
 
-def test_a_port_that_cannot_be_watched_again_yet_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.front.PAUSE_S", 0.0)
+def test_a_port_that_cannot_be_watched_again_yet_is_tried_again(tmp_path: Path) -> None:
     died = threading.Event()
-    front, address = made(tmp_path, died)
+    front, address = made(tmp_path, died, pause_s=0.0)
     front._out_of(OSError(24, "Too many open files"))
     front._epoll._left = 2  # type: ignore[attr-defined]
     front.start()

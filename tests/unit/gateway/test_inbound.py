@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.arrivals import Arrivals
 from gateway.envelope import Envelope, Header, Part, parse_envelope, signed
 from gateway.errors import (
     AttemptNotOpen,
@@ -24,33 +23,41 @@ from gateway.errors import (
     PeerRefused,
     TokenRefused,
 )
-from gateway.inbound import MAX_HALVES, Inbound
+from gateway.executors.inbox import Inbox
+from gateway.executors.tokens import Bearer, Tokens
 from gateway.mailbox.ledger import unbroken
-from gateway.mailbox.memory import MemoryMailbox
+from gateway.mailbox.refusals import Refusals
+from gateway.mailbox.schema import open_database
 from gateway.peers import PeerBook
-from gateway.refusals import Refusals
-from gateway.schema import open_database
-from gateway.tokens import Bearer, Tokens
+from gateway.transfer.inbound import MAX_HALVES, Inbound
 from party.errors import BadSignature
 from party.home import PartyHome
 from party.seal import seal
 from runtime.errors import InvalidInput
 from storage.client import Value, decode, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
+from tests.fakes.memory_mailbox import MemoryMailbox
 
 JOB = "JOB"
 
 
 class Beta:
-    """The inbound side of beta, and alpha's hand to write to it."""
+    """The inbound side of beta, what its executors read, and alpha's hand to write to it."""
 
     def __init__(self, homes: dict[str, PartyHome], folder: Path) -> None:
         self.homes = homes
         self.mailbox = MemoryMailbox()
         self.mailbox.open_job(make_contract(JOB))
         self.tokens = Tokens(open_database(folder / "gateway.sqlite"))
-        self.inbound = Inbound(self.mailbox, self.tokens, Arrivals(), PeerBook(homes["beta"]))
+        self.book = PeerBook(homes["beta"])
+        self.inbox = Inbox(self.mailbox, self.tokens, self.book)
+        self.inbound = self.started()
         self.alpha = homes["alpha"].card
+
+    def started(self) -> Inbound:
+        """The way in as a start of the gateway makes it."""
+        newest = self.tokens.newest_attempt
+        return Inbound(self.mailbox, self.book, newest_attempt=newest, arrived=self.inbox.arrived)
 
     def envelope(self, body: bytes, *, signer: str = "alpha", **changes: object) -> Envelope:
         digest = sha256(body).hexdigest()
@@ -73,9 +80,9 @@ class Beta:
         return signed(self.homes[signer].keys, Header.model_validate(fields | changes))
 
     def take(self, token: str, tag: str = "loss", wait_s: float = 0.0) -> Value:
-        message = self.inbound.take(token, [str(GUEST)], tag, (1,), wait_s, lambda leave: None)
+        message = self.inbox.take(token, [str(GUEST)], tag, (1,), wait_s, lambda leave: None)
         assert message is not None
-        return decode(self.inbound.open(message).buffer())
+        return decode(self.inbox.open(message).buffer())
 
 
 @pytest.fixture
@@ -188,7 +195,7 @@ def test_half_bodies_from_before_a_restart_are_counted_and_those_of_no_job_delet
         cut(beta.inbound, step)
     for name in ("ENDED.alpha.1", f"{JOB}.{'0' * 64}"):
         beta.mailbox.spool(name).keep()
-    again = Inbound(beta.mailbox, beta.tokens, Arrivals(), PeerBook(beta.homes["beta"]))
+    again = beta.started()
     assert len(beta.mailbox.half_bodies()) == MAX_HALVES
     assert again.standing(beta.alpha, first) == 10
     cut(again, MAX_HALVES)
@@ -261,7 +268,7 @@ def test_a_reader_is_told_why_a_message_will_never_come(beta: Beta) -> None:
     with pytest.raises(MessageRefused, match="no"):
         beta.take(token)
     beta.mailbox.close_job(JOB)
-    beta.inbound.forget_job(JOB)
+    beta.inbox.forget_job(JOB)
     with pytest.raises(JobClosed):
         beta.take(token)
 
@@ -269,10 +276,10 @@ def test_a_reader_is_told_why_a_message_will_never_come(beta: Beta) -> None:
 def test_a_reader_that_hangs_up_or_waits_too_long_gets_nothing(beta: Beta) -> None:
     token = beta.tokens.issue(Bearer(JOB, TASK, 1, str(HOST), 0))
     ask = (token, [str(GUEST)], "loss", (1,))
-    assert beta.inbound.take(*ask, 0.01, lambda leave: None) is None
-    assert beta.inbound.take(*ask, 30, lambda leave: leave()) is None
-    beta.inbound.stop()
-    assert beta.inbound.take(*ask, 30, lambda leave: None) is None
+    assert beta.inbox.take(*ask, 0.01, lambda leave: None) is None
+    assert beta.inbox.take(*ask, 30, lambda leave: leave()) is None
+    beta.inbox.stop()
+    assert beta.inbox.take(*ask, 30, lambda leave: None) is None
 
 
 def test_a_message_of_an_attempt_far_ahead_is_put_off(beta: Beta) -> None:
@@ -305,10 +312,10 @@ def test_what_was_sealed_is_compared_with_its_line_before_it_is_handed_out(beta:
     envelope = beta.envelope(sealed, **fields)
     beta.mailbox.put_in(envelope, sealed)
     token = beta.tokens.issue(Bearer("SEALED", TASK, 1, str(HOST), 0))
-    message = beta.inbound.take(token, [str(GUEST)], "key", (1,), 0, lambda leave: None)
+    message = beta.inbox.take(token, [str(GUEST)], "key", (1,), 0, lambda leave: None)
     assert message is not None
     with pytest.raises(ContractViolation, match=says):
-        beta.inbound.open(message)
+        beta.inbox.open(message)
     assert [entry.what for entry, _ in beta.mailbox.ledger()][1:] == [
         "refused gateway.contract_violation train/1/guest:alpha/host:beta/key"
     ]

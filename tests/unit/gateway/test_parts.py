@@ -1,4 +1,4 @@
-"""The small parts: back-off, the desk, the way out, and what importing the room must not do."""
+"""The small parts: back-off, the subscribers, the way out, and what importing the room must not do."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.arrivals import Arrivals
 from gateway.backoff import Backoff
-from gateway.delivery import Delivery, Lane
-from gateway.desk import Desk
+from gateway.calls.subscribers import Subscribers
 from gateway.errors import CallTimeout, ContractViolation, JobClosed, NoSubscriber, PeerUnknown, PeerUnreachable
-from gateway.link import Link, Outcome, Receipt
-from gateway.mailbox.memory import MemoryMailbox
+from gateway.executors.arrivals import Arrivals
+from gateway.executors.outbound import Outbound
+from gateway.executors.tokens import Bearer
 from gateway.mailbox.store import Outgoing
-from gateway.outbound import Outbound
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from gateway.tokens import Bearer
+from gateway.transfer.delivery import Delivery, Lane
+from gateway.transfer.link import Link, Outcome, Receipt
 from party.home import PartyHome
 from party.seal import unseal
 from runtime.errors import NotFound, PlatformError
 from storage.client import encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
+from tests.fakes.memory_mailbox import MemoryMailbox
 
 JOB = "JOB"
 ME = Bearer(JOB, TASK, 1, str(GUEST), 0)
@@ -43,49 +43,49 @@ def test_waits_double_up_to_a_ceiling_and_begin_again() -> None:
 
 
 def test_the_newest_subscriber_is_asked() -> None:
-    desk = Desk()
-    desk.sit()
-    newest = desk.sit()
+    subscribers = Subscribers()
+    subscribers.subscribe()
+    newest = subscribers.subscribe()
     answered: list[bytes] = []
-    asking = threading.Thread(target=lambda: answered.append(desk.ask("beta", "m", b"?", 5)))
+    asking = threading.Thread(target=lambda: answered.append(subscribers.ask("beta", "m", b"?", 5)))
     asking.start()
     question = newest.questions.get(timeout=5)
     assert question is not None
     assert (question.party, question.method, question.body) == ("beta", "m", b"?")
-    desk.answered(newest, question.id, b"!", None)
-    desk.answered(newest, question.id, b"too late", None)
+    subscribers.answered(newest, question.id, b"!", None)
+    subscribers.answered(newest, question.id, b"too late", None)
     asking.join(5)
     assert answered == [b"!"]
 
 
 def test_an_error_a_silence_and_a_departure_are_told_apart() -> None:
-    desk = Desk()
+    subscribers = Subscribers()
     with pytest.raises(NoSubscriber):
-        desk.ask("beta", "m", b"", 1)
-    seat = desk.sit()
+        subscribers.ask("beta", "m", b"", 1)
+    subscriber = subscribers.subscribe()
     with pytest.raises(CallTimeout):
-        desk.ask("beta", "m", b"", 0.01)
+        subscribers.ask("beta", "m", b"", 0.01)
     caught: list[PlatformError] = []
 
     def ask() -> None:
         try:
-            desk.ask("beta", "m", b"", 5)
+            subscribers.ask("beta", "m", b"", 5)
         except PlatformError as error:
             caught.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    seat.questions.get(timeout=5)
-    questions = [seat.questions.get(timeout=5) for _ in range(2)]
+    subscriber.questions.get(timeout=5)
+    questions = [subscriber.questions.get(timeout=5) for _ in range(2)]
     assert questions[0] is not None
-    desk.answered(seat, questions[0].id, b"", NotFound("no"))
+    subscribers.answered(subscriber, questions[0].id, b"", NotFound("no"))
     threads[0].join(1)
-    desk.close()
+    subscribers.close()
     for thread in threads:
         thread.join(5)
     assert sorted(error.code for error in caught) == ["gateway.no_subscriber", "platform.not_found"]
-    assert desk.sit().questions.get(timeout=1) is None
+    assert subscribers.subscribe().questions.get(timeout=1) is None
 
 
 class Out:

@@ -12,11 +12,11 @@ from gateway import scalars
 from gateway.contract import ContractLine, contract_from_json, contract_to_json
 from gateway.envelope import Envelope, Header, Part, unsigned
 from gateway.errors import BadContract, BudgetSpent, ContractViolation
-from gateway.mailbox.memory import MemoryMailbox
 from gateway.scalars import Bill, Cost, Spent, checked_values, spend
 from runtime.canonical import canonical_json
 from storage.client import Value, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
+from tests.fakes.memory_mailbox import MemoryMailbox
 
 RECORD = line("score", "record", "plain-scalar")
 

@@ -1,8 +1,8 @@
 """The party's public port: one thread takes every connection, and lets to TLS only whose first message is whole.
 
-A connection that has not shown who it is costs one descriptor; there is a limit of them (gateway/admission.py) and of
+A connection that has not shown who it is costs one descriptor; there is a limit of them (connection_caps.py) and of
 their time. What passes is carried unread to the TLS server behind, on a Unix socket that only this user may open; a
-caller counts as known once that server's door has recognised a trusted party on it.
+caller counts as known once that server has recognised a trusted party on it.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.admission import Caps
-from gateway.hello import RECORD_HEADER_BYTES, NotTls, bytes_wanted, server_name
-from gateway.relay import CHUNK_BYTES, Connection
+from gateway.transfer.client_hello import RECORD_HEADER_BYTES, NotTls, bytes_wanted, server_name
+from gateway.transfer.connection_caps import Caps
+from gateway.transfer.relay import CHUNK_BYTES, Connection
 from runtime.addresses import HostPort
 from runtime.errors import PortInUse
 from runtime.limits.tally import Tally
 from runtime.limits.waiting_room import WaitingRoom, network_of
 from runtime.log import get_logger
 
-SHOW_S = 10.0  # how long a caller has to show who it is
-LINGER_S = 2.0  # how long one side may stay after the other has said its last
-LOOK_EVERY_S = 0.5
-PAUSE_S = 0.5  # without descriptors
 BACKLOG = 1024
 ACCEPTS_A_TURN = 64
 SILENCE_MS = 20_000  # unacknowledged bytes for so long: the line is cut
@@ -44,6 +41,23 @@ DIED = 1
 TurnedAway = Callable[[str, str], None]
 
 
+@dataclass(frozen=True)
+class FrontTimes:
+    """How long what may last, in seconds.
+
+    Attributes:
+        show_s: Until a caller must have shown who it is.
+        linger_s: How long one side may stay after the other has said its last.
+        look_every_s: Between two looks at deadlines.
+        pause_s: How long nobody comes in while no descriptor is left.
+    """
+
+    show_s: float = 10.0
+    linger_s: float = 2.0
+    look_every_s: float = 0.5
+    pause_s: float = 0.5
+
+
 class Front:
     """See the module.
 
@@ -52,7 +66,8 @@ class Front:
         inner: The socket of the TLS server.
         caps: How many may wait.
         turned_away: Told the address, and the server name asked for, of a caller that TLS turned away.
-        died: Called when the thread ends unasked: the process must not live on behind a closed door.
+        died: Called when the thread ends unasked: the process must not live on behind a closed port.
+        times: How long what may last.
     """
 
     def __init__(
@@ -62,7 +77,9 @@ class Front:
         caps: Caps,
         turned_away: TurnedAway,
         died: Callable[[], None] = lambda: os._exit(DIED),
+        times: FrontTimes = FrontTimes(),
     ) -> None:
+        self._times = times
         self._died = died
         self._inner = str(inner)
         self._caps = caps
@@ -148,7 +165,7 @@ class Front:
         if self._busy:
             return 0
         waiting = self._greeting or self._handshaking or self._resume_at is not None
-        return LOOK_EVERY_S if waiting or self._lingers() else None
+        return self._times.look_every_s if waiting or self._lingers() else None
 
     def _lingers(self) -> bool:
         return any(connection.deadline is not None for known in self._by_party.values() for connection in known)
@@ -174,10 +191,10 @@ class Front:
             self._close(oldest)
             return
         self._epoll.unregister(self._listener)
-        self._resume_at = time.monotonic() + PAUSE_S
+        self._resume_at = time.monotonic() + self._times.pause_s
 
     def _greet(self, outer: socket.socket, host: str) -> None:
-        connection = Connection(outer, host, network_of(host), time.monotonic() + SHOW_S)
+        connection = Connection(outer, host, network_of(host), time.monotonic() + self._times.show_s)
         self._by_descriptor[outer.fileno()] = connection
         for oldest in self._greeting.enter(connection, connection.network):
             self._close(oldest, "too many that have not begun")
@@ -259,7 +276,7 @@ class Front:
         if connection.over:
             self._close(connection)
         elif connection.ending and connection.deadline is None:
-            connection.deadline = time.monotonic() + LINGER_S
+            connection.deadline = time.monotonic() + self._times.linger_s
         elif more:
             self._busy[connection] = None
 
@@ -307,9 +324,9 @@ class Front:
                 self._epoll.register(self._listener, select.EPOLLIN)
                 self._resume_at = None
             except OSError as problem:
-                self._resume_at = now + PAUSE_S
+                self._resume_at = now + self._times.pause_s
                 self._closings.count(f"no room for the port ({problem.strerror})")
-        if now - self._looked_at < LOOK_EVERY_S:
+        if now - self._looked_at < self._times.look_every_s:
             return
         self._looked_at = now
         for connection in set(self._by_descriptor.values()):

@@ -12,8 +12,8 @@ import pyarrow as pa
 from gateway.contract import JobContract
 from gateway.envelope import Envelope, Part
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict
-from gateway.mailbox.ledger import START, Entry, entry_of, refused_entry, summed
-from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, JobTraffic, Message, Outgoing, Place, Spool
+from gateway.mailbox.ledger import START, Entry, JobTraffic, entry_of, refused_entry, summed
+from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, Message, Outgoing, Place, Spool
 from gateway.scalars import Bill, Spent, spend
 from runtime.clock import Clock, SystemClock
 from runtime.errors import PlatformError

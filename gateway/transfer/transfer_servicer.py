@@ -1,4 +1,4 @@
-"""The door that other parties' gateways knock at: who knocks is told by the certificate, before anything else."""
+"""Service Transfer, for other parties' gateways: who calls is told by the certificate, before anything else."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TypeVar
 
 import grpc
 
-from gateway.calls import Calls, Sealed
+from gateway.calls.calls import Calls, SignedLetter
 from gateway.envelope import MAX_HEADER_BYTES, Envelope, parse_envelope
 from gateway.errors import BadEnvelope, JobClosed
 from gateway.gate import Gate, Visit
-from gateway.inbound import Inbound
-from gateway.link import MINIMUM, PROTOCOL, check_protocol
 from gateway.peers import PeerBook
+from gateway.transfer.inbound import Inbound
+from gateway.transfer.link import MINIMUM, PROTOCOL, check_protocol
 from gateway.wire import parsed, peer_certificate, transfer, unpacked
 from party.card import Card
 from runtime.errors import PlatformError
@@ -29,7 +29,7 @@ SILENCE_S = 30.0
 T = TypeVar("T")
 
 
-class TransferDoor:
+class TransferServicer:
     """Service Transfer of gateway/proto/transfer_v1.proto; satisfies `gateway.wire.TransferMethods`.
 
     Args:
@@ -38,7 +38,7 @@ class TransferDoor:
         calls: Where calls go.
         seen: Called with the party that said hello.
         recognised: Called at each call with the connection, as gRPC names it, and the party that it belongs to.
-        gate: How much of this door one party may take; it has the limits of `PEER_CALLS`.
+        gate: How much of this service one party may take; it has the limits of `PEER_CALLS`.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class TransferDoor:
         with self._entered(context, "call") as (sender, visit):
             request = parsed(transfer.Envelope, visit.only(came))
             left_s = context.time_remaining()
-            letter = Sealed(request.header, request.signature, request.body)
+            letter = SignedLetter(request.header, request.signature, request.body)
             answer = self._calls.answer(sender, letter, min(left_s or CALL_S, LONGEST_CALL_S), context.add_callback)
             return transfer.Envelope(header=answer.header, signature=answer.signature, body=answer.body)
 

@@ -1,4 +1,4 @@
-"""The first message of a TLS connection, read as far as a door needs it: is it whole, and which name does it ask for.
+"""The first message of a TLS connection, read as far as the front needs it: is it whole, and whom does it ask for.
 
 Nothing here is believed: the bytes come from anybody. RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3.
 """

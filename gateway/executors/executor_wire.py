@@ -13,8 +13,8 @@ import grpc
 import pyarrow as pa
 
 from gateway.backoff import Backoff
-from gateway.coverage import Consumed, Coverage
 from gateway.errors import MessageGone
+from gateway.executors.coverage import Consumed, Coverage
 from gateway.mailbox.store import LARGE_BYTES, Place
 from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_channel, executor_stub, gateway_down, local
 from party.ids import Address

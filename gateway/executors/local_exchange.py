@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from gateway.contract import JobContract, check_size
-from gateway.coverage import Coverage
 from gateway.envelope import checked_step
 from gateway.errors import ExchangeClosed
+from gateway.executors.coverage import Coverage
 from gateway.scalars import checked_values
 from party.ids import Address
 from storage.client import Value, decode, encode

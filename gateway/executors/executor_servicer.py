@@ -1,4 +1,4 @@
-"""The door for executors: each shows its token, sends what the contract allows, and waits for what is sent to it."""
+"""Service Executor: each caller shows its token, sends what the contract allows, and waits for what is sent to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import grpc
 
 from gateway.envelope import MAX_PARTS, checked_step, checked_tag
 from gateway.errors import BadEnvelope
+from gateway.executors.inbox import Inbox
+from gateway.executors.outbound import Outbound
+from gateway.executors.tokens import Bearer, Tokens
 from gateway.gate import Gate, Visit
-from gateway.inbound import Inbound
 from gateway.mailbox.store import Message
-from gateway.outbound import Outbound
-from gateway.tokens import Bearer, Tokens
 from gateway.wire import CHUNK_BYTES, TOKEN_KEY, chunked, local, parsed, unpacked
 from runtime.rpc import answering
 
@@ -25,21 +25,21 @@ MAX_SENDERS = 4096
 MAX_RELEASED = 50_000  # in one call
 
 
-class ExecutorDoor:
+class ExecutorServicer:
     """Service Executor of gateway/proto/local_v1.proto; satisfies `gateway.wire.ExecutorMethods`.
 
     Args:
         tokens: Who is who.
-        outbound, inbound: The two ways.
+        outbound, inbox: The two ways.
         waiting: How many calls may wait at a time; the next ones are answered "nothing yet" at once, so that the
             threads never run out for those who send.
-        gate: How much of this door one executor may take; it has the limits of `EXECUTOR_CALLS`.
+        gate: How much of this service one executor may take; it has the limits of `EXECUTOR_CALLS`.
     """
 
-    def __init__(self, tokens: Tokens, outbound: Outbound, inbound: Inbound, waiting: int, gate: Gate) -> None:
+    def __init__(self, tokens: Tokens, outbound: Outbound, inbox: Inbox, waiting: int, gate: Gate) -> None:
         self._tokens = tokens
         self._outbound = outbound
-        self._inbound = inbound
+        self._inbox = inbox
         self._waiting = threading.BoundedSemaphore(waiting)
         self._gate = gate
 
@@ -71,7 +71,7 @@ class ExecutorDoor:
             if message is None:
                 yield local.Taken(nothing=True)
                 return
-            place = self._inbound.open(message)
+            place = self._inbox.open(message)
             if place.path is not None and request.can_map and place.size > CHUNK_BYTES:
                 yield local.Taken(frm=message.frm, size=place.size, path=str(place.path), offset=place.offset)
                 return
@@ -84,7 +84,7 @@ class ExecutorDoor:
         with self._entered(context, "send") as (bearer, visit):
             request = parsed(local.Consumed, visit.only(came), field=1, most=MAX_RELEASED)
             items = [(item.frm, checked_tag(item.tag), checked_step(item.step)) for item in request.items]
-            self._inbound.release(bearer, items)
+            self._inbox.release(bearer, items)
             return local.Done()
 
     @contextmanager
@@ -100,7 +100,7 @@ class ExecutorDoor:
         try:
             wait_s = min(request.wait_s, LONGEST_WAIT_S) if may_wait and request.wait_s > 0 else 0.0
             step, on_gone = checked_step(request.step), _on_gone(context)
-            return self._inbound.take(_token(context), request.frm, request.tag, step, wait_s, on_gone)
+            return self._inbox.take(_token(context), request.frm, request.tag, step, wait_s, on_gone)
         finally:
             if may_wait:
                 self._waiting.release()

@@ -1,4 +1,4 @@
-"""The door for Flow: open and close jobs, issue tokens, call other parties and answer their calls, sign and verify."""
+"""Service Admin, for Flow: open and close jobs, issue tokens, call others and answer their calls, sign and verify."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import grpc
 
-from gateway.calls import Calls
+from gateway.calls.calls import Calls
+from gateway.calls.subscribers import Subscriber, Subscribers
 from gateway.contract import contract_from_json
-from gateway.delivery import Delivery
-from gateway.desk import Desk, Seat
 from gateway.errors import PurposeReserved
-from gateway.home_watch import HomeWatch
-from gateway.inbound import Inbound
+from gateway.executors.inbox import Inbox
+from gateway.executors.tokens import Bearer, Tokens, checked_bearer
 from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
-from gateway.strangers import Strangers
-from gateway.tokens import Bearer, Tokens, checked_bearer
-from gateway.wire import AdminServicer, local
+from gateway.transfer.delivery import Delivery
+from gateway.transfer.home_watch import HomeWatch
+from gateway.transfer.strangers import Strangers
+from gateway.wire import AdminMethods, local
 from party.seal import sign, verify
 from runtime.errors import PlatformError
 from runtime.problems import Problem, raised
@@ -30,85 +30,85 @@ RESERVED = "archipelago/"  # purposes of the gateway itself begin with this
 
 
 @dataclass(frozen=True)
-class Office:
-    """Everything that the admin door reaches."""
+class Backend:
+    """Everything that the service hands its calls to."""
 
     book: PeerBook
     mailbox: Mailbox
     tokens: Tokens
-    inbound: Inbound
+    inbox: Inbox
     delivery: Delivery
     calls: Calls
-    desk: Desk
+    subscribers: Subscribers
     listen: str
     reload: Callable[[], None]
     watch: HomeWatch
     strangers: Strangers
 
 
-class AdminDoor(AdminServicer):
+class AdminServicer(AdminMethods):
     """Service Admin of gateway/proto/local_v1.proto."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     def OpenJob(self, request: local.Contract, context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Take messages of a job."""
         with answering(context):
-            self._office.mailbox.open_job(contract_from_json(request.json))
+            self._backend.mailbox.open_job(contract_from_json(request.json))
             return local.Done()
 
     def CloseJob(self, request: local.Job, context: grpc.ServicerContext) -> local.Traffic:  # noqa: N802
         """End a job."""
         with answering(context):
-            traffic = self._office.mailbox.close_job(request.job)
-            self._office.inbound.forget_job(request.job)
+            traffic = self._backend.mailbox.close_job(request.job)
+            self._backend.inbox.forget_job(request.job)
             peers = [local.Traffic.Peer(party=party, **vars(peer)) for party, peer in sorted(traffic.peers.items())]
             return local.Traffic(job=traffic.job, peers=peers)
 
     def Jobs(self, request: local.Done, context: grpc.ServicerContext) -> local.JobList:  # noqa: N802, ARG002
         """The open jobs."""
         with answering(context):
-            return local.JobList(jobs=self._office.mailbox.jobs())
+            return local.JobList(jobs=self._backend.mailbox.jobs())
 
     def IssueToken(self, request: local.Bearer, context: grpc.ServicerContext) -> local.Token:  # noqa: N802
         """Let one executor in, and older incarnations out."""
         with answering(context):
-            self._office.mailbox.contract(request.job)
+            self._backend.mailbox.contract(request.job)
             bearer = Bearer(request.job, request.task, request.attempt, request.address, request.incarnation)
-            token = self._office.tokens.issue(checked_bearer(bearer))
-            self._office.inbound.wake_all()
+            token = self._backend.tokens.issue(checked_bearer(bearer))
+            self._backend.inbox.wake_all()
             return local.Token(token=token)
 
     def Call(self, request: local.CallRequest, context: grpc.ServicerContext) -> local.CallAnswer:  # noqa: N802
         """Call another party's Flow."""
         with answering(context):
-            body = self._office.calls.call(request.party, request.method, request.body, request.timeout_s)
+            body = self._backend.calls.call(request.party, request.method, request.body, request.timeout_s)
             return local.CallAnswer(body=body)
 
     def Serve(  # noqa: N802
         self, request_iterator: Iterator[local.Answered], context: grpc.ServicerContext
     ) -> Iterator[local.Asked]:
         """Ask the subscriber what other parties ask us."""
-        seat = self._office.desk.sit()
-        if not context.add_callback(lambda: self._office.desk.leave(seat)):
-            self._office.desk.leave(seat)
-        reader = threading.Thread(target=self._read_answers, args=(seat, request_iterator), daemon=True)
+        subscriber = self._backend.subscribers.subscribe()
+        if not context.add_callback(lambda: self._backend.subscribers.unsubscribe(subscriber)):
+            self._backend.subscribers.unsubscribe(subscriber)
+        reader = threading.Thread(target=self._read_answers, args=(subscriber, request_iterator), daemon=True)
         reader.start()
         yield local.Asked()  # tells the subscriber that it is heard
-        while (question := seat.questions.get()) is not None:
+        while (question := subscriber.questions.get()) is not None:
             yield local.Asked(id=question.id, party=question.party, method=question.method, body=question.body)
 
     def Sign(self, request: local.Statement, context: grpc.ServicerContext) -> local.Signature:  # noqa: N802
         """Sign for Flow."""
         with answering(context):
             purpose = _checked_purpose(request.purpose)
-            return local.Signature(signature=sign(self._office.book.keys, purpose, request.message))
+            return local.Signature(signature=sign(self._backend.book.keys, purpose, request.message))
 
     def Verify(self, request: local.SignedStatement, context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Verify another party's signature."""
         with answering(context):
-            card = self._office.book.card(request.party)
+            card = self._backend.book.card(request.party)
             purpose = _checked_purpose(request.statement.purpose)
             verify(card, purpose, request.statement.message, request.signature)
             return local.Done()
@@ -116,37 +116,38 @@ class AdminDoor(AdminServicer):
     def Peers(self, request: local.Done, context: grpc.ServicerContext) -> local.PeerList:  # noqa: N802, ARG002
         """How the peers are doing."""
         with answering(context):
-            peers = [local.PeerList.Peer(**vars(peer)) for peer in self._office.delivery.peers()]
-            strangers = [local.PeerList.Stranger(**vars(known)) for known in self._office.strangers.recent()]
+            peers = [local.PeerList.Peer(**vars(peer)) for peer in self._backend.delivery.peers()]
+            strangers = [local.PeerList.Stranger(**vars(known)) for known in self._backend.strangers.recent()]
             return local.PeerList(peers=peers, strangers=strangers)
 
     def Reload(self, request: local.Done, context: grpc.ServicerContext) -> local.Done:  # noqa: N802, ARG002
         """Read cards and keys again."""
         with answering(context):
-            self._office.reload()
+            self._backend.reload()
             return local.Done()
 
     def Health(self, request: local.Done, context: grpc.ServicerContext) -> local.Healthy:  # noqa: N802, ARG002
         """Whether the gateway is well."""
         with answering(context):
-            office = self._office
-            jobs = len(office.mailbox.jobs())
+            backend = self._backend
+            jobs = len(backend.mailbox.jobs())
             return local.Healthy(
-                party=office.book.party,
-                listen=office.listen,
+                party=backend.book.party,
+                listen=backend.listen,
                 pid=os.getpid(),
                 open_jobs=jobs,
-                problem=office.watch.problem or _own_problem(office.book),
+                problem=backend.watch.problem or _own_problem(backend.book),
             )
 
-    def _read_answers(self, seat: Seat, answers: Iterator[local.Answered]) -> None:
+    def _read_answers(self, subscriber: Subscriber, answers: Iterator[local.Answered]) -> None:
         try:
-            for answer in answers:
-                self._office.desk.answered(seat, answer.id, answer.answer.body, _error_of(answer.answer.problem))
-        except grpc.RpcError as gone:  # the subscriber; the callback of its stream has ended its seat
+            for told in answers:
+                error = _error_of(told.answer.problem)
+                self._backend.subscribers.answered(subscriber, told.id, told.answer.body, error)
+        except grpc.RpcError as gone:  # the subscriber; the callback of its stream has ended it
             gone.__traceback__ = None  # gRPC keeps the error with the stream, which its traceback would keep open
         finally:
-            self._office.desk.leave(seat)
+            self._backend.subscribers.unsubscribe(subscriber)
 
 
 def _error_of(problem: local.Problem) -> PlatformError | None:

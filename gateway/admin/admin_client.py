@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Protocol
 
 import grpc
 
-from gateway.backoff import Backoff
+from gateway.admin.call_server import CallServer, Handler
 from gateway.contract import JobContract, contract_to_json
-from gateway.link import PeerStatus
-from gateway.mailbox.store import JobTraffic, PeerTraffic
-from gateway.strangers import Stranger
+from gateway.mailbox.ledger import JobTraffic, PeerTraffic
+from gateway.transfer.link import PeerStatus
+from gateway.transfer.strangers import Stranger
 from gateway.wire import AdminStub, admin_channel, gateway_down, local
 from runtime.canonical import canonical_json
-from runtime.errors import PlatformError, ServiceFault
-from runtime.log import get_logger
-from runtime.problems import problem_of
+from runtime.errors import ChannelClosed
 from runtime.rpc import read_metrics, rpc_error
 
 QUICK_S = 30.0  # for calls that ask nobody else
 CALL_MARGIN_S = 2.0  # what our own gateway may need beyond a call's own time
-_log = get_logger("gateway")
-
-
-@dataclass(frozen=True)
-class IncomingCall:
-    """What another party's Flow, or our own, asks ours."""
-
-    party: str
-    method: str
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -48,16 +33,6 @@ class GatewayHealth:
     pid: int
     open_jobs: int
     problem: str = ""
-
-
-class Stopper(Protocol):
-    """Ends what was started."""
-
-    def stop(self, grace_s: float = 5.0) -> None:
-        """End it; returns once it has ended, or after `grace_s`."""
-
-
-Handler = Callable[[IncomingCall], bytes]
 
 
 class GatewayAdmin:
@@ -116,12 +91,12 @@ class GatewayAdmin:
         with self._calling() as admin:
             return bytes(admin.Call(request, timeout=timeout_s + CALL_MARGIN_S).body)
 
-    def serve_calls(self, handler: Handler, threads: int = 8) -> Stopper:
+    def serve_calls(self, handler: Handler, threads: int = 8) -> CallServer:
         """Answer calls from now on, in threads of this process; returns once the gateway hears us, if it is there.
 
         The subscription comes back by itself when the gateway does. A PlatformError of the handler travels back.
         """
-        server = _CallServer(self._socket, handler, threads)
+        server = CallServer(self._socket, handler, threads)
         server.start()
         return server
 
@@ -198,66 +173,5 @@ class GatewayAdmin:
             yield stub
         except grpc.RpcError as error:
             raise rpc_error(error, gateway_down(self._socket)) from None
-
-
-class _CallServer:
-    """Keeps a subscription at the gateway and runs the handler in its own threads."""
-
-    def __init__(self, socket_path: Path | str, handler: Handler, threads: int) -> None:
-        self._socket = socket_path
-        self._handler = handler
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gateway-answer")
-        self._stopping = threading.Event()
-        self._heard = threading.Event()
-        self._stream: Any = None
-        self._thread = threading.Thread(target=self._run, name="gateway-serve-calls", daemon=True)
-
-    def start(self, patience_s: float = 2.0) -> None:
-        """Subscribe."""
-        self._thread.start()
-        self._heard.wait(patience_s)
-
-    def stop(self, grace_s: float = 5.0) -> None:
-        """Answer no more."""
-        self._stopping.set()
-        stream = self._stream
-        if stream is not None:
-            stream.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._thread.join(grace_s)
-
-    def _run(self) -> None:
-        backoff = Backoff(0.5)
-        channel = admin_channel(self._socket)
-        while not self._stopping.is_set():
-            with suppress(grpc.RpcError):
-                self._subscribe(AdminStub(channel), backoff)
-            self._stopping.wait(backoff.next())
-        channel.close()
-
-    def _subscribe(self, admin: AdminStub, backoff: Backoff) -> None:
-        answers: SimpleQueue[local.Answered | None] = SimpleQueue()
-        stream: Any = admin.Serve(iter(answers.get, None))
-        self._stream = stream
-        if self._stopping.is_set():
-            stream.cancel()
-        try:
-            for asked in stream:
-                backoff.reset()
-                self._heard.set()
-                if asked.id:
-                    self._pool.submit(self._answer, asked, answers)
-        finally:
-            answers.put(None)
-
-    def _answer(self, asked: local.Asked, answers: SimpleQueue[local.Answered | None]) -> None:
-        try:
-            body = self._handler(IncomingCall(asked.party, asked.method, asked.body))
-            answer = local.CallAnswer(body=body)
-        except PlatformError as error:
-            answer = local.CallAnswer(problem=local.Problem(**vars(problem_of(error))))
-        except Exception:  # noqa: BLE001 - the translator between a handler's defect and the wire
-            _log.exception("The handler of a call failed", peer=asked.party, method=asked.method)
-            fault = ServiceFault(f"The handler of '{asked.method}' failed; its own log says why.")
-            answer = local.CallAnswer(problem=local.Problem(**vars(problem_of(fault))))
-        answers.put(local.Answered(id=asked.id, answer=answer))
+        except ChannelClosed:
+            raise gateway_down(self._socket) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections.abc import Callable
 
 from gateway.errors import (
     PeerAddressUnknown,
@@ -20,12 +21,13 @@ from gateway.errors import (
     PeerSilent,
     PeerUnreachable,
 )
-from gateway.strangers import knock
+from gateway.transfer.strangers import knock
 from party.card import Card
 from party.keys import PartyKeys
 from runtime.addresses import parse_listen
 
 CONNECT_S = 3.0
+Diagnose = Callable[[Card, str, PartyKeys, str], PeerUnreachable | None]
 
 
 def diagnose(card: Card, address: str, keys: PartyKeys, own: str) -> PeerUnreachable | None:

@@ -10,8 +10,7 @@ from enum import StrEnum
 
 import grpc
 
-from gateway.calls import Sealed
-from gateway.diagnosis import diagnose, distrusts
+from gateway.calls.calls import SignedLetter
 from gateway.errors import (
     CallTimeout,
     ClocksDiffer,
@@ -24,6 +23,7 @@ from gateway.errors import (
 )
 from gateway.mailbox.store import Outgoing
 from gateway.peers import PeerBook
+from gateway.transfer.diagnosis import Diagnose, diagnose, distrusts
 from gateway.wire import TransferStub, chunked, transfer, transfer_stub
 from party.card import Card
 from party.errors import BadCard
@@ -119,10 +119,17 @@ def check_protocol(peer: str, protocol: int, minimum: int) -> None:
 
 
 class Link:
-    """See the module. Every method that calls the peer raises PeerUnreachable when it does not answer."""
+    """See the module. Every method that calls the peer raises PeerUnreachable when it does not answer.
 
-    def __init__(self, book: PeerBook, party: str) -> None:
+    Args:
+        book: Our keys and the peer's card.
+        party: The peer.
+        diagnose: Looks why it does not answer.
+    """
+
+    def __init__(self, book: PeerBook, party: str, diagnose: Diagnose = diagnose) -> None:
         self._book = book
+        self._look_why = diagnose
         self.party = party
         self._lock = threading.Lock()
         self._calls = threading.BoundedSemaphore(CALLS_AT_ONCE)
@@ -198,7 +205,7 @@ class Link:
                 return _receipt(standing.receipt)
             return _receipt(self._transfer().Deliver(_chunks(item, standing.have_bytes)))
 
-    def call(self, letter: Sealed, timeout_s: float) -> Sealed:
+    def call(self, letter: SignedLetter, timeout_s: float) -> SignedLetter:
         """Carry a request and bring the answer. Raises CallTimeout."""
         request = transfer.Envelope(header=letter.header, signature=letter.signature, body=letter.body)
         deadline = time.monotonic() + timeout_s
@@ -209,7 +216,7 @@ class Link:
                 answer = self._transfer().Call(request, timeout=max(deadline - time.monotonic(), 0.001))
         finally:
             self._calls.release()
-        return Sealed(answer.header, answer.signature, answer.body)
+        return SignedLetter(answer.header, answer.signature, answer.body)
 
     def seen(self) -> None:
         """The peer has just called us."""
@@ -279,7 +286,7 @@ class Link:
     def _diagnose(self, card: Card, address: str) -> None:
         found = None
         try:
-            found = diagnose(card, address, self._book.keys, self._book.party)
+            found = self._look_why(card, address, self._book.keys, self._book.party)
         finally:
             with self._lock:
                 self._diagnosing, self._diagnosed_at = False, time.monotonic()
@@ -288,7 +295,7 @@ class Link:
                     self._problem = self._diagnosis
 
     def refused(self) -> PeerDistrustsUs:
-        """What it means that the peer's door does not know our certificate."""
+        """What it means that the peer does not know our certificate."""
         return distrusts(self.party, self._book.party)
 
     def failed(self, problem: PlatformError) -> None:

@@ -1,4 +1,4 @@
-"""Executor tokens: which address of which task attempt a caller at the local door stands for.
+"""Executor tokens: which address of which task attempt a caller of service Executor stands for.
 
 A token is for one address of one attempt and one incarnation. A newer attempt or incarnation takes the place of the
 older, whose token is worth nothing from then on. Only digests are stored.

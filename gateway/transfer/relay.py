@@ -1,4 +1,4 @@
-"""One connection at the party's door, and the bytes that are carried unread between its two ends."""
+"""One connection at the party's public port, and the bytes that are carried unread between its two ends."""
 
 from __future__ import annotations
 

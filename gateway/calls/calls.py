@@ -17,7 +17,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.backoff import Backoff
-from gateway.desk import Desk, OnGone
+from gateway.calls.subscribers import OnGone, Subscribers
 from gateway.envelope import Digest, Name, is_name
 from gateway.errors import (
     BadEnvelope,
@@ -28,10 +28,10 @@ from gateway.errors import (
     PeerRefused,
     PeerUnreachable,
 )
+from gateway.mailbox.refusals import Refusals
 from gateway.mailbox.store import Mailbox
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from gateway.refusals import Refusals
 from party.card import Card
 from party.seal import sign, verify
 from runtime.bounds import Count, TimeMs
@@ -55,7 +55,7 @@ H = TypeVar("H", bound="_Letter")
 
 
 @dataclass(frozen=True)
-class Sealed:
+class SignedLetter:
     """A letter on its way: canonical header, signature, body."""
 
     header: bytes
@@ -97,7 +97,7 @@ class Line(Protocol):
     def clock_ahead_ms(self) -> int:
         """By how much the party's clock is ahead of ours, as far as is known."""
 
-    def call(self, letter: Sealed, timeout_s: float) -> Sealed:
+    def call(self, letter: SignedLetter, timeout_s: float) -> SignedLetter:
         """Carry a request there and bring the answer."""
 
 
@@ -107,7 +107,7 @@ class Calls:
     Args:
         book: Keys and cards.
         mailbox: Its ledger records every call.
-        desk: Where our own Flow answers.
+        subscribers: Where our own Flow answers.
         recorder: Records letters as they leave.
         line: The way to a party. A call is dated by its receiver's clock, so that clocks that differ stop no call and
             yet none can be kept back and used later.
@@ -118,14 +118,14 @@ class Calls:
         self,
         book: PeerBook,
         mailbox: Mailbox,
-        desk: Desk,
+        subscribers: Subscribers,
         recorder: Recorder,
         line: Callable[[str], Line],
         clock: Clock | None = None,
     ) -> None:
         self._book = book
         self._mailbox = mailbox
-        self._desk = desk
+        self._subscribers = subscribers
         self._recorder = recorder
         self._line = line
         self._clock = clock or SystemClock()
@@ -141,7 +141,7 @@ class Calls:
         _check_size(body, f"The call '{method}'")
         _check_method(method)
         if party == self._book.party:
-            return self._desk.ask(party, method, body, timeout_s)
+            return self._subscribers.ask(party, method, body, timeout_s)
         card = self._book.card(party)
         self._mailbox.record_call(party, method, len(body), sha256(body).hexdigest(), inward=False)
         letter, reply = self._asked(party, method, body, timeout_s)
@@ -153,7 +153,7 @@ class Calls:
             raise raised(Problem(answer.code, answer.message, answer.hint, answer.kind))
         return reply.body
 
-    def answer(self, sender: Card, letter: Sealed, timeout_s: float, on_gone: OnGone) -> Sealed:
+    def answer(self, sender: Card, letter: SignedLetter, timeout_s: float, on_gone: OnGone) -> SignedLetter:
         """Ask our own Flow on behalf of another party, until that is gone.
 
         Raises ClocksDiffer, CallRepeated, and what else is wrong with the request itself.
@@ -162,7 +162,7 @@ class Calls:
         self._mailbox.record_call(sender.party, request.method, request.size, request.sha256, inward=True)
         body, fields = b"", {"code": "", "message": "", "hint": "", "kind": ""}
         try:
-            body = self._desk.ask(sender.party, request.method, letter.body, timeout_s, on_gone)
+            body = self._subscribers.ask(sender.party, request.method, letter.body, timeout_s, on_gone)
             _check_size(body, f"The answer to '{request.method}'")
         except PlatformError as error:
             body, fields = b"", dict(vars(problem_of(error)))
@@ -177,9 +177,9 @@ class Calls:
         header = canonical_json(answer.model_dump(mode="json"))
         self._mailbox.record_call(sender.party, request.method + ANSWERED, answer.size, answer.sha256, inward=False)
         self._recorder.record(f"answer-{request.id}", header, body)
-        return Sealed(header, sign(self._book.keys, ANSWER_PURPOSE, header), body)
+        return SignedLetter(header, sign(self._book.keys, ANSWER_PURPOSE, header), body)
 
-    def _asked(self, party: str, method: str, body: bytes, timeout_s: float) -> tuple[Sealed, Sealed]:
+    def _asked(self, party: str, method: str, body: bytes, timeout_s: float) -> tuple[SignedLetter, SignedLetter]:
         """The letter that was answered and its answer. Each try is a letter of its own: none is answered twice."""
         deadline = time.monotonic() + timeout_s
         patience = time.monotonic() + min(timeout_s, PATIENCE_S)
@@ -194,7 +194,7 @@ class Calls:
                     raise
                 time.sleep(backoff.next())
 
-    def _request(self, party: str, method: str, body: bytes) -> tuple[Request, Sealed]:
+    def _request(self, party: str, method: str, body: bytes) -> tuple[Request, SignedLetter]:
         request = Request(
             sender=self._book.party,
             receiver=party,
@@ -205,9 +205,9 @@ class Calls:
             sent_at_ms=self.now_ms() + self._line(party).clock_ahead_ms,
         )
         header = canonical_json(request.model_dump(mode="json"))
-        return request, Sealed(header, sign(self._book.keys, CALL_PURPOSE, header), body)
+        return request, SignedLetter(header, sign(self._book.keys, CALL_PURPOSE, header), body)
 
-    def _let_in(self, sender: Card, letter: Sealed) -> Request:
+    def _let_in(self, sender: Card, letter: SignedLetter) -> Request:
         """The request, once it is known to be the sender's, of now, and new."""
         method = ""
         try:
@@ -242,7 +242,7 @@ def _check_method(method: str) -> None:
         raise BadEnvelope(f"'{printable(method)[:80]}' is not a method.", hint="Use letters, digits, '.' and '_'.")
 
 
-def _opened(kind: type[H], letter: Sealed, card: Card, purpose: bytes, receiver: str) -> H:
+def _opened(kind: type[H], letter: SignedLetter, card: Card, purpose: bytes, receiver: str) -> H:
     if len(letter.header) > MAX_CALL_HEADER_BYTES:
         raise BadEnvelope(f"The header of a call has {len(letter.header)} bytes.")
     values = parse_json(letter.header, "The header of a call")

@@ -1,4 +1,4 @@
-"""Where our own Flow sits to answer calls: the newest subscriber is asked, each question has one answer."""
+"""Who answers calls for our own Flow: the newest subscriber is asked, each question has one answer."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ class Question:
 
 
 @dataclass(eq=False)
-class Seat:
+class Subscriber:
     """One subscriber: what it is asked comes through `questions`; None ends it."""
 
     questions: SimpleQueue[Question | None] = field(default_factory=SimpleQueue)
     waiting: dict[str, Future[bytes]] = field(default_factory=dict)
 
 
-class Desk:
+class Subscribers:
     """All subscribers of this gateway."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seats: list[Seat] = []
+        self._all: list[Subscriber] = []
         self._closed = False
 
-    def sit(self) -> Seat:
+    def subscribe(self) -> Subscriber:
         """A new subscriber, asked from now on."""
-        seat = Seat()
+        subscriber = Subscriber()
         with self._lock:
-            self._seats.append(seat)
+            self._all.append(subscriber)
             if self._closed:
-                seat.questions.put(None)
-        return seat
+                subscriber.questions.put(None)
+        return subscriber
 
-    def leave(self, seat: Seat) -> None:
+    def unsubscribe(self, subscriber: Subscriber) -> None:
         """The subscriber is gone; whoever waits for it is told."""
         with self._lock:
-            if seat in self._seats:
-                self._seats.remove(seat)
-            waiting, seat.waiting = seat.waiting, {}
-        seat.questions.put(None)
+            if subscriber in self._all:
+                self._all.remove(subscriber)
+            waiting, subscriber.waiting = subscriber.waiting, {}
+        subscriber.questions.put(None)
         for future in waiting.values():
             future.set_exception(_nobody("went away before it answered"))
 
@@ -73,15 +73,15 @@ class Desk:
         future: Future[bytes] = Future()
         started = time.monotonic()
         with self._lock:
-            if not self._seats:
+            if not self._all:
                 raise _nobody("is not there")
-            seat = self._seats[-1]
-            seat.waiting[question.id] = future
+            subscriber = self._all[-1]
+            subscriber.waiting[question.id] = future
 
         def leave() -> None:
-            self.answered(seat, question.id, b"", CallTimeout(f"The caller of '{method}' has hung up."))
+            self.answered(subscriber, question.id, b"", CallTimeout(f"The caller of '{method}' has hung up."))
 
-        seat.questions.put(question)
+        subscriber.questions.put(question)
         try:
             if not on_gone(leave):
                 leave()
@@ -93,13 +93,13 @@ class Desk:
             raise CallTimeout(f"The call '{method}' was not answered within {spent:.1f} s.") from None
         finally:
             with self._lock:
-                seat.waiting.pop(question.id, None)
+                subscriber.waiting.pop(question.id, None)
             del future  # it holds the error, whose traceback holds this frame and with it the stream of the caller
 
-    def answered(self, seat: Seat, question: str, body: bytes, error: PlatformError | None) -> None:
+    def answered(self, subscriber: Subscriber, question: str, body: bytes, error: PlatformError | None) -> None:
         """An answer has come; one that nobody waits for any more is dropped."""
         with self._lock:
-            future = seat.waiting.pop(question, None)
+            future = subscriber.waiting.pop(question, None)
         if future is None:
             return
         if error is None:
@@ -111,9 +111,9 @@ class Desk:
         """Send every subscriber away."""
         with self._lock:
             self._closed = True
-            seats = list(self._seats)
-        for seat in seats:
-            self.leave(seat)
+            seats = list(self._all)
+        for subscriber in seats:
+            self.unsubscribe(subscriber)
 
 
 def _nobody(what: str) -> NoSubscriber:

@@ -1,9 +1,8 @@
-"""What comes in: checked against sender, signature and contract before it is kept, readable until released."""
+"""What other parties send: checked against sender, signature and contract before the mailbox keeps it."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,27 +10,19 @@ from hashlib import sha256
 
 import pyarrow as pa
 
-from gateway.arrivals import Arrivals
-from gateway.contract import SEAL_BYTES, SEALED, check_size, check_value
+from gateway.contract import SEAL_BYTES, SEALED, check_size
 from gateway.envelope import (
-    Conversation,
     Envelope,
-    Step,
     check_part,
-    checked_tag,
-    conversation_of,
     verify_envelope,
 )
 from gateway.errors import AttemptNotOpen, BadEnvelope, ContractViolation, DeliveryCut, ManifestsDiffer, PeerRefused
-from gateway.mailbox.store import Mailbox, Message, Place, Spool
+from gateway.mailbox.refusals import Refusals
+from gateway.mailbox.store import Mailbox, Spool
 from gateway.peers import PeerBook
-from gateway.refusals import Refusals
 from gateway.scalars import Bill, checked_values
-from gateway.tokens import Bearer, Tokens
 from party.card import Card
-from party.seal import unseal
 from runtime.errors import PlatformError
-from storage.client import describe
 
 MAX_HALVES = 16  # bodies of one sender that came in part and wait for the rest
 
@@ -60,21 +51,32 @@ class _Delivery:
 
 
 class Inbound:
-    """The way from other parties into the inbox, and from there to our executors."""
+    """The way from other parties into the mailbox.
 
-    def __init__(self, mailbox: Mailbox, tokens: Tokens, arrivals: Arrivals, book: PeerBook) -> None:
+    Args:
+        mailbox: Where messages are kept.
+        book: The senders' cards and who we are.
+        newest_attempt: The newest attempt of a task (job, task) that has begun here; 0 if none has.
+        arrived: Called with the keys of what was kept.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        book: PeerBook,
+        *,
+        newest_attempt: Callable[[str, str], int],
+        arrived: Callable[[Sequence[str]], None],
+    ) -> None:
         self._mailbox = mailbox
-        self._tokens = tokens
-        self._arrivals = arrivals
         self._book = book
+        self._newest_attempt = newest_attempt
+        self._arrived = arrived
         self.refusals = Refusals(mailbox)
         self._deliveries: dict[str, _Delivery] = {}
         self._deliveries_lock = threading.Lock()
         self._halves: dict[str, dict[str, str]] = {}  # by sender: half bodies, the oldest first, and their envelopes
         self._take_up_halves()
-        self._whole_lock = threading.Lock()
-        self._whole: set[str] = set()  # keys whose bytes this process has seen or checked
-        self._stopping = False
 
     def accept(self, sender: Card, envelope: Envelope, body: bytes) -> bool:
         """Keep a small envelope; False if it came before. Raises what `standing` raises, and BadEnvelope."""
@@ -82,7 +84,7 @@ class Inbound:
         if self._mailbox.held(envelope):
             return False
         stored = self._mailbox.put_in(envelope, body, self._checked(envelope, body))
-        self._arrived(envelope)
+        self._arrived(envelope.header.keys)
         return stored
 
     def standing(self, sender: Card, envelope: Envelope) -> int | None:
@@ -117,105 +119,9 @@ class Inbound:
             if delivery.end():
                 self._forget(envelope, delivery)
 
-    def take(
-        self,
-        token: str,
-        frm: Sequence[str],
-        tag: str,
-        step: Step,
-        wait_s: float,
-        on_gone: Callable[[Callable[[], None]], None],
-    ) -> Message | None:
-        """The first message that is here from one of the senders; waits up to `wait_s`, then None.
-
-        Raises:
-            TokenRefused: The token is unknown or was revoked while waiting.
-            ContractViolation: No line of the contract lets a sender send this.
-            JobClosed, MessageRefused: It will never come.
-        """
-        bearer = self._tokens.bearer(token)
-        keys = [self._key(bearer, sender, tag, step) for sender in frm]
-        gone = threading.Event()
-        deadline = time.monotonic() + wait_s
-        with self._arrivals.waiting(keys) as event:
-
-            def leave() -> None:
-                gone.set()
-                event.set()
-
-            on_gone(leave)
-            while True:
-                event.clear()
-                self._refuse_ended(token, bearer)
-                message = self._mailbox.find(keys)
-                left = deadline - time.monotonic()
-                if message is not None or gone.is_set() or self._stopping or left <= 0:
-                    return message
-                event.wait(left)
-
-    def open(self, message: Message) -> Place:
-        """Where the plain bytes of a message lie. Raises BadEnvelope if a power cut took some of them."""
-        if message.key not in self._whole:
-            if sha256(message.place.buffer()).hexdigest() != message.sha256:
-                raise BadEnvelope(
-                    f"The stored body of {message.key} is damaged.", hint="The task goes on from its last checkpoint."
-                )
-            with self._whole_lock:
-                self._whole.add(message.key)
-        return self._unsealed(message) if message.sealed else message.place
-
     def refused(self, sender: Card, header: bytes, error: PlatformError) -> None:
         """Record that an envelope was refused for good."""
         self.refusals.envelope(sender.party, header, error)
-
-    def release(self, bearer: Bearer, items: Iterable[tuple[str, str, Step]]) -> None:
-        """Let go of what the bearer has consumed: (from, tag, step) each."""
-        keys = [
-            Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag).key(step)
-            for frm, tag, step in items
-        ]
-        self._mailbox.release(keys)
-        with self._whole_lock:
-            self._whole.difference_update(keys)
-
-    def arrived(self, keys: Sequence[str]) -> None:
-        """Messages for ourselves are in the inbox."""
-        with self._whole_lock:
-            self._whole.update(keys)
-        self._arrivals.arrived(keys)
-
-    def stop(self) -> None:
-        """Send every waiting executor away; it asks again when the gateway is back."""
-        self._stopping = True
-        self._arrivals.wake_all()
-
-    def wake_all(self) -> None:
-        """Tokens have changed: whoever waits looks at its own again."""
-        self._arrivals.wake_all()
-
-    def forget_job(self, job: str) -> None:
-        """The job is closed: wake those who still wait."""
-        with self._whole_lock:
-            self._whole = {key for key in self._whole if not key.startswith(f"{job}/")}
-        self._tokens.forget()
-        self._arrivals.wake_all()
-
-    def _unsealed(self, message: Message) -> Place:
-        """What was sealed to us, once it is what its line allows. Raises ContractViolation, CannotUnseal."""
-        conversation = conversation_of(message.key)
-        line = self._mailbox.contract(conversation.job).line(
-            conversation.task, conversation.tag, conversation.frm, conversation.to
-        )
-        try:
-            plain = unseal(self._book.keys, memoryview(message.place.buffer()).cast("B"), message.key.encode())
-            check_size(line, len(plain))
-            check_value(line, describe(plain))
-        except PlatformError as error:
-            self.refusals.kept(
-                conversation.frm.partition(":")[2], conversation, message.place.size, message.sha256, error
-            )
-            raise
-        return Place(len(plain), plain)
 
     def _check(self, sender: Card, envelope: Envelope) -> None:
         header = envelope.header
@@ -238,7 +144,7 @@ class Inbound:
             raise ContractViolation(f"Tag '{header.tag}': {line.protection} and sealed={header.sealed} do not agree.")
         for part in header.parts:
             check_size(line, part.size - SEAL_BYTES if header.sealed else part.size)
-        newest = self._tokens.newest_attempt(header.job, header.task)
+        newest = self._newest_attempt(header.job, header.task)
         if header.attempt > newest + 1:  # ours may begin a little later than theirs, but never two attempts later
             raise AttemptNotOpen(
                 f"Attempt {header.attempt} of task '{header.task}' has not begun at {self._book.party}; "
@@ -324,8 +230,8 @@ class Inbound:
             delivery.over = True
             spool.abandon()
             self._forget(envelope, delivery)
-            self._whole_now(envelope)
-        self._arrived(envelope)
+            self._no_half_any_more(envelope)
+        self._arrived(envelope.header.keys)
         return stored
 
     def _checked_spool(self, envelope: Envelope, spool: Spool) -> Bill:
@@ -353,23 +259,9 @@ class Inbound:
             if self._deliveries.get(envelope.id) is delivery:
                 del self._deliveries[envelope.id]
 
-    def _whole_now(self, envelope: Envelope) -> None:
+    def _no_half_any_more(self, envelope: Envelope) -> None:
         with self._deliveries_lock:
             self._halves.get(envelope.header.sender, {}).pop(_spool_name(envelope), None)
-
-    def _arrived(self, envelope: Envelope) -> None:
-        self.arrived(envelope.header.keys)
-
-    def _key(self, bearer: Bearer, frm: str, tag: str, step: Step) -> str:
-        self._mailbox.contract(bearer.job).line(bearer.task, checked_tag(tag), frm, bearer.address)
-        return Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag).key(step)
-
-    def _refuse_ended(self, token: str, bearer: Bearer) -> None:
-        self._tokens.bearer(token)
-        self._mailbox.contract(bearer.job)
-        refusal = self._mailbox.refusal(bearer.job, bearer.task, bearer.attempt)
-        if refusal is not None:
-            raise refusal
 
 
 def _spool_name(envelope: Envelope) -> str:

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from gateway.contract import SEALED, ContractLine, check_size
 from gateway.envelope import Conversation, Header, Part, Step, checked_tag, signed, unsigned
+from gateway.executors.tokens import Bearer
+from gateway.mailbox.refusals import Refusals
 from gateway.mailbox.store import Body, Mailbox
 from gateway.peers import PeerBook
-from gateway.refusals import Refusals
 from gateway.scalars import Bill, checked_values
-from gateway.tokens import Bearer
 from party.ids import Address
 from party.seal import seal
 from runtime.errors import Denied, InvalidInput
