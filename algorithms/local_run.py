@@ -19,6 +19,7 @@ from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.context import Context, Inputs, Memory, News, Outputs
 from algorithms.workers import Workers
 from party.ids import Address
+from runtime.clock import Clock
 from storage.client import Model, Table, TableRoles, Value, decode, encode
 
 Input = Table | Model
@@ -33,7 +34,11 @@ class LocalWire(Wire, Protocol):
 
 
 class Exchange(Protocol):
-    """Carries the messages of one run."""
+    """Carries the messages of one run; `clock` is what its waits are measured by."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of all sides."""
 
     def wire(self, address: Address) -> LocalWire:
         """The side of one address."""
@@ -229,14 +234,15 @@ def run_sides(
     with ThreadPoolExecutor(max_workers=len(sides)) as threads:
         for address in addresses:
             side, wire = sides[address], exchange.wire(address)
+            memory = _ReleasingMemory(side.memory, wire)
             ctx = Context(
                 address=address,
                 addresses=addresses,
-                channel=Channel(wire),
+                channel=Channel(wire, memory, exchange.clock),
                 inputs=side.inputs,
                 outputs=side.outputs,
                 news=side.news,
-                memory=_ReleasingMemory(side.memory, wire),
+                memory=memory,
                 seed=seed,
                 cores=side.cores,
                 compute=Workers(side.cores),

@@ -110,6 +110,9 @@ class ExecutorMethods(Protocol):
     ) -> Iterator[local.Taken | memoryview]:
         """One Wish comes."""
 
+    def Expect(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Arrived:  # noqa: N802
+        """One Expected comes."""
+
     def Release(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """One Consumed comes."""
 
@@ -158,6 +161,7 @@ def add_executor(servicer: ExecutorMethods, to: grpc.Server) -> None:
             "Send": _answered_once(servicer.Send, local.Done.SerializeToString),
             "SendLarge": _answered_once(servicer.SendLarge, local.Done.SerializeToString),
             "Take": grpc.stream_stream_rpc_method_handler(servicer.Take, None, pack),
+            "Expect": _answered_once(servicer.Expect, local.Arrived.SerializeToString),
             "Release": _answered_once(servicer.Release, local.Done.SerializeToString),
         },
     )

@@ -60,21 +60,22 @@ def open_context(
     closing.callback(wire.close)
     compute = Workers(order.resources.cores)
     closing.callback(compute.close)
+    memory = TaskMemory(
+        SideCheckpoints(store, (attempt, address), order.resume, bytes.fromhex(assignment.earlier_key)),
+        Journal(journal_path(order, assignment.folder), key),
+        order.attempt,
+        events,
+        released=wire.checkpointed,
+        every=order.checkpoint_every,
+    )
     return Context(
         address=address,
         addresses=tuple(sorted(Address.parse(text) for text in order.addresses)),
-        channel=Channel(wire),
+        channel=Channel(wire, memory),
         inputs=StoreInputs(store, order, component, events),
         outputs=AnnouncedOutputs(store.staging.outputs(attempt, address), attempt, events),
         news=events,
-        memory=TaskMemory(
-            SideCheckpoints(store, (attempt, address), order.resume, bytes.fromhex(assignment.earlier_key)),
-            Journal(journal_path(order, assignment.folder), key),
-            order.attempt,
-            events,
-            released=wire.checkpointed,
-            every=order.checkpoint_every,
-        ),
+        memory=memory,
         seed=bytes.fromhex(order.seed),
         cores=order.resources.cores,
         compute=compute,

@@ -6,7 +6,8 @@ import threading
 
 from party.ids import Address
 
-Consumed = tuple[Address, str, tuple[int, ...]]  # from, tag, step
+Step = tuple[int, ...]
+Incoming = tuple[Address, str, Step]  # a message to us: from, tag, step
 KEPT_CHECKPOINTS = 2
 
 
@@ -15,15 +16,15 @@ class Coverage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._consumed: list[Consumed] = []
-        self._covered: list[list[Consumed]] = []
+        self._consumed: list[Incoming] = []
+        self._covered: list[list[Incoming]] = []
 
-    def took(self, message: Consumed) -> None:
+    def took(self, message: Incoming) -> None:
         """A message was received."""
         with self._lock:
             self._consumed.append(message)
 
-    def checkpointed(self) -> list[Consumed]:
+    def checkpointed(self) -> list[Incoming]:
         """A checkpoint was stored: what the oldest kept one now covers."""
         with self._lock:
             self._covered.append(self._consumed)

@@ -11,17 +11,16 @@ import grpc
 
 from gateway.envelope import MAX_PARTS, checked_step, checked_tag
 from gateway.errors import BadEnvelope
-from gateway.executors.inbox import Inbox
+from gateway.executors.inbox import Inbox, Incoming
 from gateway.executors.outbound import Outbound
 from gateway.executors.tokens import Bearer, Tokens
 from gateway.gate import Gate, Visit
-from gateway.mailbox.store import Message
 from gateway.wire import CHUNK_BYTES, TOKEN_KEY, chunked, local, parsed, unpacked
 from runtime.rpc import answering
 
 LONGEST_WAIT_S = 60.0
 EXECUTOR_CALLS = {"take": 256, "send": 16}  # of one executor at a time
-MAX_SENDERS = 4096
+MAX_EXPECTED = 4096  # in one call
 MAX_RELEASED = 50_000  # in one call
 
 
@@ -66,25 +65,34 @@ class ExecutorServicer:
     def Take(self, came: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[local.Taken | memoryview]:  # noqa: N802
         """Wait for a message."""
         with self._entered(context, "take") as (_, visit):
-            request = parsed(local.Wish, visit.only(came), field=1, most=MAX_SENDERS)
-            message = self._wait(request, context)
+            request = parsed(local.Wish, visit.only(came))
+            with self._may_wait(request.wait_s) as wait_s:
+                message = self._inbox.take(_token(context), _incoming(request.message), wait_s, _on_gone(context))
             if message is None:
                 yield local.Taken(nothing=True)
                 return
             place = self._inbox.open(message)
             if place.path is not None and request.can_map and place.size > CHUNK_BYTES:
-                yield local.Taken(frm=message.frm, size=place.size, path=str(place.path), offset=place.offset)
+                yield local.Taken(size=place.size, path=str(place.path), offset=place.offset)
                 return
             pieces = chunked(memoryview(place.buffer()).cast("B"))
-            yield local.Taken(frm=message.frm, size=place.size, data=bytes(next(pieces, b"")))
+            yield local.Taken(size=place.size, data=bytes(next(pieces, b"")))
             yield from pieces
+
+    def Expect(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Arrived:  # noqa: N802
+        """Say which messages are here."""
+        with self._entered(context, "take") as (_, visit):
+            request = parsed(local.Expected, visit.only(came), field=1, most=MAX_EXPECTED)
+            expected = [_incoming(message) for message in request.messages]
+            with self._may_wait(request.wait_s) as wait_s:
+                here = self._inbox.expect(_token(context), expected, wait_s, _on_gone(context))
+            return local.Arrived(positions=here)
 
     def Release(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Let go of messages."""
         with self._entered(context, "send") as (bearer, visit):
             request = parsed(local.Consumed, visit.only(came), field=1, most=MAX_RELEASED)
-            items = [(item.frm, checked_tag(item.tag), checked_step(item.step)) for item in request.items]
-            self._inbox.release(bearer, items)
+            self._inbox.release(bearer, map(_incoming, request.messages))
             return local.Done()
 
     @contextmanager
@@ -95,15 +103,19 @@ class ExecutorServicer:
             with self._gate.entered(caller, kind, context) as visit:
                 yield bearer, visit
 
-    def _wait(self, request: local.Wish, context: grpc.ServicerContext) -> Message | None:
+    @contextmanager
+    def _may_wait(self, wait_s: float) -> Iterator[float]:
+        """How long the call may wait: not at all where too many do."""
         may_wait = self._waiting.acquire(blocking=False)
         try:
-            wait_s = min(request.wait_s, LONGEST_WAIT_S) if may_wait and request.wait_s > 0 else 0.0
-            step, on_gone = checked_step(request.step), _on_gone(context)
-            return self._inbox.take(_token(context), request.frm, request.tag, step, wait_s, on_gone)
+            yield min(wait_s, LONGEST_WAIT_S) if may_wait and wait_s > 0 else 0.0
         finally:
             if may_wait:
                 self._waiting.release()
+
+
+def _incoming(message: local.Incoming) -> Incoming:
+    return message.frm, checked_tag(message.tag), checked_step(message.step)
 
 
 def _token(context: grpc.ServicerContext) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from gateway.backoff import Backoff
 from gateway.errors import MessageGone
-from gateway.executors.coverage import Consumed, Coverage
+from gateway.executors.coverage import Coverage, Incoming, Step
 from gateway.mailbox.store import LARGE_BYTES, Place
 from gateway.wire import TOKEN_KEY, ExecutorStub, chunked, executor_channel, executor_stub, gateway_down, local
 from party.ids import Address
@@ -22,7 +23,6 @@ from runtime.errors import Unavailable
 from runtime.rpc import rpc_error
 from storage.client import Value, decode, encode
 
-Step = tuple[int, ...]
 T = TypeVar("T")
 
 PARCEL_BYTES = 1 << 20
@@ -67,34 +67,46 @@ class ExecutorWire:
 
     def recv(self, frm: Address, tag: str, step: Step) -> Value:
         """Block until the message is here. Raises what `send` raises."""
-        return self.recv_any([frm], tag, step)[1]
-
-    def recv_any(self, frm: Sequence[Address], tag: str, step: Step) -> tuple[Address, Value]:
-        """Block until one of the senders' messages is here."""
-        senders = [str(address) for address in frm]
-        wish = local.Wish(frm=senders, tag=tag, step=step, wait_s=WAIT_S, can_map=self._can_map)
+        incoming = (frm, tag, step)
+        wish = local.Wish(message=_named(incoming), wait_s=WAIT_S, can_map=self._can_map)
         while True:
             asked = time.monotonic()
-            answer = self._patiently(lambda stub: self._take(stub, wish))
-            if answer is not None:
-                sender, body = answer
-                address = Address.parse(sender)
-                self._coverage.took((address, tag, step))
-                return address, decode(body)
-            if time.monotonic() - asked < BUSY_S:  # the gateway has no thread to wait in
-                time.sleep(BUSY_S)
+            body = self._patiently(lambda stub: self._take(stub, wish))
+            if body is not None:
+                self._coverage.took(incoming)
+                return decode(body)
+            _breathe(asked)
+
+    def arrived(self, keys: Collection[Incoming]) -> set[Incoming]:
+        """Those of the messages that are here and not released; does not wait. Raises what `send` raises."""
+        return self.wait_any(keys, 0.0)
+
+    def wait_any(self, keys: Collection[Incoming], timeout_s: float | None) -> set[Incoming]:
+        """Block until one of them is here, or `timeout_s` is over; those that are here then.
+
+        While the gateway does not answer nobody knows, so the answer may come later than that.
+        """
+        expected = list(keys)
+        ask = local.Expected(messages=map(_named, expected))
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while expected:
+            asked = time.monotonic()
+            ask.wait_s = max(0.0, min(WAIT_S, deadline - asked))
+            here = self._patiently(partial(self._expect, ask))
+            if here or time.monotonic() >= deadline:
+                return {expected[position] for position in here}
+            _breathe(asked)
+        return set()
 
     def checkpointed(self) -> None:
         """A checkpoint was stored: let go of what the oldest kept checkpoint covers."""
         self.release(self._coverage.checkpointed())
 
-    def release(self, through: Sequence[Consumed]) -> None:
-        """Let go of consumed messages: (from, tag, step) each; receiving one again would wait for ever."""
-        if not through:
-            return
-        items = [local.Consumed.Item(frm=str(frm), tag=tag, step=step) for frm, tag, step in through]
-        for at in range(0, len(items), RELEASE_ITEMS):
-            self._patiently(partial(self._release, local.Consumed(items=items[at : at + RELEASE_ITEMS])))
+    def release(self, consumed: Sequence[Incoming]) -> None:
+        """Let go of consumed messages; receiving one again would wait for ever."""
+        for at in range(0, len(consumed), RELEASE_ITEMS):
+            batch = local.Consumed(messages=map(_named, consumed[at : at + RELEASE_ITEMS]))
+            self._patiently(partial(self._release, batch))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -121,7 +133,10 @@ class ExecutorWire:
     def _release(self, consumed: local.Consumed, stub: ExecutorStub) -> None:
         stub.Release(consumed, metadata=self._metadata)
 
-    def _take(self, stub: ExecutorStub, wish: local.Wish) -> tuple[str, pa.Buffer] | None:
+    def _expect(self, expected: local.Expected, stub: ExecutorStub) -> Sequence[int]:
+        return list(stub.Expect(expected, metadata=self._metadata).positions)
+
+    def _take(self, stub: ExecutorStub, wish: local.Wish) -> pa.Buffer | None:
         pieces: Iterator[Any] = iter(stub.Take(wish, metadata=self._metadata))  # a header, then views
         first = next(pieces)
         if first.nothing:
@@ -129,19 +144,19 @@ class ExecutorWire:
         if first.path:
             try:
                 place = Place(first.size, path=Path(first.path), offset=first.offset)
-                return first.frm, place.buffer()
+                return place.buffer()
             except (OSError, MessageGone):  # not our host's file, or not ours to read: have them sent from now on
                 wish.can_map = self._can_map = False
                 return self._take(stub, wish)
         if len(first.data) == first.size:
-            return first.frm, pa.py_buffer(first.data)
+            return pa.py_buffer(first.data)
         body = bytearray(first.size)
         end = len(first.data)
         body[:end] = first.data
         for piece in pieces:
             body[end : end + len(piece)] = piece
             end += len(piece)
-        return first.frm, pa.py_buffer(body)
+        return pa.py_buffer(body)
 
     def _patiently(self, ask: Callable[[ExecutorStub], T]) -> T:
         backoff = Backoff(0.5)
@@ -164,6 +179,17 @@ class ExecutorWire:
                 self._channel = executor_channel(self._socket)
                 self._stub = executor_stub(self._channel)
             return self._stub
+
+
+def _named(incoming: Incoming) -> local.Incoming:
+    frm, tag, step = incoming
+    return local.Incoming(frm=str(frm), tag=tag, step=step)
+
+
+def _breathe(asked: float) -> None:
+    """Wait a little where the answer came at once: the gateway has no thread to wait in."""
+    if time.monotonic() - asked < BUSY_S:
+        time.sleep(BUSY_S)
 
 
 def _parcels(to: str, tag: str, items: Sequence[tuple[Step, pa.Buffer]]) -> Iterator[local.Parcel]:

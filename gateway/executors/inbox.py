@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from typing import TypeVar
 
 from gateway.contract import check_size, check_value
-from gateway.envelope import Conversation, Step, checked_tag, conversation_of
+from gateway.envelope import Conversation, Step, conversation_of
 from gateway.errors import BadEnvelope
 from gateway.executors.arrivals import Arrivals
 from gateway.executors.tokens import Bearer, Tokens
@@ -19,6 +20,8 @@ from party.seal import unseal
 from runtime.errors import PlatformError
 from storage.client import describe
 
+T = TypeVar("T")
+Incoming = tuple[str, str, Step]  # a message to an executor of ours: from, tag, step
 OnGone = Callable[[Callable[[], None]], None]  # what is to be called when the caller is gone
 
 
@@ -35,35 +38,26 @@ class Inbox:
         self._whole: set[str] = set()  # keys whose bytes this process has seen or checked
         self._stopping = False
 
-    def take(
-        self, token: str, frm: Sequence[str], tag: str, step: Step, wait_s: float, on_gone: OnGone
-    ) -> Message | None:
-        """The first message that is here from one of the senders; waits up to `wait_s`, then None.
+    def take(self, token: str, incoming: Incoming, wait_s: float, on_gone: OnGone) -> Message | None:
+        """The message, once it is here; waits up to `wait_s`, then None.
 
         Raises:
             TokenRefused: The token is unknown or was revoked while waiting.
-            ContractViolation: No line of the contract lets a sender send this.
+            ContractViolation: No line of the contract lets the sender send this.
             JobClosed, MessageRefused: It will never come.
         """
+        key = self._key(self._tokens.bearer(token), incoming)
+        return self._waited(token, [key], lambda: self._mailbox.find(key), wait_s, on_gone)
+
+    def expect(self, token: str, expected: Sequence[Incoming], wait_s: float, on_gone: OnGone) -> list[int]:
+        """The positions of those that are here and not released; waits up to `wait_s` until there is one.
+
+        Raises as `take` does.
+        """
         bearer = self._tokens.bearer(token)
-        keys = [self._key(bearer, sender, tag, step) for sender in frm]
-        gone = threading.Event()
-        deadline = time.monotonic() + wait_s
-        with self._arrivals.waiting(keys) as event:
-
-            def leave() -> None:
-                gone.set()
-                event.set()
-
-            on_gone(leave)
-            while True:
-                event.clear()
-                self._refuse_ended(token, bearer)
-                message = self._mailbox.find(keys)
-                left = deadline - time.monotonic()
-                if message is not None or gone.is_set() or self._stopping or left <= 0:
-                    return message
-                event.wait(left)
+        keys = [self._key(bearer, incoming) for incoming in expected]
+        here = self._waited(token, keys, lambda: self._mailbox.present(keys), wait_s, on_gone)
+        return [position for position, key in enumerate(keys) if key in here]
 
     def open(self, message: Message) -> Place:
         """Where the plain bytes of a message lie. Raises BadEnvelope if a power cut took some of them."""
@@ -76,12 +70,9 @@ class Inbox:
                 self._whole.add(message.key)
         return self._unsealed(message) if message.sealed else message.place
 
-    def release(self, bearer: Bearer, items: Iterable[tuple[str, str, Step]]) -> None:
-        """Let go of what the bearer has consumed: (from, tag, step) each."""
-        keys = [
-            Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag).key(step)
-            for frm, tag, step in items
-        ]
+    def release(self, bearer: Bearer, consumed: Iterable[Incoming]) -> None:
+        """Let go of what the bearer has consumed."""
+        keys = [_conversation(bearer, frm, tag).key(step) for frm, tag, step in consumed]
         self._mailbox.release(keys)
         with self._whole_lock:
             self._whole.difference_update(keys)
@@ -125,9 +116,31 @@ class Inbox:
             raise
         return Place(len(plain), plain)
 
-    def _key(self, bearer: Bearer, frm: str, tag: str, step: Step) -> str:
-        self._mailbox.contract(bearer.job).line(bearer.task, checked_tag(tag), frm, bearer.address)
-        return Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag).key(step)
+    def _waited(self, token: str, keys: Sequence[str], look: Callable[[], T], wait_s: float, on_gone: OnGone) -> T:
+        """What `look` finds as soon as that is anything, at the latest after `wait_s`."""
+        bearer = self._tokens.bearer(token)
+        gone = threading.Event()
+        deadline = time.monotonic() + wait_s
+        with self._arrivals.waiting(keys) as event:
+
+            def leave() -> None:
+                gone.set()
+                event.set()
+
+            on_gone(leave)
+            while True:
+                event.clear()
+                self._refuse_ended(token, bearer)
+                found = look()
+                left = deadline - time.monotonic()
+                if found or gone.is_set() or self._stopping or left <= 0:
+                    return found
+                event.wait(left)
+
+    def _key(self, bearer: Bearer, incoming: Incoming) -> str:
+        frm, tag, step = incoming
+        self._mailbox.contract(bearer.job).line(bearer.task, tag, frm, bearer.address)
+        return _conversation(bearer, frm, tag).key(step)
 
     def _refuse_ended(self, token: str, bearer: Bearer) -> None:
         self._tokens.bearer(token)
@@ -135,3 +148,7 @@ class Inbox:
         refusal = self._mailbox.refusal(bearer.job, bearer.task, bearer.attempt)
         if refusal is not None:
             raise refusal
+
+
+def _conversation(bearer: Bearer, frm: str, tag: str) -> Conversation:
+    return Conversation(bearer.job, bearer.task, bearer.attempt, frm, bearer.address, tag)

@@ -7,19 +7,19 @@ write of a key wins, a message may be read again until it is released, and a wai
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 
 from gateway.contract import JobContract, check_size
 from gateway.envelope import checked_step
 from gateway.errors import ExchangeClosed
-from gateway.executors.coverage import Coverage
+from gateway.executors.coverage import Coverage, Incoming, Step
 from gateway.scalars import checked_values
 from party.ids import Address
+from runtime.clock import Clock, SystemClock
 from storage.client import Value, decode, encode
 
-Step = tuple[int, ...]
 LocalKey = tuple[Address, Address, str, Step]  # from, to, tag, step
 
 
@@ -29,9 +29,11 @@ class LocalExchange:
     Args:
         contract: What may be said; None: anything.
         task: The task of it that this is.
+        clock: By which a wait ends that has an end.
     """
 
-    def __init__(self, contract: JobContract | None = None, task: str = "") -> None:
+    def __init__(self, contract: JobContract | None = None, task: str = "", clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
         self._contract = contract
         self._task = task
         self._arrived = threading.Condition()
@@ -68,16 +70,17 @@ class LocalExchange:
                 self._messages.setdefault(key, body)
             self._arrived.notify_all()
 
-    def take(self, keys: Sequence[LocalKey]) -> tuple[LocalKey, pa.Buffer]:
-        """Block until one of the keys is here and return the first of them in the given order."""
+    def take(self, key: LocalKey) -> pa.Buffer:
+        """Block until the message is here."""
         with self._arrived:
-            while True:
-                self._check_open()
-                for key in keys:
-                    body = self._messages.get(key)
-                    if body is not None:
-                        return key, body
-                self._arrived.wait()
+            self._wait_any([key], None)
+            return self._messages[key]
+
+    def wait_any(self, keys: Collection[LocalKey], timeout_s: float | None) -> set[LocalKey]:
+        """Block until one of the messages is here, or `timeout_s` is over by the clock; those that are here then."""
+        with self._arrived:
+            until = None if timeout_s is None else self.clock.monotonic() + timeout_s
+            return self._wait_any(keys, until)
 
     def release(self, keys: Iterable[LocalKey]) -> None:
         """Forget the bodies; the keys stay taken."""
@@ -85,6 +88,18 @@ class LocalExchange:
             for key in keys:
                 if key in self._messages:
                     self._messages[key] = None
+
+    def _wait_any(self, keys: Collection[LocalKey], until: float | None) -> set[LocalKey]:
+        while True:
+            self._check_open()
+            here = {key for key in keys if self._messages.get(key) is not None}
+            if here or not keys or (until is not None and self.clock.monotonic() >= until):
+                return here
+            self._wait(until)
+
+    def _wait(self, until: float | None) -> None:
+        """Let go of the lock until something has happened, or the time has come."""
+        self._arrived.wait(None if until is None else until - self.clock.monotonic())
 
     def _check_open(self) -> None:
         if self._closed is not None:
@@ -110,18 +125,27 @@ class LocalWire:
 
     def recv(self, frm: Address, tag: str, step: Step) -> Value:
         """Block until the message is here."""
-        return self.recv_any([frm], tag, step)[1]
+        body = self._exchange.take(self._key((frm, tag, step)))
+        self._coverage.took((frm, tag, step))
+        return decode(body)
 
-    def recv_any(self, frm: Sequence[Address], tag: str, step: Step) -> tuple[Address, Value]:
-        """Block until one of the senders' messages is here."""
-        key, body = self._exchange.take([(address, self._address, tag, step) for address in frm])
-        self._coverage.took((key[0], tag, step))
-        return key[0], decode(body)
+    def arrived(self, keys: Collection[Incoming]) -> set[Incoming]:
+        """Those of the messages that are here and not released; does not wait."""
+        return self.wait_any(keys, 0.0)
+
+    def wait_any(self, keys: Collection[Incoming], timeout_s: float | None) -> set[Incoming]:
+        """Block until one of them is here, or `timeout_s` is over; those that are here then."""
+        here = self._exchange.wait_any([self._key(incoming) for incoming in keys], timeout_s)
+        return {(frm, tag, step) for frm, _, tag, step in here}
 
     def checkpointed(self) -> None:
         """A checkpoint was stored: let go of what the oldest kept checkpoint covers."""
-        self._exchange.release((frm, self._address, tag, step) for frm, tag, step in self._coverage.checkpointed())
+        self._exchange.release(map(self._key, self._coverage.checkpointed()))
 
     def release(self, frm: Address, tag: str, step: Step) -> None:
         """Let one received message go; receiving it again would wait for ever."""
-        self._exchange.release([(frm, self._address, tag, step)])
+        self._exchange.release([self._key((frm, tag, step))])
+
+    def _key(self, incoming: Incoming) -> LocalKey:
+        frm, tag, step = incoming
+        return frm, self._address, tag, step

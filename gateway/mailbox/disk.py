@@ -46,8 +46,8 @@ _PASSED = metrics("gateway").counter(
 )
 _BYTES = metrics("gateway").counter("message_bytes", "Bytes of those messages.", ["direction", "peer"])
 _FIND = """
-    SELECT inbox.key, sender, sealed, sha256, inbox.size, inbox.offset, file, body
-    FROM inbox JOIN envelope ON envelope.sequence = inbox.envelope
+    SELECT sender, sealed, sha256, inbox.size, inbox.offset, file, body
+    FROM inbox JOIN envelope ON envelope.sequence = inbox.envelope WHERE inbox.key = ?
 """
 
 
@@ -191,19 +191,22 @@ class DiskMailbox:
                 _count("in", envelope.header.sender, envelope.header)
         return stored
 
-    def find(self, keys: Sequence[str]) -> Message | None:
-        """The first of the keys that is here and not released."""
-        query = f"{_FIND} WHERE inbox.key IN ({marks(keys)})"
-        rows = {row[0]: row for row in self._database.read(query, keys)}
-        for key in keys:
-            if key in rows:
-                _, sender, sealed, sha256, size, offset, file, body = rows[key]
-                if file is None:
-                    place = Place(size, body[offset : offset + size])
-                else:
-                    place = Place(size, path=self._spools.bodies / file, offset=offset)
-                return Message(key, sender, bool(sealed), sha256, place)
-        return None
+    def find(self, key: str) -> Message | None:
+        """The message, if it is here and not released."""
+        found = self._database.read(_FIND, (key,))
+        if not found:
+            return None
+        sender, sealed, sha256, size, offset, file, body = found[0]
+        if file is None:
+            place = Place(size, body[offset : offset + size])
+        else:
+            place = Place(size, path=self._spools.bodies / file, offset=offset)
+        return Message(key, sender, bool(sealed), sha256, place)
+
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that are here and not released."""
+        query = f"SELECT key FROM inbox WHERE envelope IS NOT NULL AND key IN ({marks(keys)})"  # noqa: S608 - marks only
+        return {key for (key,) in self._database.read(query, keys)}
 
     def release(self, keys: Collection[str]) -> None:
         """Delete bodies."""

@@ -138,8 +138,11 @@ class Mailbox(Protocol):
     def put_in(self, envelope: Envelope, body: Body, bill: Bill = NOTHING) -> bool:
         """Keep what a peer sent. Raises BudgetSpent."""
 
-    def find(self, keys: Sequence[str]) -> Message | None:
-        """The first of the keys that is here and not released."""
+    def find(self, key: str) -> Message | None:
+        """The message, if it is here and not released."""
+
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that are here and not released; no body is looked at."""
 
     def release(self, keys: Collection[str]) -> None:
         """Delete bodies; unknown keys are no error."""

@@ -106,34 +106,55 @@ class Chunk(_message.Message):
 Global___Chunk: _TypeAlias = Chunk  # noqa: Y015
 
 @_typing.final
-class Wish(_message.Message):
+class Incoming(_message.Message):
+    """A message to the caller."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     FRM_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
-    WAIT_S_FIELD_NUMBER: _builtins.int
-    CAN_MAP_FIELD_NUMBER: _builtins.int
+    frm: _builtins.str
     tag: _builtins.str
-    wait_s: _builtins.float
-    can_map: _builtins.bool
-    """the caller can open files of this host"""
-    @_builtins.property
-    def frm(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def step(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
-        frm: _abc.Iterable[_builtins.str] | None = ...,
+        frm: _builtins.str = ...,
         tag: _builtins.str = ...,
         step: _abc.Iterable[_builtins.int] | None = ...,
-        wait_s: _builtins.float = ...,
-        can_map: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_map", b"can_map", "frm", b"frm", "step", b"step", "tag", b"tag", "wait_s", b"wait_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frm", b"frm", "step", b"step", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Incoming: _TypeAlias = Incoming  # noqa: Y015
+
+@_typing.final
+class Wish(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
+    CAN_MAP_FIELD_NUMBER: _builtins.int
+    wait_s: _builtins.float
+    can_map: _builtins.bool
+    """the caller can open files of this host"""
+    @_builtins.property
+    def message(self) -> Global___Incoming: ...
+    def __init__(
+        self,
+        *,
+        message: Global___Incoming | None = ...,
+        wait_s: _builtins.float = ...,
+        can_map: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_map", b"can_map", "message", b"message", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,13 +165,11 @@ class Taken(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
-    FRM_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     NOTHING_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    frm: _builtins.str
     size: _builtins.int
     path: _builtins.str
     """the body lies in this file, from `offset` on; no data follows"""
@@ -161,7 +180,6 @@ class Taken(_message.Message):
         self,
         *,
         data: _builtins.bytes = ...,
-        frm: _builtins.str = ...,
         size: _builtins.int = ...,
         path: _builtins.str = ...,
         offset: _builtins.int = ...,
@@ -169,51 +187,73 @@ class Taken(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "frm", b"frm", "nothing", b"nothing", "offset", b"offset", "path", b"path", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "nothing", b"nothing", "offset", b"offset", "path", b"path", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Taken: _TypeAlias = Taken  # noqa: Y015
 
 @_typing.final
-class Consumed(_message.Message):
+class Expected(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Item(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        FRM_FIELD_NUMBER: _builtins.int
-        TAG_FIELD_NUMBER: _builtins.int
-        STEP_FIELD_NUMBER: _builtins.int
-        frm: _builtins.str
-        tag: _builtins.str
-        @_builtins.property
-        def step(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-        def __init__(
-            self,
-            *,
-            frm: _builtins.str = ...,
-            tag: _builtins.str = ...,
-            step: _abc.Iterable[_builtins.int] | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["frm", b"frm", "step", b"step", "tag", b"tag"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    ITEMS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
+    wait_s: _builtins.float
+    """0: answer at once"""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consumed.Item]: ...
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Incoming]: ...
     def __init__(
         self,
         *,
-        items: _abc.Iterable[Global___Consumed.Item] | None = ...,
+        messages: _abc.Iterable[Global___Incoming] | None = ...,
+        wait_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "wait_s", b"wait_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Expected: _TypeAlias = Expected  # noqa: Y015
+
+@_typing.final
+class Arrived(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """in what was expected; none: nothing came in time, ask again"""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Arrived: _TypeAlias = Arrived  # noqa: Y015
+
+@_typing.final
+class Consumed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Incoming]: ...
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___Incoming] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

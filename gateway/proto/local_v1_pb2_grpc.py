@@ -50,6 +50,11 @@ class ExecutorStub:
                 request_serializer=gateway_dot_proto_dot_local__v1__pb2.Wish.SerializeToString,
                 response_deserializer=gateway_dot_proto_dot_local__v1__pb2.Taken.FromString,
                 _registered_method=True)
+        self.Expect = channel.unary_unary(
+                '/archipelago.local.v1.Executor/Expect',
+                request_serializer=gateway_dot_proto_dot_local__v1__pb2.Expected.SerializeToString,
+                response_deserializer=gateway_dot_proto_dot_local__v1__pb2.Arrived.FromString,
+                _registered_method=True)
         self.Release = channel.unary_unary(
                 '/archipelago.local.v1.Executor/Release',
                 request_serializer=gateway_dot_proto_dot_local__v1__pb2.Consumed.SerializeToString,
@@ -76,7 +81,14 @@ class ExecutorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Take(self, request, context):
-        """Waits for the first message from one of the senders. The first chunk tells what comes, the others hold data.
+        """Waits for a message. The first chunk tells what comes, the others hold data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Expect(self, request, context):
+        """Which of several messages are here; waits until there is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +117,11 @@ def add_ExecutorServicer_to_server(servicer, server):
                     servicer.Take,
                     request_deserializer=gateway_dot_proto_dot_local__v1__pb2.Wish.FromString,
                     response_serializer=gateway_dot_proto_dot_local__v1__pb2.Taken.SerializeToString,
+            ),
+            'Expect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Expect,
+                    request_deserializer=gateway_dot_proto_dot_local__v1__pb2.Expected.FromString,
+                    response_serializer=gateway_dot_proto_dot_local__v1__pb2.Arrived.SerializeToString,
             ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
@@ -194,6 +211,33 @@ class Executor:
             '/archipelago.local.v1.Executor/Take',
             gateway_dot_proto_dot_local__v1__pb2.Wish.SerializeToString,
             gateway_dot_proto_dot_local__v1__pb2.Taken.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Expect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/archipelago.local.v1.Executor/Expect',
+            gateway_dot_proto_dot_local__v1__pb2.Expected.SerializeToString,
+            gateway_dot_proto_dot_local__v1__pb2.Arrived.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,9 @@ class ExecutorStub:
     SendLarge: _grpc.StreamUnaryMultiCallable[_local_v1_pb2.Chunk, _local_v1_pb2.Done]
     """One message of any size. The first chunk holds the parcel with one part without body, the others data."""
     Take: _grpc.UnaryStreamMultiCallable[_local_v1_pb2.Wish, _local_v1_pb2.Taken]
-    """Waits for the first message from one of the senders. The first chunk tells what comes, the others hold data."""
+    """Waits for a message. The first chunk tells what comes, the others hold data."""
+    Expect: _grpc.UnaryUnaryMultiCallable[_local_v1_pb2.Expected, _local_v1_pb2.Arrived]
+    """Which of several messages are here; waits until there is one."""
     Release: _grpc.UnaryUnaryMultiCallable[_local_v1_pb2.Consumed, _local_v1_pb2.Done]
 
 @_typing.type_check_only
@@ -51,7 +53,9 @@ class ExecutorAsyncStub(ExecutorStub):
     SendLarge: _aio.StreamUnaryMultiCallable[_local_v1_pb2.Chunk, _local_v1_pb2.Done]  # type: ignore[assignment]
     """One message of any size. The first chunk holds the parcel with one part without body, the others data."""
     Take: _aio.UnaryStreamMultiCallable[_local_v1_pb2.Wish, _local_v1_pb2.Taken]  # type: ignore[assignment]
-    """Waits for the first message from one of the senders. The first chunk tells what comes, the others hold data."""
+    """Waits for a message. The first chunk tells what comes, the others hold data."""
+    Expect: _aio.UnaryUnaryMultiCallable[_local_v1_pb2.Expected, _local_v1_pb2.Arrived]  # type: ignore[assignment]
+    """Which of several messages are here; waits until there is one."""
     Release: _aio.UnaryUnaryMultiCallable[_local_v1_pb2.Consumed, _local_v1_pb2.Done]  # type: ignore[assignment]
 
 class ExecutorServicer(metaclass=_abc_1.ABCMeta):
@@ -79,7 +83,15 @@ class ExecutorServicer(metaclass=_abc_1.ABCMeta):
         request: _local_v1_pb2.Wish,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_local_v1_pb2.Taken], _abc.AsyncIterator[_local_v1_pb2.Taken]]:
-        """Waits for the first message from one of the senders. The first chunk tells what comes, the others hold data."""
+        """Waits for a message. The first chunk tells what comes, the others hold data."""
+
+    @_abc_1.abstractmethod
+    def Expect(
+        self,
+        request: _local_v1_pb2.Expected,
+        context: _ServicerContext,
+    ) -> _typing.Union[_local_v1_pb2.Arrived, _abc.Awaitable[_local_v1_pb2.Arrived]]:
+        """Which of several messages are here; waits until there is one."""
 
     @_abc_1.abstractmethod
     def Release(

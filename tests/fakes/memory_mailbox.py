@@ -174,14 +174,16 @@ class MemoryMailbox:
             self._record(entry_of(envelope, self._now_ms(), inward=True))
             return True
 
-    def find(self, keys: Sequence[str]) -> Message | None:
-        """The first of the keys that is here and not released."""
+    def find(self, key: str) -> Message | None:
+        """The message, if it is here and not released."""
         with self._lock:
-            for key in keys:
-                kept = self._inbox.get(key)
-                if kept is not None and kept.message is not None:
-                    return kept.message
-        return None
+            kept = self._inbox.get(key)
+            return kept.message if kept is not None else None
+
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that are here and not released."""
+        with self._lock:
+            return {key for key in keys if self.find(key) is not None}
 
     def release(self, keys: Collection[str]) -> None:
         """Delete bodies."""

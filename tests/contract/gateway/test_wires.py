@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from algorithms.channel import Channel
+from algorithms.local_run import LocalMemory
 from gateway.client import LocalExchange
 from storage.client import Ciphertexts, UnsupportedValue
 from tests.fakes.gateway_parties import GUEST, HOST, Pair, line, make_contract
@@ -29,11 +30,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def ends(request: pytest.FixtureRequest) -> tuple[Channel, Channel]:
     if request.param == "local":
         exchange = LocalExchange()
-        return Channel(exchange.wire(GUEST)), Channel(exchange.wire(HOST))
+        return Channel(exchange.wire(GUEST), LocalMemory()), Channel(exchange.wire(HOST), LocalMemory())
     pair: Pair = request.getfixturevalue("pair")
     contract = pair.open(make_contract(lines=tuple(line(kind, kind) for kind in KINDS)))
     guest, host = pair.wires(contract)
-    return Channel(guest), Channel(host)
+    return Channel(guest, LocalMemory()), Channel(host, LocalMemory())
 
 
 VALUES: dict[str, Any] = {
@@ -98,3 +99,27 @@ def test_a_wait_is_woken_by_the_arrival(ends: tuple[Channel, Channel]) -> None:
     guest.send(HOST, "text", 9, "here")
     waiting.join(10)
     assert got == ["here"]
+
+
+def test_what_has_arrived_is_told_at_once_and_waited_for(ends: tuple[Channel, Channel]) -> None:
+    guest, host = ends
+    early, late, own = (GUEST, "int", (7, 0)), (GUEST, "int", (7, 1)), (HOST, "int", (7, 0))
+    assert host.arrived("before", {early, late}) == set()
+    assert host.wait_any("in time", {early, late}, 0.01) == set()
+    guest.send(HOST, "int", early[2], 1)
+    assert host.wait_any("one", {early, late, own}) == {early}
+    told: list[object] = []
+    waiting = threading.Thread(target=lambda: told.append(host.wait_any("two", {late, own})))
+    waiting.start()
+    host.send(HOST, "int", own[2], 2)
+    waiting.join(30)
+    assert told == [{own}]
+    assert host.arrived("after", {early, late, own}) == {early, own}
+
+
+def test_who_is_in_is_decided_once(ends: tuple[Channel, Channel]) -> None:
+    guest, host = ends
+    guest.send(HOST, "float", (8,), 0.5)
+    assert host.gather([HOST, GUEST], "float", 8, at_least=1, within_s=0.2) == {GUEST: 0.5}
+    host.send(HOST, "float", (8,), 1.5)
+    assert host.gather([HOST, GUEST], "float", 8, at_least=2, within_s=0) == {GUEST: 0.5}

@@ -27,8 +27,9 @@ UPDATE = {"w": np.array([0.5, 0.0])}
 
 
 def context(address=GUEST, exchange=None, addresses=(ARBITER, GUEST, HOST)):
-    channel = Channel((exchange or RecordingExchange()).wire(address))
-    return Context(address, tuple(sorted(addresses)), channel, None, None, None, LocalMemory(), bytes(32))
+    memory = LocalMemory()
+    channel = Channel((exchange or RecordingExchange()).wire(address), memory)
+    return Context(address, tuple(sorted(addresses)), channel, None, None, None, memory, bytes(32))
 
 
 def test_sgd_adds_the_update():
@@ -119,7 +120,7 @@ def test_once_gives_the_first_value_for_ever():
 
 def test_the_verbs_of_a_channel():
     exchange = RecordingExchange()
-    guest, host, arbiter = (Channel(exchange.wire(a)) for a in (GUEST, HOST, ARBITER))
+    guest, host, arbiter = (Channel(exchange.wire(a), LocalMemory()) for a in (GUEST, HOST, ARBITER))
     arbiter.broadcast([HOST, GUEST], "model", 0, 7)
     assert guest.recv(ARBITER, "model", 0) == host.recv(ARBITER, "model", (0,)) == 7
     host.send_many(ARBITER, "many", {(1, 1): 1.5, (1, 2): 2.5})
@@ -168,7 +169,7 @@ def test_a_vector_of_another_type_or_length_is_refused(vector, error):
 
 def test_a_sum_that_is_not_finite_is_refused_with_its_index():
     plain, exchange = AggregationParameters(), RecordingExchange()
-    Channel(exchange.wire(ARBITER)).send(GUEST, "sum", (0, 0), np.array([0.0, np.inf], np.float32))
+    Channel(exchange.wire(ARBITER), LocalMemory()).send(GUEST, "sum", (0, 0), np.array([0.0, np.inf], np.float32))
     with pytest.raises(NotFinite, match=r"sum\[1\] is inf"):
         Contributor(context(GUEST, exchange), plain, 1).sum(0, {"w": np.zeros(2, np.float32)})
 
@@ -237,7 +238,7 @@ def test_a_sum_that_lacks_a_trainer_is_refused():
     fixed, exchange = AggregationParameters(**FIXED_POINT), RecordingExchange()
     guest = Contributor(context(GUEST, exchange), fixed, 1)
     one = {"layout": rounding_of(fixed, 2).layout.to_json(1), "integers": np.zeros(2, np.int64)}
-    Channel(exchange.wire(ARBITER)).send(GUEST, "sum", (0, 0), one)
+    Channel(exchange.wire(ARBITER), LocalMemory()).send(GUEST, "sum", (0, 0), one)
     with pytest.raises(WrongLayout, match="1 terms; there are 2 trainers"):
         guest.sum(0, {"w": np.zeros(2)})
 
@@ -245,7 +246,7 @@ def test_a_sum_that_lacks_a_trainer_is_refused():
 @pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33), "text", None, np.zeros(32, np.uint8)])
 def test_what_is_no_key_for_tags_is_refused(secret):
     exchange = RecordingExchange()
-    Channel(exchange.wire(GUEST)).send(HOST, "tag-key", 0, secret)
+    Channel(exchange.wire(GUEST), LocalMemory()).send(HOST, "tag-key", 0, secret)
     with pytest.raises(BadKey, match="guest:hospital-a sent no key to make tags with"):
         key_agreement.agree_on_secret(context(HOST, exchange), ProtectionSettings(kind="paillier"))
 
@@ -255,7 +256,7 @@ def test_a_key_of_another_length_or_a_foreign_half_is_refused():
 
     secure, exchange = AggregationParameters(**ENCRYPTED), RecordingExchange()
     small, good, other = generate(1024), generate(2048), generate(2048)
-    maker = Channel(exchange.wire(GUEST))
+    maker = Channel(exchange.wire(GUEST), LocalMemory())
     maker.send(ARBITER, "public-key", 0, small.public.record())
     with pytest.raises(BadKey, match="1024 bits; the job says standard, 2048 bits"):
         Adder(context(ARBITER, exchange), secure)
@@ -270,7 +271,7 @@ def test_a_public_key_with_another_h_than_the_private_one_is_refused():
 
     secure, exchange = AggregationParameters(**ENCRYPTED), RecordingExchange()
     good, other = generate(2048), generate(2048)
-    maker = Channel(exchange.wire(GUEST))
+    maker = Channel(exchange.wire(GUEST), LocalMemory())
     maker.send(HOST, "public-key", 0, PublicKey(good.public.n, other.h % good.public.n).record())
     maker.send(HOST, "private-key", 0, good.record())
     with pytest.raises(WrongKey, match="guest:hospital-a"):

@@ -73,10 +73,14 @@ def test_closing_wakes_everybody_with_the_reason() -> None:
         exchange.wire(GUEST).send(HOST, "x", (1,), 1.0)
 
 
-def test_recv_any_takes_what_is_there() -> None:
+def test_what_has_arrived_is_told_until_it_is_released() -> None:
     exchange = LocalExchange()
+    guest, ours, theirs = exchange.wire(GUEST), (GUEST, "x", (0,)), (HOST, "x", (0,))
+    assert guest.arrived({ours, theirs}) == guest.wait_any({ours, theirs}, 0.01) == guest.wait_any((), None) == set()
     exchange.wire(HOST).send(GUEST, "x", (0,), "from the host")
-    assert exchange.wire(GUEST).recv_any([GUEST, HOST], "x", (0,)) == (HOST, "from the host")
+    assert guest.arrived({ours, theirs}) == guest.wait_any({ours, theirs}, None) == {theirs}
+    guest.release(*theirs)
+    assert guest.arrived({theirs}) == set()
 
 
 def test_many_messages_come_by_their_own_steps() -> None:
