@@ -32,7 +32,7 @@ from gateway.transfer.inbound import Inbound
 from gateway.transfer.strangers import Strangers
 from gateway.transfer.tls_server import tls_server
 from gateway.transfer.transfer_servicer import PEER_CALLS, SILENCE_S, TransferServicer
-from gateway.wire import add_admin, add_executor, add_transfer
+from gateway.wire import add_admin
 from party.home import PartyHome
 from runtime.addresses import require_free
 from runtime.log import get_logger
@@ -74,12 +74,10 @@ class GatewayService:
 
             watch = HomeWatch(self._home.root, as_read, reload, shared.look)
             transfer = tls_server(shared.book, tls_socket)
-            add_transfer(shared.transfer_servicer(front.recognised, self._gate(undo, PEER_CALLS)), transfer)
+            shared.transfer_servicer(front.recognised, self._gate(undo, PEER_CALLS)).add_to(transfer)
             executors = unix_server(self._home.socket("gateway"), EXECUTOR_THREADS, keyed=False)
             gate = self._gate(undo, EXECUTOR_CALLS)
-            add_executor(
-                ExecutorServicer(shared.tokens, shared.outbound, shared.inbox, EXECUTOR_WAITING, gate), executors
-            )
+            ExecutorServicer(shared.tokens, shared.outbound, shared.inbox, EXECUTOR_WAITING, gate).add_to(executors)
             admin = unix_server(self._home.socket("gateway-admin"), ADMIN_THREADS)
             add_admin(AdminServicer(shared.backend(str(listen), reload, watch, strangers)), admin)
             serve_metrics(admin, metrics("gateway").text)

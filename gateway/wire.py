@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,15 +20,14 @@ from gateway.streams import Parsed, count_parts, pack, unpacker
 from runtime.rpc import unix_channel
 
 __all__ = [
+    "EXECUTOR",
+    "TRANSFER",
     "AdminMethods",
     "AdminStub",
-    "ExecutorMethods",
     "ExecutorStub",
-    "TransferMethods",
     "TransferStub",
     "add_admin",
-    "add_executor",
-    "add_transfer",
+    "add_service",
     "admin_channel",
     "chunked",
     "executor_channel",
@@ -43,9 +42,10 @@ __all__ = [
 
 CHUNK_BYTES = 1 << 20
 TOKEN_KEY = "archipelago-token"  # noqa: S105 - the name of the metadata entry
-_TRANSFER = "archipelago.transfer.v1.Transfer"
-_EXECUTOR = "archipelago.local.v1.Executor"
+TRANSFER = "archipelago.transfer.v1.Transfer"
+EXECUTOR = "archipelago.local.v1.Executor"
 M = TypeVar("M")
+Method = Callable[[Iterator[bytes], grpc.ServicerContext], Any]
 
 
 def executor_channel(socket: Path | str) -> grpc.Channel:
@@ -77,46 +77,6 @@ def chunked(data: memoryview, offset: int = 0) -> Iterator[memoryview]:
         yield data[start : start + CHUNK_BYTES]
 
 
-class TransferMethods(Protocol):
-    """Service Transfer as it is served here: every method is handed the bytes of its messages as they come."""
-
-    def Hello(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Greeting:  # noqa: N802
-        """One Greeting comes."""
-
-    def Put(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipts:  # noqa: N802
-        """One Envelopes comes."""
-
-    def Offer(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Standing:  # noqa: N802
-        """One Envelope comes."""
-
-    def Deliver(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Receipt:  # noqa: N802
-        """Chunks come."""
-
-    def Call(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Envelope:  # noqa: N802
-        """One Envelope comes."""
-
-
-class ExecutorMethods(Protocol):
-    """Service Executor as it is served here: every method is handed the bytes of its messages as they come."""
-
-    def Send(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
-        """One Parcel comes."""
-
-    def SendLarge(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
-        """Chunks come."""
-
-    def Take(  # noqa: N802
-        self, came: Iterator[bytes], context: grpc.ServicerContext
-    ) -> Iterator[local.Taken | memoryview]:
-        """One Wish comes."""
-
-    def Expect(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Arrived:  # noqa: N802
-        """One Expected comes."""
-
-    def Release(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
-        """One Consumed comes."""
-
-
 def parsed(kind: Parsed[M], raw: bytes, *, field: int = 0, most: int = 0) -> M:
     """The message in the bytes, which has the numbered field at most so often. Raises BadEnvelope."""
     try:
@@ -137,50 +97,22 @@ def unpacked(kind: Parsed[M], came: Iterator[bytes]) -> Iterator[memoryview | M]
             raise BadEnvelope("These bytes are not a chunk.") from None
 
 
-def add_transfer(servicer: TransferMethods, to: grpc.Server) -> None:
-    """Serve Transfer. Nothing is read or parsed before the servicer has looked who calls."""
-    _add(
-        to,
-        _TRANSFER,
-        {
-            "Hello": _answered_once(servicer.Hello, transfer.Greeting.SerializeToString),
-            "Put": _answered_once(servicer.Put, transfer.Receipts.SerializeToString),
-            "Offer": _answered_once(servicer.Offer, transfer.Standing.SerializeToString),
-            "Deliver": _answered_once(servicer.Deliver, transfer.Receipt.SerializeToString),
-            "Call": _answered_once(servicer.Call, transfer.Envelope.SerializeToString),
-        },
-    )
-
-
-def add_executor(servicer: ExecutorMethods, to: grpc.Server) -> None:
-    """Serve Executor. Nothing is read or parsed before the servicer has looked who calls."""
-    _add(
-        to,
-        _EXECUTOR,
-        {
-            "Send": _answered_once(servicer.Send, local.Done.SerializeToString),
-            "SendLarge": _answered_once(servicer.SendLarge, local.Done.SerializeToString),
-            "Take": grpc.stream_stream_rpc_method_handler(servicer.Take, None, pack),
-            "Expect": _answered_once(servicer.Expect, local.Arrived.SerializeToString),
-            "Release": _answered_once(servicer.Release, local.Done.SerializeToString),
-        },
-    )
-
-
-def _answered_once(method: Callable[..., Any], serialize: Callable[[Any], bytes]) -> grpc.RpcMethodHandler:
-    # On the wire one request is a stream of one; served as a stream, the call reaches the servicer before its message.
-    return grpc.stream_unary_rpc_method_handler(method, None, serialize)
-
-
-def _add(to: grpc.Server, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
-    to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    to.add_registered_method_handlers(service, handlers)
+def add_service(
+    to: grpc.Server, name: str, answered_once: Sequence[Method], answered_in_pieces: Sequence[Method] = ()
+) -> None:
+    """Serve methods that are handed the bytes of their messages as they come: who calls is looked at before them."""
+    # On the wire one request is a stream of one; served as a stream, the call reaches its method before its message.
+    handlers = {method.__name__: grpc.stream_unary_rpc_method_handler(method, None, pack) for method in answered_once}
+    for method in answered_in_pieces:
+        handlers[method.__name__] = grpc.stream_stream_rpc_method_handler(method, None, pack)
+    to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+    to.add_registered_method_handlers(name, handlers)
 
 
 def transfer_stub(channel: grpc.Channel) -> TransferStub:
     """The calls of Transfer; `Deliver` takes views for chunks of data."""
     stub = TransferStub(channel)
-    deliver = channel.stream_unary(f"/{_TRANSFER}/Deliver", pack, transfer.Receipt.FromString, _registered_method=True)
+    deliver = channel.stream_unary(f"/{TRANSFER}/Deliver", pack, transfer.Receipt.FromString, _registered_method=True)
     vars(stub)["Deliver"] = deliver
     return stub
 
@@ -188,9 +120,9 @@ def transfer_stub(channel: grpc.Channel) -> TransferStub:
 def executor_stub(channel: grpc.Channel) -> ExecutorStub:
     """The calls of Executor; chunks of data are views."""
     stub = ExecutorStub(channel)
-    send = channel.stream_unary(f"/{_EXECUTOR}/SendLarge", pack, local.Done.FromString, _registered_method=True)
+    send = channel.stream_unary(f"/{EXECUTOR}/SendLarge", pack, local.Done.FromString, _registered_method=True)
     take = channel.unary_stream(
-        f"/{_EXECUTOR}/Take", local.Wish.SerializeToString, unpacker(local.Taken), _registered_method=True
+        f"/{EXECUTOR}/Take", local.Wish.SerializeToString, unpacker(local.Taken), _registered_method=True
     )
     vars(stub).update(SendLarge=send, Take=take)
     return stub

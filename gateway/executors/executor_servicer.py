@@ -15,7 +15,7 @@ from gateway.executors.inbox import Inbox, Incoming
 from gateway.executors.outbound import Outbound
 from gateway.executors.tokens import Bearer, Tokens
 from gateway.gate import Gate, Visit
-from gateway.wire import CHUNK_BYTES, TOKEN_KEY, chunked, local, parsed, unpacked
+from gateway.wire import CHUNK_BYTES, EXECUTOR, TOKEN_KEY, add_service, chunked, local, parsed, unpacked
 from runtime.rpc import answering
 
 LONGEST_WAIT_S = 60.0
@@ -25,7 +25,7 @@ MAX_RELEASED = 50_000  # in one call
 
 
 class ExecutorServicer:
-    """Service Executor of gateway/proto/local_v1.proto; satisfies `gateway.wire.ExecutorMethods`.
+    """Service Executor of gateway/proto/local_v1.proto.
 
     Args:
         tokens: Who is who.
@@ -41,6 +41,10 @@ class ExecutorServicer:
         self._inbox = inbox
         self._waiting = threading.BoundedSemaphore(waiting)
         self._gate = gate
+
+    def add_to(self, to: grpc.Server) -> None:
+        """Serve it there."""
+        add_service(to, EXECUTOR, (self.Send, self.SendLarge, self.Expect, self.Release), (self.Take,))
 
     def Send(self, came: Iterator[bytes], context: grpc.ServicerContext) -> local.Done:  # noqa: N802
         """Keep small messages."""

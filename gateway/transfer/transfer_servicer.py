@@ -15,7 +15,7 @@ from gateway.gate import Gate, Visit
 from gateway.peers import PeerBook
 from gateway.transfer.inbound import Inbound
 from gateway.transfer.link import MINIMUM, PROTOCOL, check_protocol
-from gateway.wire import parsed, peer_certificate, transfer, unpacked
+from gateway.wire import TRANSFER, add_service, parsed, peer_certificate, transfer, unpacked
 from party.card import Card
 from runtime.errors import PlatformError
 from runtime.problems import problem_of
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class TransferServicer:
-    """Service Transfer of gateway/proto/transfer_v1.proto; satisfies `gateway.wire.TransferMethods`.
+    """Service Transfer of gateway/proto/transfer_v1.proto.
 
     Args:
         book: The pinned certificates.
@@ -56,6 +56,10 @@ class TransferServicer:
         self._seen = seen
         self._recognised = recognised
         self._gate = gate
+
+    def add_to(self, to: grpc.Server) -> None:
+        """Serve it there."""
+        add_service(to, TRANSFER, (self.Hello, self.Put, self.Offer, self.Deliver, self.Call))
 
     def Hello(self, came: Iterator[bytes], context: grpc.ServicerContext) -> transfer.Greeting:  # noqa: N802
         """Compare versions and note that the peer is there."""
