@@ -11,11 +11,7 @@ from hashlib import sha256
 import pyarrow as pa
 
 from gateway.contract import SEAL_BYTES, SEALED, check_size
-from gateway.envelope import (
-    Envelope,
-    check_part,
-    verify_envelope,
-)
+from gateway.envelope import Envelope, check_part, verify_envelope
 from gateway.errors import AttemptNotOpen, BadEnvelope, ContractViolation, DeliveryCut, ManifestsDiffer, PeerRefused
 from gateway.mailbox.refusals import Refusals
 from gateway.mailbox.store import Mailbox, Spool
