@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.channel import Channel, Incoming, Step
@@ -85,10 +85,7 @@ def arbitrate(channel: Channel, at_least: int) -> None:
         channel.broadcast(TRAINERS, "sum", step, sum(updates.values()))  # type: ignore[arg-type]
 
 
-def lives(draw_deaths: list[int]) -> Iterator[int]:
-    yield from range(len(draw_deaths) + 1)
-
-
+@settings(max_examples=40, deadline=None)
 @given(
     order=st.permutations(MESSAGES),
     pace=st.lists(st.integers(0, 3), max_size=20),
@@ -100,7 +97,7 @@ def test_a_restarted_executor_sends_the_sum_of_the_same_members(
 ) -> None:
     life = Life(order, pace, deaths)
     with tempfile.TemporaryDirectory() as folder:
-        for _ in lives(deaths):
+        for _ in range(len(deaths) + 1):
             channel = Channel(MortalWire(life), Journal(Path(folder) / "journal", bytes(32)))  # type: ignore[arg-type]
             try:
                 arbitrate(channel, at_least)
