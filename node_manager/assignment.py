@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from node_manager.folders import PROCESS, SCHEMA, write_json
-from node_manager.isolation import Found
 from node_manager.process import ProcessId, anonymous_bytes
 
 MAX_MESSAGE_BYTES = 64 << 10
+
+
+class IsolationMode(StrEnum):
+    """How executors are kept from what they need not see; in full in `executor/isolation.py`."""
+
+    USER = "user"
+    SANDBOX = "sandbox"
+    PARTLY = "partly"
+    NONE = "none"
+
+    @property
+    def sound(self) -> bool:
+        """Whether it keeps all that it is there for; else people are warned."""
+        return self in {IsolationMode.USER, IsolationMode.SANDBOX}
+
+
+class IsolationReport(BaseModel):
+    """What holds on this host, and in words for people."""
+
+    model_config = ConfigDict(frozen=True)
+    mode: IsolationMode
+    text: str
 
 
 class Assignment(BaseModel):
@@ -44,7 +66,7 @@ class Assignment(BaseModel):
         return self.model_dump_json(by_alias=True).encode()
 
 
-def ready_answer(threads: int, missing: list[str], isolation: Found) -> bytes:
+def ready_answer(threads: int, missing: list[str], isolation: IsolationReport) -> bytes:
     """The warm parent's first word: its imports are done, and this is how its children are confined."""
     said = {"kind": "ready", "threads": threads, "missing": missing, "isolation": isolation.model_dump(mode="json")}
     return json.dumps(said).encode()

@@ -19,8 +19,7 @@ from node_manager.errors import (
     UnknownWireVersion,
 )
 from node_manager.events import EventKind, ExecutorEvent
-from node_manager.exit_cause import Cause
-from node_manager.failure import CRASH_CODE, failure_body
+from node_manager.last_event import CRASH_CODE, Cause, failure_body
 from node_manager.order import Input, Order, Resources, ResumePoint
 from node_manager.status import NodeStatus
 from node_manager.wire import EventStream, NodeClient, document, parse_event, parse_order, parse_status
@@ -71,14 +70,14 @@ def serve(home: PartyHome) -> NodeService:
 
 def end_left_over(home: PartyHome) -> int:
     """End what still runs of a home's executors though nothing manages them any more; how many there were."""
-    from node_manager.left_over import end_left_over as end
+    from node_manager.supervisor.left_over import end_left_over as end
 
     return end(home)
 
 
 def compute_as_an_executor(cores: int) -> None:
     """From now on this process has the threads, and the algorithms of torch, of an executor of so many cores."""
-    from node_manager.threads import compute_alike, set_threads
+    from node_manager.executor.threads import compute_alike, set_threads
 
     set_threads(cores)
     compute_alike(gpus=False)

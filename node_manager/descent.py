@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from node_manager.folders import SCRATCH
 from node_manager.process import ProcessId
-from node_manager.reach import SCRATCH
 
 PATIENCE_S = 1.0
 LOOK_AGAIN_S = 0.005
-WARM_PARENT = b"node_manager.warm_parent"
+WARM_PARENT = "node_manager.executor.warm_parent"  # as its command names it
 _MOST_OF_STAT = 1024
 
 
@@ -119,7 +119,7 @@ def _is_left(pid: int, home: Home, parents: dict[int, int], keep: Collection[int
         return False
     while pid not in keep and confined(pid):
         pid = parents.get(pid, 1)
-    return pid not in keep and WARM_PARENT not in _words(pid, "cmdline")
+    return pid not in keep and WARM_PARENT.encode() not in _words(pid, "cmdline")
 
 
 def _is_of(pid: int, home: Home) -> bool:
@@ -127,7 +127,7 @@ def _is_of(pid: int, home: Home) -> bool:
     if not confined(pid):
         return False
     command, variables = _words(pid, "cmdline"), _words(pid, "environ")
-    if WARM_PARENT in command:
+    if WARM_PARENT.encode() in command:
         return f"--closed={home.root}".encode() in command
     scratch = [word for word in variables if word.startswith(b"HOME=") and word.endswith(b"/" + SCRATCH.encode())]
     if scratch:

@@ -38,6 +38,7 @@ _OF_NO_USE = "Extension modules:"  # a long list of names at the end of a stack
 ORDER, PROCESS, EVENTS, EXIT, END = "order.json", "process.json", "events.jsonl", "exit.json", "end.json"
 FOLDERS = "*/*-i*"
 STDOUT, STDERR = "stdout.log", "stderr.log"
+SCRATCH = "scratch"
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 

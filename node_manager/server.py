@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import grpc
 
-from node_manager.config import NodeConfig
-from node_manager.manager import NodeManager
+from node_manager.supervisor.config import NodeConfig
+from node_manager.supervisor.manager import NodeManager
 from node_manager.wire import serve_node
 from party.home import PartyHome
 from runtime.rpc import unix_server

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 from pydantic import ValidationError
 
-from node_manager.bodies import read_event
 from node_manager.errors import NodeUnavailable, OrderRefused, UnknownWireVersion
-from node_manager.events import ExecutorEvent
+from node_manager.events import ExecutorEvent, read_event
 from node_manager.folders import SAME_VERSION, check_schema
 from node_manager.order import Order
 from node_manager.proto import node_v1_pb2 as pb
@@ -24,7 +23,7 @@ from runtime.rpc import answering, asking, read_metrics, serve_metrics, unix_cha
 from runtime.text import first_problem
 
 if TYPE_CHECKING:
-    from node_manager.manager import NodeManager
+    from node_manager.supervisor.manager import NodeManager
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from cluster_manager.client import ClusterClient, ExecutorEvent
 from cluster_manager.server import ClusterService
 from flow.service import FlowService
 from node_manager.client import EventKind, NodeStatus, Order
-from node_manager.event_log import EventLog
+from node_manager.executor.event_log import EventLog
 from node_manager.folders import ExecutorKey, make_folder
-from node_manager.follow import EventLogs
+from node_manager.supervisor.follow import EventLogs
 from node_manager.wire import serve_node
 from runtime.rpc import unix_server
 from tests.fakes.flow_world import SCIENTIST, FakeCluster, World, nothing_job

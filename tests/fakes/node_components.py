@@ -18,6 +18,7 @@ import pyarrow as pa
 from algorithms.component import Component, Parameters, Port, PortKind, RoleSpec
 from gateway.client import GatewayAdmin
 from node_manager.client import NodeClient
+from node_manager.descent import WARM_PARENT
 from party.ids import Role
 from runtime.errors import Conflict, PlatformError
 from storage.client import NO_ROLES, Model, TableRoles
@@ -326,11 +327,11 @@ COMPONENT = Component(
 
 def install() -> None:
     """Let this process's executors find the component."""
-    from node_manager import executor
+    from node_manager.executor import main as executor
 
     real = executor.find_component
     executor.find_component = lambda name: COMPONENT if name == "play@1" else real(name)
 
 
-if "node_manager.warm_parent" in getattr(sys, "orig_argv", []):
+if WARM_PARENT in getattr(sys, "orig_argv", []):
     install()

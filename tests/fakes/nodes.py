@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from node_manager.client import EventKind, ExecutorEvent, NodeClient, NodeUnavailable, Order, Resources, parse_event
-from node_manager.config import NodeConfig
-from node_manager.host import Capacity
+from node_manager.supervisor.config import NodeConfig
+from node_manager.supervisor.host import Capacity
 from tests.fakes.node_components import COMPONENT
 
 PRELOAD = ("tests.fakes.node_components",)

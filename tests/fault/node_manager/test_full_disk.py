@@ -8,8 +8,8 @@ import pytest
 
 from node_manager.client import NodeClient
 from node_manager.folders import EXIT, ExecutorKey
-from node_manager.keeper import EXIT_FILE_WAIT_S
 from node_manager.server import NodeService
+from node_manager.supervisor.supervisor import EXIT_FILE_WAIT_S
 from runtime.errors import DiskFull
 from tests.fakes.disks import fill, small_disk
 from tests.fakes.nodes import eventually, make_config, make_order
@@ -51,8 +51,8 @@ def test_how_an_executor_ended_on_a_full_disk_is_written_once_there_is_room(clie
     order = make_order("sleep", job="JOB3")
     client.start(order)
     folder = disk / "executors" / ExecutorKey.of(order).folder
-    parent = node._manager._keeper.parent.pid
-    running = node._manager._roster.all()[0]
+    parent = node._manager._supervisor.parent.pid
+    running = node._manager._executors.all()[0]
     filler = fill(disk)
     running.process.signal_group(9)
     eventually(lambda: running.gone_at is not None, timeout_s=60)
@@ -63,6 +63,6 @@ def test_how_an_executor_ended_on_a_full_disk_is_written_once_there_is_room(clie
     filler.unlink()
     assert running.ended.wait(60)
     assert json.loads((folder / EXIT).read_bytes())["status"] == 9
-    assert node._manager._keeper.parent.pid == parent
+    assert node._manager._supervisor.parent.pid == parent
     assert client.start(make_order("sleep", job="JOB2")) > 0
     client.stop("JOB2")

@@ -218,7 +218,7 @@ def test_what_forks_for_ever_ends_with_its_executor(client, reader, order_of, no
     order = order_of("breed")
     client.start(order)
     assert reader.final(order).kind is EventKind.SUCCEEDED
-    parent = node._manager._keeper.parent.pid
+    parent = node._manager._supervisor.parent.pid
     eventually(lambda: not psutil.Process(parent).children())
 
 

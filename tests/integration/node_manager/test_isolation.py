@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 import gateway.client
-from node_manager import kernel
 from node_manager.client import EventKind
-from node_manager.config import NodeConfig
-from node_manager.host import Capacity
+from node_manager.executor import kernel
 from node_manager.server import NodeService
+from node_manager.supervisor.config import NodeConfig
+from node_manager.supervisor.host import Capacity
 from party.home import create_home
 from tests.fakes.hostile_plays import WAYS
 from tests.fakes.nodes import PRELOAD, Reader, make_order

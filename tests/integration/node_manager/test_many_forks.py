@@ -40,7 +40,7 @@ def test_many_executors_convolve_scan_and_call(forks, echo, monkeypatch, request
     reader = Reader(echo / "node.sock")
     request.addfinalizer(reader.close)
     reader.client.start(make_order(task="first"))
-    parent = service._manager._keeper.parent
+    parent = service._manager._supervisor.parent
     assert parent.threads == 1
     orders = [make_order("work", where=str(echo), task=f"t{i}") for i in range(forks)]
 
@@ -56,7 +56,7 @@ def test_many_executors_convolve_scan_and_call(forks, echo, monkeypatch, request
     assert not failed, failed[:3]
     starts = sorted(e.body["started_s"] for e in reader.events if e.kind is EventKind.STARTED)
     print(f"{forks} executors in {seconds:.1f} s, start median {starts[forks // 2]} s, worst {starts[-1]} s")  # noqa: T201
-    assert parent.pid == service._manager._keeper.parent.pid
+    assert parent.pid == service._manager._supervisor.parent.pid
     assert len(list(Path(f"/proc/{parent.pid}/task").iterdir())) == 1
     reader.client.clean("JOB1")
     assert not (echo / "executors" / "JOB1").exists()

@@ -12,37 +12,38 @@ import pytest
 
 from node_manager.assignment import Assignment
 from node_manager.folders import EXIT, PROCESS, ExecutorKey, make_folder, read_json
-from node_manager.follow import EventLogs
-from node_manager.keeper import Keeper
-from node_manager.roster import Roster, Running
 from node_manager.server import NodeService
+from node_manager.supervisor.follow import EventLogs
+from node_manager.supervisor.running_executors import Running, RunningExecutors
+from node_manager.supervisor.supervisor import Supervisor
 from tests.fakes.nodes import eventually, make_config, make_order
 
 
 @pytest.fixture
-def keeper(tmp_path):
+def supervisor(tmp_path):
     config = make_config(tmp_path)
-    keeper = Keeper(config, EventLogs(tmp_path, tmp_path / "ended"), Roster(0))  # its thread is not started: we are it
-    yield keeper
-    keeper.parent.close(wait_s=5)
+    logs = EventLogs(tmp_path, tmp_path / "ended")
+    supervisor = Supervisor(config, logs, RunningExecutors(0))  # its thread is not started: we are it
+    yield supervisor
+    supervisor.parent.close(wait_s=5)
 
 
-def test_an_end_that_is_seen_before_the_start_is_no_failed_start(keeper, tmp_path):
+def test_an_end_that_is_seen_before_the_start_is_no_failed_start(supervisor, tmp_path):
     order = make_order()
     key = ExecutorKey.of(order)
-    running = keeper._roster.add(Running(key, make_folder(tmp_path, key, order), order.resources))
+    running = supervisor._executors.add(Running(key, make_folder(tmp_path, key, order), order.resources))
     assignment = Assignment(
         schema=1,
-        number=keeper._roster.number(running),
+        number=supervisor._executors.number(running),
         folder=running.folder,
         token="t",
         task_key="00" * 32,
         doorbell=str(tmp_path / "bell.sock"),
         received_at=0.0,
     )
-    keeper.parent.send(assignment)
+    supervisor.parent.send(assignment)
     eventually(lambda: (running.folder / EXIT).exists(), timeout_s=60)
-    keeper._look(running)  # the doorbell is read first, the warm parent's answer still lies in its socket
+    supervisor._look(running)  # the doorbell is read first, the warm parent's answer still lies in its socket
     assert running.ended.is_set()
     assert running.started.result(0) == read_json(running.folder / PROCESS)["pid"]
 

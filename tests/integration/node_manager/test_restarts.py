@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from node_manager.client import EventKind, NodeClient, end_left_over, serve
+from node_manager.descent import WARM_PARENT
 from party.home import create_home, save_settings
 from runtime.disk.files import private_folder
 from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
@@ -51,7 +52,7 @@ class Host:
         self.process.wait()
 
     def warm_parent(self) -> int:
-        found = [p for p in psutil.Process(self.process.pid).children() if "node_manager.warm_parent" in p.cmdline()]
+        found = [p for p in psutil.Process(self.process.pid).children() if WARM_PARENT in p.cmdline()]
         return found[0].pid if found else 0
 
     def close(self) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from node_manager import birth, kernel, reach, syscalls
+from node_manager.assignment import IsolationMode, IsolationReport
+from node_manager.executor import child_setup, kernel, reach, syscalls
+from node_manager.executor.isolation import Isolation
+from node_manager.executor.reach import SCRATCH, order_rules, program_rules
 from node_manager.folders import PROCESS, ExecutorKey, last_words, make_folder, write_json
-from node_manager.isolation import Found, Isolation, Mode
-from node_manager.left_over import end_left_over
-from node_manager.reach import SCRATCH, order_rules, program_rules
+from node_manager.supervisor.left_over import end_left_over
 from party.home import create_home
 from tests.fakes.nodes import make_order
 
@@ -52,7 +53,7 @@ def test_a_trial_that_ends_badly_is_a_problem(monkeypatch, end):
         raise ValueError
 
     monkeypatch.setattr(Isolation, "_confine", refuse)
-    assert "ended with" in Isolation(Found(mode=Mode.SANDBOX, text=""), None, ()).tried()
+    assert "ended with" in Isolation(IsolationReport(mode=IsolationMode.SANDBOX, text=""), None, ()).tried()
 
 
 def test_where_no_filter_of_system_calls_is_allowed_executors_are_isolated_in_part_and_it_is_said(monkeypatch):
@@ -60,8 +61,8 @@ def test_where_no_filter_of_system_calls_is_allowed_executors_are_isolated_in_pa
         raise PermissionError(errno.EPERM, "not here")
 
     monkeypatch.setattr(syscalls, "refuse", refuse)
-    found = Isolation.find(os.geteuid(), []).found
-    assert found.mode is Mode.PARTLY
+    found = Isolation.find(os.geteuid(), []).report
+    assert found.mode is IsolationMode.PARTLY
     assert not found.mode.sound
     assert "not here" in found.text
     assert "Remedy" in found.text
@@ -72,10 +73,10 @@ def test_what_keeps_a_child_from_being_an_executor_is_in_its_last_words(tmp_path
     pid = os.fork()
     if not pid:
         os.dup2(handle, 2)
-        birth._become = lambda *_: None
-        birth.live(type("Given", (), {"folder": tmp_path})(), None, None)
+        child_setup._become = lambda *_: None
+        child_setup.live(type("Given", (), {"folder": tmp_path})(), None, None)
     os.close(handle)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == birth.CRASHED
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == child_setup.CRASHED
     assert "order.json" in last_words(tmp_path)
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from node_manager import kernel
 from node_manager.descent import Home, abandoned, children, confined, families
+from node_manager.executor import kernel
 from tests.fakes.nodes import eventually
 
 WAIT = "import time; time.sleep(300)"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import socket
 
-from node_manager.bodies import read_event
-from node_manager.event_log import EventLog, ring
-from node_manager.events import EventKind
+from node_manager.events import EventKind, read_event
+from node_manager.executor.event_log import EventLog, ring
 from node_manager.folders import EVENTS, ExecutorKey
-from node_manager.tail import Place, read_new
+from node_manager.supervisor.tail import Position, read_new
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
 
 
-def read(folder, place=Place()):  # noqa: B008  frozen
-    told, after = read_new(folder, KEY.folder, place)
+def read(folder, position=Position()):  # noqa: B008  frozen
+    told, after = read_new(folder, KEY.folder, position)
     return [event for event, _ in told], after
 
 
@@ -27,22 +26,22 @@ def test_what_is_written_is_read_once(tmp_path):
     log = make_log(tmp_path)
     log.metric("loss", 0, 0.5)
     log.progress(1, 2, "rounds")
-    events, place = read(tmp_path, Place())
+    events, position = read(tmp_path, Position())
     kinds = [EventKind.METRIC, EventKind.PROGRESS, EventKind.LOG]
     assert [(e.kind, e.sequence) for e in events] == list(zip(kinds, (1, 2, 3), strict=True))
-    assert read(tmp_path, place) == ([], place)
+    assert read(tmp_path, position) == ([], position)
     log.log("info", "x" * 5000)
     log.close()
-    events, place = read(tmp_path, place)
+    events, position = read(tmp_path, position)
     assert len(events[0].body["text"]) == 4000
-    assert not place.final
+    assert not position.final
 
 
 def test_a_number_that_json_does_not_have_comes_back(tmp_path):
     log = make_log(tmp_path)
     for step, value in enumerate((math.nan, math.inf, -math.inf)):
         log.metric("loss", step, value)
-    events, _ = read(tmp_path, Place())
+    events, _ = read(tmp_path, Position())
     assert [float(event.body["value"]) for event in events[1:]] == [math.inf, -math.inf]
     assert math.isnan(float(events[0].body["value"]))
 
@@ -52,12 +51,12 @@ def test_a_torn_line_is_left_until_it_is_whole(tmp_path):
     log.write(EventKind.SUCCEEDED)
     whole = (tmp_path / EVENTS).read_bytes()
     (tmp_path / EVENTS).write_bytes(whole[:-20])
-    assert read(tmp_path, Place()) == ([], Place())
+    assert read(tmp_path, Position()) == ([], Position())
     (tmp_path / EVENTS).write_bytes(whole)
-    events, place = read(tmp_path, Place())
+    events, position = read(tmp_path, Position())
     assert len(events) == 1
-    assert place.final
-    assert place.offset == len(whole)
+    assert position.final
+    assert position.offset == len(whole)
 
 
 def test_lines_that_are_no_event_of_this_executor_are_passed_over(tmp_path):
@@ -73,23 +72,23 @@ def test_lines_that_are_no_event_of_this_executor_are_passed_over(tmp_path):
         mine.replace('"sequence":1', '"sequence":5'),
     ]
     (tmp_path / EVENTS).write_text("".join(strange))
-    events, place = read(tmp_path, Place())
+    events, position = read(tmp_path, Position())
     assert [e.sequence for e in events] == [1, 5]
-    assert place.own == 5
-    assert place.offset == sum(map(len, strange))
+    assert position.own == 5
+    assert position.offset == sum(map(len, strange))
 
 
 def test_a_line_is_passed_on_as_it_was_written(tmp_path):
     log = make_log(tmp_path)
     log.log("info", "é\x1b")
-    told, _ = read_new(tmp_path, KEY.folder, Place())
+    told, _ = read_new(tmp_path, KEY.folder, Position())
     assert told[0].document + b"\n" == (tmp_path / EVENTS).read_bytes()
     assert told[0].event.body["text"] == "é\N{REPLACEMENT CHARACTER}"
     assert read_event(told[0].document) == told[0].event
 
 
 def test_a_log_that_is_not_there_has_no_events(tmp_path):
-    assert read(tmp_path, Place()) == ([], Place())
+    assert read(tmp_path, Position()) == ([], Position())
 
 
 def test_the_doorbell_says_which_folder_and_nobody_needs_to_hear_it(tmp_path):
@@ -106,7 +105,7 @@ def test_progress_says_a_line_at_every_tenth_of_the_way(tmp_path):
     log = make_log(tmp_path)
     for done in range(101):
         log.progress(done, 100, "rounds")
-    texts = [e.body["text"] for e in read(tmp_path, Place())[0] if e.kind is EventKind.LOG]
+    texts = [e.body["text"] for e in read(tmp_path, Position())[0] if e.kind is EventKind.LOG]
     assert texts == [f"rounds: {done} of 100" for done in range(0, 101, 10)]
 
 

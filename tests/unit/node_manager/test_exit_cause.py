@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from node_manager.exit_cause import Cause, lost_body
+from node_manager.last_event import Cause, lost_body
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ import threading
 
 import pytest
 
-from node_manager import tail
-from node_manager.bodies import read_event
-from node_manager.event_log import EventLog
-from node_manager.events import EventKind
+from node_manager.events import EventKind, read_event
+from node_manager.executor.event_log import EventLog
 from node_manager.folders import END, EVENTS, ExecutorKey, write_json
-from node_manager.follow import KEEP_S, EventLogs
+from node_manager.supervisor import tail
+from node_manager.supervisor.follow import KEEP_S, EventLogs
 
 
 def key(job="JOB1", task="t"):

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 
-from node_manager import host
-from node_manager.host import GpuLoad, Load, count_gpus, cpu_capability, find_capacity, parse_gpus, query_gpus
+from node_manager.supervisor import host
+from node_manager.supervisor.host import (
+    GpuLoad,
+    Load,
+    count_gpus,
+    cpu_capability,
+    find_capacity,
+    parse_gpus,
+    query_gpus,
+)
 
 
 def test_settings_win_over_what_the_host_has():

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from node_manager import allowance, tail
-from node_manager.bodies import MAX_TEXT_CHARS, checked, read_event, shortened
-from node_manager.events import EventKind
+from node_manager import allowance
+from node_manager.events import MAX_TEXT_CHARS, EventKind, checked, read_event, shortened
 from node_manager.folders import EVENTS, ExecutorKey
-from node_manager.tail import MAX_SEQUENCE, Place, has_more, read_new
+from node_manager.supervisor import tail
+from node_manager.supervisor.tail import MAX_SEQUENCE, Position, has_more, read_new
 from runtime.text import is_printable
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
@@ -27,12 +27,12 @@ def line(sequence=1, kind="metric", body=METRIC, **changes) -> bytes:
 
 
 def read_all(folder):
-    place, events = Place(), []
+    position, events = Position(), []
     while True:
-        told, after = read_new(folder, KEY.folder, place)
-        if after == place:
-            return events, place
-        events, place = events + [event for event, _ in told], after
+        told, after = read_new(folder, KEY.folder, position)
+        if after == position:
+            return events, position
+        events, position = events + [event for event, _ in told], after
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def read_all(folder):
 )  # fmt: skip
 def test_an_event_with_impossible_words_is_passed_over_and_the_next_is_read(tmp_path, changes):
     (tmp_path / EVENTS).write_bytes(line(**changes) + line(2))
-    events, place = read_all(tmp_path)
+    events, position = read_all(tmp_path)
     assert [event.sequence for event in events] == [2]
-    assert place.own == 2
+    assert position.own == 2
 
 
 def test_text_is_cut_and_loses_its_controls(tmp_path):
@@ -110,11 +110,11 @@ def test_of_a_log_that_is_too_large_the_last_word_is_still_read(tmp_path, monkey
     monkeypatch.setattr(tail, "MAX_LINE_BYTES", 1 << 12)
     many = b"".join(line(n) for n in range(1, 2000))
     (tmp_path / EVENTS).write_bytes(many + line(2000, "succeeded", {"seconds": 1, "peak_bytes": 1}))
-    events, place = read_all(tmp_path)
+    events, position = read_all(tmp_path)
     assert len(events) < 200
     assert "left out" in str(events[-2].body["text"])
     assert events[-1].kind is EventKind.SUCCEEDED
-    assert place.final
+    assert position.final
 
 
 def texts(events) -> list[str]:
@@ -136,7 +136,7 @@ def test_of_each_kind_so_many_are_taken_the_rest_is_counted_and_other_kinds_go_o
     other, theirs = ("log", {"level": "info", "text": "o"}) if kind == "metric" else ("metric", METRIC)
     many = b"".join(line(n, kind, body) for n in range(1, 101))
     (tmp_path / EVENTS).write_bytes(many + line(101, other, theirs) + line(102, "succeeded", {}))
-    events, place = read_all(tmp_path)
+    events, position = read_all(tmp_path)
     said = [event for event in events if event.kind == kind and "left out" not in str(event.body)]
     assert [event.sequence for event in said] == list(range(1, 31))
     assert [event.kind for event in events[-3:]] == [other, EventKind.LOG, EventKind.SUCCEEDED]
@@ -144,26 +144,26 @@ def test_of_each_kind_so_many_are_taken_the_rest_is_counted_and_other_kinds_go_o
         f"Too many events of kind '{kind}': from here on they are left out",
         f"… left out: 70 of kind '{kind}'; more than 30 of a kind or 8 MiB are not kept",
     ]
-    assert place.spent[kind].left_out == 70
+    assert position.spent[kind].left_out == 70
     assert [event.sequence for event in events] == sorted({event.sequence for event in events})
 
 
 def test_of_text_so_many_bytes_are_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(allowance, "MOST_BYTES", 100_000)
     (tmp_path / EVENTS).write_bytes(b"".join(line(n, "log", {"level": "", "text": "é" * 1000}) for n in range(1, 200)))
-    events, place = read_all(tmp_path)
+    events, position = read_all(tmp_path)
     assert sum(len(text.encode()) for text in texts(events) if "left out" not in text) == 100_000
-    assert place.spent["log"].left_out == 149
+    assert position.spent["log"].left_out == 149
 
 
 def test_of_progress_the_last_of_a_turn_counts(tmp_path):
     many = b"".join(line(n, "progress", {"done": n, "total": 900, "what": "w"}) for n in range(1, 901))
     (tmp_path / EVENTS).write_bytes(many + line(901))
-    events, place = read_all(tmp_path)
+    events, position = read_all(tmp_path)
     told = [event for event in events if event.kind is EventKind.PROGRESS]
     assert len(told) <= 2
     assert told[-1].body["done"] == 900
-    assert not place.spent["progress"].left_out
+    assert not position.spent["progress"].left_out
 
 
 def test_nothing_is_taken_after_the_last_word(tmp_path):
@@ -173,19 +173,19 @@ def test_nothing_is_taken_after_the_last_word(tmp_path):
     assert [event.kind for event in events] == [EventKind.METRIC, EventKind.SUCCEEDED]
     with (tmp_path / EVENTS).open("ab") as log:
         log.write(line(500))
-    place = Place(offset=0, own=499, final=True)
-    assert read_new(tmp_path, KEY.folder, place)[0] == []
+    position = Position(offset=0, own=499, final=True)
+    assert read_new(tmp_path, KEY.folder, position)[0] == []
 
 
 def test_a_turn_reads_so_much_and_says_whether_there_is_more(tmp_path):
     (tmp_path / EVENTS).write_bytes(b"".join(line(n) for n in range(1, 5_001)) + b"torn")
-    turns, place = 0, Place()
+    turns, position = 0, Position()
     while True:
-        told, after = read_new(tmp_path, KEY.folder, place)
-        assert after.offset - place.offset <= tail.MAX_READ_BYTES
-        if not has_more(tmp_path, place, after):
+        told, after = read_new(tmp_path, KEY.folder, position)
+        assert after.offset - position.offset <= tail.MAX_READ_BYTES
+        if not has_more(tmp_path, position, after):
             break
-        turns, place = turns + 1, after
+        turns, position = turns + 1, after
     assert turns > 2
     assert (told, after.own) == ([], 5_000)
 
@@ -224,8 +224,8 @@ def fuzz(folder, seed, rounds):
             true.append((1 << 40) + n)
             written += line(true[-1])
     (folder / EVENTS).write_bytes(written)
-    events, place = read_all(folder)
-    assert place.offset == len(written)
+    events, position = read_all(folder)
+    assert position.offset == len(written)
     seen = [event.sequence for event in events]
     assert seen == sorted(set(seen))
     for event in events:

@@ -1,4 +1,4 @@
-"""Folders, roster, processes."""
+"""Folders, executors, processes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from node_manager.errors import NoGpuLeft, StaleIncarnation, UnknownWireVersion
-from node_manager.exit_cause import Cause
+from node_manager.executor.warm_parent import preload
 from node_manager.folders import EXIT, ExecutorKey, make_folder, orders, read_json, read_order, write_json
+from node_manager.last_event import Cause
 from node_manager.order import Resources
 from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
-from node_manager.roster import Roster, Running
-from node_manager.warm_parent import preload
+from node_manager.supervisor.running_executors import Running, RunningExecutors
 from tests.fakes.nodes import make_order
 
 
@@ -55,36 +55,36 @@ def running(task="t", gpus=0, incarnation=1):
 
 
 def test_gpus_are_given_to_one_executor_each_and_come_back():
-    roster = Roster(2)
+    executors = RunningExecutors(2)
     one, two, both = running("one", 1), running("two", 1), running("both", 2)
-    roster.add(one)
-    roster.add(two)
+    executors.add(one)
+    executors.add(two)
     assert (one.gpus, two.gpus) == ((0,), (1,))
     with pytest.raises(NoGpuLeft, match="0 of 2 are free"):
-        roster.add(both)
-    roster.remove(one)
-    roster.remove(two)
-    assert roster.add(both).gpus == (0, 1)
+        executors.add(both)
+    executors.remove(one)
+    executors.remove(two)
+    assert executors.add(both).gpus == (0, 1)
 
 
 def test_a_key_is_on_the_roster_once():
-    roster = Roster(0)
-    first = roster.add(running())
-    assert roster.add(running()) is first
-    assert roster.beside(running(incarnation=2).key) == [first]
-    assert roster.in_folder(first.key.folder) is first
-    assert roster.in_folder("JOB1/other") is None
+    executors = RunningExecutors(0)
+    first = executors.add(running())
+    assert executors.add(running()) is first
+    assert executors.beside(running(incarnation=2).key) == [first]
+    assert executors.in_folder(first.key.folder) is first
+    assert executors.in_folder("JOB1/other") is None
 
 
 def test_an_assignment_number_is_answered_once():
-    roster = Roster(0)
-    one = roster.add(running())
-    number = roster.number(one)
-    assert roster.numbered(number) is one
-    assert roster.numbered(number) is None
-    roster.number(one)
-    assert roster.waiting() == [one]
-    assert roster.waiting() == []
+    executors = RunningExecutors(0)
+    one = executors.add(running())
+    number = executors.number(one)
+    assert executors.numbered(number) is one
+    assert executors.numbered(number) is None
+    executors.number(one)
+    assert executors.waiting() == [one]
+    assert executors.waiting() == []
 
 
 def test_a_process_is_known_by_its_start_time():
@@ -103,7 +103,7 @@ def test_a_process_is_known_by_its_start_time():
 def test_modules_that_are_not_installed_are_passed_over_and_broken_ones_are_not(tmp_path, monkeypatch):
     (tmp_path / "broken_module.py").write_text("import not_there_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("node_manager.warm_parent._EXECUTOR_NEEDS", ())
+    monkeypatch.setattr("node_manager.executor.warm_parent._EXECUTOR_NEEDS", ())
     assert preload(["json", "not_there_at_all", "json.nothing"]) == ["not_there_at_all", "json.nothing"]
     with pytest.raises(ModuleNotFoundError):
         preload(["broken_module"])

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 
-from node_manager.birth import _own_signals
+from node_manager.executor.child_setup import _own_signals
 
 
 def _forks_for_ever(ready: int) -> None:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from node_manager.syscalls import MACHINES, program
+from node_manager.executor.syscalls import MACHINES, program
 
 ALLOWED, KILLED = 0x7FFF0000, 0x80000000
 NUMBERS = {

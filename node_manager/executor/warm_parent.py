@@ -4,7 +4,7 @@ It only imports. It holds no gRPC object, no thread pool, no database, and makes
 because a child of such a parent hangs. It reaps its children, leaves how each ended in its working folder, and when
 its Node Manager goes away it stays until the last of them has ended.
 
-Run as `python -m node_manager.warm_parent --socket FD --preload a,b …` by node_manager/spawn.py only.
+Run as `python -m node_manager.executor.warm_parent --socket FD --preload a,b …` by `supervisor/spawn.py` only.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pathlib import Path
 
 from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment, failed_answer, ready_answer
 from node_manager.descent import end_left_behind
-from node_manager.event_log import ring
+from node_manager.executor.event_log import ring
+from node_manager.executor.isolation import Isolation
 from node_manager.folders import EXIT, SCHEMA, write_json
-from node_manager.isolation import Isolation
 from node_manager.process import become_subreaper, signal_group
 from runtime.errors import PlatformError
 
@@ -36,7 +36,7 @@ _EXECUTOR_NEEDS = (
     "pyarrow.fs",
     "threadpoolctl",
     "sklearn.metrics",
-    "node_manager.birth",
+    "node_manager.executor.child_setup",
     "grpc._channel",  # which the first channel imports
 )
 TRY_AGAIN_S = 0.5
@@ -128,7 +128,7 @@ class WarmParent:
                 self._orders.send(failed_answer(assignment.number, str(problem)))
             return
         if pid == 0:
-            from node_manager.birth import live
+            from node_manager.executor.child_setup import live
 
             live(assignment, self._orders, self._isolation)
         self._children[pid] = _Child(assignment.folder, assignment.doorbell)
@@ -183,7 +183,7 @@ def preload(modules: list[str]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Import, say so, serve."""
-    parser = argparse.ArgumentParser(prog="python -m node_manager.warm_parent")
+    parser = argparse.ArgumentParser(prog="python -m node_manager.executor.warm_parent")
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--preload", default="")
     parser.add_argument("--executor-uid", type=int, required=True)
@@ -200,14 +200,14 @@ def main(arguments: list[str]) -> int:
     gc.freeze()
     with suppress(OSError):
         threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208  a count of names
-        orders.send(ready_answer(threads, missing, isolation.found))
+        orders.send(ready_answer(threads, missing, isolation.report))
     WarmParent(orders, isolation).run()
     return 0
 
 
 def _find_libraries() -> None:
     """Find the libraries whose threads each executor sets, once for all of them."""
-    from node_manager.threads import find_libraries
+    from node_manager.executor.threads import find_libraries
 
     find_libraries()
 

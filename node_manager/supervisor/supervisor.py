@@ -16,17 +16,16 @@ from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
-from node_manager.bodies import checked
-from node_manager.config import NodeConfig
 from node_manager.descent import Home, abandoned, confined, end_left_behind, families
 from node_manager.errors import ForkFailed
-from node_manager.events import EventKind, ExecutorEvent
-from node_manager.exit_cause import Cause, lost_body
+from node_manager.events import EventKind, ExecutorEvent, checked
 from node_manager.folders import END, EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
-from node_manager.follow import EventLogs
+from node_manager.last_event import Cause, lost_body
 from node_manager.process import ProcessId, anonymous_bytes, bytes_of_family, kernel_oom_kills, signal_group
-from node_manager.roster import Roster, Running
-from node_manager.spawn import WarmParentProcess
+from node_manager.supervisor.config import NodeConfig
+from node_manager.supervisor.follow import EventLogs
+from node_manager.supervisor.running_executors import Running, RunningExecutors
+from node_manager.supervisor.spawn import WarmParentProcess
 from runtime.disk.faults import free_bytes
 from runtime.errors import DiskFull, FileFault, PlatformError
 from runtime.log import get_logger
@@ -45,13 +44,13 @@ _log = get_logger("node_manager")
 _LOST = metrics("node_manager").counter("executors_lost", "Executors that did not end by themselves.", ["cause"])
 
 
-class Keeper:
-    """Watches the executors in a roster and says which of their logs to look into."""
+class Supervisor:
+    """Watches the executors in a executors and says which of their logs to look into."""
 
-    def __init__(self, config: NodeConfig, logs: EventLogs, roster: Roster) -> None:
+    def __init__(self, config: NodeConfig, logs: EventLogs, executors: RunningExecutors) -> None:
         self._config = config
         self._logs = logs
-        self._roster = roster
+        self._executors = executors
         self._selector = selectors.DefaultSelector()
         self._bell = _bind(config.doorbell)
         self._waker, self._wake = socket.socketpair()
@@ -62,8 +61,8 @@ class Keeper:
         confinement = config.confinement
         self._home = Home(confinement.uid, next(iter(confinement.closed), None), config.state / "executors")
         self._looked_at = 0.0
-        self._born_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="node-keeper", daemon=True)
+        self._parent_begun_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="node-supervisor", daemon=True)
         self.parent = self._new_parent()
         self._on(self._bell, self._rung)
         self._on(self._waker, self._woken)
@@ -96,16 +95,16 @@ class Keeper:
                 time.sleep(BUSY_TICK_S)
 
     def _tick_s(self) -> float:
-        return BUSY_TICK_S if self._roster.all() or self._orphans else IDLE_TICK_S
+        return BUSY_TICK_S if self._executors.all() or self._orphans else IDLE_TICK_S
 
     def _on(self, source: socket.socket | WarmParentProcess | int, action: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, action)
 
     def _on_closed(self) -> None:
-        for running in self._roster.all():
+        for running in self._executors.all():
             self._unfollow(running)
         self._selector.close()
-        self.parent.close(wait_s=0 if self._roster.all() else 5)
+        self.parent.close(wait_s=0 if self._executors.all() else 5)
         for ours in (self._bell, self._waker, self._wake):
             ours.close()
         self._config.doorbell.unlink(missing_ok=True)
@@ -113,7 +112,7 @@ class Keeper:
     # The warm parent
 
     def _new_parent(self) -> WarmParentProcess:
-        self._born_at = time.monotonic()
+        self._parent_begun_at = time.monotonic()
         parent = WarmParentProcess(self._config.preload, self._config.confinement)
         self._on(parent, self._answered)
         return parent
@@ -125,7 +124,7 @@ class Keeper:
         elif answer["kind"] == "ready":
             self._ready()
         else:
-            running = self._roster.numbered(answer["number"])
+            running = self._executors.numbered(answer["number"])
             if running is not None and answer["kind"] == "started":
                 self._follow(running)
             elif running is not None:
@@ -134,7 +133,7 @@ class Keeper:
     def _ready(self) -> None:
         """Say how long it took and, if nothing confines executors, that as well: it is a warning, every time."""
         found = self.parent.isolation
-        _log.info("Warm parent ready", pid=self.parent.pid, seconds=round(time.monotonic() - self._born_at, 2))
+        _log.info("Warm parent ready", pid=self.parent.pid, seconds=round(time.monotonic() - self._parent_begun_at, 2))
         if found is not None:
             tell = _log.info if found.mode.sound else _log.warning
             tell("How executors are confined", mode=found.mode, how=found.text)
@@ -145,10 +144,10 @@ class Keeper:
         self.parent.close(wait_s=5)
         self._orphans = True
         _log.error("Warm parent lost", pid=self.parent.pid, how=self.parent.how_it_ended)
-        if time.monotonic() - self._born_at < RESTART_PAUSE_S:
+        if time.monotonic() - self._parent_begun_at < RESTART_PAUSE_S:
             time.sleep(RESTART_PAUSE_S)
         self.parent = self._new_parent()
-        for running in self._roster.waiting():
+        for running in self._executors.waiting():
             if (running.folder / PROCESS).exists():
                 self._follow(running)
             else:
@@ -211,7 +210,7 @@ class Keeper:
     def _end_orphans(self) -> None:
         """What executors left behind that were our own since their warm parent died: confined, and no executors."""
         gone = end_left_behind(self._pids(), confined)
-        self._orphans = not gone or bool(self._roster.all())
+        self._orphans = not gone or bool(self._executors.all())
 
     def _end_abandoned(self) -> None:
         """What executors left behind that had no parent any more when they ended."""
@@ -219,7 +218,7 @@ class Keeper:
             process.kill()
 
     def _pids(self) -> set[int]:
-        return {running.process.pid for running in self._roster.all() if running.process is not None}
+        return {running.process.pid for running in self._executors.all() if running.process is not None}
 
     def _look(self, running: Running) -> None:
         """Something may be new in its log; if the exit file is there, record the end."""
@@ -246,7 +245,7 @@ class Keeper:
             _log.warning("Executor lost", executor=name, cause=str(body["cause"]))
         with self._logs.folder(name) as folder, suppress(FileNotFoundError):  # it was forgotten meanwhile
             write_json(folder / END, {"schema": SCHEMA, "events": _last_events(running, body)})
-        self._roster.remove(running)
+        self._executors.remove(running)
         running.ended.set()
         self._logs.rung(name)
         _fail(running, "The process ended before it began.")
@@ -259,14 +258,14 @@ class Keeper:
             for _ in range(MOST_RINGS):
                 folders.add(self._bell.recv(_MAX_FOLDER_BYTES).decode(errors="replace"))
         for folder in folders:
-            running = self._roster.in_folder(folder)
+            running = self._executors.in_folder(folder)
             if running is not None:
                 self._look(running)
 
     def _tick(self) -> None:
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_S
         self._check_memory(whole_families=look)
-        for running in self._roster.all():
+        for running in self._executors.all():
             if running.gone_at is not None:
                 self._reap_orphan(running)
             if look or running.gone_at is not None:
@@ -278,7 +277,7 @@ class Keeper:
 
     def _check_memory(self, *, whole_families: bool) -> None:
         """Kill what outgrew its order: executors themselves often, with all that they started more rarely."""
-        watched = {r.process: r for r in self._roster.all() if r.process is not None and r.process_file is not None}
+        watched = {r.process: r for r in self._executors.all() if r.process is not None and r.process_file is not None}
         pids = [process.pid for process in watched]
         beneath = families(pids) if whole_families else {}
         used = {pid: bytes_of_family(pid, beneath[pid]) if pid in beneath else anonymous_bytes(pid) for pid in pids}

@@ -19,14 +19,14 @@ from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.registry import component as find_component
 from node_manager.assignment import Assignment
 from node_manager.errors import CodeMismatch, OrderRefused
-from node_manager.event_log import EventLog
 from node_manager.events import EventKind
-from node_manager.failure import CRASH_CODE, failure_body
+from node_manager.executor.captured_output import CapturedOutput
+from node_manager.executor.context_adapters import open_context
+from node_manager.executor.event_log import EventLog
+from node_manager.executor.threads import compute_alike, set_threads
 from node_manager.folders import ExecutorKey
+from node_manager.last_event import CRASH_CODE, failure_body
 from node_manager.order import Order
-from node_manager.ports import open_context
-from node_manager.threads import compute_alike, set_threads
-from node_manager.words import Words
 from party.ids import Address
 from runtime import log
 from runtime.text import first_problem
@@ -42,14 +42,14 @@ def main(assignment: Assignment, order: Order) -> int:
     key = ExecutorKey.of(order)
     log.configure("executor", None, party=key.address.partition(":")[2])
     events = EventLog(assignment.folder, key, assignment.doorbell)
-    words = Words(events)
+    output = CapturedOutput(events)
     with log.ids(job=key.job, task=key.task, attempt=key.attempt):
         try:
-            _work(order, assignment, events, words)
+            _work(order, assignment, events, output)
             return SUCCEEDED
         except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
-            words.died_of(error)
-            words.finish()
+            output.died_of(error)
+            output.finish()
             body = failure_body(error, order.address)
             events.write(EventKind.FAILED, **body)
             return CRASHED if body["code"] == CRASH_CODE else FAILED
@@ -57,7 +57,7 @@ def main(assignment: Assignment, order: Order) -> int:
             events.close()
 
 
-def _work(order: Order, assignment: Assignment, events: EventLog, words: Words) -> None:
+def _work(order: Order, assignment: Assignment, events: EventLog, output: CapturedOutput) -> None:
     began = time.monotonic()
     set_threads(order.resources.cores)
     compute_alike(gpus=bool(assignment.gpus))
@@ -68,7 +68,7 @@ def _work(order: Order, assignment: Assignment, events: EventLog, words: Words) 
         started_s = round(time.monotonic() - assignment.received_at, 4)
         events.write(EventKind.STARTED, pid=os.getpid(), started_s=started_s)
         run(context, parameters)
-    words.finish()
+    output.finish()
     events.log("info", f"{order.component} ended after {time.monotonic() - began:.1f} s", ring_too=False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     events.write(EventKind.SUCCEEDED, seconds=round(time.monotonic() - began, 4), peak_bytes=peak)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from node_manager.allowance import LAST_LINES, MOST_AT_ONCE, MOST_EVENTS, Allowance, Purse
-from node_manager.words import Printed
+from node_manager.executor.captured_output import Printed
 
 
 class Kept:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import time
 
-from node_manager.config import Confinement
 from node_manager.descent import Home, abandoned, end_with_family, families, living
 from node_manager.folders import PROCESS, number, orders, read_json
 from node_manager.process import ProcessId
+from node_manager.supervisor.config import Confinement
 from party.home import AlreadyRunning, PartyHome
 
 GRACE_S = 2.0

@@ -10,15 +10,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from node_manager.folders import EVENTS
-from node_manager.kernel import APPEND, CHANGE, DEVICE, OWN, READ, Right
+from node_manager.executor.kernel import APPEND, CHANGE, DEVICE, OWN, READ, Right
+from node_manager.folders import EVENTS, SCRATCH
 from node_manager.order import Order
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import reach
 
 Rule = tuple[Path, Right]
 
-SCRATCH = "scratch"  # in the working folder: HOME and TMPDIR of the executor
 JOURNALS = "journals"  # beside the working folders, for a store that is on no host
 _PREFIXES = (sys.prefix, sys.base_prefix, sys.exec_prefix)
 _SYSTEM = (

@@ -1,10 +1,16 @@
-"""Why an executor that said nothing final has ended, in words. Pure."""
+"""What is told last of an executor that did not succeed: how it failed, or why it ended without a word. Pure."""
 
 from __future__ import annotations
 
 import os
 import signal
 from enum import StrEnum
+
+from runtime.disk.faults import fault_of
+from runtime.errors import PlatformError
+
+CRASH_CODE = "executor.crashed"
+CRASH_HINT = "The people of its own party see the traceback: flow job logs JOB."
 
 
 class Cause(StrEnum):
@@ -16,6 +22,19 @@ class Cause(StrEnum):
     STOPPED = "stopped"  # it was told to stop
     NOT_STARTED = "not-started"  # the order was taken, but no process was made
     UNKNOWN = "unknown"  # it ended while nobody watched
+
+
+def failure_body(error: BaseException, address: str) -> dict[str, object]:
+    """The body of a FAILED event: a code, a sentence, what to do.
+
+    Of an error that has no name, the type alone: its words may quote data.
+    """
+    named = error if isinstance(error, PlatformError) else fault_of(error)
+    if named is None:
+        text = f"The executor of {address} crashed with {type(error).__name__}."
+        return {"code": CRASH_CODE, "message": text, "hint": CRASH_HINT}
+    body: dict[str, object] = {"code": named.code, "message": named.message, "hint": named.hint}
+    return body | ({"alike": named.alike} if named.alike else {})
 
 
 def lost_body(status: int | None, decided: Cause | None, *, kernel_oom: bool = False) -> dict[str, object]:

@@ -14,11 +14,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment
-from node_manager.config import Confinement
+from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment, IsolationReport
+from node_manager.descent import WARM_PARENT
 from node_manager.errors import ForkFailed, OrderRefused
-from node_manager.isolation import Found
 from node_manager.process import anonymous_bytes
+from node_manager.supervisor.config import Confinement
 from runtime.processes import how
 
 _ONE_THREAD = {
@@ -43,7 +43,7 @@ class WarmParentProcess:
     def __init__(self, preload: Sequence[str], confine: Confinement) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-P", "-m", "node_manager.warm_parent", "--socket", str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", WARM_PARENT, "--socket", str(theirs.fileno())]
             command += ["--preload", ",".join(preload), "--executor-uid", str(confine.uid)]
             command += [f"--closed={path}" for path in confine.closed]
             self._process = subprocess.Popen(
@@ -57,7 +57,7 @@ class WarmParentProcess:
         self.ready = False
         self.threads = 0
         self.missing: tuple[str, ...] = ()
-        self.isolation: Found | None = None
+        self.isolation: IsolationReport | None = None
 
     @property
     def pid(self) -> int:
@@ -101,7 +101,7 @@ class WarmParentProcess:
         if answer["kind"] == "ready":
             self.ready, self.threads = True, int(str(answer["threads"]))
             self.missing = tuple(json.loads(message)["missing"])
-            self.isolation = Found.model_validate(answer["isolation"])
+            self.isolation = IsolationReport.model_validate(answer["isolation"])
         return answer
 
     def close(self, wait_s: float) -> None:

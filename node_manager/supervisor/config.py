@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node_manager.host import Capacity, find_capacity
+from node_manager.supervisor.host import Capacity, find_capacity
 from party import seal
 from party.home import PartyHome
 

@@ -16,41 +16,17 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from node_manager import kernel, syscalls
-from node_manager.folders import EVENTS
+from node_manager.assignment import IsolationMode, IsolationReport
+from node_manager.executor import kernel, syscalls
+from node_manager.executor.reach import Rule, changed, order_rules, program_rules
+from node_manager.folders import EVENTS, SCRATCH
 from node_manager.order import Order
-from node_manager.reach import SCRATCH, Rule, changed, order_rules, program_rules
 
 NEEDED = frozenset({kernel.CHOWN, kernel.SETGID, kernel.SETUID, kernel.DAC_READ_SEARCH})
 SIGNALS_ABI = 6
 SCRATCH_VARIABLES = ("HOME", "TMPDIR", "XDG_CACHE_HOME")
-
-
-class Mode(StrEnum):
-    """What holds."""
-
-    USER = "user"
-    SANDBOX = "sandbox"
-    PARTLY = "partly"
-    NONE = "none"
-
-    @property
-    def sound(self) -> bool:
-        """Whether it keeps all that it is there for; else people are warned."""
-        return self in {Mode.USER, Mode.SANDBOX}
-
-
-class Found(BaseModel):
-    """What holds on this host, and in words for people."""
-
-    model_config = ConfigDict(frozen=True)
-    mode: Mode
-    text: str
 
 
 @dataclass(frozen=True)
@@ -58,12 +34,12 @@ class Isolation:
     """What every child of this warm parent does to itself.
 
     Attributes:
-        found: The mode, in words too.
+        report: The mode, in words too.
         uid: Whom executors run as; None where they stay who the services are.
         rules: What every one of them may reach.
     """
 
-    found: Found
+    report: IsolationReport
     uid: int | None
     rules: tuple[Rule, ...]
 
@@ -72,19 +48,20 @@ class Isolation:
         """What this host allows, tried in a child that ends at once. `closed` is what no executor may reach."""
         abi = kernel.landlock_abi()
         if not abi:
-            return Isolation(Found(mode=Mode.NONE, text=NO_LANDLOCK), None, ())
+            return Isolation(_report(IsolationMode.NONE, NO_LANDLOCK), None, ())
         rules = tuple(program_rules(closed))
         as_user = os.geteuid() == 0 != uid and kernel.capabilities() >= NEEDED
         problem = ""
         for own in (uid, None) if as_user else (None,):
-            full = Isolation(Found(mode=Mode.SANDBOX if own is None else Mode.USER, text=_text(own, abi)), own, rules)
+            mode = IsolationMode.SANDBOX if own is None else IsolationMode.USER
+            full = Isolation(_report(mode, _text(own, abi)), own, rules)
             problem = full.tried()
             if not problem:
                 return full
-            partly = Isolation(Found(mode=Mode.PARTLY, text=f"{UNFILTERED} ({problem}). {FILTER_REMEDY}"), own, rules)
+            partly = Isolation(_report(IsolationMode.PARTLY, f"{UNFILTERED} ({problem}). {FILTER_REMEDY}"), own, rules)
             if not partly.tried():
                 return partly
-        return Isolation(Found(mode=Mode.NONE, text=f"{REFUSED} ({problem}). {REMEDY}"), None, ())
+        return Isolation(_report(IsolationMode.NONE, f"{REFUSED} ({problem}). {REMEDY}"), None, ())
 
     def tried(self) -> str:
         """Why a process cannot be confined here; empty if it can. Forks."""
@@ -117,7 +94,7 @@ class Isolation:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.uid is not None:
             _give((folder / EVENTS, *made), self.uid)
-        if self.found.mode is Mode.NONE:
+        if self.report.mode is IsolationMode.NONE:
             kernel.forbid_new_privileges()
         else:
             self._confine(order_rules(order, folder, gpus), tcp="://" in order.store)
@@ -131,7 +108,7 @@ class Isolation:
         else:
             kernel.hold(None)
         kernel.restrict([*self.rules, *rules], tcp=tcp)
-        if self.found.mode is not Mode.PARTLY:
+        if self.report.mode is not IsolationMode.PARTLY:
             syscalls.refuse(network=tcp)
 
 
@@ -150,6 +127,10 @@ FILTER_REMEDY = (
     "(container runtimes may filter it), or run only components that you trust."
 )
 _UNSEEN = "keys, tokens, databases and the services' memory are out of reach"
+
+
+def _report(mode: IsolationMode, text: str) -> IsolationReport:
+    return IsolationReport(mode=mode, text=text)
 
 
 def _text(uid: int | None, abi: int) -> str:

@@ -11,7 +11,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from node_manager.event_log import EventLog
+from node_manager.executor.event_log import EventLog
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -90,7 +90,7 @@ class _Handler(logging.Handler):
         self._events.log(record.levelname.lower(), text)
 
 
-class Words:
+class CapturedOutput:
     """Takes over printing and logging of this process."""
 
     def __init__(self, events: EventLog) -> None:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node_manager.allowance import Purse, Spent, left_out_text
-from node_manager.bodies import read_event
-from node_manager.events import EventKind, ExecutorEvent
+from node_manager.events import EventKind, ExecutorEvent, read_event
 from node_manager.folders import END, EVENTS, read_json
 from runtime.bounds import MAX_COUNT
 from runtime.log import get_logger
@@ -30,7 +29,7 @@ _log = get_logger("node_manager")
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """How far one event log was read.
 
     Attributes:
@@ -53,47 +52,47 @@ class Told(NamedTuple):
     document: bytes
 
 
-def read_new(folder: Path, name: str, place: Place) -> tuple[list[Told], Place]:
-    """The events of the log called `name` after `place`, of one turn at most, and the place after them.
+def read_new(folder: Path, name: str, position: Position) -> tuple[list[Told], Position]:
+    """The events of the log called `name` after `position`, of one turn at most, and the position after them.
 
     A line that is no event of this executor, is too long, repeats a sequence or comes after the last word, is passed
     over; how many there were is logged once a reading. Of progress only the last of a turn counts.
     """
     try:
-        block, start = _block(folder / EVENTS, place.offset)
+        block, start = _block(folder / EVENTS, position.offset)
     except FileNotFoundError:
-        return [], place
+        return [], position
     end = block.rfind(b"\n") + 1
     if not end and len(block) > MAX_LINE_BYTES:
         end = len(block)  # a line without end is passed over as it comes
     lines = [line for line in block[:end].splitlines() if line]
-    told = _in_order([_parse(line, name) for line in lines], place)
-    unusable = len(lines) - len(told) + int(start > place.offset)
+    told = _in_order([_parse(line, name) for line in lines], position)
+    unusable = len(lines) - len(told) + int(start > position.offset)
     if unusable:
         _log.warning("Lines of an event log passed over", executor=name, lines=unusable)
-    taken, purse = _within_bounds(told, Purse(place.spent), too_large=start + end > MAX_LOG_BYTES)
-    own = told[-1].event.sequence if told else place.own
-    final = place.final or bool(told and told[-1].event.kind in FINAL)
+    taken, purse = _within_bounds(told, Purse(position.spent), too_large=start + end > MAX_LOG_BYTES)
+    own = told[-1].event.sequence if told else position.own
+    final = position.final or bool(told and told[-1].event.kind in FINAL)
     if taken and taken[-1].event.kind in FINAL and (text := left_out_text(purse.spent)):
         last = taken.pop().event
         own = last.sequence + 1
         taken += [_notice(last, text), _told(last.model_copy(update={"sequence": own}))]
-    return taken, Place(start + end, own, final, purse.spent)
+    return taken, Position(start + end, own, final, purse.spent)
 
 
-def read_end(folder: Path, place: Place) -> tuple[list[Told], Place]:
+def read_end(folder: Path, position: Position) -> tuple[list[Told], Position]:
     """What a log without a last word ends with, once its Node Manager has written what is told of the end."""
     found = (read_json(folder / END) or {}).get("events")
     last = [ExecutorEvent.model_validate(event) for event in found] if isinstance(found, list) else []
-    text = left_out_text(place.spent)
+    text = left_out_text(position.spent)
     told = [*([_notice(last[-1], text).event] if text and last else []), *last]
-    numbered = [event.model_copy(update={"sequence": place.own + i}) for i, event in enumerate(told, start=1)]
-    return [_told(event) for event in numbered], replace(place, own=place.own + len(told), final=True)
+    numbered = [event.model_copy(update={"sequence": position.own + i}) for i, event in enumerate(told, start=1)]
+    return [_told(event) for event in numbered], replace(position, own=position.own + len(told), final=True)
 
 
-def has_more(folder: Path, place: Place, after: Place) -> bool:
-    """Whether a log that was read from `place` up to `after` may hold more; one too large was read to its end."""
-    if after == place or place.offset > MAX_LOG_BYTES:
+def has_more(folder: Path, position: Position, after: Position) -> bool:
+    """Whether a log that was read from `position` up to `after` may hold more; one too large was read to its end."""
+    if after == position or position.offset > MAX_LOG_BYTES:
         return False
     return (folder / EVENTS).stat().st_size > after.offset
 
@@ -107,10 +106,10 @@ def _notice(event: ExecutorEvent, text: str) -> Told:
     return _told(event.model_copy(update={"kind": EventKind.LOG, "body": {"level": "warning", "text": text}}))
 
 
-def _in_order(lines: Sequence[Told | None], place: Place) -> list[Told]:
+def _in_order(lines: Sequence[Told | None], position: Position) -> list[Told]:
     """Those with a new sequence, up to a last word."""
     found: list[Told] = []
-    own, final = place.own, place.final
+    own, final = position.own, position.final
     for told in lines:
         if told is not None and not final and own < told.event.sequence <= MAX_SEQUENCE:
             own, final = told.event.sequence, told.event.kind in FINAL

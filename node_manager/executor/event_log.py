@@ -13,8 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from node_manager.allowance import Allowance
-from node_manager.bodies import plain, shortened
-from node_manager.events import EventKind, ExecutorEvent
+from node_manager.events import EventKind, ExecutorEvent, plain, shortened
 from node_manager.folders import EVENTS, ExecutorKey
 
 _TENTHS, _THOUSANDTHS = 10, 1_000

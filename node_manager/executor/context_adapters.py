@@ -24,10 +24,10 @@ from algorithms.workers import Workers
 from gateway.client import ExecutorWire
 from node_manager.assignment import Assignment
 from node_manager.errors import OrderRefused
-from node_manager.event_log import EventLog
 from node_manager.events import EventKind
+from node_manager.executor.event_log import EventLog
+from node_manager.executor.reach import JOURNALS
 from node_manager.order import Order, ResumePoint
-from node_manager.reach import JOURNALS
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import (
     Checkpoint,

@@ -19,10 +19,10 @@ from socket import socket
 from types import FrameType
 from typing import NoReturn
 
-from node_manager import executor
 from node_manager.assignment import Assignment, failed_answer, record_process, started_answer
+from node_manager.executor.isolation import Isolation
+from node_manager.executor.main import main
 from node_manager.folders import EXIT, STDERR, STDOUT, read_order
-from node_manager.isolation import Isolation
 from node_manager.process import ProcessId, become_subreaper
 from runtime.errors import PlatformError
 
@@ -41,7 +41,7 @@ def live(assignment: Assignment, answers: socket, isolation: Isolation) -> NoRet
             _become(assignment, answers)
             order = read_order(assignment.folder)
             isolation.enter(order, assignment.folder, assignment.gpus)
-            code = executor.main(assignment, order)
+            code = main(assignment, order)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else CRASHED
         finally:

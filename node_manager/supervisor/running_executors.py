@@ -1,4 +1,4 @@
-"""Which executors run here now. The keeper's thread ends them; RPC threads add, look and wait."""
+"""Which executors run here now. The supervisor's thread ends them; RPC threads add, look and wait."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node_manager.errors import NoGpuLeft
-from node_manager.exit_cause import Cause
 from node_manager.folders import ExecutorKey
+from node_manager.last_event import Cause
 from node_manager.order import Resources
 from node_manager.process import ProcessId
 
@@ -21,7 +21,7 @@ class Running:
     Attributes:
         key, folder, resources: Who it is, where it works, what it may use.
         gpus: Indexes of the GPUs it was given.
-        process: Known once it runs; process_file: the open pidfd, owned by the keeper.
+        process: Known once it runs; process_file: the open pidfd, owned by the supervisor.
         started: Resolves to the pid. ended: set after its end is recorded.
         inherited_bytes: What it had from its parent, which does not count against it.
         oom_kills: The kernel's count when it began.
@@ -45,7 +45,7 @@ class Running:
     unwritten: dict[str, object] = field(default_factory=dict)
 
 
-class Roster:
+class RunningExecutors:
     """The running executors by key and by number of their assignment. Safe to use from several threads."""
 
     def __init__(self, gpus: int) -> None:

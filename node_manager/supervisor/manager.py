@@ -11,10 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from node_manager.assignment import Assignment
-from node_manager.config import NodeConfig
 from node_manager.descent import end_with_family, families, living
 from node_manager.errors import ForkFailed, NodeStopping, StaleIncarnation
-from node_manager.exit_cause import Cause
 from node_manager.folders import (
     END,
     EXIT,
@@ -28,13 +26,15 @@ from node_manager.folders import (
     read_json,
     write_json,
 )
-from node_manager.follow import EventLogs
-from node_manager.host import Load, cpu_capability
-from node_manager.keeper import Keeper
+from node_manager.last_event import Cause
 from node_manager.order import Order
 from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_kills
-from node_manager.roster import Roster, Running
 from node_manager.status import NodeStatus
+from node_manager.supervisor.config import NodeConfig
+from node_manager.supervisor.follow import EventLogs
+from node_manager.supervisor.host import Load, cpu_capability
+from node_manager.supervisor.running_executors import Running, RunningExecutors
+from node_manager.supervisor.supervisor import Supervisor
 from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import private_folder
 from runtime.errors import PlatformError
@@ -56,33 +56,33 @@ class NodeManager:
         self._folders = config.state / "executors"
         private_folder(self._folders)
         self._logs = EventLogs(self._folders, config.state / "ended")
-        self._roster = Roster(config.capacity.gpus)
+        self._executors = RunningExecutors(config.capacity.gpus)
         self._load = Load(config.capacity.gpus)
         self._capability = cpu_capability()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         become_subreaper()
-        self._keeper = Keeper(config, self._logs, self._roster)
+        self._supervisor = Supervisor(config, self._logs, self._executors)
 
     def begin(self) -> None:
         """Adopt what still runs from before, then watch."""
         for folder, order in orders(self._folders):
             self._adopt(folder, order)
-        self._keeper.start()
+        self._supervisor.start()
 
     def close(self, grace_s: float) -> None:
         """End (or leave, where so configured) the executors; then let everything go."""
         self._stopping.set()
         if not self._config.keep_on_stop:
             self._give_up_waiting()
-            self._end(self._roster.all(), grace_s / 2)
-        self._keeper.stop()
+            self._end(self._executors.all(), grace_s / 2)
+        self._supervisor.stop()
         cease_subreaper()
 
     def describe(self) -> NodeStatus:
         """This host now."""
         cpu_percent, memory_used, gpus = self._load.read()
-        found = self._keeper.parent.isolation
+        found = self._supervisor.parent.isolation
         capacity = self._config.capacity
         return NodeStatus(
             schema=1,
@@ -95,8 +95,8 @@ class NodeManager:
             gpu_percent=gpus.percent,
             gpu_memory_used=gpus.memory_used,
             capability=self._capability,
-            executors=tuple(sorted(running.key.folder for running in self._roster.all())),
-            warm=self._keeper.parent.ready,
+            executors=tuple(sorted(running.key.folder for running in self._executors.all())),
+            warm=self._supervisor.parent.ready,
             isolation=found.mode if found else "",
             isolation_text=found.text if found else "",
         )
@@ -117,7 +117,7 @@ class NodeManager:
             running, is_new = self._enrol(key, order)
         if is_new:
             _STARTED.inc()
-            self._end([older for older in self._roster.beside(key) if older.key < key], 0)
+            self._end([older for older in self._executors.beside(key) if older.key < key], 0)
             self._launch(running, order, received_at)
         try:
             return running.started.result(START_WAIT_S)
@@ -126,7 +126,7 @@ class NodeManager:
 
     def stop(self, job: str, task: str | None, attempt: int | None, grace_s: float) -> int:
         """End the matching executors and everything they have started; returns how many there were."""
-        matching = self._roster.matching(job, task, attempt)
+        matching = self._executors.matching(job, task, attempt)
         self._end(matching, grace_s)
         return len(matching)
 
@@ -165,13 +165,13 @@ class NodeManager:
 
     def _enrol(self, key: ExecutorKey, order: Order) -> tuple[Running, bool]:
         fresh = Running(key, self._folders / key.folder, order.resources, oom_kills=kernel_oom_kills())
-        running = self._roster.add(fresh)
+        running = self._executors.add(fresh)
         if running is fresh:
             try:
                 refuse_unwritable(self._folders)
                 make_folder(self._folders, key, order)
             except (PlatformError, OSError):
-                self._roster.remove(fresh)
+                self._executors.remove(fresh)
                 raise
         return running, running is fresh
 
@@ -180,7 +180,7 @@ class NodeManager:
         for last in (False, True):
             assignment = Assignment(
                 schema=1,
-                number=self._roster.number(running),
+                number=self._executors.number(running),
                 folder=running.folder,
                 token=order.token,
                 task_key=self._config.task_key(order.job, order.task).hex(),
@@ -189,8 +189,8 @@ class NodeManager:
                 received_at=received_at,
                 gpus=running.gpus,
             )
-            with suppress(ForkFailed):  # the keeper notices as well, makes another parent and fails `started`
-                self._keeper.parent.send(assignment)
+            with suppress(ForkFailed):  # the supervisor notices as well, makes another parent and fails `started`
+                self._supervisor.parent.send(assignment)
             try:
                 running.started.result(START_WAIT_S)
                 return
@@ -202,13 +202,13 @@ class NodeManager:
                 running.started = type(running.started)()
 
     def _give_up(self, running: Running) -> None:
-        self._roster.remove(running)
+        self._executors.remove(running)
         running.ended.set()
         forget_folder(running.folder)
 
     def _give_up_waiting(self) -> None:
         """Orders that the warm parent has not come to: should it still do, the child finds the end and goes."""
-        for running in self._roster.unanswered():
+        for running in self._executors.unanswered():
             if read_json(running.folder / PROCESS) is None:
                 running.decided = Cause.NOT_STARTED
                 write_json(running.folder / EXIT, NEVER_STARTED)
@@ -241,9 +241,9 @@ class NodeManager:
         if read_json(folder / END) is not None:
             return
         running = Running(key, folder, order.resources, oom_kills=kernel_oom_kills())
-        self._roster.add(running)
+        self._executors.add(running)
         if read_json(folder / PROCESS) is None and read_json(folder / EXIT) is None:
             running.decided = Cause.NOT_STARTED
             write_json(folder / EXIT, NEVER_STARTED)
         _log.info("Executor adopted", executor=key.folder)
-        self._keeper.watch(running)
+        self._supervisor.watch(running)

@@ -1,4 +1,4 @@
-"""The event logs of a node, followed from any place in them.
+"""The event logs of a node, followed from any position in them.
 
 An executor's log is the only copy of what it told. Whoever follows the logs says how far they have read each; nothing
 is remembered here but in which logs something may be new. Logs outlive their job for a while, for who has not read
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from node_manager.folders import END, EVENTS, FOLDERS, forget_folder, read_json
-from node_manager.tail import Place, has_more, read_end, read_new
+from node_manager.supervisor.tail import Position, has_more, read_end, read_new
 from runtime.disk.files import private_folder
 from runtime.log import get_logger
 
@@ -107,7 +107,7 @@ class Follower:
         self.due: dict[str, None] = {}
         self._logs = logs
         self._since = since
-        self._places: dict[str, Place] = {}
+        self._positions: dict[str, Position] = {}
         self._over: dict[str, None] = {}
 
     def documents(self, wait_s: float) -> Iterator[bytes]:
@@ -120,15 +120,15 @@ class Follower:
                     _log.error("An event log cannot be read", executor=name, reason=str(problem))
 
     def _turn(self, name: str) -> Iterator[bytes]:
-        place = self._places.get(name, Place())
+        position = self._positions.get(name, Position())
         with self._logs.folder(name) as folder:
             over = read_json(folder / END) is not None  # asked before the log is read: nothing is written after it
-            told, after = read_new(folder, name, place)
-            more = has_more(folder, place, after)
+            told, after = read_new(folder, name, position)
+            more = has_more(folder, position, after)
             if over and not more and not after.final:
                 last, after = read_end(folder, after)
                 told += last
-        self._places[name] = after
+        self._positions[name] = after
         if after.final:
             self._forget(name)
         elif more:
@@ -137,7 +137,7 @@ class Follower:
         yield from (document for event, document in told if event.sequence > since)
 
     def _forget(self, name: str) -> None:
-        del self._places[name]
+        del self._positions[name]
         self._over[name] = None
         while len(self._over) > MOST_OVER:
             del self._over[next(iter(self._over))]
