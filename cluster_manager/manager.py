@@ -85,14 +85,12 @@ class ClusterManager:
         self._end_relays()
         self._members.remove(address)
 
-    def reserve(
-        self, attempt: AttemptId, address: str, resources: Resources, lease_s: float, capability: str = ""
-    ) -> Reservation:
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
         """Promise room for one executor. Raises NoRoom, saying why each node cannot bear it."""
         wanted = Amount(resources.cores, resources.memory_bytes, resources.gpus)
 
         def place(reserved: dict[str, Amount]) -> str:
-            choice = choose(wanted, self._candidates(reserved), capability=capability)
+            choice = choose(wanted, self._candidates(reserved))
             if choice.address is None:
                 hint = "" if choice.can_ever_fit else "No node of this party is ever that large: ask for less."
                 _NO_ROOM.inc()
@@ -143,6 +141,10 @@ class ClusterManager:
         finally:
             self._store.end_job(job)
 
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        """These event logs are recorded, up to their last event. Raises NodeUnavailable after all others were told."""
+        self._everywhere(lambda member: member.client.acknowledge(logs))
+
     def events(self, since: Mapping[str, int], listening: Callable[[], bool]) -> Iterator[bytes]:
         """The documents of all events of each log after a sequence, for as long as somebody listens.
 
@@ -185,7 +187,6 @@ class ClusterManager:
                 node=member.status.node,
                 capacity=Amount(member.status.cores, member.status.memory_bytes, member.status.gpus),
                 reserved=reserved.get(member.address, Amount()),
-                capability=member.status.capability,
                 silent=member.silent(now),
             )
             for member in self._members.all()

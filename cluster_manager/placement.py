@@ -36,7 +36,6 @@ class Candidate:
         address: How it is reached, which no other node shares.
         node: Its name, for people.
         capacity, reserved: What it has in all; what is promised already.
-        capability: The CPU features on which bit-identical results depend.
         silent: Whether it has not been heard from lately.
     """
 
@@ -44,7 +43,6 @@ class Candidate:
     node: str
     capacity: Amount
     reserved: Amount
-    capability: str = ""
     silent: bool = False
 
 
@@ -57,12 +55,12 @@ class Choice:
     can_ever_fit: bool = True
 
 
-def choose(wanted: Amount, candidates: Sequence[Candidate], *, capability: str = "") -> Choice:
-    """Where `wanted` goes; with a `capability`, only onto nodes that compute bit for bit alike."""
+def choose(wanted: Amount, candidates: Sequence[Candidate]) -> Choice:
+    """Where `wanted` goes."""
     fitting: list[tuple[float, str]] = []
     reasons: list[str] = []
     for candidate in sorted(candidates, key=lambda c: (c.node, c.address)):
-        reason = _against(wanted, candidate, capability)
+        reason = _against(wanted, candidate)
         if reason:
             reasons.append(f"{candidate.node}: {reason}")
         else:
@@ -107,12 +105,10 @@ def _shown(amount: Amount) -> str:
     return f"{amount.cores} cores + {amount.memory_bytes // MEBIBYTE} MiB{gpus}"
 
 
-def _against(wanted: Amount, candidate: Candidate, capability: str) -> str:
+def _against(wanted: Amount, candidate: Candidate) -> str:
     """Why the candidate cannot take it now, or the empty string."""
     if candidate.silent:
         return "it has not been heard from"
-    if capability and candidate.capability != capability:
-        return f"its processor differs ({candidate.capability}, needed is {capability})"
     after = candidate.reserved + wanted
     for name, needed, has, unit in (
         ("cores", after.cores, candidate.capacity.cores, 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ class ClusterServicer(rpc.ClusterManagerServicer):
         attempt = AttemptId(JobId(request.job), TaskName(request.task), request.attempt)
         with answering(context):
             size = Resources(cores=request.cores, memory_bytes=request.memory_bytes, gpus=request.gpus)
-            made = self._manager.reserve(attempt, request.address, size, request.lease_s, request.capability)
+            made = self._manager.reserve(attempt, request.address, size, request.lease_s)
             return pb.ReserveReply(id=made.id, node=self._manager.name_of(made.host))
 
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
@@ -102,6 +103,12 @@ class ClusterServicer(rpc.ClusterManagerServicer):
         """Executor events."""
         for event in self._manager.events(dict(request.since), context.is_active):
             yield pb.Event(document=event)
+
+    def Acknowledge(self, request: pb.AcknowledgeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
+        """Logs that are recorded."""
+        with answering(context):
+            self._manager.acknowledge(request.logs)
+            return pb.Done()
 
     def EndJob(self, request: pb.EndJobRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """A job is over."""
@@ -144,9 +151,7 @@ class ClusterClient:
         with asking(self._who, ClusterUnavailable):
             self._stub.RemoveNode(pb.NodeRequest(address=address), timeout=CALL_S)
 
-    def reserve(
-        self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float, capability: str = ""
-    ) -> Reservation:
+    def reserve(self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float) -> Reservation:
         """Promise room for one executor for `lease_s` seconds; the same again renews the lease.
 
         Raises NoRoom, saying why each node cannot bear it.
@@ -160,7 +165,6 @@ class ClusterClient:
             memory_bytes=resources.memory_bytes,
             gpus=resources.gpus,
             lease_s=lease_s,
-            capability=capability,
         )
         with asking(self._who, ClusterUnavailable):
             reply: pb.ReserveReply = self._stub.Reserve(request, timeout=CALL_S)
@@ -202,6 +206,14 @@ class ClusterClient:
             for event in self._stub.Events(pb.EventsRequest(since=since)):
                 yield parse_event(event.document)
         raise ClusterUnavailable(f"{self._who} has closed the stream of events.", hint="Ask again.")
+
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        """These event logs are recorded, up to their last event: they go as soon as their job is over.
+
+        No answer is waited for, and none is needed: whoever asks for events says again what was recorded.
+        """
+        with suppress(ValueError):  # the channel is closed
+            self._stub.Acknowledge.future(pb.AcknowledgeRequest(logs=logs), timeout=CALL_S)
 
     def end_job(self, job: str) -> None:
         """The job is over: nothing of it runs, lies or is reserved any more. May be repeated."""

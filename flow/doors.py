@@ -101,6 +101,9 @@ class ClusterDoor(Protocol):
     def events(self, since: Mapping[str, int]) -> Iterator[ExecutorEvent]:
         """Every event of each log after a sequence, for as long as the connection lasts; some may come again."""
 
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        """These event logs are recorded, up to their last event."""
+
     def end_job(self, job: str) -> None:
         """Clean up after a job."""
 

@@ -1,12 +1,13 @@
 """Reads what executors tell into the store, each event exactly once.
 
 One thread follows the Cluster Manager's stream, one writes down whatever has come meanwhile in one transaction,
-together with how far each event log was read; after a restart of whichever room the logs are read on from there.
+together with how far each event log was read; after a restart of whichever room the logs are read on from there. A log
+whose last event is stored is acknowledged: its node need not keep it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from threading import Event, Lock, Thread
@@ -23,7 +24,7 @@ from flow.store.parts import count_running, parties_of
 from flow.store.tables import executor
 from flow.store.telemetry import insert_logs, insert_metrics, put_places, put_progress, read_places
 from flow.store.writer import Writer
-from node_manager.client import EventKind, ExecutorEvent
+from node_manager.client import FINAL, EventKind, ExecutorEvent
 from party.ids import AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
 from runtime.log import get_logger
@@ -131,8 +132,13 @@ class EventReader:
                         self._take_job(writer, job, events, is_open=part.state == "open")
                         put_places(writer, job, {event.log: event.sequence for event in events})
             self._places = places
+        self._acknowledge(event.log for event in batch if event.kind in FINAL)
         for job in known:
             self._heard(job)
+
+    def _acknowledge(self, logs: Iterable[str]) -> None:
+        if over := list(logs):
+            self._cluster.acknowledge(over)
 
     def _take_job(self, writer: Writer, job: str, events: Sequence[ExecutorEvent], *, is_open: bool) -> None:
         """Write down the events of a job. Of one that is over here, or that we left, only last words are kept."""

@@ -18,7 +18,7 @@ from node_manager.errors import (
     StaleIncarnation,
     UnknownWireVersion,
 )
-from node_manager.events import EventKind, ExecutorEvent
+from node_manager.events import FINAL, EventKind, ExecutorEvent
 from node_manager.last_event import CRASH_CODE, Cause, failure_body
 from node_manager.order import Input, Order, Resources, ResumePoint
 from node_manager.status import NodeStatus
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CRASH_CODE",
+    "FINAL",
     "MOST_BYTES",
     "MOST_EVENTS",
     "Cause",

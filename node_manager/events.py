@@ -39,6 +39,9 @@ class EventKind(StrEnum):
     LOST = "lost"  # it ended without a last word
 
 
+FINAL = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST})  # after which a log tells nothing
+
+
 class ExecutorEvent(BaseModel):
     """One line of an attempt's event log. (job, task, attempt, address, incarnation, sequence) is unique."""
 

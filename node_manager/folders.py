@@ -9,7 +9,7 @@
         exit.json      how it ended                           (warm parent, before the process is reaped)
         end.json       what is told of its end if it said no last word   (Node Manager, once it is over)
 
-Of a job that was cleaned, event logs and `end.json` stay under state/node/ended for those who have not read them.
+Of a job that was cleaned, event logs and `end.json` stay under state/node/ended until Flow has recorded them.
 The names of job, task and party are checked before a path is made of them.
 """
 

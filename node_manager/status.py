@@ -13,7 +13,6 @@ class NodeStatus(BaseModel):
         cores, memory_bytes, gpus: What orders may use in total.
         cpu_percent, memory_used: The whole host's load now.
         gpu_percent, gpu_memory_used: One number a GPU, empty where none is visible.
-        capability: The CPU features on which bit-identical results depend.
         executors: Working folders (`job/task-attempt-role-party-iN`) of those that run now.
         isolation: How executors are kept from what they need not see: "user", "sandbox", "partly", "none"; or empty.
         isolation_text: The same in words, with a remedy where there is none.
@@ -32,7 +31,6 @@ class NodeStatus(BaseModel):
     memory_used: int = 0
     gpu_percent: tuple[float, ...] = ()
     gpu_memory_used: tuple[int, ...] = ()
-    capability: str = ""
     executors: tuple[str, ...] = ()
     warm: bool = False
     isolation: str = ""

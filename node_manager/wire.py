@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -65,6 +65,12 @@ class NodeServicer(rpc.NodeManagerServicer):
         for event in self._manager.events(dict(request.since), context.is_active):
             yield pb.Event(document=event)
 
+    def Acknowledge(self, request: pb.AcknowledgeRequest, context: grpc.ServicerContext) -> pb.AcknowledgeReply:  # noqa: N802
+        """Logs that are recorded."""
+        with answering(context):
+            self._manager.acknowledge(request.logs)
+            return pb.AcknowledgeReply()
+
     def Clean(self, request: pb.CleanRequest, context: grpc.ServicerContext) -> pb.CleanReply:  # noqa: N802
         """A job's folders."""
         with answering(context):
@@ -123,6 +129,11 @@ class NodeClient:
     def events(self, since: Mapping[str, int]) -> EventStream:
         """Every event of each log after the sequence that `since` gives by the log's name. Raises NodeUnavailable."""
         return EventStream(self._who, self._begun(lambda: self._stub.Events(pb.EventsRequest(since=since))))
+
+    def acknowledge(self, logs: Iterable[str]) -> None:
+        """These event logs are recorded, up to their last event. Raises NodeUnavailable."""
+        with asking(self._who, NodeUnavailable):
+            self._stub.Acknowledge(pb.AcknowledgeRequest(logs=logs), timeout=CALL_S)
 
     def clean(self, job: str) -> None:
         """End what runs of a job and remove its working folders. Raises NodeUnavailable."""

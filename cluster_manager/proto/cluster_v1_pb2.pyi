@@ -101,7 +101,6 @@ class ReserveRequest(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     GPUS_FIELD_NUMBER: _builtins.int
     LEASE_S_FIELD_NUMBER: _builtins.int
-    CAPABILITY_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     task: _builtins.str
     attempt: _builtins.int
@@ -110,8 +109,6 @@ class ReserveRequest(_message.Message):
     memory_bytes: _builtins.int
     gpus: _builtins.int
     lease_s: _builtins.float
-    capability: _builtins.str
-    """Only nodes whose processor computes bit for bit alike; empty: any."""
     def __init__(
         self,
         *,
@@ -123,11 +120,10 @@ class ReserveRequest(_message.Message):
         memory_bytes: _builtins.int = ...,
         gpus: _builtins.int = ...,
         lease_s: _builtins.float = ...,
-        capability: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempt", b"attempt", "capability", b"capability", "cores", b"cores", "gpus", b"gpus", "job", b"job", "lease_s", b"lease_s", "memory_bytes", b"memory_bytes", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempt", b"attempt", "cores", b"cores", "gpus", b"gpus", "job", b"job", "lease_s", b"lease_s", "memory_bytes", b"memory_bytes", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,6 +329,26 @@ class Event(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class AcknowledgeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        logs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logs", b"logs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeRequest: _TypeAlias = AcknowledgeRequest  # noqa: Y015
 
 @_typing.final
 class EndJobRequest(_message.Message):

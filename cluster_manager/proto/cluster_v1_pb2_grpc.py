@@ -79,6 +79,11 @@ class ClusterManagerStub:
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.EventsRequest.SerializeToString,
                 response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Event.FromString,
                 _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/archipelago.cluster.v1.ClusterManager/Acknowledge',
+                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.AcknowledgeRequest.SerializeToString,
+                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
+                _registered_method=True)
         self.EndJob = channel.unary_unary(
                 '/archipelago.cluster.v1.ClusterManager/EndJob',
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.EndJobRequest.SerializeToString,
@@ -147,6 +152,13 @@ class ClusterManagerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Acknowledge(self, request, context):
+        """The reader has recorded these logs, up to their last event: of a job that is over they are removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EndJob(self, request, context):
         """End what runs of a job, remove its working folders, give its room back.
         """
@@ -201,6 +213,11 @@ def add_ClusterManagerServicer_to_server(servicer, server):
                     servicer.Events,
                     request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.EventsRequest.FromString,
                     response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Event.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.AcknowledgeRequest.FromString,
+                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.SerializeToString,
             ),
             'EndJob': grpc.unary_unary_rpc_method_handler(
                     servicer.EndJob,
@@ -451,6 +468,33 @@ class ClusterManager:
             '/archipelago.cluster.v1.ClusterManager/Events',
             cluster__manager_dot_proto_dot_cluster__v1__pb2.EventsRequest.SerializeToString,
             cluster__manager_dot_proto_dot_cluster__v1__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/archipelago.cluster.v1.ClusterManager/Acknowledge',
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.AcknowledgeRequest.SerializeToString,
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
             options,
             channel_credentials,
             insecure,

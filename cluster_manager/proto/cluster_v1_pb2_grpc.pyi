@@ -46,6 +46,8 @@ class ClusterManagerStub:
     Stop: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]
     Events: _grpc.UnaryStreamMultiCallable[_cluster_v1_pb2.EventsRequest, _cluster_v1_pb2.Event]
     """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
+    Acknowledge: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.AcknowledgeRequest, _cluster_v1_pb2.Done]
+    """The reader has recorded these logs, up to their last event: of a job that is over they are removed."""
     EndJob: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.EndJobRequest, _cluster_v1_pb2.Done]
     """End what runs of a job, remove its working folders, give its room back."""
 
@@ -65,6 +67,8 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     Stop: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     Events: _aio.UnaryStreamMultiCallable[_cluster_v1_pb2.EventsRequest, _cluster_v1_pb2.Event]  # type: ignore[assignment]
     """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
+    Acknowledge: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.AcknowledgeRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
+    """The reader has recorded these logs, up to their last event: of a job that is over they are removed."""
     EndJob: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.EndJobRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     """End what runs of a job, remove its working folders, give its room back."""
 
@@ -135,6 +139,14 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_v1_pb2.Event], _abc.AsyncIterator[_cluster_v1_pb2.Event]]:
         """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
+
+    @_abc_1.abstractmethod
+    def Acknowledge(
+        self,
+        request: _cluster_v1_pb2.AcknowledgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]:
+        """The reader has recorded these logs, up to their last event: of a job that is over they are removed."""
 
     @_abc_1.abstractmethod
     def EndJob(

@@ -59,6 +59,11 @@ class NodeManagerStub:
                 request_serializer=node__manager_dot_proto_dot_node__v1__pb2.EventsRequest.SerializeToString,
                 response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.Event.FromString,
                 _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/archipelago.node.v1.NodeManager/Acknowledge',
+                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.AcknowledgeRequest.SerializeToString,
+                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.AcknowledgeReply.FromString,
+                _registered_method=True)
         self.Clean = channel.unary_unary(
                 '/archipelago.node.v1.NodeManager/Clean',
                 request_serializer=node__manager_dot_proto_dot_node__v1__pb2.CleanRequest.SerializeToString,
@@ -104,6 +109,13 @@ class NodeManagerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Acknowledge(self, request, context):
+        """These logs are recorded, up to their last event: of a job that is over they are removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Clean(self, request, context):
         """End what runs of a job and remove its working folders.
         """
@@ -138,6 +150,11 @@ def add_NodeManagerServicer_to_server(servicer, server):
                     servicer.Events,
                     request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.EventsRequest.FromString,
                     response_serializer=node__manager_dot_proto_dot_node__v1__pb2.Event.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.AcknowledgeRequest.FromString,
+                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.AcknowledgeReply.SerializeToString,
             ),
             'Clean': grpc.unary_unary_rpc_method_handler(
                     servicer.Clean,
@@ -280,6 +297,33 @@ class NodeManager:
             '/archipelago.node.v1.NodeManager/Events',
             node__manager_dot_proto_dot_node__v1__pb2.EventsRequest.SerializeToString,
             node__manager_dot_proto_dot_node__v1__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/archipelago.node.v1.NodeManager/Acknowledge',
+            node__manager_dot_proto_dot_node__v1__pb2.AcknowledgeRequest.SerializeToString,
+            node__manager_dot_proto_dot_node__v1__pb2.AcknowledgeReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class NodeManagerStub:
     """The host now, and again every few seconds."""
     Events: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.EventsRequest, _node_v1_pb2.Event]
     """Every executor event once, each log's after a sequence."""
+    Acknowledge: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.AcknowledgeRequest, _node_v1_pb2.AcknowledgeReply]
+    """These logs are recorded, up to their last event: of a job that is over they are removed."""
     Clean: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.CleanRequest, _node_v1_pb2.CleanReply]
     """End what runs of a job and remove its working folders."""
 
@@ -59,6 +61,8 @@ class NodeManagerAsyncStub(NodeManagerStub):
     """The host now, and again every few seconds."""
     Events: _aio.UnaryStreamMultiCallable[_node_v1_pb2.EventsRequest, _node_v1_pb2.Event]  # type: ignore[assignment]
     """Every executor event once, each log's after a sequence."""
+    Acknowledge: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.AcknowledgeRequest, _node_v1_pb2.AcknowledgeReply]  # type: ignore[assignment]
+    """These logs are recorded, up to their last event: of a job that is over they are removed."""
     Clean: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.CleanRequest, _node_v1_pb2.CleanReply]  # type: ignore[assignment]
     """End what runs of a job and remove its working folders."""
 
@@ -102,6 +106,14 @@ class NodeManagerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_node_v1_pb2.Event], _abc.AsyncIterator[_node_v1_pb2.Event]]:
         """Every executor event once, each log's after a sequence."""
+
+    @_abc_1.abstractmethod
+    def Acknowledge(
+        self,
+        request: _node_v1_pb2.AcknowledgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_v1_pb2.AcknowledgeReply, _abc.Awaitable[_node_v1_pb2.AcknowledgeReply]]:
+        """These logs are recorded, up to their last event: of a job that is over they are removed."""
 
     @_abc_1.abstractmethod
     def Clean(

@@ -1,15 +1,15 @@
 """The event logs of a node, followed from any position in them.
 
-An executor's log is the only copy of what it told. Whoever follows the logs says how far they have read each; nothing
-is remembered here but in which logs something may be new. Logs outlive their job for a while, for who has not read
-them.
+An executor's log is the only copy of what it told. Whoever follows the logs says how far they have recorded each;
+nothing is remembered here but in which logs something may be new, and which are recorded to their end. A log outlives
+its job until it is recorded, and an hour at most.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class EventLogs:
         self._changed = threading.Condition()
         self._followers: list[Follower] = []
         self._closed = False
+        self._recorded: set[str] = set()  # to their end; their jobs are not over yet
 
     @contextmanager
     def follower(self, since: Mapping[str, int]) -> Iterator[Follower]:
@@ -46,7 +47,7 @@ class EventLogs:
         with self._changed:
             follower = Follower(self, since)
             self._followers.append(follower)
-        self.rung(*self._names())
+        self.rung(*_names(self._kept), *_names(self._folders))
         try:
             yield follower
         finally:
@@ -76,28 +77,41 @@ class EventLogs:
             yield kept if kept.exists() else self._folders / name
 
     def keep(self, job: str) -> None:
-        """Put the logs of a job aside, before its working folders go; forget those that were put aside long ago."""
+        """Put those logs of a job aside that are not recorded to their end, before its working folders go."""
         with self._unmoved:
-            for folder in (self._folders / job).glob("*-i*"):
-                kept = self._kept / job / folder.name
-                kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-                for file in (EVENTS, END):
-                    with suppress(FileNotFoundError):
-                        (folder / file).rename(kept / file)
-                forget_folder(folder)
-            for old in self._kept.iterdir():
-                if time.time() - old.stat().st_mtime > KEEP_S:
-                    forget_folder(old)
+            for name in _names(self._folders, f"{job}/*-i*"):
+                if name not in self._recorded:
+                    (self._kept / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+                    for file in (EVENTS, END):
+                        with suppress(FileNotFoundError):
+                            (self._folders / name / file).rename(self._kept / name / file)
+                forget_folder(self._folders / name)
+                self._recorded.discard(name)
+
+    def acknowledge(self, names: Collection[str]) -> None:
+        """These logs are recorded to their end: once their job is over nothing is kept of them."""
+        with self._unmoved:
+            known, kept = _names(self._folders), _names(self._kept)
+            self._recorded.update(name for name in names if name in known)
+            self._forget(name for name in names if name in kept)
+
+    def forget_old(self) -> None:
+        """Nobody came for what was put aside long ago."""
+        with self._unmoved:
+            since = time.time() - KEEP_S
+            self._forget(name for name in _names(self._kept) if (self._kept / name).stat().st_mtime < since)
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            forget_folder(self._kept / name)
+            with suppress(OSError):  # there are others of its job
+                (self._kept / name).parent.rmdir()
 
     def wake(self) -> None:
         """Let every waiting follower return, now and from now on."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def _names(self) -> list[str]:
-        found = [path.relative_to(root) for root in (self._kept, self._folders) for path in root.glob(FOLDERS)]
-        return [str(path) for path in found]
 
 
 class Follower:
@@ -134,6 +148,8 @@ class Follower:
         elif more:
             self.due[name] = None
         since = self._since.get(name, 0)
+        if after.final and since >= after.own:
+            self._logs.acknowledge([name])
         yield from (document for event, document in told if event.sequence > since)
 
     def _forget(self, name: str) -> None:
@@ -141,3 +157,7 @@ class Follower:
         self._over[name] = None
         while len(self._over) > MOST_OVER:
             del self._over[next(iter(self._over))]
+
+
+def _names(root: Path, pattern: str = FOLDERS) -> list[str]:
+    return [str(path.relative_to(root)) for path in root.glob(pattern)]

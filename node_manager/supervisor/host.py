@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 import psutil
 
 GPU_QUERY_S = 10.0
-_FEATURES = ("avx512f", "avx512_bf16", "amx_tile", "avx2", "fma", "asimd", "sve")
 
 
 @dataclass(frozen=True)
@@ -69,18 +67,6 @@ def parse_gpus(text: str) -> GpuLoad:
         percent=tuple(_number(percent) for percent, _ in rows),
         memory_used=tuple(int(_number(used)) << 20 for _, used in rows),
     )
-
-
-def cpu_capability(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Machine and the vector features on which the order of floating point operations depends."""
-    features: list[str] = []
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                present = set(line.partition(":")[2].split())
-                features = [name for name in _FEATURES if name in present]
-                break
-    return "-".join([platform.machine(), *features])
 
 
 class Load:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +32,7 @@ from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_k
 from node_manager.status import NodeStatus
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.follow import EventLogs
-from node_manager.supervisor.host import Load, cpu_capability
+from node_manager.supervisor.host import Load
 from node_manager.supervisor.running_executors import Running, RunningExecutors
 from node_manager.supervisor.supervisor import Supervisor
 from runtime.disk.faults import refuse_unwritable
@@ -58,7 +58,6 @@ class NodeManager:
         self._logs = EventLogs(self._folders, config.state / "ended")
         self._executors = RunningExecutors(config.capacity.gpus)
         self._load = Load(config.capacity.gpus)
-        self._capability = cpu_capability()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         become_subreaper()
@@ -94,7 +93,6 @@ class NodeManager:
             memory_used=memory_used,
             gpu_percent=gpus.percent,
             gpu_memory_used=gpus.memory_used,
-            capability=self._capability,
             executors=tuple(sorted(running.key.folder for running in self._executors.all())),
             warm=self._supervisor.parent.ready,
             isolation=found.mode if found else "",
@@ -148,6 +146,10 @@ class NodeManager:
         with self._logs.follower(since) as follower:
             while listening() and not self._stopping.is_set():
                 yield from follower.documents(self._config.heartbeat_s)
+
+    def acknowledge(self, logs: Collection[str]) -> None:
+        """These event logs are recorded, up to their last event: of a job that is over nothing is kept of them."""
+        self._logs.acknowledge(logs)
 
     def go_quiet(self) -> None:
         """Let readers return; nothing new is started from now on."""

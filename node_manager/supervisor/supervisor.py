@@ -273,6 +273,7 @@ class Supervisor:
         if look and self._orphans:
             self._end_orphans()
         if look:
+            self._logs.forget_old()
             self._looked_at = time.monotonic()
 
     def _check_memory(self, *, whole_families: bool) -> None:

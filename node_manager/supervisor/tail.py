@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node_manager.allowance import Purse, Spent, left_out_text
-from node_manager.events import EventKind, ExecutorEvent, read_event
+from node_manager.events import FINAL, EventKind, ExecutorEvent, read_event
 from node_manager.folders import END, EVENTS, read_json
 from runtime.bounds import MAX_COUNT
 from runtime.log import get_logger
@@ -24,7 +24,6 @@ MAX_READ_BYTES = 256 << 10  # one turn of a log among others
 MAX_LINE_BYTES = 64 << 10
 MAX_SEQUENCE = MAX_COUNT - 1_000  # what comes after is the Node Manager's own
 MAX_LOG_BYTES = 64 << 20
-FINAL = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST})
 _log = get_logger("node_manager")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -54,6 +54,12 @@ class LogNode:
             while listening() and not self._stopping.is_set():
                 yield from follower.documents(0.5)
 
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        self._logs.acknowledge(logs)
+
+    def clean(self, job: str) -> None:
+        self._logs.keep(job)
+
     def close(self) -> None:
         self._stopping.set()
         self._logs.wake()
@@ -77,6 +83,9 @@ class LoggedCluster(FakeCluster):
             if self._closed:
                 return
             yield event
+
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        self.client.acknowledge(logs)
 
 
 class Floors:

@@ -80,7 +80,6 @@ class FakeCluster:
                 gpus=0,
                 cpu_percent=3.5,
                 memory_used=1 << 30,
-                capability="",
                 executors=("a",),
             )
         ]

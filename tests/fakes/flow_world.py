@@ -240,6 +240,7 @@ class FakeCluster:
         self.script: Script = succeeds
         self.orders: list[Order] = []
         self.ended: list[str] = []
+        self.acknowledged: list[str] = []
         self.stopped: list[tuple[str, str | None, int | None]] = []
         self.rooms: dict[str, tuple[Room, int]] = {}
         self.expire_next = 0
@@ -295,6 +296,9 @@ class FakeCluster:
                 key = (order.job, order.task, order.attempt, order.address)
                 if key in self._running:
                     self.tell(order, EventKind.LOST, cause="signal 15")
+
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        self.acknowledged += logs
 
     def end_job(self, job: str) -> None:
         self.ended.append(job)

@@ -26,7 +26,6 @@ candidates = st.lists(
         node=st.text("abcdef", min_size=1, max_size=2),
         capacity=capacities,
         reserved=amounts,
-        capability=st.sampled_from(["x", "y"]),
         silent=st.booleans(),
     ),
     max_size=5,
@@ -34,16 +33,16 @@ candidates = st.lists(
 )
 
 
-def takes(candidate, amount, capability):
+def takes(candidate, amount):
     after, has = candidate.reserved + amount, candidate.capacity
     fits = after.cores <= has.cores and after.memory_bytes <= has.memory_bytes and after.gpus <= has.gpus
-    return fits and not candidate.silent and capability in ("", candidate.capability)
+    return fits and not candidate.silent
 
 
-@given(wanted, candidates, st.sampled_from(["", "x"]))
-def test_a_node_is_chosen_exactly_when_one_can_take_it(amount, nodes, capability):
-    choice = choose(amount, nodes, capability=capability)
-    able = {c.address for c in nodes if takes(c, amount, capability)}
+@given(wanted, candidates)
+def test_a_node_is_chosen_exactly_when_one_can_take_it(amount, nodes):
+    choice = choose(amount, nodes)
+    able = {c.address for c in nodes if takes(c, amount)}
     assert (choice.address in able) if able else choice.address is None
     assert choice.address or len(choice.reasons) == max(1, len(nodes))
 
@@ -67,17 +66,8 @@ def test_every_node_says_why_it_cannot():
         Candidate("2", "memory", has, Amount(0, GIB)),
         Candidate("3", "gpus", has, Amount(0, 0, 1)),
         Candidate("4", "quiet", has, Amount(), silent=True),
-        Candidate("5", "other", has, Amount(), capability="arm"),
     ]
-    choice = choose(Amount(2, 2 * GIB, 1), nodes, capability="x86")
-    assert choice.reasons == (
-        "cores: its processor differs (, needed is x86)",
-        "gpus: its processor differs (, needed is x86)",
-        "memory: its processor differs (, needed is x86)",
-        "other: its processor differs (arm, needed is x86)",
-        "quiet: it has not been heard from",
-    )
-    assert choose(Amount(2, 2 * GIB, 1), nodes[:4]).reasons == (
+    assert choose(Amount(2, 2 * GIB, 1), nodes).reasons == (
         "cores: 1 of 2 cores free, 2 wanted",
         "gpus: 0 of 1 GPUs free, 1 wanted",
         "memory: 1024 of 2048 MiB of memory free, 2048 wanted",

@@ -140,8 +140,36 @@ def test_the_logs_of_a_job_outlive_it_for_a_while(logs, log_of, folder, tmp_path
         assert taken(behind) == [(key().folder, 1), (key().folder, 2)]
     with logs.follower({}) as later:
         assert taken(later) == [(key().folder, 1), (key().folder, 2)]
-    long_ago = (tmp_path / "ended" / "JOB1").stat().st_mtime - KEEP_S - 1
-    os.utime(tmp_path / "ended" / "JOB1", (long_ago, long_ago))
-    logs.keep("JOB2")
+    kept = tmp_path / "ended" / key().folder
+    logs.forget_old()
+    assert kept.exists()
+    long_ago = kept.stat().st_mtime - KEEP_S - 1
+    os.utime(kept, (long_ago, long_ago))
+    logs.forget_old()
+    assert not list((tmp_path / "ended").iterdir())
     with logs.follower({}) as too_late:
         assert taken(too_late) == []
+
+
+@pytest.mark.parametrize("job_is_over", [True, False])
+def test_a_log_that_is_recorded_to_its_end_does_not_outlive_its_job(logs, log_of, folder, tmp_path, job_is_over):
+    recorded, other = key(), key(task="other")
+    for each in (recorded, other):
+        log_of(each, 1)
+    steps = [lambda: logs.keep("JOB1"), lambda: logs.acknowledge([recorded.folder, "JOB1/never-1-guest-a-i1"])]
+    for step in steps if job_is_over else reversed(steps):
+        step()
+    assert not list((tmp_path / "executors" / "JOB1").iterdir())
+    assert [path.name for path in (tmp_path / "ended" / "JOB1").iterdir()] == [folder(other).name]
+    logs.acknowledge([other.folder])
+    assert not list((tmp_path / "ended").iterdir())
+
+
+def test_who_asks_from_the_last_event_on_has_recorded_the_log(logs, log_of, tmp_path):
+    log_of(key(), 1).write(EventKind.SUCCEEDED, seconds=1.0, peak_bytes=1)
+    logs.keep("JOB1")
+    with logs.follower({key().folder: 1}) as behind:
+        assert taken(behind) == [(key().folder, 2)]
+    with logs.follower({key().folder: 2}) as done:
+        assert taken(done) == []
+    assert not list((tmp_path / "ended").iterdir())

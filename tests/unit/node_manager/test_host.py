@@ -9,7 +9,6 @@ from node_manager.supervisor.host import (
     GpuLoad,
     Load,
     count_gpus,
-    cpu_capability,
     find_capacity,
     parse_gpus,
     query_gpus,
@@ -48,9 +47,3 @@ def test_a_host_without_gpus_does_not_ask_for_their_load(monkeypatch):
     assert percent >= 0
     assert used > 0
     assert gpus == GpuLoad()
-
-
-def test_the_capability_names_the_vector_features(tmp_path):
-    (tmp_path / "cpuinfo").write_text("model: x\nflags\t: fpu avx2 fma avx512f sse\nflags\t: fpu\n")
-    assert cpu_capability(tmp_path / "cpuinfo").endswith("-avx512f-avx2-fma")
-    assert "-" not in cpu_capability(tmp_path / "absent")
