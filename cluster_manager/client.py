@@ -1,4 +1,4 @@
-"""The door to the Cluster Manager: reserve room, start executors in it, follow what they tell."""
+"""The door to the Cluster Manager: reserve, start executors in reservations, follow what they tell."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from cluster_manager.errors import (
     ClusterUnavailable,
+    NoCapacity,
     NodeExists,
     NodeUnknown,
-    NoRoom,
     OrderMismatch,
     ReservationExpired,
 )
@@ -26,7 +26,7 @@ __all__ = [
     "EventKind",
     "ExecutorEvent",
     "Input",
-    "NoRoom",
+    "NoCapacity",
     "NodeExists",
     "NodeStatus",
     "NodeUnknown",

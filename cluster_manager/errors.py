@@ -1,4 +1,4 @@
-"""What can go wrong between asking for room and having it.
+"""What can go wrong between asking for a reservation and using it.
 
 PlatformError
   NotFound
@@ -8,7 +8,7 @@ PlatformError
     OrderMismatch        the order is not what the reservation was made for (no retry)
     NodeExists           another node has that address already              (no retry)
   Unavailable
-    NoRoom               no node can bear it now                            (retry)
+    NoCapacity           no node can bear it now                            (retry)
     ClusterUnavailable   the Cluster Manager cannot be reached              (retry)
 """
 
@@ -41,10 +41,10 @@ class NodeExists(Conflict):
     code = "cluster.node_exists"
 
 
-class NoRoom(Unavailable):
+class NoCapacity(Unavailable):
     """No node can bear it now; the message says why each cannot."""
 
-    code = "cluster.no_room"
+    code = "cluster.no_capacity"
 
 
 class ClusterUnavailable(Unavailable):

@@ -1,4 +1,4 @@
-"""The Cluster Manager: knows what this party's nodes can bear, promises room, places, starts and stops executors."""
+"""The Cluster Manager: knows what this party's nodes can bear, reserves, places, starts and stops executors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cluster_manager.errors import NodeExists, NodeUnknown, NoRoom, OrderMismatch
+from cluster_manager.errors import NoCapacity, NodeExists, NodeUnknown, OrderMismatch
 from cluster_manager.nodes import Member, Members
 from cluster_manager.placement import Amount, Candidate, choose, never_fits
 from cluster_manager.relay import Relay
@@ -21,8 +21,8 @@ from runtime.metrics import labelled, metrics
 
 MAX_LEASE_S = 3600.0
 _log = get_logger("cluster_manager")
-_RESERVED = metrics("cluster_manager").counter("reservations", "Times that room was promised.")
-_NO_ROOM = metrics("cluster_manager").counter("no_room", "Times that no node had the room that was asked for.")
+_RESERVED = metrics("cluster_manager").counter("reservations", "Reservations that were made or renewed.")
+_NO_CAPACITY = metrics("cluster_manager").counter("no_capacity", "Times that no node could bear what was asked for.")
 
 
 class ClusterManager:
@@ -86,15 +86,16 @@ class ClusterManager:
         self._members.remove(address)
 
     def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
-        """Promise room for one executor. Raises NoRoom, saying why each node cannot bear it."""
+        """Reserve for one executor. Raises NoCapacity, saying why each node cannot bear it."""
         wanted = Amount(resources.cores, resources.memory_bytes, resources.gpus)
 
         def place(reserved: dict[str, Amount]) -> str:
             choice = choose(wanted, self._candidates(reserved))
             if choice.address is None:
                 hint = "" if choice.can_ever_fit else "No node of this party is ever that large: ask for less."
-                _NO_ROOM.inc()
-                raise NoRoom(f"No room for {address} of {attempt}: {'; '.join(choice.reasons)}.", hint=hint)
+                _NO_CAPACITY.inc()
+                why = "; ".join(choice.reasons)
+                raise NoCapacity(f"No node can bear {address} of {attempt} now: {why}.", hint=hint)
             return choice.address
 
         reserved = self._store.reserve(attempt, address, wanted, min(lease_s, MAX_LEASE_S), place)
@@ -102,7 +103,7 @@ class ClusterManager:
         return reserved
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
-        """Why executors of these sizes can never have room at the same time; empty if they could, if not now.
+        """Why executors of these sizes can never run at the same time; empty if they could, if not now.
 
         A node that is silent counts with the size it had; with one that was not heard from yet nothing is certain.
         """
@@ -113,11 +114,11 @@ class ClusterManager:
         return never_fits([Amount(size.cores, size.memory_bytes, size.gpus) for size in sizes], capacities)
 
     def release(self, reservation_id: str) -> None:
-        """Give room back. May be repeated."""
+        """Give a reservation back. May be repeated."""
         self._store.release(reservation_id)
 
     def start(self, reservation_id: str, order: Order) -> None:
-        """Start the executor that the room was reserved for; a later incarnation may be started in the same room.
+        """Start the executor of a reservation; a later incarnation may be started in the same one.
 
         Raises ReservationExpired, OrderMismatch, and what the Node Manager raises.
         """
@@ -135,7 +136,7 @@ class ClusterManager:
         self._everywhere(lambda member: member.client.stop(job, task, attempt, grace_s))
 
     def end_job(self, job: str) -> None:
-        """The job is over: end what runs, remove its working folders, give its room back. May be repeated."""
+        """The job is over: end what runs, remove its working folders, give its reservations back. May be repeated."""
         try:
             self._everywhere(lambda member: member.client.clean(job))
         finally:

@@ -89,9 +89,9 @@ def _packed(wanted: Sequence[Amount], left: tuple[Amount, ...]) -> bool:
     if not wanted:
         return True
     return any(
-        _packed(wanted[1:], (*left[:place], room - wanted[0], *left[place + 1 :]))
-        for place, room in enumerate(left)
-        if room not in left[:place] and _fits(wanted[0], room)  # nodes alike are tried once
+        _packed(wanted[1:], (*left[:at], free - wanted[0], *left[at + 1 :]))
+        for at, free in enumerate(left)
+        if free not in left[:at] and _fits(wanted[0], free)  # nodes alike are tried once
     )
 
 

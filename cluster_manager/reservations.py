@@ -43,7 +43,7 @@ DROP TABLE ended;
 
 @dataclass(frozen=True)
 class Reservation:
-    """Room promised on the node at `host`, named by `id` when the executor is started."""
+    """A part of the node at `host` that is promised to one executor; `id` names it when that is started."""
 
     id: str
     host: str
@@ -69,7 +69,7 @@ class ClusterStore:
         lease_s: float,
         place: Callable[[dict[str, Amount]], str],
     ) -> Reservation:
-        """Promise room where `place` says, given what is reserved on each node; the same again renews the lease.
+        """Reserve where `place` says, given what is reserved on each node; the same again renews the lease.
 
         Whatever `place` raises is raised, and nothing is promised.
         """

@@ -1,4 +1,4 @@
-"""The only module that touches the generated code: RPC messages in and out of the room's own types."""
+"""The only module that touches the generated code: RPC messages in and out of the Cluster Manager's own types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ END_S = 60.0
 
 @dataclass(frozen=True)
 class Reservation:
-    """Room promised on a node; `id` names it when the executor is started."""
+    """A part of a node that is promised to one executor; `id` names it when that is started."""
 
     id: str
     node: str
@@ -66,7 +66,7 @@ class ClusterServicer(rpc.ClusterManagerServicer):
             return pb.Done()
 
     def Reserve(self, request: pb.ReserveRequest, context: grpc.ServicerContext) -> pb.ReserveReply:  # noqa: N802
-        """Room for one executor."""
+        """A reservation for one executor."""
         attempt = AttemptId(JobId(request.job), TaskName(request.task), request.attempt)
         with answering(context):
             size = Resources(cores=request.cores, memory_bytes=request.memory_bytes, gpus=request.gpus)
@@ -74,19 +74,19 @@ class ClusterServicer(rpc.ClusterManagerServicer):
             return pb.ReserveReply(id=made.id, node=self._manager.name_of(made.host))
 
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
-        """Room given back."""
+        """A reservation given back."""
         with answering(context):
             self._manager.release(request.id)
             return pb.Done()
 
     def CouldFit(self, request: pb.CouldFitRequest, context: grpc.ServicerContext) -> pb.CouldFitReply:  # noqa: N802
-        """Whether executors could ever have room at the same time."""
+        """Whether executors could ever run at the same time."""
         sizes = [Resources.model_validate_json(size) for size in request.sizes]
         with answering(context):
             return pb.CouldFitReply(reason=self._manager.could_fit(sizes))
 
     def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
-        """An executor in reserved room."""
+        """The executor of a reservation."""
         with answering(context):
             self._manager.start(request.reservation, parse_order(request.order))
             return pb.Done()
@@ -152,9 +152,9 @@ class ClusterClient:
             self._stub.RemoveNode(pb.NodeRequest(address=address), timeout=CALL_S)
 
     def reserve(self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float) -> Reservation:
-        """Promise room for one executor for `lease_s` seconds; the same again renews the lease.
+        """Reserve for one executor, for `lease_s` seconds; the same again renews the lease.
 
-        Raises NoRoom, saying why each node cannot bear it.
+        Raises NoCapacity, saying why each node cannot bear it.
         """
         request = pb.ReserveRequest(
             job=attempt.job,
@@ -171,18 +171,18 @@ class ClusterClient:
             return Reservation(reply.id, reply.node)
 
     def release(self, reservation_id: str) -> None:
-        """Give room back. May be repeated."""
+        """Give a reservation back. May be repeated."""
         with asking(self._who, ClusterUnavailable):
             self._stub.Release(pb.ReleaseRequest(id=reservation_id), timeout=CALL_S)
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
-        """Why executors of these sizes can never have room at the same time; empty if they could, if not now."""
+        """Why executors of these sizes can never run at the same time; empty if they could, if not now."""
         request = pb.CouldFitRequest(sizes=[size.model_dump_json().encode() for size in sizes])
         with asking(self._who, ClusterUnavailable):
             return str(self._stub.CouldFit(request, timeout=CALL_S).reason)
 
     def start(self, reservation_id: str, order: Order) -> None:
-        """Start the executor that the room was reserved for.
+        """Start the executor of a reservation.
 
         Raises ReservationExpired, OrderMismatch, and what the Node Manager raises.
         """

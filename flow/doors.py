@@ -69,7 +69,7 @@ class GatewayDoor(Protocol):
 
 
 class ReservationDoor(Protocol):
-    """Held room."""
+    """What is held on a node."""
 
     @property
     def id(self) -> str:
@@ -84,13 +84,13 @@ class ClusterDoor(Protocol):
     """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
 
     def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> ReservationDoor:
-        """Hold room. Raises NoRoom."""
+        """Hold a part of a node. Raises NoCapacity."""
 
     def release(self, reservation_id: str) -> None:
         """Give it back."""
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
-        """Why executors of these sizes can never have room at the same time; empty if they could, if not now."""
+        """Why executors of these sizes can never run at the same time; empty if they could, if not now."""
 
     def start(self, reservation_id: str, order: Order) -> None:
         """Start an executor. Raises ReservationExpired."""

@@ -1,4 +1,4 @@
-"""The only module that touches the generated code: RPC messages in and out of the room's own types."""
+"""The only module that touches the generated code: RPC messages in and out of the Node Manager's own types."""
 
 from __future__ import annotations
 

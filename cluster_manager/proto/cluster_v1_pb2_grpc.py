@@ -113,7 +113,7 @@ class ClusterManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reserve(self, request, context):
-        """Promise room for one executor until the lease runs out; the same again renews it.
+        """Reserve for one executor until the lease runs out; the same again renews it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,14 +126,14 @@ class ClusterManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CouldFit(self, request, context):
-        """Whether the executors, all at once, could ever have room.
+        """Whether the executors, all at once, could ever run at the same time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Start(self, request, context):
-        """Start the executor that the room was reserved for.
+        """Start the executor of a reservation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,7 +160,7 @@ class ClusterManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EndJob(self, request, context):
-        """End what runs of a job, remove its working folders, give its room back.
+        """End what runs of a job, remove its working folders, give its reservations back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

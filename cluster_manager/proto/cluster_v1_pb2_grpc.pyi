@@ -37,19 +37,19 @@ class ClusterManagerStub:
     AddNode: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]
     Reserve: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]
-    """Promise room for one executor until the lease runs out; the same again renews it."""
+    """Reserve for one executor until the lease runs out; the same again renews it."""
     Release: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]
     CouldFit: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]
-    """Whether the executors, all at once, could ever have room."""
+    """Whether the executors, all at once, could ever run at the same time."""
     Start: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]
-    """Start the executor that the room was reserved for."""
+    """Start the executor of a reservation."""
     Stop: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]
     Events: _grpc.UnaryStreamMultiCallable[_cluster_v1_pb2.EventsRequest, _cluster_v1_pb2.Event]
     """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
     Acknowledge: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.AcknowledgeRequest, _cluster_v1_pb2.Done]
     """The reader has recorded these logs, up to their last event: of a job that is over they are removed."""
     EndJob: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.EndJobRequest, _cluster_v1_pb2.Done]
-    """End what runs of a job, remove its working folders, give its room back."""
+    """End what runs of a job, remove its working folders, give its reservations back."""
 
 @_typing.type_check_only
 class ClusterManagerAsyncStub(ClusterManagerStub):
@@ -58,19 +58,19 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     AddNode: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     Reserve: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]  # type: ignore[assignment]
-    """Promise room for one executor until the lease runs out; the same again renews it."""
+    """Reserve for one executor until the lease runs out; the same again renews it."""
     Release: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     CouldFit: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]  # type: ignore[assignment]
-    """Whether the executors, all at once, could ever have room."""
+    """Whether the executors, all at once, could ever run at the same time."""
     Start: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
-    """Start the executor that the room was reserved for."""
+    """Start the executor of a reservation."""
     Stop: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StopRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     Events: _aio.UnaryStreamMultiCallable[_cluster_v1_pb2.EventsRequest, _cluster_v1_pb2.Event]  # type: ignore[assignment]
     """Every executor event once, each log's after a sequence. The stream ends when a node's does: ask again."""
     Acknowledge: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.AcknowledgeRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     """The reader has recorded these logs, up to their last event: of a job that is over they are removed."""
     EndJob: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.EndJobRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
-    """End what runs of a job, remove its working folders, give its room back."""
+    """End what runs of a job, remove its working folders, give its reservations back."""
 
 class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -100,7 +100,7 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.ReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.ReserveReply, _abc.Awaitable[_cluster_v1_pb2.ReserveReply]]:
-        """Promise room for one executor until the lease runs out; the same again renews it."""
+        """Reserve for one executor until the lease runs out; the same again renews it."""
 
     @_abc_1.abstractmethod
     def Release(
@@ -115,7 +115,7 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.CouldFitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.CouldFitReply, _abc.Awaitable[_cluster_v1_pb2.CouldFitReply]]:
-        """Whether the executors, all at once, could ever have room."""
+        """Whether the executors, all at once, could ever run at the same time."""
 
     @_abc_1.abstractmethod
     def Start(
@@ -123,7 +123,7 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.StartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]:
-        """Start the executor that the room was reserved for."""
+        """Start the executor of a reservation."""
 
     @_abc_1.abstractmethod
     def Stop(
@@ -154,6 +154,6 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.EndJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]:
-        """End what runs of a job, remove its working folders, give its room back."""
+        """End what runs of a job, remove its working folders, give its reservations back."""
 
 def add_ClusterManagerServicer_to_server(servicer: ClusterManagerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

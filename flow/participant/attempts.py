@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cluster_manager.client import NoRoom, ReservationExpired
+from cluster_manager.client import NoCapacity, ReservationExpired
 from flow.bindings import BoundTask
 from flow.catalogue import Catalogue
 from flow.doors import Rooms
@@ -59,7 +59,7 @@ class Attempts:
                     continue  # was started already
                 try:
                     room = self._cluster.reserve(name, str(address), resources_for(task, address), order.lease_s)
-                except NoRoom as error:
+                except NoCapacity as error:
                     self._release(str(each["reservation"]) for each in held.values())
                     return Reserved(reserved=False, reason=f"{error.message} {error.hint}".rstrip())
                 held[str(address)] = {"reservation": room.id, "node": room.node}

@@ -69,7 +69,7 @@ class FakeCluster:
     """One idle host."""
 
     def metrics(self) -> bytes:
-        return b"archipelago_cluster_manager_no_room_total 0.0\n"
+        return b"archipelago_cluster_manager_no_capacity_total 0.0\n"
 
     def nodes(self) -> list[NodeStatus]:
         return [

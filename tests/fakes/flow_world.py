@@ -14,7 +14,7 @@ from threading import Condition, Lock
 from typing import Any, Literal
 
 from algorithms.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
-from cluster_manager.client import NoRoom, ReservationExpired
+from cluster_manager.client import NoCapacity, ReservationExpired
 from flow.doors import Rooms
 from flow.messages import Decision, PublishedOutput
 from flow.policy import ModelFacts, Policy, Source, TableFacts
@@ -265,7 +265,7 @@ class FakeCluster:
                     return room
             used = sum(cores for _, cores in self.rooms.values())
             if used + resources.cores > self.cores:
-                raise NoRoom(f"needs {resources.cores} cores, {self.cores - used} are free")
+                raise NoCapacity(f"needs {resources.cores} cores, {self.cores - used} are free")
             room = Room(f"{attempt}/{address}", "node-1", address, attempt)
             self.rooms[room.id] = (room, resources.cores)
             return room

@@ -13,9 +13,9 @@ from cluster_manager.client import (
     ClusterClient,
     ClusterUnavailable,
     EventKind,
+    NoCapacity,
     NodeExists,
     NodeUnknown,
-    NoRoom,
     OrderMismatch,
     ReservationExpired,
     Resources,
@@ -119,9 +119,9 @@ def reserve(client, order, lease_s=60.0):
 
 def test_reserve_start_watch_and_end(cluster, client, order_of):
     order = order_of("count", count=3)
-    room = reserve(client, order)
-    assert room.node == "two"
-    client.start(room.id, order)
+    reservation = reserve(client, order)
+    assert reservation.node == "two"
+    client.start(reservation.id, order)
     assert cluster.final(order).kind is EventKind.SUCCEEDED
     assert [e.sequence for e in cluster.of(order)] == list(range(1, 8))
     status = {status.node: status for status in client.nodes()}
@@ -143,51 +143,51 @@ def test_what_the_manager_and_each_of_its_nodes_count_is_read_at_its_door(cluste
     assert sorted(nodes) == ["one", "two"]
 
 
-def test_room_runs_out_and_comes_back(client, order_of):
+def test_capacity_runs_out_and_comes_back(client, order_of):
     big = order_of(resources=Resources(cores=4, memory_bytes=1 << 30))
-    room = reserve(client, big)
+    reservation = reserve(client, big)
     other = order_of(task="other", resources=Resources(cores=3, memory_bytes=1 << 30))
-    with pytest.raises(NoRoom, match="one: 2 of 2 cores free, 3 wanted; two: 0 of 4 cores free, 3 wanted"):
+    with pytest.raises(NoCapacity, match="one: 2 of 2 cores free, 3 wanted; two: 0 of 4 cores free, 3 wanted"):
         reserve(client, other)
-    client.release(room.id)
-    client.release(room.id)
+    client.release(reservation.id)
+    client.release(reservation.id)
     assert reserve(client, other).node == "two"
-    with pytest.raises(NoRoom, match="ask for less"):
+    with pytest.raises(NoCapacity, match="ask for less"):
         reserve(client, order_of(task="huge", resources=Resources(cores=99)))
 
 
 def test_a_lease_that_ran_out_cancels_the_start(client, order_of):
     order = order_of()
-    room = reserve(client, order, lease_s=0.05)
+    reservation = reserve(client, order, lease_s=0.05)
     time.sleep(0.1)
     with pytest.raises(ReservationExpired):
-        client.start(room.id, order)
+        client.start(reservation.id, order)
 
 
 def test_an_order_must_be_what_was_reserved(client, order_of):
     order = order_of()
-    room = reserve(client, order)
+    reservation = reserve(client, order)
     with pytest.raises(OrderMismatch, match="not for arbiter:c"):
-        client.start(room.id, order_of(address="arbiter:c"))
+        client.start(reservation.id, order_of(address="arbiter:c"))
     with pytest.raises(OrderMismatch, match="more than was reserved"):
-        client.start(room.id, order_of(resources=Resources(cores=2, memory_bytes=256 << 20)))
-    client.start(room.id, order)
+        client.start(reservation.id, order_of(resources=Resources(cores=2, memory_bytes=256 << 20)))
+    client.start(reservation.id, order)
 
 
 def test_what_the_node_refuses_reaches_the_caller(cluster, client, order_of):
     order = order_of("sleep", incarnation=2)
-    room = reserve(client, order)
-    client.start(room.id, order)
+    reservation = reserve(client, order)
+    client.start(reservation.id, order)
     with pytest.raises(StaleIncarnation):
-        client.start(room.id, order_of(incarnation=1))
+        client.start(reservation.id, order_of(incarnation=1))
     client.stop(order.job, "task", 1)
     assert cluster.final(order).body["cause"] == "stopped"
 
 
 def test_a_restarted_cluster_manager_knows_its_promises_and_tells_every_event_once(cluster, client, order_of):
     order = order_of("count", count=60, seconds=0.03)
-    room = reserve(client, order)
-    client.start(room.id, order)
+    reservation = reserve(client, order)
+    client.start(reservation.id, order)
     waiting = order_of(task="waiting")
     promised = reserve(client, waiting)
     eventually(lambda: len(cluster.of(order)) > 10)
@@ -203,14 +203,14 @@ def test_a_restarted_cluster_manager_knows_its_promises_and_tells_every_event_on
 def test_a_node_that_goes_is_silent_and_not_placed_on(cluster, client, order_of):
     node = cluster.nodes["two"]
     order = order_of("sleep")
-    room = reserve(client, order)
-    client.start(room.id, order)
+    reservation = reserve(client, order)
+    client.start(reservation.id, order)
     node.stop(2)
     eventually(lambda: {s.node: s.state for s in client.nodes()} == {"one": "up", "two": "silent"})
     assert reserve(client, order_of(task="next")).node == "one"
     assert client.could_fit([Resources(cores=4)]) == ""  # what it could bear it will bear again
     with pytest.raises(NodeUnavailable):
-        client.start(room.id, order)
+        client.start(reservation.id, order)
     with pytest.raises(NodeUnavailable):
         client.stop(order.job)
     node.start()
@@ -235,11 +235,11 @@ def test_nodes_come_and_go_by_command(cluster, client, tmp_path, order_of):
         client.add_node(address)
     eventually(lambda: len(client.nodes()) == 3)
     order = order_of()
-    room = reserve(client, order)
-    assert room.node == "three"
+    reservation = reserve(client, order)
+    assert reservation.node == "three"
     client.remove_node(address)
     with pytest.raises(NodeUnavailable, match="no longer one of ours"):
-        client.start(room.id, order)
+        client.start(reservation.id, order)
     with pytest.raises(NodeUnknown):
         client.remove_node(address)
     third.stop(2)
@@ -260,7 +260,7 @@ def test_a_home_gives_its_own_node(tmp_path):
     service.start()
     client = ClusterClient(home.socket("cluster"))
     assert client.nodes() == []
-    with pytest.raises(NoRoom, match="no node is known"):
+    with pytest.raises(NoCapacity, match="no node is known"):
         client.reserve(AttemptId("J", "t", 1), "guest:a", SMALL, 5)
     client.close()
     service.stop(2)

@@ -14,7 +14,7 @@ def test_an_operator_reads_what_every_room_counts(party: FakeParty) -> None:
     for line in (
         'archipelago_flow_room_answers{room="gateway"} 1.0',
         "archipelago_gateway_messages_total 3.0",
-        "archipelago_cluster_manager_no_room_total 0.0",
+        "archipelago_cluster_manager_no_capacity_total 0.0",
     ):
         assert f"{line}\n" in text
 
@@ -26,7 +26,7 @@ def test_a_room_that_does_not_answer_is_said_and_keeps_none_of_the_others(
     text = party.client.service_metrics()
     assert 'archipelago_flow_room_answers{room="gateway"} 0.0' in text
     assert "archipelago_gateway_messages_total" not in text
-    assert "archipelago_cluster_manager_no_room_total" in text
+    assert "archipelago_cluster_manager_no_capacity_total" in text
 
 
 def test_who_runs_no_services_reads_none(party: FakeParty) -> None:

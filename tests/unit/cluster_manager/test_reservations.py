@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cluster_manager.errors import NoRoom, ReservationExpired
+from cluster_manager.errors import NoCapacity, ReservationExpired
 from cluster_manager.placement import Amount
 from cluster_manager.reservations import ClusterStore
 from party.ids import AttemptId
@@ -60,7 +60,7 @@ def test_another_size_for_the_same_side_is_a_new_reservation(store):
     assert store.reserved() == {"unix:n": Amount(2, 1 << 30, 0)}
 
 
-def test_a_lease_that_ran_out_frees_the_room_and_refuses_the_start(store):
+def test_a_lease_that_ran_out_holds_nothing_and_refuses_the_start(store):
     made = reserve(store, lease_s=0.05)
     time.sleep(0.1)
     assert store.reserved() == {}
@@ -78,11 +78,11 @@ def test_a_started_reservation_does_not_expire_unless_nothing_was_started(store)
     assert store.reserved() == {}
 
 
-def test_nothing_is_promised_when_there_is_no_room(store):
+def test_nothing_is_promised_when_no_node_can_bear_it(store):
     def full(reserved):
-        raise NoRoom("full")
+        raise NoCapacity("full")
 
-    with pytest.raises(NoRoom):
+    with pytest.raises(NoCapacity):
         store.reserve(attempt(), "guest:a", ONE, 60, full)
     assert store.reserved() == {}
 
@@ -117,7 +117,7 @@ def test_the_nodes_of_an_older_release_are_kept_and_its_events_are_not(tmp_path)
         assert not list(new.execute("SELECT name FROM sqlite_master WHERE name IN ('news', 'ended')"))
 
 
-def test_the_end_of_a_job_frees_its_room(store):
+def test_the_end_of_a_job_gives_its_reservations_back(store):
     reserve(store)
     store.end_job("JOB1")
     store.end_job("JOB1")
