@@ -7,6 +7,7 @@ and counts in a `Purse` what it takes of each event log. What is above is counte
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 MOST_EVENTS = 100_000  # of a kind and an incarnation
@@ -49,6 +50,27 @@ class Allowance:
         return count
 
 
+@dataclass(frozen=True)
+class LogBounds:
+    """What a Node Manager takes of one event log.
+
+    Attributes:
+        events, event_bytes: Of each kind, in all.
+        turn_bytes: What is read before another log has its turn.
+        line_bytes: The longest line.
+        log_bytes: The largest log; of what comes after only the last word is read.
+    """
+
+    events: int = MOST_EVENTS
+    event_bytes: int = MOST_BYTES
+    turn_bytes: int = 256 << 10
+    line_bytes: int = 64 << 10
+    log_bytes: int = 64 << 20
+
+
+BOUNDS = LogBounds()
+
+
 class Spent(NamedTuple):
     """What was taken of one kind of events, and how many were left out."""
 
@@ -60,13 +82,14 @@ class Spent(NamedTuple):
 class Purse:
     """Asked by a Node Manager before every event of one log; `spent` says what was taken of each kind before."""
 
-    def __init__(self, spent: Mapping[str, Spent]) -> None:
+    def __init__(self, spent: Mapping[str, Spent], bounds: LogBounds = BOUNDS) -> None:
         self.spent = dict(spent)
+        self._bounds = bounds
 
     def take(self, kind: str, size: int) -> bool:
         """Whether one more of a kind, which says so many bytes, is taken."""
         had = self.spent.get(kind, Spent())
-        if had.events >= MOST_EVENTS or had.bytes + size > MOST_BYTES:
+        if had.events >= self._bounds.events or had.bytes + size > self._bounds.event_bytes:
             self.leave_out(kind)
             return False
         self.spent[kind] = had._replace(events=had.events + 1, bytes=had.bytes + size)
@@ -78,9 +101,10 @@ class Purse:
         self.spent[kind] = had._replace(left_out=had.left_out + 1)
 
 
-def left_out_text(spent: Mapping[str, Spent]) -> str:
+def left_out_text(spent: Mapping[str, Spent], bounds: LogBounds = BOUNDS) -> str:
     """How many events of which kinds were left out, for people; empty if none were."""
     counts = [f"{had.left_out} of kind '{kind}'" for kind, had in sorted(spent.items()) if had.left_out]
     if not counts:
         return ""
-    return f"… left out: {', '.join(counts)}; more than {MOST_EVENTS} of a kind or {MOST_BYTES >> 20} MiB are not kept"
+    most = f"{bounds.events} of a kind or {bounds.event_bytes >> 20} MiB"
+    return f"… left out: {', '.join(counts)}; more than {most} are not kept"

@@ -31,12 +31,12 @@ _ETC = (
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
-def program_rules(closed: Iterable[Path]) -> list[Rule]:
+def program_rules(closed: Iterable[Path], system: Iterable[str] = _SYSTEM) -> list[Rule]:
     """What a Python program needs of its host; found once, for all executors."""
     shut = [path.resolve() for path in closed]
     roots = {Path(entry).resolve() for entry in (*_PREFIXES, *sys.path, *_imported()) if entry}
     found = [(path, READ) for root in sorted(roots) for path in around(root, shut)]
-    found += [(path, READ) for root in _SYSTEM for path in around(Path(root).resolve(), shut)]
+    found += [(path, READ) for root in system for path in around(Path(root).resolve(), shut)]
     found += [(Path("/etc") / name, READ) for name in _ETC]
     found += [(Path("/dev") / name, DEVICE) for name in _DEVICES]
     found.append((Path("/dev/shm"), CHANGE))  # noqa: S108  where semaphores of multiprocessing live

@@ -168,10 +168,10 @@ def _noted(_number: int, _frame: object) -> None:
     """A handler has to exist for the wake-up descriptor to be written."""
 
 
-def preload(modules: list[str]) -> list[str]:
+def preload(modules: list[str], needed: tuple[str, ...] = _EXECUTOR_NEEDS) -> list[str]:
     """Import what executors need; returns the names of those that are not installed."""
     missing = []
-    for name in (*modules, *_EXECUTOR_NEEDS):
+    for name in (*modules, *needed):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as absent:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node_manager.allowance import BOUNDS, LogBounds
 from node_manager.supervisor.host import Capacity, find_capacity
 from party import seal
 from party.home import PartyHome
@@ -61,6 +62,7 @@ class NodeConfig:
         keep_on_stop: Leave executors running on an orderly stop, to be adopted by the next Node Manager.
         confinement: What executors must not be or see.
         heartbeat_s: How often who watches hears the live status.
+        log_bounds: What is taken of one executor's event log.
     """
 
     name: str
@@ -73,6 +75,7 @@ class NodeConfig:
     keep_on_stop: bool = False
     confinement: Confinement = Confinement()
     heartbeat_s: float = 2.0
+    log_bounds: LogBounds = BOUNDS
 
     @staticmethod
     def of(home: PartyHome) -> NodeConfig:

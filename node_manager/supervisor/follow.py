@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from node_manager.allowance import BOUNDS, LogBounds
 from node_manager.folders import END, EVENTS, FOLDERS, forget_folder, read_json
 from node_manager.supervisor.tail import Position, has_more, read_end, read_new
 from runtime.disk.files import private_folder
@@ -29,9 +30,11 @@ class EventLogs:
     Args:
         folders: Where executors work.
         kept: Where the logs of jobs lie that were cleaned.
+        bounds: What is taken of one.
     """
 
-    def __init__(self, folders: Path, kept: Path) -> None:
+    def __init__(self, folders: Path, kept: Path, bounds: LogBounds = BOUNDS) -> None:
+        self.bounds = bounds
         self._folders = folders
         self._kept = kept
         private_folder(kept)
@@ -137,10 +140,10 @@ class Follower:
         position = self._positions.get(name, Position())
         with self._logs.folder(name) as folder:
             over = read_json(folder / END) is not None  # asked before the log is read: nothing is written after it
-            told, after = read_new(folder, name, position)
-            more = has_more(folder, position, after)
+            told, after = read_new(folder, name, position, self._logs.bounds)
+            more = has_more(folder, position, after, self._logs.bounds)
             if over and not more and not after.final:
-                last, after = read_end(folder, after)
+                last, after = read_end(folder, after, self._logs.bounds)
                 told += last
         self._positions[name] = after
         if after.final:

@@ -55,7 +55,7 @@ class NodeManager:
         self._config = config
         self._folders = config.state / "executors"
         private_folder(self._folders)
-        self._logs = EventLogs(self._folders, config.state / "ended")
+        self._logs = EventLogs(self._folders, config.state / "ended", config.log_bounds)
         self._executors = RunningExecutors(config.capacity.gpus)
         self._load = Load(config.capacity.gpus)
         self._stopping = threading.Event()

@@ -14,16 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from node_manager.allowance import Purse, Spent, left_out_text
+from node_manager.allowance import BOUNDS, LogBounds, Purse, Spent, left_out_text
 from node_manager.events import FINAL, EventKind, ExecutorEvent, read_event
 from node_manager.folders import END, EVENTS, read_json
 from runtime.bounds import MAX_COUNT
 from runtime.log import get_logger
 
-MAX_READ_BYTES = 256 << 10  # one turn of a log among others
-MAX_LINE_BYTES = 64 << 10
 MAX_SEQUENCE = MAX_COUNT - 1_000  # what comes after is the Node Manager's own
-MAX_LOG_BYTES = 64 << 20
 _log = get_logger("node_manager")
 
 
@@ -51,47 +48,47 @@ class Told(NamedTuple):
     document: bytes
 
 
-def read_new(folder: Path, name: str, position: Position) -> tuple[list[Told], Position]:
+def read_new(folder: Path, name: str, position: Position, bounds: LogBounds = BOUNDS) -> tuple[list[Told], Position]:
     """The events of the log called `name` after `position`, of one turn at most, and the position after them.
 
     A line that is no event of this executor, is too long, repeats a sequence or comes after the last word, is passed
     over; how many there were is logged once a reading. Of progress only the last of a turn counts.
     """
     try:
-        block, start = _block(folder / EVENTS, position.offset)
+        block, start = _block(folder / EVENTS, position.offset, bounds)
     except FileNotFoundError:
         return [], position
     end = block.rfind(b"\n") + 1
-    if not end and len(block) > MAX_LINE_BYTES:
+    if not end and len(block) > bounds.line_bytes:
         end = len(block)  # a line without end is passed over as it comes
     lines = [line for line in block[:end].splitlines() if line]
     told = _in_order([_parse(line, name) for line in lines], position)
     unusable = len(lines) - len(told) + int(start > position.offset)
     if unusable:
         _log.warning("Lines of an event log passed over", executor=name, lines=unusable)
-    taken, purse = _within_bounds(told, Purse(position.spent), too_large=start + end > MAX_LOG_BYTES)
+    taken, purse = _within_bounds(told, Purse(position.spent, bounds), too_large=start + end > bounds.log_bytes)
     own = told[-1].event.sequence if told else position.own
     final = position.final or bool(told and told[-1].event.kind in FINAL)
-    if taken and taken[-1].event.kind in FINAL and (text := left_out_text(purse.spent)):
+    if taken and taken[-1].event.kind in FINAL and (text := left_out_text(purse.spent, bounds)):
         last = taken.pop().event
         own = last.sequence + 1
         taken += [_notice(last, text), _told(last.model_copy(update={"sequence": own}))]
     return taken, Position(start + end, own, final, purse.spent)
 
 
-def read_end(folder: Path, position: Position) -> tuple[list[Told], Position]:
+def read_end(folder: Path, position: Position, bounds: LogBounds = BOUNDS) -> tuple[list[Told], Position]:
     """What a log without a last word ends with, once its Node Manager has written what is told of the end."""
     found = (read_json(folder / END) or {}).get("events")
     last = [ExecutorEvent.model_validate(event) for event in found] if isinstance(found, list) else []
-    text = left_out_text(position.spent)
+    text = left_out_text(position.spent, bounds)
     told = [*([_notice(last[-1], text).event] if text and last else []), *last]
     numbered = [event.model_copy(update={"sequence": position.own + i}) for i, event in enumerate(told, start=1)]
     return [_told(event) for event in numbered], replace(position, own=position.own + len(told), final=True)
 
 
-def has_more(folder: Path, position: Position, after: Position) -> bool:
+def has_more(folder: Path, position: Position, after: Position, bounds: LogBounds = BOUNDS) -> bool:
     """Whether a log that was read from `position` up to `after` may hold more; one too large was read to its end."""
-    if after == position or position.offset > MAX_LOG_BYTES:
+    if after == position or position.offset > bounds.log_bytes:
         return False
     return (folder / EVENTS).stat().st_size > after.offset
 
@@ -135,13 +132,13 @@ def _within_bounds(lines: Sequence[Told], purse: Purse, *, too_large: bool) -> t
     return taken, purse
 
 
-def _block(path: Path, offset: int) -> tuple[bytes, int]:
+def _block(path: Path, offset: int, bounds: LogBounds) -> tuple[bytes, int]:
     """The next bytes of the file and where they start: later than `offset` only in a log that is too large."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        start = max(offset, size - MAX_LINE_BYTES) if offset > MAX_LOG_BYTES else offset
+        start = max(offset, size - bounds.line_bytes) if offset > bounds.log_bytes else offset
         file.seek(start)
-        return file.read(MAX_READ_BYTES), start
+        return file.read(bounds.turn_bytes), start
 
 
 def _parse(line: bytes, name: str) -> Told | None:

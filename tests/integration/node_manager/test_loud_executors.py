@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
-from node_manager import allowance
-from node_manager.client import EventKind
+from node_manager.allowance import LogBounds
+from node_manager.client import MOST_EVENTS, EventKind
+from node_manager.server import NodeService
+from tests.fakes.nodes import Reader, make_config
 
 
 def kept(reader, order) -> list:
@@ -28,9 +30,13 @@ def flooded(client, reader, order_of, count: int, most: int) -> None:
     assert f"{count - most} of kind 'metric'" in texts[-1]
 
 
-def test_of_an_executor_that_writes_past_its_own_limits_so_much_is_kept(client, reader, order_of, monkeypatch):
-    monkeypatch.setattr(allowance, "MOST_EVENTS", 300)
-    flooded(client, reader, order_of, count=2_000, most=300)
+def test_of_an_executor_that_writes_past_its_own_limits_so_much_is_kept(tmp_path, order_of):
+    node = NodeService(make_config(tmp_path, log_bounds=LogBounds(events=300)))
+    node.start()
+    reader = Reader(tmp_path / "node.sock")
+    flooded(reader.client, reader, order_of, count=2_000, most=300)
+    reader.close()
+    node.stop(5)
 
 
 @pytest.mark.soak
@@ -41,7 +47,7 @@ def test_of_sixty_thousand_lines_and_as_many_numbers_so_much_is_kept(client, rea
     client.start(quiet)
     assert reader.final(quiet, 600).kind is EventKind.SUCCEEDED
     assert reader.final(loud, 1200).kind is EventKind.SUCCEEDED
-    assert len(kept(reader, loud)) < allowance.MOST_EVENTS
+    assert len(kept(reader, loud)) < MOST_EVENTS
     assert sum(len(event.model_dump_json()) for event in kept(reader, loud)) < 32 << 20
 
 

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
+from node_manager.allowance import LogBounds
 from node_manager.events import EventKind, read_event
 from node_manager.executor.event_log import EventLog
 from node_manager.folders import END, EVENTS, ExecutorKey, write_json
-from node_manager.supervisor import tail
 from node_manager.supervisor.follow import KEEP_S, EventLogs
 
 
@@ -89,11 +89,11 @@ def test_an_end_that_is_torn_is_none_yet(logs, log_of, folder):
         assert taken(follower) == [(key().folder, 2)]
 
 
-def test_each_log_has_its_turn_and_what_is_more_waits(logs, log_of, monkeypatch):
+def test_each_log_has_its_turn_and_what_is_more_waits(tmp_path, log_of):
     loud, quiet = key("LOUD"), key("QUIET")
     log_of(loud, *range(200))
     log_of(quiet, *range(3))
-    monkeypatch.setattr(tail, "MAX_READ_BYTES", 4_000)
+    logs = EventLogs(tmp_path / "executors", tmp_path / "ended", LogBounds(turn_bytes=4_000))
     with logs.follower({}) as follower:
         turns = []
         while turn := taken(follower):
@@ -103,7 +103,7 @@ def test_each_log_has_its_turn_and_what_is_more_waits(logs, log_of, monkeypatch)
         assert len(turns) > 5
 
 
-def test_a_log_that_cannot_be_read_stops_no_other(logs, log_of, folder, monkeypatch):
+def test_a_log_that_cannot_be_read_stops_no_other(logs, log_of, folder):
     log_of(key(), 1)
     folder(key("BAD")).mkdir(parents=True)
     (folder(key("BAD")) / EVENTS).mkdir()

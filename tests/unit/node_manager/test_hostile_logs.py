@@ -7,10 +7,9 @@ import random
 
 import pytest
 
-from node_manager import allowance
+from node_manager.allowance import BOUNDS, LogBounds
 from node_manager.events import MAX_TEXT_CHARS, EventKind, checked, read_event, shortened
 from node_manager.folders import EVENTS, ExecutorKey
-from node_manager.supervisor import tail
 from node_manager.supervisor.tail import MAX_SEQUENCE, Position, has_more, read_new
 from runtime.text import is_printable
 
@@ -26,10 +25,10 @@ def line(sequence=1, kind="metric", body=METRIC, **changes) -> bytes:
     return json.dumps({**whole, **changes}).encode() + b"\n"
 
 
-def read_all(folder):
+def read_all(folder, bounds=BOUNDS):
     position, events = Position(), []
     while True:
-        told, after = read_new(folder, KEY.folder, position)
+        told, after = read_new(folder, KEY.folder, position, bounds)
         if after == position:
             return events, position
         events, position = events + [event for event, _ in told], after
@@ -95,7 +94,7 @@ def test_a_cut_text_keeps_its_end():
     )
 
 
-def test_a_line_without_end_is_passed_over_and_the_next_is_read(tmp_path, monkeypatch):
+def test_a_line_without_end_is_passed_over_and_the_next_is_read(tmp_path):
     with (tmp_path / EVENTS).open("wb") as file:
         for _ in range(40):
             file.write(b"{" * (1 << 16))
@@ -104,13 +103,11 @@ def test_a_line_without_end_is_passed_over_and_the_next_is_read(tmp_path, monkey
     assert [event.sequence for event in events] == [1]
 
 
-def test_of_a_log_that_is_too_large_the_last_word_is_still_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(tail, "MAX_LOG_BYTES", 1 << 14)
-    monkeypatch.setattr(tail, "MAX_READ_BYTES", 1 << 13)
-    monkeypatch.setattr(tail, "MAX_LINE_BYTES", 1 << 12)
+def test_of_a_log_that_is_too_large_the_last_word_is_still_read(tmp_path):
+    bounds = LogBounds(log_bytes=1 << 14, turn_bytes=1 << 13, line_bytes=1 << 12)
     many = b"".join(line(n) for n in range(1, 2000))
     (tmp_path / EVENTS).write_bytes(many + line(2000, "succeeded", {"seconds": 1, "peak_bytes": 1}))
-    events, position = read_all(tmp_path)
+    events, position = read_all(tmp_path, bounds)
     assert len(events) < 200
     assert "left out" in str(events[-2].body["text"])
     assert events[-1].kind is EventKind.SUCCEEDED
@@ -131,12 +128,11 @@ def texts(events) -> list[str]:
         ("checkpoint", {"step": 1}),
     ],
 )
-def test_of_each_kind_so_many_are_taken_the_rest_is_counted_and_other_kinds_go_on(tmp_path, monkeypatch, kind, body):
-    monkeypatch.setattr(allowance, "MOST_EVENTS", 30)
+def test_of_each_kind_so_many_are_taken_the_rest_is_counted_and_other_kinds_go_on(tmp_path, kind, body):
     other, theirs = ("log", {"level": "info", "text": "o"}) if kind == "metric" else ("metric", METRIC)
     many = b"".join(line(n, kind, body) for n in range(1, 101))
     (tmp_path / EVENTS).write_bytes(many + line(101, other, theirs) + line(102, "succeeded", {}))
-    events, position = read_all(tmp_path)
+    events, position = read_all(tmp_path, LogBounds(events=30))
     said = [event for event in events if event.kind == kind and "left out" not in str(event.body)]
     assert [event.sequence for event in said] == list(range(1, 31))
     assert [event.kind for event in events[-3:]] == [other, EventKind.LOG, EventKind.SUCCEEDED]
@@ -148,10 +144,9 @@ def test_of_each_kind_so_many_are_taken_the_rest_is_counted_and_other_kinds_go_o
     assert [event.sequence for event in events] == sorted({event.sequence for event in events})
 
 
-def test_of_text_so_many_bytes_are_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(allowance, "MOST_BYTES", 100_000)
+def test_of_text_so_many_bytes_are_taken(tmp_path):
     (tmp_path / EVENTS).write_bytes(b"".join(line(n, "log", {"level": "", "text": "é" * 1000}) for n in range(1, 200)))
-    events, position = read_all(tmp_path)
+    events, position = read_all(tmp_path, LogBounds(event_bytes=100_000))
     assert sum(len(text.encode()) for text in texts(events) if "left out" not in text) == 100_000
     assert position.spent["log"].left_out == 149
 
@@ -182,7 +177,7 @@ def test_a_turn_reads_so_much_and_says_whether_there_is_more(tmp_path):
     turns, position = 0, Position()
     while True:
         told, after = read_new(tmp_path, KEY.folder, position)
-        assert after.offset - position.offset <= tail.MAX_READ_BYTES
+        assert after.offset - position.offset <= BOUNDS.turn_bytes
         if not has_more(tmp_path, position, after):
             break
         turns, position = turns + 1, after

@@ -103,10 +103,9 @@ def test_a_process_is_known_by_its_start_time():
 def test_modules_that_are_not_installed_are_passed_over_and_broken_ones_are_not(tmp_path, monkeypatch):
     (tmp_path / "broken_module.py").write_text("import not_there_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("node_manager.executor.warm_parent._EXECUTOR_NEEDS", ())
-    assert preload(["json", "not_there_at_all", "json.nothing"]) == ["not_there_at_all", "json.nothing"]
+    assert preload(["json", "not_there_at_all", "json.nothing"], ()) == ["not_there_at_all", "json.nothing"]
     with pytest.raises(ModuleNotFoundError):
-        preload(["broken_module"])
+        preload(["broken_module"], ())
 
 
 def test_the_door_is_light():
