@@ -26,7 +26,7 @@ from pathlib import Path
 from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
 from node_manager.events import log_name
 from node_manager.order import Order
-from party.ids import Address, task_name
+from party.ids import JOB_ID_PATTERN, Address, task_name
 from runtime.bounds import MAX_COUNT
 from runtime.disk.faults import refusals
 from runtime.disk.trees import remove_tree
@@ -39,7 +39,6 @@ ORDER, PROCESS, EVENTS, EXIT, END = "order.json", "process.json", "events.jsonl"
 FOLDERS = "*/*-i*"
 STDOUT, STDERR = "stdout.log", "stderr.log"
 SCRATCH = "scratch"
-_JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +55,7 @@ class ExecutorKey:
     def of(order: Order) -> ExecutorKey:
         """The key of an order. Raises OrderRefused or InvalidName when a name cannot be part of a path."""
         if not ExecutorKey.is_job(order.job):
-            raise OrderRefused(f"'{order.job[:80]}' is not a job id.", hint="Job ids are letters, digits, '-' and '_'.")
+            raise OrderRefused(f"'{order.job[:80]}' is not a job id.", hint="It becomes part of paths.")
         task_name(order.task)
         Address.parse(order.address)
         return ExecutorKey(order.job, order.task, order.attempt, order.address, order.incarnation)
@@ -64,7 +63,7 @@ class ExecutorKey:
     @staticmethod
     def is_job(text: str) -> bool:
         """Whether the text may be the name of a job's folder."""
-        return _JOB.fullmatch(text) is not None
+        return re.fullmatch(JOB_ID_PATTERN, text) is not None
 
     @property
     def side(self) -> tuple[str, str, int, str]:

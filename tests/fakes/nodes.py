@@ -13,6 +13,7 @@ from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.host import Capacity
 from tests.fakes.node_components import COMPONENT
 
+JOB = "01J00000000000000000000001"
 PRELOAD = ("tests.fakes.node_components",)
 MAIN_STEPS = re.compile(r"play@1 (begins|ended)|(input|output) \w+: |\w+: \d+ of \d+$")
 FINAL = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.LOST}
@@ -37,7 +38,7 @@ def make_order(do="nothing", *, where="", count=0, seconds=0.0, **changes) -> Or
     """An order for the test component."""
     given = {
         "schema": 1,
-        "job": "JOB1",
+        "job": JOB,
         "task": "task",
         "attempt": 1,
         "incarnation": 1,

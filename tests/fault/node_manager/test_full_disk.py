@@ -12,7 +12,7 @@ from node_manager.server import NodeService
 from node_manager.supervisor.supervisor import EXIT_FILE_WAIT_S
 from runtime.errors import DiskFull
 from tests.fakes.disks import fill, small_disk
-from tests.fakes.nodes import eventually, make_config, make_order
+from tests.fakes.nodes import JOB, eventually, make_config, make_order
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,11 @@ def test_a_start_on_a_full_disk_is_refused_by_name_and_works_once_there_is_room(
         client.start(make_order("sleep"))
     filler.unlink()
     assert client.start(make_order("sleep")) > 0
-    client.stop("JOB1")
+    client.stop(JOB)
 
 
 def test_how_an_executor_ended_on_a_full_disk_is_written_once_there_is_room(client, node, disk):
-    order = make_order("sleep", job="JOB3")
+    order = make_order("sleep", job="01J00000000000000000000003")
     client.start(order)
     folder = disk / "executors" / ExecutorKey.of(order).folder
     parent = node._manager._supervisor.parent.pid
@@ -64,5 +64,5 @@ def test_how_an_executor_ended_on_a_full_disk_is_written_once_there_is_room(clie
     assert running.ended.wait(60)
     assert json.loads((folder / EXIT).read_bytes())["status"] == 9
     assert node._manager._supervisor.parent.pid == parent
-    assert client.start(make_order("sleep", job="JOB2")) > 0
-    client.stop("JOB2")
+    assert client.start(make_order("sleep", job="01J00000000000000000000002")) > 0
+    client.stop("01J00000000000000000000002")

@@ -104,7 +104,7 @@ def client(cluster):
 
 @pytest.fixture
 def order_of(cluster):
-    job = f"JOB{next(_jobs)}"
+    job = f"01J{next(_jobs):023}"
     yield lambda do="nothing", **changes: make_order(do, **{"job": job, "resources": SMALL, **changes})
     cluster.client.end_job(job)
 

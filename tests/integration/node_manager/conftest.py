@@ -39,5 +39,5 @@ def client(reader):
 
 @pytest.fixture
 def order_of():
-    job = f"JOB{next(_jobs)}"
+    job = f"01J{next(_jobs):023}"
     return lambda do="nothing", **changes: make_order(do, **{"job": job, **changes})

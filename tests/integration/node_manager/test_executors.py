@@ -400,11 +400,12 @@ def test_a_restart_goes_on_from_its_own_checkpoint_before_an_earlier_jobs(client
 
 
 def test_an_earlier_checkpoint_that_is_gone_is_named(client, reader, order_of, tmp_path):
-    order = order_of("remember", store=str(tmp_path), resume=ResumePoint(job="JOB0", attempt=1, step=3))
+    earlier = "01J00000000000000000000000"
+    order = order_of("remember", store=str(tmp_path), resume=ResumePoint(job=earlier, attempt=1, step=3))
     client.start(order)
     body = reader.final(order).body
     assert body["code"] == "storage.damaged"
-    assert "JOB0/task/1 at guest:a after step 3 is not there" in body["message"]
+    assert f"{earlier}/task/1 at guest:a after step 3 is not there" in body["message"]
 
 
 def test_inputs_are_opened_from_the_store(client, reader, order_of, tmp_path):

@@ -67,7 +67,7 @@ _jobs = itertools.count()
 
 def order_for(home, tries, **changes):
     given = {
-        "job": f"JOB{next(_jobs)}",
+        "job": f"01J{next(_jobs):023}",
         "store": home.store,
         "gateway": str(home.socket("gateway")),
         "address": "guest:hospital-a",

@@ -12,7 +12,7 @@ import pytest
 
 from node_manager.client import EventKind
 from node_manager.server import NodeService
-from tests.fakes.nodes import PRELOAD, Reader, make_config, make_order
+from tests.fakes.nodes import JOB, PRELOAD, Reader, make_config, make_order
 
 AT_ONCE = 3
 
@@ -58,5 +58,5 @@ def test_many_executors_convolve_scan_and_call(forks, echo, monkeypatch, request
     print(f"{forks} executors in {seconds:.1f} s, start median {starts[forks // 2]} s, worst {starts[-1]} s")  # noqa: T201
     assert parent.pid == service._manager._supervisor.parent.pid
     assert len(list(Path(f"/proc/{parent.pid}/task").iterdir())) == 1
-    reader.client.clean("JOB1")
-    assert not (echo / "executors" / "JOB1").exists()
+    reader.client.clean(JOB)
+    assert not (echo / "executors" / JOB).exists()

@@ -15,7 +15,7 @@ from node_manager.client import EventKind, NodeClient, end_left_over, serve
 from node_manager.descent import WARM_PARENT
 from party.home import create_home, save_settings
 from runtime.disk.files import private_folder
-from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
+from tests.fakes.nodes import JOB, PRELOAD, Reader, eventually, make_order
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ def test_an_executor_that_ended_while_nobody_watched_is_told_with_its_cause(host
     host.start()
     assert host.reader.final(fine).kind is EventKind.SUCCEEDED
     assert host.reader.final(killed).body["signal"] == 9
-    assert host.client.describe().executors == ("JOB1/left-1-guest-a-i1",)
+    assert host.client.describe().executors == (f"{JOB}/left-1-guest-a-i1",)
     assert psutil.pid_exists(parent), "the shim stays until its last child has ended"
-    host.client.stop("JOB1")
+    host.client.stop(JOB)
     assert host.reader.final(left).body["cause"] == "stopped"
     eventually(lambda: not living(parent))
 
@@ -180,7 +180,7 @@ def test_orders_given_while_the_warm_parent_dies_are_carried_out(host):
     order = make_order(task="second")
     asked = threading.Thread(target=host.client.start, args=(order,))
     asked.start()
-    eventually(lambda: (host.home.state("node") / "executors/JOB1/second-1-guest-a-i1/order.json").exists())
+    eventually(lambda: (host.home.state("node") / f"executors/{JOB}/second-1-guest-a-i1/order.json").exists())
     os.kill(parent, signal.SIGKILL)
     assert host.reader.final(order).kind is EventKind.SUCCEEDED
     asked.join(10)
@@ -196,7 +196,7 @@ def test_an_order_whose_process_was_never_made_is_lost_as_not_started(home):
     order = make_order(task="never")
     asked = threading.Thread(target=_quietly, args=(host.client.start, order))
     asked.start()
-    folder = home.state("node") / "executors/JOB1/never-1-guest-a-i1"
+    folder = home.state("node") / f"executors/{JOB}/never-1-guest-a-i1"
     eventually(lambda: (folder / "order.json").exists())
     host.kill()
     os.kill(parent, signal.SIGKILL)
@@ -226,7 +226,7 @@ def test_an_order_that_still_waits_when_the_node_manager_stops_is_never_carried_
     os.kill(parent, signal.SIGSTOP)
     asked = threading.Thread(target=_quietly, args=(host.client.start, make_order("sleep", task="waits")))
     asked.start()
-    folder = home.state("node") / "executors/JOB1/waits-1-guest-a-i1"
+    folder = home.state("node") / f"executors/{JOB}/waits-1-guest-a-i1"
     eventually(lambda: (folder / "order.json").exists())
     host.process.terminate()
     host.process.wait(30)
@@ -238,7 +238,7 @@ def test_an_order_that_still_waits_when_the_node_manager_stops_is_never_carried_
 
 
 def test_a_folder_whose_order_cannot_be_read_is_removed(home):
-    broken = private_folder(home.state("node") / "executors") / "JOB1/task-1-guest-a-i1"
+    broken = private_folder(home.state("node") / "executors") / f"{JOB}/task-1-guest-a-i1"
     broken.mkdir(parents=True)
     (broken / "order.json").write_text('{"schema": 9}')
     service = serve(home)

@@ -16,13 +16,13 @@ from node_manager.last_event import Cause
 from node_manager.order import Resources
 from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
 from node_manager.supervisor.running_executors import Running, RunningExecutors
-from tests.fakes.nodes import make_order
+from tests.fakes.nodes import JOB, make_order
 
 
 def test_the_folder_of_an_executor_is_private_and_holds_its_order_without_the_token(tmp_path):
     order = make_order()
     path = make_folder(tmp_path, ExecutorKey.of(order), order)
-    assert path == tmp_path / "JOB1/task-1-guest-a-i1"
+    assert path == tmp_path / JOB / "task-1-guest-a-i1"
     assert path.stat().st_mode & 0o777 == 0o700
     assert read_order(path) == order.model_copy(update={"token": ""})
     assert [found for found, _ in orders(tmp_path)] == [path]
