@@ -2,7 +2,8 @@
 
 It speaks over one end of a socket pair and ends when the other end is closed. An order is the name of a function and
 its constants, or nothing where they are those of the order before, and then a batch; an answer is nothing and then a
-batch, or an error. A batch is an Arrow stream. The process has one thread.
+batch, or an error, or `FAILED`, the last word of a process that failed. A batch is an Arrow stream. The process has one
+thread.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from runtime.problems import packed
 from storage.frames import read_stream, write_stream
 
 OURS = "algorithms"
+FAILED = b"failed"
 
 
 @cache
@@ -71,6 +73,10 @@ def main(handle: int) -> None:
                 answer: tuple[Any, ...] = (b"", encoded(result))
             except PlatformError as error:
                 answer = (packed(error).encode(),)
+            except BaseException:
+                with suppress(ConnectionError):
+                    line.send_bytes(FAILED)
+                raise
             with suppress(ConnectionError):
                 for message in answer:
                     line.send_bytes(message)

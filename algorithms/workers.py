@@ -1,8 +1,8 @@
 """Batches on several cores: worker processes of this one's own, started when there is enough to do.
 
-A worker is executed afresh, not forked: the process that wants it may have threads (gRPC's, a notebook's). It gets
-what it computes over a socket pair, shares nothing else, stays in this process's group, and ends when this process
-does.
+A worker is executed afresh where nobody says better, not forked: the process that wants it may have threads (gRPC's,
+a notebook's). It gets what it computes over a socket pair, shares nothing else, stays in this process's group, and ends
+when this process does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from threading import Lock
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from algorithms.compute import BatchFunction, InProcess
 from algorithms.errors import WorkerLost
-from algorithms.worker import decoded, encoded, find
+from algorithms.worker import FAILED, decoded, encoded, find
 from runtime.problems import carried
 
 LEAST_BATCHES = 2  # what is less is done at once, in this process
@@ -33,14 +33,26 @@ ONE_THREAD = {
 }
 
 
+Begin = Callable[[socket.socket], Callable[[], object]]
+"""Begins a worker that speaks over this end of a line, and returns what waits for its end. Raises OSError."""
+
+
+def executed(end: socket.socket) -> Callable[[], object]:
+    """Begin a worker by executing Python afresh."""
+    command = [sys.executable, "-P", "-m", "algorithms.worker", str(end.fileno())]
+    environment = os.environ | ONE_THREAD
+    return subprocess.Popen(command, pass_fds=[end.fileno()], stdin=subprocess.DEVNULL, env=environment).wait
+
+
 class Workers:
     """Computes on `cores` cores; on one, or where other maps use all, in this process. For any thread.
 
     The processes stay until `close`, or until nobody uses the object.
     """
 
-    def __init__(self, cores: int = 1) -> None:
+    def __init__(self, cores: int = 1, begin: Begin = executed) -> None:
         self.cores = cores
+        self._begin = begin
         self._here = InProcess()
         self._lock = Lock()
         self._all: list[_Worker] = []
@@ -80,7 +92,7 @@ class Workers:
         with self._lock:
             self._drop([worker for worker in self._free if worker.has_ended()])
             while len(self._all) < self.cores:
-                worker = _Worker()
+                worker = _Worker(self._begin)
                 self._all.append(worker)
                 self._free.append(worker)
             team, self._free = self._free, []
@@ -104,16 +116,13 @@ class _Worker:
         owes: Whether it has a batch, or is gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Begin) -> None:
         self.owes = False
         self._knows = ("", b"")
         try:
             ours, theirs = socket.socketpair()
             with ours, theirs:
-                command = [sys.executable, "-P", "-m", "algorithms.worker", str(theirs.fileno())]
-                self._process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=os.environ | ONE_THREAD
-                )
+                self._await_end = begin(theirs)
                 self._line = Connection(ours.detach())
         except OSError as error:
             raise WorkerLost(
@@ -144,23 +153,24 @@ class _Worker:
         except (EOFError, OSError) as error:
             raise self._lost(self._knows[0]) from error
         self.owes = False
+        if problem == FAILED:
+            self.owes = True  # it is gone
+            raise RuntimeError(f"{self._knows[0]} failed in a worker process, which wrote a traceback.")
         if problem:
             raise carried(problem.decode()) or RuntimeError("A worker process told an error that cannot be read.")
         return decoded(result)
 
     def has_ended(self) -> bool:
         """Whether the process is gone, killed for instance."""
-        return self._process.poll() is not None
+        return self._line.poll()  # of one that owes nothing there is nothing to read but the end
 
     def close(self) -> None:
         """Let it end, and wait for that."""
         self._line.close()
-        self._process.wait()
+        self._await_end()
 
     def _lost(self, name: str) -> Exception:
         self.close()
-        if self._process.returncode > 0:
-            return RuntimeError(f"{name} failed in a worker process, which wrote a traceback.")
         return WorkerLost(
             f"A worker process of {os.getpid()} ended while it computed {name}.",
             hint="Was it killed for memory? Try again.",

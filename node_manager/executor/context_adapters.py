@@ -4,7 +4,7 @@ inputs    the tables and models that the order names, from the store
 outputs   staged under the attempt; each is announced in the event log when it is whole
 memory    sealed checkpoints in the store, the one of an earlier job among them; a sealed journal beside them
 channel   the gateway's local door, with the order's token
-compute   worker processes of the executor's own, as many as it has cores
+compute   worker processes of the executor's own, as many as it has cores; they are there before anything is open
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ OWN_SEED = "own-seed"  # drawn once per task, so that a later attempt draws alik
 
 
 def open_context(
-    order: Order, component: Component, assignment: Assignment, events: EventLog, closing: ExitStack
+    order: Order,
+    component: Component,
+    assignment: Assignment,
+    compute: Workers,
+    events: EventLog,
+    closing: ExitStack,
 ) -> Context:
     """Everything that the role function may touch; `closing` lets go of it."""
     address = Address.parse(order.address)
@@ -58,8 +63,6 @@ def open_context(
     store = Store(order.store, key)
     wire = ExecutorWire(order.gateway, assignment.token)
     closing.callback(wire.close)
-    compute = Workers(order.resources.cores)
-    closing.callback(compute.close)
     memory = TaskMemory(
         SideCheckpoints(store, (attempt, address), order.resume, bytes.fromhex(assignment.earlier_key)),
         Journal(journal_path(order, assignment.folder), key),

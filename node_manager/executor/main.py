@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from algorithms.component import Component, Parameters, Terms, by_role
 from algorithms.registry import component as find_component
+from algorithms.workers import Workers
 from node_manager.assignment import Assignment
 from node_manager.errors import CodeMismatch, OrderRefused
 from node_manager.events import EventKind
@@ -24,6 +25,7 @@ from node_manager.executor.captured_output import CapturedOutput
 from node_manager.executor.context_adapters import open_context
 from node_manager.executor.event_log import EventLog
 from node_manager.executor.threads import compute_alike, set_threads
+from node_manager.executor.worker_parent import workers_of
 from node_manager.folders import ExecutorKey
 from node_manager.last_event import CRASH_CODE, failure_body
 from node_manager.order import Order
@@ -41,11 +43,11 @@ def main(assignment: Assignment, order: Order) -> int:
     """Carry out one assignment; returns the exit code. Its working folder is the current one."""
     key = ExecutorKey.of(order)
     log.configure("executor", None, party=key.address.partition(":")[2])
-    events = EventLog(assignment.folder, key, assignment.doorbell)
-    output = CapturedOutput(events)
-    with log.ids(job=key.job, task=key.task, attempt=key.attempt):
+    with workers_of(order.resources.cores) as compute, log.ids(job=key.job, task=key.task, attempt=key.attempt):
+        events = EventLog(assignment.folder, key, assignment.doorbell)
+        output = CapturedOutput(events)
         try:
-            _work(order, assignment, events, output)
+            _work(order, assignment, compute, events, output)
             return SUCCEEDED
         except Exception as error:  # noqa: BLE001  the executor's main: whatever it is, somebody has to be told
             output.died_of(error)
@@ -57,13 +59,13 @@ def main(assignment: Assignment, order: Order) -> int:
             events.close()
 
 
-def _work(order: Order, assignment: Assignment, events: EventLog, output: CapturedOutput) -> None:
+def _work(order: Order, assignment: Assignment, compute: Workers, events: EventLog, output: CapturedOutput) -> None:
     began = time.monotonic()
     set_threads(order.resources.cores)
     compute_alike(gpus=bool(assignment.gpus))
     component, run, parameters = _checked(order)
     with ExitStack() as closing:
-        context = open_context(order, component, assignment, events, closing)
+        context = open_context(order, component, assignment, compute, events, closing)
         events.log("info", f"{order.component} begins as {order.address}, attempt {order.attempt}", ring_too=False)
         started_s = round(time.monotonic() - assignment.received_at, 4)
         events.write(EventKind.STARTED, pid=os.getpid(), started_s=started_s)

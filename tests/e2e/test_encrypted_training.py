@@ -184,5 +184,4 @@ def test_an_executor_with_two_cores_computes_with_workers_and_leaves_none(
 
 
 def workers() -> list[psutil.Process]:
-    commands = ((p, p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
-    return [process for process, command in commands if "algorithms.worker" in command]
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "worker"]

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 
 import numpy as np
+import psutil
 
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
@@ -105,6 +106,23 @@ def get_on(ctx, p):
     here.send(b"x")
     assert there.recv(1) == b"x"
     ctx.news.log("info", "got on")
+
+
+def spread(ctx, p):
+    """Compute on the order's cores, tell what that takes, lose a worker while it idles, and compute again."""
+    layout = FixedPointLayout.exact(16.0, 3, 1024)
+    zeros = np.zeros(layout.slots * 200, dtype=np.int64)
+    began = time.monotonic()
+    engine = VectorPaillier(generate(1024, "standard"), 1000, ctx.compute)
+    vector = engine.encrypt(layout, zeros)
+    assert len(set(vector.data.to_pylist())) == len(vector.data), "workers have randomness of their own"
+    family = psutil.Process().children(recursive=True)
+    ctx.news.log("info", f"after {time.monotonic() - began:.2f} s")
+    ctx.news.log("info", ", ".join(sorted(f"{one.name()} {one.num_threads()}" for one in family)))
+    lost = next(one for one in family if one.name() == "worker")
+    lost.kill()
+    lost.wait(60)
+    np.testing.assert_array_equal(engine.decrypt(layout, vector)[0], zeros)
 
 
 def end_a_child(ctx, p):

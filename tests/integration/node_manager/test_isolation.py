@@ -12,17 +12,18 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 import gateway.client
-from node_manager.client import EventKind
+from node_manager.client import EventKind, Resources
 from node_manager.executor import kernel
 from node_manager.server import NodeService
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.host import Capacity
 from party.home import create_home
 from tests.fakes.hostile_plays import WAYS
-from tests.fakes.nodes import PRELOAD, Reader, make_order
+from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
 
 ROOT = os.geteuid() == 0
 pytestmark = pytest.mark.skipif(not kernel.landlock_abi(), reason="this kernel has no Landlock")
@@ -157,6 +158,23 @@ def test_threads_processes_and_pairs_of_sockets_work_inside(home, reader):
     reader.client.start(order)
     end = reader.final(order)
     assert end.kind is EventKind.SUCCEEDED, (end.body, reader.texts(order))
+
+
+def test_workers_are_forked_from_what_the_executor_was_and_gone_when_it_is(home, reader):
+    order = order_for(home, {}, parameters={"do": "spread"}, resources=Resources(cores=2))
+    reader.client.start(order)
+    pid = reader.of(order, EventKind.STARTED).body["pid"]
+    end = reader.final(order)
+    assert end.kind is EventKind.SUCCEEDED, (end.body, reader.texts(order))
+    assert reader.texts(order)[-1] == "worker 1, worker 1, worker parent 1"
+    eventually(lambda: not [p for p in psutil.process_iter() if _group(p) == pid])
+
+
+def _group(process):
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return 0
 
 
 def test_a_process_that_a_component_forks_ends_by_a_signal_as_any_other(home, reader):
