@@ -213,7 +213,8 @@ class ClusterClient:
         No answer is waited for, and none is needed: whoever asks for events says again what was recorded.
         """
         with suppress(ValueError):  # the channel is closed
-            self._stub.Acknowledge.future(pb.AcknowledgeRequest(logs=logs), timeout=CALL_S)
+            call = self._stub.Acknowledge.future(pb.AcknowledgeRequest(logs=logs), timeout=CALL_S)
+            call.add_done_callback(lambda _: None)  # a call that nobody holds is cancelled
 
     def end_job(self, job: str) -> None:
         """The job is over: nothing of it runs, lies or is reserved any more. May be repeated."""
