@@ -11,23 +11,21 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from algorithms.code_digest import digest_of
+from algorithms.context import Context, Rows
 from algorithms.errors import RolesRefused
 from party.ids import Address, Role
 from storage.client import TableRoles
-
-if TYPE_CHECKING:
-    from algorithms.context import Context
-
 
 TRAINERS = frozenset({Role.GUEST, Role.HOST})
 ARBITER = frozenset({Role.ARBITER})
 ONCE = ("0",)  # the step of a tag that is sent once
 SAFE_TRAINERS = 3  # of two, each can subtract its own part from a sum
+MOST_BYTES = 1 << 33  # of one message, however many rows anybody says that it has
 
 
 class Protection(StrEnum):
@@ -92,6 +90,13 @@ class Columns:
                 yield f"a {word}, which would do nothing"
 
 
+class End(StrEnum):
+    """An end of a line."""
+
+    SENDER = "sender"
+    RECEIVER = "receiver"
+
+
 LABELLED = dict.fromkeys(TRAINERS, Columns(label=Need.MUST))
 
 
@@ -104,10 +109,13 @@ class Line:
         frm, to: The roles on either side.
         step: What numbers the messages, of any depth: `("round",)`, `("tree", "depth", "node")`.
         kind: The kind of value (`storage.values.Kind`).
-        max_bytes: The largest encoded value allowed.
+        max_bytes: The largest encoded value allowed, or a function that tells it once all parties have said how many
+            rows the tables have whose ports tell it.
         protection: What protects it; the gateway refuses anything weaker.
         purpose: One sentence for the security officer.
         of_rows: Whether it may hold numbers computed from rows; not so keys, counts and settings.
+        key_of: Under whose key its ciphertexts are: somebody's of a role, or that of an end. The gateway lets no other
+            pass, nor two keys of one owner in an attempt. None: it does not matter.
     """
 
     tag: str
@@ -115,10 +123,32 @@ class Line:
     to: frozenset[Role]
     step: tuple[str, ...]
     kind: str
-    max_bytes: int
+    max_bytes: int | Callable[[Rows], int]
     protection: Protection
     purpose: str
     of_rows: bool = True
+    key_of: Role | End | None = None
+
+    def __post_init__(self) -> None:
+        if self.key_of is not None and self.protection is not Protection.ENCRYPTED:
+            raise ValueError(f"Line '{self.tag}' holds no ciphertexts that could be under a key.")
+
+    @property
+    def key_roles(self) -> frozenset[Role]:
+        """The roles under whose keys its ciphertexts may be; empty if that does not matter."""
+        ends = {End.SENDER: self.frm, End.RECEIVER: self.to}
+        if isinstance(self.key_of, End):
+            return ends[self.key_of]
+        return frozenset() if self.key_of is None else frozenset({self.key_of})
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its size is known, however many rows tables have."""
+        return isinstance(self.max_bytes, int)
+
+    def most_bytes(self, rows: Rows) -> int:
+        """The largest encoded value allowed with tables of so many rows."""
+        return self.max_bytes if isinstance(self.max_bytes, int) else min(self.max_bytes(rows), MOST_BYTES)
 
 
 @dataclass(frozen=True)
@@ -132,6 +162,9 @@ class Port:
         use: What is done with it (inputs that are models only).
         columns: By role, what its table must and may have (inputs that are tables only).
         models: The kinds of model it takes, or the one that it makes; of an input, none: any.
+        tells_rows: Whether all parties of the job are told how many rows its table has (inputs that are tables only).
+        rows_of: The input whose table has at least as many rows at the same party (outputs that are tables only);
+            empty: that is not known.
     """
 
     kind: PortKind
@@ -140,6 +173,8 @@ class Port:
     use: ModelUse = ModelUse.START
     columns: Mapping[Role, Columns] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    tells_rows: bool = False
+    rows_of: str = ""
 
 
 class Group(BaseModel):
@@ -193,13 +228,15 @@ class Terms(Generic[P]):
     Attributes:
         parameters: Those of the side that asks; what is not shared may differ between sides.
         parties: The parties of each role.
-        models: The kind of the model bound to an input. An input is missing if none is bound to it, or if which is
-            not known yet: it is of an earlier job, and not everybody has answered.
+        models: The kind of the model bound to an input; empty if it is not known yet, because the model is of an
+            earlier job and who holds it has not answered. An input to which none is bound is missing.
+        rows: Of inputs whose ports tell them; None if they are not known yet, because not everybody has answered.
     """
 
     parameters: P
     parties: Mapping[Role, Sequence[str]] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -238,7 +275,8 @@ class Component:
         parameters: The pydantic model of its parameters.
         inputs, outputs: Ports by name.
         roles: What each role does, and how many parties hold it.
-        conversation: From the terms of a task to the lines of its conversation.
+        conversation: From the terms of a task to the lines of its conversation; while a model that it depends on is not
+            known yet, to all that may be said.
         check: Rules of a task that all this cannot express. Raises InvalidInput.
         safe_trainers: With fewer parties that train, a sum gives single ones away; 0: it never does.
         needs_torch: Whether its role functions import torch.

@@ -22,6 +22,9 @@ from algorithms.compute import Compute, InProcess
 from party.ids import Address, Role
 from storage.client import Model, Table, TableRoles, Value, decode, encode
 
+Rows = Mapping[str, Mapping[Address, int]]
+"""By input and address, how many rows the table bound there has at most."""
+
 
 class TableWriter(Protocol):
     """Writes an output table in pieces of any size."""
@@ -96,6 +99,7 @@ class Context:
         seed: The manifest's common seed for this task, 32 bytes.
         cores: How many threads I may use.
         compute: Where heavy work over batches is done, on all of them.
+        rows: How many rows tables have, of inputs whose ports tell it.
     """
 
     address: Address
@@ -108,6 +112,7 @@ class Context:
     seed: bytes
     cores: int = 1
     compute: Compute = field(default_factory=InProcess)
+    rows: Rows = field(default_factory=dict)
 
     def peers(self, *roles: Role) -> tuple[Address, ...]:
         """The addresses that hold one of the roles (all of them if none is named), sorted, me included."""

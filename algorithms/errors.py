@@ -22,20 +22,35 @@ InvalidInput
   WrongSum              a sum that is not that of the trainers' numbers
 NotFound
   UnknownComponent      no such component is installed
+  NotInstalled          a checkout that is not installed has no components
   UnknownFunction       a function over batches that is not where workers look for it
+Conflict
+  InstalledTwice        two installed packages have a component of one name
 Unavailable
   WorkerLost            a process that computed for an executor ended, or could not be started
 """
 
 from __future__ import annotations
 
-from runtime.errors import InvalidInput, NotFound, Unavailable
+from runtime.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 
 class UnknownComponent(NotFound):
     """No such component is installed."""
 
     code = "algorithms.unknown_component"
+
+
+class NotInstalled(NotFound):
+    """The platform runs from a checkout that is not installed, where no component is found."""
+
+    code = "algorithms.not_installed"
+
+
+class InstalledTwice(Conflict):
+    """Two installed packages have a component of one name."""
+
+    code = "algorithms.installed_twice"
 
 
 class UnknownFunction(NotFound):

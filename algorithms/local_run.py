@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 import pyarrow as pa
 
 from algorithms.channel import Channel, Wire
 from algorithms.component import Component, Parameters, Terms, by_role
-from algorithms.context import Context, Inputs, Memory, News, Outputs
+from algorithms.context import Context, Inputs, Memory, News, Outputs, Rows
 from algorithms.workers import Workers
 from party.ids import Address
 from runtime.clock import Clock
@@ -220,7 +221,11 @@ class Failure:
 
 
 def run_sides(
-    component: Component, sides: Mapping[Address, Side], exchange: Exchange, seed: bytes = bytes(32)
+    component: Component,
+    sides: Mapping[Address, Side],
+    exchange: Exchange,
+    seed: bytes = bytes(32),
+    rows: Rows = MappingProxyType({}),
 ) -> Failure | None:
     """Run every side until all have returned; the first failure, upon which the others were woken and ended."""
     addresses = tuple(sorted(sides))
@@ -246,6 +251,7 @@ def run_sides(
                 seed=seed,
                 cores=side.cores,
                 compute=Workers(side.cores),
+                rows=rows,
             )
             running = threads.submit(component.roles[address.role].run, ctx, side.parameters)
             running.add_done_callback(partial(ended, address))
@@ -267,7 +273,14 @@ def run_local(
     """
     if isinstance(parameters, Mapping):
         parameters = component.parameters.model_validate(component.parameters.written_out(parameters))
-    component.require(Terms(parameters, by_role(parties)))
+    bound = [(name, address, what) for address, inputs in parties.items() for name, what in inputs.items()]
+    rows: dict[str, dict[Address, int]] = {}
+    for name, address, what in bound:
+        port = component.inputs.get(name)
+        if isinstance(what, Table) and port and port.tells_rows:
+            rows.setdefault(name, {})[address] = what.rows
+    models = {name: what.kind for name, _, what in bound if isinstance(what, Model)}
+    component.require(Terms(parameters, by_role(parties), models, rows))
     runs = {address: _LocalRun(address) for address in sorted(parties)}
     sides = {
         address: Side(
@@ -280,7 +293,7 @@ def run_local(
         )
         for address, run in runs.items()
     }
-    if failure := run_sides(component, sides, exchange, settings.seed):
+    if failure := run_sides(component, sides, exchange, settings.seed, rows):
         raise failure.error
     return LocalResult({a: run.outputs for a, run in runs.items()}, [m for run in runs.values() for m in run.metrics])
 

@@ -53,6 +53,6 @@ COMPONENT = Component(
         "model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY, models=CLASSIFIERS),
         "data": Port(PortKind.TABLE, TRAINERS),
     },
-    outputs={"predictions": Port(PortKind.TABLE, TRAINERS)},
+    outputs={"predictions": Port(PortKind.TABLE, TRAINERS, rows_of="data")},
     roles=dict.fromkeys(TRAINERS, RoleSpec(predict, learns=NOTHING)),
 )

@@ -1,25 +1,29 @@
 """The door to all installed components, ours and those of other distributions, found by name.
 
-A component comes from the entry-point group `archipelago.components`, never from a name in a job. Ours are also listed
-here, so that a checkout that is not installed works too.
+A component comes from the entry-point group `archipelago.components`, never from a name in a job. So do ours: a
+checkout must be installed.
 """
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from algorithms.component import Component
-from algorithms.errors import UnknownComponent
+from algorithms.errors import InstalledTwice, NotInstalled, UnknownComponent
 
 GROUP = "archipelago.components"
-OURS = ("evaluate", "exchange", "homo_lr", "homo_nn", "noop", "predict", "standard_scale")
+OURS = "algorithms"
 
 
 def component(reference: str) -> Component:
-    """The component that a job calls `name@version`, or `name` for its only version. Raises UnknownComponent."""
+    """The component that a job calls `name@version`, or `name` for its only version.
+
+    Raises:
+        UnknownComponent: There is none.
+        NotInstalled, InstalledTwice: As `components`.
+    """
     name, _, version = reference.partition("@")
     if name not in _sources():
         close = get_close_matches(name, _sources(), n=1, cutoff=0.5)
@@ -32,26 +36,46 @@ def component(reference: str) -> Component:
 
 
 def components() -> list[Component]:
-    """All installed components, by name."""
+    """All installed components, by name.
+
+    Raises:
+        NotInstalled: Ours are not among them: this is a checkout that is not installed.
+        InstalledTwice: Two distributions have one of the same name.
+    """
     return [_load(name) for name in sorted(_sources())]
 
 
 def packages() -> frozenset[str]:
-    """The top packages of all installed components but ours."""
-    return frozenset(entry.module.partition(".")[0] for entry in _sources().values() if entry is not None)
+    """The top packages of all installed components."""
+    return frozenset(_package(entry) for entry in _sources().values())
 
 
 @cache
-def _sources() -> dict[str, EntryPoint | None]:
-    """Where each component comes from; None for ours."""
-    installed: dict[str, EntryPoint | None] = {entry.name: entry for entry in entry_points(group=GROUP)}
-    return installed | dict.fromkeys(OURS)
+def _sources() -> dict[str, EntryPoint]:
+    """Where each component comes from."""
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        known = found.setdefault(entry.name, entry)
+        if known.value != entry.value:
+            raise InstalledTwice(
+                f"Two installed packages have a component '{entry.name}': {known.value} and {entry.value}.",
+                hint="Uninstall one of them.",
+            )
+    if not any(_package(entry) == OURS for entry in found.values()):
+        raise NotInstalled(
+            "No component of this platform is found: it runs from a checkout that is not installed.",
+            hint="Run `pip install -e .` in the checkout, with the Python that is to run it.",
+        )
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.module.partition(".")[0]
 
 
 @cache
 def _load(name: str) -> Component:
-    entry = _sources()[name]
-    found = entry.load() if entry else import_module(f"algorithms.{name}").COMPONENT
+    found = _sources()[name].load()
     if not isinstance(found, Component) or found.name != name:
         raise UnknownComponent(
             f"What is installed as '{name}' is not a component of that name.", hint="Ask who made the package."

@@ -174,7 +174,10 @@ COMPONENT = Component(
         "data": Port(PortKind.TABLE, TRAINERS),
         "model": Port(PortKind.MODEL, TRAINERS, optional=True, use=ModelUse.APPLY, models=(KIND,)),
     },
-    outputs={"data": Port(PortKind.TABLE, TRAINERS), "model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
+    outputs={
+        "data": Port(PortKind.TABLE, TRAINERS, rows_of="data"),
+        "model": Port(PortKind.MODEL, TRAINERS, models=(KIND,)),
+    },
     roles=aggregation.roles(
         RoleSpec(trainer, learns=lambda terms: TRAINER_OF_SCALER if terms.parameters.fit else NOTHING),
         RoleSpec(arbiter, learns=lambda terms: arbiter_of_scaler(terms) if terms.parameters.fit else NOTHING),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from flow.client import ENDED_JOB, SAID, EventRow, JobSummary
 from runtime.clock import moment, span, when
-from runtime.text import printable
+from runtime.text import printable, size
 
 SYMBOL = {
     "waiting": "◌",
@@ -58,6 +58,7 @@ class Renderer:
             "json": lambda value: json.dumps(value, ensure_ascii=False),
             "told": told,
             "at_ms": at_ms,
+            "size": size,
         }
 
     def page(self, template: str, **values: object) -> str:

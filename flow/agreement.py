@@ -16,12 +16,13 @@ from flow.errors import ApiMismatch, BadMessage, NotInitiator
 from flow.exposure import remedy, trainers, weakest, who_sees
 from flow.inputs import OutputInput, TableInput
 from flow.job_spec import MAX_JOB_BYTES, JobSpec, own_rules
-from flow.knowledge import Knowledge, earlier_name, wanted
-from flow.lineage import gathered, own_inputs
+from flow.knowledge import Knowledge, earlier_name, own_models, wanted, with_own_models
+from flow.lineage import gathered
 from flow.manifest import OUR_API, proposal_digest, require_common_api
 from flow.messages import Answer, BroughtTable, Decision, Proposal
 from flow.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, withheld
 from flow.reasons import Decided, Reason
+from flow.row_counts import told_places
 from flow.texts import sentences
 from flow.use import brought, unfit, use_of_checkpoints, use_of_made, use_of_model, use_of_table
 from runtime.canonical import canonical_json
@@ -82,7 +83,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
     outside = outsider(proposal, job.spec, know.party, know.policy, know.strangers)
     if outside is not None:
         return outside
-    tasks = job.tasks
+    tasks = {} if job.problems else with_own_models(job.tasks, know)
     reasons = list(_api(proposal, know.party))
     if not reasons and job.problems:
         reasons = [Reason(p.message, f"{p.message} {p.hint}".rstrip()).at(p.path) for p in job.problems]
@@ -104,7 +105,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
         reasons=sentences(reason.told for reason in reasons),
         warnings=sentences(warnings(tasks)) if agrees or asks else (),
         tables=_tables(tasks, know) if agrees else {},
-        models=_models(tasks, know) if agrees else {},
+        models=own_models(tasks, know) if agrees else {},
         share=know.policy.share,
         checkpoints=know.checkpoints if agrees else (),
     )
@@ -226,6 +227,7 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
 def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, dict[str, BroughtTable]]]:
     """Each table that this party brings, by task, address and input."""
     found: dict[str, dict[str, dict[str, BroughtTable]]] = {}
+    told = told_places(tasks)
     for task in tasks.values():
         for address, side in task.sides.items():
             for name, reference in side.inputs.items() if address.party == know.party else ():
@@ -234,19 +236,7 @@ def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[s
                     continue
                 facts = know.tables[earlier_name(reference, is_table=True)]
                 if isinstance(facts, TableFacts):
-                    table = BroughtTable(reference=facts.reference, roles=facts.roles.told)
+                    rows = facts.rows if (task.name, address, name) in told else None
+                    table = BroughtTable(reference=facts.reference, roles=facts.roles.told, rows=rows)
                     found.setdefault(task.name, {}).setdefault(str(address), {})[name] = table
-    return found
-
-
-def _models(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, str]]:
-    """The kind of each earlier model that this party brings, by task and input: a conversation may depend on it."""
-    found: dict[str, dict[str, str]] = {}
-    for task in tasks.values():
-        for _, name, reference, is_table in own_inputs(task, know.party):
-            if is_table or isinstance(reference, TableInput) or reference.job is None:
-                continue
-            facts = know.models[earlier_name(reference, is_table=False)]
-            if isinstance(facts, ModelFacts) and facts.kind:
-                found.setdefault(task.name, {})[name] = facts.kind
     return found

@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from algorithms.component import Component, Parameters, Port, PortKind, Terms, by_role
+from algorithms.context import Rows
 from flow.inputs import BadReference, OutputInput, Reference, TableInput, needs_of, parse_reference
 from flow.job_spec import COMMON, JobSpec, ResourceSpec, TaskSpec
 from flow.overrides import merged
@@ -49,14 +49,14 @@ class BoundSide:
 
 @dataclass(frozen=True)
 class BoundTask:
-    """One task with everything resolved."""
+    """One task with everything resolved; `models` and `rows` as in its terms, as far as they are known."""
 
     name: str
     component: Component
     sides: dict[Address, BoundSide]
     needs: frozenset[str]
     models: Mapping[str, str] = field(default_factory=dict)
-    """The kinds of the models bound to its inputs, as far as this job's own tasks make them."""
+    rows: Rows | None = None
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:
@@ -75,10 +75,10 @@ class BoundTask:
         found = {json.dumps(side.parameters, sort_keys=True): side for side in each}
         return tuple(self.terms_of(side) for side in found.values())
 
-    def terms_of(self, side: BoundSide, earlier: Mapping[str, str] = MappingProxyType({})) -> Terms[Parameters]:
-        """What a side runs with. `earlier` are the kinds of the models that come from earlier jobs, by input."""
+    def terms_of(self, side: BoundSide) -> Terms[Parameters]:
+        """What a side runs with."""
         parameters = self.component.parameters.model_validate(side.parameters)
-        return Terms(parameters, self.parties, {**self.models, **earlier})
+        return Terms(parameters, self.parties, self.models, self.rows)
 
 
 class BoundJob(NamedTuple):
@@ -264,13 +264,12 @@ class _Binder:
         return found
 
     def _models(self, task: TaskSpec, component: Component) -> dict[str, str]:
-        """The kind of model that each input is given by a task of this job."""
+        """The kind of model that each input is given, as far as tasks of this job make it."""
         found: dict[str, str] = {}
         for name, port in component.inputs.items():
-            given = task.inputs.get(name)
+            given = task.inputs.get(name) if port.kind is PortKind.MODEL else None
             for text in (given,) if isinstance(given, str) else (given or {}).values():
-                if port.kind is PortKind.MODEL and (kind := self._made(text)):
-                    found[name] = kind
+                found[name] = found.get(name) or self._made(text)
         return found
 
     def _made(self, text: str) -> str:

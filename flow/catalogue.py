@@ -10,7 +10,9 @@ from threading import Lock
 from flow.bindings import BoundJob, BoundTask, Components, bind
 from flow.errors import JobInvalid, UnreadableJob
 from flow.job_spec import JobSpec, proposed_job
+from flow.manifest import settled
 from flow.messages import Manifest, Proposal
+from flow.row_counts import unknown_rows
 from flow.store.live import JobRows
 from flow.store.parts import manifest_of, proposal_of
 
@@ -21,7 +23,10 @@ MIDDLE_PRIORITY = 5
 
 @dataclass(frozen=True)
 class Known:
-    """A job: what was proposed, its document, its tasks joined with their components, its manifest if agreed on."""
+    """A job: what was proposed, its document, its tasks joined with their components, its manifest if agreed on.
+
+    With a manifest, the tasks are settled by that.
+    """
 
     proposal: Proposal
     spec: JobSpec
@@ -63,7 +68,7 @@ class Catalogue:
     def bind(self, spec: JobSpec) -> BoundJob:
         """A document joined with its components, not kept."""
         tasks, problems = bind(spec, self._components)
-        return BoundJob(spec, tasks, problems)
+        return BoundJob(spec, tasks, problems or unknown_rows(tasks))
 
     def bound(self, proposal: Proposal, spec: JobSpec) -> BoundJob:
         """A proposed job joined with its components; one without problems is kept, so that it is done once."""
@@ -94,13 +99,22 @@ class Catalogue:
         return known.proposal if known is not None and rows.job is not None else proposal_of(rows)
 
     def manifest(self, rows: JobRows) -> Manifest:
-        """The manifest of a job of our store. Raises UnknownJob if it was not agreed on, and what `of_job` raises."""
+        """The manifest of a job of our store. Raises what `agreed` raises."""
+        return self.agreed(rows)[0]
+
+    def agreed(self, rows: JobRows) -> tuple[Manifest, dict[str, BoundTask]]:
+        """The manifest of a job of our store, and its tasks settled by that.
+
+        Raises UnknownJob if it was not agreed on, ManifestMismatch if parties bring what does not go together, and what
+        `of_job` raises.
+        """
         known = self.of_job(rows)
         if known.manifest is not None and known.manifest.digest == rows.job.manifest_digest:
-            return known.manifest
+            return known.manifest, known.tasks
         manifest = manifest_of(rows, known.proposal)
-        self.keep(replace(known, manifest=manifest))
-        return manifest
+        tasks = settled(manifest, known.tasks)
+        self.keep(replace(known, manifest=manifest, tasks=tasks))
+        return manifest, tasks
 
     def earlier(self, look: Callable[[str], JobRows], spec: JobSpec) -> list[JobRows]:
         """The jobs that a job goes on from in which we have a part, newest first, as far back as its initiator was in.

@@ -58,6 +58,12 @@ def who_sees(tasks: Mapping[str, BoundTask]) -> frozenset[str]:
     found: set[str] = set()
     for task in tasks.values():
         least = weakest(task)
-        reads = least is not None and least.strength <= Protection.PLAIN.strength
+        reads = (least is not None and least.strength <= Protection.PLAIN.strength) or _decrypts(task, Role.ARBITER)
         found |= {address.party for address in task.addresses if reads or address.role is not Role.ARBITER}
     return frozenset(found)
+
+
+def _decrypts(task: BoundTask, role: Role) -> bool:
+    """Whether numbers computed from rows are said under a key of the role."""
+    lines = (line for terms in task.terms for line in task.component.conversation(terms))
+    return any(line.of_rows and role in line.key_roles for line in lines)

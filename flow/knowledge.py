@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flow.bindings import BoundTask
 from flow.inputs import OutputInput, TableInput
+from flow.lineage import own_inputs
 from flow.messages import KeptSteps
 from flow.policy import ModelFacts, Policy, Source, TableFacts
 from runtime.errors import PlatformError
@@ -53,6 +54,25 @@ def wanted(tasks: Mapping[str, BoundTask], party: str) -> tuple[set[str], set[st
                     is_table = task.component.inputs[name].kind == "table"
                     (tables if is_table else models).add(earlier_name(reference, is_table=is_table))
     return tables, models
+
+
+def own_models(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, str]]:
+    """The kind of each earlier model that this party brings, by task and input: a conversation may depend on it."""
+    found: dict[str, dict[str, str]] = {}
+    for task in tasks.values():
+        for _, name, reference, is_table in own_inputs(task, know.party):
+            if is_table or isinstance(reference, TableInput) or reference.job is None:
+                continue
+            facts = know.models[earlier_name(reference, is_table=False)]
+            if isinstance(facts, ModelFacts) and facts.kind:
+                found.setdefault(task.name, {})[name] = facts.kind
+    return found
+
+
+def with_own_models(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, BoundTask]:
+    """The tasks with the kinds of the models that this party brings, before others have told theirs."""
+    own = own_models(tasks, know)
+    return {**tasks, **{name: replace(tasks[name], models={**tasks[name].models, **own[name]}) for name in own}}
 
 
 def earlier_name(reference: TableInput | OutputInput, *, is_table: bool) -> str:

@@ -8,12 +8,16 @@ other knows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 from algorithms.code_digest import API_MINIMUM, API_VERSION
+from flow.bindings import BoundTask
 from flow.errors import ApiMismatch, ManifestMismatch
 from flow.job_spec import JobSpec
 from flow.messages import Answer, ApiVersions, Decision, Manifest, Proposal, SignedAnswer
+from flow.row_counts import Place, told_places, with_rows
+from party.ids import Address
 from runtime.canonical import canonical_digest, canonical_json
 
 ANSWER_PURPOSE = "flow/answer/v1"
@@ -80,6 +84,24 @@ def check_manifest(manifest: Manifest, spec: JobSpec, own: SignedAnswer, verify:
     require_common_api(manifest.speaks)
 
 
+def settled(manifest: Manifest, tasks: Mapping[str, BoundTask]) -> dict[str, BoundTask]:
+    """The tasks with what the parties' answers say of the models and tables that they bring.
+
+    Raises ManifestMismatch if parties bring models of different kinds for one input, or one does not tell its rows.
+    """
+    told: dict[Place, int] = {}
+    for signed in manifest.answers:
+        for task, sides in signed.answer.tables.items():
+            for text, inputs in sides.items():
+                address = Address.parse(text)
+                if address.party == signed.answer.party:
+                    told |= {(task, address, name): t.rows for name, t in inputs.items() if t.rows is not None}
+    for task, address, name in sorted(told_places(tasks) - told.keys()):
+        raise ManifestMismatch(f"tasks.{task}.inputs.{name}: {address.party} does not tell how many rows it has.")
+    known = with_rows(tasks, told)
+    return {name: replace(task, models={**task.models, **_models(manifest, task)}) for name, task in known.items()}
+
+
 def job_seed(number: int) -> str:
     """The common seed of a job, hex, 32 bytes, from the number in its settings."""
     return sha256(b"archipelago/job-seed/v1" + number.to_bytes(8, "big")).hexdigest()
@@ -88,6 +110,19 @@ def job_seed(number: int) -> str:
 def task_seed(seed: str, task: str) -> str:
     """The common seed of one task of the job with that seed, hex, 32 bytes."""
     return sha256(bytes.fromhex(seed) + b"/task/" + task.encode()).hexdigest()
+
+
+def _models(manifest: Manifest, task: BoundTask) -> dict[str, str]:
+    """The kinds of the earlier models of a task, by input, as their holders signed them."""
+    found: dict[str, str] = {}
+    for signed in manifest.answers:
+        for name, kind in signed.answer.models.get(task.name, {}).items():
+            if found.setdefault(name, kind) != kind:
+                raise ManifestMismatch(
+                    f"tasks.{task.name}.inputs.{name}: {signed.answer.party} holds a model of kind {kind}, others of "
+                    f"kind {found[name]}."
+                )
+    return found
 
 
 def _digest(proposal: Proposal, answers: tuple[SignedAnswer, ...]) -> str:

@@ -115,10 +115,11 @@ def _told(roles: TableRoles) -> TableRoles:
 
 
 class BroughtTable(Message):
-    """A table that a party brings: its exact version, and its roles without the names of columns."""
+    """A table that a party brings: its exact version, its roles without the names of columns, if asked for its rows."""
 
     reference: Reference
     roles: Annotated[TableRoles, AfterValidator(_told)]
+    rows: Count | None = Field(default=None, exclude_if=lambda rows: rows is None)
 
 
 class Answer(Message):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from algorithms.component import Line
+from algorithms.component import End, Line
 from flow.bindings import BoundTask
-from flow.errors import ManifestMismatch
 from flow.inputs import OutputInput, Reference
 from flow.manifest import task_seed
 from flow.messages import Manifest
@@ -32,24 +30,21 @@ class Launch:
 def contract_for(manifest: Manifest, tasks: Mapping[str, BoundTask], party: str) -> JobContract:
     """What may pass this party's door for a job: the declared conversations, roles written out as addresses.
 
-    Raises ManifestMismatch if parties bring models of different kinds for one input.
+    `tasks` are settled.
     """
     lines: dict[str, tuple[ContractLine, ...]] = {}
     for task in tasks.values():
-        earlier = _models(manifest, task)
         if own := [address for address in task.sides if address.party == party]:
-            lines[task.name] = lines_for(task, own, earlier)
+            lines[task.name] = lines_for(task, own)
     return JobContract(job=manifest.proposal.job, manifest_digest=manifest.digest, tasks=lines)
 
 
-def lines_for(
-    task: BoundTask, addresses: Iterable[Address], earlier: Mapping[str, str] = MappingProxyType({})
-) -> tuple[ContractLine, ...]:
-    """What is said in a task on the terms of these addresses; `earlier` as for `BoundTask.terms_of`."""
+def lines_for(task: BoundTask, addresses: Iterable[Address]) -> tuple[ContractLine, ...]:
+    """What is said in a task that is settled, on the terms of these addresses."""
     found: dict[ContractLine, None] = {}
     for address in addresses:
-        for line in task.component.conversation(task.terms_of(task.sides[address], earlier)):
-            found[_expanded(line, task.addresses)] = None
+        for line in task.component.conversation(task.terms_of(task.sides[address])):
+            found.update(dict.fromkeys(_expanded(line, task)))
     return tuple(found)
 
 
@@ -60,7 +55,7 @@ def resources_for(task: BoundTask, address: Address) -> Resources:
 
 
 def order_for(manifest: Manifest, task: BoundTask, address: Address, name: AttemptId, launch: Launch) -> Order:
-    """Everything the executor of an address needs for an attempt."""
+    """Everything the executor of an address needs for an attempt of a task that is settled."""
     side = task.sides[address]
     parameters: dict[str, Any] = side.parameters
     return Order(
@@ -81,6 +76,7 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, name: Attem
         token=launch.token,
         store=launch.store,
         resume=resume_point(manifest, task),
+        rows={name: {str(at): count for at, count in counts.items()} for name, counts in (task.rows or {}).items()},
     )
 
 
@@ -97,26 +93,24 @@ def _input(manifest: Manifest, task: BoundTask, address: Address, key: str, refe
     return Input(kind=kind, reference=reference.table(job) if kind == "table" else reference.model(job))
 
 
-def _models(manifest: Manifest, task: BoundTask) -> dict[str, str]:
-    """The kinds of the earlier models of a task, by input, as their holders signed them."""
-    found: dict[str, str] = {}
-    for signed in manifest.answers:
-        for name, kind in signed.answer.models.get(task.name, {}).items():
-            if found.setdefault(name, kind) != kind:
-                raise ManifestMismatch(
-                    f"tasks.{task.name}.inputs.{name}: {signed.answer.party} holds a model of kind {kind}, others of "
-                    f"kind {found[name]}."
-                )
-    return found
-
-
-def _expanded(line: Line, addresses: Iterable[Address]) -> ContractLine:
-    everybody = tuple(addresses)
-    return ContractLine(
-        tag=line.tag,
-        frm=frozenset(str(a) for a in everybody if a.role in line.frm),
-        to=frozenset(str(a) for a in everybody if a.role in line.to),
-        kind=str(line.kind),
-        max_bytes=line.max_bytes,
-        protection=str(line.protection),
+def _expanded(line: Line, task: BoundTask) -> Iterator[ContractLine]:
+    """A line with roles written out as addresses; one for each sender or receiver whose own key it is about."""
+    frm, to, owners = (
+        frozenset(str(address) for address in task.addresses if address.role in roles)
+        for roles in (line.frm, line.to, line.key_roles)
     )
+    whole = ContractLine(
+        tag=line.tag,
+        frm=frm,
+        to=to,
+        kind=str(line.kind),
+        max_bytes=line.most_bytes(task.rows or {}),
+        protection=str(line.protection),
+        key_owners=owners,
+    )
+    if line.key_of is End.SENDER:
+        yield from (replace(whole, frm=frozenset({one}), key_owners=frozenset({one})) for one in sorted(frm))
+    elif line.key_of is End.RECEIVER:
+        yield from (replace(whole, to=frozenset({one}), key_owners=frozenset({one})) for one in sorted(to))
+    else:
+        yield whole

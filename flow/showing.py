@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from algorithms.component import Line, PortKind, Protection
+from algorithms.component import End, Line, PortKind, Protection
 from flow.agreement import lacking, warnings
 from flow.bindings import BoundJob, BoundTask
 from flow.inputs import OutputInput
-from flow.knowledge import Knowledge, earlier_name
+from flow.knowledge import Knowledge, earlier_name, with_own_models
 from flow.manifest import proposal_digest
 from flow.messages import Proposal
 from flow.policy import ModelFacts, TableFacts
 from flow.reasons import Decided
+from flow.row_counts import Place, told_places
 from flow.views import Learning, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from party.ids import Address, PartyId, Role
 from runtime.canonical import canonical_digest, canonical_json
@@ -42,8 +43,8 @@ T = TypeVar("T")
 
 def shown(proposal: Proposal, job: BoundJob, know: Knowledge, decided: Decided, *, waits: bool) -> ProposalView:
     """Everything that the decision is about. `decided` is what would be said now if a person agreed."""
-    spec, known = job.spec, {} if job.problems else job.tasks
-    tasks, cut = known.values(), list[str]()
+    spec, known = job.spec, {} if job.problems else with_own_models(job.tasks, know)
+    tasks, told, cut = known.values(), told_places(known), list[str]()
     view = ProposalView(
         job=proposal.job,
         name=spec.name,
@@ -55,7 +56,7 @@ def shown(proposal: Proposal, job: BoundJob, know: Knowledge, decided: Decided, 
         components={name: task.component for name, task in spec.tasks.items()},
         waits=waits,
         resumes=spec.settings.resume or "",
-        inputs=_first("inputs of ours", cut, (item for task in tasks for item in _inputs(task, know))),
+        inputs=_first("inputs of ours", cut, (item for task in tasks for item in _inputs(task, know, told))),
         parameters=_first("parameters", cut, (item for task in tasks for item in _parameters(task))),
         conversation=_first("messages", cut, (item for task in tasks for item in _conversation(task, know.party))),
         learns=_first("who learns what", cut, (item for task in tasks for item in _learns(task))),
@@ -102,7 +103,7 @@ def _first(what: str, cut: list[str], items: Iterator[T]) -> tuple[T, ...]:
     return found
 
 
-def _inputs(task: BoundTask, know: Knowledge) -> Iterator[ProposedInput]:
+def _inputs(task: BoundTask, know: Knowledge, told: frozenset[Place]) -> Iterator[ProposedInput]:
     for address, side in task.sides.items():
         for name, reference in side.inputs.items() if address.party == know.party else ():
             kind = task.component.inputs[name].kind
@@ -112,8 +113,9 @@ def _inputs(task: BoundTask, know: Knowledge) -> Iterator[ProposedInput]:
             key = earlier_name(reference, is_table=kind is PortKind.TABLE)
             facts = (know.tables if kind is PortKind.TABLE else know.models)[key]
             if isinstance(facts, TableFacts):
+                tells = (task.name, address, name) in told
                 what = {"reference": facts.reference, "rows": facts.rows, "roles": facts.roles, **_whence(facts)}
-                yield ProposedInput(**place, name=str(reference), **what)
+                yield ProposedInput(**place, name=str(reference), tells_rows=tells, **what)
             elif isinstance(facts, ModelFacts):
                 what = {"reference": facts.reference, "holders": tuple(sorted(facts.holders)), **_whence(facts)}
                 yield ProposedInput(**place, name=str(reference), **what)
@@ -171,9 +173,18 @@ def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
             senders=senders,
             receivers=receivers,
             protection=str(line.protection),
-            means=MEANINGS[line.protection],
+            means=_means(line, task),
+            max_bytes=line.most_bytes(task.rows or {}) if line.is_bounded or task.rows is not None else None,
             we="both" if len(does) > 1 else "".join(does),
         )
+
+
+def _means(line: Line, task: BoundTask) -> str:
+    """The protection of a line in words: who has the key reads what is encrypted."""
+    if line.key_of in (None, End.SENDER):
+        return MEANINGS[line.protection]
+    owners = "the receiver" if line.key_of is End.RECEIVER else ", ".join(_named(task.parties, line.key_roles))
+    return f"only {owners} can read it, under whose key it is"
 
 
 def _learns(task: BoundTask) -> Iterator[Learning]:

@@ -244,6 +244,7 @@ class ProposedInput(View):
     name: str  # as the job names it
     reference: str = ""  # what it is here: the exact version
     rows: int | None = None  # of a table
+    tells_rows: bool = False  # whether all parties of the job are told how many
     roles: TableRoles = NO_ROLES  # of a table: the names of the columns that play one
     holders: tuple[str, ...] = ()  # of a model: the parties that hold a part of it
     owner: str = ""  # the user whom it belongs to
@@ -271,6 +272,7 @@ class ProposedLine(View):
     receivers: tuple[str, ...]
     protection: str
     means: str  # the protection in plain words
+    max_bytes: int | None = None  # of one message; None: it follows from rows that parties tell once all agree
     we: str = ""  # "send" | "receive" | "both" | "": what our party does with it
 
 

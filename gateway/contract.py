@@ -7,13 +7,14 @@ keeps anything from another party.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gateway.errors import BadContract, ContractViolation
+from gateway.errors import BadContract, ContractViolation, KeyChanged
 from runtime.bounds import MAX_COUNT
 from runtime.canonical import canonical_digest, parse_json
+from runtime.text import printable
 from storage.client import Kind, ValueHeader
 
 PROTECTIONS = frozenset({"plain-scalar", "plain", "encrypted", "masked", "aggregate-sealed"})
@@ -38,6 +39,7 @@ class ContractLine:
         max_bytes: The largest encoded value allowed.
         protection: `plain-scalar | plain | encrypted | masked | aggregate-sealed`.
         text_bytes: How much text a plain-scalar line may carry in one attempt, from one address to another.
+        key_owners: Under whose key an encrypted line's ciphertexts are, one of these addresses; empty: anybody's.
     """
 
     tag: str
@@ -47,6 +49,7 @@ class ContractLine:
     max_bytes: int
     protection: str
     text_bytes: int = SCALAR_TEXT_BYTES
+    key_owners: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,30 @@ def check_value(line: ContractLine, value: ValueHeader) -> None:
         _refuse(line, kinds - SCALARS - {Kind.CIPHERTEXTS})
         if Kind.CIPHERTEXTS not in kinds:
             raise ContractViolation(f"Tag '{line.tag}' is {line.protection}, and the value holds no ciphertexts.")
+        _refuse_owners(line, value)
     elif line.protection == "masked":
         _refuse(line, kinds & {Kind.TABLE})
         _refuse_floats(line, value)
+
+
+def named_keys(line: ContractLine, value: ValueHeader) -> frozenset[tuple[str, str]]:
+    """Whose keys a value's ciphertexts are under and their fingerprints, where the line says whose they are to be."""
+    if not line.key_owners:
+        return frozenset()
+    return frozenset((field.owner, field.key or "") for field in value.fields if field.kind == Kind.CIPHERTEXTS)
+
+
+def seen_keys(before: Mapping[str, str], named: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The fingerprint of each owner's key after one more message of an attempt. Raises KeyChanged for a second one."""
+    seen = dict(before)
+    for owner, fingerprint in named:
+        if seen.setdefault(owner, fingerprint) != fingerprint:
+            raise KeyChanged(
+                f"Ciphertexts are under key {fingerprint[:12]} of {owner}, others of this attempt under "
+                f"{seen[owner][:12]}.",
+                hint="One of them is not under the key that its owner sent.",
+            )
+    return seen
 
 
 def contract_to_json(contract: JobContract) -> dict[str, object]:
@@ -153,6 +177,7 @@ def _line_from_json(line: dict[str, Any]) -> ContractLine:
         max_bytes=_count(line["max_bytes"]),
         protection=line["protection"],
         text_bytes=_count(line.get("text_bytes", SCALAR_TEXT_BYTES)),
+        key_owners=frozenset(line.get("key_owners", ())),
     )
 
 
@@ -173,6 +198,8 @@ def _line_to_json(line: ContractLine) -> dict[str, object]:
     }
     if line.text_bytes != SCALAR_TEXT_BYTES:  # so that a contract without it is written as it always was
         values["text_bytes"] = line.text_bytes
+    if line.key_owners:
+        values["key_owners"] = sorted(line.key_owners)
     return values
 
 
@@ -180,6 +207,17 @@ def _refuse(line: ContractLine, kinds: set[Kind]) -> None:
     if kinds:
         found = ", ".join(sorted(kinds))
         raise ContractViolation(f"Tag '{line.tag}' is {line.protection}, and the value holds {found}.")
+
+
+def _refuse_owners(line: ContractLine, value: ValueHeader) -> None:
+    for field in value.fields if line.key_owners else ():
+        if field.kind != Kind.CIPHERTEXTS:
+            continue
+        if field.owner not in line.key_owners:
+            whose, wanted = printable(field.owner[:80]) or "several", " or ".join(sorted(line.key_owners))
+            raise ContractViolation(f"Tag '{line.tag}': ciphertexts under the key of {whose} instead of {wanted}.")
+        if not _DIGEST.fullmatch(field.key or ""):
+            raise ContractViolation(f"Tag '{line.tag}': the key of {field.owner} has no fingerprint.")
 
 
 def _refuse_floats(line: ContractLine, value: ValueHeader) -> None:

@@ -19,6 +19,7 @@ Conflict
 Denied
   ContractViolation    the job's contract does not allow this message
   BudgetSpent          a line of plain scalars has carried all that it may in this attempt
+  KeyChanged           ciphertexts under another key of their owner than those before in this attempt
   PeerRefused          a certificate or sender that is not the pinned one
   PurposeReserved      a signature for a purpose of the gateway itself
   TokenRefused         an executor token that is unknown, revoked or for something else
@@ -135,6 +136,12 @@ class BudgetSpent(Denied):
     """A line of plain scalars has carried all that it may in this attempt."""
 
     code = "gateway.budget_spent"
+
+
+class KeyChanged(Denied):
+    """Ciphertexts are under another key of their owner than those that came before in this attempt."""
+
+    code = "gateway.key_changed"
 
 
 class PeerRefused(Denied):

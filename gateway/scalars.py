@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from gateway.contract import PLAIN_SCALAR, ContractLine, check_value
+from gateway.contract import PLAIN_SCALAR, ContractLine, check_value, named_keys
 from gateway.errors import BudgetSpent, ContractViolation
 from storage.client import FieldHeader, Value, ValueHeader, decode, describe, kind_of
 
@@ -41,11 +41,12 @@ class Spent:
 
 @dataclass(frozen=True)
 class Bill:
-    """The costs of an envelope's messages and the budget they are taken from."""
+    """The costs of an envelope's messages and the budget they are taken from; the keys that its ciphertexts name."""
 
     tag: str = ""
     text_bytes: int = 0
     costs: tuple[Cost, ...] = ()
+    keys: frozenset[tuple[str, str]] = frozenset()
 
 
 def checked_values(line: ContractLine, bodies: Iterable[bytes | pa.Buffer]) -> Bill:
@@ -57,9 +58,12 @@ def checked_values(line: ContractLine, bodies: Iterable[bytes | pa.Buffer]) -> B
     """
     if line.protection == PLAIN_SCALAR:
         return Bill(line.tag, line.text_bytes, tuple(_cost(line, body) for body in bodies))
+    keys: frozenset[tuple[str, str]] = frozenset()
     for body in bodies:
-        check_value(line, describe(body if isinstance(body, pa.Buffer) else pa.py_buffer(body)))
-    return Bill()
+        value = describe(body if isinstance(body, pa.Buffer) else pa.py_buffer(body))
+        check_value(line, value)
+        keys |= named_keys(line, value)
+    return Bill(keys=keys)
 
 
 def spend(spent: Spent, bill: Bill) -> Spent:

@@ -45,6 +45,7 @@ class Order(BaseModel):
         gateway: Address of the gateway's local door; token: for this attempt and address only.
         store: The party's store (a folder or URI).
         checkpoint_every: Steps between checkpoints, 0 for none.
+        rows: By input and address, how many rows tables have at most, as far as all parties were told.
         resume: What the attempt goes on from while it has no checkpoint of its own; without it, it starts afresh.
     """
 
@@ -67,4 +68,5 @@ class Order(BaseModel):
     token: str
     store: str
     checkpoint_every: int = 1
+    rows: dict[str, dict[str, int]] = {}
     resume: ResumePoint | None = None

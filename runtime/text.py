@@ -29,6 +29,15 @@ def is_printable(text: str) -> bool:
     return _CONTROLS.search(text) is None
 
 
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return ""
+
+
 def first_problem(error: ValidationError) -> str:
     """The first complaint about a document as `path.of.field: what is wrong`, fit to be shown."""
     first = error.errors(include_url=False)[0]

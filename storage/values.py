@@ -3,8 +3,8 @@
 A value is one Arrow IPC stream (version 1, golden bytes in `tests/vectors/value_v1`). The schema's metadata holds
 `archipelago.value` = the version and `kind`. A table is itself. Everything else is one batch of one row with a column
 for each field; a bare value is one field without a name. Arrays and ciphertexts are list cells whose field metadata
-hold what the list cannot say (dtype, shape, key, layout). Unknown metadata is ignored; anything else unknown is an
-error with a name. Arrays are decoded as read-only views of the bytes, without a copy.
+hold what the list cannot say (dtype, shape, key and whose it is, layout). Unknown metadata is ignored; anything else
+unknown is an error with a name. Arrays are decoded as read-only views of the bytes, without a copy.
 """
 
 from __future__ import annotations
@@ -52,12 +52,14 @@ class Ciphertexts:
         layout: How values are packed into ciphertexts, JSON.
         count: How many values are packed in all.
         data: A `pa.FixedSizeBinaryArray` without nulls.
+        owner: The address whose key it is; empty: of a key that several hold.
     """
 
     key: str
     layout: str
     count: int
     data: pa.FixedSizeBinaryArray
+    owner: str = ""
 
     def __repr__(self) -> str:
         return f"<Ciphertexts: {self.count} values in {len(self.data)} ciphertexts, key {self.key[:16]}>"
@@ -65,7 +67,7 @@ class Ciphertexts:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ciphertexts):
             return NotImplemented
-        mine, theirs = (self.key, self.layout, self.count), (other.key, other.layout, other.count)
+        mine, theirs = ((each.key, each.owner, each.layout, each.count) for each in (self, other))
         return mine == theirs and bool(self.data.equals(other.data))
 
     __hash__ = None  # type: ignore[assignment]
@@ -86,6 +88,7 @@ class FieldHeader:
         dtype: NumPy dtype of an array, Arrow type of a table's column, else None.
         shape: Shape of an array, `(values,)` of ciphertexts, else None.
         key: Fingerprint of the key of ciphertexts, else None.
+        owner: Whose key that is, as the ciphertexts say.
     """
 
     name: str
@@ -93,6 +96,7 @@ class FieldHeader:
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
     key: str | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,8 @@ def _ciphertexts_column(name: str, value: Ciphertexts) -> tuple[pa.Field, pa.Arr
         b"layout": value.layout.encode(),
         b"count": str(value.count).encode(),
     }
+    if value.owner:
+        metadata[b"owner"] = value.owner.encode()
     return _list_column(name, value.data, metadata)
 
 
@@ -325,7 +331,8 @@ def _field_header(field: pa.Field) -> FieldHeader:
         expected = pa.large_list(pa.field("item", _ELEMENTS[dtype], nullable=False))
     elif kind is Kind.CIPHERTEXTS:
         count = _numbers(_text(metadata, b"count"))
-        header = FieldHeader(field.name, kind, None, count, _text(metadata, b"key"))
+        owner = _text(metadata, b"owner") if b"owner" in metadata else ""
+        header = FieldHeader(field.name, kind, None, count, _text(metadata, b"key"), owner)
         _text(metadata, b"layout")
         is_binary = pa.types.is_large_list(field.type) and pa.types.is_fixed_size_binary(field.type.value_type)
         expected = field.type if is_binary and len(count) == 1 else None
@@ -340,8 +347,8 @@ def _cell(header: FieldHeader, field: pa.Field, column: pa.Array) -> Field:
     if header.kind is Kind.ARRAY:
         return _array(header, _items(header, column))
     if header.kind is Kind.CIPHERTEXTS:
-        items = _items(header, column)
-        return Ciphertexts(header.key or "", _text(field.metadata, b"layout"), (header.shape or (0,))[0], items)
+        count, layout = (header.shape or (0,))[0], _text(field.metadata, b"layout")
+        return Ciphertexts(header.key or "", layout, count, _items(header, column), header.owner)
     result: Field = column[0].as_py()
     return result
 

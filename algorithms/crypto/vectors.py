@@ -1,9 +1,10 @@
 """Vectors under Paillier: encrypt, add, multiply, slice, decrypt; every operation checks key and layout.
 
 An encrypted vector is `storage.client.Ciphertexts`: a fixed-size binary column of 2 * key bits per ciphertext and
-not one more, the key's fingerprint, the layout with the number of vectors added, and the count of values. A sum of
-fresh ciphertexts is as random as a fresh one and need not be randomised again before it leaves; what was computed
-from somebody else's ciphertexts (`add_plain`, `multiply`) tells what was done to it until `rerandomise`.
+not one more, the key's fingerprint and whose it is, the layout with the number of vectors added, and the count of
+values. A sum of fresh ciphertexts is as random as a fresh one and need not be randomised again before it leaves; what
+was computed from somebody else's ciphertexts (`add_plain`, `multiply`, and a sum of some of them) tells what was done
+to it until `rerandomise`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -23,6 +25,8 @@ from algorithms.crypto.batch_functions import column, constants_of, raw_of
 from algorithms.crypto.packing import FixedPointLayout, Integers, Rows
 from algorithms.crypto.paillier import PrivateKey, PublicKey
 from algorithms.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, WrongLayout
+from party.ids import Address
+from runtime.text import printable
 from storage.client import Ciphertexts
 
 MOST_AT_ONCE, LEAST_AT_ONCE = 128, 16  # ciphertexts in a batch
@@ -39,10 +43,18 @@ class VectorPaillier:
         key: The public key, or the private one, which decrypts and encrypts faster.
         expected: About how many ciphertexts will be made in all; sizes the precomputed tables.
         compute: Where batches of ciphertexts are computed; left out: in this process.
+        owner: Whose key it is; None: several hold it.
     """
 
-    def __init__(self, key: PublicKey | PrivateKey, expected: int = 1, compute: Compute | None = None) -> None:
+    def __init__(
+        self,
+        key: PublicKey | PrivateKey,
+        expected: int = 1,
+        compute: Compute | None = None,
+        owner: Address | None = None,
+    ) -> None:
         self.public = key.public if isinstance(key, PrivateKey) else key
+        self._owner = str(owner or "")
         self._is_owner = isinstance(key, PrivateKey)
         self._compute = compute or InProcess()
         self._constants = constants_of(key, -(-expected // self._compute.cores))
@@ -184,7 +196,7 @@ class VectorPaillier:
         batches: Iterable[pa.RecordBatch],
     ) -> Ciphertexts:
         data = self._computed(function, batches, self.public.ciphertext_bytes)
-        return Ciphertexts(key=self.public.fingerprint, layout=layout.to_json(terms), count=count, data=data)
+        return Ciphertexts(self.public.fingerprint, layout.to_json(terms), count, data, self._owner)
 
     def _computed(
         self, function: BatchFunction[BatchArithmetic], batches: Iterable[pa.RecordBatch], width: int
@@ -195,8 +207,11 @@ class VectorPaillier:
 
     def _terms(self, vector: Ciphertexts, layout: FixedPointLayout, count: int) -> int:
         """The terms of a vector that belongs to this key and layout. Raises WrongKey, WrongLayout, BadCiphertext."""
-        if vector.key != self.public.fingerprint:
-            raise WrongKey(f"The vector is encrypted under key {vector.key[:12]}, not {self.public.fingerprint[:12]}.")
+        if (vector.key, vector.owner) != (self.public.fingerprint, self._owner):
+            raise WrongKey(
+                f"The vector is encrypted under {_key(vector.key, vector.owner)}, not under "
+                f"{_key(self.public.fingerprint, self._owner)}."
+            )
         found, terms = FixedPointLayout.parse(vector.layout)
         if found != layout or vector.count != count or count < 0:
             raise WrongLayout(f"{vector.count} values in {found} do not go with {count} values in {layout}.")
@@ -218,7 +233,11 @@ def slice_of(vector: Ciphertexts, start: int, stop: int) -> Ciphertexts:
     if not 0 <= start <= stop <= vector.count or start % layout.slots or (stop % layout.slots and stop != vector.count):
         raise WrongLayout(f"Values {start} to {stop} of {vector.count} do not begin and end a ciphertext of {layout}.")
     data = vector.data[start // layout.slots : layout.plaintexts(stop)]
-    return Ciphertexts(key=vector.key, layout=vector.layout, count=stop - start, data=data)
+    return replace(vector, count=stop - start, data=data)
+
+
+def _key(fingerprint: str, owner: str) -> str:
+    return f"key {printable(fingerprint[:12])} of {printable(owner[:80]) or 'several'}"
 
 
 def _require_room(layout: FixedPointLayout, terms: int) -> None:

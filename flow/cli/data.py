@@ -11,8 +11,8 @@ import typer
 from flow.cli.options import Desk, NoSuchFile, OverwriteOption, TableForm, asks_a_party
 from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from flow.cli.rows_text import row_lines
-from flow.cli.screen import size
 from flow.cli.taking_out import suffix_of
+from runtime.text import size
 
 app = typer.Typer(help="Upload and look at the tables of your party.", no_args_is_help=True, rich_markup_mode=None)
 

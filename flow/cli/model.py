@@ -10,8 +10,8 @@ import typer
 
 from flow.cli.options import Desk, OverwriteOption, asks_a_party
 from flow.cli.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
-from flow.cli.screen import size
 from flow.cli.taking_out import export_model, suffix_of
+from runtime.text import size
 
 app = typer.Typer(
     help="Look at the models of your party, take them out and delete them.", no_args_is_help=True, rich_markup_mode=None

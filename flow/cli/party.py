@@ -10,8 +10,8 @@ import typer
 from flow.cli import policy
 from flow.cli.exit_codes import Exit
 from flow.cli.options import Desk, NoSuchFile, asks_a_party, at_home, read_text
-from flow.cli.screen import size
 from runtime.errors import InvalidInput, NotFound, Unavailable
+from runtime.text import size
 
 if TYPE_CHECKING:
     from flow.client import PartyStatus

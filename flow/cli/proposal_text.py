@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from flow.client import ProposalView, ProposedInput
+from flow.client import ProposalView, ProposedInput, ProposedLine
 from flow.errors import ProposalChanged
 from flow.times import clock_text
 from runtime.errors import InvalidInput
+from runtime.text import size
 
 LEAST_DIGEST = 12  # characters of a digest that name a proposal
+_TOLD = " (all parties are told how many)"
 
 
 def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
@@ -33,11 +35,7 @@ def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
     )
     yield from _part(
         "What would be said",
-        (
-            f"{line.task}: {', '.join(line.senders)} → {', '.join(line.receivers)}: {line.purpose} "
-            f"[{line.protection}: {line.means}]{' (we ' + line.we + ')' if line.we in ('send', 'receive') else ''}"
-            for line in view.conversation
-        ),
+        (_line(line) for line in view.conversation),
         "nothing: no message leaves any party",
     )
     yield from _part(
@@ -94,12 +92,20 @@ def _input(item: ProposedInput) -> str:
     place = f"{item.task}.{item.input} ({item.address}): {item.kind} {item.name}"
     if item.problem:
         return f"{place}: {item.problem}"
-    rows = f", {item.rows} rows" if item.rows is not None else ""
+    rows = f", {item.rows} rows{_TOLD if item.tells_rows else ''}" if item.rows is not None else ""
     roles = "".join(f", {role} {column}" for role, column in item.roles.spoken.items())
     held = f", held by {', '.join(item.holders)}" if item.holders else ""
     made = f", made of {', '.join(item.made_of)}" if item.made_of else ""
     owned = f", of user {item.owner}" if item.owner else ""
     return f"{place} = {item.reference}{rows}{roles}{held}{owned}{made}"
+
+
+def _line(line: ProposedLine) -> str:
+    who = f"{line.task}: {', '.join(line.senders)} → {', '.join(line.receivers)}"
+    bound = "as large as follows from how many rows the tables have"
+    room = bound if line.max_bytes is None else f"at most {size(line.max_bytes)}"
+    we = f" (we {line.we})" if line.we in ("send", "receive") else ""
+    return f"{who}: {line.purpose} [{line.protection}: {line.means}; {room}]{we}"
 
 
 def _value(value: object) -> str:

@@ -149,15 +149,6 @@ def complaint(message: str, *, hint: str = "", field: str = "", source: str = ""
     return f"{place}{text}; {hint[:1].lower()}{hint[1:]}" if hint else f"{place}{text}"
 
 
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return ""
-
-
 def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     for row in [[c.upper() for c in columns], *rows]:

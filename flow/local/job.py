@@ -8,6 +8,7 @@ from flow.bindings import BoundJob, BoundTask, Components, bind
 from flow.errors import JobInvalid
 from flow.inputs import OutputInput
 from flow.job_spec import parse_job
+from flow.row_counts import unknown_rows
 from flow.views import Problem
 
 _ASK_A_PARTY = "Run it at its parties: flow job submit."
@@ -21,6 +22,7 @@ def job_to_run(spec_json: bytes, components: Components) -> BoundJob:
         message = "the checkpoints of another job lie at its parties."
         problems.append(Problem(path="settings.resume", message=message, hint=_ASK_A_PARTY))
     problems += dict.fromkeys(_of_other_jobs(tasks))
+    problems = problems or unknown_rows(tasks)
     if problems:
         raise JobInvalid(problems)
     return BoundJob(spec, tasks, [])

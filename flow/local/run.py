@@ -25,6 +25,8 @@ from flow.local.sides import ATTEMPT, StoredInputs, Telling
 from flow.local.sides import News as SideNews
 from flow.manifest import task_seed
 from flow.orders import lines_for
+from flow.row_counts import Place as RowsPlace
+from flow.row_counts import told_places, with_rows
 from flow.views import ErrorView, EventRow, JobView, OutputRow, TaskView
 from gateway.client import JobContract, LocalExchange
 from node_manager.client import CRASH_CODE, compute_as_an_executor, failure_body
@@ -55,9 +57,9 @@ class LocalRun:
         self, job: BoundJob, stores: Mapping[str, Store], tables: Mapping[Place, str], seed: str, clock: Clock
     ) -> None:
         self.id = new_job_id()
-        self._job = job
         self._stores = stores
         self._tables = tables
+        self._job = job._replace(tasks=self._counted(job.tasks))
         self._seed = seed
         self._clock = clock
         self._began_ms = self._now_ms()
@@ -92,7 +94,7 @@ class LocalRun:
         sides = {address: self._side(task, address, news.put) for address in task.addresses}
         seed = bytes.fromhex(task_seed(self._seed, task.name))
         with ThreadPoolExecutor(1) as beside:
-            running = beside.submit(run_sides, task.component, sides, exchange, seed)
+            running = beside.submit(run_sides, task.component, sides, exchange, seed, task.rows or {})
             running.add_done_callback(lambda _: news.put(None))
             try:
                 while (item := news.get()) is not None:
@@ -104,6 +106,15 @@ class LocalRun:
             return None
         yield self._traceback(task, failure)
         return _error_of(failure)
+
+    def _counted(self, tasks: dict[str, BoundTask]) -> dict[str, BoundTask]:
+        """The tasks with the rows that parties would tell each other."""
+        told: dict[RowsPlace, int] = {}
+        for task, address, name in told_places(tasks):
+            reference = str(tasks[task].sides[address].inputs[name])
+            table = self._stores[address.party].tables.open(self._tables[address.party, reference])
+            told[task, address, name] = table.rows
+        return with_rows(tasks, told)
 
     def _side(self, task: BoundTask, address: Address, tell: Callable[[SideNews], None]) -> Side:
         bound, store = task.sides[address], self._stores[address.party]

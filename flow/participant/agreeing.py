@@ -30,7 +30,7 @@ from flow.job_spec import JobSpec
 from flow.job_state import JobState
 from flow.knowledge import Knowledge, earlier_name, wanted
 from flow.lineage import own_inputs
-from flow.manifest import ANSWER_PURPOSE, check_manifest, signed_bytes
+from flow.manifest import ANSWER_PURPOSE, check_manifest, settled, signed_bytes
 from flow.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
 from flow.orders import contract_for, resources_for
 from flow.participant.courier import Delivery
@@ -166,7 +166,8 @@ class Agreeing:
             raise ManifestMismatch(f"{self.party} did not agree to job {proposal.job} in this form.")
         known = self._catalogue.of_job(rows)
         check_manifest(manifest, known.spec, answer_of(rows), self._gateway.verify)
-        self._gateway.open_job(contract_for(manifest, known.tasks, self.party))
+        tasks = settled(manifest, known.tasks)
+        self._gateway.open_job(contract_for(manifest, tasks, self.party))
         answers = {s.answer.party: s.model_dump_json(by_alias=True) for s in manifest.answers}
         with self._database.write() as writer:
             size = rows.part.bytes + sum(len(text.encode()) for text in answers.values())
@@ -176,7 +177,7 @@ class Agreeing:
                 put_parties(writer, proposal.job, agreed)
                 change_party(writer, proposal.job, self.party, **agreed[self.party])
                 mirror_job(writer, proposal.job, JobState.AGREED, manifest_digest=manifest.digest)
-        self._catalogue.keep(replace(known, manifest=manifest))
+        self._catalogue.keep(replace(known, manifest=manifest, tasks=tasks))
         return Ack()
 
     def approve(self, name: str, user: str, digest: str) -> None:
@@ -211,19 +212,19 @@ class Agreeing:
 
     def require_allowed(self, rows: JobRows, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
-        known = self._catalogue.of_job(rows)
-        tasks, agreed = known.tasks, answer_of(rows).answer.tables
+        known, agreed = self._catalogue.of_job(rows), answer_of(rows).answer.tables
+        _, tasks = self._catalogue.agreed(rows)
         exact = {
             earlier_name(tasks[of].sides[Address.parse(address)].inputs[name], is_table=True): brought.reference
             for of, sides in agreed.items()
             for address, inputs in sides.items()
             for name, brought in inputs.items()
         }
-        know = self._holdings(known.spec, known.tasks, self._policy(), exact)
-        made = self._made(known.tasks[task], rows.name)
+        know = self._holdings(known.spec, tasks, self._policy(), exact)
+        made = self._made(tasks[task], rows.name)
         reasons = [
-            *review(known.spec, known.tasks, replace(know, tables={**know.tables, **made})),
-            *of_others(known.proposal, known.tasks, know),
+            *review(known.spec, tasks, replace(know, tables={**know.tables, **made})),
+            *of_others(known.proposal, tasks, know),
         ]
         if reasons:
             self._log.warning("job.forbidden_now", job=rows.name, why=" ".join(r.full for r in reasons))

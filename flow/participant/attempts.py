@@ -102,7 +102,7 @@ class Attempts:
                     if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):
                         raise StartedTooLate(f"{self._party} holds no room for {_name(order)}.")
                     if row.state == AttemptState.RESERVED:
-                        self._launch(order, task, self._catalogue.manifest(rows), row)
+                        self._launch(order, *self._catalogue.agreed(rows), row)
                         started.append(row.address)
             except PlatformError:
                 self._note_started(order, started)
@@ -143,13 +143,13 @@ class Attempts:
                     writer.event("task.published", order.job, place=(order.task, order.attempt, self._party))
             return Published(outputs=outputs)
 
-    def _launch(self, order: AttemptOrder, task: BoundTask, manifest: Manifest, row: Any) -> None:
+    def _launch(self, order: AttemptOrder, manifest: Manifest, tasks: Mapping[str, BoundTask], row: Any) -> None:
         address = Address.parse(row.address)
         token = self._gateway.issue_token(order.job, order.task, order.attempt, row.address, row.incarnation)
         gateway, store = self._places
         launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
         try:
-            self._cluster.start(row.reservation, order_for(manifest, task, address, _name(order), launch))
+            self._cluster.start(row.reservation, order_for(manifest, tasks[order.task], address, _name(order), launch))
         except ReservationExpired as error:
             raise StartedTooLate(f"{self._party}: {error.message}", hint=error.hint) from None
 

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 
-from gateway.contract import JobContract, check_size
+from gateway.contract import JobContract, check_size, seen_keys
 from gateway.envelope import checked_step
 from gateway.errors import ExchangeClosed
 from gateway.executors.coverage import Coverage, Incoming, Step
-from gateway.scalars import checked_values
+from gateway.scalars import Bill, checked_values
 from party.ids import Address
 from runtime.clock import Clock, SystemClock
 from storage.client import Value, decode, encode
@@ -38,6 +38,7 @@ class LocalExchange:
         self._task = task
         self._arrived = threading.Condition()
         self._messages: dict[LocalKey, pa.Buffer | None] = {}  # None: released, the key stays taken
+        self._seen: dict[str, str] = {}  # by owner, the key that its ciphertexts are under
         self._closed: ExchangeClosed | None = None
 
     def wire(self, address: Address) -> LocalWire:
@@ -56,18 +57,15 @@ class LocalExchange:
         """Store what is new; a key that was written before keeps its first value.
 
         Raises:
-            ContractViolation: The contract does not allow it.
+            ContractViolation, KeyChanged: The contract does not allow it.
             ExchangeClosed: The conversation has ended.
         """
-        if self._contract is not None:
-            for (frm, to, tag, _), body in messages.items():
-                line = self._contract.line(self._task, tag, str(frm), str(to))
-                check_size(line, body.size)
-                checked_values(line, [body])
+        bills = {key: self._bill(key, body) for key, body in messages.items()}
         with self._arrived:
             self._check_open()
-            for key, body in messages.items():
-                self._messages.setdefault(key, body)
+            fresh = [key for key in messages if key not in self._messages]
+            self._seen = seen_keys(self._seen, (named for key in fresh for named in bills[key].keys))
+            self._messages |= {key: messages[key] for key in fresh}
             self._arrived.notify_all()
 
     def take(self, key: LocalKey) -> pa.Buffer:
@@ -100,6 +98,14 @@ class LocalExchange:
     def _wait(self, until: float | None) -> None:
         """Let go of the lock until something has happened, or the time has come."""
         self._arrived.wait(None if until is None else until - self.clock.monotonic())
+
+    def _bill(self, key: LocalKey, body: pa.Buffer) -> Bill:
+        if self._contract is None:
+            return Bill()
+        frm, to, tag, _ = key
+        line = self._contract.line(self._task, tag, str(frm), str(to))
+        check_size(line, body.size)
+        return checked_values(line, [body])
 
     def _check_open(self) -> None:
         if self._closed is not None:

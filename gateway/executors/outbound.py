@@ -57,12 +57,12 @@ class Outbound:
         return self._mailbox.contract(bearer.job).line(bearer.task, checked_tag(tag), bearer.address, to)
 
     def send(self, bearer: Bearer, to: str, tag: str, items: Sequence[tuple[Step, bytes]]) -> None:
-        """Keep small messages durably; those sent before are dropped. Raises ContractViolation, BudgetSpent."""
+        """Keep small messages durably, but those sent before. Raises ContractViolation, BudgetSpent, KeyChanged."""
         with self._recorded(bearer, to, tag, sum(len(body) for _, body in items)):
             self._send(bearer, to, tag, items)
 
     def send_large(self, bearer: Bearer, to: str, tag: str, step: Step, chunks: Iterable[bytes | memoryview]) -> None:
-        """Keep one message that comes in chunks. Raises ContractViolation, BudgetSpent."""
+        """Keep one message that comes in chunks. Raises ContractViolation, BudgetSpent, KeyChanged."""
         with self._recorded(bearer, to, tag, 0):
             self._send_large(bearer, to, tag, step, chunks)
 

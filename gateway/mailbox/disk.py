@@ -19,6 +19,7 @@ from gateway.mailbox.ledger import Entry, JobTraffic, entry_of, refused_entry, s
 from gateway.mailbox.placing import Placed
 from gateway.mailbox.rows import (
     ENTRY,
+    charge,
     closed,
     drop,
     entry_in,
@@ -27,7 +28,6 @@ from gateway.mailbox.rows import (
     marks,
     one_read,
     open_contract,
-    pay,
     record,
     refuse_conflicts,
     require_open,
@@ -85,7 +85,7 @@ class DiskMailbox:
 
         def work(rows: sqlite3.Connection) -> list[tuple[str]]:
             files = rows.execute("SELECT file FROM envelope WHERE job = ? AND file IS NOT NULL", (job,)).fetchall()
-            for table in ("envelope", "sent", "inbox", "refusal", "token", "spent"):
+            for table in ("envelope", "sent", "inbox", "refusal", "token", "spent", "key_seen"):
                 rows.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - names from this line
             rows.execute("INSERT OR REPLACE INTO job VALUES (?, NULL)", (job,))
             return files
@@ -142,7 +142,7 @@ class DiskMailbox:
                 require_open(rows, header.job)
                 if any(rows.execute("SELECT 1 FROM sent WHERE key = ?", (key,)).fetchone() for key in header.keys):
                     return False
-                pay(rows, header, bill)
+                charge(rows, header, bill)
                 rows.executemany("INSERT INTO sent VALUES (?, ?)", [(key, header.job) for key in header.keys])
                 insert(rows, envelope, peer, data, file)
                 if peer is not None:
@@ -180,7 +180,7 @@ class DiskMailbox:
                 refuse_conflicts(found, messages)
                 if len(found) == len(messages):
                     return False
-                pay(rows, envelope.header, bill)
+                charge(rows, envelope.header, bill)
                 insert(rows, envelope, None, data, file)
                 record(rows, entry_of(envelope, self._now_ms(), inward=True))
                 return True

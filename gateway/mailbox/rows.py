@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 
+from gateway.contract import seen_keys
 from gateway.envelope import Envelope, Header, Part
 from gateway.errors import JobClosed, JobNotOpen, MessageConflict
 from gateway.mailbox.ledger import START, Entry
@@ -89,16 +90,21 @@ def closed(job: str) -> JobClosed:
     return JobClosed(f"Job {job} is closed at this party.")
 
 
-def pay(rows: sqlite3.Connection, header: Header, bill: Bill) -> None:
-    """Take a bill from the budget of the header's conversation. Raises BudgetSpent."""
-    if not bill.costs:
-        return
-    conversation = header.conversation.key(())
-    found = rows.execute("SELECT numbers, text_bytes, names FROM spent WHERE conversation = ?", (conversation,))
-    after = spend(Spent(*(found.fetchone() or ())), bill)
-    rows.execute(
-        "INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)", (conversation, header.job, *vars(after).values())
-    )
+def charge(rows: sqlite3.Connection, header: Header, bill: Bill) -> None:
+    """Hold an envelope to what its attempt has spent and named before. Raises BudgetSpent, KeyChanged."""
+    if bill.costs:
+        conversation = header.conversation.key(())
+        found = rows.execute("SELECT numbers, text_bytes, names FROM spent WHERE conversation = ?", (conversation,))
+        after = spend(Spent(*(found.fetchone() or ())), bill)
+        rows.execute(
+            "INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)", (conversation, header.job, *vars(after).values())
+        )
+    if bill.keys:
+        attempt = (header.job, header.task, header.attempt)
+        of_attempt = "SELECT owner, fingerprint FROM key_seen WHERE job = ? AND task = ? AND attempt = ?"
+        seen = seen_keys(dict(rows.execute(of_attempt, attempt).fetchall()), bill.keys)
+        keys = [(*attempt, *key) for key in seen.items()]
+        rows.executemany("INSERT OR IGNORE INTO key_seen VALUES (?, ?, ?, ?, ?)", keys)
 
 
 def one_read(rows: sqlite3.Connection, sequence: int) -> list[str]:

@@ -54,8 +54,14 @@ CREATE INDEX spent_job ON spent (job);
 CREATE TABLE answered (peer TEXT, id TEXT, until_ms INTEGER NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
 CREATE INDEX answered_until ON answered (until_ms);
 """
+SCHEMA_3 = """
+CREATE TABLE key_seen (
+    job TEXT, task TEXT, attempt INTEGER, owner TEXT, fingerprint TEXT NOT NULL,
+    PRIMARY KEY (job, task, attempt, owner)
+) WITHOUT ROWID;
+"""
 
 
 def open_database(path: Path, durability: Durability = "process") -> Database:
     """The gateway's database in the file. Raises NewerDatabase."""
-    return Database(path, (SCHEMA_1, SCHEMA_2), durability)
+    return Database(path, (SCHEMA_1, SCHEMA_2, SCHEMA_3), durability)

@@ -5,7 +5,8 @@
   digest it raises MessageConflict.
 - A message may be read until it is released; its key and digest stay until the job is closed.
 - A job that is not open takes nothing; a closed one is remembered as closed.
-- What messages of plain scalars take of their line's budget is counted with them.
+- What messages of plain scalars take of their line's budget is counted with them; the keys that ciphertexts name are
+  remembered with them.
 """
 
 from __future__ import annotations
@@ -130,13 +131,13 @@ class Mailbox(Protocol):
         """Those of the keys that were sent from here before."""
 
     def put_out(self, envelope: Envelope, body: Body, peer: str | None, bill: Bill = NOTHING) -> bool:
-        """Queue for a peer, or, with None, put it straight into our own inbox. Raises BudgetSpent."""
+        """Queue for a peer, or, with None, put it straight into our own inbox. Raises BudgetSpent, KeyChanged."""
 
     def held(self, envelope: Envelope) -> bool:
         """Whether all its messages came before. Raises MessageConflict, JobNotOpen, JobClosed."""
 
     def put_in(self, envelope: Envelope, body: Body, bill: Bill = NOTHING) -> bool:
-        """Keep what a peer sent. Raises BudgetSpent."""
+        """Keep what a peer sent. Raises BudgetSpent, KeyChanged."""
 
     def find(self, key: str) -> Message | None:
         """The message, if it is here and not released."""

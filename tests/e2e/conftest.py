@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -12,8 +13,10 @@ import pytest
 
 from launcher.demo_data import write_breast
 from launcher.federation import LocalFederation, LocalParty
+from tests.fixtures.distributions import distribution
 
 TRAINERS = ("hospital-a", "hospital-b")
+TOYS = {f"toy_{name.lower()}": f"tests.fakes.toy_vertical:{name}" for name in ("SPLIT", "PREDICT")}
 PARTIES = (*TRAINERS, "coordinator", "refuser")
 
 
@@ -27,9 +30,14 @@ def set_setting(party: LocalParty, key: str, value: str) -> None:
 
 @pytest.fixture(scope="package")
 def federation() -> Iterator[LocalFederation]:
-    """Three parties that work together and one that refuses every job; breast cancer uploaded at the trainers."""
+    """Three parties that work together and one that refuses every job; breast cancer uploaded at the trainers.
+
+    A distribution with toys of vertical learning is installed for all of them.
+    """
     folder = Path(tempfile.mkdtemp(prefix="apl-e2e-"))
     federation = LocalFederation(folder, PARTIES, policy=["min_protection=plain"])
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(distribution(folder / "site", "toys", TOYS)), prepend=os.pathsep)
     try:
         federation.create()
         for party in federation.parties.values():
@@ -45,4 +53,5 @@ def federation() -> Iterator[LocalFederation]:
         yield federation
     finally:
         federation.down()
+        patch.undo()
         shutil.rmtree(folder, ignore_errors=True)

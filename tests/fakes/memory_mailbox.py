@@ -9,8 +9,8 @@ from hashlib import sha256
 
 import pyarrow as pa
 
-from gateway.contract import JobContract
-from gateway.envelope import Envelope, Part
+from gateway.contract import JobContract, seen_keys
+from gateway.envelope import Envelope, Header, Part
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict
 from gateway.mailbox.ledger import START, Entry, JobTraffic, entry_of, refused_entry, summed
 from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, Message, Outgoing, Place, Spool
@@ -79,6 +79,7 @@ class MemoryMailbox:
         self._refusals: dict[tuple[str, str, int], PlatformError] = {}
         self._ledger: list[tuple[Entry, str]] = []
         self._spent: dict[str, Spent] = {}
+        self._keys: dict[tuple[str, str, int], dict[str, str]] = {}
         self._calls: dict[tuple[str, str], int] = {}
 
     def open_job(self, contract: JobContract) -> None:
@@ -96,6 +97,7 @@ class MemoryMailbox:
             prefix = f"{job}/"
             self._out_keys = {key: owner for key, owner in self._out_keys.items() if owner != job}
             self._spent = {key: spent for key, spent in self._spent.items() if not key.startswith(prefix)}
+            self._keys = {attempt: keys for attempt, keys in self._keys.items() if attempt[0] != job}
             self._inbox = {key: kept for key, kept in self._inbox.items() if not key.startswith(prefix)}
             self._queue = {n: kept for n, kept in self._queue.items() if kept[1].envelope.header.job != job}
             self._refusals = {attempt: error for attempt, error in self._refusals.items() if attempt[0] != job}
@@ -145,7 +147,7 @@ class MemoryMailbox:
             keys = envelope.header.keys
             if self.taken(keys):
                 return False
-            self._pay(envelope, bill)
+            self._charge(envelope.header, bill)
             self._out_keys.update(dict.fromkeys(keys, envelope.header.job))
             if peer is None:
                 self._keep(envelope, data)
@@ -169,7 +171,7 @@ class MemoryMailbox:
             data = _finished(body)
             if known:
                 return False
-            self._pay(envelope, bill)
+            self._charge(envelope.header, bill)
             self._keep(envelope, data)
             self._record(entry_of(envelope, self._now_ms(), inward=True))
             return True
@@ -268,9 +270,11 @@ class MemoryMailbox:
             raise MessageConflict(f"Message {key} came before with another body.")
         return True
 
-    def _pay(self, envelope: Envelope, bill: Bill) -> None:
-        conversation = envelope.header.conversation.key(())
-        self._spent[conversation] = spend(self._spent.get(conversation, Spent()), bill)
+    def _charge(self, header: Header, bill: Bill) -> None:
+        conversation, attempt = header.conversation.key(()), (header.job, header.task, header.attempt)
+        spent = spend(self._spent.get(conversation, Spent()), bill)
+        self._keys[attempt] = seen_keys(self._keys.get(attempt, {}), bill.keys)
+        self._spent[conversation] = spent
 
     def _record(self, entry: Entry) -> None:
         before = self._ledger[-1][1] if self._ledger else START

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from algorithms import secure_sum
-from algorithms.component import Component, Line, Parameters, Terms
+from algorithms.component import Component, Line, Parameters, PortKind, Terms
 from algorithms.local_run import LocalResult, run_local
 from algorithms.registry import component, components
 from gateway.contract import ContractLine, JobContract, check_size, check_value
@@ -168,7 +168,10 @@ def check_table(made: Component, terms: Terms[Any]) -> None:
         assert row(line) in rows_of_table(text)
         assert line.purpose.endswith(".")
         assert 0 < line.max_bytes <= 1 << 33
-        assert line.frm | line.to <= made.roles.keys()
+        assert line.frm | line.to | line.key_roles <= made.roles.keys()
+    for port in made.outputs.values():
+        source = made.inputs[port.rows_of] if port.rows_of else None
+        assert source is None or (source.kind is port.kind is PortKind.TABLE and source.roles >= port.roles)
 
 
 def row(line: Line) -> tuple[str, str, str, str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from gateway.envelope import Envelope, Header, Part, unsigned
-from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict, MessageRefused
+from gateway.errors import ContractChanged, JobClosed, JobNotOpen, KeyChanged, MessageConflict, MessageRefused
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import PeerTraffic
 from gateway.mailbox.schema import open_database
 from gateway.mailbox.store import LARGE_BYTES, Mailbox, Spool
+from gateway.scalars import Bill
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 from tests.fakes.memory_mailbox import MemoryMailbox
 
@@ -243,3 +244,19 @@ def test_calls_stand_in_the_ledger_but_in_no_job(mailbox: Mailbox) -> None:
     mailbox.record_call("beta", "propose", 10, "00" * 32, inward=True)
     assert mailbox.traffic("").peers.get("beta", PeerTraffic()) in (PeerTraffic(), PeerTraffic(0, 0, 1, 10))
     assert mailbox.traffic(JOB).peers == {}
+
+
+def test_an_attempt_has_one_key_of_each_owner_both_ways(mailbox: Mailbox) -> None:
+    one, other = (Bill(keys=frozenset({("guest:alpha", key * 64)})) for key in ("1", "2"))
+    assert mailbox.put_in(envelope(b"1", inward=True), b"1", one)
+    assert mailbox.put_out(envelope(b"1"), b"1", "beta", one)
+    assert not mailbox.put_out(envelope(b"1"), b"1", "beta", other), "what came before may come again"
+    for keep in (
+        lambda: mailbox.put_in(envelope(b"2", step=2, inward=True), b"2", other),
+        lambda: mailbox.put_out(envelope(b"2", step=2), b"2", "beta", other),
+    ):
+        with pytest.raises(KeyChanged):
+            keep()
+    assert mailbox.find(envelope(b"2", step=2, inward=True).header.keys) is None
+    header = envelope(b"3", step=3).header.model_copy(update={"attempt": 2})
+    assert mailbox.put_out(unsigned(header), b"3", "beta", other), "an attempt may have keys of its own"

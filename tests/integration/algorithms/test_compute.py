@@ -17,6 +17,7 @@ from algorithms.crypto import batch_functions
 from algorithms.errors import UnknownFunction, WorkerLost, WrongLayout
 from algorithms.worker import find
 from algorithms.workers import AHEAD, Workers
+from tests.fixtures.distributions import distribution
 from tests.integration.algorithms.test_workers import workers
 
 TOY = """
@@ -61,12 +62,9 @@ not_decorated = len
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """A distribution with a component, as it is installed."""
-    site = tmp_path_factory.mktemp("site")
+    site = distribution(tmp_path_factory.mktemp("site"), "toy", {"toy": "toy_room:COMPONENT"})
     (site / "toy_room").mkdir()
     (site / "toy_room" / "__init__.py").write_text(TOY)
-    (site / "toy-1.dist-info").mkdir()
-    (site / "toy-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
-    (site / "toy-1.dist-info" / "entry_points.txt").write_text(f"[{registry.GROUP}]\ntoy = toy_room:COMPONENT\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
         patch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)

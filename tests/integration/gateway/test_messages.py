@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from gateway.client import ContractViolation, ExecutorWire, IncarnationOutdated, JobNotOpen, TokenRefused
+from gateway.errors import KeyChanged
 from runtime.rpc import MAX_MESSAGE_BYTES
 from storage.client import Ciphertexts, UnsupportedValue
-from tests.fakes.gateway_parties import GUEST, HOST, TASK, Pair, open_to_others
+from tests.fakes.gateway_parties import GUEST, HOST, TASK, Pair, line, make_contract, open_to_others
 
 
 def test_values_of_every_size_arrive(pair: Pair) -> None:
@@ -114,6 +116,26 @@ def test_what_the_contract_does_not_allow_never_leaves(pair: Pair) -> None:
     guest.send(HOST, "secret", (0,), {"sum": secret, "rows": 3})
     assert host.recv(GUEST, "secret", (0,)) == {"sum": secret, "rows": 3}
     assert pair.alpha.admin().close_job(contract.job).peers["beta"].messages_out == 1
+
+
+def test_ciphertexts_under_a_key_that_the_contract_does_not_name_never_leave(pair: Pair) -> None:
+    lines = tuple(
+        replace(line(tag, "ciphertexts", "encrypted"), key_owners=frozenset({str(owner)}))
+        for tag, owner in (("labels", GUEST), ("waves", HOST))
+    )
+    contract = pair.open(make_contract(lines=lines))
+    guest, host = pair.wires(contract)
+    of_guest, leaked = (
+        Ciphertexts(key * 64, "{}", 1, pa.array([b"12345678"], pa.binary(8)), str(GUEST)) for key in ("a", "b")
+    )
+    guest.send(HOST, "labels", (0,), of_guest)
+    assert host.recv(GUEST, "labels", (0,)) == of_guest
+    with pytest.raises(ContractViolation, match="under the key of guest:alpha instead of host:beta"):
+        host.send(GUEST, "waves", (0,), of_guest)
+    with pytest.raises(KeyChanged, match="under key bbbbbbbbbbbb of guest:alpha"):
+        host.send(GUEST, "labels", (0,), leaked)
+    host.send(GUEST, "labels", (0,), of_guest)
+    assert guest.recv(HOST, "labels", (0,)) == of_guest
 
 
 def test_a_checkpoint_releases_what_the_oldest_kept_one_covers(pair: Pair) -> None:

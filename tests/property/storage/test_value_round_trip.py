@@ -24,12 +24,13 @@ scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), texts, st.binary(max_size=20)
 )
 ciphertexts = st.builds(
-    lambda width, cells, count, key: Ciphertexts(
-        key, "{}", count, pa.array([c.ljust(width, b"\0")[:width] for c in cells], pa.binary(width))
+    lambda width, cells, count, key, owner: Ciphertexts(
+        key, "{}", count, pa.array([c.ljust(width, b"\0")[:width] for c in cells], pa.binary(width)), owner
     ),
     st.integers(1, 8),
     st.lists(st.binary(max_size=8), max_size=4),
     st.integers(0, 2**40),
+    texts,
     texts,
 )
 fields = st.one_of(scalars, arrays, ciphertexts)

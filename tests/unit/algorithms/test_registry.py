@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from algorithms import registry
 from algorithms.component import Component, Terms
-from algorithms.errors import RolesRefused, UnknownComponent
+from algorithms.errors import InstalledTwice, NotInstalled, RolesRefused, UnknownComponent
 from algorithms.registry import component, components
 from party.ids import Role
 from runtime.errors import PlatformError, all_codes
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_component_is_found_with_and_without_its_version():
@@ -34,7 +38,37 @@ def test_an_unknown_component_says_what_was_meant(reference, hint):
 
 
 def test_every_component_of_ours_is_listed():
-    assert {made.name for made in components()} >= set(registry.OURS)
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][registry.GROUP]
+    assert {made.name for made in components()} >= ours.keys()
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """What is installed, as entry points."""
+    find = registry._sources.__wrapped__
+
+    def install(**installed):
+        entries = [EntryPoint(name, value, registry.GROUP) for name, values in installed.items() for value in values]
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+        monkeypatch.setattr(registry, "_sources", find)
+
+    return install
+
+
+def test_a_checkout_that_is_not_installed_says_so_and_what_to_do(installed):
+    for installation in ({}, {"toy": ["toy_room:TOY"]}):
+        installed(**installation)
+        with pytest.raises(NotInstalled, match="from a checkout that is not installed") as caught:
+            component("homo_lr@1")
+        assert "pip install -e ." in caught.value.hint
+
+
+def test_two_components_of_one_name_are_refused(installed):
+    installed(noop=["algorithms.noop:COMPONENT"] * 2)
+    assert component("noop").name == "noop"
+    installed(noop=["algorithms.noop:COMPONENT", "other_room:NOOP"])
+    with pytest.raises(InstalledTwice, match="Two installed packages have a component 'noop'"):
+        components()
 
 
 @pytest.mark.parametrize("made", components(), ids=lambda made: made.name)
@@ -58,7 +92,7 @@ def test_a_role_below_its_minimum_is_refused():
 def test_error_codes_of_the_room_are_unique():
     found = [error for error in _all(PlatformError) if error.__module__ == "algorithms.errors"]
     codes = [error.code for error in found]
-    assert len(set(codes)) == len(codes) == 22
+    assert len(set(codes)) == len(codes) == 24
     assert all(all_codes()[code] is error for code, error in zip(codes, found, strict=True))
 
 

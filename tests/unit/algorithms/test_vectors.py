@@ -14,6 +14,7 @@ from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import PublicKey, generate
 from algorithms.crypto.vectors import VectorPaillier, slice_of
 from algorithms.errors import BadCiphertext, BadKey, WrongKey, WrongLayout
+from party.ids import Address
 from storage.client import decode
 from storage.client import encode as encoded
 
@@ -54,6 +55,19 @@ def test_ciphertexts_take_two_key_lengths_and_no_byte_more():
     vector = fresh()
     assert vector.data.type == pa.binary(256)
     assert len(vector.data) == LAYOUT.plaintexts(100)
+
+
+def test_a_vector_says_whose_key_it_is_under_and_goes_with_no_other():
+    guest, host = (Address.parse(text) for text in ("guest:a", "host:b"))
+    owned, theirs = VectorPaillier(KEY, owner=guest), VectorPaillier(KEY.public, owner=guest)
+    total = decode(encoded(theirs.rerandomise(theirs.add([slice_of(owned.encrypt(LAYOUT, INTEGERS), 0, 100)] * 2))))
+    assert (total.owner, total.key) == ("guest:a", KEY.public.fingerprint)
+    np.testing.assert_array_equal(owned.decrypt(LAYOUT, total)[0], 2 * INTEGERS)
+    for engine in (OWNER, VectorPaillier(KEY, owner=host)):
+        with pytest.raises(WrongKey, match="of guest:a, not under key"):
+            engine.decrypt(LAYOUT, total)
+    with pytest.raises(WrongKey, match="of several, not under key"):
+        theirs.add([fresh()])
 
 
 def test_phe_reads_an_encrypted_vector():

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from gateway.contract import check_size, check_value, contract_from_json, contract_to_json
-from gateway.errors import BadContract, ContractViolation
+from gateway.contract import check_size, check_value, contract_from_json, contract_to_json, named_keys, seen_keys
+from gateway.errors import BadContract, ContractViolation, KeyChanged
 from runtime.canonical import canonical_json
 from storage.client import Ciphertexts, Kind, Value, describe, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 
 
-def ciphertexts() -> Ciphertexts:
-    return Ciphertexts("ab" * 32, "{}", 2, pa.array([b"12345678", b"12345678"], pa.binary(8)))
+def ciphertexts(owner: str = "", key: str = "ab" * 32) -> Ciphertexts:
+    return Ciphertexts(key, "{}", 2, pa.array([b"12345678", b"12345678"], pa.binary(8)), owner)
 
 
 def check(protection: str, kind: Kind, value: Value) -> None:
@@ -86,6 +88,33 @@ def test_an_encrypted_line_takes_ciphertexts_and_scalars_only() -> None:
             check("encrypted", Kind.RECORD, {"sum": ciphertexts(), "more": smuggled})
     with pytest.raises(ContractViolation, match="holds no ciphertexts"):
         check("encrypted", Kind.RECORD, {"rows": 3})
+
+
+def test_a_line_that_says_whose_key_takes_ciphertexts_under_that_alone() -> None:
+    owned = replace(line("sums", Kind.RECORD, "encrypted"), key_owners=frozenset({str(GUEST)}))
+
+    def named(**fields: Value) -> frozenset[tuple[str, str]]:
+        value = describe(encode(fields))
+        check_value(owned, value)
+        return named_keys(owned, value)
+
+    assert named(sum=ciphertexts(str(GUEST)), rows=3) == {(str(GUEST), "ab" * 32)}
+    for owner, whose in ((str(HOST), str(HOST)), ("", "several"), ("\x1b[2J", "\N{REPLACEMENT CHARACTER}")):
+        with pytest.raises(ContractViolation, match=f"'sums': ciphertexts under the key of {whose}.* instead of g"):
+            named(one=ciphertexts(str(GUEST)), other=ciphertexts(owner))
+    with pytest.raises(ContractViolation, match="the key of guest:alpha has no fingerprint"):
+        named(sum=ciphertexts(str(GUEST), key="x" * 10_000))
+    anybody = replace(owned, key_owners=frozenset())
+    assert not named_keys(anybody, describe(encode(ciphertexts(str(GUEST)))))
+    contract = make_contract(lines=(owned, anybody))
+    assert contract_from_json(canonical_json(contract_to_json(contract))) == contract
+
+
+def test_an_owner_has_one_key_in_an_attempt() -> None:
+    seen = seen_keys({}, [("guest:a", "1" * 64), ("host:b", "2" * 64)])
+    assert seen_keys(seen, [("guest:a", "1" * 64)]) == seen == {"guest:a": "1" * 64, "host:b": "2" * 64}
+    with pytest.raises(KeyChanged, match="under key 222222222222 of guest:a, others of this attempt under 1111"):
+        seen_keys(seen, [("guest:a", "2" * 64)])
 
 
 def test_a_masked_line_takes_integers_but_no_floats_and_no_tables() -> None:

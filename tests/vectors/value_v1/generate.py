@@ -33,6 +33,7 @@ GOOD: dict[str, Value] = {
     "array_bool": np.array([True, False, True]),
     "array_empty": np.zeros((0, 3), np.int32),
     "ciphertexts": Ciphertexts("ab" * 32, '{"slots":2}', 5, pa.array([b"12345", b"abcde", b"ABCDE"], pa.binary(5))),
+    "ciphertexts_owned": Ciphertexts("cd" * 32, "{}", 1, pa.array([b"zz"], pa.binary(2)), "guest:hospital-a"),
     "table": pa.table({"id": ["a", "b", None], "x": [1.0, None, 3.0], "n": pa.array([1, 2, 3], pa.int32())}),
     "record": {
         "rows": 569, "w": np.array([1.0, 2.0]), "note": "ok",

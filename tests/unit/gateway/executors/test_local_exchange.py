@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from gateway.client import ContractViolation, ExchangeClosed, LocalExchange
+from gateway.errors import KeyChanged
+from storage.client import Ciphertexts
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 
 
@@ -99,6 +103,18 @@ def test_a_checkpoint_lets_go_of_what_the_oldest_kept_one_covers() -> None:
         receiver.checkpointed()
     held = [key[3] for key, body in exchange._messages.items() if body is not None]
     assert held == [(3,)]  # what came after the checkpoint before the last: a restart would read it again
+
+
+def test_a_second_key_of_one_owner_is_refused_unless_its_message_came_before() -> None:
+    owned = replace(line("sums", "ciphertexts", "encrypted"), key_owners=frozenset({str(GUEST)}))
+    wire = LocalExchange(make_contract(lines=(owned,)), TASK).wire(GUEST)
+    one, other = (
+        Ciphertexts(key * 64, "{}", 1, pa.array([b"12345678"], pa.binary(8)), str(GUEST)) for key in ("1", "2")
+    )
+    wire.send(HOST, "sums", (1,), one)
+    wire.send(HOST, "sums", (1,), other)  # a restart, of which nothing leaves
+    with pytest.raises(KeyChanged):
+        wire.send(HOST, "sums", (2,), other)
 
 
 def test_what_the_contract_does_not_allow_is_refused_and_not_stored() -> None:

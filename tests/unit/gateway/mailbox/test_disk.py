@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import (
     BudgetSpent,
     IncarnationOutdated,
+    KeyChanged,
     MessageConflict,
     MessageGone,
     MessageRefused,
@@ -133,6 +134,18 @@ def test_what_a_line_has_spent_is_remembered_over_a_restart(tmp_path: Path) -> N
         assert not getattr(mailbox, keep)(one, b"1", *more, bill)
     mailbox.close_job(JOB)
     assert mailbox._database.read("SELECT * FROM spent") == []
+
+
+def test_keys_are_remembered_over_a_restart_until_their_job_is_closed(tmp_path: Path) -> None:
+    mailbox = make_disk(tmp_path)
+    mailbox.open_job(make_contract(JOB))
+    one, other = (Bill(keys=frozenset({("guest:alpha", key * 64)})) for key in ("1", "2"))
+    assert mailbox.put_out(envelope(b"1"), b"1", "beta", one)
+    mailbox = reopened(mailbox, tmp_path)
+    with pytest.raises(KeyChanged):
+        mailbox.put_out(envelope(b"2", step=2), b"2", "beta", other)
+    mailbox.close_job(JOB)
+    assert mailbox._database.read("SELECT * FROM key_seen") == []
 
 
 def test_tokens_survive_a_restart_and_end_with_their_job(tmp_path: Path) -> None:
