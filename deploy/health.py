@@ -32,37 +32,37 @@ class Unhealthy(Exception):
     """A target did not answer."""
 
 
-def check(target: str) -> None:
+def check(target: str, timeout_s: float = TIMEOUT_S) -> None:
     """Return if the target answers. Raises Unhealthy or OSError."""
     scheme, _, rest = target.partition(":")
     if scheme == "unix":
-        _grpc_answers(rest)
+        _grpc_answers(rest, timeout_s)
     elif scheme == "tcp":
         host, _, port = rest.rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
     elif scheme == "http":
-        _http_answers(target)
+        _http_answers(target, timeout_s)
     else:
         raise Unhealthy("a target starts with unix:, tcp: or http:")
 
 
-def main(targets: list[str]) -> int:
+def main(targets: list[str], timeout_s: float = TIMEOUT_S) -> int:
     """The exit code for these targets: 0 only if there is one and all of them answer."""
     if not targets:
         sys.stderr.write("no target given\n")
         return 1
     for target in targets:
         try:
-            check(target)
+            check(target, timeout_s)
         except (OSError, ValueError, http.client.HTTPException, Unhealthy) as problem:
             sys.stderr.write(f"{target}: {problem}\n")
             return 1
     return 0
 
 
-def _http_answers(url: str) -> None:
+def _http_answers(url: str, timeout_s: float) -> None:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
         connection.request("GET", parts.path or "/")
         status = connection.getresponse().status
@@ -72,9 +72,9 @@ def _http_answers(url: str) -> None:
         raise Unhealthy(f"HTTP status {status}")
 
 
-def _grpc_answers(path: str) -> None:
+def _grpc_answers(path: str, timeout_s: float) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT_S)
+        connection.settimeout(timeout_s)
         connection.connect(path)
         connection.sendall(
             _PREFACE

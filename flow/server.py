@@ -18,8 +18,7 @@ from flow.rest.vital_checks import vitals_of
 from flow.service import FlowService
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from gateway.client import GatewayAdmin
-from party.home import PartyHome
-from party.home_folder import SETTINGS_FILE
+from party.home import SETTINGS_FILE, PartyHome
 from party.seal import derive
 from runtime.addresses import parse_listen, require_free
 from runtime.clock import SystemClock

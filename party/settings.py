@@ -6,7 +6,6 @@ never in the settings. Every field's description is written above it as a commen
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from party.errors import BadSettings
 from party.ids import PartyId, party_id
 from runtime.addresses import HostPort, parse_listen
 from runtime.errors import PlatformError
+from runtime.suggestions import did_you_mean
 
 SETTINGS_SCHEMA = 1
 MAX_SETTINGS_BYTES = 1 << 20
@@ -177,7 +177,7 @@ class PolicySettings(_Section):
     )
 
     def unsaid(self) -> tuple[str, ...]:
-        """What a settings file of an earlier release leaves to us, as sentences; empty if it says everything."""
+        """What the settings file leaves to us, as sentences; empty if it says everything."""
         said = self.model_fields_set
         notes = {
             "accept": f'policy.accept is not in party.toml: "{self.accept}" is taken, so a person is asked about jobs.',
@@ -282,11 +282,10 @@ def _problems(error: ValidationError, *section: str) -> list[str]:
     return [_problem((*section, *item["loc"]), item["type"], item["msg"], item["input"]) for item in found]
 
 
-def _problem(place: tuple[int | str, ...], kind: str, text: str, given: object) -> str:
-    key = ".".join(str(part) for part in place if part not in get_args(Auto) and part != "constrained-int")
+def _problem(keys: tuple[int | str, ...], kind: str, text: str, given: object) -> str:
+    key = ".".join(str(part) for part in keys if part not in get_args(Auto) and part != "constrained-int")
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(place[-1]), _keys_at(place[:-1]), n=1)
-        return f"{key}: unknown key." + (f" Did you mean '{near[0]}'?" if near else "")
+        return f"{key}: unknown key. {did_you_mean(str(keys[-1]), _keys_at(keys[:-1]))}"
     if kind == "missing":
         return f"{key}: this key is missing."
     said = text.removeprefix("Value error, ")
@@ -294,9 +293,9 @@ def _problem(place: tuple[int | str, ...], kind: str, text: str, given: object) 
     return f"{key}: {said[:1].lower()}{said[1:]}{shown}."
 
 
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
+def _keys_at(keys: tuple[int | str, ...]) -> list[str]:
     model: Any = PartySettings
-    for part in place:
+    for part in keys:
         model = model.model_fields[str(part)].annotation
     return [field.alias or name for name, field in model.model_fields.items()]
 

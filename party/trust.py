@@ -10,7 +10,7 @@ from pathlib import Path
 
 from party.card import Card, parse_card, read_card
 from party.errors import BadCard, CardChanged
-from party.home_folder import PartyHome
+from party.home import PartyHome
 from runtime.disk.files import private_folder, write_whole
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.clock import Clock
-from storage import reach
-from storage.checkpoints import Checkpoint, CheckpointStore
+from storage import task_paths
+from storage.checkpoints.journal import Journal
+from storage.checkpoints.store import Checkpoint, CheckpointStore
+from storage.columns.roles import NO_ROLES, Alignment, TableRoles
 from storage.disk import refuse_without_room, room_for
+from storage.documents import Unreadable
 from storage.errors import (
     AlreadyPublished,
     BadColumnName,
@@ -39,23 +42,22 @@ from storage.errors import (
     ValueVersionUnknown,
     WrongKey,
 )
-from storage.export import ExportFormat, exported
-from storage.journal import Journal
-from storage.manifest import Column, Partition, TableManifest, Unreadable
-from storage.model_file import ModelFile, exported_model, read_model_file
-from storage.models import Model, ModelInfo, ModelStore, load_model, save_model
+from storage.intake.source_options import SourceOptions, typed_column
+from storage.models.export import ModelFile, exported_model, read_model_file
+from storage.models.model import Model, load_model, save_model
+from storage.models.store import ModelInfo, ModelStore
+from storage.outputs.copying import Report
+from storage.outputs.staging import StagedOutputs, Staging
 from storage.place import Place
 from storage.publication import OutputKind, Published
 from storage.refs import OutputRef, TableRef
-from storage.source_options import SourceOptions, typed_column
-from storage.staging import StagedOutputs, Staging
-from storage.table import Table
-from storage.table_roles import NO_ROLES, Alignment, TableRoles
-from storage.tables import TableStore
-from storage.taking import Report
+from storage.tables.export import ExportFormat, exported
+from storage.tables.manifest import Column, Partition, TableManifest
+from storage.tables.store import TableStore
+from storage.tables.table import Table
+from storage.tables.writer import TableWriter
 from storage.use_policies import UsePolicies, UsePolicy
 from storage.values import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader, decode, describe, encode, kind_of
-from storage.writer import TableWriter
 
 __all__ = [
     "NO_ROLES",
@@ -130,11 +132,11 @@ __all__ = [
     "exported_model",
     "kind_of",
     "load_model",
-    "reach",
     "read_model_file",
     "refuse_without_room",
     "room_for",
     "save_model",
+    "task_paths",
     "typed_column",
 ]
 

@@ -52,7 +52,7 @@ def read_stream(data: bytes | pa.Buffer) -> tuple[pa.Schema, list[pa.RecordBatch
 
 
 def read_partition(data: pa.Buffer, *, known: bool = False) -> pa.RecordBatch:
-    """The one batch of a file that `storage.writer` wrote, as a view of `data`; its footer is not looked at.
+    """The one batch of a file that `storage.tables.writer` wrote, as a view of `data`; its footer is not looked at.
 
     Args:
         data: The file.
@@ -153,8 +153,8 @@ def _slot(data: bytes, table: int, slot: int) -> int:
     """Offset of a flatbuffer table's field from the table, 0 where the field is absent."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     size = struct.unpack_from("<H", data, vtable)[0]
-    place = 4 + 2 * slot
-    return int(struct.unpack_from("<H", data, vtable + place)[0]) if place < size else 0
+    entry = 4 + 2 * slot
+    return int(struct.unpack_from("<H", data, vtable + entry)[0]) if entry < size else 0
 
 
 def _first_line(error: BaseException) -> str:

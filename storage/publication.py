@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.bounds import Attempt
 from runtime.text import first_problem
+from storage.documents import check_schema
 from storage.errors import Damaged
-from storage.manifest import check_schema
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
 
@@ -38,7 +38,7 @@ class Published(BaseModel):
     output: str
     kind: OutputKind
     reference: str
-    digest: str = ""  # SHA-256, hex; empty only for what an earlier release published
+    digest: str  # SHA-256, hex
 
     @property
     def role(self) -> str:
@@ -110,5 +110,5 @@ def changed(what: str) -> Damaged:
 
 
 def _compare(output: Published, digest: str) -> None:
-    if output.digest not in ("", digest):
+    if output.digest != digest:
         raise changed(f"The {output.kind} {output.reference}")

@@ -82,7 +82,7 @@ class OutputRef:
     @property
     def table(self) -> TableRef:
         """The table that such an output becomes when it is published."""
-        return TableRef(f"{JOB_NAMESPACE}{self.job.lower()}", f"{self.task}-{self.output}")
+        return TableRef(job_namespace(self.job), f"{self.task}-{self.output}")
 
     @staticmethod
     def parse(text: str | OutputRef) -> OutputRef:
@@ -93,3 +93,8 @@ class OutputRef:
         if match is None:
             raise BadReference(f"'{text[:80]}' is not an output of a task.", hint="Write job/task.output.")
         return OutputRef(*match.groups())
+
+
+def job_namespace(job: str) -> str:
+    """The namespace of the tables that a job's tasks put out."""
+    return f"{JOB_NAMESPACE}{job.lower()}"

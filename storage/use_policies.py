@@ -15,10 +15,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from runtime.text import first_problem
 from storage.errors import Damaged
-from storage.models import ModelStore, model_folder
+from storage.models.store import ModelStore, model_folder
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
-from storage.tables import TableStore, table_folder
+from storage.tables.store import TableStore
+from storage.tables.versions import table_folder
 
 FILE = "use.json"
 Patterns = Annotated[

@@ -57,8 +57,8 @@ def init(  # noqa: PLR0913 - one parameter an option
     compose: Annotated[bool, typer.Option("--compose", help="Also write compose files into HOME/compose.")] = False,
 ) -> None:
     """Make a party: its settings, keys, card, and a first user whose token is in HOME/tokens."""
-    from party.home import create_home, save_settings
-    from party.home_folder import DEFAULT_HOME
+    from party.home import DEFAULT_HOME
+    from party.home_init import create_home, save_settings
     from party.settings import ACCEPTS
 
     if accept not in ACCEPTS:
@@ -94,7 +94,7 @@ def card(
     renew: Annotated[bool, typer.Option("--renew", help="Make a new one over the same keys first.")] = False,
 ) -> None:
     """Our card, for the other parties: it holds no secret."""
-    from party.home import renew_card
+    from party.home_init import renew_card
 
     home = desk.home()
     ours = renew_card(home) if renew else home.card
@@ -122,7 +122,7 @@ def trust(
     replace: Annotated[bool, typer.Option("--replace", help="Take other keys; compare the fingerprint first.")] = False,
 ) -> None:
     """Trust the parties whose cards are in the files."""
-    from party.home import trust as trust_card
+    from party.trust import trust as trust_card
 
     home = desk.home()
     done = []
@@ -141,7 +141,7 @@ def untrust(
     desk: Desk, party: Annotated[str, typer.Argument(metavar="PARTY", help="The party.", show_default=False)]
 ) -> None:
     """Trust a party no longer."""
-    from party.home import untrust as untrust_party
+    from party.trust import untrust as untrust_party
 
     untrust_party(desk.home(), party)
     _reload(desk)

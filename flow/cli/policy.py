@@ -145,7 +145,7 @@ def _values(changes: list[str]) -> dict[str, object]:
 
 def _change_file(desk: Desk, values: dict[str, object]) -> PolicyView:
     from flow.policy_book import notes_of_unknown, viewed
-    from party.home_folder import SETTINGS_FILE
+    from party.home import SETTINGS_FILE
     from party.settings_file import change_policy
 
     home = desk.home()

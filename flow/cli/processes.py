@@ -9,7 +9,8 @@ from typing import IO
 
 import psutil
 
-from party.home import AlreadyRunning, PartyHome
+from party.errors import AlreadyRunning
+from party.home import PartyHome
 from runtime import processes
 from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import keep_private

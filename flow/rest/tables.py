@@ -77,7 +77,7 @@ def refuse_owned(known: Caller, table: str) -> None:
     """Raise TableOwned if the table's newest version belongs to another user, or did before it was deleted."""
     try:
         newest = known.backends.tables.last(table)
-    except TableNotFound:
+    except (TableNotFound, Damaged, SchemaVersionUnknown):  # nobody is known whose it is
         return
     refuse_after(known.user, newest)
 

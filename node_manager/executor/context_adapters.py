@@ -42,7 +42,7 @@ from storage.client import (
     TableRoles,
     TableWriter,
     Value,
-    reach,
+    task_paths,
 )
 
 OWN_SEED = "own-seed"  # drawn once per task, so that a later attempt draws alike; all else is of one attempt
@@ -90,7 +90,7 @@ def journal_path(order: Order, folder: Path) -> Path:
     """Beside the task's checkpoints; in the node's folder of the job where the store is not on this host."""
     address = Address.parse(order.address)
     name = f"{address.role}-{address.party}.journal"
-    stored = reach.of_checkpoints(order.store, order.job, order.task)
+    stored = task_paths.of_checkpoints(order.store, order.job, order.task)
     return stored[0] / name if stored else folder.parent / JOURNALS / f"{order.task}.{name}"
 
 

@@ -14,7 +14,7 @@ from node_manager.executor.kernel import APPEND, CHANGE, DEVICE, OWN, READ, Righ
 from node_manager.folders import EVENTS, SCRATCH
 from node_manager.order import Order
 from party.ids import Address, AttemptId, JobId, TaskName
-from storage.client import reach
+from storage.client import task_paths
 
 Rule = tuple[Path, Right]
 
@@ -85,15 +85,15 @@ def order_rules(order: Order, folder: Path, gpus: tuple[int, ...]) -> list[Rule]
 def changed(order: Order, folder: Path) -> list[Path]:
     """Folders that the executor writes into: its scratch, its staged outputs, its task's checkpoints and journals."""
     attempt = AttemptId(JobId(order.job), TaskName(order.task), order.attempt)
-    staged = reach.of_staging(order.store, attempt, Address.parse(order.address))
-    kept = reach.of_checkpoints(order.store, order.job, order.task)
+    staged = task_paths.of_staging(order.store, attempt, Address.parse(order.address))
+    kept = task_paths.of_checkpoints(order.store, order.job, order.task)
     return [folder / SCRATCH, *staged, *(kept or [folder.parent / JOURNALS])]
 
 
 def _read(order: Order) -> list[Path]:
     tables = [bound.reference for bound in order.inputs.values() if bound.kind == "table"]
     models = [bound.reference for bound in order.inputs.values() if bound.kind == "model"]
-    found = [*reach.of_tables(order.store, tables), *reach.of_models(order.store, models)]
+    found = [*task_paths.of_tables(order.store, tables), *task_paths.of_models(order.store, models)]
     if order.resume is not None:
-        found += reach.of_checkpoints(order.store, order.resume.job, order.task)
+        found += task_paths.of_checkpoints(order.store, order.resume.job, order.task)
     return found

@@ -9,7 +9,8 @@ from node_manager.descent import Home, abandoned, end_with_family, families, liv
 from node_manager.folders import PROCESS, number, orders, read_json
 from node_manager.process import ProcessId
 from node_manager.supervisor.config import Confinement
-from party.home import AlreadyRunning, PartyHome
+from party.errors import AlreadyRunning
+from party.home import PartyHome
 
 GRACE_S = 2.0
 LOOK_EVERY_S = 0.05

@@ -48,12 +48,12 @@ def fault_of(error: BaseException, path: Path | None = None) -> DiskFull | FileF
         return error
     number = _number(error)
     named = getattr(error, "filename", None)
-    place = path or (Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None)
+    named_path = path or (Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None)
     if number in FULL:
-        return _full(place)
+        return _full(named_path)
     if number not in _HINTS:
         return None
-    what = str(place) if place else ("A database" if isinstance(error, sqlite3.Error) else "A file")
+    what = str(named_path) if named_path else ("A database" if isinstance(error, sqlite3.Error) else "A file")
     reason = str(error) if isinstance(error, sqlite3.Error) else os.strerror(number)
     return FileFault(f"{what} cannot be read or written: {reason}.", hint=_HINTS[number])
 
@@ -99,11 +99,11 @@ def disk_of(path: Path) -> str:
     return str(here)
 
 
-def _full(place: Path | None) -> DiskFull:
+def _full(named_path: Path | None) -> DiskFull:
     hint = "Make room there; nothing needs a restart."
-    if place is None:
+    if named_path is None:
         return DiskFull("No room left on the disk of the party.", hint=hint)
-    return DiskFull(f"No room left on {disk_of(place)} for {place}.", hint=hint)
+    return DiskFull(f"No room left on {disk_of(named_path)} for {named_path}.", hint=hint)
 
 
 def _number(error: BaseException) -> int:

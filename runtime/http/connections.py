@@ -28,8 +28,8 @@ from runtime.log import get_logger
 _log = get_logger("http")
 
 
-class Place(StrEnum):
-    """Where a connection waits."""
+class Stage(StrEnum):
+    """How far a connection is."""
 
     SILENT = "silent"
     ASKING = "asking"
@@ -75,26 +75,26 @@ class Doors:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._rooms: dict[Place, WaitingRoom[Connection]] = {
-            Place.SILENT: WaitingRoom(limits.silent),
-            Place.ASKING: WaitingRoom(limits.asking),
-            Place.KNOWN: WaitingRoom(limits.known),
+        self._rooms: dict[Stage, WaitingRoom[Connection]] = {
+            Stage.SILENT: WaitingRoom(limits.silent),
+            Stage.ASKING: WaitingRoom(limits.asking),
+            Stage.KNOWN: WaitingRoom(limits.known),
         }
         self.closings = Tally(lambda reasons: _log.warning("Connections were closed", reasons=reasons))
 
-    def count(self, place: Place) -> int:
-        """How many wait there."""
-        return len(self._rooms[place])
+    def count(self, stage: Stage) -> int:
+        """How many are at that stage."""
+        return len(self._rooms[stage])
 
-    def enter(self, connection: Connection, place: Place, key: str) -> None:
+    def enter(self, connection: Connection, stage: Stage, key: str) -> None:
         """Take a newcomer, and send away who must go for it."""
-        for oldest in self._rooms[place].enter(connection, key):
+        for oldest in self._rooms[stage].enter(connection, key):
             oldest.transport.abort()
-            self.closings.count(f"too many {place}")
+            self.closings.count(f"too many {stage}")
 
-    def leave(self, connection: Connection, place: Place, key: str) -> None:
-        """It waits there no longer."""
-        self._rooms[place].leave(connection, key)
+    def leave(self, connection: Connection, stage: Stage, key: str) -> None:
+        """It is there no longer."""
+        self._rooms[stage].leave(connection, key)
 
 
 class Connection(H11Protocol):
@@ -111,7 +111,7 @@ class Connection(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state | {"connection": self}, _loop)
         self._doors = doors
-        self._place: Place | None = None
+        self._stage: Stage | None = None
         self._key = ""
         self._network = ""
         self._served: RequestResponseCycle | None = None
@@ -139,9 +139,9 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._wait("", 0)
         self._has_taken()
-        if self._place is not None:
-            self._doors.leave(self, self._place, self._key)
-            self._place = None
+        if self._stage is not None:
+            self._doors.leave(self, self._stage, self._key)
+            self._stage = None
 
     def data_received(self, data: bytes) -> None:
         """More of a head or a body."""
@@ -174,9 +174,9 @@ class Connection(H11Protocol):
             if self.cycle is not self._served:
                 self._served = self.cycle
                 self._wait("", 0)
-                self._move(Place.ASKING, self._network)
+                self._move(Stage.ASKING, self._network)
             return
-        self._move(Place.SILENT, self._network)
+        self._move(Stage.SILENT, self._network)
         limits = self._doors.limits
         if self.conn.their_state is h11.SEND_BODY:
             self._wait("body", limits.drain_s)
@@ -185,17 +185,17 @@ class Connection(H11Protocol):
         else:
             self._wait("request", limits.keep_s)
 
-    def _move(self, place: Place, key: str) -> None:
-        if (place, key) == (self._place, self._key):
+    def _move(self, stage: Stage, key: str) -> None:
+        if (stage, key) == (self._stage, self._key):
             return
-        if self._place is not None:
-            self._doors.leave(self, self._place, self._key)
-        self._place, self._key = place, key
-        self._doors.enter(self, place, key)
+        if self._stage is not None:
+            self._doors.leave(self, self._stage, self._key)
+        self._stage, self._key = stage, key
+        self._doors.enter(self, stage, key)
 
     def _recognise(self, user: str, cycle: RequestResponseCycle) -> None:
         if cycle is self.cycle and not cycle.response_complete and not self.transport.is_closing():
-            self._move(Place.KNOWN, user)
+            self._move(Stage.KNOWN, user)
 
     def _wait(self, what: str, limit_s: float) -> None:
         """Limit the time of what is waited for now; more of the same gets no more time."""

@@ -23,8 +23,8 @@ from flow.rest.vital_checks import vitals_of
 from flow.service import FlowService
 from flow.visitors import VISITOR_PURPOSE, Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
-from party.home import PartyHome, create_home
-from party.home_folder import SETTINGS_FILE
+from party.home import SETTINGS_FILE, PartyHome
+from party.home_init import create_home
 from party.seal import derive
 from runtime.addresses import parse_listen
 from runtime.clock import FakeClock

@@ -10,8 +10,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gateway.client import ContractLine, ExecutorWire, GatewayAdmin, JobContract, serve
-from party.home import PartyHome, create_home, trust
+from party.home import PartyHome
+from party.home_init import create_home
 from party.ids import Address, new_job_id
+from party.trust import trust
 from runtime import log
 from runtime.clock import SystemClock
 from runtime.service import raise_descriptor_limit, run_until_stopped

@@ -224,7 +224,7 @@ ARROW_READERS = {
     "read_metadata", "read_feather", "ORCFile", "FileSystemDataset", "deserialize_pandas",
 }  # fmt: skip
 ARROW_MODULES = {"ipc", "parquet", "feather", "orc", "dataset", "pa", "pyarrow"}
-MAY_READ_ARROW = {"storage/frames.py", "storage/foreign.py"}
+MAY_READ_ARROW = {"storage/frames.py", "storage/intake/foreign.py"}
 
 
 def _reads_arrow(node: ast.AST) -> bool:
@@ -238,7 +238,7 @@ def _reads_arrow(node: ast.AST) -> bool:
 
 
 def test_arrow_and_parquet_bytes_are_opened_only_where_they_are_checked() -> None:
-    """`storage.frames` for bytes of parties, executors and the store; `storage.foreign` for uploads."""
+    """`storage.frames` for bytes of parties, executors and the store; `storage.intake.foreign` for uploads."""
     found = [place for kind in (ast.Attribute, ast.ImportFrom) for place in _nodes(kind) if _reads_arrow(place[1])]
     seen = {str(path.relative_to(ROOT)) for path, _ in found}
     assert _places([place for place in found if str(place[0].relative_to(ROOT)) not in MAY_READ_ARROW]) == []
@@ -246,8 +246,8 @@ def test_arrow_and_parquet_bytes_are_opened_only_where_they_are_checked() -> Non
 
 
 def test_uploaded_arrow_and_parquet_files_are_read_in_a_process_of_their_own() -> None:
-    users = {path for path, node in _nodes(ast.ImportFrom) if node.module == "storage.foreign"}
-    assert users == {ROOT / "storage" / "reader.py"}
+    users = {path for path, node in _nodes(ast.ImportFrom) if node.module == "storage.intake.foreign"}
+    assert users == {ROOT / "storage" / "intake" / "reader.py"}
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ from flow.store.parts import ended_before, insert_job, insert_part, live_jobs, p
 from flow.store.queries import Reader
 from flow.store.telemetry import FORGET_MS, amount, insert_logs, insert_metrics, put_places, put_progress, read_places
 from flow.views import ErrorView
-from party.home import create_home
-from party.home_folder import SETTINGS_FILE
+from party.home import SETTINGS_FILE
+from party.home_init import create_home
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.clock import Apart, FakeClock, HybridTime
 from runtime.errors import FileExposed

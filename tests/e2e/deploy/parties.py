@@ -13,7 +13,7 @@ from pathlib import Path
 
 import deploy
 from deploy import compose
-from party.home import Ports, create_home, save_settings
+from party.home_init import Ports, create_home, save_settings
 
 CHECKOUT = Path(deploy.__file__).resolve().parent.parent
 SAMPLES = CHECKOUT / "deploy/samples"

@@ -14,7 +14,8 @@ from gateway.client import ExecutorWire, GatewayAdmin, IncomingCall, PeerUnreach
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
 from gateway.mailbox.schema import open_database
-from party.home import Ports, create_home, trust
+from party.home_init import Ports, create_home
+from party.trust import trust
 from runtime.errors import Unavailable
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, make_contract
 from tests.fakes.tcp_proxy import TcpProxy

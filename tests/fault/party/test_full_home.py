@@ -13,8 +13,10 @@ import typer.testing
 
 from flow.cli.app import app
 from flow.cli.exit_codes import Exit
-from party.home import PartyHome, create_home, renew_card, save_settings, trust
+from party.home import PartyHome
+from party.home_init import create_home, renew_card, save_settings
 from party.settings_file import change_policy
+from party.trust import trust
 from runtime.errors import DiskFull, FileFault, PlatformError
 from tests.fakes.disks import fill, make_read_only, small_disk
 

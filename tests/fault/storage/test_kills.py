@@ -9,7 +9,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from storage.client import Journal, SourceOptions, Store, TableRoles
+from storage.client import Journal, OutputKind, SourceOptions, Store, TableRoles
 
 KEY = bytes(32)
 UPLOAD = """
@@ -22,6 +22,22 @@ def progress(done, total):
         sys.stdin.read()
 how = {"options": SourceOptions(roles=TableRoles(id="id")), "partition_rows": 1000, "progress": progress}
 Store(sys.argv[1]).tables.upload(sys.argv[2], "ns/name", **how)
+"""
+PUBLISH = """
+import os, signal, sys
+import pyarrow as pa
+from party.ids import Address, AttemptId
+from storage.client import OutputKind, Store, TableRoles
+from storage.tables.versions import TableVersions
+job, task, attempt = sys.argv[2].split("/")
+store = Store(sys.argv[1])
+address = Address.parse("guest:bank")
+with store.staging.outputs(AttemptId(job, task, int(attempt)), address).table_writer(
+    "t", pa.schema([("x", pa.int64())]), TableRoles()
+) as writer:
+    writer.write(pa.table({"x": [1, 2, 3]}))
+TableVersions.create = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+store.staging.publish(job, task, int(attempt), {str(address): {"t": OutputKind.TABLE}})
 """
 JOURNAL = """
 import os, signal, sys
@@ -55,6 +71,32 @@ def test_an_upload_killed_in_the_middle_leaves_nothing_visible_and_is_swept_by_t
     assert store.tables.upload(source, "ns/name", options=SourceOptions(roles=TableRoles(id="id"))).version == 1
     assert not any(part.exists() for part in parts)
     assert store.tables.open("ns/name").rows == 200_000
+
+
+def killed_between_move_and_register(tmp_path):
+    """What a publisher has moved to where tables lie, and no manifest names."""
+    with start(PUBLISH, tmp_path / "store", "01J/task/1") as process:
+        assert process.wait() == -signal.SIGKILL
+    (part,) = (tmp_path / "store/tables/job-01j/task-t/data").rglob("part-*.arrow")
+    return part
+
+
+def test_a_publisher_killed_before_it_registers_a_table_publishes_it_when_it_is_asked_again(tmp_path):
+    part, store = killed_between_move_and_register(tmp_path), Store(tmp_path / "store")
+    assert store.tables.list() == []
+    (made,) = store.staging.publish("01J", "task", 1, {"guest:bank": {"t": OutputKind.TABLE}})
+    assert made.reference == "job-01j/task-t@1"
+    store.staging.discard("01J")
+    assert not part.exists()
+    assert store.tables.open(made.reference).to_arrow().column("x").to_pylist() == [1, 2, 3]
+
+
+def test_what_a_killed_publisher_has_moved_goes_when_its_job_ends(tmp_path):
+    part, store = killed_between_move_and_register(tmp_path), Store(tmp_path / "store")
+    store.staging.discard("01J")
+    assert not part.exists()
+    assert not list((tmp_path / "store/tables").rglob("*.lock"))
+    assert store.tables.list() == []
 
 
 def test_a_journal_survives_the_kill_of_its_process(tmp_path):

@@ -25,7 +25,7 @@ from cluster_manager.server import ClusterService
 from node_manager.client import NodeUnavailable, StaleIncarnation
 from node_manager.server import NodeService
 from node_manager.supervisor.host import Capacity
-from party.home import create_home
+from party.home_init import create_home
 from party.ids import AttemptId
 from tests.fakes.nodes import FINAL, eventually, make_config, make_order
 

@@ -17,7 +17,8 @@ from flow.rest.vitals import KEPT_S
 from flow.times import clock_text
 from flow.views import ErrorView
 from gateway.client import PeerStatus
-from party.home import PartyHome, create_home
+from party.home import PartyHome
+from party.home_init import create_home
 from runtime.errors import PlatformError, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person

@@ -10,7 +10,7 @@ import pytest
 from flow.client import VISITOR_PURPOSE, FlowClient, Visitors
 from flow.visitors import HEADER
 from party import passwords
-from party.home import create_home
+from party.home_init import create_home
 from party.passwords import password_digest
 from party.seal import derive
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from party.home import PartyHome
-from party.home_folder import SETTINGS_FILE
+from party.home import SETTINGS_FILE, PartyHome
 from party.settings_file import change_policy
 from runtime.errors import Denied
 from storage.client import Model, TableRoles, UsePolicy

@@ -10,7 +10,7 @@ import pytest
 from cluster_manager.client import ClusterClient
 from flow.server import FlowServer
 from gateway.client import GatewayAdmin
-from party.home import create_home
+from party.home_init import create_home
 from runtime.errors import FileExposed
 
 

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from flow.cli import processes
-from party.home import AlreadyRunning, create_home
+from party.errors import AlreadyRunning
+from party.home_init import create_home
 from runtime import processes as party_processes
 
 

@@ -15,9 +15,11 @@ from gateway.client import GatewayAdmin, PeerStatus
 from gateway.transfer.diagnosis import diagnose
 from gateway.transfer.strangers import Stranger
 from party.card import make_card
-from party.home import PartyHome, renew_card, trust, untrust
+from party.home import PartyHome
+from party.home_init import renew_card
 from party.ids import party_id
 from party.keys import make_keys
+from party.trust import trust, untrust
 from runtime.addresses import free_port
 from tests.fakes.gateway_parties import GatewayProcess, make_homes
 

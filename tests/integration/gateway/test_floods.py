@@ -19,7 +19,9 @@ import pytest
 from gateway.transfer.connection_caps import Caps
 from gateway.transfer.front import Front
 from gateway.wire import TransferStub, transfer
-from party.home import PartyHome, create_home, trust, untrust
+from party.home import PartyHome
+from party.home_init import create_home
+from party.trust import trust, untrust
 from runtime.addresses import HostPort, free_port
 from runtime.service import raise_descriptor_limit
 from tests.fakes.gateway_parties import GatewayProcess, make_homes

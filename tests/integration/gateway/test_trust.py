@@ -21,9 +21,11 @@ from gateway.server import serve
 from gateway.wire import AdminStub, TransferStub, executor_channel, local, transfer
 from party.card import make_card
 from party.errors import CardExpired
-from party.home import PartyHome, create_home, save_settings, trust, untrust
+from party.home import PartyHome
+from party.home_init import create_home, save_settings
 from party.ids import party_id
 from party.keys import PartyKeys, make_keys
+from party.trust import trust, untrust
 from runtime.errors import PlatformError, PortInUse
 from runtime.rpc import rpc_error
 from tests.fakes.gateway_parties import GUEST, HOST, GatewayProcess, line, make_contract, make_homes

@@ -21,7 +21,7 @@ from node_manager.executor import kernel
 from node_manager.server import NodeService
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.host import Capacity
-from party.home import create_home
+from party.home_init import create_home
 from tests.fakes.hostile_plays import WAYS
 from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
 

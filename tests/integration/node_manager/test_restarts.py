@@ -13,7 +13,7 @@ import pytest
 
 from node_manager.client import EventKind, NodeClient, end_left_over, serve
 from node_manager.descent import WARM_PARENT
-from party.home import create_home, save_settings
+from party.home_init import create_home, save_settings
 from runtime.disk.files import private_folder
 from tests.fakes.nodes import JOB, PRELOAD, Reader, eventually, make_order
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from party.home import PartyHome, create_home
+from party.home import PartyHome
+from party.home_init import create_home
 
 ROOM = """
 from __future__ import annotations
@@ -137,8 +138,8 @@ def test_no_home_and_wrong_settings_are_said_before_anything_runs(home: PartyHom
 
 def test_a_party_whose_making_was_killed_can_be_made_again(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from party import founding; "
-        "founding.save_users = lambda *_: os._exit(9); founding.create_home(sys.argv[1], 'alice')"
+        "import os, sys; from party import home_init; "
+        "home_init.save_users = lambda *_: os._exit(9); home_init.create_home(sys.argv[1], 'alice')"
     )
     root = tmp_path / "home"
     done = subprocess.run(

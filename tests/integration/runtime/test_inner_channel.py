@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
-from runtime.door_key import KEY_FILE
 from runtime.errors import ChannelClosed, Unavailable
-from runtime.inner_channel import InnerChannel
+from runtime.inner.door_key import KEY_FILE
+from runtime.inner.inner_channel import InnerChannel
 from runtime.rpc import asking, unix_channel, unix_server
 
 SERVICE = "archipelago.test.v1.Echo"

@@ -65,7 +65,7 @@ def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path, kind):
 REFUSED = """
 import json, re, sys
 from storage.client import BadSource, SourceOptions, Store
-import pyarrow.csv, storage.csv_source
+import pyarrow.csv, storage.intake.csv_source
 def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
 before = peak()
 try:

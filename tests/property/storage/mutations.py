@@ -26,13 +26,13 @@ from pyarrow import csv, ipc, parquet
 
 from runtime.errors import PlatformError
 from storage.client import Ciphertexts, SourceOptions, decode, describe, encode
-from storage.columns import ContentDigest, check_days, normal_schema, normal_table
-from storage.csv_source import CsvReading
-from storage.foreign import ForeignFile
+from storage.columns.types import ContentDigest, check_days, normal_schema, normal_table
+from storage.columns.unique import IdCheck
 from storage.frames import read_partition, read_stream, write_stream
-from storage.sources import RawFile
-from storage.unique import IdCheck
-from storage.writer import _file_bytes
+from storage.intake.csv_source import CsvReading
+from storage.intake.foreign import ForeignFile
+from storage.intake.sources import RawFile
+from storage.tables.writer import _file_bytes
 
 GROWTH_MB = 100
 ADDRESS_BYTES = 6 << 30

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.columns import ContentDigest, normal_schema, normal_table
+from storage.columns.types import ContentDigest, normal_schema, normal_table
 
 rows = st.lists(
     st.tuples(

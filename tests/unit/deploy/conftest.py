@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from deploy import compose
-from party.home import Ports, create_home
+from party.home_init import Ports, create_home
 
 PORTS = Ports(21_001, 21_002, 21_003)
 

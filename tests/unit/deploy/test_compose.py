@@ -11,7 +11,8 @@ from deploy import compose
 from deploy.__main__ import main
 from deploy.errors import BadComposeFolder, HalfASecret, NoHostAddress
 from deploy.requirements import requirements
-from party.home import PartyHome, create_home, save_settings
+from party.home import PartyHome
+from party.home_init import create_home, save_settings
 from party.settings import NodeSettings, load_settings
 
 SERVICES = {"gateway", "flow", "cluster-manager", "node-manager", "board", "mysql"}

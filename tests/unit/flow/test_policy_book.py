@@ -7,8 +7,8 @@ import pytest
 from flow.messages import Decision
 from flow.policy_book import PolicyBook
 from party.errors import BadSettings
-from party.home import create_home
-from party.home_folder import SETTINGS_FILE
+from party.home import SETTINGS_FILE
+from party.home_init import create_home
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from flow.rest import vitals
 from flow.rest.vital_checks import card_text
 from flow.rest.vitals import DiskFull, Vitals, disk
 from party.errors import CardExpired
-from party.home import create_home
+from party.home_init import create_home
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -15,7 +15,7 @@ from node_manager.executor.isolation import Isolation
 from node_manager.executor.reach import SCRATCH, order_rules, program_rules
 from node_manager.folders import PROCESS, ExecutorKey, last_words, make_folder, write_json
 from node_manager.supervisor.left_over import end_left_over
-from party.home import create_home
+from party.home_init import create_home
 from tests.fakes.nodes import make_order
 
 SPECIAL = kernel.Right.MAKE_FIFO | kernel.Right.MAKE_SOCK | kernel.Right.MAKE_CHAR | kernel.Right.MAKE_BLOCK

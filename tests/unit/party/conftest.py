@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from party.card import Card, make_card
-from party.home import PartyHome, create_home
+from party.home import PartyHome
+from party.home_init import create_home
 from party.ids import party_id
 from party.keys import PartyKeys, make_keys
 

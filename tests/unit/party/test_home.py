@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from party import founding
+from party import home_init
 from party.card import Card
 from party.errors import (
+    AlreadyRunning,
     BadCard,
     BadSettings,
     CardChanged,
@@ -25,20 +26,12 @@ from party.errors import (
     UserUnknown,
     WeakPassword,
 )
-from party.home import (
-    AlreadyRunning,
-    PartyHome,
-    Ports,
-    create_home,
-    find_home,
-    renew_card,
-    save_settings,
-    trust,
-    untrust,
-)
+from party.home import PartyHome, find_home
+from party.home_init import Ports, create_home, renew_card, save_settings
 from party.ids import InvalidName
 from party.keys import PartyKeys
 from party.seal import seal, unseal
+from party.trust import trust, untrust
 from party.users import authenticate, authenticate_by_password
 from runtime.errors import BadAddress, DiskFull, FileExposed
 from tests.unit.party.conftest import NOW
@@ -159,7 +152,7 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
         root.mkdir(parents=True)
     before = _everything(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(founding, step, fail)
+        patch.setattr(home_init, step, fail)
         with pytest.raises(DiskFull, match=r"No room left on /\S* for .*/new/home\."):
             create_home(root, "alice")
     assert _everything(tmp_path) == before
@@ -170,7 +163,7 @@ def test_a_key_press_that_interrupts_leaves_nothing_behind(tmp_path: Path, monke
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(founding, "save_users", interrupt)
+    monkeypatch.setattr(home_init, "save_users", interrupt)
     with pytest.raises(KeyboardInterrupt):
         create_home(tmp_path / "home", "alice")
     assert _everything(tmp_path) == set()
@@ -197,14 +190,14 @@ def test_a_folder_with_something_in_it_or_a_file_is_refused(tmp_path: Path) -> N
 
 
 def test_a_home_made_by_another_process_meanwhile_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = founding.save_users
+    real = home_init.save_users
 
-    def meanwhile(path: Path, users: founding.Users) -> None:
+    def meanwhile(path: Path, users: home_init.Users) -> None:
         real(path, users)
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "party.toml").write_text("theirs")
 
-    monkeypatch.setattr(founding, "save_users", meanwhile)
+    monkeypatch.setattr(home_init, "save_users", meanwhile)
     with pytest.raises(HomeExists, match="meanwhile"):
         create_home(tmp_path / "home", "alice")
     assert _everything(tmp_path) == {"home", "home/party.toml"}
@@ -326,7 +319,7 @@ def test_sockets_of_a_deep_home_lie_in_a_private_short_folder(tmp_path: Path, mo
 def test_a_failed_deep_home_leaves_no_socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
-    monkeypatch.setattr(founding, "save_users", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(home_init, "save_users", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         create_home(tmp_path / ("deep" * 25), "alice")
     assert _everything(tmp_path) == {"t"}

@@ -12,11 +12,11 @@ from pyarrow import ipc, parquet
 from party.ids import Address, AttemptId
 from runtime.clock import SystemClock
 from storage.client import NO_ROLES, BadColumnName, BadRow, BadSource, OutputKind, OutputRefused, Store, TooManyColumns
-from storage.columns import MAX_COLUMNS, MAX_NAME_CHARS
-from storage.csv_faults import MAX_FIELD_BYTES
-from storage.csv_source import CsvReading
-from storage.source_options import SourceOptions
-from storage.sources import raw_file
+from storage.columns.types import MAX_COLUMNS, MAX_NAME_CHARS
+from storage.intake.csv_faults import MAX_FIELD_BYTES
+from storage.intake.csv_source import CsvReading
+from storage.intake.source_options import SourceOptions
+from storage.intake.sources import raw_file
 
 
 @pytest.fixture

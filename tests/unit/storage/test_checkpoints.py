@@ -43,7 +43,7 @@ def test_parts_of_every_kind_come_back(checkpoints):
 
 
 def test_a_part_larger_than_a_piece_is_put_together_again(checkpoints, monkeypatch):
-    monkeypatch.setattr("storage.checkpoints.PIECE_BYTES", 1000)
+    monkeypatch.setattr("storage.checkpoints.store.PIECE_BYTES", 1000)
     array = np.random.default_rng(0).random(5000)
     checkpoints.save(ATTEMPT, GUEST, 1, {"w": array, "v": array})
     np.testing.assert_array_equal(checkpoints.latest(ATTEMPT, GUEST).parts["v"], array)

@@ -11,7 +11,6 @@ import pytest
 from pyarrow import csv, ipc, parquet
 from safetensors.numpy import load_file
 
-from storage import export
 from storage.client import (
     ColumnTypeRefused,
     Damaged,
@@ -23,6 +22,7 @@ from storage.client import (
     exported_model,
     read_model_file,
 )
+from storage.tables import export
 
 ROWS = pa.table(
     {

@@ -16,10 +16,10 @@ from pyarrow import ipc, parquet
 
 from storage.client import BadSource, ColumnTypeRefused, Damaged, SourceOptions, Store, TableSchemaMismatch
 from storage.errors import ValueDamaged
-from storage.foreign import ForeignFile
 from storage.frames import read_stream, write_stream
-from storage.reader import CPU_S, MAX_FRAME_BYTES, ProcessReading
-from storage.sources import RawFile, raw_file
+from storage.intake.foreign import ForeignFile
+from storage.intake.reader import CPU_S, MAX_FRAME_BYTES, ProcessReading
+from storage.intake.sources import RawFile, raw_file
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "foreign_v1"
 
@@ -137,7 +137,7 @@ def test_the_process_that_reads_has_neither_our_memory_nor_our_environment(tmp_p
     reading = ProcessReading(raw_file(str(file)), "parquet", SourceOptions())
     pid = reading._process.pid
     assert b"hush" not in Path(f"/proc/{pid}/environ").read_bytes()
-    assert b"storage.reader" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert b"storage.intake.reader" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert os.getpid() != pid
     assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == CPU_S + (file.stat().st_size >> 20)
     reading.close()

@@ -11,8 +11,8 @@ import pytest
 from pyarrow import ipc, parquet
 
 from storage.client import BadRow, BadSource, InfiniteNumber, SourceOptions, Store, TableRoles, TableSchemaMismatch
-from storage.columns import normal_table
-from storage.csv_losses import ZeroSign
+from storage.columns.types import normal_table
+from storage.intake.csv_losses import ZeroSign
 
 LONG = "12345678901234567890.12"
 MIDNIGHT = datetime.fromisoformat("2024-01-01")

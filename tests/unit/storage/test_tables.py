@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -24,6 +26,7 @@ from storage.client import (
     TableRef,
     TableRoles,
     TableSchemaMismatch,
+    UsePolicy,
 )
 
 
@@ -89,7 +92,7 @@ def test_a_matrix_is_contiguous_and_has_nan_for_null(store):
         "y": np.zeros(rows, np.int64),
     }
     for partition_rows in (rows, 999):
-        from storage.writer import TablePlan
+        from storage.tables.writer import TablePlan
 
         plan = TablePlan(
             schema=pa.table(columns).schema, roles=TableRoles(id="id", label="y"), partition_rows=partition_rows
@@ -222,3 +225,50 @@ def test_no_path_leads_out_of_the_store(tmp_path, path):
     with pytest.raises(BadReference):
         place.remove("")
     assert (tmp_path / "x").read_text() == "outside"
+
+
+BAD_MANIFESTS = ["{}", "no JSON", '{"schema": 9}']
+
+
+@pytest.mark.parametrize("text", BAD_MANIFESTS)
+def test_a_version_that_cannot_be_read_blocks_no_other_of_its_name(store, tmp_path, text):
+    for owner in ("ann", "ben"):
+        store.tables.upload(io.BytesIO(b"x\n1\n"), "ns/name", format="csv", owner=owner)
+    (tmp_path / "store/tables/ns/name/2.json").write_text(text)
+    asked = []
+    made = store.tables.upload(io.BytesIO(b"x\n1\n2\n"), "ns/name", format="csv", may_follow=asked.append)
+    assert made.version == 3
+    assert [manifest.owner for manifest in asked] == ["ann"]
+    assert store.tables.open("ns/name").rows == 2
+    assert [entry.reference for entry in store.tables.listing()[1]] == ["ns/name@2"]
+    assert [manifest.version for manifest in store.tables.history("ns/name")] == [1, 3]
+    assert store.use.of_table("ns/name") == UsePolicy()
+    for use in (store.tables.open, store.tables.last):
+        with pytest.raises((Damaged, SchemaVersionUnknown)):
+            use("ns/name@2")
+
+
+@pytest.mark.parametrize("text", BAD_MANIFESTS)
+def test_a_name_of_which_no_version_can_be_read_takes_uploads(store, tmp_path, text):
+    store.tables.upload(io.BytesIO(b"x\n1\n"), "ns/name", format="csv", owner="ann")
+    (tmp_path / "store/tables/ns/name/1.json").write_text(text)
+    with pytest.raises((Damaged, SchemaVersionUnknown)):
+        store.tables.last("ns/name")
+    made = store.tables.upload(io.BytesIO(b"x\n1\n"), "ns/name", format="csv", may_follow=pytest.fail)
+    assert made.version == 2
+    store.tables.delete("ns/name@1")
+    assert store.tables.last("ns/name").version == 2
+
+
+def test_data_of_a_version_that_cannot_be_read_stays_until_that_version_is_deleted(store, tmp_path):
+    for _ in range(2):
+        write(store, pa.table({"x": [1.0]}))
+    folder = tmp_path / "store/tables/ns/name"
+    (lost,) = {Path(part.file).parts[1] for part in store.tables.manifest("ns/name@1").partitions}
+    (folder / "1.json").write_text("{}")
+    write(store, pa.table({"x": [1.0]}))
+    assert (folder / "data" / lost).is_dir()
+    store.tables.delete("ns/name@1")
+    write(store, pa.table({"x": [1.0]}))
+    assert not (folder / "data" / lost).exists()
+    assert store.tables.open("ns/name").rows == 1

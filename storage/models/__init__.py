@@ -1,0 +1,1 @@
+"""Models at rest: the files of one, all that a party has, and one as a file for other programs."""
