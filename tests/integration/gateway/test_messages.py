@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from gateway.client import ContractViolation, ExecutorWire, IncarnationOutdated, JobNotOpen, TokenRefused
-from gateway.errors import KeyChanged
+from gateway.errors import BadEnvelope, KeyChanged
+from gateway.executors.executor_servicer import MAX_EXPECTED
 from runtime.rpc import MAX_MESSAGE_BYTES
 from storage.client import Ciphertexts, UnsupportedValue
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, Pair, line, make_contract, open_to_others
@@ -57,6 +58,13 @@ def test_a_waiting_executor_is_woken_by_the_arrival(pair: Pair) -> None:
         assert one.result(5) == 0.5
         guest.send(HOST, "loss", (2,), 0.25)
         assert any_of.result(5) == {(GUEST, "loss", (2,))}
+
+
+def test_one_question_is_about_no_more_messages_than_a_gateway_may_look_up_at_once(pair: Pair) -> None:
+    _, host = pair.wires(pair.open())
+    assert host.arrived({(GUEST, "loss", (n,)) for n in range(MAX_EXPECTED)}) == set()
+    with pytest.raises(BadEnvelope, match=f"more than {MAX_EXPECTED} at once"):
+        host.arrived({(GUEST, "loss", (n,)) for n in range(MAX_EXPECTED + 1)})
 
 
 def test_a_second_value_of_a_key_never_leaves_and_a_message_is_read_until_released(pair: Pair) -> None:
