@@ -108,3 +108,12 @@ def test_a_stopped_run_that_is_started_again_does_not_train_further(tmp_path):
     exchange.reopen()
     second = run("homo_lr", parameters, tables, exchange, memories)
     np.testing.assert_array_equal(second.model(GUEST).arrays["weights"], first.model(GUEST).arrays["weights"])
+
+
+def test_a_long_run_holds_no_more_messages_than_a_short_one(tmp_path):
+    tables, held = tables_of(tmp_path, breast()), []
+    for rounds in (4, 12):
+        exchange = RecordingExchange()
+        run("homo_lr", LR | {"rounds": rounds}, tables, exchange, fresh())
+        held.append(sum(body is not None for body in exchange.inner._messages.values()))
+    assert held[0] == held[1]
