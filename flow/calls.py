@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.coordinator.incoming import Incoming
-from flow.doors import IncomingCall
 from flow.errors import BadDatabase, StoreUnavailable, UnknownMethod
-from flow.messages import (
+from flow.participant.attempts import Attempts
+from flow.participant.job_closing import Ending
+from flow.participant.proposals import Agreeing
+from flow.protocol.messages import (
     AttemptOrder,
     EndOrder,
     JobOrder,
@@ -25,9 +27,7 @@ from flow.messages import (
     decode,
     encode,
 )
-from flow.participant.agreeing import Agreeing
-from flow.participant.attempts import Attempts
-from flow.participant.ending import Ending
+from flow.rooms.ports import IncomingCall
 from flow.store.database import Database
 from runtime.errors import PlatformError, public_sentence
 from runtime.log import get_logger

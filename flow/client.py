@@ -2,23 +2,48 @@
 
 `FlowClient` speaks to the party's REST interface and hands back the same records that Flow shows. An error of the
 far side is raised again as an error of the same root with the same code, message and hint. What it asks stands by
-subject in `flow.asking`.
+subject in `flow.rest_client`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flow.asking.jobs import JobCalls
-from flow.asking.party import PartyCalls
-from flow.asking.people import PeopleCalls
-from flow.asking.policy import PolicyCalls
-from flow.asking.results import ResultCalls
-from flow.asking.tables import TableCalls
-from flow.errors import ProposalChanged
-from flow.job_state import ENDED_JOB, AttemptState, JobState
-from flow.remote_errors import FlowUnreachable
-from flow.rest.views import (
+from flow.errors import Problem, ProposalChanged
+from flow.job.states import ENDED_JOB, AttemptState, JobState
+from flow.rest.visitors import VISITOR_PURPOSE, Visitors
+from flow.rest_client.jobs import JobCalls
+from flow.rest_client.party import PartyCalls
+from flow.rest_client.people import PeopleCalls
+from flow.rest_client.policy import PolicyCalls
+from flow.rest_client.remote_errors import FlowUnreachable
+from flow.rest_client.results import ResultCalls
+from flow.rest_client.tables import TableCalls
+from flow.views.jobs import (
+    ELSEWHERE,
+    NOT_RUN,
+    SAID,
+    AttemptView,
+    ErrorView,
+    EventRow,
+    JobSummary,
+    JobView,
+    Learning,
+    LogRow,
+    MetricRow,
+    OutputRow,
+    PartyView,
+    PolicyView,
+    ProgressRow,
+    ProposalView,
+    ProposedInput,
+    ProposedLine,
+    ProposedParameter,
+    SideView,
+    TaskView,
+    Waiting,
+)
+from flow.views.party import (
     ColumnView,
     HeadView,
     Health,
@@ -35,32 +60,6 @@ from flow.rest.views import (
     UserView,
     Validation,
 )
-from flow.views import (
-    ELSEWHERE,
-    NOT_RUN,
-    SAID,
-    AttemptView,
-    ErrorView,
-    EventRow,
-    JobSummary,
-    JobView,
-    Learning,
-    LogRow,
-    MetricRow,
-    OutputRow,
-    PartyView,
-    PolicyView,
-    Problem,
-    ProgressRow,
-    ProposalView,
-    ProposedInput,
-    ProposedLine,
-    ProposedParameter,
-    SideView,
-    TaskView,
-    Waiting,
-)
-from flow.visitors import VISITOR_PURPOSE, Visitors
 from runtime.addresses import WILDCARDS, HostPort, parse_listen
 
 if TYPE_CHECKING:

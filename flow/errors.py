@@ -39,12 +39,18 @@ PlatformError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 
-if TYPE_CHECKING:
-    from flow.views import Problem
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken rule of a job.json: the path of the field, what is wrong, what to do."""
+
+    path: str
+    message: str
+    hint: str = ""
 
 
 class JobInvalid(InvalidInput):

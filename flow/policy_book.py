@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from algorithms.registry import components
-from flow.messages import Decision
-from flow.policy import Policy
-from flow.policy_check import unknown_names
-from flow.views import PolicyView
+from flow.protocol.messages import Decision
+from flow.protocol.policy import Policy
+from flow.protocol.policy_check import unknown_names
+from flow.views.jobs import PolicyView
 from party.errors import BadSettings
 from party.settings import PolicySettings, checked_policy, load_settings
 from party.settings_file import change_policy

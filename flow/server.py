@@ -7,16 +7,16 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from cluster_manager.client import ClusterClient
-from flow.doors import Rooms
-from flow.party_store import PartyStore
 from flow.policy_book import PolicyBook
 from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
+from flow.rest.visitors import VISITOR_PURPOSE, Visitors
 from flow.rest.vital_checks import vitals_of
+from flow.rooms.party_store import PartyStore
+from flow.rooms.ports import Rooms
 from flow.service import FlowService
-from flow.visitors import VISITOR_PURPOSE, Visitors
 from gateway.client import GatewayAdmin
 from party.home import SETTINGS_FILE, PartyHome
 from party.seal import derive

@@ -10,31 +10,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from algorithms.registry import component
-from flow.bindings import Components
 from flow.calls import Calls
-from flow.catalogue import Catalogue
-from flow.coordinator.leader import Coordinator
-from flow.doors import Rooms, Stopper
-from flow.executor_events import EventReader
-from flow.holdings import Holdings
-from flow.links import Links
-from flow.own_clock import OwnClock
-from flow.participant.agreeing import Agreeing
+from flow.coordinator.coordinator import Coordinator
+from flow.coordinator.submission import Submitting, Verdict
+from flow.job.binding import Components
 from flow.participant.attempts import Attempts
-from flow.participant.courier import Courier, Delivery
-from flow.participant.ending import Ending
-from flow.participant.keeping import Keeping, Sweep
+from flow.participant.checkpoint_retention import Keeping, Sweep
+from flow.participant.executor_events import EventReader
+from flow.participant.job_closing import Ending
 from flow.participant.leaving import Leaving, Limit
-from flow.policy import Policy, Stance
+from flow.participant.proposals import Agreeing
+from flow.participant.report_sender import Courier, Delivery
 from flow.policy_book import PolicyBook
-from flow.resuming import Changes, resumed
+from flow.protocol.policy import Policy, Stance
+from flow.protocol.resuming import Changes, resumed
+from flow.rooms.holdings import Holdings
+from flow.rooms.own_clock import OwnClock
+from flow.rooms.ports import Rooms, Stopper
 from flow.scheduler import Scheduler
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
-from flow.submitting import Submitting, Verdict
-from flow.views import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
-from flow.why import why
+from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
+from flow.views.links import Links
+from flow.views.why import why
 from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S

@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
-from flow.cli import data, job, model, party, user
+from flow.cli import user
+from flow.cli.data import commands as data
+from flow.cli.data import model
 from flow.cli.exit_codes import epilog
+from flow.cli.job import commands as job
+from flow.cli.party import commands as party
 from flow.cli.screen import Screen
 
 app = typer.Typer(

@@ -21,7 +21,7 @@ import typer
 
 from flow.cli.exit_codes import Exit, exit_for
 from flow.cli.screen import Screen
-from flow.overrides import merged
+from flow.job.overrides import merged
 from runtime.canonical import parse_json
 from runtime.disk.faults import fault_of
 from runtime.errors import InvalidInput, NotFound, PlatformError

@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flow.cli.bars import Bars, drawn_bars
@@ -100,7 +100,8 @@ class Screen:
     def error(self, error: PlatformError, source: str = "") -> None:
         """An error: `FILE: path.of.field: message; hint` on stderr, and the same as JSON where asked for."""
         first = {"message": error.message, "hint": error.hint, "path": getattr(error, "field", "")}
-        problems = [dict(problem) for problem in getattr(error, "problems", ())]
+        found = getattr(error, "problems", ())  # of our own as they are, of a party's as its JSON
+        problems = [each if isinstance(each, dict) else asdict(each) for each in found]
         if self.as_json:
             body = {"code": error.code, "message": error.message, "hint": error.hint, "field": first["path"] or None}
             self.document({"error": body | {"problems": problems}})

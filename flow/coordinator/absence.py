@@ -10,7 +10,7 @@ from threading import Lock
 from sqlalchemy import select
 
 from flow.store.database import Database
-from flow.store.parts import change_party
+from flow.store.participations import change_party
 from flow.store.tables import job_party
 from flow.store.waiting import is_away
 from runtime.errors import PlatformError

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from flow.coordinator.absence import Absence
-from flow.coordinator.moves import Moves, note_running
-from flow.doors import Caller
-from flow.job_state import AttemptEvent, AttemptState
-from flow.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
-from flow.plan import Publish, Reserve, Start, Stop
+from flow.coordinator.apply_plan import Moves, note_running
+from flow.coordinator.plan import Publish, Reserve, Start, Stop
+from flow.job.states import AttemptEvent, AttemptState
+from flow.protocol.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
+from flow.rooms.caller import Caller
 from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.live import Key
-from flow.store.moves import bring, error_columns, move_attempt
 from flow.store.tables import attempt, output, side
+from flow.store.transitions import bring, error_columns, move_attempt
 from flow.store.writer import Writer
-from flow.views import ErrorView
+from flow.views.jobs import ErrorView
 from party.ids import AttemptId, JobId, TaskName
 from runtime.errors import PlatformError, Unavailable
 from runtime.log import get_logger

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flow.catalogue import Catalogue
-from flow.coordinator.moves import Moves
+from flow.coordinator.apply_plan import Moves
 from flow.coordinator.party_calls import note_answer
 from flow.coordinator.reports import Reports, led_with
-from flow.job_state import ENDED_JOB, JobEvent, JobState
-from flow.manifest import check_answer
-from flow.messages import Ack, Report, SignedAnswer, Withdrawal
+from flow.job.states import ENDED_JOB, JobEvent, JobState
+from flow.protocol.manifest import check_answer
+from flow.protocol.messages import Ack, Report, SignedAnswer, Withdrawal
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.moves import cancel_open, move_job
-from flow.views import ErrorView
+from flow.store.transitions import cancel_open, move_job
+from flow.views.jobs import ErrorView
 
 Verify = Callable[[str, str, bytes, bytes], None]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flow.catalogue import Catalogue
 from flow.coordinator.absence import Absence
-from flow.coordinator.moves import Moves
-from flow.doors import Caller
-from flow.job_state import AttemptState, JobState
-from flow.manifest import check_answer
-from flow.messages import (
+from flow.coordinator.apply_plan import Moves
+from flow.coordinator.plan import End, Open, Propose
+from flow.job.states import AttemptState, JobState
+from flow.protocol.manifest import check_answer
+from flow.protocol.messages import (
     MAX_ENDED_ATTEMPTS,
     Ack,
     Decision,
@@ -21,12 +20,13 @@ from flow.messages import (
     Report,
     SignedAnswer,
 )
-from flow.plan import End, Open, Propose
+from flow.rooms.caller import Caller
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.live import JobRows
-from flow.store.moves import error_of, for_another_party
-from flow.store.parts import change_party
+from flow.store.participations import change_party
 from flow.store.tables import attempt, job_party
+from flow.store.transitions import error_of, for_another_party
 from flow.store.writer import Writer
 from runtime.errors import NotFound
 from runtime.log import get_logger

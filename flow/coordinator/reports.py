@@ -14,17 +14,17 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
 
-from flow.catalogue import Catalogue
-from flow.coordinator.moves import Moves, note_running
+from flow.coordinator.apply_plan import Moves, note_running
 from flow.errors import BadMessage, JobNotRunning, NotInitiator
-from flow.job_state import ENDED_JOB, AttemptState, JobState
-from flow.messages import LogNews, MetricNews, ProgressNews, Report, SideNews, SignedAnswer
+from flow.job.states import ENDED_JOB, AttemptState, JobState
+from flow.protocol.messages import LogNews, MetricNews, ProgressNews, Report, SideNews, SignedAnswer
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.live import JobRows
-from flow.store.moves import bring, error_columns, way
 from flow.store.stored import stored
 from flow.store.tables import attempt, job_party, log_line, metric, side
 from flow.store.telemetry import Place, Stored, amount, insert_logs, insert_metrics, put_progress
+from flow.store.transitions import bring, error_columns, way
 from flow.store.writer import Writer
 from node_manager.client import MOST_BYTES, MOST_EVENTS
 from party.ids import Address, AttemptId, JobId, TaskName

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flow.bindings import BoundJob
-from flow.errors import JobInvalid
-from flow.inputs import BadReference, TableInput, parse_reference
-from flow.views import Problem
+from flow.errors import JobInvalid, Problem
+from flow.job.binding import BoundJob
+from flow.job.references import BadReference, TableInput, parse_reference
 from runtime.errors import InvalidInput
 from runtime.suggestions import did_you_mean
 from storage.client import NO_ROLES, SourceOptions, Store, TableRoles, typed_column

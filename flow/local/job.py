@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from flow.bindings import BoundJob, BoundTask, Components, bind
-from flow.errors import JobInvalid
-from flow.inputs import OutputInput
-from flow.job_spec import parse_job
-from flow.row_counts import unknown_rows
-from flow.views import Problem
+from flow.errors import JobInvalid, Problem
+from flow.job.binding import BoundJob, BoundTask, Components, bind
+from flow.job.references import OutputInput
+from flow.job.row_counts import unknown_rows
+from flow.job.spec import parse_job
 
 _ASK_A_PARTY = "Run it at its parties: flow job submit."
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow.rest.views import ReportView
+from flow.views.party import ReportView
 from flow.whole_file import whole_file
 from storage.client import ExportFormat, Store, exported, exported_model
 

@@ -15,19 +15,19 @@ from traceback import format_exception
 
 from algorithms.component import PortKind
 from algorithms.local_run import Failure, Side, run_sides
-from flow.bindings import BoundJob, BoundTask
-from flow.inputs import TableInput
-from flow.job_state import JobState
-from flow.lineage import stored_name
+from flow.job.binding import BoundJob, BoundTask
+from flow.job.references import TableInput
+from flow.job.row_counts import Place as RowsPlace
+from flow.job.row_counts import told_places, with_rows
+from flow.job.states import JobState
 from flow.local.data import Place
 from flow.local.job import in_order
 from flow.local.sides import ATTEMPT, StoredInputs, Telling
 from flow.local.sides import News as SideNews
-from flow.manifest import task_seed
-from flow.orders import lines_for
-from flow.row_counts import Place as RowsPlace
-from flow.row_counts import told_places, with_rows
-from flow.views import ErrorView, EventRow, JobView, OutputRow, TaskView
+from flow.participant.launch import lines_for
+from flow.protocol.lineage import stored_name
+from flow.protocol.manifest import task_seed
+from flow.views.jobs import ErrorView, EventRow, JobView, OutputRow, TaskView
 from gateway.client import JobContract, LocalExchange
 from node_manager.client import CRASH_CODE, compute_as_an_executor, failure_body
 from party.ids import Address, AttemptId, TaskName, new_job_id

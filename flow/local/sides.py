@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flow.views import LogRow, MetricRow, ProgressRow
+from flow.views.jobs import LogRow, MetricRow, ProgressRow
 from party.ids import Address
 from runtime.clock import Clock
 from storage.client import Model, ModelNotFound, Store, Table

@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cluster_manager.client import NoCapacity, ReservationExpired
-from flow.bindings import BoundTask
-from flow.catalogue import Catalogue
-from flow.doors import Rooms
 from flow.errors import BadMessage, StartedTooLate, TooManyAttempts, UnknownJob
-from flow.job_state import AttemptEvent, AttemptState, JobState
-from flow.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
-from flow.orders import Launch, order_for, resources_for
-from flow.participant.turns import Turns
-from flow.plan import most_attempts
+from flow.job.binding import BoundTask
+from flow.job.states import AttemptEvent, AttemptState, JobState, most_attempts
+from flow.participant.job_locks import Turns
+from flow.participant.launch import Launch, order_for, resources_for
+from flow.protocol.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
+from flow.rooms.ports import Rooms
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.live import JobRows
-from flow.store.moves import bring, cancel_executors, mirror_attempt, mirror_job, move_each
-from flow.store.parts import LEFT, led_by, put_reserved, refuse_left
+from flow.store.participations import LEFT, led_by, put_reserved, refuse_left
 from flow.store.tables import executor, output
+from flow.store.transitions import bring, cancel_executors, mirror_attempt, mirror_job, move_each
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
 

@@ -11,23 +11,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from flow.catalogue import Catalogue
-from flow.doors import ClusterDoor, GatewayDoor
 from flow.errors import TimedOut
-from flow.job_state import ENDED_JOB, JobState
-from flow.own_clock import OwnClock
-from flow.participant.courier import Delivery
-from flow.participant.keeping import Keeping
+from flow.job.states import ENDED_JOB, JobState
+from flow.job.texts import shortened
+from flow.participant.checkpoint_retention import Keeping
+from flow.participant.job_locks import Turns
 from flow.participant.limits import Passed, confirm, judge
-from flow.participant.turns import Turns
+from flow.participant.report_sender import Delivery
+from flow.rooms.own_clock import OwnClock
+from flow.rooms.ports import ClusterDoor, GatewayDoor
+from flow.rooms.witnesses import Wait
 from flow.scheduler import Scheduler
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.foreign import forget_refused
-from flow.store.moves import cancel_executors, cancel_open, mirror_job
-from flow.store.parts import LEFT, change_part, live_jobs, require_part
-from flow.texts import shortened
-from flow.views import ErrorView
-from flow.witnesses import Wait
+from flow.store.participations import LEFT, change_part, live_jobs, require_part
+from flow.store.transitions import cancel_executors, cancel_open, mirror_job
+from flow.views.jobs import ErrorView
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 

@@ -1,15 +1,15 @@
 """Whether a job of another party has had its time here, and how sure we may be of that. Pure.
 
-Leaving a job cannot be taken back, so a limit that is over by the wall clock alone is confirmed by `flow.witnesses`.
-What we have measured ourselves since the start needs nobody's word.
+Leaving a job cannot be taken back, so a limit that is over by the wall clock alone is confirmed by
+`flow.rooms.witnesses`. What we have measured ourselves since the start needs nobody's word.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flow.job_spec import JobSettings
-from flow.witnesses import Wait, Witnesses, doubt
+from flow.job.spec import JobSettings
+from flow.rooms.witnesses import Wait, Witnesses, doubt
 from runtime.clock import when
 
 

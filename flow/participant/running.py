@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from flow.job_state import AttemptState
-from flow.messages import SideNews
-from flow.store.moves import error_columns, error_of, for_another_party
-from flow.views import ErrorView
+from flow.job.states import AttemptState
+from flow.protocol.messages import SideNews
+from flow.store.transitions import error_columns, error_of, for_another_party
+from flow.views.jobs import ErrorView
 from node_manager.client import Cause, EventKind, ExecutorEvent
 from runtime.errors import all_codes
 

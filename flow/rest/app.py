@@ -12,8 +12,9 @@ from fastapi import APIRouter, FastAPI
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from flow.rest import errors, jobs, logins, metrics, party, policy, results, streams, tables, users
+from flow.rest import errors
 from flow.rest.backends import Backends
+from flow.rest.routes import jobs, logins, metrics, party, policy, results, streams, tables, users
 from flow.rest.who import Anybody, guarded, open_routes, token_of
 from runtime.http.guard import Guard
 

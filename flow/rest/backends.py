@@ -12,9 +12,9 @@ from cluster_manager.client import NodeStatus
 from flow.policy_book import PolicyBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
+from flow.rest.visitors import Visitors
 from flow.rest.vitals import Vitals
 from flow.service import FlowService
-from flow.visitors import Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.errors import BadUsers
 from party.user_file import UserFile

@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from flow.errors import JobInvalid
-from flow.views import Problem
+from flow.errors import JobInvalid, Problem
 from runtime.disk.faults import fault_of
 from runtime.errors import InvalidInput, PlatformError, TooManyGuesses, all_codes
 from runtime.kinds import http_status

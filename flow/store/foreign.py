@@ -8,12 +8,12 @@ from itertools import accumulate
 from sqlalchemy import Connection, func, select
 
 from flow.errors import JobRefused, JobsTooLarge, TooManyJobs
-from flow.job_state import ENDED_JOB, JobState
-from flow.store.moves import mirror_job
+from flow.job.states import ENDED_JOB, JobState
+from flow.job.texts import sentences
 from flow.store.tables import event, job, job_party, part
+from flow.store.transitions import mirror_job
 from flow.store.writer import Writer
-from flow.texts import sentences
-from flow.views import ErrorView
+from flow.views.jobs import ErrorView
 
 MOST_JOBS = 200  # of one party that have not ended here
 MOST_JOBS_BYTES = 256 << 20  # of their documents

@@ -1,4 +1,4 @@
-"""Rows of the store as the records of `flow.views`. Reads only."""
+"""Rows of the store as the records of `flow.views.jobs`. Reads only."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, func, select
 
 from algorithms.registry import component
-from flow.bindings import Components
 from flow.errors import UnknownJob, UnreadableJob
-from flow.inputs import needs_of
-from flow.job_state import AttemptState, JobState
-from flow.messages import Answer, SignedAnswer
-from flow.store.moves import error_of
+from flow.job.binding import Components
+from flow.job.references import needs_of
+from flow.job.states import AttemptState, JobState
+from flow.protocol.messages import Answer, SignedAnswer
 from flow.store.stored import stored
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
 from flow.store.telemetry import number
+from flow.store.transitions import error_of
 from flow.store.waiting import waiting_now
-from flow.views import (
+from flow.views.jobs import (
     ELSEWHERE,
     MOST_ROWS,
     NOT_RUN,
@@ -38,7 +38,7 @@ from flow.views import (
     TaskView,
     Waiting,
 )
-from flow.why import decide_text
+from flow.views.why import decide_text
 from party.ids import Address
 from runtime.bounds import MAX_TIME_MS
 from runtime.errors import PlatformError

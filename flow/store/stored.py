@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from flow.errors import UnreadableJob
-from flow.problems import from_validation
+from flow.job.problems import from_validation
 
 M = TypeVar("M", bound=BaseModel)
 

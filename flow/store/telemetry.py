@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, cast, delete, func, literal, select
 
-from flow.messages import LogNews, MetricNews, ProgressNews
+from flow.protocol.messages import LogNews, MetricNews, ProgressNews
 from flow.store.tables import event_log, log_line, metric, part, progress
 from flow.store.writer import Writer
 from party.ids import Address

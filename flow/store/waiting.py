@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from flow.job_state import AttemptState
+from flow.job.states import AttemptState
 from flow.store.tables import attempt, job_party
-from flow.views import Waiting
+from flow.views.jobs import Waiting
 
 JOB_PARTIES = select(job_party).where(job_party.c.job == bindparam("job"))
 ATTEMPTS = select(attempt).where(attempt.c.job == bindparam("job")).order_by(attempt.c.task, attempt.c.attempt)

@@ -19,9 +19,9 @@ from flow.rest.app import create_app
 from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
+from flow.rest.visitors import VISITOR_PURPOSE, Visitors
 from flow.rest.vital_checks import vitals_of
 from flow.service import FlowService
-from flow.visitors import VISITOR_PURPOSE, Visitors
 from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.home import SETTINGS_FILE, PartyHome
 from party.home_init import create_home

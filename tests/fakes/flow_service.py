@@ -7,13 +7,13 @@ import threading
 import time
 from hashlib import sha256
 
-from flow.errors import JobInvalid, NotAskedForApproval, ProposalChanged, TokenReused, UnknownJob
-from flow.job_state import ENDED_JOB, AttemptState, JobState
-from flow.messages import Decision
-from flow.policy import NO_USER
+from flow.coordinator.submission import Verdict
+from flow.errors import JobInvalid, NotAskedForApproval, Problem, ProposalChanged, TokenReused, UnknownJob
+from flow.job.states import ENDED_JOB, AttemptState, JobState
+from flow.protocol.messages import Decision
+from flow.protocol.policy import NO_USER
 from flow.service import FlowService
-from flow.submitting import Verdict
-from flow.views import (
+from flow.views.jobs import (
     MOST_ROWS,
     AttemptView,
     ErrorView,
@@ -24,7 +24,6 @@ from flow.views import (
     MetricRow,
     OutputRow,
     PartyView,
-    Problem,
     ProgressRow,
     ProposalView,
     SideView,

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from algorithms.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
 from cluster_manager.client import NoCapacity, ReservationExpired
-from flow.doors import Rooms
-from flow.messages import Decision, PublishedOutput
-from flow.policy import ModelFacts, Policy, Source, TableFacts
+from flow.protocol.messages import Decision, PublishedOutput
+from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts
+from flow.rooms.ports import Rooms
 from flow.service import FlowConfig, FlowService
 from gateway.calls.calls import MAX_CALL_BYTES
 from gateway.client import GatewayHealth, JobContract, NoSubscriber, PeerStatus, PeerUnknown, PeerUnreachable

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from flow.job_spec import parse_job
-from flow.manifest import OUR_API
+from flow.job.spec import parse_job
+from flow.protocol.manifest import OUR_API
 from runtime.canonical import canonical_digest
 from runtime.clock import HybridTime
 from runtime.errors import PlatformError

@@ -345,11 +345,11 @@ def test_no_module_is_a_giant() -> None:
 
 
 # Modules whose classes are what another party, a job.json or an executor may send.
-FROM_OUTSIDE = ("flow/messages.py", "flow/job_spec.py")
+FROM_OUTSIDE = ("flow/protocol/messages.py", "flow/job/spec.py")
 
 
 def test_what_comes_from_outside_has_bounds() -> None:
-    """A field is never a bare number or text: `runtime.bounds` and `flow.texts` have types with limits."""
+    """A field is never a bare number or text: `runtime.bounds` and `flow.job.texts` have types with limits."""
     bare = []
     for name in FROM_OUTSIDE:
         for kind in [node for node in _sources()[ROOT / name].body if isinstance(node, ast.ClassDef)]:

@@ -14,24 +14,24 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, inspect, literal, select, text
 
-from flow.catalogue import Catalogue
-from flow.doors import Rooms
 from flow.errors import BadDatabase, IllegalTransition, Moved, StoreUnavailable
-from flow.job_spec import JobSpec, parse_job
-from flow.job_state import AttemptEvent, AttemptState, JobEvent, JobState
-from flow.manifest import OUR_API
-from flow.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
+from flow.job.spec import JobSpec, parse_job
+from flow.job.states import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.policy_book import PolicyBook
+from flow.protocol.manifest import OUR_API
+from flow.protocol.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
+from flow.rooms.ports import Rooms
 from flow.service import FlowService
 from flow.store import tables
+from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.foreign import end_refused
 from flow.store.live import load
-from flow.store.moves import cancel_open, mirror_job, move_attempt, move_each, move_job, new_attempt
-from flow.store.parts import ended_before, insert_job, insert_part, live_jobs, proposal_of
+from flow.store.participations import ended_before, insert_job, insert_part, live_jobs, proposal_of
 from flow.store.queries import Reader
 from flow.store.telemetry import FORGET_MS, amount, insert_logs, insert_metrics, put_places, put_progress, read_places
-from flow.views import ErrorView
+from flow.store.transitions import cancel_open, mirror_job, move_attempt, move_each, move_job, new_attempt
+from flow.views.jobs import ErrorView
 from party.home import SETTINGS_FILE
 from party.home_init import create_home
 from party.ids import Address, AttemptId, JobId, TaskName

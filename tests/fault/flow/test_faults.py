@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flow.job_state import AttemptState, JobState
-from flow.messages import Method
+from flow.job.states import AttemptState, JobState
+from flow.protocol.messages import Method
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
 from runtime.errors import DiskFull
@@ -20,12 +20,12 @@ from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, 
 
 @pytest.fixture(autouse=True)
 def _quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.coordinator.errands.FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr("flow.coordinator.errands.LAST_PAUSE_S", 0.2)
+    monkeypatch.setattr("flow.coordinator.actions.FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("flow.coordinator.actions.LAST_PAUSE_S", 0.2)
     monkeypatch.setattr("flow.coordinator.attempt_calls.ROOM_PAUSE_S", 0.2)
-    monkeypatch.setattr("flow.participant.courier.FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr("flow.participant.courier.LAST_PAUSE_S", 0.2)
-    monkeypatch.setattr("flow.executor_events.LAST_PAUSE_S", 0.1)
+    monkeypatch.setattr("flow.participant.report_sender.FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("flow.participant.report_sender.LAST_PAUSE_S", 0.2)
+    monkeypatch.setattr("flow.participant.executor_events.LAST_PAUSE_S", 0.1)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_an_unknown_party_at_the_gateway_fails_the_job_with_its_name(world: Worl
 
 
 def test_a_running_party_that_falls_silent_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.coordinator.leader.PROBE_S", 0.1)
+    monkeypatch.setattr("flow.coordinator.coordinator.PROBE_S", 0.1)
     hang_everywhere(world)
     job = world.submit(nothing_job())
     world.until(lambda v: v.tasks[0].state == "running" and world["b"].cluster.running() == 1, job)
@@ -266,9 +266,8 @@ def test_no_room_at_the_last_party_gives_the_others_room_back(world: World) -> N
 
 
 def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
-    from flow.doors import Caller
     from flow.errors import BadMessage, NotInitiator, UnknownJob, UnknownMethod
-    from flow.messages import (
+    from flow.protocol.messages import (
         Ack,
         AttemptOrder,
         EndOrder,
@@ -280,6 +279,7 @@ def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
         StopOrder,
         Withdrawal,
     )
+    from flow.rooms.caller import Caller
 
     hang_everywhere(world)
     job = world.submit(nothing_job())

@@ -13,7 +13,7 @@ from board.server import BoardServer
 from board.visits import Visit, VisitBook
 from flow.client import JobState
 from flow.rest import vitals
-from flow.views import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
+from flow.views.jobs import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from gateway.client import PeerStatus, Stranger
 from party import passwords
 from party.passwords import password_digest
@@ -249,7 +249,7 @@ def test_a_form_of_very_many_fields_is_none_of_ours(stranger: Browser) -> None:
 def test_a_stream_of_the_board_ends_with_its_user(
     stranger: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flow.rest.streams.ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr("flow.rest.routes.streams.ASK_AGAIN_S", 0.05)
     stranger.log_in(party.home.user_file.add("leaving", ["scientist"]))
     with stranger.stream("GET", "/stream") as answer:
         assert answer.status_code == 200

@@ -6,12 +6,12 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-from flow.cli.job_text import job_lines
+from flow.cli.job.text import job_lines
 from flow.errors import StoreUnavailable
-from flow.job_state import JobState
+from flow.job.states import JobState
 from flow.service import FlowService
-from flow.times import clock_text
-from flow.views import JobView
+from flow.views.jobs import JobView
+from flow.views.times import clock_text
 from gateway.client import GatewayDown
 from node_manager.client import EventKind
 from tests.fakes.flow_world import HEARD_S, SCIENTIST, FakeParty, World, hangs, nothing_job, train_job

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from flow.job_spec import JobSpec
-from flow.messages import Manifest
+from flow.job.spec import JobSpec
+from flow.protocol.messages import Manifest
 from tests.fakes.flow_world import World, nothing_job, train_job
 
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import delete
 
 from flow.errors import DataNotYours
-from flow.messages import Decision
-from flow.policy import NO_USER, ModelFacts, TableFacts
+from flow.protocol.messages import Decision
+from flow.protocol.policy import NO_USER, ModelFacts, TableFacts
 from flow.store.tables import part
 from party.users import make_user
 from tests.fakes.flow_world import SCIENTIST, World, fails, nothing_job, train_job

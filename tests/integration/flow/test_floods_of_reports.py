@@ -11,9 +11,8 @@ from threading import Event, Thread
 import pytest
 
 from flow.coordinator import reports
-from flow.doors import Caller
-from flow.job_state import AttemptState, JobState
-from flow.messages import (
+from flow.job.states import AttemptState, JobState
+from flow.protocol.messages import (
     Ack,
     AttemptOrder,
     Decision,
@@ -34,6 +33,7 @@ from flow.messages import (
     StopOrder,
     Withdrawal,
 )
+from flow.rooms.caller import Caller
 from party.ids import new_job_id
 from runtime.errors import PlatformError
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job

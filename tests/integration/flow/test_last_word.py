@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from flow.cli.job_text import job_lines
+from flow.cli.job.text import job_lines
 from flow.errors import UnknownJob
-from flow.job_state import AttemptState, JobState
-from flow.messages import EndOrder, Method
+from flow.job.states import AttemptState, JobState
+from flow.protocol.messages import EndOrder, Method
 from flow.service import FlowService
-from flow.store.parts import require_part
+from flow.store.participations import require_part
 from flow.store.tables import executor
 from gateway.client import JobContract, PeerUnreachable
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job

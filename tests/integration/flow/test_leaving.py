@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from flow.errors import PartyLeft, TooManyAttempts
-from flow.job_state import JobState
-from flow.messages import AttemptOrder, Message, Method, ReserveOrder, encode
+from flow.job.states import JobState
 from flow.participant.leaving import Limit
-from flow.store.parts import change_part
-from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
+from flow.protocol.messages import AttemptOrder, Message, Method, ReserveOrder, encode
+from flow.rooms.witnesses import CONFIRM_S, LOOK_AGAIN_S
+from flow.store.participations import change_part
 from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind
 from runtime.clock import FakeClock, HybridTime

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from flow.agreement import decide
 from flow.errors import BadMessage, JobInvalid, NotAskedForApproval, TokenReused, UnknownJob, UnknownSchema
-from flow.job_state import AttemptState, JobState
-from flow.knowledge import Knowledge
-from flow.manifest import OUR_API
-from flow.messages import ApiVersions, Decision, Proposal, encode
-from flow.reasons import Decided
+from flow.job.states import AttemptState, JobState
+from flow.protocol.agreement import decide
+from flow.protocol.knowledge import Knowledge
+from flow.protocol.manifest import OUR_API
+from flow.protocol.messages import ApiVersions, Decision, Proposal, encode
+from flow.protocol.reasons import Decided
 from gateway.client import PeerStatus
 from node_manager.client import EventKind
 from party.ids import new_job_id
@@ -57,7 +57,7 @@ def test_a_job_of_parties_that_cannot_speak_to_each_other_is_refused_by_name(wor
         api = ApiVersions(minimum=minimum, version=version)
         return replace(decided, answer=decided.answer.model_copy(update={"api": api}))
 
-    monkeypatch.setattr("flow.participant.agreeing.decide", deciding)
+    monkeypatch.setattr("flow.participant.proposals.decide", deciding)
     refused = world.wait_closed(world.submit(nothing_job()))
     assert refused.state is JobState.REFUSED
     assert refused.error is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from flow.job_state import JobState
+from flow.job.states import JobState
 from flow.store.tables import event, job_party, part
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 

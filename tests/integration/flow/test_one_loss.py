@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flow.views import EventRow
+from flow.views.jobs import EventRow
 from node_manager.client import NodeStatus
 from tests.fakes.event_floors import Floors
 from tests.fakes.flow_party import fake_party

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from flow.coordinator.leader import JobStep
+from flow.coordinator.coordinator import JobStep
+from flow.rooms.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.tables import job as table
-from flow.witnesses import CONFIRM_S, LOOK_AGAIN_S
 from gateway.client import ClocksDiffer, PeerStatus
 from runtime.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flow.party_store import PartyStore
-from flow.policy import Source
+from flow.protocol.policy import Source
+from flow.rooms.party_store import PartyStore
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import (
     NO_ROLES,

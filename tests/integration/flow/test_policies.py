@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flow.bindings import BoundTask, Components, bind
-from flow.errors import JobInvalid, NotAskedForApproval, ProposalChanged
-from flow.job_spec import JobSpec, parse_job
-from flow.job_state import JobState
-from flow.manifest import OUR_API
-from flow.messages import Decision, Proposal, encode
-from flow.policy import ModelFacts, Policy, TableFacts
-from flow.views import Problem
+from flow.errors import JobInvalid, NotAskedForApproval, Problem, ProposalChanged
+from flow.job.binding import BoundTask, Components, bind
+from flow.job.spec import JobSpec, parse_job
+from flow.job.states import JobState
+from flow.protocol.manifest import OUR_API
+from flow.protocol.messages import Decision, Proposal, encode
+from flow.protocol.policy import ModelFacts, Policy, TableFacts
 from party.ids import new_job_id
 from runtime.clock import HybridTime
 from storage.client import StoreUnavailable
@@ -206,7 +205,7 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
         bound.append(spec.name)
         return bind(spec, components)
 
-    monkeypatch.setattr("flow.catalogue.bind", counting)
+    monkeypatch.setattr("flow.store.catalogue.bind", counting)
     for name in ("a", "c"):
         world[name].down()
     b, flow = world["b"], world["b"].flow

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flow.catalogue import Catalogue
 from flow.errors import JobsTooLarge, UnreadableJob
-from flow.job_spec import parse_job
-from flow.job_state import JobState
-from flow.manifest import OUR_API
-from flow.messages import Decision, Method, Proposal, encode
+from flow.job.spec import parse_job
+from flow.job.states import JobState
 from flow.participant.leaving import Limit
+from flow.protocol.manifest import OUR_API
+from flow.protocol.messages import Decision, Method, Proposal, encode
+from flow.store.catalogue import Catalogue
 from flow.store.tables import job as job_table
 from flow.store.tables import metadata
 from party.ids import new_job_id

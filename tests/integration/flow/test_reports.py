@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from flow.coordinator.leader import PROBE_S, Probe
-from flow.doors import Caller
+from flow.coordinator.coordinator import PROBE_S, Probe
 from flow.errors import BadMessage, JobNotRunning
-from flow.messages import Ack, Decision, LogNews, Method, MetricNews, ProgressNews, Report
-from flow.participant.courier import Delivery
+from flow.participant.report_sender import Delivery
+from flow.protocol.messages import Ack, Decision, LogNews, Method, MetricNews, ProgressNews, Report
+from flow.rooms.caller import Caller
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job

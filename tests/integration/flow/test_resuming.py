@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from flow.errors import JobInvalid, UnknownJob
-from flow.job_spec import parse_job
-from flow.job_state import JobState
-from flow.manifest import OUR_API
-from flow.messages import Answer, Decision, Proposal, SignedAnswer, decode, encode
-from flow.participant.keeping import Sweep
-from flow.witnesses import LOOK_AGAIN_S
+from flow.job.spec import parse_job
+from flow.job.states import JobState
+from flow.participant.checkpoint_retention import Sweep
+from flow.protocol.manifest import OUR_API
+from flow.protocol.messages import Answer, Decision, Proposal, SignedAnswer, decode, encode
+from flow.rooms.witnesses import LOOK_AGAIN_S
 from gateway.client import PeerUnreachable
 from node_manager.client import ResumePoint
 from party.ids import new_job_id

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flow.messages import JobOrder
+from flow.protocol.messages import JobOrder
 from node_manager.client import EventKind, Order
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flow.errors import DataNotYours, JobInvalid
-from flow.messages import Decision
-from flow.policy import ModelFacts, TableFacts
+from flow.protocol.messages import Decision
+from flow.protocol.policy import ModelFacts, TableFacts
 from party.users import User, make_user
 from tests.fakes.flow_world import SCIENTIST, World, fails, nothing_job, train_job
 

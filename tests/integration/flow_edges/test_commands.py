@@ -14,8 +14,8 @@ import pytest
 from flow.cli.exit_codes import MEANING, Exit, exit_for, exit_for_end
 from flow.client import JobState
 from flow.rest.vitals import KEPT_S
-from flow.times import clock_text
-from flow.views import ErrorView
+from flow.views.jobs import ErrorView
+from flow.views.times import clock_text
 from gateway.client import PeerStatus
 from party.home import PartyHome
 from party.home_init import create_home
@@ -79,7 +79,7 @@ def test_more_rows_than_one_answer_holds_are_all_shown(
     party.service.play(job, rounds=8)
     whole = {what: json.loads(flow("job", what, job, "--json").out) for what in ("metrics", "logs")}
     monkeypatch.setattr(party.service, "most_rows", 3)
-    monkeypatch.setattr("flow.asking.jobs.MOST_ROWS", 3)
+    monkeypatch.setattr("flow.rest_client.jobs.MOST_ROWS", 3)
     for what, rows in whole.items():
         assert len(rows) > 6
         assert json.loads(flow("job", what, job, "--json").out) == rows
@@ -131,7 +131,7 @@ def test_watching_says_once_that_it_waits_for_the_party(
             raise Unavailable("The database is away.", hint="Is it running?")
         return view(name)
 
-    monkeypatch.setattr("flow.asking.patience.PAUSE_S", 0.0)
+    monkeypatch.setattr("flow.rest_client.patience.PAUSE_S", 0.0)
     monkeypatch.setattr(party.service, "job", job_view)
     done = flow("job", "watch", job)
     assert done.code == 0, done.err

@@ -17,14 +17,14 @@ from safetensors.numpy import load_file
 from algorithms.context import Context
 from algorithms.local_run import LocalSettings, run_local
 from algorithms.registry import component
-from flow.cli import local_run
 from flow.cli.app import app
-from flow.cli.example import JOB, write_example
 from flow.cli.exit_codes import Exit
+from flow.cli.job import local_run
+from flow.cli.job.example import JOB, write_example
 from flow.client import LogRow
 from flow.local.job import job_to_run
 from flow.local.run import LocalRun
-from flow.manifest import job_seed, task_seed
+from flow.protocol.manifest import job_seed, task_seed
 from gateway.client import LocalExchange
 from party.ids import Address, Role
 from runtime.clock import FakeClock
@@ -233,7 +233,7 @@ def guest_of_noop(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Contex
     def play(run: Callable[[Context, Any], None]) -> None:
         noop = component("noop")
         made = replace(noop, roles={**noop.roles, Role.GUEST: replace(noop.roles[Role.GUEST], run=run)})
-        monkeypatch.setattr("flow.cli.local_run.component", lambda _: made)
+        monkeypatch.setattr("flow.cli.job.local_run.component", lambda _: made)
 
     return play
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from flow.client import VISITOR_PURPOSE, FlowClient, Visitors
-from flow.visitors import HEADER
+from flow.rest.visitors import HEADER
 from party import passwords
 from party.home_init import create_home
 from party.passwords import password_digest

@@ -13,7 +13,7 @@ import pytest
 
 from flow.client import EventRow, FlowClient, FlowUnreachable, JobState, JobView
 from flow.rest import vitals
-from flow.views import ErrorView
+from flow.views.jobs import ErrorView
 from gateway.client import GatewayDown
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 from storage.client import TableRoles
@@ -128,7 +128,7 @@ def test_the_events_of_a_job_stream_to_its_end_and_can_be_taken_up_again(
     assert [row for event in rows for row in event.metrics] == party.client.metrics(job)
     bare = [row.model_copy(update={"metrics": ()}) for row in rows]
     assert party.client.timeline(job) == bare
-    monkeypatch.setattr("flow.asking.jobs.MOST_EVENTS", 3)
+    monkeypatch.setattr("flow.rest_client.jobs.MOST_EVENTS", 3)
     assert party.client.timeline(job) == bare
     assert party.client.moves(job, 2) == [row for row in bare if not row.kind.endswith("recorded")][-2:]
     headers = {"Authorization": f"Bearer {party.home.token()}", "Last-Event-ID": str(rows[-2].id)}
@@ -169,7 +169,7 @@ class Outages:
 
 
 def test_watching_outlasts_a_database_that_is_away(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.asking.patience.PAUSE_S", 0.0)
+    monkeypatch.setattr("flow.rest_client.patience.PAUSE_S", 0.0)
     job = party.client.submit(job_json())
     party.service.play(job, rounds=2)
     undisturbed = list(party.client.watch(job))
@@ -189,8 +189,8 @@ def test_watching_outlasts_a_database_that_is_away(party: FakeParty, monkeypatch
 def test_a_long_outage_is_told_once_and_ends_the_watching(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
     job = party.client.submit(job_json())
     told: list[Unavailable] = []
-    monkeypatch.setattr("flow.asking.patience.PAUSE_S", 0.01)
-    monkeypatch.setattr("flow.asking.patience.PATIENCE_S", 0.2)
+    monkeypatch.setattr("flow.rest_client.patience.PAUSE_S", 0.01)
+    monkeypatch.setattr("flow.rest_client.patience.PATIENCE_S", 0.2)
     monkeypatch.setattr(party.service, "broken", Unavailable("The database is away."))
     with pytest.raises(Unavailable, match="The database is away"):
         list(party.client.watch(job, told.append))

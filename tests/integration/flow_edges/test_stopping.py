@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from flow.cli import processes
+from flow.cli.party import processes
 from party.errors import AlreadyRunning
 from party.home_init import create_home
 from runtime import processes as party_processes
@@ -35,7 +35,7 @@ def test_a_launcher_that_ended_and_is_not_reaped_counts_as_stopped(tmp_path, mon
 def test_a_launcher_in_the_foreground_is_found_refuses_a_second_and_is_stopped(tmp_path):
     home = create_home(tmp_path / "home", "a")
     script = (
-        "import sys; from flow.cli import processes; from party.home import find_home\n"
+        "import sys; from flow.cli.party import processes; from party.home import find_home\n"
         "processes._command = lambda home: [sys.executable, '-c', 'import time; print(1, flush=1); time.sleep(600)']\n"
         f"processes.run_here(find_home({str(home.root)!r}))"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flow.rest import results
+from flow.rest.routes import results
 from party.users import _ANY, Verb
 from runtime.errors import Denied, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
@@ -16,7 +16,7 @@ from tests.fakes.flow_party import FakeParty, job_json
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.rest.streams.ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr("flow.rest.routes.streams.ASK_AGAIN_S", 0.05)
 
 
 @pytest.mark.parametrize("how", ["removed", "renewed", "session ended", "session too old", "demoted"])
@@ -35,7 +35,7 @@ def test_a_stream_ends_and_says_why_when_its_user_may_read_no_longer(
         "renewed": lambda: party.home.user_file.new_token(name),
         "session ended": session.end_session,
         "session too old": lambda: party.clock.advance(13 * 3600),
-        "demoted": lambda: monkeypatch.setattr("flow.rest.streams.READ_EVENTS", ("manage", "user")),
+        "demoted": lambda: monkeypatch.setattr("flow.rest.routes.streams.READ_EVENTS", ("manage", "user")),
     }
     ends[how]()
     with pytest.raises(Denied) as refused:
@@ -103,7 +103,7 @@ def test_a_stream_where_nothing_happens_asks_the_database_nothing(
     monkeypatch.setattr(party.service, "events", lambda *a, **k: asked.append(a) or events(*a, **k))
     stream = party.client.events(party.client.submit(job_json()))
     assert next(stream)
-    monkeypatch.setattr("flow.rest.streams._refusal", lambda _caller: looked.release() or "")
+    monkeypatch.setattr("flow.rest.routes.streams._refusal", lambda _caller: looked.release() or "")
     for _ in range(5):
         assert looked.acquire(timeout=60)
     assert len(asked) == 1

@@ -129,7 +129,7 @@ def test_a_file_that_breaks_off_leaves_nothing(party: FakeParty, folder: Path, m
         yield b"half of it"
         raise OSError("the disk went away")
 
-    monkeypatch.setattr("flow.rest.results.exported", breaks_off)
+    monkeypatch.setattr("flow.rest.routes.results.exported", breaks_off)
     with pytest.raises(FlowUnreachable):
         party.client.export_table("taken/broken", folder / "x.csv", "csv")
     assert list(folder.iterdir()) == []

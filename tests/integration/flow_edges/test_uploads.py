@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from flow.cli.exit_codes import Exit
-from flow.rest import tables
+from flow.rest.routes import tables
 from runtime.errors import Denied, NotFound, Unavailable
 from storage.client import TableRoles
 from storage.place import Place

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from board.rendering import iso, when
-from flow.cli.job_text import job_lines, summary_row
+from flow.cli.job.text import job_lines, summary_row
 from flow.errors import BadMessage
-from flow.messages import Published, decode
+from flow.protocol.messages import Published, decode
 from flow.store.tables import job, job_party
 from party.ids import new_job_id
 from runtime.errors import PlatformError

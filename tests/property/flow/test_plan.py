@@ -7,17 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow.job_state import (
-    ENDED_ATTEMPT,
-    ENDED_JOB,
-    AttemptEvent,
-    AttemptState,
-    JobEvent,
-    JobState,
-    attempt_after,
-    job_after,
-)
-from flow.plan import (
+from flow.coordinator.plan import (
     Agree,
     AttemptFacts,
     End,
@@ -38,6 +28,16 @@ from flow.plan import (
     Stop,
     Wake,
     step,
+)
+from flow.job.states import (
+    ENDED_ATTEMPT,
+    ENDED_JOB,
+    AttemptEvent,
+    AttemptState,
+    JobEvent,
+    JobState,
+    attempt_after,
+    job_after,
 )
 
 PARTIES = ("a", "b", "c")

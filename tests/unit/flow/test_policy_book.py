@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flow.messages import Decision
 from flow.policy_book import PolicyBook
+from flow.protocol.messages import Decision
 from party.errors import BadSettings
 from party.home import SETTINGS_FILE
 from party.home_init import create_home

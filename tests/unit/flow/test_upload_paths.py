@@ -2,7 +2,7 @@
 
 import pytest
 
-from flow.rest.tables import is_upload
+from flow.rest.routes.tables import is_upload
 
 
 def test_only_a_put_to_exactly_a_table_streams() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flow.cli.example import FILES, JOB, write_example
+from flow.cli.job.example import FILES, JOB, write_example
 from flow.errors import FileThere
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow.cli.rows_text import row_lines
+from flow.cli.data.rows_text import row_lines
 
 
 def test_names_and_values_are_shown_as_they_are() -> None:

@@ -12,9 +12,9 @@ from rich.progress import Progress
 from flow.cli import main
 from flow.cli import screen as screen_module
 from flow.cli.bars import DrawnBars
-from flow.cli.job_text import job_lines, summary_row
+from flow.cli.job.text import job_lines, summary_row
+from flow.cli.job.watching import Watcher
 from flow.cli.screen import Screen
-from flow.cli.watching import Watcher
 from flow.client import ErrorView, EventRow, JobState, JobView, MetricRow, PartyView, Waiting
 from runtime.errors import InvalidInput
 from runtime.text import is_printable

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from flow.cli.job.watching import Watcher
 from flow.cli.screen import Screen
-from flow.cli.watching import Watcher
 from flow.client import EventRow, JobState, JobView, MetricRow, Waiting
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flow.job_spec import ResourceSpec
-from flow.routes import NotAnOutput, output_path
+from flow.job.spec import ResourceSpec
+from flow.rest_client.paths import NotAnOutput, output_path
 from party.errors import BadUsers
 from party.users import make_user
 from runtime.suggestions import did_you_mean

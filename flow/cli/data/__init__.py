@@ -1,0 +1,1 @@
+"""`flow data …` and `flow model …`, and results as files."""

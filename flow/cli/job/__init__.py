@@ -1,0 +1,1 @@
+"""`flow job …`: its commands, and jobs as text."""

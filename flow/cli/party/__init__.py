@@ -1,0 +1,1 @@
+"""`flow party …`: its commands, the launcher as a process, policies."""

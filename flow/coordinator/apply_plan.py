@@ -1,0 +1,143 @@
+"""Make the moves of a plan, in the transaction that wrote what calls for them: nothing between is ever seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from flow.coordinator.plan import (
+    Agree,
+    EndAttempt,
+    Finish,
+    JobFacts,
+    MarkClosed,
+    Move,
+    OpenAttempt,
+    Refuse,
+    phase,
+    step,
+)
+from flow.coordinator.snapshot import Snapshot, Snapshots
+from flow.errors import ApiMismatch, CheckpointPastEnd
+from flow.job.binding import BoundTask
+from flow.job.states import ENDED_JOB, AttemptEvent, AttemptState, JobEvent, JobState
+from flow.protocol.manifest import make_manifest, require_common_api
+from flow.protocol.resuming import require_in_reach, resume_point
+from flow.store.catalogue import Catalogue
+from flow.store.database import Database
+from flow.store.participations import answers_of
+from flow.store.tables import attempt, job
+from flow.store.transitions import HOW, cancel_open, error_columns, move_attempt, move_job, new_attempt, told
+from flow.store.writer import Writer
+from party.ids import AttemptId, JobId, TaskName
+
+
+def move_in(snapshot: Snapshot) -> Move | None:
+    """The move that a job calls for, if it calls for one."""
+    instructions = step(snapshot.facts)
+    first = instructions[0] if len(instructions) == 1 else None
+    return first if isinstance(first, Move) else None
+
+
+class Moves:
+    """Makes them. `freed()` is called once room may have become free."""
+
+    def __init__(
+        self, database: Database, snapshots: Snapshots, catalogue: Catalogue, freed: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._snapshots = snapshots
+        self._catalogue = catalogue
+        self._freed = freed
+
+    @contextmanager
+    def write(self, name: str) -> Iterator[Writer]:
+        """A transaction about a job. It ends with every move that the job then calls for.
+
+        Raises Moved, as every change of the store does.
+        """
+        with self._database.write() as writer:
+            yield writer
+            self._follow(writer, name)
+
+    def _follow(self, writer: Writer, name: str) -> None:
+        """Every move; then against which limit time counts from now on, if it is known how much counted so far."""
+        while True:
+            snapshot = self._snapshots.of_rows(writer.rows(name))
+            move = move_in(snapshot)
+            if move is None:
+                break
+            self._carry_out(writer, snapshot.facts, move)
+            if isinstance(move, EndAttempt | Finish):
+                writer.after_commit(self._freed)
+        if not self._snapshots.unsure(name):
+            self.note_phase(writer, snapshot)
+
+    def note_phase(self, writer: Writer, snapshot: Snapshot) -> None:
+        """Write down against which limit time counts from now on, where that changes."""
+        name = snapshot.facts.job
+        if not phase_ends(snapshot) or writer.rows(name).job.phase != snapshot.phase:
+            return
+        spent = "ran_ms" if snapshot.phase == "running" else "waited_ms"
+        before = snapshot.ran_ms if spent == "ran_ms" else snapshot.waited_ms
+        changes = {"phase": phase(snapshot.facts), "phase_since_ms": writer.now_ms}
+        writer.change(job, name, [()], {**changes, spent: before + snapshot.elapsed_ms})
+
+    def _carry_out(self, writer: Writer, facts: JobFacts, move: Move) -> None:
+        match move:
+            case Agree():
+                self._agree(writer, facts)
+            case Refuse():
+                move_job(writer, facts.job, facts.state, JobEvent.REFUSED, move.error)
+            case OpenAttempt():
+                known = self._catalogue.of_job(writer.rows(facts.job))
+                name = AttemptId(JobId(facts.job), TaskName(move.task), move.attempt)
+                new_attempt(writer, name, known.tasks[move.task].addresses)
+                if known.spec.settings.resume is not None:
+                    self._tell_resume(writer, name, known.tasks[move.task])
+            case EndAttempt():
+                name = AttemptId(JobId(facts.job), TaskName(move.task), move.attempt)
+                extra = {**error_columns(move.error), "retryable": move.retryable}
+                move_attempt(writer, name, move.seen, HOW[move.state], **extra)
+            case Finish():
+                how = JobEvent.SUCCEEDED if move.state is JobState.SUCCEEDED else JobEvent.FAILED
+                move_job(writer, facts.job, facts.state, how, move.error)
+                cancel_open(writer, facts.job)
+            case MarkClosed():
+                writer.change(job, facts.job, [()], {"closed": True})
+                writer.event("job.closed", facts.job)
+
+    def _agree(self, writer: Writer, facts: JobFacts) -> None:
+        rows = writer.rows(facts.job)
+        known = self._catalogue.of_job(rows)
+        manifest = make_manifest(known.proposal, answers_of(rows))
+        try:
+            require_common_api(manifest.speaks)
+            require_in_reach(manifest, known.tasks)
+        except (ApiMismatch, CheckpointPastEnd) as error:
+            move_job(writer, facts.job, facts.state, JobEvent.REFUSED, told(error, known.proposal.initiator))
+            return
+        move_job(writer, facts.job, facts.state, JobEvent.AGREED, manifest_digest=manifest.digest)
+        self._catalogue.keep(replace(known, manifest=manifest))
+
+    def _tell_resume(self, writer: Writer, name: AttemptId, task: BoundTask) -> None:
+        """Tell from where an attempt goes on; an empty body: it starts afresh."""
+        point = resume_point(self._catalogue.manifest(writer.rows(name.job)), task)
+        body = point.model_dump() if point is not None else {}
+        writer.event("task.resumes", name.job, place=(name.task, name.attempt, ""), body=body)
+
+
+def phase_ends(snapshot: Snapshot) -> bool:
+    """Whether time from now on counts against the other limit."""
+    return phase(snapshot.facts) != snapshot.phase and snapshot.facts.state not in ENDED_JOB
+
+
+def note_running(writer: Writer, name: AttemptId) -> None:
+    """The first side runs: so does the attempt, and with the first attempt the job."""
+    rows = writer.rows(name.job)
+    seen = rows.one(attempt, name.task, name.attempt)
+    if seen is not None and seen.state == AttemptState.RESERVED:
+        move_attempt(writer, name, AttemptState.RESERVED, AttemptEvent.STARTED)
+    if rows.job.state == JobState.AGREED:
+        move_job(writer, name.job, JobState.AGREED, JobEvent.STARTED)

@@ -1,0 +1,184 @@
+"""The coordinator of the jobs that this party leads: take a snapshot, plan, move, send errands; again when woken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from flow.coordinator.absence import Absence
+from flow.coordinator.actions import Errands
+from flow.coordinator.apply_plan import Moves, move_in, phase_ends
+from flow.coordinator.attempt_calls import AttemptCalls
+from flow.coordinator.incoming import Incoming, withdrawn
+from flow.coordinator.party_calls import PartyCalls
+from flow.coordinator.plan import End, Open, Propose, Publish, Reserve, Start, Stop, Wake, step
+from flow.coordinator.snapshot import Snapshot, Snapshots
+from flow.errors import JobNotRunning, Moved, PartyLeft
+from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
+from flow.rooms.caller import Caller
+from flow.rooms.own_clock import OwnClock
+from flow.rooms.ports import GatewayDoor
+from flow.rooms.witnesses import LOOK_AGAIN_S
+from flow.scheduler import Handler, Scheduler
+from flow.store.catalogue import Catalogue
+from flow.store.database import Database
+from flow.store.tables import job
+from flow.store.transitions import cancel_open, move_job
+from flow.views.jobs import ErrorView
+from runtime.clock import Clock
+from runtime.errors import PlatformError
+
+PROBE_S = 10.0
+PRIORITY_STEP_S = 0.02
+MAX_PRIORITY = 9
+
+
+@dataclass(frozen=True)
+class JobStep:
+    """Plan a job that we lead."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Ask a party with running sides how they are."""
+
+    job: str
+    party: str
+
+
+class Coordinator:
+    """Leads the jobs that this party submitted."""
+
+    def __init__(
+        self,
+        party: str,
+        database: Database,
+        catalogue: Catalogue,
+        gateway: GatewayDoor,
+        clock: Clock,
+        scheduler: Scheduler,
+    ) -> None:
+        self._party = party
+        self._database = database
+        self._catalogue = catalogue
+        self._snapshots = Snapshots(database, catalogue, clock)
+        self._own_clock = OwnClock(clock, gateway)
+        self._absence = Absence(database)
+        self._moves = Moves(database, self._snapshots, catalogue, self._freed)
+        caller = Caller(gateway, database)
+        self._parties = PartyCalls(database, catalogue, caller, self._absence, self._moves, gateway.verify)
+        attempts = AttemptCalls(database, caller, self._absence, self._moves)
+        self._errands = Errands(database, self._snapshots, self._absence, self._parties, attempts)
+        self.incoming = Incoming(party, database, catalogue, self._moves, gateway.verify, self._heard)
+        self._scheduler = scheduler
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """What the scheduler runs for us."""
+        errands = (Propose, Open, Reserve, Start, Stop, Publish, End)
+        found: dict[type, Handler] = dict.fromkeys(errands, self._run_errand)
+        return {**found, JobStep: self._step, Probe: self._probe}
+
+    def start(self) -> None:
+        """Take up every job that is not over and cleaned up."""
+        self._absence.recover()
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(job.c.id).where(job.c.initiator == self._party, job.c.closed.is_(False))
+            ).all()
+        for row in rows:
+            self.begin(row.id)
+
+    def begin(self, name: str) -> None:
+        """There is something to do for a job."""
+        self._scheduler.poke(JobStep(name))
+
+    def cancel(self, name: str, error: ErrorView | None) -> None:
+        """End a job because a person said so. An ended job stays as it is."""
+        with self._database.write() as writer:
+            state = JobState(writer.rows(name).job.state)
+            if state not in ENDED_JOB:
+                move_job(writer, name, state, JobEvent.STOPPED, error)
+                cancel_open(writer, name)
+        self.begin(name)
+
+    def _heard(self, name: str, party: str) -> None:
+        """A party told us something about a job."""
+        if self._absence.clear(name, party):
+            self._scheduler.hurry(lambda key: getattr(key, "party", None) == party)
+        self.begin(name)
+
+    def _run_errand(self, errand: Any) -> float | None:
+        return self._errands.run(errand, self.begin)
+
+    def _step(self, key: JobStep) -> float | None:
+        scheduler = self._scheduler
+        while True:
+            since = scheduler.mark()
+            snapshot = self._taken(key.job)
+            if move_in(snapshot) is None:
+                break
+            with suppress(Moved), self._moves.write(key.job):  # somebody else was first: plan anew
+                pass
+        if phase_ends(snapshot):
+            with self._database.write() as writer:
+                self._moves.note_phase(writer, snapshot)
+        instructions = step(snapshot.facts)
+        waits = [LOOK_AGAIN_S] if self._snapshots.unsure(key.job) else []
+        for instruction in instructions:
+            if isinstance(instruction, Wake):
+                waits.append(instruction.seconds)
+            else:
+                scheduler.offer(instruction, since)
+        for party in _running_parties(snapshot):
+            scheduler.offer(Probe(key.job, party), since, PROBE_S)
+        if snapshot.facts.closed:
+            self._snapshots.forget(key.job)
+        return min(waits, default=None)
+
+    def _taken(self, name: str) -> Snapshot:
+        """The job as it is now; its time before our start counts once our clock may be believed about it."""
+        snapshot = self._snapshots.take(name)
+        if not self._snapshots.unsure(name) or self._own_clock.doubt() is not None:
+            return snapshot
+        self._snapshots.believe(name)
+        return self._snapshots.take(name)
+
+    def _freed(self) -> None:
+        """Room may have become free."""
+        self._scheduler.hurry(lambda key: isinstance(key, Reserve), self._turn)
+
+    def _turn(self, key: Reserve) -> float:
+        """Seconds by which a less urgent job asks for room later."""
+        return (MAX_PRIORITY - self._catalogue.priority(key.job)) * PRIORITY_STEP_S
+
+    def _probe(self, key: Probe) -> float | None:
+        if key.party not in _running_parties(self._snapshots.take(key.job)):
+            return None
+        try:
+            report = self._parties.probe(key.job, key.party)
+        except PlatformError as error:
+            if error.code == PartyLeft.code:
+                self.cancel(key.job, withdrawn(error.message, key.party))
+                return None
+            self._absence.note(key.job, key.party, error)
+        else:
+            with suppress(JobNotRunning):  # the job ended meanwhile
+                self.incoming.reports.take(report, key.party)
+        self.begin(key.job)
+        return PROBE_S
+
+
+def _running_parties(snapshot: Snapshot) -> list[str]:
+    if snapshot.facts.state in ENDED_JOB:
+        return []
+    parties: set[str] = set()
+    for attempt in snapshot.facts.attempts.values():
+        if attempt.state not in ENDED_ATTEMPT:
+            parties.update(attempt.parties(AttemptState.RUNNING))
+    return sorted(parties)

@@ -1,0 +1,156 @@
+"""What the initiator knows of a job: a snapshot of what is stored of it, and how long it has been in its phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flow.coordinator.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
+from flow.job.states import AttemptState, JobState
+from flow.protocol.messages import Decision, SignedAnswer
+from flow.store.catalogue import Catalogue
+from flow.store.database import Database
+from flow.store.live import JobRows
+from flow.store.stored import stored
+from flow.store.tables import attempt, job_party, side
+from flow.store.transitions import error_of
+from flow.store.waiting import waiting
+from runtime.clock import Clock
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job at one moment, and what it took to know that."""
+
+    facts: JobFacts
+    phase: str
+    ran_ms: int
+    waited_ms: int
+    elapsed_ms: int
+
+
+@dataclass(frozen=True)
+class _Began:
+    """When we saw a job in its phase, by the monotonic clock, and how long it had been in it until then.
+
+    Attributes:
+        before_s: Known by the wall clock alone where it began before our start; None while that is in doubt.
+    """
+
+    at_s: float
+    before_s: float | None
+
+
+class Snapshots:
+    """Takes snapshots; measures how long a job has been in its phase by the monotonic clock.
+
+    What of it passed before our start counts from `believe` on; not if the phase ends while our clock is in doubt, and
+    not what a clock that is behind at the first look does not know of.
+    """
+
+    def __init__(self, database: Database, catalogue: Catalogue, clock: Clock) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._clock = clock
+        self._started_s = clock.monotonic()
+        self._began: dict[tuple[str, str, int], _Began] = {}
+
+    def take(self, name: str) -> Snapshot:
+        """A job that we lead, as the store has it now. Raises UnknownJob."""
+        return self.of_rows(self._database.rows(name))
+
+    def of_rows(self, rows: JobRows) -> Snapshot:
+        """A job that we lead, by its rows. Raises UnknownJob."""
+        known = self._catalogue.of_job(rows)
+        row, parties, attempts = rows.job, rows.of(job_party), rows.of(attempt)
+        elapsed = self._elapsed_ms(row)
+        settings = known.spec.settings
+        facts = JobFacts(
+            job=rows.name,
+            state=JobState(row.state),
+            parties=tuple(_party(p) for p in parties),
+            needs={task: bound.needs for task, bound in known.tasks.items()},
+            attempts=_last_attempts(attempts, rows.of(side)),
+            retries=settings.retries,
+            timeout_s=settings.timeout_s,
+            wait_s=settings.wait_s,
+            ran_s=(row.ran_ms + (elapsed if row.phase == "running" else 0)) / 1000,
+            waited_s=(row.waited_ms + (elapsed if row.phase == "waiting" else 0)) / 1000,
+            waits=tuple(item.text for item in waiting(row, parties, attempts)),
+            closed=bool(row.closed),
+        )
+        return Snapshot(facts, row.phase, row.ran_ms, row.waited_ms, elapsed)
+
+    def forget(self, name: str) -> None:
+        """A job is over."""
+        for key in [key for key in list(self._began) if key[0] == name]:
+            self._began.pop(key, None)
+
+    def unsure(self, name: str) -> bool:
+        """Whether a part of the job's time is not counted yet."""
+        return any(began.before_s is None for key, began in list(self._began.items()) if key[0] == name)
+
+    def believe(self, name: str) -> None:
+        """Count all of the job's time, as our wall clock has it now."""
+        now = self._clock.monotonic()
+        for key, began in list(self._began.items()):
+            if key[0] == name and began.before_s is None:
+                self._began[key] = _Began(now, self._since_s(key[2]))
+
+    def _elapsed_ms(self, row: Any) -> int:
+        """Since the phase began."""
+        key = (row.id, row.phase, row.phase_since_ms)
+        now = self._clock.monotonic()
+        began = self._began.get(key)
+        if began is None:
+            self.forget(row.id)
+            before_s = self._since_s(row.phase_since_ms)
+            began = self._began[key] = _Began(now, before_s if before_s <= now - self._started_s else None)
+        return int((now - began.at_s + (began.before_s or 0.0)) * 1000)
+
+    def _since_s(self, since_ms: int) -> float:
+        return max(0.0, self._clock.now().timestamp() - since_ms / 1000)
+
+
+def _party(row: Any) -> PartyFacts:
+    refused = row.decision == Decision.REFUSE
+    answer = stored(SignedAnswer, row.job, row.answer).answer if refused and row.answer else None
+    return PartyFacts(
+        party=row.party,
+        decision=row.decision,
+        reasons=answer.reasons if answer else (),
+        opened=bool(row.opened),
+        closed=bool(row.closed),
+        absent=row.absent_ms is not None,
+    )
+
+
+def _last_attempts(attempts: Any, sides: Any) -> dict[str, AttemptFacts]:
+    by_attempt: dict[tuple[str, int], list[SideFacts]] = {}
+    for row in sides:
+        by_attempt.setdefault((row.task, row.attempt), []).append(
+            SideFacts(
+                address=row.address,
+                party=row.party,
+                state=AttemptState(row.state),
+                stopped=bool(row.stopped),
+                published=bool(row.published),
+                retryable=bool(row.retryable),
+                error=error_of(row),
+            )
+        )
+    last: dict[str, AttemptFacts] = {}
+    tries: dict[str, int] = {}
+    for row in attempts:  # in order of their numbers
+        last[row.task] = AttemptFacts(
+            task=row.task,
+            attempt=row.attempt,
+            state=AttemptState(row.state),
+            counted=bool(row.counted),
+            tries=tries.get(row.task, 0),
+            retryable=bool(row.retryable),
+            error=error_of(row),
+            sides=tuple(by_attempt.get((row.task, row.attempt), ())),
+        )
+        tries[row.task] = tries.get(row.task, 0) + bool(row.counted)
+    return last

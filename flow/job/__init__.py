@@ -1,0 +1,1 @@
+"""What a job.json says, alone and joined with its components. Pure."""

@@ -1,0 +1,110 @@
+"""Checkpoints of ended jobs: kept for a time, offered to a job that goes on from them, deleted when it has succeeded.
+
+A job may go on from a job that itself went on from another; what it may use is what this party holds of the whole
+line, as far back as its initiator took part. What a job that is not over may use is not deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from flow.errors import EarlierJobRuns, JobInvalid, UnreadableJob
+from flow.job.binding import BoundTask
+from flow.job.spec import JobSpec
+from flow.job.states import JobState
+from flow.protocol.messages import KeptSteps
+from flow.protocol.resuming import goes_on
+from flow.rooms.ports import StoreDoor
+from flow.rooms.witnesses import Wait
+from flow.store.catalogue import Catalogue
+from flow.store.database import Database
+from flow.store.live import JobRows
+from flow.store.participations import ended_before, live_jobs, require_part
+
+SWEEP_S = 600.0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Delete the checkpoints whose time is over."""
+
+
+class Keeping:
+    """What this party keeps of jobs that failed or were stopped. `doubt()` says why our wall clock is not believed."""
+
+    def __init__(
+        self,
+        party: str,
+        database: Database,
+        catalogue: Catalogue,
+        store: StoreDoor,
+        keep_s: int,
+        doubt: Callable[[], Wait | None],
+    ) -> None:
+        self._party = party
+        self._database = database
+        self._catalogue = catalogue
+        self._store = store
+        self._keep_s = keep_s
+        self._doubt = doubt
+
+    def offered(self, spec: JobSpec, tasks: Mapping[str, BoundTask]) -> tuple[KeptSteps, ...]:
+        """The checkpoints that we hold for our addresses of a job. Raises EarlierJobRuns while that may change."""
+        earlier = self._catalogue.earlier(self._database.rows, spec)
+        return tuple(kept for rows in earlier for kept in self._held(rows, tasks))
+
+    def job_ended(self, name: str, state: JobState) -> None:
+        """Clean up after a job. A succeeded one leaves nothing, nor do those it went on from."""
+        if state is not JobState.SUCCEEDED:
+            (self._store.keep_checkpoints if self._keep_s else self._store.forget)(name)
+            return
+        earlier = {rows.name for rows in self._earlier(require_part(self._database.rows(name)))}
+        used = self._used(but=name) if earlier else set()
+        for over in [name, *sorted(earlier - used)]:
+            self._store.forget(over)
+
+    def sweep(self, _key: Sweep) -> float:
+        """Delete what was kept long enough. Returns the seconds until it is time to look again."""
+        unsure = self._doubt()
+        if unsure is not None:
+            return unsure.seconds
+        kept = self._store.checkpointed()
+        if not kept:
+            return SWEEP_S
+        now_ms = int(self._database.clock.now().timestamp() * 1000)
+        with self._database.read() as connection:
+            over = ended_before(connection, kept, now_ms - self._keep_s * 1000)
+        for name in sorted(over):
+            if name not in self._used():  # as it is now: deleting takes its time, and a job may come meanwhile
+                self._store.forget(name)
+        return SWEEP_S
+
+    def _held(self, rows: JobRows, tasks: Mapping[str, BoundTask]) -> Iterator[KeptSteps]:
+        if rows.part.state not in ("ended", "left"):
+            raise EarlierJobRuns(f"Job {rows.name} has not ended at {self._party} yet.", hint="It is tried again.")
+        try:
+            before = self._catalogue.of_job(rows).tasks
+        except (JobInvalid, UnreadableJob):  # its components are gone from this release
+            return
+        for name, task in tasks.items():
+            if name not in before or not goes_on(task, before[name]):
+                continue
+            for address in (address for address in task.addresses if address.party == self._party):
+                for attempt, steps in self._store.held(rows.name, name, address).items():
+                    yield KeptSteps(job=rows.name, task=name, attempt=attempt, address=str(address), steps=tuple(steps))
+
+    def _earlier(self, rows: JobRows) -> list[JobRows]:
+        return self._catalogue.earlier(self._database.rows, self._catalogue.spec_of(rows))
+
+    def _used(self, but: str = "") -> set[str]:
+        """The jobs whose checkpoints a job that is not over may go on from."""
+        with self._database.read() as connection:
+            names = live_jobs(connection)
+        used: set[str] = set()
+        for name in names:
+            if name != but:
+                with suppress(UnreadableJob):  # such a job does not run
+                    used |= {rows.name for rows in self._earlier(self._database.rows(name))}
+        return used

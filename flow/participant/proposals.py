@@ -1,0 +1,342 @@
+"""This party's side of agreement: look up what is known, decide, sign, remember; people approve or refuse later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from flow.errors import (
+    JobRefused,
+    ManifestMismatch,
+    NotAskedForApproval,
+    PolicyForbids,
+    ProposalChanged,
+    UnknownJob,
+)
+from flow.job.binding import BoundJob, BoundTask
+from flow.job.references import OutputInput
+from flow.job.spec import JobSpec
+from flow.job.states import JobState
+from flow.job.texts import sentences
+from flow.participant.checkpoint_retention import Keeping
+from flow.participant.job_locks import Turns
+from flow.participant.launch import contract_for, resources_for
+from flow.participant.leaving import Limit
+from flow.participant.report_sender import Delivery
+from flow.protocol.agreement import (
+    check_proposal,
+    decide,
+    of_others,
+    outsider,
+    review,
+)
+from flow.protocol.knowledge import Knowledge, earlier_name, wanted
+from flow.protocol.lineage import own_inputs
+from flow.protocol.manifest import ANSWER_PURPOSE, check_manifest, settled, signed_bytes
+from flow.protocol.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
+from flow.protocol.policy import ModelFacts, Policy, Stance, TableFacts
+from flow.protocol.proposal_view import shown
+from flow.protocol.reasons import Decided, Reason
+from flow.rooms.holdings import Holdings
+from flow.rooms.ports import ClusterDoor, GatewayDoor
+from flow.scheduler import Scheduler
+from flow.store.catalogue import Catalogue
+from flow.store.database import Database
+from flow.store.foreign import end_refused, forget_refused, refuse_more
+from flow.store.live import JobRows
+from flow.store.participations import (
+    answer_of,
+    change_part,
+    change_party,
+    insert_job,
+    insert_part,
+    led_by,
+    put_parties,
+    refuse_left,
+    require_part,
+)
+from flow.store.transitions import mirror_job
+from flow.views.jobs import ErrorView, ProposalView
+from node_manager.client import Resources
+from party.ids import Address
+from runtime.errors import PlatformError, Unavailable
+from runtime.log import get_logger
+
+_STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
+
+
+class Agreeing:
+    """Answers proposals and opens agreed jobs. Who starts something for a job or ends it takes `turns`, as it does."""
+
+    def __init__(
+        self,
+        stance: Stance,
+        database: Database,
+        catalogue: Catalogue,
+        doors: tuple[GatewayDoor, ClusterDoor, Holdings],
+        keeping: Keeping,
+        scheduler: Scheduler,
+    ) -> None:
+        self._stance = stance
+        self.party, self._policy = stance.party, stance.policy
+        self._database = database
+        self._catalogue = catalogue
+        self._gateway, self._cluster, self._held = doors
+        self._keeping = keeping
+        self._log = get_logger("flow")
+        self.turns = Turns()
+        self._scheduler = scheduler
+
+    def start(self) -> None:
+        """End what a release that left it waiting has kept of refused jobs."""
+        with self._database.write() as writer:
+            end_refused(writer, self.party)
+
+    def propose(self, proposal: Proposal, caller: str) -> SignedAnswer:
+        """Our signed answer; the same proposal gets the same answer.
+
+        Raises:
+            UnknownJob: The proposal comes after the end of the job.
+            TooManyJobs, JobsTooLarge: As many jobs of the caller as may have not ended here, or as many bytes of them.
+        """
+        spec = self._catalogue.spec(proposal)
+        check_proposal(proposal, caller, spec, self.party)
+        with self.turns.of(proposal.job):
+            if self.turns.is_over(proposal.job, caller):
+                raise UnknownJob(f"Job {proposal.job} was over before {self.party} heard of it.")
+            return self._propose(proposal, spec)
+
+    def weigh(self, proposal: Proposal, spec: JobSpec) -> Decided:
+        """What we would answer to a proposal as things are now; nothing of it is kept."""
+        try:
+            return self._weighed(proposal, spec, self._policy())
+        finally:
+            self._catalogue.forget(proposal.job)
+
+    def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
+        ours = proposal.initiator == self.party
+        rows = self._known(proposal, ours=ours)
+        if rows.job is not None and self._catalogue.proposal(rows) != proposal:
+            raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
+        if rows.part is not None:
+            return answer_of(rows)
+        decided = self._decided(proposal, spec, self._policy())
+        signed = self._sign(decided.answer)
+        decision = signed.answer.decision
+        with self._database.write() as writer:
+            insert_part(writer, proposal, signed, _STATE[decision], decided.reasons)
+            if not ours:
+                text = signed.model_dump_json(by_alias=True)
+                known = {"decision": str(decision), "answer": text, "asked_ms": writer.now_ms}
+                insert_job(writer, proposal, {self.party: known}, None)
+                said = {"reasons": list(decided.reasons), "warnings": list(signed.answer.warnings)}
+                writer.event(f"party.{decision}", proposal.job, place=("", 0, self.party), body=said)
+                if decision is Decision.REFUSE:
+                    mirror_job(writer, proposal.job, JobState.REFUSED)
+                    forget_refused(writer, proposal.initiator)
+            if decision is not Decision.REFUSE:
+                writer.after_commit(lambda: self._scheduler.poke(Limit(proposal.job)))
+        return signed
+
+    def _known(self, proposal: Proposal, *, ours: bool) -> JobRows:
+        """What is stored of the job; of another party's new one there may not be room for more."""
+        if ours:
+            return self._database.rows(proposal.job)
+        with self._database.read() as connection:
+            rows = self._database.rows(proposal.job, connection)
+            if rows.part is None:
+                refuse_more(connection, proposal.initiator)
+        return rows
+
+    def open(self, manifest: Manifest, caller: str) -> Ack:
+        """Check the manifest, open the job at our gateway."""
+        with self.turns.of(manifest.proposal.job):
+            return self._open(manifest, caller)
+
+    def _open(self, manifest: Manifest, caller: str) -> Ack:
+        proposal = manifest.proposal
+        rows = led_by(self._database.rows(proposal.job), caller)
+        refuse_left(rows.part, self.party)
+        if rows.part.state == "open":
+            if self._catalogue.manifest(rows) == manifest:
+                return Ack()
+            raise ManifestMismatch(f"Job {proposal.job} is open under another manifest.")
+        if rows.part.state != "agreed" or self._catalogue.proposal(rows) != proposal:
+            raise ManifestMismatch(f"{self.party} did not agree to job {proposal.job} in this form.")
+        known = self._catalogue.of_job(rows)
+        check_manifest(manifest, known.spec, answer_of(rows), self._gateway.verify)
+        tasks = settled(manifest, known.tasks)
+        self._gateway.open_job(contract_for(manifest, tasks, self.party))
+        answers = {s.answer.party: s.model_dump_json(by_alias=True) for s in manifest.answers}
+        with self._database.write() as writer:
+            size = rows.part.bytes + sum(len(text.encode()) for text in answers.values())
+            change_part(writer, proposal.job, state="open", bytes=size)
+            if caller != self.party:
+                agreed = {party: {"answer": text, "decision": "agree"} for party, text in answers.items()}
+                put_parties(writer, proposal.job, agreed)
+                change_party(writer, proposal.job, self.party, **agreed[self.party])
+                mirror_job(writer, proposal.job, JobState.AGREED, manifest_digest=manifest.digest)
+        self._catalogue.keep(replace(known, manifest=manifest, tasks=tasks))
+        return Ack()
+
+    def approve(self, name: str, user: str, digest: str) -> None:
+        """A person of ours agrees to what was shown under this digest; a lack of room may still refuse.
+
+        Raises:
+            NotAskedForApproval: The job does not wait for a person of ours.
+            ProposalChanged: Something else would be shown now.
+        """
+        with self.turns.of(name):
+            rows = self._asked(name)
+            view, decided = self._seen(rows)
+            if view.digest != digest:
+                raise ProposalChanged(name)
+            if decided.answer.decision is Decision.REFUSE and rows.part.initiator != self.party:
+                self._catalogue.forget(name)
+            self._decide_later(rows, decided, {"user": user, "seen": digest})
+
+    def refuse(self, name: str, user: str, reason: str) -> None:
+        """A person of ours refuses. Raises NotAskedForApproval."""
+        with self.turns.of(name):
+            rows = self._asked(name)
+            policy = replace(self._policy(), accept=Decision.REFUSE)
+            decided = self._decided(self._catalogue.proposal(rows), self._catalogue.spec_of(rows), policy)
+            said = sentences([reason or "A person refused."])
+            refused = Decided(decided.answer.model_copy(update={"reasons": said}), tuple(Reason(each) for each in said))
+            self._decide_later(rows, refused, {"user": user})
+
+    def show(self, name: str) -> ProposalView:
+        """What a person decides about, as things are now. Raises UnknownJob, UnreadableJob."""
+        return self._seen(require_part(self._database.rows(name)))[0]
+
+    def require_allowed(self, rows: JobRows, task: str) -> None:
+        """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
+        known, agreed = self._catalogue.of_job(rows), answer_of(rows).answer.tables
+        _, tasks = self._catalogue.agreed(rows)
+        exact = {
+            earlier_name(tasks[of].sides[Address.parse(address)].inputs[name], is_table=True): brought.reference
+            for of, sides in agreed.items()
+            for address, inputs in sides.items()
+            for name, brought in inputs.items()
+        }
+        know = self._holdings(known.spec, tasks, self._policy(), exact)
+        made = self._made(tasks[task], rows.name)
+        reasons = [
+            *review(known.spec, tasks, replace(know, tables={**know.tables, **made})),
+            *of_others(known.proposal, tasks, know),
+        ]
+        if reasons:
+            self._log.warning("job.forbidden_now", job=rows.name, why=" ".join(r.full for r in reasons))
+            said = " ".join(dict.fromkeys(reason.told for reason in reasons))
+            raise PolicyForbids(f"{self.party} no longer allows the job: {said}", hint="Talk to that party.")
+
+    def _seen(self, rows: JobRows) -> tuple[ProposalView, Decided]:
+        """What a person sees, and what we would answer if that person agreed: both of the same things known."""
+        proposal = self._catalogue.proposal(rows)
+        job = self._catalogue.bound(proposal, self._catalogue.spec_of(rows))
+        know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
+        decided = decide(proposal, job, know)
+        return shown(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
+
+    def _asked(self, name: str) -> JobRows:
+        rows = require_part(self._database.rows(name))
+        if (state := rows.part.state) != "asked":
+            raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {state} here.")
+        return rows
+
+    def _decide_later(self, rows: JobRows, decided: Decided, by: Mapping[str, str]) -> None:
+        name, answer, signed = rows.name, decided.answer, self._sign(decided.answer)
+        initiator = rows.part.initiator
+        with self._database.write() as writer:
+            text = signed.model_dump_json(by_alias=True)
+            reasons = json.dumps(decided.reasons)
+            change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
+            said = {"reasons": [*decided.reasons], **by}
+            writer.event(f"party.{answer.decision}", name, place=("", 0, self.party), body=said)
+            if initiator != self.party:
+                change_party(writer, name, self.party, decision=str(answer.decision), answer=text)
+                if answer.decision is Decision.REFUSE:
+                    why = ErrorView(code=JobRefused.code, message=sentences(decided.reasons)[0], party=self.party)
+                    mirror_job(writer, name, JobState.REFUSED, why)
+                    forget_refused(writer, initiator)
+            writer.after_commit(lambda: self._scheduler.poke(Delivery(name)))
+
+    def _sign(self, answer: Answer) -> SignedAnswer:
+        signature = self._gateway.sign(ANSWER_PURPOSE, signed_bytes(answer))
+        return SignedAnswer(answer=answer, signature=signature.hex())
+
+    def _decided(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
+        """Our answer; what is refused leaves nothing behind."""
+        decided = self._weighed(proposal, spec, policy)
+        if decided.answer.decision is Decision.REFUSE and proposal.initiator != self.party:
+            self._catalogue.forget(proposal.job)
+        return decided
+
+    def _weighed(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
+        """Our answer; nothing is worked out of what is excluded."""
+        outside = outsider(proposal, spec, self.party, policy, self._stance.strangers(spec.parties))
+        if outside is not None:
+            return outside
+        job = self._catalogue.bound(proposal, spec)
+        return decide(proposal, job, self._knowledge(job, policy))
+
+    def _knowledge(self, job: BoundJob, policy: Policy) -> Knowledge:
+        if job.problems:
+            return self._holdings(job.spec, {}, policy)
+        checkpoints, room = self._keeping.offered(job.spec, job.tasks), self.lacking_room(job.tasks)
+        return replace(self._holdings(job.spec, job.tasks, policy), checkpoints=checkpoints, room=room)
+
+    def _holdings(
+        self, spec: JobSpec, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
+    ) -> Knowledge:
+        """What we know of our tables and models that tasks use; `exact` are the versions of tables agreed on."""
+        tables, models = wanted(tasks, self.party)
+        return Knowledge(
+            party=self.party,
+            policy=policy,
+            now=self._database.clock.now(),
+            tables={text: self._table((exact or {}).get(text, text)) for text in tables},
+            models={text: self._model(text) for text in models},
+            resumed=self._held.resumed(spec, tasks),
+            strangers=self._stance.strangers(spec.parties),
+        )
+
+    def _made(self, task: BoundTask, job: str) -> dict[str, TableFacts | PlatformError]:
+        """The tables that a task about to start reads of tasks before it, by `task.output`."""
+        return {
+            str(reference): self._table(reference.table(job))
+            for _, _, reference, is_table in own_inputs(task, self.party)
+            if is_table and isinstance(reference, OutputInput) and reference.job is None
+        }
+
+    def lacking_room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
+        """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""
+        reasons: dict[str, str] = {}
+        asked: dict[tuple[Resources, ...], str] = {(): ""}
+        for name, task in tasks.items():
+            sizes = tuple(resources_for(task, address) for address in task.addresses if address.party == self.party)
+            try:
+                if sizes not in asked:
+                    asked[sizes] = self._cluster.could_fit(sizes)
+            except Unavailable:
+                return {}
+            if asked[sizes]:
+                reasons[name] = asked[sizes]
+        return reasons
+
+    def _table(self, text: str) -> TableFacts | PlatformError:
+        try:
+            return self._held.table(text)
+        except PlatformError as error:
+            if error.retry:
+                raise
+            return error
+
+    def _model(self, reference: str) -> ModelFacts | PlatformError:
+        try:
+            return self._held.model(reference)
+        except PlatformError as error:
+            if error.retry:
+                raise
+            return error

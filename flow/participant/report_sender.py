@@ -1,0 +1,308 @@
+"""Brings the initiator what it has to hear: ends of sides, shared numbers, later answers, withdrawals.
+
+What is due stands in the store, so that it is sent after any restart; it is crossed off once it is acknowledged, so
+that it arrives at least once, and the initiator takes it exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from flow.errors import JobNotRunning, NotInitiator
+from flow.participant.running import REPORTED, side_news
+from flow.protocol.messages import (
+    Ack,
+    LogNews,
+    Message,
+    Method,
+    MetricNews,
+    ProgressNews,
+    Report,
+    Withdrawal,
+)
+from flow.protocol.policy import Stance
+from flow.rooms.caller import Caller
+from flow.rooms.ports import ClusterDoor, GatewayDoor
+from flow.scheduler import Scheduler
+from flow.store.database import Database
+from flow.store.live import JobRows, Key
+from flow.store.participations import LEFT, answer_of, change_part
+from flow.store.tables import executor, log_line, metric, part, progress
+from flow.store.telemetry import number
+from flow.views.links import Postponed
+from runtime.errors import PlatformError
+from runtime.log import get_logger
+
+ROWS = 2_000
+LOG_BYTES = 2 << 20  # of lines in one report; a call carries 4 MiB
+SEND_S = 20.0
+JOBS_REMEMBERED = 1_000
+FIRST_PAUSE_S = 0.2
+LAST_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Bring the initiator of a job everything that is due."""
+
+    job: str
+
+
+class _News(NamedTuple):
+    """What came of a job.
+
+    Attributes:
+        passed: Up to where that goes which our policy keeps here.
+        metrics, logs: With their ids.
+        moved: How far our sides are, where that changed.
+    """
+
+    passed: Mapping[str, int]
+    metrics: list[tuple[int, MetricNews]]
+    logs: list[tuple[int, LogNews]]
+    moved: list[ProgressNews]
+
+
+class Courier:
+    """Sends what is due for a job, one call at a time. `clear(job)` closes what is open of a job that we left."""
+
+    def __init__(
+        self,
+        stance: Stance,
+        database: Database,
+        doors: tuple[GatewayDoor, ClusterDoor],
+        clear: Callable[[str], None],
+        scheduler: Scheduler,
+    ) -> None:
+        self._stance, self._party = stance, stance.party
+        self._database = database
+        gateway, self._cluster = doors
+        self._caller = Caller(gateway, database)
+        self._clear = clear
+        self._scheduler = scheduler
+        self._postponed: dict[str, Postponed] = {}
+        self._progress_sent: dict[str, int] = {}
+        self._log = get_logger("flow")
+
+    def start(self) -> None:
+        """Take up what was due before a restart."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(part.c.job).where(part.c.state != "ended")).all()
+        for row in rows:
+            self.due(row.job)
+
+    def due(self, name: str) -> None:
+        """Something is due for the initiator of this job."""
+        self._scheduler.poke(Delivery(name))
+
+    def deliver(self, key: Delivery) -> float | None:
+        """Send what is due. Returns the seconds until it should be tried again, or None."""
+        rows = self._database.rows(key.job)
+        if rows.part is None or rows.part.state == "ended":
+            self._postponed.pop(key.job, None)
+            return None
+        try:
+            if rows.part.state in LEFT:
+                self._take_leave(rows.part)
+                return None
+            more = self._send(rows)
+        except (NotInitiator, JobNotRunning) as error:
+            self._log.warning("report.refused", job=key.job, code=error.code, message=error.message)
+            return None
+        except PlatformError as error:
+            self._log.info("report.postponed", job=key.job, code=error.code, message=error.message)
+            return self._postpone(key.job, error.message).pause_s
+        self._postponed.pop(key.job, None)
+        return 0.0 if more else None
+
+    def postponed(self, name: str) -> Postponed | None:
+        """What is due for the initiator of a job and was not taken; None if the last try was fine."""
+        return self._postponed.get(name)
+
+    def _postpone(self, name: str, why: str) -> Postponed:
+        before = self._postponed.get(name)
+        now_ms = int(self._database.clock.now().timestamp() * 1000)
+        pause_s = min(2 * before.pause_s, LAST_PAUSE_S) if before else FIRST_PAUSE_S
+        found = self._postponed[name] = Postponed(why, before.since_ms if before else now_ms, pause_s)
+        return found
+
+    def _take_leave(self, row: Any) -> None:
+        """Of a job that we left: close what is open here, and tell its initiator; neither waits for the other."""
+        with ExitStack() as both:
+            both.callback(self._clear, row.job)
+            if row.withdrawal:
+                self._ask(row, Method.WITHDRAW, Withdrawal(job=row.job, reason=row.withdrawal))
+                with self._database.write() as writer:
+                    change_part(writer, row.job, withdrawal="")
+
+    def _send(self, rows: JobRows) -> bool:
+        """Everything that is due; whether there is more."""
+        row = rows.part
+        signed = answer_of(rows)
+        if row.answer_due:
+            self._ask(row, Method.ANSWER, signed)
+            with self._database.write() as writer:
+                change_part(writer, row.job, answer_due=False)
+        ended = [each for each in rows.of(executor) if each.state in REPORTED and not each.reported]
+        for each in ended:  # before anybody is told that they ended
+            if each.reservation:
+                self._cluster.release(each.reservation)
+        ours = row.initiator == self._party
+        shared = () if ours else self._stance.still_shared(signed.answer.share)
+        kept = () if ours else frozenset(signed.answer.share).difference(shared)
+        passed, metrics, logs, moved = self._news(row, shared, kept)
+        self._pass_over(row, passed)
+        logs, cut = _within(logs, LOG_BYTES)
+        full = cut or len(metrics) == ROWS or len(logs) == ROWS
+        sides = (
+            () if full else tuple(side_news(r, ours or "logs" in shared) for r in ended)
+        )  # an end is the last thing to arrive
+        if not (sides or metrics or logs or moved):
+            return False
+        report = Report(
+            job=row.job,
+            sides=sides,
+            metrics=tuple(m for _, m in metrics),
+            logs=tuple(line for _, line in logs),
+            progress=tuple(moved),
+        )
+        self._ask(row, Method.REPORT, report)
+        self._cross_off(row, report, metrics[-1][0] if metrics else 0, logs[-1][0] if logs else 0)
+        return full
+
+    def _news(self, row: Any, shared: Collection[str], kept: Collection[str]) -> _News:
+        """What came meanwhile, after the ends, to have all that came before them."""
+        if not shared and not kept:
+            return _News({}, [], [], [])
+        with self._database.read() as connection:
+            return _News(
+                passed=_newest(connection, row, kept),
+                metrics=_metrics(connection, row) if "metrics" in shared else [],
+                logs=_logs(connection, row) if "logs" in shared else [],
+                moved=self._progress(connection, row.job) if "metrics" in shared else [],
+            )
+
+    def _ask(self, row: Any, method: Method, message: Message) -> None:
+        self._caller.ask(row.initiator, method, message, Ack, SEND_S)
+
+    def _cross_off(self, row: Any, report: Report, metric_id: int, log_id: int) -> None:
+        if report.progress:
+            self._remember_progress(row.job, max(item.at_ms for item in report.progress))
+        changes: dict[str, object] = {}
+        if metric_id:
+            changes["metrics_sent"] = metric_id
+        if log_id:
+            changes["logs_sent"] = log_id
+        if not (changes or report.sides):
+            return
+        with self._database.write() as writer:
+            change_part(writer, row.job, **changes)
+            by_state: dict[str, list[Key]] = {}
+            for news in report.sides:
+                by_state.setdefault(news.state, []).append((news.task, news.attempt, news.address))
+            for state, keys in by_state.items():
+                writer.change(executor, row.job, keys, {"reported": state, "reservation": ""})
+
+    def _remember_progress(self, name: str, at_ms: int) -> None:
+        self._progress_sent.pop(name, None)
+        self._progress_sent[name] = at_ms
+        while len(self._progress_sent) > JOBS_REMEMBERED:  # of a job that was forgotten all is sent once more
+            del self._progress_sent[next(iter(self._progress_sent))]
+
+    def _pass_over(self, row: Any, newest: Mapping[str, int]) -> None:
+        """Cross off unsent what came while our policy keeps it here, so that it is not sent when it changes again."""
+        if newest.get("progress"):
+            self._remember_progress(row.job, newest["progress"])
+        changes = {f"{what}_sent": newest[what] for what in ("metrics", "logs") if what in newest}
+        changes = {name: value for name, value in changes.items() if value > getattr(row, name)}
+        if changes:
+            with self._database.write() as writer:
+                change_part(writer, row.job, **changes)
+
+    def _progress(self, connection: Connection, name: str) -> list[ProgressNews]:
+        since = self._progress_sent.get(name, 0)
+        ours = progress.c.address.like(f"%:{self._party}")
+        rows = connection.execute(select(progress).where(progress.c.job == name, progress.c.at_ms > since, ours)).all()
+        return [
+            ProgressNews(
+                task=r.task,
+                attempt=r.attempt,
+                address=r.address,
+                done=r.done,
+                total=r.total,
+                what=r.what,
+                at_ms=r.at_ms,
+            )
+            for r in rows
+        ]
+
+
+def _newest(connection: Connection, row: Any, kept: Collection[str]) -> dict[str, int]:
+    """Up to where our numbers, lines and progress of a job go that our policy keeps here."""
+    columns = {"metrics": metric.c.id, "progress": progress.c.at_ms, "logs": log_line.c.id}
+    return {
+        what: connection.execute(select(func.max(column)).where(column.table.c.job == row.job)).scalar_one() or 0
+        for what, column in columns.items()
+        if what in kept or (what == "progress" and "metrics" in kept)
+    }
+
+
+def _metrics(connection: Connection, row: Any) -> list[tuple[int, MetricNews]]:
+    rows = connection.execute(
+        select(metric).where(metric.c.job == row.job, metric.c.id > row.metrics_sent).order_by(metric.c.id).limit(ROWS)
+    ).all()
+    return [
+        (
+            r.id,
+            MetricNews(
+                task=r.task,
+                attempt=r.attempt,
+                address=f"{r.role}:{r.party}",
+                name=r.name,
+                step=r.step,
+                value=number(r.value, r.special),
+                at_ms=r.at_ms,
+            ),
+        )
+        for r in rows
+    ]
+
+
+def _within(logs: list[tuple[int, LogNews]], most: int) -> tuple[list[tuple[int, LogNews]], bool]:
+    """The first lines, as many as take so many bytes, one at least; and whether there are more."""
+    size = 0
+    for i, (_, line) in enumerate(logs):
+        size += len(line.model_dump_json().encode())
+        if i and size > most:
+            return logs[:i], True
+    return logs, False
+
+
+def _logs(connection: Connection, row: Any) -> list[tuple[int, LogNews]]:
+    rows = connection.execute(
+        select(log_line)
+        .where(log_line.c.job == row.job, log_line.c.id > row.logs_sent)
+        .order_by(log_line.c.id)
+        .limit(ROWS)
+    ).all()
+    return [
+        (
+            r.id,
+            LogNews(
+                task=r.task,
+                attempt=r.attempt,
+                address=f"{r.role}:{r.party}",
+                incarnation=r.incarnation,
+                sequence=r.sequence,
+                level=r.level,
+                text=r.text,
+                at_ms=r.at_ms,
+            ),
+        )
+        for r in rows
+    ]

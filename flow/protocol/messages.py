@@ -1,0 +1,358 @@
+"""What one party's Flow may say to another's: a closed list of methods, each with a typed order and a typed reply.
+
+A message travels as `{"schema": 1, "hlc": ..., "body": {...}}` in JSON through the gateways' signed calls, so that the
+receiver knows who speaks. Every order names (job, task, attempt) and may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from flow.errors import BadMessage, UnknownSchema
+from flow.job.problems import from_validation
+from flow.job.states import AttemptState, JobState
+from flow.job.texts import (
+    AddressText,
+    Digest,
+    JobName,
+    Label,
+    PartyName,
+    Reference,
+    Sentences,
+    ShownLabel,
+    ShownLine,
+    ShownSentence,
+    SignatureText,
+    Task,
+)
+from flow.views.jobs import ErrorView
+from runtime.bounds import Attempt, Count, Incarnation, TimeMs
+from runtime.canonical import parse_json
+from runtime.clock import HybridTime
+from runtime.errors import PlatformError
+from storage.client import TableRoles
+
+MESSAGE_SCHEMA = 1
+MAX_MESSAGE_BYTES = 8 << 20
+MAX_REPORT_ROWS = 5_000
+
+
+MAX_SIDES = 5_000
+MAX_STEPS = 10_000
+MAX_ENDED_ATTEMPTS = 1_000
+
+Value = float  # what an algorithm measured, infinite or not a number included
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Message(BaseModel):
+    """The base of every order and reply: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Decision(StrEnum):
+    """What a party says to a proposal."""
+
+    AGREE = "agree"
+    ASK = "ask"  # a person of that party decides; a second answer follows
+    REFUSE = "refuse"
+
+
+class Ack(Message):
+    """Done, or already done."""
+
+
+class ApiVersions(Message):
+    """Which versions of the API of algorithms a party's release speaks."""
+
+    minimum: Count
+    version: Count
+
+    def __str__(self) -> str:
+        return str(self.version) if self.minimum == self.version else f"{self.minimum} to {self.version}"
+
+
+class Proposal(Message):
+    """What the initiator wants to run.
+
+    Attributes:
+        spec: The job.json, defaults written out; spec_digest: SHA-256 of its canonical form.
+        seed: The common seed of the job, hex, 32 bytes.
+        code: The digest of each component's mathematics at the initiator, by component reference.
+        api: What the initiator speaks.
+    """
+
+    job: JobName
+    initiator: PartyName
+    user: Label
+    spec: dict[Label, Any]
+    spec_digest: Digest
+    seed: Digest
+    code: Annotated[dict[Label, Label], Field(max_length=1_000)]
+    api: ApiVersions
+    submitted_ms: TimeMs
+
+
+class KeptSteps(Message):
+    """The steps of an earlier job's attempt for which an address of the sender still has a checkpoint."""
+
+    job: JobName
+    task: Task
+    attempt: Attempt
+    address: AddressText
+    steps: Annotated[tuple[Count, ...], Field(max_length=MAX_STEPS)]
+
+
+def _told(roles: TableRoles) -> TableRoles:
+    if roles != roles.told:
+        raise ValueError("it names columns")
+    return roles
+
+
+class BroughtTable(Message):
+    """A table that a party brings: its exact version, its roles without the names of columns, if asked for its rows."""
+
+    reference: Reference
+    roles: Annotated[TableRoles, AfterValidator(_told)]
+    rows: Count | None = Field(default=None, exclude_if=lambda rows: rows is None)
+
+
+class Answer(Message):
+    """What one party says to a proposal.
+
+    Attributes:
+        proposal_digest: Of exactly what was proposed.
+        api: What the party speaks.
+        tables: By task, address and input, the table that this party brings.
+        models: By task and input, the kind of the earlier model that it brings.
+        share: What it lets the initiator see beside states and error codes.
+        checkpoints: What it holds of the jobs that this one goes on from.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    job: JobName
+    party: PartyName
+    proposal_digest: Digest
+    api: ApiVersions
+    decision: Decision
+    reasons: Sentences = ()
+    warnings: Sentences = ()
+    tables: dict[Task, dict[AddressText, dict[Label, BroughtTable]]] = {}
+    models: dict[Task, dict[Label, Label]] = {}
+    share: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
+    checkpoints: Annotated[tuple[KeptSteps, ...], Field(max_length=MAX_SIDES)] = ()
+
+
+class SignedAnswer(Message):
+    """An answer under its party's signature (hex)."""
+
+    answer: Answer
+    signature: SignatureText
+
+
+class Manifest(Message):
+    """The contract of a job: the proposal and every party's signed answer, in party order."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    proposal: Proposal
+    answers: Annotated[tuple[SignedAnswer, ...], Field(max_length=1_000)]
+    digest: Digest
+
+    @property
+    def speaks(self) -> dict[str, ApiVersions]:
+        """What each party speaks."""
+        return {signed.answer.party: signed.answer.api for signed in self.answers}
+
+
+class AttemptOrder(Message):
+    """An order about one attempt."""
+
+    job: JobName
+    task: Task
+    attempt: Attempt
+
+
+class ReserveOrder(AttemptOrder):
+    """Hold room for the receiver's addresses of an attempt."""
+
+    lease_s: Seconds
+
+
+class Reserved(Message):
+    """Whether there is room, and if not why."""
+
+    reserved: bool
+    reason: ShownSentence = ""
+
+
+class StopOrder(AttemptOrder):
+    """End the receiver's executors of an attempt; what they staged is dropped."""
+
+    state: AttemptState
+
+
+class PublishedOutput(Message):
+    """One output that became visible at the sender."""
+
+    address: AddressText
+    name: Task
+    kind: Task
+    reference: Reference
+    digest: Annotated[str, Field(pattern="^(?:[0-9a-f]{64})?$")] = ""
+
+
+class Published(Message):
+    """What a party's sides of a task gave."""
+
+    outputs: Annotated[tuple[PublishedOutput, ...], Field(max_length=1_000)] = ()
+
+
+class EndedAttempt(Message):
+    """An attempt that did not end by being cancelled."""
+
+    task: Task
+    attempt: Attempt
+    state: Literal[AttemptState.FAILED, AttemptState.LOST]
+
+
+class EndOrder(Message):
+    """The job is over: close, clean up, remember how it and its attempts ended."""
+
+    job: JobName
+    state: JobState
+    error: ErrorView | None = None
+    attempts: tuple[EndedAttempt, ...] = Field(
+        default=(), max_length=MAX_ENDED_ATTEMPTS, exclude_if=lambda ended: not ended
+    )
+
+
+class JobOrder(Message):
+    """An order or question about a whole job."""
+
+    job: JobName
+
+
+class Withdrawal(Message):
+    """A party leaves the job; the initiator ends it."""
+
+    job: JobName
+    reason: ShownSentence
+
+
+class MetricNews(Message):
+    """One number of one round."""
+
+    task: Task
+    attempt: Attempt
+    address: AddressText
+    name: ShownLabel
+    step: Count
+    value: Value
+    at_ms: TimeMs
+
+
+class LogNews(Message):
+    """One log line."""
+
+    task: Task
+    attempt: Attempt
+    address: AddressText
+    incarnation: Incarnation
+    sequence: Count
+    level: ShownLabel
+    text: ShownLine
+    at_ms: TimeMs
+
+
+class ProgressNews(Message):
+    """How far a side is."""
+
+    task: Task
+    attempt: Attempt
+    address: AddressText
+    done: Count
+    total: Count
+    what: ShownSentence
+    at_ms: TimeMs
+
+
+class SideNews(Message):
+    """Where one of the sender's sides is."""
+
+    task: Task
+    attempt: Attempt
+    address: AddressText
+    state: AttemptState
+    retryable: bool = False
+    error: ErrorView | None = None
+
+
+class Report(Message):
+    """News of a party's sides of a job; numbers and lines only where its policy shares them."""
+
+    job: JobName
+    sides: tuple[SideNews, ...] = Field(default=(), max_length=MAX_SIDES)
+    metrics: tuple[MetricNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+    logs: tuple[LogNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+    progress: tuple[ProgressNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+
+
+class Method(StrEnum):
+    """The closed list of calls between Flows."""
+
+    PROPOSE = "propose"  # initiator → party: Proposal → SignedAnswer
+    ANSWER = "answer"  # party → initiator: SignedAnswer → Ack, after a person decided
+    OPEN = "open"  # initiator → party: Manifest → Ack
+    RESERVE = "reserve"  # initiator → party: ReserveOrder → Reserved
+    GIVE_BACK = "give_back"  # initiator → party: AttemptOrder → Ack
+    START = "start"  # initiator → party: AttemptOrder → Ack
+    STOP = "stop"  # initiator → party: StopOrder → Ack
+    PUBLISH = "publish"  # initiator → party: AttemptOrder → Published
+    END = "end"  # initiator → party: EndOrder → Ack
+    PROBE = "probe"  # initiator → party: JobOrder → Report, states only
+    REPORT = "report"  # party → initiator: Report → Ack
+    WITHDRAW = "withdraw"  # party → initiator: Withdrawal → Ack
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message, hlc: HybridTime) -> bytes:
+    """The bytes of a message."""
+    body = message.model_dump_json(by_alias=True)
+    return f'{{"schema":{MESSAGE_SCHEMA},"hlc":"{hlc}","body":{body}}}'.encode()
+
+
+def decode(kind: type[M], data: bytes) -> tuple[M, HybridTime]:
+    """The message in the bytes and its sender's clock.
+
+    Raises:
+        BadMessage: It is not a message of this kind.
+        UnknownSchema: It is of another version.
+    """
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise BadMessage(f"A message is larger than {MAX_MESSAGE_BYTES} bytes.")
+    try:
+        outer = parse_json(data, "A message between Flows")
+    except PlatformError as error:
+        raise BadMessage(error.message) from None
+    if not isinstance(outer, dict) or "schema" not in outer:
+        raise BadMessage("A message between Flows carries no schema version.")
+    if outer["schema"] != MESSAGE_SCHEMA:
+        raise UnknownSchema(
+            f"A message between Flows is of version {str(outer['schema'])[:20]}, this release speaks {MESSAGE_SCHEMA}.",
+            hint="Bring both parties to the same release.",
+        )
+    try:
+        reading = HybridTime.parse(str(outer["hlc"]))
+        return kind.model_validate_json(json.dumps(outer["body"])), reading
+    except ValidationError as error:
+        told = "; ".join(f"{p.path}: {p.message}" for p in from_validation(error, kind)[:3])
+        raise BadMessage(f"A message does not have the form of {kind.__name__}: {told}") from None
+    except (KeyError, ValueError):
+        raise BadMessage("A message between Flows carries no body, or no reading of a clock.") from None

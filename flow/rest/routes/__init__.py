@@ -1,0 +1,1 @@
+"""Every route under /v1, by subject."""

@@ -1,0 +1,1 @@
+"""What Flow needs of the rooms below, and how it reaches them."""

@@ -1,0 +1,29 @@
+"""Our wall clock, and what the rest of the federation says of it."""
+
+from __future__ import annotations
+
+from flow.rooms.ports import GatewayDoor
+from flow.rooms.witnesses import Wait, Witnesses, doubt, witnesses
+from runtime.clock import Clock
+from runtime.errors import PlatformError
+
+
+class OwnClock:
+    """Asks the links whether our wall clock may be believed about the time before this start."""
+
+    def __init__(self, clock: Clock, gateway: GatewayDoor) -> None:
+        self._clock = clock
+        self._gateway = gateway
+        self._began_s = clock.monotonic()
+
+    def witnesses(self) -> Witnesses:
+        """What speaks for it and against it now."""
+        now_ms = round(self._clock.now().timestamp() * 1000)
+        try:
+            return witnesses(now_ms, self._gateway.health().problem, self._gateway.peers())
+        except PlatformError as error:
+            return Witnesses(now_ms, str(error))
+
+    def doubt(self) -> Wait | None:
+        """Why nothing is to be done for good yet because of what it says; None if it may be."""
+        return doubt(self.witnesses(), self._clock.monotonic() - self._began_s)

@@ -1,0 +1,93 @@
+"""The party's store as Flow looks at it: tables and models for agreement, staged outputs for publishing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flow.protocol.messages import PublishedOutput
+from flow.protocol.policy import ModelFacts, Source, TableFacts
+from party.ids import Address, AttemptId
+from storage.client import ModelNotFound, OutputKind, Store
+
+_NO_KEY = bytes(32)  # counting and deleting checkpoints opens none
+_STORED = frozenset(map(str, OutputKind))  # metrics are events
+
+
+class PartyStore:
+    """A thin cover of `storage.client.Store`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._checkpoints = store.checkpoints(_NO_KEY)
+
+    def table(self, text: str) -> TableFacts:
+        """What is known of a table. Raises TableNotFound."""
+        manifest = self._store.tables.manifest(text)
+        use = self._store.use.of_table(text)
+        return TableFacts(
+            reference=manifest.reference,
+            rows=manifest.rows,
+            components=use.components,
+            peers=use.peers,
+            min_rows=use.min_rows,
+            expires=use.expires,
+            owner=manifest.owner,
+            users=use.users,
+            roles=manifest.roles,
+        )
+
+    def source(self, reference: str, *, is_table: bool) -> Source:
+        """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
+        if is_table:
+            manifest = self._store.tables.last(reference)
+            use = self._store.use.of_table(manifest.ref)
+            return Source(
+                manifest.reference, use.components, use.peers, use.min_rows, use.expires, manifest.owner, use.users
+            )
+        try:
+            use = self._store.use.of_model(reference)
+        except ModelNotFound:  # it is deleted, and no policy of its own was set
+            return Source(reference)
+        return Source(reference, use.components, expires=use.expires, users=use.users)
+
+    def model(self, reference: str) -> ModelFacts:
+        """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
+        kind = self._store.models.info(reference).kind
+        use = self._store.use.of_model(reference)
+        return ModelFacts(
+            reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users, kind=kind
+        )
+
+    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
+        """Make an attempt's outputs visible; doing it again gives the same. Raises UndeclaredOutput, OutputRefused."""
+        wanted = {
+            address: {output: OutputKind(kind) for output, kind in kinds.items() if kind in _STORED}
+            for address, kinds in declared.items()
+        }
+        found = self._store.staging.publish(name.job, name.task, name.attempt, wanted)
+        return [
+            PublishedOutput(address=p.address, name=p.output, kind=str(p.kind), reference=p.reference, digest=p.digest)
+            for p in found
+        ]
+
+    def discard(self, name: AttemptId) -> None:
+        """Drop what an attempt staged."""
+        self._store.staging.discard(name.job, name.task, name.attempt)
+
+    def forget(self, job: str) -> None:
+        """Drop what a job needs no more: what is staged, checkpoints and journals."""
+        self._store.staging.discard(job)
+        self._checkpoints.delete(job)
+
+    def keep_checkpoints(self, job: str) -> None:
+        """Drop the same, but for the checkpoints."""
+        self._store.staging.discard(job)
+        self._checkpoints.delete_journals(job)
+
+    def checkpointed(self) -> list[str]:
+        """The jobs of which checkpoints are kept."""
+        return self._checkpoints.jobs()
+
+    def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
+        """The steps for which an address has a checkpoint, by attempt."""
+        return self._checkpoints.held(job, task, address)

@@ -1,0 +1,152 @@
+"""What Flow needs of the rooms below it: the parts of their doors that it calls, so that tests may stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flow.protocol.messages import PublishedOutput
+from flow.protocol.policy import ModelFacts, Source, TableFacts
+from gateway.client import GatewayHealth, JobContract, PeerStatus
+from node_manager.client import ExecutorEvent, Order, Resources
+from party.ids import Address, AttemptId
+
+
+class IncomingCall(Protocol):
+    """A call of another party (or our own), its signature already checked."""
+
+    @property
+    def party(self) -> str:
+        """Who calls."""
+
+    @property
+    def method(self) -> str:
+        """What for."""
+
+    @property
+    def body(self) -> bytes:
+        """The order."""
+
+
+class Stopper(Protocol):
+    """Ends a subscription."""
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """No further call is taken."""
+
+
+class GatewayDoor(Protocol):
+    """The gateway, as Flow uses it (`gateway.client.GatewayAdmin`)."""
+
+    def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
+        """Ask another party's Flow."""
+
+    def serve_calls(self, handler: Callable[[Any], bytes], threads: int = 8) -> Stopper:
+        """Answer what other parties' Flows ask."""
+
+    def open_job(self, contract: JobContract) -> None:
+        """Let a job's messages pass."""
+
+    def close_job(self, job: str) -> object:
+        """End a job's messages."""
+
+    def issue_token(self, job: str, task: str, attempt: int, address: str, incarnation: int) -> str:
+        """A token for one executor."""
+
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        """Our party's signature."""
+
+    def verify(self, party: str, purpose: str, message: bytes, signature: bytes) -> None:
+        """Raise unless the party signed."""
+
+    def peers(self) -> Sequence[PeerStatus]:
+        """The trusted parties and the state of the link to each."""
+
+    def health(self) -> GatewayHealth:
+        """Whether it is well, our own card included."""
+
+
+class ReservationDoor(Protocol):
+    """What is held on a node."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def node(self) -> str:
+        """On which node."""
+
+
+class ClusterDoor(Protocol):
+    """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
+
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> ReservationDoor:
+        """Hold a part of a node. Raises NoCapacity."""
+
+    def release(self, reservation_id: str) -> None:
+        """Give it back."""
+
+    def could_fit(self, sizes: Sequence[Resources]) -> str:
+        """Why executors of these sizes can never run at the same time; empty if they could, if not now."""
+
+    def start(self, reservation_id: str, order: Order) -> None:
+        """Start an executor. Raises ReservationExpired."""
+
+    def stop(self, job: str, task: str | None = None, attempt: int | None = None) -> None:
+        """End executors."""
+
+    def events(self, since: Mapping[str, int]) -> Iterator[ExecutorEvent]:
+        """Every event of each log after a sequence, for as long as the connection lasts; some may come again."""
+
+    def acknowledge(self, logs: Sequence[str]) -> None:
+        """These event logs are recorded, up to their last event."""
+
+    def end_job(self, job: str) -> None:
+        """Clean up after a job."""
+
+
+class StoreDoor(Protocol):
+    """The party's store, as Flow uses it."""
+
+    def table(self, text: str) -> TableFacts:
+        """What is known of a table. Raises TableNotFound."""
+
+    def model(self, reference: str) -> ModelFacts:
+        """What is known of a model, but who else holds it. Raises ModelNotFound unless this party holds a part."""
+
+    def source(self, reference: str, *, is_table: bool) -> Source:
+        """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
+
+    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
+        """Make an attempt's outputs visible; doing it again gives the same.
+
+        `declared` are the kinds of outputs by address and name. Raises UndeclaredOutput, OutputRefused.
+        """
+
+    def discard(self, name: AttemptId) -> None:
+        """Drop what an attempt staged."""
+
+    def forget(self, job: str) -> None:
+        """Drop what a job needs no more: what is staged, checkpoints and journals."""
+
+    def keep_checkpoints(self, job: str) -> None:
+        """Drop the same, but for the checkpoints."""
+
+    def checkpointed(self) -> list[str]:
+        """The jobs of which checkpoints are kept."""
+
+    def held(self, job: str, task: str, address: Address) -> dict[int, list[int]]:
+        """The steps for which an address has a checkpoint, by attempt."""
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms below, and what executors are told of them."""
+
+    gateway: GatewayDoor
+    cluster: ClusterDoor
+    store: StoreDoor
+    executor_door: str = ""  # the gateway's local socket
+    store_uri: str = ""
