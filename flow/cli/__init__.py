@@ -1,4 +1,8 @@
-"""The command line: `flow party|job|data …`. Each command parses, asks `flow.client`, and prints; no logic."""
+"""The command line: `flow party|job|data|model|user …`. Each command parses, asks `flow.client`, and prints.
+
+Decides what is shown and with which code a command ends (`exit_codes.py`), and nothing about jobs. Read `app.py` first,
+then `options.py`: what every command shares.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`flow data …` and `flow model …`, and results as files."""
+"""`flow data …` and `flow model …`: what this party has, and results as files in a folder of one's own."""

@@ -1,1 +1,1 @@
-"""`flow job …`: its commands, and jobs as text."""
+"""`flow job …`: its commands, a job as text, and a job run here in one process."""

@@ -1,1 +1,1 @@
-"""`flow party …`: its commands, the launcher as a process, policies."""
+"""`flow party …`: its commands, the party's services as processes, its policy."""
