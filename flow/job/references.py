@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from party.ids import JOB_ID_PATTERN, NAME_PATTERN
 from runtime.errors import InvalidInput
 
-_NAME = r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*"
 _DOTTED = r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*"
 _TABLE = re.compile(rf"{_DOTTED}/{_DOTTED}(?:@[1-9][0-9]{{0,8}})?")
-_OUTPUT = re.compile(rf"(?:job:(?P<job>[0-9A-HJKMNP-TV-Z]{{26}})/)?(?P<task>{_NAME})\.(?P<output>{_NAME})")
+_OUTPUT = re.compile(rf"(?:job:(?P<job>{JOB_ID_PATTERN})/)?(?P<task>{NAME_PATTERN})\.(?P<output>{NAME_PATTERN})")
 
 
 class BadReference(InvalidInput):
