@@ -257,6 +257,6 @@ def test_an_attempt_has_one_key_of_each_owner_both_ways(mailbox: Mailbox) -> Non
     ):
         with pytest.raises(KeyChanged):
             keep()
-    assert mailbox.find(envelope(b"2", step=2, inward=True).header.keys) is None
+    assert mailbox.find(envelope(b"2", step=2, inward=True).header.keys[0]) is None
     header = envelope(b"3", step=3).header.model_copy(update={"attempt": 2})
     assert mailbox.put_out(unsigned(header), b"3", "beta", other), "an attempt may have keys of its own"
