@@ -17,23 +17,20 @@ from pathlib import Path
 # Goes up when a side of the version before would misread what it is sent, or draw other numbers than all others.
 API_VERSION = 1
 API_MINIMUM = 1  # the oldest version that this release still speaks
-# Every other module of this room is mathematics.
-API = frozenset(
-    {
-        "algorithms",
-        "algorithms.channel",
-        "algorithms.code_digest",
-        "algorithms.component",
-        "algorithms.compute",
-        "algorithms.context",
-        "algorithms.errors",
-        "algorithms.learning",
-        "algorithms.local_run",
-        "algorithms.registry",
-        "algorithms.worker",
-        "algorithms.workers",
-    }
+# These modules, and what lies in them. Every other module of this room is mathematics.
+API = (
+    "algorithms.api",
+    "algorithms.code_digest",
+    "algorithms.compute",
+    "algorithms.kit.disclosure",
+    "algorithms.local_run",
+    "algorithms.registry",
 )
+
+
+def is_api(module: str) -> bool:
+    """Whether a module of this room is no mathematics."""
+    return module == "algorithms" or any(f"{module}.".startswith(f"{part}.") for part in API)
 
 
 def digest_of(modules: Iterable[str]) -> str:
@@ -54,7 +51,7 @@ def mathematics(modules: Iterable[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     while pending:
         name = pending.pop()
-        wanted = name not in found and name not in API and name.split(".")[0] in packages
+        wanted = name not in found and not is_api(name) and name.split(".")[0] in packages
         spec = _spec(name) if wanted else None
         if spec is None:
             continue

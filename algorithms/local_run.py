@@ -15,10 +15,10 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from algorithms.channel import Channel, Wire
-from algorithms.component import Component, Parameters, Terms, by_role
-from algorithms.context import Context, Inputs, Memory, News, Outputs, Rows
-from algorithms.workers import Workers
+from algorithms.api.channel import Channel, Wire
+from algorithms.api.component import Component, Parameters, Terms, by_role
+from algorithms.api.context import Context, Inputs, Memory, News, Outputs, Rows
+from algorithms.compute.workers import Workers
 from party.ids import Address
 from runtime.clock import Clock
 from storage.client import Model, Table, TableRoles, Value, decode, encode

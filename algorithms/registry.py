@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from algorithms.component import Component
-from algorithms.errors import InstalledTwice, NotInstalled, UnknownComponent
+from algorithms.api.component import Component
+from algorithms.api.errors import InstalledTwice, NotInstalled, UnknownComponent
 
 GROUP = "archipelago.components"
 OURS = "algorithms"

@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from algorithms.compute.workers import Workers
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import Keygen, generate
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.workers import Workers
 
 TURNS = 5
 PLAIN = ("", "plain work")

@@ -12,9 +12,9 @@ from typing import TypeAlias
 import gmpy2
 from gmpy2 import mpz
 
+from algorithms.api.errors import BadCiphertext, BadKey
 from algorithms.crypto.masks import Masks
 from algorithms.crypto.paillier import PrivateKey, PublicKey
-from algorithms.errors import BadCiphertext, BadKey
 
 Raw: TypeAlias = bytes | bytearray | memoryview
 

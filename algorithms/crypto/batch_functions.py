@@ -22,7 +22,7 @@ from typing import cast
 import pyarrow as pa
 from gmpy2 import mpz
 
-from algorithms.compute import batch_function
+from algorithms.api.compute import batch_function
 from algorithms.crypto.batch import BatchArithmetic, Raw
 from algorithms.crypto.paillier import PrivateKey, PublicKey
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.errors import NotFinite, ValueOutgrewLayout, WrongLayout
+from algorithms.api.errors import NotFinite, ValueOutgrewLayout, WrongLayout
 
 LAYOUT_SCHEMA = 1
 EXACT_BITS = 33  # of a value: rounding moves it by at most 2^-32 of the range asked for
@@ -65,7 +65,7 @@ class FixedPointLayout:
 
     @staticmethod
     def compact(largest: float, additions: int, key_bits: int) -> FixedPointLayout:
-        """The same with 16 bits a value, for `algorithms.crypto.feedback`, which keeps what rounding takes."""
+        """The same with 16 bits a value, for `algorithms.encoding.feedback`, which keeps what rounding takes."""
         return FixedPointLayout.exact(largest, additions, key_bits, COMPACT_BITS)
 
     @property

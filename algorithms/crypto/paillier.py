@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import gmpy2
 from gmpy2 import mpz
 
-from algorithms.errors import BadCiphertext, BadKey
+from algorithms.api.errors import BadCiphertext, BadKey
 
 if TYPE_CHECKING:  # what a worker process has no use for
     from storage.client import Field, Value

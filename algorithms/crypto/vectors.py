@@ -18,13 +18,13 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from algorithms.compute import BatchFunction, Compute, InProcess
+from algorithms.api.compute import BatchFunction, Compute, InProcess
+from algorithms.api.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, WrongLayout
 from algorithms.crypto import batch_functions
 from algorithms.crypto.batch import BatchArithmetic
 from algorithms.crypto.batch_functions import column, constants_of, raw_of
 from algorithms.crypto.packing import FixedPointLayout, Integers, Rows
 from algorithms.crypto.paillier import PrivateKey, PublicKey
-from algorithms.errors import BadCiphertext, BadKey, WorkerLost, WrongKey, WrongLayout
 from party.ids import Address
 from runtime.text import printable
 from storage.client import Ciphertexts

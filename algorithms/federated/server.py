@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from algorithms.component import Group
+from algorithms.api.component import Group
 
 Weights = dict[str, NDArray[Any]]  # float64, or float32 for a network
 BETA_2, TAU = 0.99, 1e-3

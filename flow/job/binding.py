@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from algorithms.component import Component, Parameters, Port, PortKind, Terms, by_role
-from algorithms.context import Rows
+from algorithms.api.component import Component, Parameters, Port, PortKind, Terms, by_role
+from algorithms.api.context import Rows
 from flow.errors import Problem
 from flow.job.overrides import merged
 from flow.job.problems import from_validation

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from algorithms.component import Component
+from algorithms.api.component import Component
 from flow.job.spec import JobSpec
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

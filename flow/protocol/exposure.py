@@ -8,7 +8,7 @@ from typing import Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from algorithms.component import Group, Protection, weakest_protection
+from algorithms.api.component import Group, Protection, weakest_protection
 from flow.job.binding import BoundTask
 from party.ids import Role
 

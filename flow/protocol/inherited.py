@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from algorithms.component import Component
+from algorithms.api.component import Component
 from flow.protocol.policy import Source, allowed, component_allowed
 from flow.protocol.reasons import Reason
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from algorithms.component import Component, Protection
+from algorithms.api.component import Component, Protection
 from flow.protocol.messages import Decision
 from storage.client import NO_ROLES, TableRoles
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from algorithms.component import Component
+from algorithms.api.component import Component
 from flow.errors import BadUsePolicy, Problem
 from flow.protocol.policy import allowed, component_allowed
 from party.settings import PolicySettings

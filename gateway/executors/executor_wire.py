@@ -33,7 +33,7 @@ BUSY_S = 0.05
 
 
 class ExecutorWire:
-    """Satisfies `algorithms.channel.Wire`.
+    """Satisfies `algorithms.api.channel.Wire`.
 
     Args:
         socket_path: The gateway's socket for executors.

@@ -42,7 +42,7 @@ class LocalExchange:
         self._closed: ExchangeClosed | None = None
 
     def wire(self, address: Address) -> LocalWire:
-        """The side of one address; it satisfies `algorithms.channel.Wire`."""
+        """The side of one address; it satisfies `algorithms.api.channel.Wire`."""
         return LocalWire(self, address)
 
     def close(self, error: BaseException | None = None) -> None:

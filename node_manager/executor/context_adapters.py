@@ -17,10 +17,10 @@ from typing import cast
 
 import pyarrow as pa
 
-from algorithms.channel import Channel
-from algorithms.component import Component
-from algorithms.context import Context
-from algorithms.workers import Workers
+from algorithms.api.channel import Channel
+from algorithms.api.component import Component
+from algorithms.api.context import Context
+from algorithms.compute.workers import Workers
 from gateway.client import ExecutorWire
 from node_manager.assignment import Assignment
 from node_manager.errors import OrderRefused

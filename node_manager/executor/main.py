@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from algorithms.component import Component, Parameters, Terms, by_role
+from algorithms.api.component import Component, Parameters, Terms, by_role
+from algorithms.compute.workers import Workers
 from algorithms.registry import component as find_component
-from algorithms.workers import Workers
 from node_manager.assignment import Assignment
 from node_manager.errors import CodeMismatch, OrderRefused
 from node_manager.events import EventKind
@@ -34,7 +34,7 @@ from runtime import log
 from runtime.text import first_problem
 
 if TYPE_CHECKING:
-    from algorithms.context import Context
+    from algorithms.api.context import Context
 
 SUCCEEDED, FAILED, CRASHED = 0, 1, 70
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from algorithms.worker import main as compute
-from algorithms.workers import Workers
+from algorithms.compute.worker import main as compute
+from algorithms.compute.workers import Workers
 from node_manager.executor.threads import compute_alike
 from node_manager.process import name_process
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Literal
 
-from algorithms.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
+from algorithms.api.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
 from cluster_manager.client import NoCapacity, ReservationExpired
 from flow.protocol.messages import Decision, PublishedOutput
 from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts

@@ -17,10 +17,10 @@ from contextlib import suppress
 import numpy as np
 import psutil
 
+from algorithms.compute.workers import Workers
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.workers import Workers
 
 MPTCP, FASTOPEN, VSOCK = 262, 0x20000000, 40
 

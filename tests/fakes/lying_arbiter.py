@@ -10,7 +10,7 @@ import gmpy2
 import numpy as np
 import pyarrow as pa
 
-from algorithms.channel import Step
+from algorithms.api.channel import Step
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import PublicKey
 from party.ids import Address

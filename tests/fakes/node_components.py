@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from algorithms.component import Component, Parameters, Port, PortKind, RoleSpec
+from algorithms.api.component import Component, Parameters, Port, PortKind, RoleSpec
 from gateway.client import GatewayAdmin
 from node_manager.client import NodeClient
 from node_manager.descent import WARM_PARENT

@@ -20,15 +20,15 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from algorithms import component as api
-from algorithms.component import ONCE, TRAINERS, Line, Need, Parameters, Port, PortKind, Protection, RoleSpec, Terms
-from algorithms.context import Context, Rows
+from algorithms.api import component as api
+from algorithms.api.component import ONCE, TRAINERS, Line, Need, Parameters, Port, PortKind, Protection, RoleSpec, Terms
+from algorithms.api.context import Context, Rows
+from algorithms.api.errors import ParametersDiffer
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import PrivateKey, PublicKey, generate
 from algorithms.crypto.vectors import VectorPaillier, slice_of
-from algorithms.errors import ParametersDiffer
-from algorithms.predict import predict as predict_alone
-from algorithms.rows import binary_labels, feature_names, features, required_model, required_table
+from algorithms.evaluation.predict import predict as predict_alone
+from algorithms.kit.feature_matrix import binary_labels, feature_names, features, required_model, required_table
 from party.ids import Address, Role
 from storage.client import NO_ROLES, Model
 

@@ -21,7 +21,7 @@ JOB = {
     "roles": {"guest": ["bank-a"], "host": ["bank-b"], "arbiter": ["referee"]},
     "tasks": {
         "scale": {
-            "component": "standard_scale@1",
+            "component": "scale@1",
             "inputs": {"data": {"guest": "loans/train", "host": "loans/train"}},
             "parameters": {"protection": {"kind": "paillier"}},
         },
@@ -35,7 +35,7 @@ JOB = {
             },
         },
         "scale_test": {
-            "component": "standard_scale@1",
+            "component": "scale@1",
             "roles": ["guest"],
             "inputs": {"data": "loans/test", "model": "scale.model"},
             "parameters": {"fit": False},

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import secure_sum
-from algorithms.component import Component, Line, Parameters, PortKind, Terms
+from algorithms.api.component import Component, Line, Parameters, PortKind, Terms
 from algorithms.local_run import LocalResult, run_local
+from algorithms.protection import secure_sum
 from algorithms.registry import component, components
 from gateway.contract import ContractLine, JobContract, check_size, check_value
 from party.ids import Role
@@ -127,9 +127,9 @@ CASES = [
         digits,
         id="paillier",
     ),
-    Case("standard_scale", {}, "data", scaler_agrees, lambda: breast(scaled=False), id="plain"),
+    Case("scale", {}, "data", scaler_agrees, lambda: breast(scaled=False), id="plain"),
     Case(
-        "standard_scale",
+        "scale",
         ENCRYPTED,
         "data",
         scaler_agrees,

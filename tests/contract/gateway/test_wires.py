@@ -1,4 +1,4 @@
-"""Every way between executors keeps the promises of `algorithms.channel.Wire`, in one process and across parties."""
+"""Every way between executors keeps the promises of `api.channel.Wire`, in one process and across parties."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from algorithms.channel import Channel
+from algorithms.api.channel import Channel
 from algorithms.local_run import LocalMemory
 from gateway.client import LocalExchange
 from storage.client import Ciphertexts, UnsupportedValue

@@ -12,19 +12,19 @@ import pyarrow as pa
 import pytest
 
 from algorithms import registry
-from algorithms.compute import BatchFunction
+from algorithms.api.compute import BatchFunction
+from algorithms.api.errors import UnknownFunction, WorkerLost, WrongLayout
+from algorithms.compute.worker import find
+from algorithms.compute.workers import AHEAD, Workers
 from algorithms.crypto import batch_functions
-from algorithms.errors import UnknownFunction, WorkerLost, WrongLayout
-from algorithms.worker import find
-from algorithms.workers import AHEAD, Workers
 from tests.fixtures.distributions import distribution
 from tests.integration.algorithms.test_workers import workers
 
 TOY = """
 import os, signal, time
 import pyarrow as pa
-from algorithms.compute import batch_function
-from algorithms.errors import WrongLayout
+from algorithms.api.compute import batch_function
+from algorithms.api.errors import WrongLayout
 
 def prepared(constants):
     return int(constants or b"0")

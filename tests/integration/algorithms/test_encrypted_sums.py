@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import aggregation, secure_sum
-from algorithms.adder import Adder
-from algorithms.aggregation import AggregationParameters
-from algorithms.contributor import Contributor
-from algorithms.crypto.vectors import VectorPaillier
-from algorithms.errors import (
+from algorithms.aggregate import aggregation
+from algorithms.aggregate.adder import Adder
+from algorithms.aggregate.aggregation import AggregationParameters
+from algorithms.aggregate.contributor import Contributor
+from algorithms.api.errors import (
     CheckpointPastEnd,
     NotFinite,
     ParametersDiffer,
@@ -22,8 +21,10 @@ from algorithms.errors import (
     ValueOutgrewLayout,
     WrongSum,
 )
-from algorithms.inference import predict
+from algorithms.crypto.vectors import VectorPaillier
 from algorithms.local_run import LocalMemory, LocalSettings, run_local
+from algorithms.models.inference import predict
+from algorithms.protection import secure_sum
 from algorithms.registry import component
 from gateway.errors import ExchangeClosed
 from storage.client import decode
@@ -34,11 +35,11 @@ from tests.fixtures.algorithms import (
     HOST_C,
     RecordingExchange,
     breast,
+    context,
     digits,
     halves,
     make_table,
 )
-from tests.unit.algorithms.test_parts import context
 
 TRAINERS = (GUEST, HOST, HOST_C)
 PAILLIER: dict[str, Any] = {"kind": "paillier", "keygen": "subgroup"}

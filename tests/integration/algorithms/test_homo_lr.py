@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from algorithms.component import Terms
-from algorithms.errors import (
+from algorithms.api.component import Terms
+from algorithms.api.errors import (
     BadFeatures,
     FeaturesDiffer,
     LabelsNotBinary,
@@ -19,8 +19,8 @@ from algorithms.errors import (
     ValueOutgrewLayout,
     WrongModel,
 )
-from algorithms.linear import probability
 from algorithms.local_run import LocalMemory, LocalSettings, run_local
+from algorithms.models.linear import probability
 from algorithms.registry import component
 from runtime.errors import public_sentence
 from tests.fixtures.algorithms import (

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from algorithms.errors import BadLabels, LabelsNotClasses, WrongModel
-from algorithms.inference import predict
+from algorithms.api.errors import BadLabels, LabelsNotClasses, WrongModel
 from algorithms.local_run import LocalMemory, LocalSettings, run_local
-from algorithms.nn import model as networks
-from algorithms.nn.optimizers import Adam, Sgd
-from algorithms.nn.spec import NetSpec
+from algorithms.models.inference import predict
+from algorithms.nets import networks
+from algorithms.nets.optimizers import Adam, Sgd
+from algorithms.nets.spec import NetSpec
 from algorithms.registry import component
 from storage.client import decode
 from tests.fixtures.algorithms import (
@@ -201,8 +201,8 @@ def test_training_does_not_import_the_compiler_of_torch():
     """It takes seconds in every fresh executor."""
     code = (
         "import sys, numpy as np\n"
-        "from algorithms.nn import model, training\n"
-        "from algorithms.nn.spec import NetSpec\n"
+        "from algorithms.nets import model, training\n"
+        "from algorithms.nets.spec import NetSpec\n"
         "net = model.build(NetSpec(net='mlp', inputs=4, outputs=2))\n"
         "rows = training.Rows(np.ones((8, 4), np.float32), np.arange(8) % 2)\n"
         "how = training.LocalTraining('adam', 0.1, 0.9, 0.0)\n"

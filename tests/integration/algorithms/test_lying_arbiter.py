@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from algorithms.api.errors import ParametersDiffer, SumNotWhole
 from algorithms.crypto.paillier import generate
-from algorithms.errors import ParametersDiffer, SumNotWhole
 from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.registry import component
 from storage.client import Ciphertexts, decode, encode
@@ -52,7 +52,7 @@ def tables(tmp_path):
 
 def train(tables, exchange, *, trainers=TRAINERS, name="homo_lr", **parameters):
     given = {"protection": PAILLIER} | parameters
-    port = "data" if name == "standard_scale" else "train"
+    port = "data" if name == "scale" else "train"
     parties = {a: {port: t} for a, t in zip(trainers, tables, strict=False)} | {ARBITER: {}}
     return run_local(component(name), given, parties, exchange, LocalSettings(memories=memories(parties)))
 
@@ -124,7 +124,7 @@ def test_a_sum_that_is_not_everybodys_is_refused_before_it_is_used(tables, lie):
     assert max(s.step[0] for s in exchange.sent if s.tag == "update" and s.frm == HOST) == last  # it did not go on
 
 
-@pytest.mark.parametrize("name", ["homo_nn", "standard_scale"])
+@pytest.mark.parametrize("name", ["homo_nn", "scale"])
 def test_every_component_that_adds_up_refuses_it(tables, name):
     with pytest.raises(SumNotWhole, match="each once"):
         train(tables, LyingExchange(lie=offset_on_a_weight), name=name)

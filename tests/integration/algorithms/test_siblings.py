@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.errors import BadFeatures, BadLabels, OneClass
+from algorithms.api.errors import BadFeatures, BadLabels, OneClass
 from algorithms.local_run import run_local
 from algorithms.registry import component
 from tests.fixtures.algorithms import (
@@ -53,7 +53,7 @@ def test_validation_rows_with_labels_that_nobody_trains_on_are_refused(tmp_path,
         train(name, halves(tmp_path, breast()), validate=signed)
 
 
-@pytest.mark.parametrize("made", ["homo_lr", "homo_nn", "standard_scale"])
+@pytest.mark.parametrize("made", ["homo_lr", "homo_nn", "scale"])
 @pytest.mark.parametrize(
     ("x", "says"),
     [
@@ -64,7 +64,7 @@ def test_validation_rows_with_labels_that_nobody_trains_on_are_refused(tmp_path,
     ids=["no columns", "missing", "infinite"],
 )
 def test_columns_that_cannot_be_learnt_from_are_named_alike(tmp_path, made, x, says):
-    port = "data" if made == "standard_scale" else "train"
+    port = "data" if made == "scale" else "train"
     tables = {a: {port: make_table(tmp_path, a.party, x, [0, 1, 0, 1])} for a in (GUEST, HOST)}
     with pytest.raises(BadFeatures, match=says):
         run_local(component(made), {}, tables | {ARBITER: {}}, RecordingExchange())

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from algorithms.component import RoleSpec, Terms
-from algorithms.errors import BadLabels, FeaturesDiffer, MissingInput, ParametersDiffer, RolesRefused, WrongModel
-from algorithms.evaluate import binary_metrics, roc_points
+from algorithms.api.component import RoleSpec, Terms
+from algorithms.api.errors import BadLabels, FeaturesDiffer, MissingInput, ParametersDiffer, RolesRefused, WrongModel
+from algorithms.evaluation.evaluate import binary_metrics, roc_points
+from algorithms.feature.scale import is_constant, join_limbs, split_limbs
 from algorithms.local_run import run_local
 from algorithms.registry import component
-from algorithms.standard_scale import is_constant, join_limbs, split_limbs
 from party.ids import Role
 from storage.client import Model, TableRoles, TableStore
 from tests.fixtures.algorithms import (
@@ -28,7 +28,7 @@ from tests.fixtures.algorithms import (
     make_table,
 )
 
-EVALUATE, PREDICT, SCALE = component("evaluate"), component("predict"), component("standard_scale")
+EVALUATE, PREDICT, SCALE = component("evaluate"), component("predict"), component("scale")
 NAMES = [f"x{i:02}" for i in range(30)]
 
 
@@ -235,7 +235,7 @@ def test_inputs_and_roles_that_are_missing_are_named(made, tmp_path):
 
 
 def test_parties_with_other_settings_are_named(tmp_path, raw):
-    made, exchange = component("standard_scale"), RecordingExchange()
+    made, exchange = component("scale"), RecordingExchange()
 
     def other(ctx, parameters):
         made.roles[ctx.address.role].run(ctx, made.parameters(**FIXED_POINT))

@@ -10,11 +10,11 @@ import numpy as np
 import psutil
 import pytest
 
+from algorithms.api.errors import BadCiphertext, BadKey, WorkerLost
+from algorithms.compute.workers import Workers
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.errors import BadCiphertext, BadKey, WorkerLost
-from algorithms.workers import Workers
 from tests.fakes.nodes import eventually
 
 LAYOUT = FixedPointLayout.exact(16.0, 3, 1024)
@@ -24,7 +24,7 @@ INTEGERS = np.random.default_rng(0).integers(-1000, 1000, LAYOUT.slots * 200 + 5
 def workers() -> list[psutil.Process]:
     """Those of this process; earlier tests may have left it ended children of others, which have no command."""
     living = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-    return [p for p in living if "algorithms.worker" in p.cmdline()]
+    return [p for p in living if "algorithms.compute.worker" in p.cmdline()]
 
 
 @pytest.fixture(params=["standard", "subgroup"])
@@ -126,7 +126,7 @@ import threading, numpy as np, psutil
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
 from algorithms.crypto.vectors import VectorPaillier
-from algorithms.workers import Workers
+from algorithms.compute.workers import Workers
 layout = FixedPointLayout.exact(16.0, 3, 1024)
 engine = VectorPaillier(generate(1024), 100, Workers(2))
 engine.encrypt(layout, np.zeros(layout.slots * 200, dtype=np.int64))

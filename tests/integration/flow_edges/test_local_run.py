@@ -14,7 +14,7 @@ import pytest
 import typer.testing
 from safetensors.numpy import load_file
 
-from algorithms.context import Context
+from algorithms.api.context import Context
 from algorithms.local_run import LocalSettings, run_local
 from algorithms.registry import component
 from flow.cli.app import app

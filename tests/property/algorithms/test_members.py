@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.channel import Channel, Incoming, Step
+from algorithms.api.channel import Channel, Incoming, Step
 from gateway.client import LocalExchange
 from party.ids import Address
 from storage.client import Journal, Value

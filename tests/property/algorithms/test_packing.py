@@ -8,10 +8,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from algorithms.api.errors import BadCiphertext, NotFinite, ValueOutgrewLayout, WrongLayout
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import generate
 from algorithms.crypto.vectors import VectorPaillier, slice_of
-from algorithms.errors import BadCiphertext, NotFinite, ValueOutgrewLayout, WrongLayout
 
 KEYS = {keygen: generate(1024, keygen) for keygen in ("standard", "subgroup")}
 OWNERS = {keygen: VectorPaillier(key, 500) for keygen, key in KEYS.items()}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from algorithms import registry
-from algorithms.component import Component, Terms
-from algorithms.errors import InstalledTwice, NotInstalled, RolesRefused, UnknownComponent
+from algorithms.api.component import Component, Terms
+from algorithms.api.errors import InstalledTwice, NotInstalled, RolesRefused, UnknownComponent
 from algorithms.registry import component, components
 from party.ids import Role
 from runtime.errors import PlatformError, all_codes
@@ -64,9 +64,9 @@ def test_a_checkout_that_is_not_installed_says_so_and_what_to_do(installed):
 
 
 def test_two_components_of_one_name_are_refused(installed):
-    installed(noop=["algorithms.noop:COMPONENT"] * 2)
+    installed(noop=["algorithms.diagnostics.noop:COMPONENT"] * 2)
     assert component("noop").name == "noop"
-    installed(noop=["algorithms.noop:COMPONENT", "other_room:NOOP"])
+    installed(noop=["algorithms.diagnostics.noop:COMPONENT", "other_room:NOOP"])
     with pytest.raises(InstalledTwice, match="Two installed packages have a component 'noop'"):
         components()
 
@@ -90,7 +90,7 @@ def test_a_role_below_its_minimum_is_refused():
 
 
 def test_error_codes_of_the_room_are_unique():
-    found = [error for error in _all(PlatformError) if error.__module__ == "algorithms.errors"]
+    found = [error for error in _all(PlatformError) if error.__module__ == "algorithms.api.errors"]
     codes = [error.code for error in found]
     assert len(set(codes)) == len(codes) == 24
     assert all(all_codes()[code] is error for code, error in zip(codes, found, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.component import Component
+from algorithms.api.component import Component
 from flow.errors import BadMessage, JobInvalid
 from flow.job.binding import MOST_PROBLEMS, BoundJob, BoundSide, bind
 from flow.job.spec import MAX_SIDES, JobSpec, parse_job

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from algorithms.component import MOST_BYTES, ONCE, Component, End, Line, Protection, RoleSpec, Terms
+from algorithms.api.component import MOST_BYTES, ONCE, Component, End, Line, Protection, RoleSpec, Terms
 from algorithms.registry import component
 from flow.cli.job.proposal_text import proposal_lines
 from flow.errors import ManifestMismatch
@@ -33,7 +33,7 @@ JOB = "01M84NKVCS9025W7T6P1XBY3P8"
 A, B, C = (Address.parse(text) for text in ("guest:a", "host:b", "host:c"))
 ROWS = {A: 60, B: 61, C: 70}
 SPLIT = {"component": "toy_split@1", "inputs": {"data": {"guest": "cut/labels", "host": "cut/columns"}}}
-SCALE = {"component": "standard_scale@1", "roles": ["host"], "inputs": {"data": "raw/columns"}}
+SCALE = {"component": "scale@1", "roles": ["host"], "inputs": {"data": "raw/columns"}}
 AFTER = SPLIT | {"inputs": {"data": {"guest": "cut/labels", "host": "scale.data"}}}
 EARLIER = {"component": "toy_predict@1", "inputs": {"model": f"job:{JOB}/split.model", "data": SPLIT["inputs"]["data"]}}
 
@@ -57,7 +57,7 @@ def bound(find: Any = find, **tasks: Any) -> dict[str, BoundTask]:
 
 
 def fitted(name: str) -> Component:
-    """`standard_scale` applied without a model of its own, so that hosts alone may use it."""
+    """`scale` applied without a model of its own, so that hosts alone may use it."""
     return replace(find(name), check=None)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from algorithms.component import Component, Terms
-from algorithms.homo_lr import HomoLRParameters
+from algorithms.api.component import Component, Terms
+from algorithms.homo.lr import HomoLRParameters
 from algorithms.registry import component
 from flow.cli.job.proposal_text import proposal_lines
 from flow.job.binding import BoundJob, bind

@@ -1,0 +1,58 @@
+"""Writes what a model says about rows: a table of the columns that play a role, probabilities, likeliest class.
+
+Source: none, it applies a model. Conversation: none. Nobody learns anything of another party's rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from algorithms.api.component import TRAINERS, Component, ModelUse, Parameters, Port, PortKind, RoleSpec
+from algorithms.api.context import Context
+from algorithms.kit.disclosure import NOTHING
+from algorithms.kit.feature_matrix import required_model, required_table
+from algorithms.models.inference import CLASSIFIERS, Prediction
+from algorithms.models.inference import predict as predict_rows
+from storage.client import Table
+
+CHUNK_ROWS = 1 << 16
+
+
+class PredictParameters(Parameters):
+    """Parameters of `predict@1`: there are none."""
+
+
+def predict(ctx: Context, _parameters: PredictParameters) -> None:
+    """A guest or host: write the predictions for the own rows."""
+    model = required_model(ctx, "model", *CLASSIFIERS)
+    table = required_table(ctx, "data")
+    result = predictions(table, predict_rows(model, table))
+    writer = ctx.outputs.table_writer("predictions", result.schema, table.manifest.roles)
+    for start in range(0, result.num_rows, CHUNK_ROWS):
+        writer.write(result.slice(start, CHUNK_ROWS))
+    writer.close()
+
+
+def predictions(table: Table, prediction: Prediction) -> pa.Table:
+    """The columns of the output: `probability` of the second class, or `probability_C` of each of many; `predicted`."""
+    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in table.manifest.roles.columns.values()}
+    if prediction.binary:
+        columns["probability"] = prediction.probabilities[:, 1]
+    else:
+        columns |= {f"probability_{c}": prediction.probabilities[:, i] for i, c in enumerate(prediction.classes)}
+    return pa.table(columns | {"predicted": prediction.predicted})
+
+
+COMPONENT = Component(
+    name="predict",
+    version=1,
+    parameters=PredictParameters,
+    inputs={
+        "model": Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY, models=CLASSIFIERS),
+        "data": Port(PortKind.TABLE, TRAINERS),
+    },
+    outputs={"predictions": Port(PortKind.TABLE, TRAINERS, rows_of="data")},
+    roles=dict.fromkeys(TRAINERS, RoleSpec(predict, learns=NOTHING)),
+)
