@@ -1,52 +1,22 @@
 """One trainer's vector on its way through a sum: out part by part, and the sum back in part by part.
 
-Behind the values stand the side block (`kit.side_block`) and, where the sum is checked, the limbs of the tags
+Behind the values stand the side block (`algorithms.kit.side_block`) and, where the sum is sealed, the limbs of the tags
 (`algorithms.crypto.tags`), which cover values and side block. Pure: what is sent and received is the caller's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from algorithms.api.errors import SumNotWhole
-from algorithms.crypto.tags import LANES, TAG_BITS, SumTags
-from algorithms.kit.named_vectors import NamedVectors, Piece
+from algorithms.crypto.tags import LANES, TAG_BITS, Seal
+from algorithms.encoding.encoder import Encoder
+from algorithms.kit.named_vectors import NamedVectors, Numbers
 from algorithms.kit.side_block import SideBlock, Word
-
-Numbers = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Form:
-    """How values travel.
-
-    Attributes:
-        out: From a piece of the vector to what is sent of it.
-        back: From what was added up to values.
-        dtype: Of what is sent.
-        limb_bits: Bits of a number that travels, without its sign.
-    """
-
-    out: Callable[[Piece], Numbers]
-    back: Callable[[Numbers], Numbers]
-    dtype: DTypeLike
-    limb_bits: int
-
-
-@dataclass(frozen=True)
-class Seal:
-    """How a sum is checked: the tags of the own vector, those of the sum, and who sends."""
-
-    own: SumTags
-    summed: SumTags
-    sender: str
-    senders: Sequence[str]
 
 
 class Passage:
@@ -55,17 +25,18 @@ class Passage:
     Args:
         whole: The values.
         words: What stands behind them.
-        form: How they travel.
+        encoder: How they travel; it has begun with them before the first part is asked for.
         seal: How their sum is checked, if it is.
     """
 
-    def __init__(self, whole: NamedVectors, words: Sequence[Word], form: Form, seal: Seal | None) -> None:
+    def __init__(self, whole: NamedVectors, words: Sequence[Word], encoder: Encoder, seal: Seal | None) -> None:
         self._whole = whole
         self._values = [word.value for word in words]
-        self._form = form
+        self._encoder = encoder
         self._seal = seal
-        self._block = SideBlock(tuple(word.bits for word in words), form.limb_bits)
-        self._tags = SideBlock((TAG_BITS,) * LANES if seal else (), form.limb_bits)
+        limb_bits = encoder.codes[-1].limb_bits
+        self._block = SideBlock(tuple(word.bits for word in words), limb_bits)
+        self._tags = SideBlock((TAG_BITS,) * LANES if seal else (), limb_bits)
         self._total: Numbers = np.empty(whole.count, dtype=whole.dtype)
         self._ends: list[Numbers] = []
         self._spoilt = False
@@ -77,10 +48,10 @@ class Passage:
 
     def part(self, start: int, stop: int) -> Numbers:
         """The numbers from `start` to `stop`, to be sent."""
-        numbers = np.empty(stop - start, dtype=self._form.dtype)
+        numbers = np.empty(stop - start, dtype=self._encoder.dtype)
         values = numbers[: max(self._whole.count - start, 0)]
         for piece in self._whole.pieces(start, start + len(values)):
-            values[piece.at - start : piece.at - start + len(piece.values)] = self._form.out(piece)
+            values[piece.at - start : piece.at - start + len(piece.values)] = self._encoder.encode(piece)
         if self._seal:
             self._seal.own.take(values)
         if len(values) < len(numbers):
@@ -88,21 +59,21 @@ class Passage:
             numbers[len(values) :] = self._end[first : first + len(numbers) - len(values)]
         return numbers
 
-    def take(self, part: tuple[int, int], numbers: Numbers | None) -> None:
-        """The sums of the numbers of a part; None if they cannot be sums, which `finish` tells."""
-        start, stop = part
+    def take(self, start: int, stop: int, numbers: Numbers | None) -> None:
+        """The sums of the numbers of a part; None if they cannot be sums, which `finish` tells. Raises NotFinite."""
         if numbers is None:
-            self._spoilt, numbers = True, np.zeros(stop - start, dtype=self._form.dtype)
+            self._spoilt, numbers = True, np.zeros(stop - start, dtype=self._encoder.dtype)
         values = numbers[: max(self._whole.count - start, 0)]
         if self._seal:
             self._seal.summed.take(values)
-        self._total[start : start + len(values)] = self._form.back(values)
+        self._total[start : start + len(values)] = self._encoder.decode(values, start)
         self._ends.append(numbers[len(values) :])
 
     def finish(self) -> tuple[Numbers, tuple[int, ...]]:
         """The sum's values and words. Raises SumNotWhole if it is not the sum of what the trainers sent."""
         end = np.concatenate(self._ends)
-        limbs = end.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # what is not finite is no whole number either
+            limbs = end.astype(np.int64)
         if self._spoilt or (limbs != end).any() or not self._are_sealed(limbs):
             raise SumNotWhole(
                 "What came back is not the sum of what the trainers sent, each once; nothing of it was used.",
@@ -117,10 +88,6 @@ class Passage:
             return True
         self._seal.summed.take(limbs[: self._block.count])
         return self._seal.summed.are(self._tags.words(limbs[self._block.count :]), self._seal.senders)
-
-    def transcript(self) -> bytes:
-        """Of all sums so far, this one with it; empty without a seal."""
-        return self._seal.summed.transcript() if self._seal else b""
 
     @cached_property
     def _end(self) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Data-parallel work: a named pure function over Arrow batches, on as many cores as an executor has.
 
-A function says what is computed, never where: in this process, in worker processes (`compute.workers`), or on an engine. So it stands at the top of a module of this room or of a component's own package, and gets all it needs as
+A function says what is computed, never where: in this process, in worker processes (`algorithms.compute.workers`), or
+on an engine. So it stands at the top of a module of this room or of a component's own package, and gets all it needs as
 arguments; what crosses to where it runs is its name and bytes, never code.
 """
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,16 +57,19 @@ class FixedPointLayout:
             )
 
     @staticmethod
-    def exact(largest: float, additions: int, key_bits: int, value_bits: int = EXACT_BITS) -> FixedPointLayout:
-        """The layout for values of magnitude below `largest`, as many as fit under a key of `key_bits`."""
+    def exact(largest: float, additions: int, key_bits: int = 0, value_bits: int = EXACT_BITS) -> FixedPointLayout:
+        """The layout for values of magnitude below `largest`, as many as fit under a key of `key_bits`, or one."""
         scale = value_bits - 1 - math.ceil(math.log2(largest))
-        slot_bits = value_bits + _guard_bits(additions)
-        return FixedPointLayout(value_bits, scale, additions, max(1, (key_bits - 1) // slot_bits))
+        return FixedPointLayout(value_bits, scale, additions, slots=1).under(key_bits)
 
     @staticmethod
-    def compact(largest: float, additions: int, key_bits: int) -> FixedPointLayout:
-        """The same with 16 bits a value, for `algorithms.encoding.feedback`, which keeps what rounding takes."""
+    def compact(largest: float, additions: int, key_bits: int = 0) -> FixedPointLayout:
+        """The same with 16 bits a value, for `algorithms.encoding.compact`, which keeps what rounding takes."""
         return FixedPointLayout.exact(largest, additions, key_bits, COMPACT_BITS)
+
+    def under(self, key_bits: int) -> FixedPointLayout:
+        """The same with as many values in a plaintext as fit under a key of `key_bits`."""
+        return replace(self, slots=max(1, (key_bits - 1) // self.slot_bits))
 
     @property
     def slot_bits(self) -> int:

@@ -13,7 +13,8 @@ find that out at the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from hmac import digest
 from typing import TypeAlias
@@ -80,3 +81,24 @@ class SumTags:
 
     def _derived(self, purpose: bytes, name: str) -> bytes:
         return digest(self._secret, self._transcript + purpose + b"/" + name.encode(), "sha256")
+
+
+@dataclass(frozen=True)
+class Seal:
+    """How one sum is checked.
+
+    Attributes:
+        own, summed: The tags of the own vector, and those of the sum.
+        sender: Who made the own ones.
+        senders: Whose vectors are in the sum.
+    """
+
+    own: SumTags
+    summed: SumTags
+    sender: str
+    senders: Sequence[str]
+
+    @staticmethod
+    def of(secret: bytes, transcript: bytes, sender: str, senders: Sequence[str]) -> Seal:
+        """The seal of the next sum after those of the transcript."""
+        return Seal(SumTags(secret, transcript), SumTags(secret, transcript), sender, senders)

@@ -1,6 +1,6 @@
 """Rounds of adding up made-up numbers: shows what a federation's links, hosts and encryption bear before it trains.
 
-Source: none; the sums are those of `aggregate.aggregation`, as a training of that many parameters would make them.
+Source: none; the sums are those of `algorithms.aggregate`, as a training of that many parameters would make them.
 
 Conversation, `round` counts from 0; trainers are guests and hosts:
 
@@ -32,7 +32,7 @@ from algorithms.aggregate import aggregation
 from algorithms.aggregate.adder import Adder
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
-from algorithms.api.component import TRAINERS, Component, Line, RoleSpec, Terms
+from algorithms.api.component import Component, Line, RoleSpec, Terms
 from algorithms.api.context import Context
 from algorithms.api.errors import WrongSum
 from algorithms.crypto.packing import Integers
@@ -71,17 +71,17 @@ def trainer(ctx: Context, parameters: ExchangeParameters) -> None:
     for piece in NamedVectors(numbers).pieces(0, parameters.values):
         piece.values[:] = made_up(ctx, ctx.address, piece.at + np.arange(len(piece.values)))
     checked = np.unique(np.linspace(0, parameters.values - 1, CHECKED).astype(np.int64))
-    trainers = ctx.peers(*TRAINERS)
-    expected = np.sum([made_up(ctx, trainer, checked) for trainer in trainers], axis=0, dtype=np.float64)
-    step = COMPACT_STEP if parameters.compact else EXACT_STEP * parameters.encoding.value_range
-    step += SINGLE_STEP * len(trainers)
+    is_compact = parameters.encoding.packing == "compact"
+    step = COMPACT_STEP if is_compact else EXACT_STEP * parameters.encoding.value_range
     contributor = Contributor(ctx, parameters, parameters.rounds)
     with ctx.progress(parameters.rounds, "rounds") as progress:
         for t in range(parameters.rounds):
             with _timed(ctx, t):
-                found = contributor.sum(t, numbers).vectors["numbers"][checked]
-            if not np.abs(found - expected).max() <= len(trainers) * step:  # nor if it is no number
-                raise WrongSum(f"The sum of round {t} is not that of {len(trainers)} trainers' numbers.")
+                summed = contributor.sum(t, numbers)
+            own = [made_up(ctx, member, checked) for member in summed.members]
+            wrong = np.abs(summed.vectors["numbers"][checked] - np.sum(own, axis=0, dtype=np.float64)).max()
+            if not wrong <= len(own) * (step + SINGLE_STEP * len(own)):  # nor if it is no number
+                raise WrongSum(f"The sum of round {t} is not that of {len(own)} trainers' numbers.")
             progress(t + 1)
 
 

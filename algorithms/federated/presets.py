@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from algorithms.api.component import Parameters
+
 PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "fedavg": {"server": {"optimizer": "sgd"}},
     "fedavgm": {"server": {"optimizer": "momentum"}},
@@ -23,3 +25,11 @@ def expanded(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(said := found.get(group, {}), Mapping):
             found[group] = {**row, **said}
     return found
+
+
+def require_as_the_preset_says(parameters: Parameters, preset: str | None) -> None:
+    """Raises ValueError for a parameter that contradicts the preset."""
+    for group, row in PRESETS.get(preset or "", {}).items():
+        for name, value in row.items():
+            if (found := getattr(getattr(parameters, group), name)) != value:
+                raise ValueError(f"`{group}.{name}` is {found!r}, the preset {preset} says {value!r}")

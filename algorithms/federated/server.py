@@ -8,15 +8,14 @@ of the negative gradient. Element-wise arithmetic in the model's own precision, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from algorithms.api.component import Group
+from algorithms.kit.named_vectors import Weights
 
-Weights = dict[str, NDArray[Any]]  # float64, or float32 for a network
 BETA_2, TAU = 0.99, 1e-3
 
 

@@ -1,6 +1,6 @@
 """Logistic regression over rows split between parties: local mini-batch gradient descent, federated optimisation.
 
-Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (ClientUpdate); the rounds are `algorithms.federated.fedopt`
+Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (ClientUpdate); the rounds are `algorithms.federated`
 (Reddi et al. 2021, arXiv:2003.00295, Algorithm 1).
 
 Conversation; trainers are guests and hosts, `round` counts from 0:
@@ -47,9 +47,11 @@ from algorithms.api.component import (
 )
 from algorithms.api.context import Context
 from algorithms.api.errors import LabelsNotBinary, WrongModel
-from algorithms.federated import fedopt
-from algorithms.federated.fedopt import FedOptParameters, last_round
-from algorithms.federated.server import Weights
+from algorithms.federated import settings as training
+from algorithms.federated.arbiter import coordinate
+from algorithms.federated.learner import LocalResult
+from algorithms.federated.settings import TrainingParameters
+from algorithms.federated.trainer import train
 from algorithms.kit import disclosure
 from algorithms.kit.admission import Classes
 from algorithms.kit.feature_matrix import (
@@ -62,6 +64,7 @@ from algorithms.kit.feature_matrix import (
     title,
 )
 from algorithms.kit.metrics import Score, Scores
+from algorithms.kit.named_vectors import Weights
 from algorithms.models.linear import KIND, linear_model, log_loss, probability, weights_of
 from storage.client import Model, Table
 
@@ -79,7 +82,7 @@ class LinearTraining(Group):
     )
 
 
-class HomoLRParameters(FedOptParameters):
+class HomoLRParameters(TrainingParameters):
     """Parameters of `homo_lr@1`."""
 
     local: LinearTraining = Field(LinearTraining(), description="How each party trains on its own rows.")
@@ -87,42 +90,42 @@ class HomoLRParameters(FedOptParameters):
 
 def conversation(terms: Terms[HomoLRParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    return fedopt.conversation(terms.parameters)
+    return training.conversation(terms.parameters)
 
 
 def trainer(ctx: Context, parameters: HomoLRParameters) -> None:
     """A guest or host: learn from the own rows, keep the common model."""
     table = required_table(ctx, "train")
     learner = _LogisticLearner(ctx, parameters, table, ctx.inputs.table("validate"), ctx.inputs.model("model"))
-    trained = fedopt.train(ctx, parameters, learner)
-    coding = trained.classes.tolist() or (0, 1)
-    ctx.outputs.save_model("model", linear_model(trained.weights, table.features, coding))
+    result = train(ctx, parameters, learner)
+    coding = result.classes.tolist() or (0, 1)
+    ctx.outputs.save_model("model", linear_model(result.weights, table.features, coding))
 
 
 def arbiter(ctx: Context, parameters: HomoLRParameters) -> None:
     """The arbiter: add updates."""
-    fedopt.coordinate(ctx, parameters)
+    coordinate(ctx, parameters)
 
 
-def local_update(
-    x: Floats, y: Floats, common: Weights, local: LinearTraining, batches: Sequence[NDArray[np.int64]]
+def trained(
+    x: Floats, y: Floats, start: Weights, local: LinearTraining, batches: Sequence[NDArray[np.int64]]
 ) -> Weights:
-    """ClientUpdate: a step of gradient descent for each mini-batch. Returns w_k - w.
+    """ClientUpdate: a step of gradient descent for each mini-batch. Returns w_k.
 
     Source: McMahan et al. 2017, Algorithm 1; gradient of the mean log loss plus weight_decay / 2 * |w|^2.
     """
-    w, b = common["weights"], common["bias"]
+    w, b = start["weights"], start["bias"]
     for batch in batches:
         residual = probability(x[batch], w, b) - y[batch]
         gradient = x[batch].T @ residual / len(batch) + local.weight_decay * w
         w = w - local.learning_rate * gradient
         b = b - local.learning_rate * residual.mean(keepdims=True)
-    return {"weights": w - common["weights"], "bias": b - common["bias"]}
+    return {"weights": w, "bias": b}
 
 
 @dataclass(frozen=True)
 class _LogisticLearner:
-    """The rows of one trainer, as `fedopt` wants them."""
+    """The rows of one trainer, as a training wants them."""
 
     ctx: Context
     parameters: HomoLRParameters
@@ -179,12 +182,12 @@ class _LogisticLearner:
             raise WrongModel(f"The model to start from has other columns than table {title(self.table)}.")
         return weights
 
-    def update(self, common: Weights, round_number: int) -> Weights:
+    def train(self, start: Weights, version: int) -> LocalResult:
         """Train on the own rows, in an order that follows from the common seed."""
         local = self.parameters.local
-        batches = self.ctx.mini_batches(self.rows, local.batch_size, local.epochs, round_number)
+        batches = self.ctx.mini_batches(self.rows, local.batch_size, local.epochs, version)
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent
-            return local_update(*self._train, common, local, batches)
+            return LocalResult(trained(*self._train, start, local, batches), len(batches))
 
     def score(self, common: Weights) -> Scores:
         """Mean log loss and accuracy at 0.5."""
@@ -214,5 +217,5 @@ COMPONENT = Component(
     conversation=conversation,
     check=aggregation.check,
     safe_trainers=SAFE_TRAINERS,
-    last_step=last_round,
+    last_step=training.last_round,
 )

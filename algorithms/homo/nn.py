@@ -1,8 +1,8 @@
 """Federated averaging of a neural network over rows split between parties.
 
 Source: McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (FederatedAveraging); with a server optimiser other than
-`sgd` it is FedOpt (Reddi et al. 2021, arXiv:2003.00295). The rounds are `federated.fedopt`, the network and the local
-training `algorithms.nets`.
+`sgd` it is FedOpt (Reddi et al. 2021, arXiv:2003.00295). The rounds are `algorithms.federated`, the network and the
+local training `algorithms.nets`.
 
 Conversation; trainers are guests and hosts, `round` counts from 0, P is the number of weights of the network:
 
@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,11 @@ from algorithms.api.component import (
     Terms,
 )
 from algorithms.api.context import Context
-from algorithms.api.errors import WrongModel
-from algorithms.federated import fedopt
-from algorithms.federated.fedopt import FedOptParameters, last_round
-from algorithms.federated.server import Weights
+from algorithms.federated import settings as training
+from algorithms.federated.arbiter import coordinate
+from algorithms.federated.learner import LocalResult
+from algorithms.federated.settings import TrainingParameters
+from algorithms.federated.trainer import train
 from algorithms.kit import disclosure
 from algorithms.kit.admission import Classes
 from algorithms.kit.feature_matrix import (
@@ -60,10 +61,11 @@ from algorithms.kit.feature_matrix import (
     feature_names,
     features,
     places_of_labels,
-    require_kind,
     required_table,
 )
 from algorithms.kit.metrics import Scores
+from algorithms.kit.named_vectors import Weights
+from algorithms.models.network import KIND, network_model, require_same
 from algorithms.nets.spec import NetSpec
 from storage.client import Model, Table
 
@@ -71,8 +73,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from algorithms.nets.training import Rows
-
-KIND = "torch"
 
 
 class Net(Group):
@@ -111,10 +111,10 @@ class NetTraining(Group):
         return {"momentum": '`"optimizer": "adam"`'} if self.optimizer == "adam" else {}
 
 
-class HomoNNParameters(FedOptParameters):
+class HomoNNParameters(TrainingParameters):
     """Parameters of `homo_nn@1`."""
 
-    SHARED: ClassVar[frozenset[str]] = FedOptParameters.SHARED | {"net"}
+    SHARED: ClassVar[frozenset[str]] = TrainingParameters.SHARED | {"net"}
 
     rounds: int = Field(10, ge=1, le=1_000_000, description="Rounds of training.")
     net: Net = Field(Net(), description="Which network.")
@@ -134,27 +134,27 @@ class HomoNNParameters(FedOptParameters):
 
 def conversation(terms: Terms[HomoNNParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    return fedopt.conversation(terms.parameters)
+    return training.conversation(terms.parameters)
 
 
 def trainer(ctx: Context, parameters: HomoNNParameters) -> None:
     """A guest or host: learn from the own rows, keep the common model."""
     table = required_table(ctx, "train")
     learner = _NetLearner(ctx, parameters, table, ctx.inputs.table("validate"), ctx.inputs.model("model"))
-    trained = fedopt.train(ctx, parameters, learner)
-    spec = parameters.spec(len(table.features), len(trained.classes))
-    details = {"spec": spec.details(), "features": table.features, "classes": trained.classes.tolist()}
-    ctx.outputs.save_model("model", Model(kind=KIND, schema=1, arrays=trained.weights, details=details))
+    result = train(ctx, parameters, learner)
+    spec = parameters.spec(len(table.features), len(result.classes))
+    model = network_model(result.weights, spec, table.features, result.classes.tolist())
+    ctx.outputs.save_model("model", model)
 
 
 def arbiter(ctx: Context, parameters: HomoNNParameters) -> None:
     """The arbiter: add updates."""
-    fedopt.coordinate(ctx, parameters)
+    coordinate(ctx, parameters)
 
 
 @dataclass
 class _NetLearner:
-    """The rows of one trainer and a network to train on them, as `fedopt` wants them."""
+    """The rows of one trainer and a network to train on them, as a training wants them."""
 
     ctx: Context
     parameters: HomoNNParameters
@@ -194,21 +194,18 @@ class _NetLearner:
         self._kept = self._read(self.validate, classes) if self.validate and self.validate.rows else None
         if self.start is None:
             return networks.start(self._net, int(self.ctx.common_rng("start").integers(2**63)))
-        require_kind(self.start, KIND)
-        own: dict[str, Any] = {"spec": spec.details(), "features": list(self.features), "classes": classes.tolist()}
-        if self.start.details != own:
-            raise WrongModel(f"The model to start from has another network, columns or classes than {own['spec']}.")
+        require_same(self.start, spec, self.features, classes.tolist())
         networks.load(self._net, self.start.arrays)
         return networks.arrays_of(self._net)
 
-    def update(self, common: Weights, round_number: int) -> Weights:
+    def train(self, start: Weights, version: int) -> LocalResult:
         """Train on the own rows, in an order that follows from the common seed."""
-        from algorithms.nets.training import LocalTraining, local_update
+        from algorithms.nets.training import LocalTraining, trained
 
         local = self.parameters.local
-        batches = self.ctx.mini_batches(self.rows, local.batch_size, local.epochs, round_number)
-        training = LocalTraining(local.optimizer, local.learning_rate, local.momentum, local.weight_decay)
-        return local_update(self._net, common, self._train, training, batches)
+        batches = self.ctx.mini_batches(self.rows, local.batch_size, local.epochs, version)
+        how = LocalTraining(local.optimizer, local.learning_rate, local.momentum, local.weight_decay)
+        return LocalResult(trained(self._net, start, self._train, how, batches), len(batches))
 
     def score(self, common: Weights) -> Scores:
         """Mean cross-entropy and accuracy."""
@@ -242,5 +239,5 @@ COMPONENT = Component(
     check=aggregation.check,
     safe_trainers=SAFE_TRAINERS,
     needs_torch=True,
-    last_step=last_round,
+    last_step=training.last_round,
 )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from algorithms.api.component import Terms
-
-if TYPE_CHECKING:
-    from algorithms.aggregate.aggregation import AggregationParameters
 
 NOTHING = "Nothing of another party's rows."
 TRAINER_OF_MODEL = (
@@ -19,19 +16,22 @@ TRAINER_OF_SCALER = (
     "Of two trainers, each can work out the other's means from the sum."
 )
 _TOGETHER = "together with one key holder, or lying and together with any trainer, it could read them."
+UPDATES = {  # by kind of protection
+    "plain": "It also sees every trainer's update and score in the clear; updates can reveal single rows.",
+    "paillier": f"Updates and scores are encrypted to it; {_TOGETHER}",
+}
+MEANS = {
+    "plain": "It also sees every trainer's means and mean squares in the clear.",
+    "paillier": f"Means are encrypted to it; {_TOGETHER}",
+}
 
 
-def arbiter_of_model(terms: Terms[AggregationParameters]) -> str:
+def arbiter_of_model(terms: Terms[Any]) -> str:
     """Who adds up the updates of a model that is trained in rounds."""
     seen = "Of rows: how many rows each trainer has, and which class labels occur. "
-    if not terms.parameters.encrypted:
-        return seen + "It also sees every trainer's update and score in the clear; updates can reveal single rows."
-    return seen + "Updates and scores are encrypted to it; " + _TOGETHER
+    return seen + UPDATES[terms.parameters.protection.kind]
 
 
-def arbiter_of_scaler(terms: Terms[AggregationParameters]) -> str:
+def arbiter_of_scaler(terms: Terms[Any]) -> str:
     """Who adds up the means."""
-    seen = "Of rows: how many each trainer has. "
-    if not terms.parameters.encrypted:
-        return seen + "It also sees every trainer's means and mean squares in the clear."
-    return seen + "Means are encrypted to it; " + _TOGETHER
+    return "Of rows: how many each trainer has. " + MEANS[terms.parameters.protection.kind]

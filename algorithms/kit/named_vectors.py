@@ -8,10 +8,14 @@ from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+
+from algorithms.api.errors import ParametersDiffer
 
 MOST_VALUES = 1 << 15  # so that what is computed from a piece stays small
-Vectors: TypeAlias = Mapping[str, NDArray[Any]]
+Numbers: TypeAlias = NDArray[Any]
+Vectors: TypeAlias = Mapping[str, Numbers]
+Weights: TypeAlias = dict[str, Numbers]  # of a model: float64, or float32 for a network
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,27 @@ class Piece:
         start: Index of the first value within the array, flattened.
         at: Index of the first value within the long vector.
         values: A view of the array's values, one-dimensional.
+        weight: What they are multiplied with.
     """
 
     name: str
     start: int
     at: int
-    values: NDArray[Any]
+    values: Numbers
+    weight: float = 1.0
+
+    def weighted(self, dtype: DTypeLike = np.float64) -> Numbers:
+        """The values times the weight, computed in that type whatever they come in."""
+        found: Numbers = np.multiply(self.weight, self.values, dtype=dtype)
+        return found
+
+
+def require_form(vector: Numbers, length: int, dtype: DTypeLike, sender: str) -> None:
+    """Raises ParametersDiffer unless what was sent is one-dimensional, of that length and type."""
+    if vector.ndim != 1 or len(vector) != length or vector.dtype != dtype:
+        raise ParametersDiffer(
+            f"{sender} sent {vector.dtype} numbers of shape {vector.shape}, {length} {np.dtype(dtype)} were expected."
+        )
 
 
 def cut(count: int, size: int) -> list[tuple[int, int]]:
@@ -37,14 +56,15 @@ def cut(count: int, size: int) -> list[tuple[int, int]]:
 
 
 class NamedVectors:
-    """Arrays in the order of their mapping, one after the other.
+    """Arrays in the order of their mapping, one after the other, each value with the same weight.
 
     Attributes:
         count: How many values there are.
         dtype: float32 if all arrays are, as those of a network, else float64.
     """
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: Vectors, weight: float = 1.0) -> None:
+        self._weight = weight
         self._shapes = {name: np.shape(array) for name, array in vectors.items()}
         self._flat = {name: np.asarray(array).reshape(-1) for name, array in vectors.items()}
         self.count = sum(len(array) for array in self._flat.values())
@@ -57,10 +77,10 @@ class NamedVectors:
         for name, array in self._flat.items():
             first, last = max(start - begins, 0), min(stop - begins, len(array))
             for at in range(first, last, MOST_VALUES):
-                yield Piece(name, at, begins + at, array[at : min(at + MOST_VALUES, last)])
+                yield Piece(name, at, begins + at, array[at : min(at + MOST_VALUES, last)], self._weight)
             begins += len(array)
 
-    def shaped(self, whole: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def shaped(self, whole: Numbers) -> Weights:
         """A long vector as arrays of the same names and shapes; views of it."""
         ends = accumulate(len(array) for array in self._flat.values())
         return {

@@ -1,18 +1,25 @@
-"""What a kept model says about the rows of a table: one probability for each class."""
+"""What a kept model says about the rows of a table: one probability for each class.
+
+The table says how each kind of model scores rows; a later kind is a file and a row.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.kit.feature_matrix import features, require_kind
-from algorithms.models import linear
+from algorithms.kit.feature_matrix import require_kind
+from algorithms.models import linear, network
 from storage.client import Model, Table
 
-CLASSIFIERS = ("linear", "torch")
+KINDS: Mapping[str, Callable[[Model, Table], NDArray[np.float64]]] = {
+    linear.KIND: linear.probabilities,
+    network.KIND: network.probabilities,
+}
+CLASSIFIERS = tuple(KINDS)
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,5 @@ class Prediction:
 
 def predict(model: Model, table: Table) -> Prediction:
     """The model's probabilities for each row. Raises WrongModel, BadFeatures."""
-    require_kind(model, *CLASSIFIERS)
-    names: list[str] = model.details["features"]
-    classes: NDArray[Any] = np.asarray(model.details["classes"], dtype=np.int64)
-    if model.kind == linear.KIND:
-        _, weights = linear.weights_of(model)
-        positive = linear.probability(features(table, names), weights["weights"], weights["bias"])
-        return Prediction(np.column_stack([1.0 - positive, positive]), classes)
-    from algorithms.nets.networks import probabilities  # torch is imported only where it is used
-
-    return Prediction(probabilities(model, features(table, names, np.float32)), classes)
+    score = KINDS[require_kind(model, *CLASSIFIERS).kind]
+    return Prediction(score(model, table), np.asarray(model.details["classes"], dtype=np.int64))

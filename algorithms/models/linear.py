@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.api.errors import WrongModel
-from algorithms.federated.server import Weights
-from algorithms.kit.feature_matrix import require_kind
-from storage.client import Model
+from algorithms.kit.feature_matrix import features, require_kind
+from algorithms.kit.named_vectors import Weights
+from storage.client import Model, Table
 
 Floats = NDArray[np.float64]
 KIND = "linear"
@@ -26,9 +26,9 @@ def log_loss(z: Floats, y: Floats) -> float:
     return float(np.mean(np.logaddexp(0.0, z) - y * z))
 
 
-def linear_model(weights: Weights, features: Sequence[str], classes: Sequence[int] = (0, 1)) -> Model:
+def linear_model(weights: Weights, names: Sequence[str], classes: Sequence[int] = (0, 1)) -> Model:
     """The trained classifier as a model to keep; `classes` is how its labels were written."""
-    details = {"features": list(features), "classes": list(classes)}
+    details = {"features": list(names), "classes": list(classes)}
     return Model(kind=KIND, schema=1, arrays=dict(weights), details=details)
 
 
@@ -40,3 +40,10 @@ def weights_of(model: Model) -> tuple[tuple[str, ...], Weights]:
     if arrays.keys() != {"weights", "bias"} or arrays["weights"].shape != (len(names),) or arrays["bias"].shape != (1,):
         raise WrongModel("A linear model needs one weight for each of its features, and a bias.")
     return names, arrays
+
+
+def probabilities(model: Model, table: Table) -> Floats:
+    """P(y = 0) and P(y = 1) of each row. Raises WrongModel, BadFeatures."""
+    names, weights = weights_of(model)
+    positive = probability(features(table, names), weights["weights"], weights["bias"])
+    return np.column_stack([1.0 - positive, positive])

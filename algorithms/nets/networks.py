@@ -1,4 +1,4 @@
-"""The networks of the registry, their weights as named arrays, and what they say about rows."""
+"""The networks by name, their weights as named arrays, and what they say about rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import nn
 
 from algorithms.api.errors import WrongModel
 from algorithms.nets.spec import NetSpec
-from storage.client import Model
 
 Arrays = Mapping[str, NDArray[Any]]
 BATCH_ROWS = 4096
@@ -83,14 +82,6 @@ def load(net: nn.Module, arrays: Arrays) -> None:
         raise WrongModel("The model's arrays are not those of its network.", hint="Was it made by another version?")
     for name, tensor in own.items():
         np.copyto(tensor.numpy(), arrays[name], casting="same_kind")
-
-
-def probabilities(model: Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Class probabilities `(n, classes)` of rows `x` by a kept model. Raises WrongModel."""
-    net = build(NetSpec.model_validate(model.details["spec"]))
-    load(net, model.arrays)
-    found: NDArray[np.float64] = log_probabilities(net, torch.from_numpy(x)).exp().numpy()
-    return found
 
 
 @torch.no_grad()

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from algorithms.federated.server import Weights
 from algorithms.kit.metrics import Score
+from algorithms.kit.named_vectors import Weights
 from algorithms.nets import networks
 from algorithms.nets.optimizers import Adam, Sgd
 
@@ -45,18 +45,18 @@ class Rows:
         self.y = torch.from_numpy(y)
 
 
-def local_update(
-    net: nn.Module, common: Weights, rows: Rows, training: LocalTraining, batches: Sequence[NDArray[np.int64]]
+def trained(
+    net: nn.Module, start: Weights, rows: Rows, how: LocalTraining, batches: Sequence[NDArray[np.int64]]
 ) -> Weights:
-    """Train from the common weights, a step for each mini-batch. Returns the weights minus the common ones."""
-    networks.load(net, common)
+    """Train from these weights, a step for each mini-batch. Returns views of the network's own, which stay its own."""
+    networks.load(net, start)
     net.train()
-    optimizer = training.over(net)
+    optimizer = how.over(net)
     loss_of = nn.CrossEntropyLoss()
     for batch in map(torch.from_numpy, batches):
         loss_of(net(rows.x[batch]), rows.y[batch]).backward()
         optimizer.step()
-    return {name: tensor.numpy() - common[name] for name, tensor in networks.shared(net).items()}
+    return {name: tensor.numpy() for name, tensor in networks.shared(net).items()}
 
 
 def score(net: nn.Module, common: Weights, rows: Rows) -> Score:

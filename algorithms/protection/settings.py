@@ -24,4 +24,5 @@ class ProtectionSettings(Group):
 
     def idle(self) -> Mapping[str, str]:
         """In the clear there is no key."""
-        return {} if self.kind == "paillier" else dict.fromkeys(("keygen", "key_holders"), '`"kind": "plain"`')
+        options = ("key_bits", "keygen", "key_holders") if self.kind == "plain" else ()
+        return dict.fromkeys(options, '`"kind": "plain"`')

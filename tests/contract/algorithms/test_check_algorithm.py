@@ -15,7 +15,7 @@ import pytest
 
 from algorithms.api.component import Component, Line, Parameters, PortKind, Terms
 from algorithms.local_run import LocalResult, run_local
-from algorithms.protection import secure_sum
+from algorithms.protection import paillier
 from algorithms.registry import component, components
 from gateway.contract import ContractLine, JobContract, check_size, check_value
 from party.ids import Role
@@ -223,7 +223,7 @@ def check_parameters(model: type[Parameters]) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.id}".rstrip("-"))
 def test_check_algorithm(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(secure_sum, "SHARED_FROM", 1)  # so that small sums are decrypted in shares, too
+    monkeypatch.setattr(paillier, "SHARED_FROM", 1)  # so that small sums are decrypted in shares, too
     made = component(case.name)
     parameters = made.parameters.model_validate(case.parameters)
     check_parameters(made.parameters)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.aggregate import aggregation
 from algorithms.aggregate.adder import Adder
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
@@ -24,7 +23,7 @@ from algorithms.api.errors import (
 from algorithms.crypto.vectors import VectorPaillier
 from algorithms.local_run import LocalMemory, LocalSettings, run_local
 from algorithms.models.inference import predict
-from algorithms.protection import secure_sum
+from algorithms.protection import paillier, plain
 from algorithms.registry import component
 from gateway.errors import ExchangeClosed
 from storage.client import decode
@@ -85,8 +84,8 @@ def vectors_of(count, seed=0):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(secure_sum, "PART_CIPHERTEXTS", 4)
-    monkeypatch.setattr(secure_sum, "SHARED_FROM", 3)
+    monkeypatch.setattr(paillier, "PART_CIPHERTEXTS", 4)
+    monkeypatch.setattr(paillier, "SHARED_FROM", 3)
 
 
 @pytest.mark.parametrize("holders", [None, ("hospital-b",), ("hospital-a", "hospital-c")], ids=["all", "one", "two"])
@@ -111,7 +110,7 @@ def test_sums_of_any_length_and_holders_equal_the_fixed_point_sums(small_parts, 
 def test_sums_in_the_clear_go_in_parts_and_do_not_depend_on_them(monkeypatch, count, how):
     parameters, vectors = AggregationParameters(**how), vectors_of(count)
     whole = sums(parameters, vectors, RecordingExchange())
-    monkeypatch.setattr(aggregation, "PART_VALUES", 10)
+    monkeypatch.setattr(plain, "PART_NUMBERS", 10)
     parts = sums(parameters, vectors, exchange := RecordingExchange())
     for address in TRAINERS:
         for name, array in whole[address][0].items():
@@ -149,7 +148,7 @@ def test_double_and_single_precision_are_not_added():
 
 
 def test_nothing_of_a_vector_is_sent_that_is_not_finite_somewhere(monkeypatch):
-    monkeypatch.setattr(aggregation, "PART_VALUES", 10)
+    monkeypatch.setattr(plain, "PART_NUMBERS", 10)
     vectors = vectors_of(30)
     vectors[GUEST]["b"][0] = np.inf
     exchange = RecordingExchange()
@@ -193,7 +192,7 @@ def test_a_small_sum_costs_no_further_message():
 
 
 def test_a_long_sum_shows_how_far_it_is(monkeypatch):
-    monkeypatch.setattr(secure_sum, "PART_CIPHERTEXTS", 1)
+    monkeypatch.setattr(paillier, "PART_CIPHERTEXTS", 1)
     told = []
     monkeypatch.setattr(
         "algorithms.local_run._LocalRun.progress", lambda _run, done, total, what: told.append((done, what))
@@ -219,8 +218,8 @@ def test_compact_rounds_end_where_plain_ones_do(small_parts):
     vectors = vectors_of(300)
     compact = AggregationParameters(**SECURE, encoding={"packing": "compact"})
     found = sums(compact, vectors, RecordingExchange(), rounds=6)
-    plain = sums(AggregationParameters(), vectors, RecordingExchange(), rounds=6)
-    total, expected = (sum(turn["w"] for turn in result[HOST]) for result in (found, plain))
+    in_the_clear = sums(AggregationParameters(), vectors, RecordingExchange(), rounds=6)
+    total, expected = (sum(turn["w"] for turn in result[HOST]) for result in (found, in_the_clear))
     assert np.abs(total - expected).max() < 3 * 4 * np.abs(expected).max() / 2**15
     for address in TRAINERS:
         np.testing.assert_array_equal(found[address][5]["w"], found[GUEST][5]["w"])

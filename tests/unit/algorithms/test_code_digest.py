@@ -59,7 +59,7 @@ def test_releases_whose_api_alone_differs_have_the_same_digests(release):
     ("module", "users"),
     [
         ("algorithms.homo.lr", {"homo_lr"}),
-        ("algorithms.federated.fedopt", {"homo_lr", "homo_nn"}),
+        ("algorithms.federated.trainer", {"homo_lr", "homo_nn"}),
         ("algorithms.nets.optimizers", {"homo_nn"}),
         ("algorithms.aggregate.aggregation", SUMMING),
         ("algorithms.crypto.paillier", SUMMING),
@@ -75,7 +75,7 @@ def test_an_edit_of_mathematics_changes_the_components_that_use_it_and_no_other(
 def test_a_new_module_is_mathematics_unless_it_is_named_as_api(release):
     before = digests()
     (release / "fresh.py").write_text("")
-    for path in (release / "federated/fedopt.py", release / "api/errors.py"):
+    for path in (release / "federated/trainer.py", release / "api/errors.py"):
         path.write_text(path.read_text() + "\nimport algorithms.fresh\n")
     invalidate_caches()
     with_one = digests()

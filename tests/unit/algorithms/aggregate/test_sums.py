@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.aggregate.adder import Adder
-from algorithms.aggregate.aggregation import AggregationParameters, rounding_of
+from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
 from algorithms.api.channel import Channel
 from algorithms.api.errors import NotFinite, ParametersDiffer, WrongLayout
@@ -52,8 +52,7 @@ def test_a_fixed_point_vector_of_another_layout_is_refused():
     with pytest.raises(ParametersDiffer):
         two_sides(fixed, fixed, RecordingExchange(), np.zeros(2))
     wider = AggregationParameters(encoding={"kind": "fixed_point", "value_range": 64.0})
-    layout = rounding_of(wider, 1).layout
-    vector = {"layout": layout.to_json(1), "integers": np.zeros(2, np.int64)}
+    vector = wider.encoder(1, {}).codes[-1].write(np.zeros(2, np.int64), 1)
     with pytest.raises(WrongLayout):
         two_sides(fixed, fixed, RecordingExchange(), vector)
 
@@ -61,8 +60,7 @@ def test_a_fixed_point_vector_of_another_layout_is_refused():
 @pytest.mark.parametrize("integer", [1 << 32, -(1 << 32), 1 << 62, -(1 << 63)])
 def test_a_fixed_point_integer_that_no_value_has_is_refused(integer):
     fixed = AggregationParameters(**FIXED_POINT)
-    layout = rounding_of(fixed, 1).layout
-    vector = {"layout": layout.to_json(1), "integers": np.array([0, integer])}
+    vector = fixed.encoder(1, {}).codes[-1].write(np.array([0, integer]), 1)
     with pytest.raises(WrongLayout, match="larger than those of 1 vectors"):
         two_sides(fixed, fixed, RecordingExchange(), vector)
     vector["integers"] = np.array(0)
@@ -73,7 +71,7 @@ def test_a_fixed_point_integer_that_no_value_has_is_refused(integer):
 def test_a_sum_that_lacks_a_trainer_is_refused():
     fixed, exchange = AggregationParameters(**FIXED_POINT), RecordingExchange()
     guest = Contributor(context(GUEST, exchange), fixed, 1)
-    one = {"layout": rounding_of(fixed, 2).layout.to_json(1), "integers": np.zeros(2, np.int64)}
+    one = fixed.encoder(2, {}).codes[-1].write(np.zeros(2, np.int64), 1)
     Channel(exchange.wire(ARBITER), LocalMemory()).send(GUEST, "sum", (0, 0), one)
-    with pytest.raises(WrongLayout, match="1 terms; there are 2 trainers"):
+    with pytest.raises(WrongLayout, match="1 terms, not 2"):
         guest.sum(0, {"w": np.zeros(2)})

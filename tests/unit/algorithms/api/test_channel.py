@@ -1,4 +1,4 @@
-"""The verbs of a channel, and what it tells of arrivals: who is in, decided once, and told again to an executor that is started again."""
+"""The verbs of a channel, and what it tells of arrivals: who is in is decided once, and told again after a restart."""
 
 from __future__ import annotations
 
