@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import grpc
 from pydantic import ValidationError
@@ -25,7 +24,6 @@ from runtime.text import first_problem
 if TYPE_CHECKING:
     from node_manager.supervisor.manager import NodeManager
 
-T = TypeVar("T")
 
 CALL_S = 10.0
 START_S = 160.0
@@ -95,8 +93,6 @@ class NodeClient:
         self._who = f"the Node Manager at {address}"
         self._channel = unix_channel(address)
         self._stub = rpc.NodeManagerStub(self._channel)
-        self._lock = threading.Lock()  # a stream that is begun on a channel while it is closed ends the process
-        self._closed = False
 
     def describe(self, timeout_s: float = CALL_S) -> NodeStatus:
         """The host now. Raises NodeUnavailable."""
@@ -122,13 +118,14 @@ class NodeClient:
     def watch(self) -> Iterator[NodeStatus]:
         """The host at once, then again and again, until this raises NodeUnavailable."""
         with asking(self._who, NodeUnavailable):
-            for reply in self._begun(lambda: self._stub.Watch(pb.DescribeRequest())):
+            for reply in self._stub.Watch(pb.DescribeRequest()):
                 yield parse_status(reply.status)
         raise NodeUnavailable(f"{self._who} has closed the stream.", hint="Watch again.")
 
     def events(self, since: Mapping[str, int]) -> EventStream:
         """Every event of each log after the sequence that `since` gives by the log's name. Raises NodeUnavailable."""
-        return EventStream(self._who, self._begun(lambda: self._stub.Events(pb.EventsRequest(since=since))))
+        with asking(self._who, NodeUnavailable):
+            return EventStream(self._who, self._stub.Events(pb.EventsRequest(since=since)))
 
     def acknowledge(self, logs: Iterable[str]) -> None:
         """These event logs are recorded, up to their last event. Raises NodeUnavailable."""
@@ -147,15 +144,7 @@ class NodeClient:
 
     def close(self) -> None:
         """Let the connection go; what waits in a stream ends."""
-        with self._lock:
-            self._closed = True
-            self._channel.close()
-
-    def _begun(self, stream: Callable[[], T]) -> T:
-        with self._lock:
-            if self._closed:
-                raise NodeUnavailable(f"{self._who} is no longer asked.")
-            return stream()
+        self._channel.close()
 
 
 class EventStream:
