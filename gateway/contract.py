@@ -39,7 +39,7 @@ class ContractLine:
         max_bytes: The largest encoded value allowed.
         protection: `plain-scalar | plain | encrypted | masked | aggregate-sealed`.
         text_bytes: How much text a plain-scalar line may carry in one attempt, from one address to another.
-        key_owners: Under whose key an encrypted line's ciphertexts are, one of these addresses; empty: anybody's.
+        key_owners: Under whose key an encrypted line's ciphertexts are, one of these addresses; None: anybody's.
     """
 
     tag: str
@@ -49,7 +49,7 @@ class ContractLine:
     max_bytes: int
     protection: str
     text_bytes: int = SCALAR_TEXT_BYTES
-    key_owners: frozenset[str] = frozenset()
+    key_owners: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def check_value(line: ContractLine, value: ValueHeader) -> None:
 
 def named_keys(line: ContractLine, value: ValueHeader) -> frozenset[tuple[str, str]]:
     """Whose keys a value's ciphertexts are under and their fingerprints, where the line says whose they are to be."""
-    if not line.key_owners:
+    if line.key_owners is None:
         return frozenset()
     return frozenset((field.owner, field.key or "") for field in value.fields if field.kind == Kind.CIPHERTEXTS)
 
@@ -177,7 +177,7 @@ def _line_from_json(line: dict[str, Any]) -> ContractLine:
         max_bytes=_count(line["max_bytes"]),
         protection=line["protection"],
         text_bytes=_count(line.get("text_bytes", SCALAR_TEXT_BYTES)),
-        key_owners=frozenset(line.get("key_owners", ())),
+        key_owners=frozenset(line["key_owners"]) if "key_owners" in line else None,
     )
 
 
@@ -198,7 +198,7 @@ def _line_to_json(line: ContractLine) -> dict[str, object]:
     }
     if line.text_bytes != SCALAR_TEXT_BYTES:  # so that a contract without it is written as it always was
         values["text_bytes"] = line.text_bytes
-    if line.key_owners:
+    if line.key_owners is not None:
         values["key_owners"] = sorted(line.key_owners)
     return values
 
@@ -210,11 +210,14 @@ def _refuse(line: ContractLine, kinds: set[Kind]) -> None:
 
 
 def _refuse_owners(line: ContractLine, value: ValueHeader) -> None:
-    for field in value.fields if line.key_owners else ():
+    owners = line.key_owners
+    if owners is None:
+        return
+    for field in value.fields:
         if field.kind != Kind.CIPHERTEXTS:
             continue
-        if field.owner not in line.key_owners:
-            whose, wanted = printable(field.owner[:80]) or "several", " or ".join(sorted(line.key_owners))
+        if field.owner not in owners:
+            whose, wanted = printable(field.owner[:80]) or "several", " or ".join(sorted(owners)) or "nobody"
             raise ContractViolation(f"Tag '{line.tag}': ciphertexts under the key of {whose} instead of {wanted}.")
         if not _DIGEST.fullmatch(field.key or ""):
             raise ContractViolation(f"Tag '{line.tag}': the key of {field.owner} has no fingerprint.")

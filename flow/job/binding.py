@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple, TypeVar
@@ -74,6 +74,10 @@ class BoundTask:
         each = {id(side): side for side in self.sides.values()}.values()
         found = {json.dumps(side.parameters, sort_keys=True): side for side in each}
         return tuple(self.terms_of(side) for side in found.values())
+
+    def with_models(self, kinds: Mapping[str, str]) -> BoundTask:
+        """The task with the kinds of models, by input, that were not known before."""
+        return replace(self, models={name: kind or kinds.get(name, "") for name, kind in self.models.items()})
 
     def terms_of(self, side: BoundSide) -> Terms[Parameters]:
         """What a side runs with."""

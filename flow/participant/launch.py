@@ -106,7 +106,7 @@ def _expanded(line: Line, task: BoundTask) -> Iterator[ContractLine]:
         kind=str(line.kind),
         max_bytes=line.most_bytes(task.rows or {}),
         protection=str(line.protection),
-        key_owners=owners,
+        key_owners=None if line.key_of is None else owners,
     )
     if line.key_of is End.SENDER:
         yield from (replace(whole, frm=frozenset({one}), key_owners=frozenset({one})) for one in sorted(frm))

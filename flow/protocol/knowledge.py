@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from flow.job.binding import BoundTask
@@ -72,7 +72,7 @@ def own_models(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dic
 def with_own_models(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, BoundTask]:
     """The tasks with the kinds of the models that this party brings, before others have told theirs."""
     own = own_models(tasks, know)
-    return {**tasks, **{name: replace(tasks[name], models={**tasks[name].models, **own[name]}) for name in own}}
+    return {**tasks, **{name: tasks[name].with_models(own[name]) for name in own}}
 
 
 def earlier_name(reference: TableInput | OutputInput, *, is_table: bool) -> str:

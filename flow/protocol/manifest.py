@@ -8,7 +8,6 @@ other knows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from hashlib import sha256
 
 from algorithms.code_digest import API_MINIMUM, API_VERSION
@@ -98,8 +97,7 @@ def settled(manifest: Manifest, tasks: Mapping[str, BoundTask]) -> dict[str, Bou
                     told |= {(task, address, name): t.rows for name, t in inputs.items() if t.rows is not None}
     for task, address, name in sorted(told_places(tasks) - told.keys()):
         raise ManifestMismatch(f"tasks.{task}.inputs.{name}: {address.party} does not tell how many rows it has.")
-    known = with_rows(tasks, told)
-    return {name: replace(task, models={**task.models, **_models(manifest, task)}) for name, task in known.items()}
+    return {name: task.with_models(_models(manifest, task)) for name, task in with_rows(tasks, told).items()}
 
 
 def job_seed(number: int) -> str:

@@ -104,7 +104,9 @@ def test_a_line_that_says_whose_key_takes_ciphertexts_under_that_alone() -> None
             named(one=ciphertexts(str(GUEST)), other=ciphertexts(owner))
     with pytest.raises(ContractViolation, match="the key of guest:alpha has no fingerprint"):
         named(sum=ciphertexts(str(GUEST), key="x" * 10_000))
-    anybody = replace(owned, key_owners=frozenset())
+    anybody = replace(owned, key_owners=None)
+    with pytest.raises(ContractViolation, match="instead of nobody"):
+        check_value(replace(owned, key_owners=frozenset()), describe(encode({"sum": ciphertexts(str(GUEST))})))
     assert not named_keys(anybody, describe(encode(ciphertexts(str(GUEST)))))
     contract = make_contract(lines=(owned, anybody))
     assert contract_from_json(canonical_json(contract_to_json(contract))) == contract

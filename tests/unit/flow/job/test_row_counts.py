@@ -129,7 +129,7 @@ def test_a_contract_says_whose_key_and_how_large_in_plain_numbers() -> None:
     lines = {line.tag: line for line in contract_for(manifest(of), settled(manifest(of), of.tasks), "b").tasks["split"]}
     assert (lines["labels"].max_bytes, lines["key"].max_bytes) == (70 * 256 + toy.ROOM, toy.ROOM)
     assert lines["labels"].key_owners == lines["sums"].key_owners == {"guest:a"}
-    assert lines["key"].key_owners == frozenset()
+    assert lines["key"].key_owners is None
 
 
 def test_a_manifest_that_lacks_rows_or_has_them_from_somebody_else_does_not_settle_the_job() -> None:
@@ -154,10 +154,11 @@ def test_no_row_count_makes_a_message_larger_than_any_may_be() -> None:
     [
         (End.SENDER, {"host:b": {"host:b"}, "host:c": {"host:c"}}),
         (Role.HOST, {"host:b": {"host:b", "host:c"}, "host:c": {"host:b", "host:c"}}),
-        (None, {"host:b": set(), "host:c": set()}),
+        (Role.ARBITER, {"host:b": set(), "host:c": set()}),  # nobody has such a key
+        (None, {"host:b": None, "host:c": None}),
     ],
 )
-def test_a_key_is_that_of_an_end_or_of_anybody_of_a_role(key_of: Any, owners: dict[str, set[str]]) -> None:
+def test_a_key_is_that_of_an_end_or_of_anybody_of_a_role(key_of: Any, owners: dict[str, set[str] | None]) -> None:
     for frm, to in ((toy.HOST, toy.GUEST), (toy.GUEST, toy.HOST)):
         whose = End.RECEIVER if key_of is End.SENDER and to == toy.HOST else key_of
         line = Line("x", frm, to, ONCE, "ciphertexts", 9, Protection.ENCRYPTED, "Sums.", key_of=whose)
@@ -215,6 +216,12 @@ def test_a_person_sees_what_is_said_with_an_earlier_model_of_the_kind_that_we_ho
     answers = {party: answer(of, party, model) for party in "abc"}
     contract = contract_for(manifest(of, **answers), settled(manifest(of, **answers), of.tasks), "a")
     assert [line.tag for line in contract.tasks["predict"]] == said
+
+
+def test_nobody_signs_another_kind_for_a_model_that_the_job_makes() -> None:
+    of = job(split=SPLIT, predict=EARLIER | {"inputs": EARLIER["inputs"] | {"model": "split.model"}})
+    lying = answer(of, "c").model_copy(update={"models": {"predict": {"model": "linear"}}})
+    assert settled(manifest(of, c=lying), of.tasks)["predict"].models == {"model": toy.KIND}
 
 
 def test_a_policy_is_asked_about_what_an_earlier_model_makes_a_task_say() -> None:
