@@ -15,6 +15,7 @@ from algorithms.api.errors import InstalledTwice, NotInstalled, UnknownComponent
 
 GROUP = "archipelago.components"
 OURS = "algorithms"
+_INSTALL = "Run `pip install -e .` in the checkout, with the Python that is to run it."
 
 
 def component(reference: str) -> Component:
@@ -39,7 +40,8 @@ def components() -> list[Component]:
     """All installed components, by name.
 
     Raises:
-        NotInstalled: Ours are not among them: this is a checkout that is not installed.
+        NotInstalled: Ours are not among them, or not where they are said to be: this is a checkout that is not
+            installed, or was another when it was.
         InstalledTwice: Two distributions have one of the same name.
     """
     return [_load(name) for name in sorted(_sources())]
@@ -64,7 +66,7 @@ def _sources() -> dict[str, EntryPoint]:
     if not any(_package(entry) == OURS for entry in found.values()):
         raise NotInstalled(
             "No component of this platform is found: it runs from a checkout that is not installed.",
-            hint="Run `pip install -e .` in the checkout, with the Python that is to run it.",
+            hint=_INSTALL,
         )
     return found
 
@@ -75,7 +77,16 @@ def _package(entry: EntryPoint) -> str:
 
 @cache
 def _load(name: str) -> Component:
-    found = _sources()[name].load()
+    entry = _sources()[name]
+    try:
+        found = entry.load()
+    except ModuleNotFoundError as absent:
+        if absent.name is None or not f"{entry.module}.".startswith(f"{absent.name}."):
+            raise  # something that it imports
+        raise NotInstalled(
+            f"The component '{name}' is installed as {entry.value}, which is not there: its package has changed since.",
+            hint=_INSTALL,
+        ) from None
     if not isinstance(found, Component) or found.name != name:
         raise UnknownComponent(
             f"What is installed as '{name}' is not a component of that name.", hint="Ask who made the package."

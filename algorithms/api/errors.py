@@ -22,7 +22,7 @@ InvalidInput
   WrongSum              a sum that is not that of the trainers' numbers
 NotFound
   UnknownComponent      no such component is installed
-  NotInstalled          a checkout that is not installed has no components
+  NotInstalled          components of a checkout that is not installed as it is
   UnknownFunction       a function over batches that is not where workers look for it
 Conflict
   InstalledTwice        two installed packages have a component of one name
@@ -42,7 +42,7 @@ class UnknownComponent(NotFound):
 
 
 class NotInstalled(NotFound):
-    """The platform runs from a checkout that is not installed, where no component is found."""
+    """The platform runs from a checkout that is not installed as it is, and components are not found."""
 
     code = "algorithms.not_installed"
 

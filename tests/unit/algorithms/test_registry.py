@@ -63,6 +63,13 @@ def test_a_checkout_that_is_not_installed_says_so_and_what_to_do(installed):
         assert "pip install -e ." in caught.value.hint
 
 
+def test_a_checkout_that_has_changed_since_it_was_installed_says_so(installed):
+    installed(gone=["algorithms.gone:COMPONENT"])
+    with pytest.raises(NotInstalled, match=r"as algorithms\.gone:COMPONENT, which is not there") as caught:
+        components()
+    assert "pip install -e ." in caught.value.hint
+
+
 def test_two_components_of_one_name_are_refused(installed):
     installed(noop=["algorithms.diagnostics.noop:COMPONENT"] * 2)
     assert component("noop").name == "noop"
