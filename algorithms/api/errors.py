@@ -11,6 +11,7 @@ InvalidInput
     OneClass              rows of two classes or more
   BadFeatures           a feature column is missing, empty or holds no finite number
   FeaturesDiffer        the trainers' columns are not the same
+  ColumnNameTaken       an output has two columns of one name
   WrongModel            a model of another kind, or made for other columns
   NotFinite             NaN or infinity in a vector that was about to be sent
   ValueOutgrewLayout    a number larger than its fixed-point layout holds
@@ -105,6 +106,12 @@ class OneClass(BadLabels):
     """All trainers' labels are of one class; the component learns from rows of two classes or more."""
 
     code = "algorithms.one_class"
+
+
+class ColumnNameTaken(InvalidInput):
+    """A column that an output keeps is called as one that it adds."""
+
+    code = "algorithms.column_name_taken"
 
 
 class BadFeatures(InvalidInput):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from algorithms.api.component import TRAINERS, Component, ModelUse, Parameters, Port, PortKind, RoleSpec
 from algorithms.api.context import Context
+from algorithms.api.errors import ColumnNameTaken
 from algorithms.kit.disclosure import NOTHING
 from algorithms.kit.feature_matrix import required_model, required_table
 from algorithms.models.inference import CLASSIFIERS, Prediction
@@ -36,13 +37,23 @@ def predict(ctx: Context, _parameters: PredictParameters) -> None:
 
 
 def predictions(table: Table, prediction: Prediction) -> pa.Table:
-    """The columns of the output: `probability` of the second class, or `probability_C` of each of many; `predicted`."""
-    columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in table.manifest.roles.columns.values()}
+    """The output: columns that play a role, `probability` (of many classes: `probability_C` of each), `predicted`.
+
+    Raises:
+        ColumnNameTaken: A column that plays a role is called as one of the others.
+    """
+    kept = {name: table.to_arrow().column(name) for name in table.manifest.roles.columns.values()}
+    made: dict[str, Any] = {"predicted": prediction.predicted}
     if prediction.binary:
-        columns["probability"] = prediction.probabilities[:, 1]
+        made = {"probability": prediction.probabilities[:, 1]} | made
     else:
-        columns |= {f"probability_{c}": prediction.probabilities[:, i] for i, c in enumerate(prediction.classes)}
-    return pa.table(columns | {"predicted": prediction.predicted})
+        made = {f"probability_{c}": prediction.probabilities[:, i] for i, c in enumerate(prediction.classes)} | made
+    for name in kept.keys() & made.keys():
+        raise ColumnNameTaken(
+            f"{table.manifest.reference} has a column '{name}' that plays a role; predictions have one of that name.",
+            hint="Upload the table with that column under another name.",
+        )
+    return pa.table(kept | made)
 
 
 COMPONENT = Component(

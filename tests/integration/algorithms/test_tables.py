@@ -10,7 +10,15 @@ import pytest
 from sklearn import metrics
 
 from algorithms.api.component import RoleSpec, Terms
-from algorithms.api.errors import BadLabels, FeaturesDiffer, MissingInput, ParametersDiffer, RolesRefused, WrongModel
+from algorithms.api.errors import (
+    BadLabels,
+    ColumnNameTaken,
+    FeaturesDiffer,
+    MissingInput,
+    ParametersDiffer,
+    RolesRefused,
+    WrongModel,
+)
 from algorithms.evaluation.evaluate import binary_metrics, roc_points
 from algorithms.feature.scale import is_constant, join_limbs, split_limbs
 from algorithms.local_run import run_local
@@ -203,6 +211,17 @@ def test_predictions_carry_ids_and_probabilities(tmp_path):
     assert made.column_names == ["id", "probability", "predicted"]
     p = made.column("probability").to_numpy()
     np.testing.assert_array_equal(made.column("predicted").to_numpy(), p > 0.5)
+
+
+@pytest.mark.parametrize("name", ["predicted", "probability"])
+def test_no_prediction_takes_the_place_of_a_column_that_plays_a_role(tmp_path, name):
+    rows = pa.table({"x": [1.0, 2.0], name: [7, 8]})
+    store = TableStore(tmp_path)
+    with store.writer("test/taken", rows.schema, TableRoles(id=name)) as writer:
+        writer.write(rows)
+    inputs = {"data": store.open("test/taken"), "model": linear(np.ones(1), ["x"])}
+    with pytest.raises(ColumnNameTaken, match=f"column '{name}' that plays a role"):
+        alone(PREDICT, inputs)
 
 
 @pytest.mark.parametrize(
