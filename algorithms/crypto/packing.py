@@ -205,8 +205,8 @@ def require_within(inside: NDArray[np.bool_], values: Floats, largest: float, na
         index = int(np.argmin(inside))
         raise ValueOutgrewLayout(
             f"{name}[{start + index}] = {values[index]:.6g} is outside the layout's range of ±{largest:.6g}.",
-            hint="Go on with a wider one (`flow job resume JOB --set TASK.value_range=...`), lower the learning rate, "
-            "or standardise the features first.",
+            hint="Go on with a wider one (`flow job resume JOB --set TASK.encoding.value_range=...`), lower the "
+            "learning rate, or standardise the features first.",
         )
 
 

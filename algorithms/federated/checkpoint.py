@@ -48,7 +48,8 @@ class State:
         if _form(state) != _form(fresh):
             raise ParametersDiffer(
                 "The checkpoint is of another model or another server optimizer than this training's.",
-                hint="Go on with the parameters of the earlier job; value_range, packing and keys may change.",
+                hint="Go on with the parameters of the earlier job; `encoding.value_range`, `encoding.packing` and "
+                "keys may change.",
             )
         return state
 

@@ -92,7 +92,7 @@ class Net(Group):
     @model_validator(mode="after")
     def _cnn_has_a_shape(self) -> Self:
         if self.name == "cnn" and self.input_shape is None:
-            raise ValueError("a cnn needs `input_shape`: channels, height, width; for digits [1, 8, 8]")
+            raise ValueError("a cnn needs `net.input_shape`: channels, height, width; for digits [1, 8, 8]")
         return self
 
 

@@ -36,10 +36,10 @@ class NetSpec(BaseModel):
         if self.net != "cnn":
             return
         if self.input_shape is None:
-            raise WrongModel("A cnn needs `input_shape`: channels, height, width.", hint="Digits: [1, 8, 8].")
+            raise WrongModel("A cnn needs `net.input_shape`: channels, height, width.", hint="Digits: [1, 8, 8].")
         channels, height, width = self.input_shape
         if channels * height * width != self.inputs:
-            raise WrongModel(f"`input_shape` {list(self.input_shape)} does not make {self.inputs} columns.")
+            raise WrongModel(f"`net.input_shape` {list(self.input_shape)} does not make {self.inputs} columns.")
         if min(height, width) < 4:
             raise WrongModel("A cnn needs images of at least 4 by 4.")
 

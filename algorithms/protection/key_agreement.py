@@ -55,12 +55,12 @@ def require_holders(trainers: Sequence[str], settings: ProtectionSettings) -> No
         return
     if not named or len(set(named)) != len(named):
         raise RolesRefused(
-            "`key_holders` names nobody, or a party twice.", hint="Name each holder once, or leave it out."
+            "`protection.key_holders` names nobody, or a party twice.", hint="Name each holder once, or leave it out."
         )
     for party in named:
         if party not in trainers:
             raise RolesRefused(
-                f"`key_holders` names '{party}', which is no trainer of the task.",
+                f"`protection.key_holders` names '{party}', which is no trainer of the task.",
                 hint=f"Only trainers may hold the key: {', '.join(trainers)}.",
             )
 

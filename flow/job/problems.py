@@ -82,9 +82,7 @@ def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
     path = dotted([*([prefix] if prefix else []), *place])
     kind = item["type"]
     if kind == "extra_forbidden":
-        keys = _keys_at(model, place[:-1])
-        hint = did_you_mean(str(place[-1]), keys) if keys else ""
-        return Problem(path=path, message="this key is not known.", hint=hint)
+        return Problem(path=path, message="this key is not known.", hint=_meant(model, place))
     if kind == "missing":
         return Problem(path=path, message="this key is missing.")
     given = item.get("input")
@@ -100,6 +98,14 @@ def _is_type_name(part: object) -> bool:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+
+
+def _meant(model: type[BaseModel], place: Sequence[object]) -> str:
+    """A hint for a key that is not known: where a group has it, in full, else the nearest of those beside it."""
+    name, keys = str(place[-1]), _keys_at(model, place[:-1])
+    if grouped := [f"'{group}.{name}'" for group in _keys_at(model, ()) if name in _keys_at(model, (group,))]:
+        return f"Did you mean {' or '.join(grouped)}?"
+    return did_you_mean(name, keys) if keys else ""
 
 
 def _keys_at(model: type[BaseModel], place: Sequence[object]) -> list[str]:

@@ -63,3 +63,18 @@ def test_a_preset_is_written_out_and_what_contradicts_it_is_refused() -> None:
     wrong = with_parameters(preset="fedadam", server={"optimizer": "sgd"})
     _, problems = bind(parse_job(json.dumps(wrong).encode()), component)
     assert any("the preset fedadam says 'adam'" in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path", "meant"),
+    [
+        ({"value_range": 64}, "value_range", "'encoding.value_range'?"),
+        ({"protection": {"value_range": 64}}, "protection.value_range", "'encoding.value_range'?"),
+        ({"learning_rate": 1}, "learning_rate", "'server.learning_rate' or 'local.learning_rate'?"),
+        ({"local": {"epoch": 2}}, "local.epoch", "'epochs'?"),
+    ],
+)
+def test_a_key_that_a_group_has_is_named_in_full(parameters: dict[str, Any], path: str, meant: str) -> None:
+    _, problems = bind(parse_job(json.dumps(with_parameters(**parameters)).encode()), component)
+    [hint] = [problem.hint for problem in problems if problem.path == f"tasks.train.parameters.{path}"]
+    assert hint == f"Did you mean {meant}"
