@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from algorithms.api.channel import Channel, Wire
 from algorithms.api.component import Component, Parameters, Terms, by_role
-from algorithms.api.context import Context, Inputs, Memory, News, Outputs, Rows
+from algorithms.api.context import Context, Events, Inputs, Memory, Outputs, Rows
 from algorithms.compute.workers import Workers
 from party.ids import Address
 from runtime.clock import Clock
@@ -159,7 +159,7 @@ class _LocalWriter:
 
 @dataclass
 class _LocalRun:
-    """Outputs and news of one address."""
+    """Outputs and events of one address."""
 
     address: Address
     outputs: dict[str, pa.Table | Model | Report] = field(default_factory=dict)
@@ -207,7 +207,7 @@ class Side:
     parameters: Parameters
     inputs: Inputs
     outputs: Outputs
-    news: News
+    events: Events
     memory: Memory = field(default_factory=LocalMemory)
     cores: int = 1
 
@@ -246,7 +246,7 @@ def run_sides(
                 channel=Channel(wire, memory, exchange.clock),
                 inputs=side.inputs,
                 outputs=side.outputs,
-                news=side.news,
+                events=side.events,
                 memory=memory,
                 seed=seed,
                 cores=side.cores,
@@ -287,7 +287,7 @@ def run_local(
             parameters=parameters,
             inputs=_LocalInputs(parties[address]),
             outputs=run,
-            news=run,
+            events=run,
             memory=settings.memories.get(address) or LocalMemory(),
             cores=settings.cores,
         )

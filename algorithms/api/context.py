@@ -62,7 +62,7 @@ class Outputs(Protocol):
         """Stage a JSON report of a versioned kind."""
 
 
-class News(Protocol):
+class Events(Protocol):
     """Appends to the attempt's event log."""
 
     def metric(self, name: str, step: int, value: float) -> None:
@@ -107,7 +107,7 @@ class Context:
     channel: Channel
     inputs: Inputs
     outputs: Outputs
-    news: News
+    events: Events
     memory: Memory
     seed: bytes
     cores: int = 1
@@ -151,10 +151,10 @@ class Context:
     def report(self, step: int, **metrics: float) -> None:
         """Record the metrics of one round."""
         for name, value in metrics.items():
-            self.news.metric(name, step, float(value))
+            self.events.metric(name, step, float(value))
 
     @contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[int], None]]:
         """A callback that shows how far the work is."""
-        self.news.progress(0, total, what)
-        yield lambda done: self.news.progress(done, total, what)
+        self.events.progress(0, total, what)
+        yield lambda done: self.events.progress(done, total, what)

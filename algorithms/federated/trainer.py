@@ -130,7 +130,7 @@ def _stands_still(ctx: Context, parameters: TrainingParameters, t: int, change: 
 def _warn_if_diverged(ctx: Context, state: State, loss: float) -> None:
     first = min(state.first_loss, loss) if np.isinf(state.first_loss) else state.first_loss
     if loss > DIVERGED * max(first, 1.0):
-        ctx.news.log(
+        ctx.events.log(
             "warning",
             f"Training diverged: after {state.rounds} rounds the loss is {loss:.4g}, at the start it was {first:.4g}. "
             "The model is of no use. Lower the learning rate, standardise the features, or look for bad rows.",

@@ -130,7 +130,7 @@ class LocalRun:
             parameters=task.component.parameters.model_validate(bound.parameters),
             inputs=StoredInputs(store, address, tables, models),
             outputs=store.staging.outputs(AttemptId(self.id, TaskName(task.name), ATTEMPT), address),
-            news=Telling(task.name, address, tell, self._clock),
+            events=Telling(task.name, address, tell, self._clock),
             cores=bound.resources.cores,
         )
 

@@ -77,7 +77,7 @@ def open_context(
         channel=Channel(wire, memory),
         inputs=StoreInputs(store, order, component, events),
         outputs=AnnouncedOutputs(store.staging.outputs(attempt, address), attempt, events),
-        news=events,
+        events=events,
         memory=memory,
         seed=bytes.fromhex(order.seed),
         cores=order.resources.cores,

@@ -79,7 +79,7 @@ def reach_out(ctx, p):
             came = "DONE"
         except OSError as refusal:
             came = type(refusal).__name__
-        ctx.news.log("info", f"{name}: {came}")
+        ctx.events.log("info", f"{name}: {came}")
 
 
 def get_on(ctx, p):
@@ -105,7 +105,7 @@ def get_on(ctx, p):
     here, there = socket.socketpair()
     here.send(b"x")
     assert there.recv(1) == b"x"
-    ctx.news.log("info", "got on")
+    ctx.events.log("info", "got on")
 
 
 def spread(ctx, p):
@@ -117,8 +117,8 @@ def spread(ctx, p):
     vector = engine.encrypt(layout, zeros)
     assert len(set(vector.data.to_pylist())) == len(vector.data), "workers have randomness of their own"
     family = psutil.Process().children(recursive=True)
-    ctx.news.log("info", f"after {time.monotonic() - began:.2f} s")
-    ctx.news.log("info", ", ".join(sorted(f"{one.name()} {one.num_threads()}" for one in family)))
+    ctx.events.log("info", f"after {time.monotonic() - began:.2f} s")
+    ctx.events.log("info", ", ".join(sorted(f"{one.name()} {one.num_threads()}" for one in family)))
     lost = next(one for one in family if one.name() == "worker")
     lost.kill()
     lost.wait(60)
@@ -132,7 +132,7 @@ def end_a_child(ctx, p):
         with suppress(SystemExit):
             signal.pause()
     os.kill(child, signal.SIGTERM)
-    ctx.news.log("info", f"ended by {os.WTERMSIG(os.waitpid(child, 0)[1])}")
+    ctx.events.log("info", f"ended by {os.WTERMSIG(os.waitpid(child, 0)[1])}")
 
 
 def linger(ctx, p):
@@ -153,7 +153,7 @@ def linger(ctx, p):
         os._exit(0)
     os.close(writing)
     pid = os.read(reading, 20).decode()
-    ctx.news.log("info", pid)
+    ctx.events.log("info", pid)
     time.sleep(p.seconds)
 
 
@@ -164,11 +164,11 @@ def breed(ctx, p):
         while True:
             if os.fork():
                 os._exit(0)
-    ctx.news.log("info", f"{os.getuid()}")
+    ctx.events.log("info", f"{os.getuid()}")
 
 
 def headless(ctx, p):
     """End the first thread, and go on in another one."""
-    ctx.news.log("info", "ready")
+    ctx.events.log("info", "ready")
     threading.Thread(target=time.sleep, args=(300,)).start()
     ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)

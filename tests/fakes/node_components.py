@@ -88,7 +88,7 @@ def stubborn(ctx, p):
     import signal
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ctx.news.log("info", "ready")
+    ctx.events.log("info", "ready")
     time.sleep(300)
 
 
@@ -97,26 +97,26 @@ def family(ctx, p):
     code = "import time; time.sleep(300)"
     ours = subprocess.Popen([sys.executable, "-c", code])
     away = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    ctx.news.log("info", f"{ours.pid} {away.pid}")
+    ctx.events.log("info", f"{ours.pid} {away.pid}")
     time.sleep(p.seconds or 300)
 
 
 def orphans(ctx, p):
     """Leave a child behind and end well."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-    ctx.news.log("info", str(child.pid))
+    ctx.events.log("info", str(child.pid))
 
 
 def grow(ctx, p):
     """Use `count` MiB of memory of our own."""
     block = np.ones(p.count << 17)
-    ctx.news.log("info", f"{block.nbytes}")
+    ctx.events.log("info", f"{block.nbytes}")
     time.sleep(p.seconds or 300)
 
 
 def grow_elsewhere(ctx, p):
     """Use `count` MiB of memory in a process that we start."""
-    ctx.news.log("info", f"{p.count} MiB")
+    ctx.events.log("info", f"{p.count} MiB")
     script = f"import time; block = b'x' * ({p.count} << 20); time.sleep({p.seconds or 300})"
     subprocess.run([sys.executable, "-S", "-c", script], check=True)
 
@@ -128,7 +128,7 @@ def share(ctx, p):
     if not child:
         time.sleep(p.seconds)
         os._exit(0)
-    ctx.news.log("info", f"{block.nbytes}")
+    ctx.events.log("info", f"{block.nbytes}")
     os.waitpid(child, 0)
 
 
@@ -167,17 +167,17 @@ def look_around(ctx, p):
         "random": np.random.random(),
     }
     for name, value in said.items():
-        ctx.news.log("info", f"{name}: {value}")
+        ctx.events.log("info", f"{name}: {value}")
 
 
 def remember(ctx, p):
     """Draw once, keep checkpoints, stage one output of each kind; die after the first half when told to."""
     seed = ctx.memory.once("own-seed", lambda: os.urandom(8))
     pick = ctx.memory.once("pick", lambda: os.urandom(8))
-    ctx.news.log("info", f"{seed.hex()} {pick.hex()}")
+    ctx.events.log("info", f"{seed.hex()} {pick.hex()}")
     found = ctx.memory.latest()
     start, total = (found[0] + 1, float(found[1]["total"])) if found else (0, 0.0)
-    ctx.news.log("info", f"from {start}")
+    ctx.events.log("info", f"from {start}")
     for step in range(start, p.count):
         total += step
         ctx.memory.checkpoint(step, {"total": total})
@@ -189,7 +189,7 @@ def remember(ctx, p):
     with ctx.outputs.table_writer("table", schema, TableRoles(id="id")) as writer:
         writer.write(pa.table({"id": [1, 2], "x": [0.5, total]}, schema=schema))
     table, model = ctx.inputs.table("data"), ctx.inputs.model("model")
-    ctx.news.log("info", f"{None if table is None else table.rows} {None if model is None else model.kind}")
+    ctx.events.log("info", f"{None if table is None else table.rows} {None if model is None else model.kind}")
     with ctx.progress(2, "ends") as done:
         done(2)
 
@@ -218,7 +218,7 @@ def work(ctx, p):
 def pry(ctx, p):
     """Try whatever no component has any business with; tell what came of each try. `where` is JSON: name to path."""
     for name, path in json.loads(p.where).items():
-        ctx.news.log("info", f"{name}: {_tried(name.partition('-')[0], path)}")
+        ctx.events.log("info", f"{name}: {_tried(name.partition('-')[0], path)}")
 
 
 def _tried(how, path):
@@ -252,7 +252,7 @@ def flood(ctx, p):
     Then wait for the file `where`, if it is named.
     """
     log = next(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if _target(fd).endswith("events.jsonl"))
-    key = ctx.news._key
+    key = ctx.events._key
     who = {name: getattr(key, name) for name in ("job", "task", "attempt", "address", "incarnation")}
     bodies = {
         "log": lambda n: {"level": "info", "text": f"flood {n} " + "x" * 1_500},
@@ -262,8 +262,9 @@ def flood(ctx, p):
         for start in range(0, p.count, 500):
             lines = b""
             for n in range(start, min(start + 500, p.count)):
-                ctx.news._sequence += 1
-                event = {**who, "schema": 1, "sequence": ctx.news._sequence, "at_ms": 1, "kind": kind, "body": body(n)}
+                ctx.events._sequence += 1
+                event = {**who, "schema": 1, "sequence": ctx.events._sequence, "at_ms": 1, "kind": kind}
+                event["body"] = body(n)
                 lines += json.dumps(event).encode() + b"\n"
             os.write(log, lines)
     while p.where and not Path(p.where).exists():
@@ -297,7 +298,7 @@ def forge(ctx, p):
 def use(ctx, p):
     """Read the table and the model that the order names."""
     rows = ctx.inputs.table("data").column("a").tolist()
-    ctx.news.log("info", f"{rows} {ctx.inputs.model('model').arrays['w'].tolist()}")
+    ctx.events.log("info", f"{rows} {ctx.inputs.model('model').arrays['w'].tolist()}")
 
 
 PLAYS = {

@@ -299,7 +299,7 @@ def test_a_run_that_is_left_ends_its_threads(
     tmp_path: Path, guest_of_noop: Callable[[Callable[[Context, Any], None]], None]
 ) -> None:
     def wait_for_ever(ctx: Context, _parameters: Any) -> None:
-        ctx.news.log("info", "I wait.")
+        ctx.events.log("info", "I wait.")
         ctx.channel.gather(ctx.peers(Role.ARBITER), "pong", 0)
 
     guest_of_noop(wait_for_ever)
