@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from algorithms.registry import GROUP
+from tests.fixtures.distributions import distribution
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 
@@ -22,17 +25,7 @@ def package(tmp_path: Path) -> Path:
     for name, content in re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", TEXT, re.DOTALL):
         (tmp_path / name).write_text(content)
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
-    installed = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    installed.mkdir()
-    metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (installed / "METADATA").write_text(metadata)
-    (installed / "entry_points.txt").write_text(
-        "".join(
-            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
-            for group, entries in project["entry-points"].items()
-        )
-    )
-    return tmp_path
+    return distribution(tmp_path, project["name"].replace("-", "_"), project["entry-points"][GROUP])
 
 
 def commands() -> list[str]:
