@@ -16,8 +16,9 @@ from typing import Protocol
 import pyarrow as pa
 
 from algorithms.api.channel import Channel, Wire
-from algorithms.api.component import Component, Parameters, Terms, by_role
+from algorithms.api.component import Component, Terms, by_role
 from algorithms.api.context import Context, Events, Inputs, Memory, Outputs, Rows
+from algorithms.api.parameters import Parameters
 from algorithms.compute.workers import Workers
 from party.ids import Address
 from runtime.clock import Clock

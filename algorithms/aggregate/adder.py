@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from algorithms.aggregate.aggregation import AggregationParameters, check_addresses
-from algorithms.api.component import TRAINERS
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS
 
 
 class Adder:

@@ -15,8 +15,10 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from algorithms.api.component import TRAINERS, Line, Parameters, RoleSpec, Terms, by_role
+from algorithms.api.component import RoleSpec, Terms, by_role
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS, Line
+from algorithms.api.parameters import Parameters
 from algorithms.encoding import schemes as encodings
 from algorithms.encoding.encoder import Encoder, Kept
 from algorithms.encoding.settings import EncodingSettings

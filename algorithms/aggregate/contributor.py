@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from algorithms.aggregate.aggregation import AggregationParameters, check_addresses
 from algorithms.aggregate.passage import Passage
-from algorithms.api.component import TRAINERS
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS
 from algorithms.encoding.encoder import Encoder, Kept
 from algorithms.kit.named_vectors import NamedVectors, Numbers, Vectors, Weights, cut, require_form
 from algorithms.kit.side_block import SideBlock, Word

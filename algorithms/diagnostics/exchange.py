@@ -32,8 +32,9 @@ from algorithms.aggregate import aggregation
 from algorithms.aggregate.adder import Adder
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
-from algorithms.api.component import Component, Line, RoleSpec, Terms
+from algorithms.api.component import Component, RoleSpec, Terms
 from algorithms.api.context import Context
+from algorithms.api.conversation import Line
 from algorithms.api.errors import WrongSum
 from algorithms.crypto.packing import Integers
 from algorithms.kit.disclosure import NOTHING

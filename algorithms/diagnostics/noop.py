@@ -17,8 +17,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from algorithms.api.component import ARBITER, TRAINERS, Component, Line, Parameters, Protection, RoleSpec, Terms
+from algorithms.api.component import Component, RoleSpec, Terms
 from algorithms.api.context import Context
+from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
+from algorithms.api.parameters import Parameters
 from algorithms.kit.disclosure import NOTHING
 from party.ids import Role
 

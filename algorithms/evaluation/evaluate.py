@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from algorithms.api.component import LABELLED, TRAINERS, Component, ModelUse, Parameters, Port, PortKind, RoleSpec
+from algorithms.api.component import Component, RoleSpec
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import LABELLED, ModelUse, Port, PortKind
 from algorithms.kit.disclosure import NOTHING
 from algorithms.kit.feature_matrix import binary_labels, places_of_labels, required_model, required_table
 from algorithms.models import linear

@@ -9,9 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from algorithms.api.component import TRAINERS, Component, ModelUse, Parameters, Port, PortKind, RoleSpec
+from algorithms.api.component import Component, RoleSpec
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS
 from algorithms.api.errors import ColumnNameTaken
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import ModelUse, Port, PortKind
 from algorithms.kit.disclosure import NOTHING
 from algorithms.kit.feature_matrix import required_model, required_table
 from algorithms.models.inference import CLASSIFIERS, Prediction

@@ -35,9 +35,11 @@ from algorithms.aggregate import aggregation
 from algorithms.aggregate.adder import Adder
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
-from algorithms.api.component import SAFE_TRAINERS, TRAINERS, Component, Line, ModelUse, Port, PortKind, RoleSpec, Terms
+from algorithms.api.component import SAFE_TRAINERS, Component, RoleSpec, Terms
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS, Line
 from algorithms.api.errors import RolesRefused
+from algorithms.api.ports import ModelUse, Port, PortKind
 from algorithms.encoding.settings import EncodingSettings
 from algorithms.kit import admission
 from algorithms.kit.admission import Joining

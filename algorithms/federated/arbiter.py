@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from algorithms.aggregate.adder import Adder
-from algorithms.api.component import TRAINERS
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS
 from algorithms.api.errors import ParametersDiffer
 from algorithms.federated.checkpoint import newest
 from algorithms.federated.settings import TrainingParameters

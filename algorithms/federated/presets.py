@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from algorithms.api.component import Parameters
+from algorithms.api.parameters import Parameters
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "fedavg": {"server": {"optimizer": "sgd"}},

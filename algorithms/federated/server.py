@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from algorithms.api.component import Group
+from algorithms.api.parameters import Group
 from algorithms.kit.named_vectors import Weights
 
 BETA_2, TAU = 0.99, 1e-3

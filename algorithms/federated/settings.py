@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from algorithms.aggregate import aggregation
 from algorithms.aggregate.aggregation import AggregationParameters
-from algorithms.api.component import ARBITER, TRAINERS, Line, Protection
+from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
 from algorithms.federated.presets import expanded, require_as_the_preset_says
 from algorithms.federated.server import Server
 from algorithms.kit import admission

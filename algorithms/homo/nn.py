@@ -36,19 +36,11 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from algorithms.aggregate import aggregation
-from algorithms.api.component import (
-    LABELLED,
-    SAFE_TRAINERS,
-    TRAINERS,
-    Component,
-    Group,
-    Line,
-    Port,
-    PortKind,
-    RoleSpec,
-    Terms,
-)
+from algorithms.api.component import SAFE_TRAINERS, Component, RoleSpec, Terms
 from algorithms.api.context import Context
+from algorithms.api.conversation import TRAINERS, Line
+from algorithms.api.parameters import Group
+from algorithms.api.ports import LABELLED, Port, PortKind
 from algorithms.federated import settings as training
 from algorithms.federated.arbiter import coordinate
 from algorithms.federated.learner import LocalResult

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.api.component import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.api.context import Context
+from algorithms.api.conversation import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.api.errors import FeaturesDiffer, ParametersDiffer, SumNotWhole, WrongModel
 from algorithms.kit.side_block import Word
 from party.ids import Address, Role

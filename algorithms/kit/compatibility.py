@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from algorithms.api.component import Group, Parameters
+from algorithms.api.parameters import Group, Parameters
 
 
 class Pair(NamedTuple):

@@ -18,8 +18,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from algorithms.api.component import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.api.context import Context
+from algorithms.api.conversation import ARBITER, ONCE, TRAINERS, Line, Protection
 from algorithms.api.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey
 from algorithms.crypto.paillier import PrivateKey, PublicKey, generate
 from algorithms.crypto.tags import SECRET_BYTES

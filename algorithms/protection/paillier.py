@@ -23,8 +23,8 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from algorithms.api.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.api.context import Context
+from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
 from algorithms.api.errors import ParametersDiffer, RolesRefused, WrongLayout
 from algorithms.crypto.packing import FixedPointLayout, Integers, Rows
 from algorithms.crypto.tags import LANES, TAG_BITS, Seal, first_transcript

@@ -16,8 +16,8 @@ from functools import reduce
 
 import numpy as np
 
-from algorithms.api.component import ARBITER, TRAINERS, Line, Protection
 from algorithms.api.context import Context
+from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
 from algorithms.encoding.encoder import Code, Kept
 from algorithms.kit.named_vectors import Numbers, require_form
 from algorithms.protection.scheme import Step

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from algorithms.api.component import Line
 from algorithms.api.context import Context
+from algorithms.api.conversation import Line
 from algorithms.crypto.tags import Seal
 from algorithms.encoding.encoder import Code, Kept
 from algorithms.kit.named_vectors import Numbers

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from algorithms.api.component import Group
+from algorithms.api.parameters import Group
 
 
 class ProtectionSettings(Group):

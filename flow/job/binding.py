@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from algorithms.api.component import Component, Parameters, Port, PortKind, Terms, by_role
+from algorithms.api.component import Component, Terms, by_role
 from algorithms.api.context import Rows
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import Port, PortKind
 from flow.errors import Problem
 from flow.job.overrides import merged
 from flow.job.problems import from_validation

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
-from algorithms.api.component import PortKind
+from algorithms.api.ports import PortKind
 from flow.errors import Problem
 from flow.job.binding import MOST_PROBLEMS, BoundTask
 from flow.job.references import OutputInput

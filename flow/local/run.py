@@ -13,7 +13,7 @@ from importlib import import_module
 from queue import SimpleQueue
 from traceback import format_exception
 
-from algorithms.api.component import PortKind
+from algorithms.api.ports import PortKind
 from algorithms.local_run import Failure, Side, run_sides
 from flow.job.binding import BoundJob, BoundTask
 from flow.job.references import TableInput

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from algorithms.api.component import End, Line
+from algorithms.api.conversation import End, Line
 from flow.job.binding import BoundTask
 from flow.job.references import OutputInput, Reference
 from flow.protocol.manifest import task_seed

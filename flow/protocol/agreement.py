@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from algorithms.api.component import PortKind
+from algorithms.api.ports import PortKind
 from flow.errors import ApiMismatch, BadMessage, NotInitiator
 from flow.job.binding import BoundJob, BoundTask
 from flow.job.references import OutputInput, TableInput

@@ -8,7 +8,9 @@ from typing import Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from algorithms.api.component import Group, Protection, weakest_protection
+from algorithms.api.component import weakest_protection
+from algorithms.api.conversation import Protection
+from algorithms.api.parameters import Group
 from flow.job.binding import BoundTask
 from party.ids import Role
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import TypeVar
 
-from algorithms.api.component import PortKind
+from algorithms.api.ports import PortKind
 from flow.job.binding import BoundTask
 from flow.job.references import OutputInput, Reference, TableInput
 from flow.protocol.messages import BroughtTable

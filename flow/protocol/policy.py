@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from algorithms.api.component import Component, Protection
+from algorithms.api.component import Component
+from algorithms.api.conversation import Protection
 from flow.protocol.messages import Decision
 from storage.client import NO_ROLES, TableRoles
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from algorithms.api.component import End, Line, PortKind, Protection
+from algorithms.api.conversation import End, Line, Protection
+from algorithms.api.ports import PortKind
 from flow.job.binding import BoundJob, BoundTask
 from flow.job.references import OutputInput
 from flow.job.row_counts import Place, told_places

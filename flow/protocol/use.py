@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from algorithms.api.component import Columns, Port
+from algorithms.api.ports import Columns, Port
 from flow.job.binding import BoundTask
 from flow.job.references import OutputInput, TableInput
 from flow.job.spec import JobSpec

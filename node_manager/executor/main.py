@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from algorithms.api.component import Component, Parameters, Terms, by_role
+from algorithms.api.component import Component, Terms, by_role
+from algorithms.api.parameters import Parameters
 from algorithms.compute.workers import Workers
 from algorithms.registry import component as find_component
 from node_manager.assignment import Assignment

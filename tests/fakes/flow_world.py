@@ -13,7 +13,10 @@ from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Literal
 
-from algorithms.api.component import SAFE_TRAINERS, Component, Line, Parameters, Port, PortKind, Protection, RoleSpec
+from algorithms.api.component import SAFE_TRAINERS, Component, RoleSpec
+from algorithms.api.conversation import Line, Protection
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import Port, PortKind
 from cluster_manager.client import NoCapacity, ReservationExpired
 from flow.protocol.messages import Decision, PublishedOutput
 from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from algorithms.api.component import Component, Parameters, Port, PortKind, RoleSpec
+from algorithms.api.component import Component, RoleSpec
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import Port, PortKind
 from gateway.client import GatewayAdmin
 from node_manager.client import NodeClient
 from node_manager.descent import WARM_PARENT

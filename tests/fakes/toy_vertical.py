@@ -20,10 +20,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from algorithms.api import component as api
-from algorithms.api.component import ONCE, TRAINERS, Line, Need, Parameters, Port, PortKind, Protection, RoleSpec, Terms
+from algorithms.api.component import Component, RoleSpec, Terms
 from algorithms.api.context import Context, Rows
+from algorithms.api.conversation import ONCE, TRAINERS, Line, Protection
 from algorithms.api.errors import ParametersDiffer
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import Columns, ModelUse, Need, Port, PortKind
 from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import PrivateKey, PublicKey, generate
 from algorithms.crypto.vectors import VectorPaillier, slice_of
@@ -32,9 +34,8 @@ from algorithms.kit.feature_matrix import binary_labels, feature_names, features
 from party.ids import Address, Role
 from storage.client import NO_ROLES, Model
 
-KIND, BITS, ROOM = "toy_split", 1024, 1 << 12
-GUEST, HOST = frozenset({Role.GUEST}), frozenset({Role.HOST})
-LABELLED, UNLABELLED = api.Columns(id=Need.MUST, label=Need.MUST), api.Columns(id=Need.MUST, label=Need.NO)
+KIND, BITS, ROOM, GUEST, HOST = "toy_split", 1024, 1 << 12, frozenset({Role.GUEST}), frozenset({Role.HOST})
+LABELLED, UNLABELLED = Columns(id=Need.MUST, label=Need.MUST), Columns(id=Need.MUST, label=Need.NO)
 
 
 def conversation(_terms: Terms[Parameters]) -> tuple[Line, ...]:
@@ -106,13 +107,13 @@ def predict(ctx: Context, parameters: Parameters) -> None:
 
 
 DATA = Port(PortKind.TABLE, TRAINERS, columns={Role.GUEST: LABELLED, Role.HOST: UNLABELLED}, tells_rows=True)
-SPLIT = api.Component(
+SPLIT = Component(
     "toy_split", 1, Parameters, {"data": DATA}, {"model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
     {Role.GUEST: RoleSpec(guest, 1, 1, learns="Sums of labels above medians."), Role.HOST: RoleSpec(host, 1)},
     conversation,
 )  # fmt: skip
-MODEL = Port(PortKind.MODEL, TRAINERS, use=api.ModelUse.APPLY, models=(KIND, "linear"))
-PREDICT = api.Component(
+MODEL = Port(PortKind.MODEL, TRAINERS, use=ModelUse.APPLY, models=(KIND, "linear"))
+PREDICT = Component(
     "toy_predict", 1, Parameters, {"model": MODEL, "data": DATA},
     {"predictions": Port(PortKind.TABLE, TRAINERS, rows_of="data")},
     {Role.GUEST: RoleSpec(predict, 1, 1), Role.HOST: RoleSpec(predict, 1)}, said_to_predict,

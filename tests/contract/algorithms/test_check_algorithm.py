@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.api.component import Component, Line, Parameters, PortKind, Terms
+from algorithms.api.component import Component, Terms
+from algorithms.api.conversation import Line
+from algorithms.api.parameters import Parameters
+from algorithms.api.ports import PortKind
 from algorithms.local_run import LocalResult, run_local
 from algorithms.protection import paillier
 from algorithms.registry import component, components

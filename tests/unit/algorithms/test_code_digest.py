@@ -109,7 +109,7 @@ def test_the_api_needs_no_mathematics():
 
 def test_the_digest_of_a_foreign_component_covers_its_own_package(tmp_path, monkeypatch):
     sources = {
-        "__init__": "", "parameters": "from algorithms.api.component import Parameters\nclass Own(Parameters): pass",
+        "__init__": "", "parameters": "from algorithms.api.parameters import Parameters\nclass Own(Parameters): pass",
         "inner/__init__": "from . import deep", "inner/deep": "import torch_that_is_not_here\nfrom ..sibling import x",
         "sibling": "x = 1", "unused": "",
         "check": "from typing import TYPE_CHECKING\nif TYPE_CHECKING: from . import unused\ndef check(terms): pass",

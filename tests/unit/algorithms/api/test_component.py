@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from algorithms.api.component import ONCE, Line, ModelUse, Protection, Terms, weakest_protection
+from algorithms.api.component import Terms, weakest_protection
+from algorithms.api.conversation import ONCE, Line, Protection
+from algorithms.api.ports import ModelUse
 from algorithms.registry import component, components
 from party.ids import Role
 from tests.fixtures.algorithms import ENCRYPTED, FIXED_POINT

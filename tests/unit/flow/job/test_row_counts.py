@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from algorithms.api.component import MOST_BYTES, ONCE, Component, End, Line, Protection, RoleSpec, Terms
+from algorithms.api.component import Component, RoleSpec, Terms
+from algorithms.api.conversation import MOST_BYTES, ONCE, End, Line, Protection
 from algorithms.registry import component
 from flow.cli.job.proposal_text import proposal_lines
 from flow.errors import ManifestMismatch
