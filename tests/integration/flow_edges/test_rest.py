@@ -226,6 +226,17 @@ def test_tables_are_uploaded_shown_and_deleted(party: FakeParty, tmp_path: Path)
     eventually(lambda: not list((party.home.state("flow") / "uploads").iterdir()))  # after the answer
 
 
+def test_a_version_that_cannot_be_read_is_named_and_the_next_is_uploaded(party: FakeParty, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,x\n1,2\n")
+    party.client.upload(tmp_path / "t.csv", "bad/table")
+    (Path(party.home.store) / "tables/bad/table/1.json").write_bytes(b"{}")
+    assert party.client.upload(tmp_path / "t.csv", "bad/table").version == 2
+    shown = {view.version: bool(view.damaged) for view in party.client.tables() if view.name == "bad/table"}
+    assert shown == {1: True, 2: False}
+    party.client.delete("bad/table")
+    assert not [view for view in party.client.tables() if view.name == "bad/table"]
+
+
 def test_a_table_is_deleted_whatever_is_wrong_with_another(party: FakeParty, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,x\n1,2\n")
     for name in ("near/damaged", "near/whole", "near/whole"):
