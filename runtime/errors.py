@@ -111,6 +111,12 @@ class BodyTooSlow(InvalidInput):
     http_status = 408
 
 
+class BodyInPieces(InvalidInput):
+    """The request body came in more pieces than a body of its size is read in."""
+
+    code = "runtime.body_in_pieces"
+
+
 class NewerDatabase(InvalidInput):
     """A database file was written by a newer release."""
 

@@ -2,7 +2,8 @@
 
 A connection is silent (no whole request head has come, or its last answer is done), asking (a request is worked on),
 or known (a request of somebody who has shown who they are). The first two are kept by address, the third by user; a
-room that is full sends its oldest away (runtime/limits/waiting_room.py); what is silent for too long goes by itself.
+room that is full sends its oldest away (runtime/limits/waiting_room.py); what is silent for too long goes by itself,
+and whoever sends in too small pieces (runtime/http/pieces.py) is heard no longer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from runtime.errors import BodyInPieces
+from runtime.http.pieces import FREE_PIECES, LEAST_BYTES, Conversation
 from runtime.limits.tally import Tally
 from runtime.limits.waiting_room import Room, WaitingRoom, network_of
 from runtime.log import get_logger
@@ -110,6 +113,7 @@ class Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state | {"connection": self}, _loop)
+        self.conn: Conversation = Conversation()
         self._doors = doors
         self._stage: Stage | None = None
         self._key = ""
@@ -148,6 +152,15 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._settle()
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP. Where an answer has begun already, there is no other."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        super().send_400_response(msg)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+
     def on_response_complete(self) -> None:
         """An answer is done."""
         super().on_response_complete()
@@ -171,15 +184,27 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle is not self._served:
-                self._served = self.cycle
-                self._wait("", 0)
-                self._move(Stage.ASKING, self._network)
-            return
+            self._settle_asking(self.cycle)
+        else:
+            self._settle_silent(self._doors.limits)
+
+    def _settle_asking(self, cycle: RequestResponseCycle) -> None:
+        if cycle is not self._served:
+            self._served = cycle
+            self._wait("", 0)
+            self._move(Stage.ASKING, self._network)
+        if self.conn.refused:
+            cycle.message_event.set()  # so that who waits for the body asks `require_heard`
+
+    def _settle_silent(self, limits: Limits) -> None:
         self._move(Stage.SILENT, self._network)
-        limits = self._doors.limits
         if self.conn.their_state is h11.SEND_BODY:
             self._wait("body", limits.drain_s)
+            if self.conn.refused:
+                self.transport.write_eof()  # no other request can be read
+        elif self.conn.refused:
+            self._doors.closings.count("sent a head in too many pieces")
+            self.send_400_response("The head of the request is too long or in too many pieces.")
         elif self.cycle is None or self.conn.trailing_data[0]:
             self._wait("head", limits.head_s)
         else:
@@ -223,3 +248,13 @@ def recognise(scope: Scope, user: str) -> None:
     connection = scope.get("state", {}).get("connection")
     if isinstance(connection, Connection):
         connection.recognised(user)
+
+
+def require_heard(scope: Scope) -> None:
+    """Raise BodyInPieces if the rest of the request's body is not listened to."""
+    connection = scope.get("state", {}).get("connection")
+    if isinstance(connection, Connection) and connection.conn.refused:
+        raise BodyInPieces(
+            "The request body comes in too many small pieces.",
+            hint=f"Beyond {FREE_PIECES} pieces (chunks, or what is sent at a time) each brings {LEAST_BYTES} bytes.",
+        )

@@ -1,7 +1,8 @@
 """What stands before every route of an HTTP server of ours: who calls comes first, then the body, then the route.
 
 Nothing of a body is read before the caller is known, but for routes that are open to all, which take little. A body
-has a largest size and a least pace. It is whole before the route hears of it, but where the route streams it.
+has a largest size, a least pace and a least size of its pieces. It is whole before the route hears of it, but where the
+route streams it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.clock import Clock, SystemClock
 from runtime.errors import BodyTooLarge, BodyTooSlow, PlatformError
-from runtime.http.connections import recognise
+from runtime.http.connections import recognise, require_heard
 from runtime.kinds import http_status
 
 MAX_DIGITS = 12  # of a body's declared size
@@ -131,7 +132,9 @@ class Guard:
         pace = Pace(self._clock, self._grace_s)
 
         async def receive_paced() -> Message:
-            return await pace.next(receive)
+            message = await pace.next(receive)
+            require_heard(scope)
+            return message
 
         most = self._most_bytes(scope["method"], scope["path"])
         return receive_paced if most is None else await _whole(scope, receive_paced, most)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import h11
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -17,8 +18,9 @@ from starlette.types import Message, Receive, Scope, Send
 from board.server import BoardServer
 from party.errors import NotAuthenticated
 from runtime.addresses import HostPort
-from runtime.http.connections import Limits, Place
+from runtime.http.connections import Limits, Stage
 from runtime.http.guard import Guard
+from runtime.http.pieces import FREE_PIECES, LEAST_BYTES
 from runtime.http.server import HttpServer
 from runtime.limits.waiting_room import Room
 from tests.fakes.flow_party import fake_party, job_json
@@ -119,7 +121,7 @@ def test_who_keeps_connections_pushes_out_their_own_and_others_are_answered(said
         assert get(made) == "done"
         for line in lines[:20]:
             answer(line)  # ends: it was closed
-        assert made.server.doors.count(Place.SILENT) <= PATIENT.silent.total
+        assert made.server.doors.count(Stage.SILENT) <= PATIENT.silent.total
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nx: y\r\n"], ids=["silent", "line", "headers"])
@@ -173,7 +175,7 @@ def test_strangers_with_half_bodies_crowd_out_neither_streams_nor_requests() -> 
             assert answer(line) == b""
         assert get(made) == "done"
         assert not made.gone.is_set()
-        assert made.server.doors.count(Place.KNOWN) == 1
+        assert made.server.doors.count(Stage.KNOWN) == 1
         stream.close()
         assert made.gone.wait(60)
 
@@ -242,3 +244,104 @@ def test_silent_connections_stop_no_login_no_stream_and_no_slow_upload(tmp_path:
         job = party.client.submit(job_json())
         assert next(stream).job == job
         stream.close()
+
+
+# A request in pieces: each costs a step of the server's one thread, however small it is
+
+POST = b"POST %s HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+CRUMBS = b"1\r\n \r\n" * 5000
+DEAR = {
+    "chunks of a byte": POST % b"/" + CHUNKED + CRUMBS,
+    "lines of a head": POST % b"/" + b"a:b\r\n" * 3000 + b"\r\n",
+    "lines of trailers": POST % b"/" + CHUNKED + b"1\r\n \r\n0\r\n" + b"a:b\r\n" * 3000 + b"\r\n",
+    "a long head in one go": POST % b"/" + b"a: " + b"b" * (20 << 10) + b"\r\n\r\n",
+}
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every event that h11 made of what came."""
+    events: list[object] = []
+    next_event = h11.Connection.next_event
+
+    def noted(conversation: h11.Connection) -> object:
+        events.append(next_event(conversation))
+        return events[-1]
+
+    monkeypatch.setattr(h11.Connection, "next_event", noted)
+    return events
+
+
+@pytest.mark.parametrize("said", DEAR.values(), ids=DEAR)
+def test_a_request_in_crumbs_is_refused_before_it_is_parsed(said: bytes, parsed: list[object]) -> None:
+    with house(drain_s=0.2) as (made, call):
+        refused = answer(call(said))
+        assert refused.startswith(b"HTTP/1.1 400")
+        assert len(parsed) < FREE_PIECES + 10
+        assert (b"runtime.body_in_pieces" in refused) == (CHUNKED in said)
+        assert get(made) == "done"
+
+
+@pytest.mark.parametrize("said", [b"", POST % b"/" + b"content-length: 9999\r\n\r\n", POST % b"/" + CHUNKED + b"1;"])
+def test_a_request_of_a_byte_a_packet_is_not_listened_to(said: bytes, parsed: list[object]) -> None:
+    with house(drain_s=0.2) as (_made, call):
+        line = call(said)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line.settimeout(0.002)  # what is sent meanwhile is a packet of its own
+        trickled(line, b"x")  # ends: it was closed
+        assert len(parsed) < FREE_PIECES * 3
+
+
+def test_what_comes_after_the_answer_is_dropped_unparsed(parsed: list[object]) -> None:
+    with house(drain_s=0.2) as (_made, call):
+        line = call(POST % b"/refused" + CHUNKED)
+        assert b"HTTP/1.1 401" in line.recv(65_536)
+        with suppress(OSError):
+            line.sendall(CRUMBS * 10)
+        assert b"HTTP/1.1" not in answer(line)
+        assert len(parsed) < FREE_PIECES + 10
+
+
+def test_requests_that_do_not_wait_for_answers_share_one_allowance() -> None:
+    with house() as (made, call):
+        answered = answer(call(REQUEST % b"/" * 500)).count(b"HTTP/1.1 200")
+        assert 10 < answered <= FREE_PIECES
+        with httpx.Client(base_url=f"http://127.0.0.1:{made.server.port}", trust_env=False) as patient:
+            assert [patient.get("/").text for _ in range(FREE_PIECES)] == ["done"] * FREE_PIECES
+
+
+def test_an_upload_in_honest_chunks_is_of_any_length() -> None:
+    with house() as (made, _call):
+        pieces = (b"x" * LEAST_BYTES for _ in range(3000))
+        sent = httpx.post(f"http://127.0.0.1:{made.server.port}/", content=pieces, timeout=60, trust_env=False)
+        assert sent.status_code == 200
+
+
+def test_what_is_no_http_in_the_middle_of_an_answered_body_ends_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with house() as (_made, call):
+        line = call(POST % b"/refused" + CHUNKED)
+        assert b"HTTP/1.1 401" in line.recv(65_536)
+        line.sendall(b"no chunk\r\n")
+        answer(line)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("strangers", [24, pytest.param(512, marks=pytest.mark.soak)])
+def test_bodies_in_crumbs_keep_nobody_from_rest_and_board(tmp_path: Path, strangers: int) -> None:
+    with fake_party(tmp_path) as party, ExitStack() as held:
+        board = BoardServer(party.home)
+        board.start()
+        held.callback(board.stop, 5.0)
+        doors = (party.server.port, b"/v1/sessions/password", "/v1/health"), (board.port, b"/login", "/login")
+        for port, path, honest in doors:
+            with ExitStack() as crowd:
+                for _ in range(strangers):
+                    line = crowd.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+                    line.sendall(POST % path + CHUNKED + CRUMBS)
+                url = f"http://127.0.0.1:{port}{honest}"
+                assert httpx.get(url, timeout=60, trust_env=False).status_code == 200
+                assert line.recv(65_536).startswith(b"HTTP/1.1 400")
+            assert httpx.get(url, timeout=60, trust_env=False).status_code == 200
