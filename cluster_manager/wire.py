@@ -24,6 +24,7 @@ from node_manager.client import (
     parse_status,
 )
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.errors import ChannelClosed
 from runtime.rpc import answering, asking, read_metrics, serve_metrics, unix_channel
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class ClusterClient:
 
         No answer is waited for, and none is needed: whoever asks for events says again what was recorded.
         """
-        with suppress(ValueError):  # the channel is closed
+        with suppress(ChannelClosed):  # by its owner, who wants nothing more
             call = self._stub.Acknowledge.future(pb.AcknowledgeRequest(logs=logs), timeout=CALL_S)
             call.add_done_callback(lambda _: None)  # a call that nobody holds is cancelled
 
