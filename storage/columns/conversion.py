@@ -69,13 +69,13 @@ def keep_as_text(column: str) -> str:
 def rounding_remarks(found: Mapping[str, tuple[str, str]]) -> list[str]:
     """What to tell of columns that were rounded: for each the first such text, and where it stands."""
     said = ("holds numbers of too many digits, which were rounded", "every digit")
-    return _shortened(_remarks(found, *said), "were rounded too")
+    return shortened(_remarks(found, *said), "were rounded too")
 
 
 def zeros_remarks(found: Mapping[str, tuple[str, str]]) -> list[str]:
     """What to tell of columns whose leading zeros were dropped, as `rounding_remarks`."""
     said = ("was stored as numbers, without the leading zeros of its values", "them")
-    return _shortened(_remarks(found, *said), "lost leading zeros too")
+    return shortened(_remarks(found, *said), "lost leading zeros too")
 
 
 def _remarks(found: Mapping[str, tuple[str, str]], what: str, lost: str) -> list[str]:
@@ -107,7 +107,8 @@ def _plain_type(column: pa.ChunkedArray) -> pa.DataType:
     return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
 
 
-def _shortened(sentences: list[str], what: str) -> list[str]:
+def shortened(sentences: list[str], what: str) -> list[str]:
+    """The first remarks on columns, and how many more columns there are of which the same holds."""
     more = len(sentences) - _MOST_SHOWN
     return sentences[:_MOST_SHOWN] + ([f"{more} more columns {what}."] if more > 0 else [])
 

@@ -13,6 +13,7 @@ from itertools import islice
 
 import pyarrow as pa
 
+from runtime.text import printable
 from storage.columns.types import MAX_NAME_CHARS, check_names
 from storage.errors import BadColumnName, BadRow, BadSource, DuplicateColumn, EmptySource
 from storage.intake.csv_faults import ENCODING_HINT
@@ -27,6 +28,7 @@ DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARK = "\ufeff"
 _PANDAS_INDEX = ("", "Unnamed: 0")
 _SAMPLE_ROWS = 100
+_SHOWN_CHARS = 40
 _UTF_8 = ("utf-8", "utf-8-sig", "ascii")
 _NUMBERS = [re.compile(number_pattern(sign)) for sign in DECIMAL_SIGNS]
 _GROWTH = 4  # the most bytes of UTF-8 that one byte of another encoding becomes
@@ -121,6 +123,11 @@ def read_header(raw: RawFile, options: SourceOptions) -> Header:
     columns = _names(raw, rows)
     if options.no_header:
         return Header(_given_names(raw, options, len(columns)), sign, encoding, None, remarks)
+    if blank := [name for name in columns if name != name.strip() and name.strip()]:
+        remarks.append(
+            f"The name of column '{blank[0][:_SHOWN_CHARS]}' begins or ends with a blank, which is part of it: "
+            "a party that writes it without has another column."
+        )
     index = _index(columns, _sample(rows), options)
     if index is not None:
         shown = f"'{index}'" if index else "without a name"
@@ -135,6 +142,12 @@ def check_header(file: str, names: Sequence[str], first: int = 1) -> None:
     except BadColumnName as error:
         if any("\t" in name for name in names):
             error.hint = "If tabs stand between the fields, say so: --delimiter tab. Else rename the column."
+        elif broken := [number for number, name in enumerate(names) if "\n" in name or "\r" in name]:
+            start = printable(names[broken[0]].splitlines()[0][:_SHOWN_CHARS])
+            raise BadColumnName(
+                f"{file}: the name of column {first + broken[0]}, '{start}…', goes on over the end of its line.",
+                hint="A double quote is opened in it and not closed on that line: close it, or take it out.",
+            ) from error
         raise
     except DuplicateColumn as error:
         numbers = sum(any(number.fullmatch(name) for number in _NUMBERS) for name in names)

@@ -13,11 +13,21 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.columns.conversion import Loss
 from storage.errors import BadSource, EmptySource
-from storage.intake.csv_faults import CsvShape, check_quotes, diagnose, line_of_row, refuse_infinite, refuse_long_fields
+from storage.intake.csv_faults import (
+    CsvShape,
+    check_quotes,
+    diagnose,
+    line_of_row,
+    lines_of_rows,
+    refuse_infinite,
+    refuse_long_fields,
+)
 from storage.intake.csv_header import BLOCK_BYTES, Tap, check_header, read_header
 from storage.intake.csv_losses import large_columns, losses
-from storage.intake.csv_words import WHOLE_NUMBER, has_decimal_commas, number_pattern
+from storage.intake.csv_words import WHOLE_NUMBER, has_decimal_commas, number_pattern, values_of
+from storage.intake.not_numbers import number_remarks, without_numbers
 from storage.intake.raw_file import RawFile, reading_errors
 from storage.intake.source_options import NAMED_TYPES, SourceOptions
 
@@ -49,6 +59,8 @@ class CsvReading:
             options.decimal or ".",
             not options.no_header,
         )
+        self._no_numbers: dict[str, Loss] = {}
+        self._commas: set[str] = set()
         self._types = self._guess() | {name: kind for name, kind in self._named.items() if name in self._shape.kept}
 
     def schema(self) -> pa.Schema:
@@ -79,7 +91,7 @@ class CsvReading:
             raise EmptySource(f"{self._raw.name} has a header but no rows. Nothing was stored.")
         if self._tap is not None and self._tap.quotes % 2:
             check_quotes(self._shape)
-        self._remarks += losses(self._shape, large, self._maybe_zeros())
+        self._remarks += losses(self._shape, large, self._maybe_zeros()) + self._unlike_numbers()
         self._complete = True
 
     def is_complete(self) -> bool:
@@ -113,6 +125,14 @@ class CsvReading:
             for name, kind in self._types.items()
             if kind in numbers and name not in self._named and name not in self._ids
         }
+
+    def _unlike_numbers(self) -> list[str]:
+        """Remarks on the columns that no training takes, but for those of decimal commas, which have their own."""
+        found = without_numbers(self.schema(), self._options)
+        held = {name: what for name, what in found.items() if name not in self._commas}
+        first = {name: self._no_numbers[name] for name in held if name in self._no_numbers}
+        lines = lines_of_rows(self._shape, {value.row for value in first.values()})
+        return number_remarks(held, {n: (value.text, f"line {lines[value.row]}") for n, value in first.items()})
 
     def _open(self) -> pa.NativeFile:
         self._tap = Tap(self._raw, self._encoding)
@@ -162,11 +182,20 @@ class CsvReading:
                 self._remark_commas(name)
             elif not any(kind == known for known in NAMED_TYPES.values()):
                 kind = pa.string()
+            if kind == pa.string():
+                self._note_no_number(name, texts.column(i))
             types[name] = kind
         return types
 
+    def _note_no_number(self, name: str, texts: pa.Array) -> None:
+        values = values_of(texts, self._shape.null_values)
+        row = pc.index(pc.match_substring_regex(values, number_pattern(self._shape.decimal)), False).as_py()
+        if row >= 0:
+            self._no_numbers[name] = Loss(row, texts[row].as_py())
+
     def _remark_commas(self, name: str) -> None:
         if name not in self._named and name not in self._options.roles.ids:
+            self._commas.add(name)
             self._remarks.append(
                 f"Column '{name}' looks like numbers with a decimal comma and was stored as text; "
                 "if they are numbers, upload the file again with --decimal ','."

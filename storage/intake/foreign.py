@@ -15,6 +15,7 @@ from pyarrow import ipc, parquet
 from storage.columns.conversion import Loss, rounding_remarks, zone_remark
 from storage.columns.types import check_names, normal_schema, normal_table
 from storage.errors import BadSource, EmptySource
+from storage.intake.not_numbers import number_remarks, without_numbers
 from storage.intake.raw_file import RawFile, reading_errors, refuse_empty
 from storage.intake.source_options import SourceOptions
 
@@ -33,6 +34,7 @@ class ForeignFile:
 
     def __init__(self, raw: RawFile, form: str, options: SourceOptions) -> None:
         self._raw = raw
+        self._options = options
         self._rows = 0
         self._rounded: dict[str, Loss] = {}
         with reading_errors(raw):
@@ -61,7 +63,8 @@ class ForeignFile:
     def remarks(self) -> list[str]:
         """What the user should be told, once every row is read."""
         found = {name: (loss.text, f"row {loss.row + 1}") for name, loss in self._rounded.items()}
-        return [said for said in self._remarks if said is not None][:MOST_REMARKS] + rounding_remarks(found)
+        zones = [said for said in self._remarks if said is not None][:MOST_REMARKS]
+        return zones + rounding_remarks(found) + number_remarks(without_numbers(self.schema, self._options), {})
 
     def _stored(self, piece: pa.RecordBatch) -> pa.RecordBatch:
         found: dict[str, Loss] = {}

@@ -39,7 +39,7 @@ class SourceOptions:
         null_values: Texts of a CSV that mean a missing value, beside an empty field; by default the usual ones, and
             in columns of text none.
         column_types: `bool | int | float | text | date | timestamp` of columns whose type should not be guessed.
-        features: The only columns to keep, beside those that play a role; by default all.
+        features: The only columns to keep, in this order, beside those that play a role; by default all.
         drop: Columns to leave out.
         roles: The columns that play a role; one of ids may hold any text although most of it is numbers.
     """
@@ -93,7 +93,10 @@ class SourceOptions:
         return {name: NAMED_TYPES[text] for name, text in self.column_types.items()}
 
     def kept(self, names: Sequence[str]) -> list[str]:
-        """The columns that the table is to have, in the file's order. Raises ColumnNotFound, BadSource."""
+        """The columns that the table is to have: features in the order given for them, else all in the file's.
+
+        Raises ColumnNotFound, BadSource.
+        """
         own, known = {column: role for role, column in self.roles.spoken.items()}, dict.fromkeys(names)
         for name in self.features:
             check_column(name, known, "one of the features")
@@ -101,8 +104,10 @@ class SourceOptions:
             check_column(name, known, "to be dropped")
             if name in own:
                 raise BadSource(f"Column '{name}' cannot be dropped: it is the {own[name]}.")
-        wanted = set(self.features or names) - set(self.drop)
-        return [name for name in names if name in own or name in wanted]
+        out = {*own, *self.drop}
+        wanted = [name for name in dict.fromkeys(self.features or names) if name not in out]
+        in_turn, chosen = iter(wanted), set(wanted)
+        return [name if name in own else next(in_turn) for name in names if name in own or name in chosen]
 
 
 def typed_column(text: str) -> tuple[str, str]:

@@ -64,7 +64,8 @@ def upload(  # noqa: PLR0913 - one a file's property
         typer.Option(metavar="TEXT", help="A text of a CSV that means a missing value; may be given more than once."),
     ] = None,
     features: Annotated[
-        list[str] | None, typer.Option(metavar="A,B,…", help=f"Keep only these, beside those above. {_CHOICE}")
+        list[str] | None,
+        typer.Option(metavar="A,B,…", help=f"Keep only these, in this order, beside those above. {_CHOICE}"),
     ] = None,
     drop: Annotated[list[str] | None, typer.Option(metavar="A,B,…", help=f"Leave these out. {_CHOICE}")] = None,
     form: Annotated[

@@ -21,7 +21,7 @@ THREE = datetime.fromisoformat("2024-01-01T03:00")
 
 @pytest.fixture
 def upload(tmp_path):
-    """Write a file, upload it; the table and what was said of it."""
+    """Write a file, upload it; the table and what was said of it, but for columns that are no numbers."""
     store = Store(tmp_path / "store")
 
     def call(content, name="data.csv", **options):
@@ -29,7 +29,9 @@ def upload(tmp_path):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         said: list[str] = []
         store.tables.upload(path, "ns/name", options=SourceOptions(**options), remark=said.append)
-        return store.tables.open("ns/name").to_arrow(), said
+        return store.tables.open("ns/name").to_arrow(), [
+            each for each in said if not each.startswith("No training takes")
+        ]
 
     return call
 

@@ -49,14 +49,15 @@ def test_a_column_of_decimal_commas_is_said_and_the_option_reads_it(upload):
     text = "id;x;word\n1;3,14;a\n2;-0,5;b,c\n3;7;d\n4;1,5e3;e\n"
     table, said = upload(text)
     assert table["x"].to_pylist() == ["3,14", "-0,5", "7", "1,5e3"]
-    assert len(said) == 1
+    assert len(said) == 2
+    assert "'word'" in said[1]
     assert "Column 'x' looks like numbers with a decimal comma" in said[0]
     assert "--decimal ','" in said[0]
     table, said = upload(text, decimal=",")
     assert table["x"].to_pylist() == [3.14, -0.5, 7, 1500]
     assert table["word"].to_pylist() == ["a", "b,c", "d", "e"]
-    assert said == []
-    assert upload(text, column_types={"x": "text"})[1] == []
+    assert len(said) == 1
+    assert upload(text, column_types={"x": "text", "word": "text"})[1] == []
 
 
 def test_one_decimal_comma_among_numbers_is_refused_with_the_option_that_reads_it(upload):
@@ -94,9 +95,9 @@ def test_a_label_of_text_is_said_at_once(upload, form):
 
 def test_missing_numbers_are_counted_by_column_where_they_are_accepted(upload):
     text = "id,x,y,t\n1,0.5,1,\n2,,1,a\n3,,0,b\n4,2.5,,c\n"
-    (said,) = upload(text)[1]
+    _, said = upload(text)[1]
     assert said.startswith("Numbers are missing: 2 in 'x', 1 in 'y', of 4 rows. No training takes a row without one")
-    assert upload("id,x,t\n1,0.5,\n2,1.5,b\n")[1] == []
+    assert upload("id,x,t\n1,0.5,\n2,1.5,b\n", column_types={"t": "text"})[1] == []
 
 
 def test_hints_about_dates_and_words_for_true_say_how_they_are_written(upload):
@@ -201,3 +202,37 @@ def test_a_name_of_a_table_that_is_too_long_is_told_so():
 def test_a_first_column_may_be_called_as_another_format_begins(upload, column):
     table, _ = upload(f"{column},b\n1,2\n")
     assert table.column_names == [column, "b"]
+
+
+def test_columns_that_no_training_takes_are_said_with_what_is_no_number(upload):
+    text = 'id,when,value,word,day\n1,03.04.2021,-,a,2021-04-03\n2,04.04.2021,"1.234,5",b,2021-04-04\n'
+    _, [when, value, day] = upload(text, roles=TableRoles(id="id"), column_types={"word": "text"})
+    assert when == (
+        "No training takes column 'when': it was stored as text, because of '03.04.2021' in line 2. "
+        "Leave it out, --drop=when, or write numbers in it where the file is made."
+    )
+    assert "'value': it was stored as text, because of '-' in line 2." in value
+    assert "'day': it was stored as dates." in day
+    _, said = upload("\n".join([",".join(f"c{i}" for i in range(12)), ",".join("a" * 12)]))
+    assert (len(said), said[-1]) == (11, "2 more columns are no numbers either.")
+    _, [held] = upload(parquet_bytes(x=[1.5], name=["a"]), "t.parquet")
+    assert held.startswith("No training takes column 'name': it was stored as text. ")
+
+
+def test_a_missing_value_is_not_why_a_column_is_text(upload):
+    _, [said] = upload("x\n\nNA\n7\nlow\nhigh\n")
+    assert "because of 'low' in line 5" in said
+
+
+def test_features_in_another_order_than_the_file_are_stored_in_that_order_whatever_its_format(upload):
+    rows = {"age": [3, 4], "id": [1, 2], "bmi": [1.5, 2.5]}
+    for content, name in ((parquet_bytes(**rows), "t.parquet"), ("age,id,bmi\n3,1,1.5\n4,2,2.5\n", "t.csv")):
+        table, _ = upload(content, name, features=("bmi", "age"), roles=ID)
+        assert table.to_pydict() == {"bmi": rows["bmi"], "id": rows["id"], "age": rows["age"]}
+
+
+def test_a_quote_left_open_in_the_header_and_a_blank_in_a_name_are_called_what_they_are(upload):
+    with pytest.raises(BadSource, match=r"name of column 2, 'b…', goes on over the end of its line.*double quote"):
+        upload('a,"b\n1,2\n3,4\n')
+    _, [said] = upload("a,x \n1,2\n")
+    assert said.startswith("The name of column 'x ' begins or ends with a blank")
