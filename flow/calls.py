@@ -9,8 +9,8 @@ from typing import Any
 from flow.coordinator.incoming import Incoming
 from flow.errors import BadDatabase, StoreUnavailable, UnknownMethod
 from flow.participant.attempts import Attempts
-from flow.participant.job_closing import Ending
-from flow.participant.proposals import Agreeing
+from flow.participant.job_closing import JobClosing
+from flow.participant.proposals import Proposals
 from flow.protocol.messages import (
     AttemptOrder,
     EndOrder,
@@ -45,21 +45,21 @@ class Calls:
     """The closed list of methods that this Flow answers."""
 
     def __init__(
-        self, database: Database, agreeing: Agreeing, attempts: Attempts, ending: Ending, incoming: Incoming
+        self, database: Database, proposals: Proposals, attempts: Attempts, closing: JobClosing, incoming: Incoming
     ) -> None:
-        self._party = agreeing.party
+        self._party = proposals.party
         self._database = database
         self._log = get_logger("flow")
         self._methods = {
-            Method.PROPOSE: Answerable(Proposal, agreeing.propose),
-            Method.OPEN: Answerable(Manifest, agreeing.open),
+            Method.PROPOSE: Answerable(Proposal, proposals.propose),
+            Method.OPEN: Answerable(Manifest, proposals.open),
             Method.RESERVE: Answerable(ReserveOrder, attempts.reserve),
             Method.GIVE_BACK: Answerable(AttemptOrder, attempts.give_back),
             Method.START: Answerable(AttemptOrder, attempts.start),
             Method.STOP: Answerable(StopOrder, attempts.stop),
             Method.PUBLISH: Answerable(AttemptOrder, attempts.publish),
-            Method.END: Answerable(EndOrder, ending.end),
-            Method.PROBE: Answerable(JobOrder, ending.probe),
+            Method.END: Answerable(EndOrder, closing.end),
+            Method.PROBE: Answerable(JobOrder, closing.probe),
             Method.ANSWER: Answerable(SignedAnswer, incoming.answer),
             Method.REPORT: Answerable(Report, incoming.report),
             Method.WITHDRAW: Answerable(Withdrawal, incoming.withdraw),

@@ -18,7 +18,7 @@ PlatformError
   TokenReused           another job, or another user's, was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
     ApiMismatch           two parties of a job speak no common version of the API of algorithms
-    JobNotRunning         news of a job that is not agreed on yet, or has ended
+    JobNotRunning         a report of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
     UnreadableJob         what an older release stored of a job is beyond today's bounds
@@ -131,7 +131,7 @@ class ManifestMismatch(Conflict):
 
 
 class JobNotRunning(Conflict):
-    """News came of a job that is not agreed on yet, or that has ended."""
+    """A report came of a job that is not agreed on yet, or that has ended."""
 
     code = "flow.job_not_running"
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from algorithms.registry import component
 from flow.calls import Calls
 from flow.coordinator.coordinator import Coordinator
-from flow.coordinator.submission import Submitting, Verdict
+from flow.coordinator.submission import Submissions, Verdict
 from flow.job.binding import Components
 from flow.participant.attempts import Attempts
-from flow.participant.checkpoint_retention import Keeping, Sweep
+from flow.participant.checkpoint_retention import CheckpointRetention, Sweep
 from flow.participant.executor_events import EventReader
-from flow.participant.job_closing import Ending
+from flow.participant.job_closing import JobClosing
 from flow.participant.leaving import Leaving, Limit
-from flow.participant.proposals import Agreeing
-from flow.participant.report_sender import Courier, Delivery
+from flow.participant.proposals import Proposals
+from flow.participant.report_sender import Delivery, ReportSender
 from flow.policy_book import PolicyBook
 from flow.protocol.policy import Policy, Stance
 from flow.protocol.resuming import Changes, resumed
@@ -70,19 +70,21 @@ class FlowService:
         self._held = held = Holdings(party, database, catalogue, rooms.store)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock, scheduler)
         doubt = OwnClock(clock, rooms.gateway).doubt
-        self._keeping = keeping = Keeping(party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt)
-        doors = (rooms.gateway, rooms.cluster)
+        self._retention = retention = CheckpointRetention(
+            party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt
+        )
+        ports = (rooms.gateway, rooms.cluster)
         stance = Stance(party, config.policy, config.parties)
-        self._agreeing = Agreeing(stance, database, catalogue, (*doors, held), keeping, scheduler)
-        self._submitting = Submitting(party, database, catalogue, held, config.parties, self._agreeing)
-        turns = self._agreeing.turns
-        attempts = Attempts(party, database, catalogue, rooms, turns, self._agreeing.require_allowed)
-        closed = (*doors, keeping)
-        self._leaving = Leaving(party, database, catalogue, closed, turns, scheduler)
-        self._courier = Courier(stance, database, doors, self._leaving.clear, scheduler)
-        self._ending = Ending(stance, database, closed, self._leaving, turns)
-        self._calls = Calls(database, self._agreeing, attempts, self._ending, self._coordinator.incoming)
-        self._events = EventReader(party, database, rooms.cluster, self._courier.due)
+        self._proposals = Proposals(stance, database, catalogue, (*ports, held), retention, scheduler)
+        self._submissions = Submissions(party, database, catalogue, held, config.parties, self._proposals)
+        locks = self._proposals.locks
+        attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
+        closed = (*ports, retention)
+        self._leaving = Leaving(party, database, catalogue, closed, locks, scheduler)
+        self._sender = ReportSender(stance, database, ports, self._leaving.clear, scheduler)
+        self._closing = JobClosing(stance, database, closed, self._leaving, locks)
+        self._calls = Calls(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
+        self._events = EventReader(party, database, rooms.cluster, self._sender.due)
         self._subscription: Stopper | None = None
 
     @classmethod
@@ -105,17 +107,17 @@ class FlowService:
 
     def start(self) -> None:
         """Subscribe to the gateway and the Cluster Manager, take up unfinished jobs."""
-        self._agreeing.start()
+        self._proposals.start()
         self._scheduler.start(
             {
                 **self._coordinator.handlers(),
-                Delivery: self._courier.deliver,
+                Delivery: self._sender.deliver,
                 Limit: self._leaving.check,
-                Sweep: self._keeping.sweep,
+                Sweep: self._retention.sweep,
             }
         )
         self._coordinator.start()
-        self._courier.start()
+        self._sender.start()
         self._leaving.start()
         self._scheduler.poke(Sweep())
         self._events.start()
@@ -142,7 +144,7 @@ class FlowService:
             Denied: The user may not submit.
         """
         may(user, Verb.SUBMIT, "job")
-        name, is_new = self._submitting.submit(spec_json, user, submit_token)
+        name, is_new = self._submissions.submit(spec_json, user, submit_token)
         if is_new:
             self._coordinator.begin(name)
         return name
@@ -155,7 +157,7 @@ class FlowService:
 
     def validate(self, spec_json: bytes, *, user: User) -> Verdict:
         """What this party would answer to a job.json of this user, and every problem of it that it can see."""
-        return self._submitting.validate(spec_json, user)
+        return self._submissions.validate(spec_json, user)
 
     def stop(self, job: str, user: User) -> None:
         """Cancel a job everywhere; a party that does not lead it leaves it. Ended jobs stay as they are."""
@@ -176,12 +178,12 @@ class FlowService:
             ProposalChanged: Something else would be shown now.
         """
         may(user, Verb.APPROVE, Thing("job", job))
-        self._agreeing.approve(job, user.name, digest)
+        self._proposals.approve(job, user.name, digest)
 
     def refuse(self, job: str, user: User, reason: str = "") -> None:
         """Refuse a job that waits for a person of this party. Raises NotAskedForApproval."""
         may(user, Verb.APPROVE, Thing("job", job))
-        self._agreeing.refuse(job, user.name, reason)
+        self._proposals.refuse(job, user.name, reason)
 
     def proposal(self, job: str) -> ProposalView:
         """What a person of this party decides about: inputs, parameters, what leaves, who learns what.
@@ -189,7 +191,7 @@ class FlowService:
         Raises:
             UnknownJob: It was not proposed to this party.
         """
-        return self._agreeing.show(job)
+        return self._proposals.show(job)
 
     # -- views -------------------------------------------------------------------------------------------------------
     def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
@@ -206,7 +208,7 @@ class FlowService:
         """What the job waits for or how it ended, in sentences; empty if it waits for nothing. Raises UnknownJob."""
         with self._database.read() as connection:
             view, state = self._reader.job(connection, job), part_state(connection, job)
-        return why(view, state, self._links(), self._courier.postponed(job))
+        return why(view, state, self._links(), self._sender.postponed(job))
 
     def clocks_apart(self) -> dict[str, Apart]:
         """How far the clocks of other parties were from ours in their last messages, where that is too far."""

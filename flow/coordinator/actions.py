@@ -1,4 +1,4 @@
-"""Run the errands of a plan, and decide what an error of a call means.
+"""Run the actions of a plan, and decide what an error of a call means.
 
 A party that cannot be reached is noted as absent, so that people see what the job waits for, and asked again with
 growing pauses; any other error of a call is final and ends the attempt or the job with that error. The end of a job is
@@ -14,7 +14,7 @@ from flow.coordinator.absence import Absence
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.incoming import withdrawn
 from flow.coordinator.party_calls import PartyCalls
-from flow.coordinator.plan import End, Errand, Open, Propose, Publish, Reserve, Start, Stop, step
+from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, Start, Stop, step
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import IllegalTransition, Moved, PartyLeft, StartedTooLate
 from flow.job.states import ENDED_JOB, JobEvent, JobState
@@ -31,7 +31,7 @@ LAST_PAUSE_S = 10.0
 LAST_END_PAUSE_S = 60.0  # between two tries to tell a party that a job is over
 
 
-class Errands:
+class Actions:
     """The initiator's calls, with their errors judged."""
 
     def __init__(
@@ -42,102 +42,102 @@ class Errands:
         self._absence = absence
         self._parties = parties
         self._attempts = attempts
-        self._tries: dict[Errand, int] = {}
+        self._tries: dict[Action, int] = {}
         self._ending: dict[str, Lock] = {}  # by party
         self._log = get_logger("flow")
 
-    def run(self, errand: Errand, done: Callable[[str], None]) -> float | None:
-        """One errand; `done` is told the job. Returns the seconds until it should be tried again, or None."""
-        tries = self._tries.get(errand, 0)
-        if tries and not self._wanted(errand):
-            self._tries.pop(errand, None)
+    def run(self, action: Action, done: Callable[[str], None]) -> float | None:
+        """One action; `done` is told the job. Returns the seconds until it should be tried again, or None."""
+        tries = self._tries.get(action, 0)
+        if tries and not self._wanted(action):
+            self._tries.pop(action, None)
             return None
-        again = self._in_turn(errand, tries)
+        again = self._in_turn(action, tries)
         if again is None:
-            self._tries.pop(errand, None)
+            self._tries.pop(action, None)
         else:
-            self._tries[errand] = tries + 1
-        done(errand.job)
+            self._tries[action] = tries + 1
+        done(action.job)
         return again
 
-    def _wanted(self, errand: Errand) -> bool:
-        return errand in step(self._snapshots.take(errand.job).facts)
+    def _wanted(self, action: Action) -> bool:
+        return action in step(self._snapshots.take(action.job))
 
-    def _in_turn(self, errand: Errand, tries: int) -> float | None:
+    def _in_turn(self, action: Action, tries: int) -> float | None:
         """So that a party that takes calls and never answers holds one thread of ours, however many jobs it had."""
-        if not isinstance(errand, End) or not self._absence.has(errand.job, errand.party):
-            return self._judged(errand, tries)
-        turn = self._ending.setdefault(errand.party, Lock())
+        if not isinstance(action, End) or not self._absence.has(action.job, action.party):
+            return self._judged(action, tries)
+        turn = self._ending.setdefault(action.party, Lock())
         if not turn.acquire(blocking=False):
-            return _pause_s(errand, tries)
+            return _pause_s(action, tries)
         try:
-            return self._judged(errand, tries)
+            return self._judged(action, tries)
         finally:
             turn.release()
 
-    def _judged(self, errand: Errand, tries: int) -> float | None:
-        pause = _pause_s(errand, tries)
+    def _judged(self, action: Action, tries: int) -> float | None:
+        pause = _pause_s(action, tries)
         try:
-            return self._carry_out(errand)
+            return self._carry_out(action)
         except (Moved, IllegalTransition):
             return pause  # somebody else was first, here or there; perhaps it is no longer wanted
         except PlatformError as error:
             if error.retry:
-                if not isinstance(errand, Reserve):
-                    self._absence.note(errand.job, errand.party, error)
+                if not isinstance(action, Reserve):
+                    self._absence.note(action.job, action.party, error)
                 return pause
             refusal = error
-        self._log.warning("errand.refused", work=repr(errand), code=refusal.code, message=refusal.message)
+        self._log.warning("action.refused", work=repr(action), code=refusal.code, message=refusal.message)
         try:
             if refusal.code == PartyLeft.code:
                 self._fail_job(
-                    errand.job,
-                    withdrawn(refusal.message, "" if isinstance(errand, Reserve) else errand.party),
+                    action.job,
+                    withdrawn(refusal.message, "" if isinstance(action, Reserve) else action.party),
                     JobEvent.STOPPED,
                 )
             else:
-                self._give_up(errand, refusal)
+                self._give_up(action, refusal)
         except (Moved, IllegalTransition):
             return pause
         return None
 
-    def _carry_out(self, errand: Errand) -> float | None:
-        match errand:
+    def _carry_out(self, action: Action) -> float | None:
+        match action:
             case Propose():
-                self._parties.propose(errand)
+                self._parties.propose(action)
             case Open():
-                self._parties.open(errand)
+                self._parties.open(action)
             case Reserve():
-                return self._attempts.reserve(errand)
+                return self._attempts.reserve(action)
             case Start():
-                self._attempts.start(errand)
+                self._attempts.start(action)
             case Stop():
-                self._attempts.stop(errand)
+                self._attempts.stop(action)
             case Publish():
-                self._attempts.publish(errand)
+                self._attempts.publish(action)
             case End():
-                self._parties.end(errand)
+                self._parties.end(action)
         return None
 
-    def _give_up(self, errand: Errand, error: PlatformError) -> None:
+    def _give_up(self, action: Action, error: PlatformError) -> None:
         """An error that waiting does not mend."""
-        match errand:
+        match action:
             case Reserve():
-                self._attempts.give_up(errand, told(error), counted=True)
+                self._attempts.give_up(action, told(error), counted=True)
             case Start():
                 counted = error.code != StartedTooLate.code
-                self._attempts.give_up(errand, told(error, errand.party), counted=counted)
+                self._attempts.give_up(action, told(error, action.party), counted=counted)
             case Stop():
-                self._attempts.note_stopped(errand)
+                self._attempts.note_stopped(action)
             case End():
-                self._parties.give_up_end(errand)
+                self._parties.give_up_end(action)
             case Propose():
-                message = f"{errand.party} cannot be asked: {error.message}"
-                self._fail_job(errand.job, ErrorView(
-                    code=error.code, message=message, hint=error.hint, party=errand.party
+                message = f"{action.party} cannot be asked: {error.message}"
+                self._fail_job(action.job, ErrorView(
+                    code=error.code, message=message, hint=error.hint, party=action.party
                 ))  # fmt: skip
             case Open() | Publish():
-                self._fail_job(errand.job, told(error, errand.party))
+                self._fail_job(action.job, told(error, action.party))
 
     def _fail_job(self, name: str, error: ErrorView, how: JobEvent = JobEvent.FAILED) -> None:
         with self._database.write() as writer:
@@ -147,6 +147,6 @@ class Errands:
                 cancel_open(writer, name)
 
 
-def _pause_s(errand: Errand, tries: int) -> float:
-    last = LAST_END_PAUSE_S if isinstance(errand, End) else LAST_PAUSE_S
+def _pause_s(action: Action, tries: int) -> float:
+    last = LAST_END_PAUSE_S if isinstance(action, End) else LAST_PAUSE_S
     return doubled_s(FIRST_PAUSE_S, tries, last) * JITTER.uniform(0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Make the moves of a plan, in the transaction that wrote what calls for them: nothing between is ever seen."""
+"""Make the transitions of a plan, in the transaction that wrote what calls for them: nothing between is ever seen."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from flow.coordinator.plan import (
     Agree,
     EndAttempt,
     Finish,
-    JobFacts,
+    JobSnapshot,
     MarkClosed,
-    Move,
     OpenAttempt,
     Refuse,
-    phase,
+    Transition,
+    phase_now,
     step,
 )
-from flow.coordinator.snapshot import Snapshot, Snapshots
+from flow.coordinator.snapshot import Snapshots
 from flow.errors import ApiMismatch, CheckpointPastEnd
 from flow.job.binding import BoundTask
 from flow.job.states import ENDED_JOB, AttemptEvent, AttemptState, JobEvent, JobState
@@ -33,14 +33,14 @@ from flow.store.writer import Writer
 from party.ids import AttemptId, JobId, TaskName
 
 
-def move_in(snapshot: Snapshot) -> Move | None:
-    """The move that a job calls for, if it calls for one."""
-    instructions = step(snapshot.facts)
+def next_transition(snapshot: JobSnapshot) -> Transition | None:
+    """The transition that a job calls for, if it calls for one."""
+    instructions = step(snapshot)
     first = instructions[0] if len(instructions) == 1 else None
-    return first if isinstance(first, Move) else None
+    return first if isinstance(first, Transition) else None
 
 
-class Moves:
+class PlanApplier:
     """Makes them. `freed()` is called once room may have become free."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Moves:
 
     @contextmanager
     def write(self, name: str) -> Iterator[Writer]:
-        """A transaction about a job. It ends with every move that the job then calls for.
+        """A transaction about a job. It ends with every transition that the job then calls for.
 
         Raises Moved, as every change of the store does.
         """
@@ -62,63 +62,62 @@ class Moves:
             self._follow(writer, name)
 
     def _follow(self, writer: Writer, name: str) -> None:
-        """Every move; then against which limit time counts from now on, if it is known how much counted so far."""
+        """Every transition; then against which limit time counts, if it is known how much counted so far."""
         while True:
             snapshot = self._snapshots.of_rows(writer.rows(name))
-            move = move_in(snapshot)
-            if move is None:
+            transition = next_transition(snapshot)
+            if transition is None:
                 break
-            self._carry_out(writer, snapshot.facts, move)
-            if isinstance(move, EndAttempt | Finish):
+            self._make(writer, snapshot, transition)
+            if isinstance(transition, EndAttempt | Finish):
                 writer.after_commit(self._freed)
         if not self._snapshots.unsure(name):
             self.note_phase(writer, snapshot)
 
-    def note_phase(self, writer: Writer, snapshot: Snapshot) -> None:
+    def note_phase(self, writer: Writer, snapshot: JobSnapshot) -> None:
         """Write down against which limit time counts from now on, where that changes."""
-        name = snapshot.facts.job
-        if not phase_ends(snapshot) or writer.rows(name).job.phase != snapshot.phase:
+        if not phase_ends(snapshot) or writer.rows(snapshot.job).job.phase != snapshot.phase:
             return
-        spent = "ran_ms" if snapshot.phase == "running" else "waited_ms"
-        before = snapshot.ran_ms if spent == "ran_ms" else snapshot.waited_ms
-        changes = {"phase": phase(snapshot.facts), "phase_since_ms": writer.now_ms}
-        writer.change(job, name, [()], {**changes, spent: before + snapshot.elapsed_ms})
+        ran = snapshot.phase == "running"
+        spent = {"ran_ms": round(snapshot.ran_s * 1000)} if ran else {"waited_ms": round(snapshot.waited_s * 1000)}
+        changes = {"phase": phase_now(snapshot), "phase_since_ms": writer.now_ms, **spent}
+        writer.change(job, snapshot.job, [()], changes)
 
-    def _carry_out(self, writer: Writer, facts: JobFacts, move: Move) -> None:
-        match move:
+    def _make(self, writer: Writer, snapshot: JobSnapshot, transition: Transition) -> None:
+        match transition:
             case Agree():
-                self._agree(writer, facts)
+                self._agree(writer, snapshot)
             case Refuse():
-                move_job(writer, facts.job, facts.state, JobEvent.REFUSED, move.error)
+                move_job(writer, snapshot.job, snapshot.state, JobEvent.REFUSED, transition.error)
             case OpenAttempt():
-                known = self._catalogue.of_job(writer.rows(facts.job))
-                name = AttemptId(JobId(facts.job), TaskName(move.task), move.attempt)
-                new_attempt(writer, name, known.tasks[move.task].addresses)
+                known = self._catalogue.of_job(writer.rows(snapshot.job))
+                name = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
+                new_attempt(writer, name, known.tasks[transition.task].addresses)
                 if known.spec.settings.resume is not None:
-                    self._tell_resume(writer, name, known.tasks[move.task])
+                    self._tell_resume(writer, name, known.tasks[transition.task])
             case EndAttempt():
-                name = AttemptId(JobId(facts.job), TaskName(move.task), move.attempt)
-                extra = {**error_columns(move.error), "retryable": move.retryable}
-                move_attempt(writer, name, move.seen, HOW[move.state], **extra)
+                name = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
+                extra = {**error_columns(transition.error), "retryable": transition.retryable}
+                move_attempt(writer, name, transition.seen, HOW[transition.state], **extra)
             case Finish():
-                how = JobEvent.SUCCEEDED if move.state is JobState.SUCCEEDED else JobEvent.FAILED
-                move_job(writer, facts.job, facts.state, how, move.error)
-                cancel_open(writer, facts.job)
+                how = JobEvent.SUCCEEDED if transition.state is JobState.SUCCEEDED else JobEvent.FAILED
+                move_job(writer, snapshot.job, snapshot.state, how, transition.error)
+                cancel_open(writer, snapshot.job)
             case MarkClosed():
-                writer.change(job, facts.job, [()], {"closed": True})
-                writer.event("job.closed", facts.job)
+                writer.change(job, snapshot.job, [()], {"closed": True})
+                writer.event("job.closed", snapshot.job)
 
-    def _agree(self, writer: Writer, facts: JobFacts) -> None:
-        rows = writer.rows(facts.job)
+    def _agree(self, writer: Writer, snapshot: JobSnapshot) -> None:
+        rows = writer.rows(snapshot.job)
         known = self._catalogue.of_job(rows)
         manifest = make_manifest(known.proposal, answers_of(rows))
         try:
             require_common_api(manifest.speaks)
             require_in_reach(manifest, known.tasks)
         except (ApiMismatch, CheckpointPastEnd) as error:
-            move_job(writer, facts.job, facts.state, JobEvent.REFUSED, told(error, known.proposal.initiator))
+            move_job(writer, snapshot.job, snapshot.state, JobEvent.REFUSED, told(error, known.proposal.initiator))
             return
-        move_job(writer, facts.job, facts.state, JobEvent.AGREED, manifest_digest=manifest.digest)
+        move_job(writer, snapshot.job, snapshot.state, JobEvent.AGREED, manifest_digest=manifest.digest)
         self._catalogue.keep(replace(known, manifest=manifest))
 
     def _tell_resume(self, writer: Writer, name: AttemptId, task: BoundTask) -> None:
@@ -128,9 +127,9 @@ class Moves:
         writer.event("task.resumes", name.job, place=(name.task, name.attempt, ""), body=body)
 
 
-def phase_ends(snapshot: Snapshot) -> bool:
+def phase_ends(snapshot: JobSnapshot) -> bool:
     """Whether time from now on counts against the other limit."""
-    return phase(snapshot.facts) != snapshot.phase and snapshot.facts.state not in ENDED_JOB
+    return phase_now(snapshot) != snapshot.phase and snapshot.state not in ENDED_JOB
 
 
 def note_running(writer: Writer, name: AttemptId) -> None:

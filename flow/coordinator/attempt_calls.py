@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from flow.coordinator.absence import Absence
-from flow.coordinator.apply_plan import Moves, note_running
+from flow.coordinator.apply_plan import PlanApplier, note_running
 from flow.coordinator.plan import Publish, Reserve, Start, Stop
 from flow.job.states import AttemptEvent, AttemptState
 from flow.protocol.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
 from flow.rooms.caller import Caller
 from flow.scheduler import JITTER
 from flow.store.database import Database
-from flow.store.live import Key
+from flow.store.job_cache import Key
 from flow.store.tables import attempt, output, side
 from flow.store.transitions import bring, error_columns, move_attempt
 from flow.store.writer import Writer
@@ -27,105 +27,105 @@ ROOM_PAUSE_S = 3.0
 
 
 class AttemptCalls:
-    """One method an errand; each returns when the parties have answered and the store knows it."""
+    """One method an action; each returns when the parties have answered and the store knows it."""
 
-    def __init__(self, database: Database, caller: Caller, absence: Absence, moves: Moves) -> None:
+    def __init__(self, database: Database, caller: Caller, absence: Absence, applier: PlanApplier) -> None:
         self._database = database
         self._caller = caller
         self._absence = absence
-        self._moves = moves
+        self._applier = applier
         self._log = get_logger("flow")
 
-    def reserve(self, errand: Reserve) -> float | None:
+    def reserve(self, action: Reserve) -> float | None:
         """Get room at every party, in id order; give everything back at the first no.
 
         Returns:
             Seconds until it should be tried again, or None once there is room.
         """
-        name = attempt_name(errand)
-        rows = self._database.rows(errand.job).of(side, errand.task, errand.attempt)
+        name = attempt_name(action)
+        rows = self._database.rows(action.job).of(side, action.task, action.attempt)
         held: list[str] = []
         for party in sorted({row.party for row in rows}):
             try:
-                refusal = self._ask_room(party, errand)
+                refusal = self._ask_room(party, action)
             except Unavailable as error:
-                self._give_back(held, errand)
-                self._absence.note(errand.job, party, error)
+                self._give_back(held, action)
+                self._absence.note(action.job, party, error)
                 self._note_wait(name, "")
                 return ROOM_PAUSE_S * _jitter()
             except PlatformError:
-                self._give_back(held, errand)
+                self._give_back(held, action)
                 raise
             if refusal:
-                self._give_back(held, errand)
+                self._give_back(held, action)
                 self._note_wait(name, f"{party}: {refusal}")
                 return ROOM_PAUSE_S * _jitter()
             held.append(party)
         try:
             self._note_reserved(name, [row.address for row in rows])
         except PlatformError:
-            self._give_back(held, errand)
+            self._give_back(held, action)
             raise
         return None
 
-    def start(self, errand: Start) -> None:
+    def start(self, action: Start) -> None:
         """Start a party's sides."""
-        name = attempt_name(errand)
-        self._caller.ask(errand.party, Method.START, order_of(errand), Ack, START_S)
-        self._absence.clear(errand.job, errand.party)
-        with self._moves.write(errand.job) as writer:
-            bring(writer, side, name, _addresses(writer, name, errand.party), AttemptState.RUNNING)
+        name = attempt_name(action)
+        self._caller.ask(action.party, Method.START, order_of(action), Ack, START_S)
+        self._absence.clear(action.job, action.party)
+        with self._applier.write(action.job) as writer:
+            bring(writer, side, name, _addresses(writer, name, action.party), AttemptState.RUNNING)
             note_running(writer, name)
 
-    def stop(self, errand: Stop) -> None:
+    def stop(self, action: Stop) -> None:
         """Stop a party's sides of an attempt that ended badly."""
-        state = self._database.rows(errand.job).one(attempt, errand.task, errand.attempt).state
-        order = StopOrder(job=errand.job, task=errand.task, attempt=errand.attempt, state=AttemptState(state))
-        self._caller.ask(errand.party, Method.STOP, order, Ack, START_S)
-        self._absence.clear(errand.job, errand.party)
-        self.note_stopped(errand)
+        state = self._database.rows(action.job).one(attempt, action.task, action.attempt).state
+        order = StopOrder(job=action.job, task=action.task, attempt=action.attempt, state=AttemptState(state))
+        self._caller.ask(action.party, Method.STOP, order, Ack, START_S)
+        self._absence.clear(action.job, action.party)
+        self.note_stopped(action)
 
-    def note_stopped(self, errand: Stop) -> None:
+    def note_stopped(self, action: Stop) -> None:
         """The party's sides are over."""
-        name = attempt_name(errand)
-        with self._moves.write(errand.job) as writer:
-            addresses = _addresses(writer, name, errand.party)
+        name = attempt_name(action)
+        with self._applier.write(action.job) as writer:
+            addresses = _addresses(writer, name, action.party)
             bring(writer, side, name, addresses, AttemptState.CANCELLED)
-            writer.change(side, errand.job, _keys(name, addresses), {"stopped": True})
+            writer.change(side, action.job, _keys(name, addresses), {"stopped": True})
 
-    def publish(self, errand: Publish) -> None:
+    def publish(self, action: Publish) -> None:
         """Make a party's outputs visible; note where they are."""
-        name = attempt_name(errand)
-        reply = self._caller.ask(errand.party, Method.PUBLISH, order_of(errand), Published, PUBLISH_S)
-        self._absence.clear(errand.job, errand.party)
-        with self._moves.write(errand.job) as writer:
+        name = attempt_name(action)
+        reply = self._caller.ask(action.party, Method.PUBLISH, order_of(action), Published, PUBLISH_S)
+        self._absence.clear(action.job, action.party)
+        with self._applier.write(action.job) as writer:
             for item in reply.outputs:
-                writer.put(output, {"job": errand.job, "task": errand.task, **item.model_dump()})
-            addresses = _addresses(writer, name, errand.party)
-            writer.change(side, errand.job, _keys(name, addresses), {"published": True})
-            writer.event("task.published", errand.job, place=(errand.task, errand.attempt, errand.party))
+                writer.put(output, {"job": action.job, "task": action.task, **item.model_dump()})
+            addresses = _addresses(writer, name, action.party)
+            writer.change(side, action.job, _keys(name, addresses), {"published": True})
+            writer.event("task.published", action.job, place=(action.task, action.attempt, action.party))
 
-    def give_up(self, errand: Reserve | Start, error: ErrorView, *, counted: bool) -> None:
+    def give_up(self, action: Reserve | Start, error: ErrorView, *, counted: bool) -> None:
         """End an attempt that cannot be started; one whose room had expired does not use up a retry."""
-        name = attempt_name(errand)
+        name = attempt_name(action)
         how = AttemptEvent.FAILED if counted else AttemptEvent.CANCELLED
-        with self._moves.write(errand.job) as writer:
+        with self._applier.write(action.job) as writer:
             seen = writer.rows(name.job).one(attempt, name.task, name.attempt).state
             columns = {**error_columns(error), "counted": counted}
             move_attempt(writer, name, AttemptState(seen), how, **columns)
 
-    def _ask_room(self, party: str, errand: Reserve) -> str:
-        order = ReserveOrder(job=errand.job, task=errand.task, attempt=errand.attempt, lease_s=LEASE_S)
+    def _ask_room(self, party: str, action: Reserve) -> str:
+        order = ReserveOrder(job=action.job, task=action.task, attempt=action.attempt, lease_s=LEASE_S)
         reply = self._caller.ask(party, Method.RESERVE, order, Reserved, RESERVE_S)
-        self._absence.clear(errand.job, party)
+        self._absence.clear(action.job, party)
         return "" if reply.reserved else (reply.reason or "no room")
 
-    def _give_back(self, parties: list[str], errand: Reserve) -> None:
+    def _give_back(self, parties: list[str], action: Reserve) -> None:
         for party in parties:
             try:
-                self._caller.ask(party, Method.GIVE_BACK, order_of(errand), Ack, RESERVE_S)
+                self._caller.ask(party, Method.GIVE_BACK, order_of(action), Ack, RESERVE_S)
             except PlatformError as error:  # its lease ends by itself
-                self._log.info("room.not_given_back", job=errand.job, party=party, code=error.code)
+                self._log.info("room.not_given_back", job=action.job, party=party, code=error.code)
 
     def _note_wait(self, name: AttemptId, text: str) -> None:
         with self._database.write() as writer:
@@ -137,20 +137,20 @@ class AttemptCalls:
                 writer.event("attempt.waits", name.job, place=(*key, ""), body={"for": text})
 
     def _note_reserved(self, name: AttemptId, addresses: list[str]) -> None:
-        with self._moves.write(name.job) as writer:
+        with self._applier.write(name.job) as writer:
             changes = {"waits": "", "waits_ms": None}
             move_attempt(writer, name, AttemptState.PENDING, AttemptEvent.RESERVED, **changes)
             bring(writer, side, name, addresses, AttemptState.RESERVED)
 
 
-def attempt_name(errand: Reserve | Start | Stop | Publish) -> AttemptId:
-    """The attempt that an errand is about."""
-    return AttemptId(JobId(errand.job), TaskName(errand.task), errand.attempt)
+def attempt_name(action: Reserve | Start | Stop | Publish) -> AttemptId:
+    """The attempt that an action is about."""
+    return AttemptId(JobId(action.job), TaskName(action.task), action.attempt)
 
 
-def order_of(errand: Reserve | Start | Stop | Publish) -> AttemptOrder:
-    """The attempt that an errand is about, as an order."""
-    return AttemptOrder(job=errand.job, task=errand.task, attempt=errand.attempt)
+def order_of(action: Reserve | Start | Stop | Publish) -> AttemptOrder:
+    """The attempt that an action is about, as an order."""
+    return AttemptOrder(job=action.job, task=action.task, attempt=action.attempt)
 
 
 def _addresses(writer: Writer, name: AttemptId, party: str) -> list[str]:

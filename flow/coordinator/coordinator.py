@@ -1,4 +1,4 @@
-"""The coordinator of the jobs that this party leads: take a snapshot, plan, move, send errands; again when woken."""
+"""Leads the jobs that this party submitted: take a snapshot, plan, make transitions, call parties; again when woken."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from sqlalchemy import select
 
 from flow.coordinator.absence import Absence
-from flow.coordinator.actions import Errands
-from flow.coordinator.apply_plan import Moves, move_in, phase_ends
+from flow.coordinator.actions import Actions
+from flow.coordinator.apply_plan import PlanApplier, next_transition, phase_ends
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.incoming import Incoming, withdrawn
 from flow.coordinator.party_calls import PartyCalls
-from flow.coordinator.plan import End, Open, Propose, Publish, Reserve, Start, Stop, Wake, step
-from flow.coordinator.snapshot import Snapshot, Snapshots
+from flow.coordinator.plan import End, JobSnapshot, Open, Propose, Publish, Reserve, Start, Stop, Wake, step
+from flow.coordinator.snapshot import Snapshots
 from flow.errors import JobNotRunning, Moved, PartyLeft
 from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
 from flow.rooms.caller import Caller
+from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from flow.rooms.own_clock import OwnClock
-from flow.rooms.ports import GatewayDoor
-from flow.rooms.witnesses import LOOK_AGAIN_S
+from flow.rooms.ports import GatewayPort
 from flow.scheduler import Handler, Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
@@ -60,7 +60,7 @@ class Coordinator:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        gateway: GatewayDoor,
+        gateway: GatewayPort,
         clock: Clock,
         scheduler: Scheduler,
     ) -> None:
@@ -70,18 +70,18 @@ class Coordinator:
         self._snapshots = Snapshots(database, catalogue, clock)
         self._own_clock = OwnClock(clock, gateway)
         self._absence = Absence(database)
-        self._moves = Moves(database, self._snapshots, catalogue, self._freed)
+        self._applier = PlanApplier(database, self._snapshots, catalogue, self._freed)
         caller = Caller(gateway, database)
-        self._parties = PartyCalls(database, catalogue, caller, self._absence, self._moves, gateway.verify)
-        attempts = AttemptCalls(database, caller, self._absence, self._moves)
-        self._errands = Errands(database, self._snapshots, self._absence, self._parties, attempts)
-        self.incoming = Incoming(party, database, catalogue, self._moves, gateway.verify, self._heard)
+        self._parties = PartyCalls(database, catalogue, caller, self._absence, self._applier, gateway.verify)
+        attempts = AttemptCalls(database, caller, self._absence, self._applier)
+        self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts)
+        self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard)
         self._scheduler = scheduler
 
     def handlers(self) -> Mapping[type, Handler]:
         """What the scheduler runs for us."""
-        errands = (Propose, Open, Reserve, Start, Stop, Publish, End)
-        found: dict[type, Handler] = dict.fromkeys(errands, self._run_errand)
+        actions = (Propose, Open, Reserve, Start, Stop, Publish, End)
+        found: dict[type, Handler] = dict.fromkeys(actions, self._run_action)
         return {**found, JobStep: self._step, Probe: self._probe}
 
     def start(self) -> None:
@@ -113,22 +113,22 @@ class Coordinator:
             self._scheduler.hurry(lambda key: getattr(key, "party", None) == party)
         self.begin(name)
 
-    def _run_errand(self, errand: Any) -> float | None:
-        return self._errands.run(errand, self.begin)
+    def _run_action(self, action: Any) -> float | None:
+        return self._actions.run(action, self.begin)
 
     def _step(self, key: JobStep) -> float | None:
         scheduler = self._scheduler
         while True:
             since = scheduler.mark()
             snapshot = self._taken(key.job)
-            if move_in(snapshot) is None:
+            if next_transition(snapshot) is None:
                 break
-            with suppress(Moved), self._moves.write(key.job):  # somebody else was first: plan anew
+            with suppress(Moved), self._applier.write(key.job):  # somebody else was first: plan anew
                 pass
         if phase_ends(snapshot):
             with self._database.write() as writer:
-                self._moves.note_phase(writer, snapshot)
-        instructions = step(snapshot.facts)
+                self._applier.note_phase(writer, snapshot)
+        instructions = step(snapshot)
         waits = [LOOK_AGAIN_S] if self._snapshots.unsure(key.job) else []
         for instruction in instructions:
             if isinstance(instruction, Wake):
@@ -137,11 +137,11 @@ class Coordinator:
                 scheduler.offer(instruction, since)
         for party in _running_parties(snapshot):
             scheduler.offer(Probe(key.job, party), since, PROBE_S)
-        if snapshot.facts.closed:
+        if snapshot.closed:
             self._snapshots.forget(key.job)
         return min(waits, default=None)
 
-    def _taken(self, name: str) -> Snapshot:
+    def _taken(self, name: str) -> JobSnapshot:
         """The job as it is now; its time before our start counts once our clock may be believed about it."""
         snapshot = self._snapshots.take(name)
         if not self._snapshots.unsure(name) or self._own_clock.doubt() is not None:
@@ -174,11 +174,11 @@ class Coordinator:
         return PROBE_S
 
 
-def _running_parties(snapshot: Snapshot) -> list[str]:
-    if snapshot.facts.state in ENDED_JOB:
+def _running_parties(snapshot: JobSnapshot) -> list[str]:
+    if snapshot.state in ENDED_JOB:
         return []
     parties: set[str] = set()
-    for attempt in snapshot.facts.attempts.values():
+    for attempt in snapshot.attempts.values():
         if attempt.state not in ENDED_ATTEMPT:
             parties.update(attempt.parties(AttemptState.RUNNING))
     return sorted(parties)

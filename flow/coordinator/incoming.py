@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flow.coordinator.apply_plan import Moves
+from flow.coordinator.apply_plan import PlanApplier
 from flow.coordinator.party_calls import note_answer
 from flow.coordinator.reports import Reports, led_with
 from flow.job.states import ENDED_JOB, JobEvent, JobState
@@ -31,17 +31,17 @@ class Incoming:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        moves: Moves,
+        applier: PlanApplier,
         verify: Verify,
         heard: Callable[[str, str], None],
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._moves = moves
+        self._applier = applier
         self._verify = verify
         self._heard = heard
-        self.reports = Reports(party, database, catalogue, moves)
+        self.reports = Reports(party, database, catalogue, applier)
 
     def report(self, report: Report, caller: str) -> Ack:
         """News of a party's sides; repeating it changes nothing."""
@@ -53,7 +53,7 @@ class Incoming:
         """A person of that party decided."""
         rows = led_with(self._database.rows(signed.answer.job), self._party, caller)
         check_answer(signed, caller, self._catalogue.of_job(rows).proposal, self._verify)
-        with self._moves.write(rows.name) as writer:
+        with self._applier.write(rows.name) as writer:
             note_answer(writer, signed)
         self._heard(signed.answer.job, caller)
         return Ack()

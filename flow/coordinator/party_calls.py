@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flow.coordinator.absence import Absence
-from flow.coordinator.apply_plan import Moves
+from flow.coordinator.apply_plan import PlanApplier
 from flow.coordinator.plan import End, Open, Propose
 from flow.job.states import AttemptState, JobState
 from flow.protocol.manifest import check_answer
@@ -23,7 +23,7 @@ from flow.protocol.messages import (
 from flow.rooms.caller import Caller
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.participations import change_party
 from flow.store.tables import attempt, job_party
 from flow.store.transitions import error_of, for_another_party
@@ -38,44 +38,50 @@ Verify = Callable[[str, str, bytes, bytes], None]
 
 
 class PartyCalls:
-    """One method an errand; each returns when the party has answered and the store knows it."""
+    """One method an action; each returns when the party has answered and the store knows it."""
 
     def __init__(
-        self, database: Database, catalogue: Catalogue, caller: Caller, absence: Absence, moves: Moves, verify: Verify
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        caller: Caller,
+        absence: Absence,
+        applier: PlanApplier,
+        verify: Verify,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._caller = caller
         self._absence = absence
-        self._moves = moves
+        self._applier = applier
         self._verify = verify
         self._log = get_logger("flow")
 
-    def propose(self, errand: Propose) -> None:
+    def propose(self, action: Propose) -> None:
         """Ask a party; keep its signed answer."""
-        proposal = self._catalogue.of_job(self._database.rows(errand.job)).proposal
-        signed = self._caller.ask(errand.party, Method.PROPOSE, proposal, SignedAnswer, ASK_S)
-        check_answer(signed, errand.party, proposal, self._verify)
-        self._absence.clear(errand.job, errand.party)
-        with self._moves.write(errand.job) as writer:
+        proposal = self._catalogue.of_job(self._database.rows(action.job)).proposal
+        signed = self._caller.ask(action.party, Method.PROPOSE, proposal, SignedAnswer, ASK_S)
+        check_answer(signed, action.party, proposal, self._verify)
+        self._absence.clear(action.job, action.party)
+        with self._applier.write(action.job) as writer:
             note_answer(writer, signed)
 
-    def open(self, errand: Open) -> None:
+    def open(self, action: Open) -> None:
         """Send a party the manifest; it opens the job at its gateway."""
-        manifest = self._catalogue.manifest(self._database.rows(errand.job))
-        self._caller.ask(errand.party, Method.OPEN, manifest, Ack, ASK_S)
-        self._note(errand.job, errand.party, opened=True)
+        manifest = self._catalogue.manifest(self._database.rows(action.job))
+        self._caller.ask(action.party, Method.OPEN, manifest, Ack, ASK_S)
+        self._note(action.job, action.party, opened=True)
 
-    def end(self, errand: End) -> None:
+    def end(self, action: End) -> None:
         """Tell a party how the job ended; a party that never heard of it has nothing to clean up."""
-        rows = self._database.rows(errand.job)
+        rows = self._database.rows(action.job)
         error = for_another_party(error_of(rows.job), shared=False)
-        order = EndOrder(job=errand.job, state=JobState(rows.job.state), error=error, attempts=_ended(rows))
+        order = EndOrder(job=action.job, state=JobState(rows.job.state), error=error, attempts=_ended(rows))
         try:
-            self._caller.ask(errand.party, Method.END, order, Ack, END_S)
+            self._caller.ask(action.party, Method.END, order, Ack, END_S)
         except NotFound as error:
-            self._log.info("job.unknown_at_end", job=errand.job, party=errand.party, code=error.code)
-        self._note(errand.job, errand.party, closed=True)
+            self._log.info("job.unknown_at_end", job=action.job, party=action.party, code=error.code)
+        self._note(action.job, action.party, closed=True)
 
     def probe(self, name: str, party: str) -> Report:
         """Where the party's sides are; also how a silent party is noticed."""
@@ -83,13 +89,13 @@ class PartyCalls:
         self._absence.clear(name, party)
         return report
 
-    def give_up_end(self, errand: End) -> None:
+    def give_up_end(self, action: End) -> None:
         """A party refuses to hear that the job is over; nothing more can be done."""
-        self._note(errand.job, errand.party, closed=True)
+        self._note(action.job, action.party, closed=True)
 
     def _note(self, name: str, party: str, **changes: object) -> None:
         self._absence.clear(name, party)
-        with self._moves.write(name) as writer:
+        with self._applier.write(name) as writer:
             change_party(writer, name, party, **changes)
 
 

@@ -1,8 +1,8 @@
 """The next things to do for a job that this party leads. Pure: a snapshot in, instructions out.
 
-Two kinds of instruction: a **move** changes the database at once (at most one a step, because everything after it
-must be planned anew), an **errand** is a call to other parties that may take long, may fail for now, and may be
-repeated without harm. The same errand is given again with every step until the snapshot shows that it is done.
+Two kinds of instruction: a **transition** changes the database at once (at most one a step, because everything after it
+must be planned anew), an **action** is a call to other parties that may take long, may fail for now, and may be
+repeated without harm. The same action is given again with every step until the snapshot shows that it is done.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from flow.protocol.messages import Decision
 from flow.views.jobs import ErrorView
 
 
-# -- what is looked at -----------------------------------------------------------------------------------------------
+# -- the snapshot -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class PartyFacts:
+class PartySnapshot:
     """What one party said and did about the job."""
 
     party: str
@@ -30,7 +30,7 @@ class PartyFacts:
 
 
 @dataclass(frozen=True)
-class SideFacts:
+class SideSnapshot:
     """One address's side of an attempt."""
 
     address: str
@@ -43,7 +43,7 @@ class SideFacts:
 
 
 @dataclass(frozen=True)
-class AttemptFacts:
+class AttemptSnapshot:
     """The last attempt of a task; `tries` counts those before it that used up a retry."""
 
     task: str
@@ -53,7 +53,7 @@ class AttemptFacts:
     tries: int = 0
     retryable: bool = False
     error: ErrorView | None = None
-    sides: tuple[SideFacts, ...] = ()
+    sides: tuple[SideSnapshot, ...] = ()
 
     def parties(self, *states: AttemptState) -> tuple[str, ...]:
         """The parties with a side in one of the states, in id order."""
@@ -61,27 +61,32 @@ class AttemptFacts:
 
 
 @dataclass(frozen=True)
-class JobFacts:
-    """A job at one moment: `needs` is the DAG, `ran_s` and `waited_s` count against the two limits.
+class JobSnapshot:
+    """A job at one moment.
 
-    `waits` says what it waits for, in words.
+    Attributes:
+        needs: The DAG: the tasks that a task needs.
+        phase: Against which limit its time has counted: `running` or `waiting`.
+        ran_s, waited_s: What counts against each, the time since then included.
+        waits: What it waits for, in words.
     """
 
     job: str
     state: JobState
-    parties: tuple[PartyFacts, ...]
+    parties: tuple[PartySnapshot, ...]
     needs: Mapping[str, frozenset[str]]
-    attempts: Mapping[str, AttemptFacts] = field(default_factory=dict)
+    attempts: Mapping[str, AttemptSnapshot] = field(default_factory=dict)
     retries: int = 0
     timeout_s: float = 3600
     wait_s: float = 604_800
+    phase: str = "waiting"
     ran_s: float = 0
     waited_s: float = 0
     waits: tuple[str, ...] = ()
     closed: bool = False
 
 
-# -- moves -----------------------------------------------------------------------------------------------------------
+# -- transitions -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Agree:
     """Every answer is yes: make the manifest."""
@@ -127,7 +132,7 @@ class MarkClosed:
     """Every party has cleaned up."""
 
 
-# -- errands ---------------------------------------------------------------------------------------------------------
+# -- actions ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Propose:
     """Ask a party."""
@@ -198,15 +203,15 @@ class Wake:
     seconds: float
 
 
-Move = Agree | Refuse | OpenAttempt | EndAttempt | Finish | MarkClosed
-Errand = Propose | Open | Reserve | Start | Stop | Publish | End
-Instruction = Move | Errand | Wake
+Transition = Agree | Refuse | OpenAttempt | EndAttempt | Finish | MarkClosed
+Action = Propose | Open | Reserve | Start | Stop | Publish | End
+Instruction = Transition | Action | Wake
 
 _BAD = (AttemptState.FAILED, AttemptState.LOST)
 
 
-def step(job: JobFacts) -> list[Instruction]:
-    """What to do next: one move, or any number of errands and the time until a limit is reached."""
+def step(job: JobSnapshot) -> list[Instruction]:
+    """What to do next: one transition, or any number of actions and the time until a limit is reached."""
     if job.state in ENDED_JOB:
         return _close(job)
     late = _too_late(job)
@@ -222,13 +227,13 @@ def step(job: JobFacts) -> list[Instruction]:
     return _run(job)
 
 
-def phase(job: JobFacts) -> str:
+def phase_now(job: JobSnapshot) -> str:
     """`running` while something runs and no party is absent, else `waiting`: the limit that time counts against."""
     runs = any(attempt.state is AttemptState.RUNNING for attempt in job.attempts.values())
     return "running" if runs and not any(party.absent for party in job.parties) else "waiting"
 
 
-def _ask(job: JobFacts) -> list[Instruction]:
+def _ask(job: JobSnapshot) -> list[Instruction]:
     for party in job.parties:
         if party.decision == Decision.REFUSE:
             reasons = " ".join(party.reasons) or "No reason was given."
@@ -247,8 +252,8 @@ def _ask(job: JobFacts) -> list[Instruction]:
     return [*(Propose(job.job, p.party) for p in job.parties if not p.decision), *_watch(job)]
 
 
-def _run(job: JobFacts) -> list[Instruction]:
-    errands: list[Instruction] = []
+def _run(job: JobSnapshot) -> list[Instruction]:
+    actions: list[Instruction] = []
     done = 0
     for task, needs in job.needs.items():
         attempt = job.attempts.get(task)
@@ -260,16 +265,16 @@ def _run(job: JobFacts) -> list[Instruction]:
             done += 1
             continue
         for instruction in _drive(job, attempt):
-            if isinstance(instruction, Move):
+            if isinstance(instruction, Transition):
                 return [instruction]
-            errands.append(instruction)
+            actions.append(instruction)
     if done == len(job.needs):
         return [Finish(JobState.SUCCEEDED)]
-    return [*errands, *_watch(job)]
+    return [*actions, *_watch(job)]
 
 
-def _drive(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
-    """What one attempt needs. A move comes first if there is one."""
+def _drive(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
+    """What one attempt needs. A transition comes first if there is one."""
     name = (job.job, attempt.task, attempt.attempt)
     if attempt.state is AttemptState.PENDING:
         yield Reserve(*name)
@@ -281,7 +286,7 @@ def _drive(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
         yield from _again(job, attempt)
 
 
-def _follow(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
+def _follow(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
     """An attempt that has room: start what is not started, see whether it has ended."""
     bad = [side for side in attempt.sides if side.state in (*_BAD, AttemptState.CANCELLED)]
     if bad:
@@ -294,7 +299,7 @@ def _follow(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
         yield Start(job.job, attempt.task, attempt.attempt, party)
 
 
-def _again(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
+def _again(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
     """An attempt that ended badly: stop what is left of it, then try again or give up."""
     retry = (attempt.retryable or not attempt.counted) and attempt.attempt < most_attempts(job.retries)
     left = job.retries - attempt.tries
@@ -307,20 +312,20 @@ def _again(job: JobFacts, attempt: AttemptFacts) -> Iterator[Instruction]:
     yield from (Stop(job.job, attempt.task, attempt.attempt, party) for party in going)
 
 
-def _close(job: JobFacts) -> list[Instruction]:
+def _close(job: JobSnapshot) -> list[Instruction]:
     if job.closed:
         return []
     open_ones = [End(job.job, party.party) for party in job.parties if not party.closed]
     return list(open_ones) or [MarkClosed()]
 
 
-def _published(attempt: AttemptFacts | None) -> bool:
+def _published(attempt: AttemptSnapshot | None) -> bool:
     if attempt is None or attempt.state is not AttemptState.SUCCEEDED:
         return False
     return all(side.published for side in attempt.sides)
 
 
-def _too_late(job: JobFacts) -> ErrorView | None:
+def _too_late(job: JobSnapshot) -> ErrorView | None:
     if job.ran_s >= job.timeout_s:
         return ErrorView(
             code=TimedOut.code,
@@ -336,14 +341,14 @@ def _too_late(job: JobFacts) -> ErrorView | None:
     return None
 
 
-def _last_waits(job: JobFacts) -> str:
+def _last_waits(job: JobSnapshot) -> str:
     silent = [party.party for party in job.parties if not party.decision]
     waits = job.waits or ((f"the answer of {', '.join(silent)}",) if silent else ())
     return f"; at last for {'; and for '.join(text.rstrip('.') for text in waits)}" if waits else ""
 
 
-def _watch(job: JobFacts) -> list[Instruction]:
-    left = job.timeout_s - job.ran_s if phase(job) == "running" else job.wait_s - job.waited_s
+def _watch(job: JobSnapshot) -> list[Instruction]:
+    left = job.timeout_s - job.ran_s if phase_now(job) == "running" else job.wait_s - job.waited_s
     return [Wake(max(left, 0.0))]
 
 

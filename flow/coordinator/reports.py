@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
 
-from flow.coordinator.apply_plan import Moves, note_running
+from flow.coordinator.apply_plan import PlanApplier, note_running
 from flow.errors import BadMessage, JobNotRunning, NotInitiator
 from flow.job.states import ENDED_JOB, AttemptState, JobState
-from flow.protocol.messages import LogNews, MetricNews, ProgressNews, Report, SideNews, SignedAnswer
+from flow.protocol.messages import LogReport, MetricReport, ProgressReport, Report, SideReport, SignedAnswer
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.stored import stored
 from flow.store.tables import attempt, job_party, log_line, metric, side
 from flow.store.telemetry import Place, Stored, amount, insert_logs, insert_metrics, put_progress
@@ -35,8 +35,8 @@ NOT_SHARED, TOO_MUCH = "not shared", "too much"
 _OWN_TO_DECIDE = (AttemptState.PENDING, AttemptState.RESERVED, AttemptState.CANCELLED)  # the initiator's own
 
 
-Told = SideNews | MetricNews | LogNews | ProgressNews
-T = TypeVar("T", MetricNews, LogNews)
+Told = SideReport | MetricReport | LogReport | ProgressReport
+T = TypeVar("T", MetricReport, LogReport)
 V = TypeVar("V")
 
 
@@ -72,11 +72,11 @@ def within(items: Sequence[T], had: Callable[[Place], Stored], size: Callable[[T
 class Reports:
     """Takes reports down. Safe to use from several threads."""
 
-    def __init__(self, party: str, database: Database, catalogue: Catalogue, moves: Moves) -> None:
+    def __init__(self, party: str, database: Database, catalogue: Catalogue, applier: PlanApplier) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._moves = moves
+        self._applier = applier
         self._shares: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
         self._moved: OrderedDict[tuple[str, Place], int] = OrderedDict()
         self._told: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
@@ -94,13 +94,13 @@ class Reports:
         rows = self._database.rows(report.job)
         with self._database.read() if report.metrics or report.logs else nullcontext() as connection:
             kept, left_out = self._sifted(rows, connection, report, caller)
-        news = self._new(report.job, caller, left_out)
-        if not news and not (kept.sides or kept.metrics or kept.logs or kept.progress):
+        untold = self._new(report.job, caller, left_out)
+        if not untold and not (kept.sides or kept.metrics or kept.logs or kept.progress):
             return
-        with self._moves.write(report.job) if kept.sides else self._database.write() as writer:
+        with self._applier.write(report.job) if kept.sides else self._database.write() as writer:
             kept, _ = self._sifted(writer.rows(report.job), writer.connection, kept, caller)
             self._write(writer, kept)
-            for why in news:
+            for why in untold:
                 body = {"why": why, "rows": left_out[why]}
                 writer.event("report.left_out", report.job, place=("", 0, caller), body=body)
             for item in kept.sides:
@@ -147,7 +147,7 @@ class Reports:
                 key = (name, place_of(item))
                 _remember(self._moved, key, self._moved.get(key, 0) + 1)
 
-    def _may_move(self, name: str, item: ProgressNews) -> bool:
+    def _may_move(self, name: str, item: ProgressReport) -> bool:
         with self._lock:
             moved: int = self._moved.get((name, place_of(item)), 0)
         return moved < MOST_EVENTS
@@ -184,8 +184,8 @@ class Reports:
 
     def _refuse_strangers(self, rows: JobRows, report: Report, caller: str) -> None:
         """Raises BadMessage for a side that is not the caller's in the job, or an attempt that was not begun."""
-        news: tuple[Told, ...] = (*report.sides, *report.metrics, *report.logs, *report.progress)
-        told = {place_of(item) for item in news}
+        items: tuple[Told, ...] = (*report.sides, *report.metrics, *report.logs, *report.progress)
+        told = {place_of(item) for item in items}
         if any(Address.parse(address).party != caller for _, _, address in told):
             raise BadMessage(f"{caller} reports about sides of another party in job {report.job}.")
         tasks = self._catalogue.of_job(rows).tasks
@@ -198,23 +198,23 @@ class Reports:
             if rows.one(attempt, task, number) is None:
                 raise BadMessage(f"{caller} reports about attempt {number} of task '{task}', which was not begun.")
 
-    def _side(self, writer: Writer, name: str, news: SideNews, caller: str) -> None:
-        tried = AttemptId(JobId(name), TaskName(news.task), news.attempt)
-        error = news.error.model_copy(update={"party": caller}) if news.error else None
-        columns = {**error_columns(error), "retryable": news.retryable}
-        last = columns if news.state is not AttemptState.RUNNING else {}
-        if bring(writer, side, tried, [news.address], news.state, **last):
+    def _side(self, writer: Writer, name: str, told: SideReport, caller: str) -> None:
+        tried = AttemptId(JobId(name), TaskName(told.task), told.attempt)
+        error = told.error.model_copy(update={"party": caller}) if told.error else None
+        columns = {**error_columns(error), "retryable": told.retryable}
+        last = columns if told.state is not AttemptState.RUNNING else {}
+        if bring(writer, side, tried, [told.address], told.state, **last):
             note_running(writer, tried)
 
 
-def _last(progress: Iterable[ProgressNews]) -> list[ProgressNews]:
+def _last(progress: Iterable[ProgressReport]) -> list[ProgressReport]:
     """Of each side the last word."""
     return list({place_of(item): item for item in progress}.values())
 
 
-def _moving(rows: JobRows, caller: str, sides: Sequence[SideNews]) -> list[SideNews]:
+def _moving(rows: JobRows, caller: str, sides: Sequence[SideReport]) -> list[SideReport]:
     """Those that would change what is known of a side, each side once."""
-    moving: dict[Place, SideNews] = {}
+    moving: dict[Place, SideReport] = {}
     for item in sides:
         row = rows.one(side, *place_of(item))
         known = row is not None and row.party == caller

@@ -5,28 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flow.coordinator.plan import AttemptFacts, JobFacts, PartyFacts, SideFacts
+from flow.coordinator.plan import AttemptSnapshot, JobSnapshot, PartySnapshot, SideSnapshot
 from flow.job.states import AttemptState, JobState
 from flow.protocol.messages import Decision, SignedAnswer
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.stored import stored
 from flow.store.tables import attempt, job_party, side
 from flow.store.transitions import error_of
 from flow.store.waiting import waiting
 from runtime.clock import Clock
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A job at one moment, and what it took to know that."""
-
-    facts: JobFacts
-    phase: str
-    ran_ms: int
-    waited_ms: int
-    elapsed_ms: int
 
 
 @dataclass(frozen=True)
@@ -55,17 +44,17 @@ class Snapshots:
         self._started_s = clock.monotonic()
         self._began: dict[tuple[str, str, int], _Began] = {}
 
-    def take(self, name: str) -> Snapshot:
+    def take(self, name: str) -> JobSnapshot:
         """A job that we lead, as the store has it now. Raises UnknownJob."""
         return self.of_rows(self._database.rows(name))
 
-    def of_rows(self, rows: JobRows) -> Snapshot:
+    def of_rows(self, rows: JobRows) -> JobSnapshot:
         """A job that we lead, by its rows. Raises UnknownJob."""
         known = self._catalogue.of_job(rows)
         row, parties, attempts = rows.job, rows.of(job_party), rows.of(attempt)
         elapsed = self._elapsed_ms(row)
         settings = known.spec.settings
-        facts = JobFacts(
+        return JobSnapshot(
             job=rows.name,
             state=JobState(row.state),
             parties=tuple(_party(p) for p in parties),
@@ -74,12 +63,12 @@ class Snapshots:
             retries=settings.retries,
             timeout_s=settings.timeout_s,
             wait_s=settings.wait_s,
+            phase=row.phase,
             ran_s=(row.ran_ms + (elapsed if row.phase == "running" else 0)) / 1000,
             waited_s=(row.waited_ms + (elapsed if row.phase == "waiting" else 0)) / 1000,
             waits=tuple(item.text for item in waiting(row, parties, attempts)),
             closed=bool(row.closed),
         )
-        return Snapshot(facts, row.phase, row.ran_ms, row.waited_ms, elapsed)
 
     def forget(self, name: str) -> None:
         """A job is over."""
@@ -112,10 +101,10 @@ class Snapshots:
         return max(0.0, self._clock.now().timestamp() - since_ms / 1000)
 
 
-def _party(row: Any) -> PartyFacts:
+def _party(row: Any) -> PartySnapshot:
     refused = row.decision == Decision.REFUSE
     answer = stored(SignedAnswer, row.job, row.answer).answer if refused and row.answer else None
-    return PartyFacts(
+    return PartySnapshot(
         party=row.party,
         decision=row.decision,
         reasons=answer.reasons if answer else (),
@@ -125,11 +114,11 @@ def _party(row: Any) -> PartyFacts:
     )
 
 
-def _last_attempts(attempts: Any, sides: Any) -> dict[str, AttemptFacts]:
-    by_attempt: dict[tuple[str, int], list[SideFacts]] = {}
+def _last_attempts(attempts: Any, sides: Any) -> dict[str, AttemptSnapshot]:
+    by_attempt: dict[tuple[str, int], list[SideSnapshot]] = {}
     for row in sides:
         by_attempt.setdefault((row.task, row.attempt), []).append(
-            SideFacts(
+            SideSnapshot(
                 address=row.address,
                 party=row.party,
                 state=AttemptState(row.state),
@@ -139,10 +128,10 @@ def _last_attempts(attempts: Any, sides: Any) -> dict[str, AttemptFacts]:
                 error=error_of(row),
             )
         )
-    last: dict[str, AttemptFacts] = {}
+    last: dict[str, AttemptSnapshot] = {}
     tries: dict[str, int] = {}
     for row in attempts:  # in order of their numbers
-        last[row.task] = AttemptFacts(
+        last[row.task] = AttemptSnapshot(
             task=row.task,
             attempt=row.attempt,
             state=AttemptState(row.state),

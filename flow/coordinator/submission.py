@@ -13,7 +13,7 @@ from flow.job.binding import BoundTask
 from flow.job.references import OutputInput, TableInput
 from flow.job.spec import JobSpec, parse_job
 from flow.job.states import ENDED_JOB, JobState
-from flow.participant.proposals import Agreeing
+from flow.participant.proposals import Proposals
 from flow.protocol.knowledge import earlier_name, wanted
 from flow.protocol.lineage import own_inputs
 from flow.protocol.manifest import OUR_API, job_seed
@@ -49,7 +49,7 @@ class Verdict:
     others: tuple[str, ...] = ()
 
 
-class Submitting:
+class Submissions:
     """Validates and stores jobs that this party leads."""
 
     def __init__(
@@ -59,14 +59,14 @@ class Submitting:
         catalogue: Catalogue,
         held: Holdings,
         parties: Callable[[], Iterable[str]],
-        agreeing: Agreeing,
+        proposals: Proposals,
     ) -> None:  # fmt: skip
         self._party = party
         self._database = database
         self._catalogue = catalogue
         self._held = held
         self._parties = parties
-        self._agreeing = agreeing
+        self._proposals = proposals
 
     def validate(self, spec_json: bytes, user: User) -> Verdict:
         """What becomes of a job at this party: what `submit` says of it, then what our own side would answer to it."""
@@ -82,7 +82,7 @@ class Submitting:
             return Verdict(Decision.REFUSE, problems)
         proposal = self._proposal(spec, tasks, user)
         self._catalogue.keep(Known(proposal, spec, tasks))
-        decided = self._agreeing.weigh(proposal, spec)
+        decided = self._proposals.weigh(proposal, spec)
         others = tuple(party for party in spec.parties if party != self._party)
         return Verdict(decided.answer.decision, tuple(decided.problems), others)
 
@@ -124,7 +124,7 @@ class Submitting:
             problems += self._own_inputs(tasks)
             problems += [
                 Problem(path=f"tasks.{name}.resources", message=f"{why} at {self._party}.", hint="Ask for less.")
-                for name, why in self._agreeing.lacking_room(tasks).items()
+                for name, why in self._proposals.lacking_room(tasks).items()
             ]
         if problems:
             raise JobInvalid(problems)

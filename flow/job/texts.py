@@ -50,7 +50,7 @@ def sentences(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-JobName = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
+JobIdText = Annotated[str, Field(pattern=f"^{JOB_ID_PATTERN}$")]
 Task = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=MAX_NAME_CHARS)]
 PartyName = Task
 AddressText = Annotated[str, Field(pattern=_ADDRESS, max_length=MAX_NAME_CHARS + 9)]

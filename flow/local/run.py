@@ -23,7 +23,7 @@ from flow.job.states import JobState
 from flow.local.data import Place
 from flow.local.job import in_order
 from flow.local.sides import ATTEMPT, StoredInputs, Telling
-from flow.local.sides import News as SideNews
+from flow.local.sides import News as SideReport
 from flow.participant.launch import lines_for
 from flow.protocol.lineage import stored_name
 from flow.protocol.manifest import task_seed
@@ -35,7 +35,7 @@ from runtime.clock import Clock
 from runtime.errors import PlatformError
 from storage.client import OutputKind, Published, Store
 
-News = JobView | EventRow | SideNews
+News = JobView | EventRow | SideReport
 WAITING, RUNNING, SUCCEEDED, FAILED = "waiting", "running", "succeeded", "failed"
 
 
@@ -90,7 +90,7 @@ class LocalRun:
                 import_module("torch")  # now, so that it gets its threads with the others
         compute_as_an_executor(min(side.resources.cores for side in task.sides.values()))
         exchange = LocalExchange(JobContract(self.id, "", {task.name: lines_for(task, task.addresses)}), task.name)
-        news: SimpleQueue[SideNews | None] = SimpleQueue()
+        news: SimpleQueue[SideReport | None] = SimpleQueue()
         sides = {address: self._side(task, address, news.put) for address in task.addresses}
         seed = bytes.fromhex(task_seed(self._seed, task.name))
         with ThreadPoolExecutor(1) as beside:
@@ -116,7 +116,7 @@ class LocalRun:
             told[task, address, name] = table.rows
         return with_rows(tasks, told)
 
-    def _side(self, task: BoundTask, address: Address, tell: Callable[[SideNews], None]) -> Side:
+    def _side(self, task: BoundTask, address: Address, tell: Callable[[SideReport], None]) -> Side:
         bound, store = task.sides[address], self._stores[address.party]
         tables, models = {}, {}
         for name, reference in bound.inputs.items():
@@ -153,9 +153,9 @@ class LocalRun:
         self.outputs += rows
         return None
 
-    def _traceback(self, task: BoundTask, failure: Failure) -> SideNews:
+    def _traceback(self, task: BoundTask, failure: Failure) -> SideReport:
         """The log line of the side that failed, as an executor writes it."""
-        lines: list[SideNews] = []
+        lines: list[SideReport] = []
         Telling(task.name, failure.address, lines.append, self._clock).log(
             "error", "".join(format_exception(failure.error)).rstrip()
         )

@@ -12,13 +12,13 @@ from cluster_manager.client import NoCapacity, ReservationExpired
 from flow.errors import BadMessage, StartedTooLate, TooManyAttempts, UnknownJob
 from flow.job.binding import BoundTask
 from flow.job.states import AttemptEvent, AttemptState, JobState, most_attempts
-from flow.participant.job_locks import Turns
+from flow.participant.job_locks import JobLocks
 from flow.participant.launch import Launch, order_for, resources_for
 from flow.protocol.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
 from flow.rooms.ports import Rooms
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.participations import LEFT, led_by, put_reserved, refuse_left
 from flow.store.tables import executor, output
 from flow.store.transitions import bring, cancel_executors, mirror_attempt, mirror_job, move_each
@@ -35,7 +35,7 @@ class Attempts:
         database: Database,
         catalogue: Catalogue,
         rooms: Rooms,
-        turns: Turns,
+        locks: JobLocks,
         require_allowed: Callable[[JobRows, str], None],
     ) -> None:
         self._party = party
@@ -43,12 +43,12 @@ class Attempts:
         self._catalogue = catalogue
         self._gateway, self._cluster, self._store = rooms.gateway, rooms.cluster, rooms.store
         self._places = (rooms.executor_door, rooms.store_uri)
-        self._turns = turns
+        self._locks = locks
         self._require_allowed = require_allowed
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
-        with self._turns.of(order.job):
+        with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
             name = _name(order)
             held: dict[str, Mapping[str, object]] = {}
@@ -71,7 +71,7 @@ class Attempts:
 
     def give_back(self, order: AttemptOrder, caller: str) -> Ack:
         """Return held room; what was started stays."""
-        with self._turns.of(order.job):
+        with self._locks.of(order.job):
             if led_by(self._database.rows(order.job), caller).part.state in LEFT:
                 return Ack()  # it was given back when we left
             rows, _ = self._open_task(order, caller)
@@ -89,7 +89,7 @@ class Attempts:
 
     def start(self, order: AttemptOrder, caller: str) -> Ack:
         """Start our executors in the room held for them. Raises StartedTooLate; PolicyForbids if policies changed."""
-        with self._turns.of(order.job):
+        with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
             ours = {row.address: row for row in rows.of(executor, order.task, order.attempt)}
             if any(row.state == AttemptState.RESERVED for row in ours.values()):
@@ -111,7 +111,7 @@ class Attempts:
 
     def stop(self, order: StopOrder, caller: str) -> Ack:
         """End our executors of an attempt, give their room back, drop what they staged."""
-        with self._turns.of(order.job):
+        with self._locks.of(order.job):
             rows = led_by(self._database.rows(order.job), caller)
             if rows.part.state in LEFT:
                 return Ack()  # it was ended when we left
@@ -129,7 +129,7 @@ class Attempts:
 
     def publish(self, order: AttemptOrder, caller: str) -> Published:
         """Make what our executors staged visible."""
-        with self._turns.of(order.job):
+        with self._locks.of(order.job):
             _, task = self._open_task(order, caller)
             kinds = {name: str(port.kind) for name, port in task.component.outputs.items()}
             declared = {str(a): {name: kinds[name] for name in task.sides[a].outputs} for a in self._mine(task)}

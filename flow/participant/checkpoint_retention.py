@@ -16,11 +16,11 @@ from flow.job.spec import JobSpec
 from flow.job.states import JobState
 from flow.protocol.messages import KeptSteps
 from flow.protocol.resuming import goes_on
-from flow.rooms.ports import StoreDoor
-from flow.rooms.witnesses import Wait
+from flow.rooms.clock_evidence import Wait
+from flow.rooms.ports import StorePort
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.participations import ended_before, live_jobs, require_part
 
 SWEEP_S = 600.0
@@ -31,7 +31,7 @@ class Sweep:
     """Delete the checkpoints whose time is over."""
 
 
-class Keeping:
+class CheckpointRetention:
     """What this party keeps of jobs that failed or were stopped. `doubt()` says why our wall clock is not believed."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Keeping:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        store: StoreDoor,
+        store: StorePort,
         keep_s: int,
         doubt: Callable[[], Wait | None],
     ) -> None:

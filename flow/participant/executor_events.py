@@ -16,8 +16,8 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from flow.participant.running import differing, end_columns, state_in
-from flow.protocol.messages import LogNews, MetricNews, ProgressNews
-from flow.rooms.ports import ClusterDoor
+from flow.protocol.messages import LogReport, MetricReport, ProgressReport
+from flow.rooms.ports import ClusterPort
 from flow.store.database import Database
 from flow.store.participations import count_running, parties_of
 from flow.store.tables import executor
@@ -41,7 +41,7 @@ _UNTOLD = (EventKind.STARTED, EventKind.LOG)  # what is not told to the initiato
 class EventReader:
     """Follows the stream from `start` to `close`. `heard(job)` is called once more than words of a job were stored."""
 
-    def __init__(self, party: str, database: Database, cluster: ClusterDoor, heard: Callable[[str], None]) -> None:
+    def __init__(self, party: str, database: Database, cluster: ClusterPort, heard: Callable[[str], None]) -> None:
         self._party = party
         self._database = database
         self._cluster = cluster
@@ -177,9 +177,9 @@ def _described(error: PlatformError | SQLAlchemyError) -> dict[str, str]:
     return {"code": "flow.database", "message": str(error)[:200]}
 
 
-def _metric(event: ExecutorEvent) -> MetricNews:
+def _metric(event: ExecutorEvent) -> MetricReport:
     body = event.body
-    return MetricNews(
+    return MetricReport(
         task=event.task,
         attempt=event.attempt,
         address=event.address,
@@ -190,8 +190,8 @@ def _metric(event: ExecutorEvent) -> MetricNews:
     )
 
 
-def _log_line(event: ExecutorEvent) -> LogNews:
-    return LogNews(
+def _log_line(event: ExecutorEvent) -> LogReport:
+    return LogReport(
         task=event.task,
         attempt=event.attempt,
         address=event.address,
@@ -203,9 +203,9 @@ def _log_line(event: ExecutorEvent) -> LogNews:
     )
 
 
-def _progress(event: ExecutorEvent) -> ProgressNews:
+def _progress(event: ExecutorEvent) -> ProgressReport:
     body = event.body
-    return ProgressNews(
+    return ProgressReport(
         task=event.task,
         attempt=event.attempt,
         address=event.address,

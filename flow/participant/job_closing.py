@@ -10,46 +10,46 @@ from typing import Any
 
 from flow.errors import UnknownJob
 from flow.job.states import ENDED_ATTEMPT, AttemptState, JobState
-from flow.participant.checkpoint_retention import Keeping
-from flow.participant.job_locks import Turns
+from flow.participant.checkpoint_retention import CheckpointRetention
+from flow.participant.job_locks import JobLocks
 from flow.participant.leaving import Leaving
-from flow.participant.running import REPORTED, side_news
+from flow.participant.running import REPORTED, side_report
 from flow.protocol.messages import Ack, EndOrder, JobOrder, Report
 from flow.protocol.policy import Stance
-from flow.rooms.ports import ClusterDoor, GatewayDoor
+from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.store.database import Database
-from flow.store.foreign import forget_refused
 from flow.store.participations import LEFT, answer_of, change_part, led_by, refuse_left
+from flow.store.proposal_limits import forget_refused
 from flow.store.tables import executor, job
 from flow.store.transitions import cancel_executors, cancel_open, error_of, mirror_job
 from flow.store.writer import Writer
 from flow.views.jobs import ErrorView
 
 
-class Ending:
+class JobClosing:
     """Ends jobs here and answers probes."""
 
     def __init__(
         self,
         stance: Stance,
         database: Database,
-        doors: tuple[GatewayDoor, ClusterDoor, Keeping],
+        ports: tuple[GatewayPort, ClusterPort, CheckpointRetention],
         leaving: Leaving,
-        turns: Turns,
+        locks: JobLocks,
     ) -> None:
         self._stance, self._party = stance, stance.party
         self._database = database
-        self._gateway, self._cluster, self._keeping = doors
+        self._gateway, self._cluster, self._retention = ports
         self._leaving = leaving
-        self._turns = turns
+        self._locks = locks
 
     def end(self, order: EndOrder, caller: str) -> Ack:
         """The job is over. Raises UnknownJob if it is not known here, and will not be if its proposal is on its way."""
-        with self._turns.of(order.job):
+        with self._locks.of(order.job):
             try:
                 return self._end(order, caller)
             except UnknownJob:
-                self._turns.end_unknown(order.job, caller)
+                self._locks.end_unknown(order.job, caller)
                 raise
 
     def _end(self, order: EndOrder, caller: str) -> Ack:
@@ -65,7 +65,7 @@ class Ending:
         if rows.part.state == "open":
             self._cluster.end_job(order.job)
             self._gateway.close_job(order.job)
-            self._keeping.job_ended(order.job, order.state)
+            self._retention.job_ended(order.job, order.state)
         with self._database.write() as writer:
             self._note_end(writer, order, caller, closed=True)
             change_part(writer, order.job, state="ended", answer_due=False, withdrawal="")
@@ -110,4 +110,4 @@ class Ending:
         refuse_left(rows.part, self._party)
         shown = (*REPORTED, AttemptState.RUNNING)
         shared = caller == self._party or "logs" in self._stance.still_shared(answer_of(rows).answer.share)
-        return Report(job=order.job, sides=tuple(side_news(r, shared) for r in rows.of(executor) if r.state in shown))
+        return Report(job=order.job, sides=tuple(side_report(r, shared) for r in rows.of(executor) if r.state in shown))

@@ -11,7 +11,7 @@ STRIPES = 64
 MOST_OVER = 4096
 
 
-class Turns:
+class JobLocks:
     """Locks by job, two jobs may share one; and which jobs were over before this party heard of them.
 
     The second is not stored: an order that is still on its way does not survive a restart of this Flow.

@@ -14,18 +14,18 @@ from typing import Any
 from flow.errors import TimedOut
 from flow.job.states import ENDED_JOB, JobState
 from flow.job.texts import shortened
-from flow.participant.checkpoint_retention import Keeping
-from flow.participant.job_locks import Turns
+from flow.participant.checkpoint_retention import CheckpointRetention
+from flow.participant.job_locks import JobLocks
 from flow.participant.limits import Passed, confirm, judge
 from flow.participant.report_sender import Delivery
+from flow.rooms.clock_evidence import Wait
 from flow.rooms.own_clock import OwnClock
-from flow.rooms.ports import ClusterDoor, GatewayDoor
-from flow.rooms.witnesses import Wait
+from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.scheduler import Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.foreign import forget_refused
 from flow.store.participations import LEFT, change_part, live_jobs, require_part
+from flow.store.proposal_limits import forget_refused
 from flow.store.transitions import cancel_executors, cancel_open, mirror_job
 from flow.views.jobs import ErrorView
 from runtime.errors import PlatformError
@@ -50,15 +50,15 @@ class Leaving:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        doors: tuple[GatewayDoor, ClusterDoor, Keeping],
-        turns: Turns,
+        ports: tuple[GatewayPort, ClusterPort, CheckpointRetention],
+        locks: JobLocks,
         scheduler: Scheduler,
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster, self._keeping = doors
-        self._turns = turns
+        self._gateway, self._cluster, self._retention = ports
+        self._locks = locks
         self._own_clock = OwnClock(database.clock, self._gateway)
         self._watched: dict[str, tuple[float, float]] = {}  # by job: since when, and how long it was here before that
         self._scheduler = scheduler
@@ -80,7 +80,7 @@ class Leaving:
             code: The same as a code.
             told: Why, in the words for other parties, where those are others.
         """
-        with self._turns.of(name):
+        with self._locks.of(name):
             why = str(shortened(reason, MOST_WHY_CHARS))
             if not self._note(name, why, told or why, code):
                 return
@@ -91,7 +91,7 @@ class Leaving:
 
     def clear(self, name: str) -> None:
         """Close what is still open of a job that was left. May be repeated."""
-        with self._turns.of(name):
+        with self._locks.of(name):
             self.clear_held(name)
 
     def check(self, key: Limit) -> float | None:
@@ -102,7 +102,7 @@ class Leaving:
             self._watched.pop(key.job, None)
             return None
         settings, passed = self._catalogue.spec_of(rows).settings, self._passed(row)
-        found = judge(settings, passed, GRACE_S) or confirm(settings, passed, self._own_clock.witnesses())
+        found = judge(settings, passed, GRACE_S) or confirm(settings, passed, self._own_clock.evidence())
         if isinstance(found, Wait):
             if found.doubt:
                 self._log.warning("job.limit_doubted", job=key.job, why=found.doubt)
@@ -131,7 +131,7 @@ class Leaving:
         if rows.part.state != "leaving":
             return
         with ExitStack() as each:  # the next one is done even where the one before it is not
-            each.callback(self._keeping.job_ended, name, JobState.CANCELLED)
+            each.callback(self._retention.job_ended, name, JobState.CANCELLED)
             each.callback(self._cluster.end_job, name)
             each.callback(self._cluster.stop, name)
             self._gateway.close_job(name)

@@ -1,7 +1,7 @@
 """Whether a job of another party has had its time here, and how sure we may be of that. Pure.
 
 Leaving a job cannot be taken back, so a limit that is over by the wall clock alone is confirmed by
-`flow.rooms.witnesses`. What we have measured ourselves since the start needs nobody's word.
+`flow.rooms.clock_evidence`. What we have measured ourselves since the start needs nobody's word.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flow.job.spec import JobSettings
-from flow.rooms.witnesses import Wait, Witnesses, doubt
+from flow.rooms.clock_evidence import ClockEvidence, Wait, doubt
 from runtime.clock import when
 
 
@@ -47,7 +47,7 @@ def judge(settings: JobSettings, passed: Passed, grace_s: float) -> Over | Wait 
     return Wait(min(left_s, running_s)) if left_s > 0 else None
 
 
-def confirm(settings: JobSettings, passed: Passed, clock: Witnesses) -> Over | Wait:
+def confirm(settings: JobSettings, passed: Passed, clock: ClockEvidence) -> Over | Wait:
     """Whether a time that is over by the wall clock alone is over."""
     unsure = doubt(clock, passed.watched_s)
     if unsure is not None:

@@ -19,8 +19,8 @@ from flow.job.references import OutputInput
 from flow.job.spec import JobSpec
 from flow.job.states import JobState
 from flow.job.texts import sentences
-from flow.participant.checkpoint_retention import Keeping
-from flow.participant.job_locks import Turns
+from flow.participant.checkpoint_retention import CheckpointRetention
+from flow.participant.job_locks import JobLocks
 from flow.participant.launch import contract_for, resources_for
 from flow.participant.leaving import Limit
 from flow.participant.report_sender import Delivery
@@ -36,15 +36,14 @@ from flow.protocol.lineage import own_inputs
 from flow.protocol.manifest import ANSWER_PURPOSE, check_manifest, settled, signed_bytes
 from flow.protocol.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
 from flow.protocol.policy import ModelFacts, Policy, Stance, TableFacts
-from flow.protocol.proposal_view import shown
+from flow.protocol.proposal_view import proposal_view
 from flow.protocol.reasons import Decided, Reason
 from flow.rooms.holdings import Holdings
-from flow.rooms.ports import ClusterDoor, GatewayDoor
+from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.scheduler import Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.foreign import end_refused, forget_refused, refuse_more
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.participations import (
     answer_of,
     change_part,
@@ -56,6 +55,7 @@ from flow.store.participations import (
     refuse_left,
     require_part,
 )
+from flow.store.proposal_limits import end_refused, forget_refused, refuse_more
 from flow.store.transitions import mirror_job
 from flow.views.jobs import ErrorView, ProposalView
 from node_manager.client import Resources
@@ -66,26 +66,26 @@ from runtime.log import get_logger
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
 
 
-class Agreeing:
-    """Answers proposals and opens agreed jobs. Who starts something for a job or ends it takes `turns`, as it does."""
+class Proposals:
+    """Answers proposals and opens agreed jobs. Who starts something for a job or ends it takes `locks`, as it does."""
 
     def __init__(
         self,
         stance: Stance,
         database: Database,
         catalogue: Catalogue,
-        doors: tuple[GatewayDoor, ClusterDoor, Holdings],
-        keeping: Keeping,
+        ports: tuple[GatewayPort, ClusterPort, Holdings],
+        retention: CheckpointRetention,
         scheduler: Scheduler,
     ) -> None:
         self._stance = stance
         self.party, self._policy = stance.party, stance.policy
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster, self._held = doors
-        self._keeping = keeping
+        self._gateway, self._cluster, self._held = ports
+        self._retention = retention
         self._log = get_logger("flow")
-        self.turns = Turns()
+        self.locks = JobLocks()
         self._scheduler = scheduler
 
     def start(self) -> None:
@@ -102,8 +102,8 @@ class Agreeing:
         """
         spec = self._catalogue.spec(proposal)
         check_proposal(proposal, caller, spec, self.party)
-        with self.turns.of(proposal.job):
-            if self.turns.is_over(proposal.job, caller):
+        with self.locks.of(proposal.job):
+            if self.locks.is_over(proposal.job, caller):
                 raise UnknownJob(f"Job {proposal.job} was over before {self.party} heard of it.")
             return self._propose(proposal, spec)
 
@@ -151,7 +151,7 @@ class Agreeing:
 
     def open(self, manifest: Manifest, caller: str) -> Ack:
         """Check the manifest, open the job at our gateway."""
-        with self.turns.of(manifest.proposal.job):
+        with self.locks.of(manifest.proposal.job):
             return self._open(manifest, caller)
 
     def _open(self, manifest: Manifest, caller: str) -> Ack:
@@ -187,7 +187,7 @@ class Agreeing:
             NotAskedForApproval: The job does not wait for a person of ours.
             ProposalChanged: Something else would be shown now.
         """
-        with self.turns.of(name):
+        with self.locks.of(name):
             rows = self._asked(name)
             view, decided = self._seen(rows)
             if view.digest != digest:
@@ -198,7 +198,7 @@ class Agreeing:
 
     def refuse(self, name: str, user: str, reason: str) -> None:
         """A person of ours refuses. Raises NotAskedForApproval."""
-        with self.turns.of(name):
+        with self.locks.of(name):
             rows = self._asked(name)
             policy = replace(self._policy(), accept=Decision.REFUSE)
             decided = self._decided(self._catalogue.proposal(rows), self._catalogue.spec_of(rows), policy)
@@ -237,7 +237,7 @@ class Agreeing:
         job = self._catalogue.bound(proposal, self._catalogue.spec_of(rows))
         know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
         decided = decide(proposal, job, know)
-        return shown(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
+        return proposal_view(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
 
     def _asked(self, name: str) -> JobRows:
         rows = require_part(self._database.rows(name))
@@ -284,7 +284,7 @@ class Agreeing:
     def _knowledge(self, job: BoundJob, policy: Policy) -> Knowledge:
         if job.problems:
             return self._holdings(job.spec, {}, policy)
-        checkpoints, room = self._keeping.offered(job.spec, job.tasks), self.lacking_room(job.tasks)
+        checkpoints, room = self._retention.offered(job.spec, job.tasks), self.lacking_room(job.tasks)
         return replace(self._holdings(job.spec, job.tasks, policy), checkpoints=checkpoints, room=room)
 
     def _holdings(

@@ -14,23 +14,23 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, select
 
 from flow.errors import JobNotRunning, NotInitiator
-from flow.participant.running import REPORTED, side_news
+from flow.participant.running import REPORTED, side_report
 from flow.protocol.messages import (
     Ack,
-    LogNews,
+    LogReport,
     Message,
     Method,
-    MetricNews,
-    ProgressNews,
+    MetricReport,
+    ProgressReport,
     Report,
     Withdrawal,
 )
 from flow.protocol.policy import Stance
 from flow.rooms.caller import Caller
-from flow.rooms.ports import ClusterDoor, GatewayDoor
+from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.scheduler import Scheduler
 from flow.store.database import Database
-from flow.store.live import JobRows, Key
+from flow.store.job_cache import JobRows, Key
 from flow.store.participations import LEFT, answer_of, change_part
 from flow.store.tables import executor, log_line, metric, part, progress
 from flow.store.telemetry import number
@@ -53,7 +53,7 @@ class Delivery:
     job: str
 
 
-class _News(NamedTuple):
+class _Due(NamedTuple):
     """What came of a job.
 
     Attributes:
@@ -63,25 +63,25 @@ class _News(NamedTuple):
     """
 
     passed: Mapping[str, int]
-    metrics: list[tuple[int, MetricNews]]
-    logs: list[tuple[int, LogNews]]
-    moved: list[ProgressNews]
+    metrics: list[tuple[int, MetricReport]]
+    logs: list[tuple[int, LogReport]]
+    moved: list[ProgressReport]
 
 
-class Courier:
+class ReportSender:
     """Sends what is due for a job, one call at a time. `clear(job)` closes what is open of a job that we left."""
 
     def __init__(
         self,
         stance: Stance,
         database: Database,
-        doors: tuple[GatewayDoor, ClusterDoor],
+        ports: tuple[GatewayPort, ClusterPort],
         clear: Callable[[str], None],
         scheduler: Scheduler,
     ) -> None:
         self._stance, self._party = stance, stance.party
         self._database = database
-        gateway, self._cluster = doors
+        gateway, self._cluster = ports
         self._caller = Caller(gateway, database)
         self._clear = clear
         self._scheduler = scheduler
@@ -155,12 +155,12 @@ class Courier:
         ours = row.initiator == self._party
         shared = () if ours else self._stance.still_shared(signed.answer.share)
         kept = () if ours else frozenset(signed.answer.share).difference(shared)
-        passed, metrics, logs, moved = self._news(row, shared, kept)
+        passed, metrics, logs, moved = self._due_of(row, shared, kept)
         self._pass_over(row, passed)
         logs, cut = _within(logs, LOG_BYTES)
         full = cut or len(metrics) == ROWS or len(logs) == ROWS
         sides = (
-            () if full else tuple(side_news(r, ours or "logs" in shared) for r in ended)
+            () if full else tuple(side_report(r, ours or "logs" in shared) for r in ended)
         )  # an end is the last thing to arrive
         if not (sides or metrics or logs or moved):
             return False
@@ -175,12 +175,12 @@ class Courier:
         self._cross_off(row, report, metrics[-1][0] if metrics else 0, logs[-1][0] if logs else 0)
         return full
 
-    def _news(self, row: Any, shared: Collection[str], kept: Collection[str]) -> _News:
+    def _due_of(self, row: Any, shared: Collection[str], kept: Collection[str]) -> _Due:
         """What came meanwhile, after the ends, to have all that came before them."""
         if not shared and not kept:
-            return _News({}, [], [], [])
+            return _Due({}, [], [], [])
         with self._database.read() as connection:
-            return _News(
+            return _Due(
                 passed=_newest(connection, row, kept),
                 metrics=_metrics(connection, row) if "metrics" in shared else [],
                 logs=_logs(connection, row) if "logs" in shared else [],
@@ -203,8 +203,8 @@ class Courier:
         with self._database.write() as writer:
             change_part(writer, row.job, **changes)
             by_state: dict[str, list[Key]] = {}
-            for news in report.sides:
-                by_state.setdefault(news.state, []).append((news.task, news.attempt, news.address))
+            for told in report.sides:
+                by_state.setdefault(told.state, []).append((told.task, told.attempt, told.address))
             for state, keys in by_state.items():
                 writer.change(executor, row.job, keys, {"reported": state, "reservation": ""})
 
@@ -224,12 +224,12 @@ class Courier:
             with self._database.write() as writer:
                 change_part(writer, row.job, **changes)
 
-    def _progress(self, connection: Connection, name: str) -> list[ProgressNews]:
+    def _progress(self, connection: Connection, name: str) -> list[ProgressReport]:
         since = self._progress_sent.get(name, 0)
         ours = progress.c.address.like(f"%:{self._party}")
         rows = connection.execute(select(progress).where(progress.c.job == name, progress.c.at_ms > since, ours)).all()
         return [
-            ProgressNews(
+            ProgressReport(
                 task=r.task,
                 attempt=r.attempt,
                 address=r.address,
@@ -252,14 +252,14 @@ def _newest(connection: Connection, row: Any, kept: Collection[str]) -> dict[str
     }
 
 
-def _metrics(connection: Connection, row: Any) -> list[tuple[int, MetricNews]]:
+def _metrics(connection: Connection, row: Any) -> list[tuple[int, MetricReport]]:
     rows = connection.execute(
         select(metric).where(metric.c.job == row.job, metric.c.id > row.metrics_sent).order_by(metric.c.id).limit(ROWS)
     ).all()
     return [
         (
             r.id,
-            MetricNews(
+            MetricReport(
                 task=r.task,
                 attempt=r.attempt,
                 address=f"{r.role}:{r.party}",
@@ -273,7 +273,7 @@ def _metrics(connection: Connection, row: Any) -> list[tuple[int, MetricNews]]:
     ]
 
 
-def _within(logs: list[tuple[int, LogNews]], most: int) -> tuple[list[tuple[int, LogNews]], bool]:
+def _within(logs: list[tuple[int, LogReport]], most: int) -> tuple[list[tuple[int, LogReport]], bool]:
     """The first lines, as many as take so many bytes, one at least; and whether there are more."""
     size = 0
     for i, (_, line) in enumerate(logs):
@@ -283,7 +283,7 @@ def _within(logs: list[tuple[int, LogNews]], most: int) -> tuple[list[tuple[int,
     return logs, False
 
 
-def _logs(connection: Connection, row: Any) -> list[tuple[int, LogNews]]:
+def _logs(connection: Connection, row: Any) -> list[tuple[int, LogReport]]:
     rows = connection.execute(
         select(log_line)
         .where(log_line.c.job == row.job, log_line.c.id > row.logs_sent)
@@ -293,7 +293,7 @@ def _logs(connection: Connection, row: Any) -> list[tuple[int, LogNews]]:
     return [
         (
             r.id,
-            LogNews(
+            LogReport(
                 task=r.task,
                 attempt=r.attempt,
                 address=f"{r.role}:{r.party}",

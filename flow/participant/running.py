@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from flow.job.states import AttemptState
-from flow.protocol.messages import SideNews
+from flow.protocol.messages import SideReport
 from flow.store.transitions import error_columns, error_of, for_another_party
 from flow.views.jobs import ErrorView
 from node_manager.client import Cause, EventKind, ExecutorEvent
@@ -70,9 +70,9 @@ def differing(event: ExecutorEvent, parties: Collection[str]) -> str:
     return ", unlike ".join(" with ".join(group) for group in sorted(found, key=lambda group: (-len(group), group)))
 
 
-def side_news(row: Any, shared: bool) -> SideNews:
+def side_report(row: Any, shared: bool) -> SideReport:
     """What the initiator hears of one of our executors; `shared` says whether it may read our log text."""
-    return SideNews(
+    return SideReport(
         task=row.task,
         attempt=row.attempt,
         address=row.address,

@@ -18,7 +18,7 @@ from flow.job.states import AttemptState, JobState
 from flow.job.texts import (
     AddressText,
     Digest,
-    JobName,
+    JobIdText,
     Label,
     PartyName,
     Reference,
@@ -87,7 +87,7 @@ class Proposal(Message):
         api: What the initiator speaks.
     """
 
-    job: JobName
+    job: JobIdText
     initiator: PartyName
     user: Label
     spec: dict[Label, Any]
@@ -101,7 +101,7 @@ class Proposal(Message):
 class KeptSteps(Message):
     """The steps of an earlier job's attempt for which an address of the sender still has a checkpoint."""
 
-    job: JobName
+    job: JobIdText
     task: Task
     attempt: Attempt
     address: AddressText
@@ -135,7 +135,7 @@ class Answer(Message):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    job: JobName
+    job: JobIdText
     party: PartyName
     proposal_digest: Digest
     api: ApiVersions
@@ -172,7 +172,7 @@ class Manifest(Message):
 class AttemptOrder(Message):
     """An order about one attempt."""
 
-    job: JobName
+    job: JobIdText
     task: Task
     attempt: Attempt
 
@@ -223,7 +223,7 @@ class EndedAttempt(Message):
 class EndOrder(Message):
     """The job is over: close, clean up, remember how it and its attempts ended."""
 
-    job: JobName
+    job: JobIdText
     state: JobState
     error: ErrorView | None = None
     attempts: tuple[EndedAttempt, ...] = Field(
@@ -234,17 +234,17 @@ class EndOrder(Message):
 class JobOrder(Message):
     """An order or question about a whole job."""
 
-    job: JobName
+    job: JobIdText
 
 
 class Withdrawal(Message):
     """A party leaves the job; the initiator ends it."""
 
-    job: JobName
+    job: JobIdText
     reason: ShownSentence
 
 
-class MetricNews(Message):
+class MetricReport(Message):
     """One number of one round."""
 
     task: Task
@@ -256,7 +256,7 @@ class MetricNews(Message):
     at_ms: TimeMs
 
 
-class LogNews(Message):
+class LogReport(Message):
     """One log line."""
 
     task: Task
@@ -269,7 +269,7 @@ class LogNews(Message):
     at_ms: TimeMs
 
 
-class ProgressNews(Message):
+class ProgressReport(Message):
     """How far a side is."""
 
     task: Task
@@ -281,7 +281,7 @@ class ProgressNews(Message):
     at_ms: TimeMs
 
 
-class SideNews(Message):
+class SideReport(Message):
     """Where one of the sender's sides is."""
 
     task: Task
@@ -295,11 +295,11 @@ class SideNews(Message):
 class Report(Message):
     """News of a party's sides of a job; numbers and lines only where its policy shares them."""
 
-    job: JobName
-    sides: tuple[SideNews, ...] = Field(default=(), max_length=MAX_SIDES)
-    metrics: tuple[MetricNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
-    logs: tuple[LogNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
-    progress: tuple[ProgressNews, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+    job: JobIdText
+    sides: tuple[SideReport, ...] = Field(default=(), max_length=MAX_SIDES)
+    metrics: tuple[MetricReport, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+    logs: tuple[LogReport, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+    progress: tuple[ProgressReport, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
 
 
 class Method(StrEnum):

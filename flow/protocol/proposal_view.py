@@ -42,7 +42,7 @@ MOST_NAMED = 100  # addresses in one line
 T = TypeVar("T")
 
 
-def shown(proposal: Proposal, job: BoundJob, know: Knowledge, decided: Decided, *, waits: bool) -> ProposalView:
+def proposal_view(proposal: Proposal, job: BoundJob, know: Knowledge, decided: Decided, *, waits: bool) -> ProposalView:
     """Everything that the decision is about. `decided` is what would be said now if a person agreed."""
     spec, known = job.spec, {} if job.problems else with_own_models(job.tasks, know)
     tasks, told, cut = known.values(), told_places(known), list[str]()

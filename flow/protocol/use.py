@@ -1,14 +1,18 @@
-"""Why a task may not use what it is given at this party: a table, a model, checkpoints to go on from. Pure."""
+"""Why a task may not use what it is given at this party: a table, a model, checkpoints to go on from. Pure.
+
+What was made of tables and models of this party is held to the rules of all those.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 
+from algorithms.api.component import Component
 from algorithms.api.ports import Columns, Port
 from flow.job.binding import BoundTask
 from flow.job.references import OutputInput, TableInput
 from flow.job.spec import JobSpec
-from flow.protocol.inherited import excluded, inherited
 from flow.protocol.knowledge import Knowledge, earlier_name
 from flow.protocol.lineage import own_inputs
 from flow.protocol.policy import ModelFacts, Source, TableFacts, allowed, component_allowed
@@ -32,7 +36,7 @@ def use_of_table(
         for other in others
         if not allowed(other, facts.peers)
     ]
-    strangers += excluded(f"table {name} of {party}", facts.made_of, others, absent)
+    strangers += _excluded(f"table {name} of {party}", facts.made_of, others, absent)
     if strangers:
         yield from strangers
         return
@@ -49,7 +53,7 @@ def use_of_table(
             f"table {name} of {party} has fewer rows than its policy asks for.",
             f"table {facts.reference} has {facts.rows} rows, the policy of {party} asks for {least}.",
         )
-    yield from inherited(f"table {name} of {party}", facts.made_of, task.component, know.now)
+    yield from _inherited(f"table {name} of {party}", facts.made_of, task.component, know.now)
 
 
 def use_of_made(
@@ -60,7 +64,7 @@ def use_of_made(
     if facts is not None and not (isinstance(facts, TableFacts) and not facts.rows):  # an empty table tells of nobody
         yield from use_of_table(str(reference), facts, task, spec, know)
         return
-    yield from inherited(f"{reference} of {know.party}", sources, task.component, know.now)
+    yield from _inherited(f"{reference} of {know.party}", sources, task.component, know.now)
 
 
 def brought(task: BoundTask, know: Knowledge) -> Iterator[Source]:
@@ -80,8 +84,8 @@ def use_of_checkpoints(task: BoundTask, spec: JobSpec, know: Knowledge) -> Itera
     if isinstance(sources, PlatformError):
         yield Reason(absent, f"{sources.message} {sources.hint}".rstrip())
         return
-    strangers = excluded(what, sources, _others(spec, know), absent)
-    yield from strangers or inherited(what, sources, task.component, know.now)
+    strangers = _excluded(what, sources, _others(spec, know), absent)
+    yield from strangers or _inherited(what, sources, task.component, know.now)
 
 
 def _others(spec: JobSpec, know: Knowledge) -> list[str]:
@@ -101,7 +105,7 @@ def use_of_model(
     if isinstance(facts, PlatformError):
         yield Reason(f"{party} holds no part of {name}.", f"{facts.message} {facts.hint}".rstrip())
         return
-    hidden = excluded(f"{name} of {party}", facts.made_of, _others(spec, know), f"{party} holds no part of {name}.")
+    hidden = _excluded(f"{name} of {party}", facts.made_of, _others(spec, know), f"{party} holds no part of {name}.")
     if hidden:
         yield from hidden
         return
@@ -118,7 +122,7 @@ def use_of_model(
             f"{party} no longer lets {name} be used.",
             f"the permission to use model {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
         )
-    yield from inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
+    yield from _inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
 
 
 def unfit(name: str, facts: TableFacts | ModelFacts | PlatformError | None, port: Port, role: Role) -> Iterator[Reason]:
@@ -138,3 +142,32 @@ def _strangers(spec: JobSpec, seeing: Collection[str], facts: ModelFacts, know: 
         for other in spec.parties
         if other != know.party and other in seeing and other not in facts.holders and not allowed(other, facts.peers)
     ]
+
+
+def _excluded(name: str, sources: Iterable[Source], parties: Iterable[str], absent: str) -> list[Reason]:
+    """Why something is not used with these other parties; to them it is as if it were not there: `absent`."""
+    others = tuple(parties)
+    return [
+        Reason(absent, f"{name} was made of {source.reference}, which may not be used with {other}.")
+        for source in sources
+        for other in others
+        if not allowed(other, source.peers)
+    ]
+
+
+def _inherited(name: str, sources: Iterable[Source], component: Component, now: datetime) -> Iterator[Reason]:
+    """Why a component may not use something now: what it was made of may not be used by it, or no longer."""
+    for source in sources:
+        if not component_allowed(component, source.components):
+            by = f"may not be used by {component.reference}"
+            table, is_table, _ = source.reference.partition("@")
+            rules = f"'flow {'data' if is_table else 'model'} policy {table}' says by what"
+            yield Reason(
+                f"{name} {by}.", f"{name} was made of {source.reference}, which {by}, nor what is made of it; {rules}."
+            )
+        if source.expires is not None and source.expires <= now:
+            yield Reason(
+                f"{name} may no longer be used.",
+                f"{name} was made of {source.reference}, and the permission to use that ended on "
+                f"{source.expires:%Y-%m-%d}.",
+            )

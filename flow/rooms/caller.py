@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from flow.protocol.messages import M, Message, Method, decode, encode
-from flow.rooms.ports import GatewayDoor
+from flow.rooms.ports import GatewayPort
 from flow.store.database import Database
 
 
 class Caller:
     """Typed calls to other parties' Flows, with our clock on every message."""
 
-    def __init__(self, gateway: GatewayDoor, database: Database) -> None:
+    def __init__(self, gateway: GatewayPort, database: Database) -> None:
         self._gateway = gateway
         self._database = database
 

@@ -15,7 +15,7 @@ from flow.job.binding import BoundTask
 from flow.job.spec import JobSpec
 from flow.protocol.lineage import AgreedTables, Node, read_by
 from flow.protocol.policy import NO_USER, ModelFacts, Source, TableFacts
-from flow.rooms.ports import StoreDoor
+from flow.rooms.ports import StorePort
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.participations import answer_of
@@ -36,7 +36,7 @@ class _Recorded:
 class Holdings:
     """Looks up what this party holds."""
 
-    def __init__(self, party: str, database: Database, catalogue: Catalogue, store: StoreDoor) -> None:
+    def __init__(self, party: str, database: Database, catalogue: Catalogue, store: StorePort) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flow.rooms.ports import GatewayDoor
-from flow.rooms.witnesses import Wait, Witnesses, doubt, witnesses
+from flow.rooms.clock_evidence import ClockEvidence, Wait, doubt, evidence
+from flow.rooms.ports import GatewayPort
 from runtime.clock import Clock
 from runtime.errors import PlatformError
 
@@ -11,19 +11,19 @@ from runtime.errors import PlatformError
 class OwnClock:
     """Asks the links whether our wall clock may be believed about the time before this start."""
 
-    def __init__(self, clock: Clock, gateway: GatewayDoor) -> None:
+    def __init__(self, clock: Clock, gateway: GatewayPort) -> None:
         self._clock = clock
         self._gateway = gateway
         self._began_s = clock.monotonic()
 
-    def witnesses(self) -> Witnesses:
+    def evidence(self) -> ClockEvidence:
         """What speaks for it and against it now."""
         now_ms = round(self._clock.now().timestamp() * 1000)
         try:
-            return witnesses(now_ms, self._gateway.health().problem, self._gateway.peers())
+            return evidence(now_ms, self._gateway.health().problem, self._gateway.peers())
         except PlatformError as error:
-            return Witnesses(now_ms, str(error))
+            return ClockEvidence(now_ms, str(error))
 
     def doubt(self) -> Wait | None:
         """Why nothing is to be done for good yet because of what it says; None if it may be."""
-        return doubt(self.witnesses(), self._clock.monotonic() - self._began_s)
+        return doubt(self.evidence(), self._clock.monotonic() - self._began_s)

@@ -36,7 +36,7 @@ class Stopper(Protocol):
         """No further call is taken."""
 
 
-class GatewayDoor(Protocol):
+class GatewayPort(Protocol):
     """The gateway, as Flow uses it (`gateway.client.GatewayAdmin`)."""
 
     def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
@@ -67,7 +67,7 @@ class GatewayDoor(Protocol):
         """Whether it is well, our own card included."""
 
 
-class ReservationDoor(Protocol):
+class ReservationPort(Protocol):
     """What is held on a node."""
 
     @property
@@ -79,10 +79,10 @@ class ReservationDoor(Protocol):
         """On which node."""
 
 
-class ClusterDoor(Protocol):
+class ClusterPort(Protocol):
     """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
 
-    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> ReservationDoor:
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> ReservationPort:
         """Hold a part of a node. Raises NoCapacity."""
 
     def release(self, reservation_id: str) -> None:
@@ -107,7 +107,7 @@ class ClusterDoor(Protocol):
         """Clean up after a job."""
 
 
-class StoreDoor(Protocol):
+class StorePort(Protocol):
     """The party's store, as Flow uses it."""
 
     def table(self, text: str) -> TableFacts:
@@ -145,8 +145,8 @@ class StoreDoor(Protocol):
 class Rooms:
     """The rooms below, and what executors are told of them."""
 
-    gateway: GatewayDoor
-    cluster: ClusterDoor
-    store: StoreDoor
+    gateway: GatewayPort
+    cluster: ClusterPort
+    store: StorePort
     executor_door: str = ""  # the gateway's local socket
     store_uri: str = ""

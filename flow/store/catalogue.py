@@ -13,7 +13,7 @@ from flow.job.row_counts import unknown_rows
 from flow.job.spec import JobSpec, proposed_job
 from flow.protocol.manifest import settled
 from flow.protocol.messages import Manifest, Proposal
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.participations import manifest_of, proposal_of
 
 KEPT = 256

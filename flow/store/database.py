@@ -2,7 +2,7 @@
 
 One writer at a time in this process, so that a compare-and-swap is all the care a move needs. Every event row gets a
 hybrid logical clock reading in the order of its id; who waits for events is woken by the commit that wrote them.
-The rows of jobs at work are in memory as well: see `flow.store.live`.
+The rows of jobs at work are in memory as well: see `flow.store.job_cache`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from flow.errors import BadDatabase, StoreUnavailable
 from flow.store import tables
-from flow.store.live import JobRows, Live, load
+from flow.store.job_cache import JobCache, JobRows, load
 from flow.store.upgrade import upgrade
 from flow.store.writer import Writer
 from runtime.clock import MOST_APART_MS, Apart, Clock, HybridTime
@@ -48,10 +48,10 @@ class Database:
         """
         self.clock = clock
         self._engine = _engine(url, answer_s)
-        self._live = Live()
+        self._cache = JobCache()
         self._writing = Lock()
         self._ticking = Lock()
-        self._news = Condition()
+        self._told = Condition()
         self._newest = 0
         self._hlc = HybridTime(0, 0)
         self._apart: dict[str, Apart] = {}
@@ -69,8 +69,8 @@ class Database:
 
     def close(self) -> None:
         """Let go of every connection."""
-        with self._news:
-            self._news.notify_all()
+        with self._told:
+            self._told.notify_all()
         self._engine.dispose()
 
     @contextmanager
@@ -81,15 +81,15 @@ class Database:
 
     def rows(self, name: str, connection: Connection | None = None) -> JobRows:
         """What is stored of a job; read, over the connection if there is one, unless it is in memory."""
-        found = self._live.find(name)
+        found = self._cache.find(name)
         if found is None:
-            since = self._live.changes
+            since = self._cache.changes
             if connection is not None:
                 found = load(connection, name)
             else:
                 with self.read() as own:
                     found = load(own, name)
-            self._live.keep(found, since)
+            self._cache.keep(found, since)
         return found
 
     @contextmanager
@@ -98,19 +98,19 @@ class Database:
         with self._writing:
             with wrapped(), self._engine.connect() as plain:
                 connection = plain.execution_options(**{_WRITING: True})
-                writer = Writer(connection, self._live, self.hlc, self.clock)
+                writer = Writer(connection, self._cache, self.hlc, self.clock)
                 try:
                     with connection.begin():
                         yield writer
                         writer.write_events()
                 except BaseException:
-                    self._live.replace(writer.seen, ())
+                    self._cache.replace(writer.seen, ())
                     raise
-            self._live.replace(None if writer.unseen else (), writer.seen.values())
+            self._cache.replace(None if writer.unseen else (), writer.seen.values())
         if writer.newest:
-            with self._news:
+            with self._told:
                 self._newest = max(self._newest, writer.newest)
-                self._news.notify_all()
+                self._told.notify_all()
         for act in writer.afterwards:
             act()
 
@@ -147,8 +147,8 @@ class Database:
 
     def wait_events(self, since: int, timeout_s: float) -> int:
         """Block until there is an event above `since`, or the time is over; the newest event's id."""
-        with self._news:
-            self._news.wait_for(lambda: self._newest > since, timeout_s)
+        with self._told:
+            self._told.wait_for(lambda: self._newest > since, timeout_s)
             return self._newest
 
     def _bring_up(self, url: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from flow.errors import PartyLeft, UnknownJob
 from flow.job.states import AttemptState, JobState
 from flow.protocol.messages import Manifest, Proposal, SignedAnswer
-from flow.store.live import JobRows
+from flow.store.job_cache import JobRows
 from flow.store.stored import stored
 from flow.store.tables import executor, job, job_party, part
 from flow.store.transitions import attempt_key, bring

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, LargeBinary, Table, cast, delete, func, literal, select
 
-from flow.protocol.messages import LogNews, MetricNews, ProgressNews
+from flow.protocol.messages import LogReport, MetricReport, ProgressReport
 from flow.store.tables import event_log, log_line, metric, part, progress
 from flow.store.writer import Writer
 from party.ids import Address
@@ -28,7 +28,7 @@ class Stored(NamedTuple):
     bytes: int
 
 
-def insert_metrics(writer: Writer, job: str, metrics: Sequence[MetricNews]) -> None:
+def insert_metrics(writer: Writer, job: str, metrics: Sequence[MetricReport]) -> None:
     """Write each number once, by (job, task, attempt, party, role, name, step)."""
     rows = []
     for item in metrics:
@@ -48,7 +48,7 @@ def insert_metrics(writer: Writer, job: str, metrics: Sequence[MetricNews]) -> N
         writer.event("metrics.recorded", job, place=place, body=body)
 
 
-def insert_logs(writer: Writer, job: str, lines: Sequence[LogNews]) -> None:
+def insert_logs(writer: Writer, job: str, lines: Sequence[LogReport]) -> None:
     """Write each line once, by (incarnation, sequence)."""
     rows = [
         {
@@ -66,7 +66,7 @@ def insert_logs(writer: Writer, job: str, lines: Sequence[LogNews]) -> None:
         writer.event("logs.recorded", job, place=place)
 
 
-def put_progress(writer: Writer, job: str, told: Sequence[ProgressNews]) -> None:
+def put_progress(writer: Writer, job: str, told: Sequence[ProgressReport]) -> None:
     """Remember how far each side is; only the last word counts."""
     last = {(item.task, item.attempt, item.address): item for item in told}
     for item in last.values():

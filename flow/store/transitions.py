@@ -22,7 +22,7 @@ from flow.job.states import (
     attempt_after,
     job_after,
 )
-from flow.store.live import key_of
+from flow.store.job_cache import key_of
 from flow.store.tables import attempt, executor, job, side
 from flow.store.writer import Writer
 from flow.views.jobs import ErrorView

@@ -15,7 +15,7 @@ from sqlalchemy.sql.schema import Table
 
 from flow.errors import Moved
 from flow.store import tables
-from flow.store.live import KEPT, KEY, OF_JOB, JobRows, Key, Live, empty, full, key_of, load
+from flow.store.job_cache import KEPT, KEY, OF_JOB, JobCache, JobRows, Key, empty, full, key_of, load
 from runtime.clock import Clock, HybridTime
 
 EVENTS_AT_ONCE = 500
@@ -29,14 +29,14 @@ class Writer:
         unseen: Whether it changed rows that are kept in memory in a way that memory cannot follow.
     """
 
-    def __init__(self, connection: Connection, live: Live, tick: Callable[[], HybridTime], clock: Clock) -> None:
+    def __init__(self, connection: Connection, live: JobCache, tick: Callable[[], HybridTime], clock: Clock) -> None:
         self.connection = connection
         self.now_ms = int(clock.now().timestamp() * 1000)
         self.newest = 0
         self.seen: dict[str, JobRows] = {}
         self.unseen = False
         self.afterwards: list[Callable[[], None]] = []
-        self._live = live
+        self._cache = live
         self._tick = tick
         self._events: list[dict[str, object]] = []
 
@@ -72,7 +72,7 @@ class Writer:
         """What is stored of a job, as this transaction has left it so far."""
         found = self.seen.get(name)
         if found is None:
-            kept = None if self.unseen else self._live.find(name)
+            kept = None if self.unseen else self._cache.find(name)
             found = self.seen[name] = kept if kept is not None else load(self.connection, name)
         return found
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from flow.cli.data.export import suffix_of
 from flow.cli.data.rows_text import row_lines
-from flow.cli.data.taking_out import suffix_of
 from flow.cli.options import Desk, NoSuchFile, OverwriteOption, TableForm, asks_a_party
 from flow.cli.party.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from runtime.text import size

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flow.cli.data.taking_out import export_model, suffix_of
+from flow.cli.data.export import export_model, suffix_of
 from flow.cli.options import Desk, OverwriteOption, asks_a_party
 from flow.cli.party.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from runtime.text import size

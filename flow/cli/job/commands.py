@@ -305,7 +305,7 @@ def refuse(
 
 
 def _get(desk: Desk, job: str, folder: Path, tables: TableForm, *, overwrite: bool) -> None:
-    from flow.cli.data.taking_out import take_job
+    from flow.cli.data.export import take_job
     from flow.job.states import JobState
 
     taken = []

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from algorithms.registry import component
 from flow.cli.bars import Bars
-from flow.cli.data.taking_out import Taken, output_files, take_output, take_records
+from flow.cli.data.export import Taken, output_files, take_output, take_records
 from flow.cli.job.watching import Watcher
 from flow.cli.options import Desk, TableForm, read_bytes
 from flow.client import EventRow, LogRow, MetricRow, OutputRow, ProgressRow

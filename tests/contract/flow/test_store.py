@@ -19,15 +19,15 @@ from flow.job.spec import JobSpec, parse_job
 from flow.job.states import AttemptEvent, AttemptState, JobEvent, JobState
 from flow.policy_book import PolicyBook
 from flow.protocol.manifest import OUR_API
-from flow.protocol.messages import Answer, Decision, LogNews, MetricNews, ProgressNews, Proposal, SignedAnswer
+from flow.protocol.messages import Answer, Decision, LogReport, MetricReport, ProgressReport, Proposal, SignedAnswer
 from flow.rooms.ports import Rooms
 from flow.service import FlowService
 from flow.store import tables
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.foreign import end_refused
-from flow.store.live import load
+from flow.store.job_cache import load
 from flow.store.participations import ended_before, insert_job, insert_part, live_jobs, proposal_of
+from flow.store.proposal_limits import end_refused
 from flow.store.queries import Reader
 from flow.store.telemetry import FORGET_MS, amount, insert_logs, insert_metrics, put_places, put_progress, read_places
 from flow.store.transitions import cancel_open, mirror_job, move_attempt, move_each, move_job, new_attempt
@@ -188,8 +188,8 @@ def test_an_attempt_lives_with_its_sides_and_is_cancelled_with_its_job(store: Da
     assert kinds(store)[-1] == "attempt.cancelled"
 
 
-def metric(step: int, value: float, name: str = "loss", address: str = "guest:a") -> MetricNews:
-    return MetricNews(task="t", attempt=1, address=address, name=name, step=step, value=value, at_ms=step)
+def metric(step: int, value: float, name: str = "loss", address: str = "guest:a") -> MetricReport:
+    return MetricReport(task="t", attempt=1, address=address, name=name, step=step, value=value, at_ms=step)
 
 
 def test_numbers_are_recorded_once_and_the_first_counts(store: Database) -> None:
@@ -228,8 +228,8 @@ def test_an_event_tells_of_the_numbers_of_its_party_alone(store: Database) -> No
 
 def test_log_lines_and_progress_are_recorded(store: Database) -> None:
     add_job(store)
-    line = LogNews(task="t", attempt=1, address="host:b", incarnation=1, sequence=4, level="info", text="é", at_ms=1)
-    far = ProgressNews(task="t", attempt=1, address="host:b", done=1, total=9, what="w" * 300, at_ms=1)
+    line = LogReport(task="t", attempt=1, address="host:b", incarnation=1, sequence=4, level="info", text="é", at_ms=1)
+    far = ProgressReport(task="t", attempt=1, address="host:b", done=1, total=9, what="w" * 300, at_ms=1)
     with store.write() as writer:
         insert_logs(writer, JOB, [line, line])
         insert_logs(writer, JOB, [line.model_copy(update={"sequence": n, "text": f"{n}"}) for n in (5, 6)])
@@ -507,10 +507,10 @@ def test_what_was_given_up_is_not_in_memory(store: Database) -> None:
 
 def test_memory_holds_so_many_bytes(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     add_job(store)
-    monkeypatch.setattr("flow.store.live.MOST_BYTES", 2 * store.rows(JOB).size)
+    monkeypatch.setattr("flow.store.job_cache.MOST_BYTES", 2 * store.rows(JOB).size)
     for name in JOBS:
         add_job(store, job=name)
-    held = [name for name in JOBS if store._live.find(name) is not None]
+    held = [name for name in JOBS if store._cache.find(name) is not None]
     assert held == JOBS[2:]
     assert store.rows(JOBS[0]).job.id == JOBS[0]
 

@@ -275,7 +275,7 @@ def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
         Report,
         Reserved,
         ReserveOrder,
-        SideNews,
+        SideReport,
         StopOrder,
         Withdrawal,
     )
@@ -300,7 +300,7 @@ def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
     for method, order, reply in orders:
         with pytest.raises((NotInitiator, UnknownJob)):
             evil.ask("b", method, order, reply, 1)
-    forged = SideNews(task="idle", attempt=1, address="host:b", state=AttemptState.SUCCEEDED)
+    forged = SideReport(task="idle", attempt=1, address="host:b", state=AttemptState.SUCCEEDED)
     with pytest.raises(BadMessage, match="sides of another party"):
         evil.ask("a", Method.REPORT, Report(job=job, sides=(forged,)), Ack, 1)
     leader = Caller(world["a"].gateway, world["a"].flow._database)  # type: ignore[union-attr, arg-type]

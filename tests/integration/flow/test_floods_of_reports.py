@@ -18,17 +18,17 @@ from flow.protocol.messages import (
     Decision,
     EndOrder,
     JobOrder,
-    LogNews,
+    LogReport,
     Manifest,
     Message,
     Method,
-    MetricNews,
-    ProgressNews,
+    MetricReport,
+    ProgressReport,
     Published,
     Report,
     Reserved,
     ReserveOrder,
-    SideNews,
+    SideReport,
     SignedAnswer,
     StopOrder,
     Withdrawal,
@@ -70,13 +70,13 @@ def report(world: World, message: Report, party: str = "b") -> None:
 def metrics(job: str, start: int, count: int, address: str = "host:b") -> Report:
     place = {**PLACE, "address": address}
     return Report(
-        job=job, metrics=tuple(MetricNews(**place, name="m", step=start + i, value=1.0) for i in range(count))
+        job=job, metrics=tuple(MetricReport(**place, name="m", step=start + i, value=1.0) for i in range(count))
     )
 
 
 def lines(job: str, start: int, count: int, text: str = "x") -> Report:
     line = {**PLACE, "incarnation": 1, "level": "info", "text": text}
-    return Report(job=job, logs=tuple(LogNews(**line, sequence=start + i) for i in range(count)))
+    return Report(job=job, logs=tuple(LogReport(**line, sequence=start + i) for i in range(count)))
 
 
 def left_out(world: World, job: str) -> list[tuple[str, object]]:
@@ -119,7 +119,7 @@ def test_of_progress_the_last_word_is_kept_and_so_many_are_told(world: World, mo
     monkeypatch.setattr(reports, "MOST_EVENTS", MOST)
     job = running(world)
     for done in range(2 * MOST):
-        report(world, Report(job=job, progress=(ProgressNews(**PLACE, done=done, total=100, what="w"),) * 3))
+        report(world, Report(job=job, progress=(ProgressReport(**PLACE, done=done, total=100, what="w"),) * 3))
     told = [event for event in world.a.events(job) if event.kind == "progress.recorded"]
     assert len(told) == MOST
     assert [row.done for row in world.a.progress(job)] == [MOST - 1]
@@ -130,7 +130,7 @@ def test_what_a_signed_answer_does_not_share_is_dropped(world: World) -> None:
     own_lines = len(world.a.logs(job))
     line = {**PLACE, "address": "arbiter:c", "incarnation": 1, "sequence": 900, "level": "info", "text": "odd"}
     for _ in range(3):  # c shares numbers alone
-        report(world, Report(job=job, logs=(LogNews(**line),), metrics=metrics(job, 0, 1, "arbiter:c").metrics), "c")
+        report(world, Report(job=job, logs=(LogReport(**line),), metrics=metrics(job, 0, 1, "arbiter:c").metrics), "c")
     assert len(world.a.logs(job)) == own_lines
     assert len(world.a.metrics(job)) == 1
     assert left_out(world, job) == [("c", reports.NOT_SHARED)]
@@ -139,7 +139,7 @@ def test_what_a_signed_answer_does_not_share_is_dropped(world: World) -> None:
 def test_the_same_side_many_times_in_a_report_is_one_move(world: World) -> None:
     job = running(world)
     side = {"task": "idle", "attempt": 1, "address": "host:b"}
-    news = SideNews(**side, state=AttemptState.RUNNING), SideNews(**side, state=AttemptState.SUCCEEDED)
+    news = SideReport(**side, state=AttemptState.RUNNING), SideReport(**side, state=AttemptState.SUCCEEDED)
     report(world, Report(job=job, sides=news * 1_000))
     view = world.until(
         lambda v: any(s.state == "succeeded" for s in v.tasks[0].attempts[-1].sides if s.address == "host:b"), job
@@ -223,7 +223,7 @@ def test_an_outsider_is_refused_alike_whether_there_is_a_job_or_not(world: World
     job = running(world)
     flow = world["b"].flow
     assert flow is not None
-    manifest = flow._agreeing._catalogue.manifest(flow._database.rows(job))
+    manifest = flow._proposals._catalogue.manifest(flow._database.rows(job))
     said = refusals(world, "a", str(new_job_id()), manifest)
     assert set(said) == set(Method) - {Method.PROPOSE}, "each call that names a job of others"
     heard = list(world.hub.calls)

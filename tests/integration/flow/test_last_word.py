@@ -37,10 +37,10 @@ def test_an_end_that_comes_while_the_job_is_being_opened_is_the_last_word(world:
     flow = world["b"].flow
     order = EndOrder(job=job, state=JobState.CANCELLED, error=None)
     with ThreadPoolExecutor(1) as other:
-        ending = other.submit(flow._ending.end, order, "a")  # type: ignore[union-attr]
+        closing = other.submit(flow._closing.end, order, "a")  # type: ignore[union-attr]
         sleep(0.1)
         go_on.set()
-        ending.result(10)
+        closing.result(10)
     assert gateway.open == {}
     assert gateway.closed == [job]
     assert flow._database.rows(job).part.state == "ended"  # type: ignore[union-attr]

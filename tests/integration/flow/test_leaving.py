@@ -12,7 +12,7 @@ from flow.errors import PartyLeft, TooManyAttempts
 from flow.job.states import JobState
 from flow.participant.leaving import Limit
 from flow.protocol.messages import AttemptOrder, Message, Method, ReserveOrder, encode
-from flow.rooms.witnesses import CONFIRM_S, LOOK_AGAIN_S
+from flow.rooms.clock_evidence import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.participations import change_part
 from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind

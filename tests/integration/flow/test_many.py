@@ -15,7 +15,7 @@ from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 def test_a_party_takes_no_more_jobs_of_another_than_may_be_open_and_goes_on_once_one_has_ended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flow.store.foreign.MOST_JOBS", 2)
+    monkeypatch.setattr("flow.store.proposal_limits.MOST_JOBS", 2)
     for party in world.parties.values():
         party.cluster.script = hangs
     first, second = world.submit(nothing_job()), world.submit(nothing_job())
@@ -39,7 +39,7 @@ def test_a_party_takes_no_more_jobs_of_another_than_may_be_open_and_goes_on_once
 def test_of_what_a_party_proposed_and_was_refused_the_newest_are_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flow.store.foreign.MOST_REFUSED", 2)
+    monkeypatch.setattr("flow.store.proposal_limits.MOST_REFUSED", 2)
     done = world.submit(nothing_job())
     world.wait_closed(done)
     world["b"].policy = replace(world["b"].policy, peers=())

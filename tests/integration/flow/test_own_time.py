@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from flow.coordinator.coordinator import JobStep
-from flow.rooms.witnesses import CONFIRM_S, LOOK_AGAIN_S
+from flow.rooms.clock_evidence import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.tables import job as table
 from gateway.client import ClocksDiffer, PeerStatus
 from runtime.clock import FakeClock

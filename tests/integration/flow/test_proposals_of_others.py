@@ -87,7 +87,7 @@ def test_a_job_that_was_refused_here_and_left_waiting_by_an_older_release_is_ove
 def test_proposals_whose_time_was_over_are_forgotten_as_those_that_were_refused(
     world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flow.store.foreign.MOST_REFUSED", 2)
+    monkeypatch.setattr("flow.store.proposal_limits.MOST_REFUSED", 2)
     flow = world["b"].flow
     assert flow is not None
     old = []
@@ -108,7 +108,7 @@ def test_what_is_kept_of_proposals_that_came_to_nothing_is_bounded_in_bytes(
     world["b"].policy = replace(world["b"].policy, peers=())
     names = [proposed(world)]
     size = flow._database.rows(names[0]).part.bytes
-    monkeypatch.setattr("flow.store.foreign.MOST_REFUSED_BYTES", 3 * size - 1)
+    monkeypatch.setattr("flow.store.proposal_limits.MOST_REFUSED_BYTES", 3 * size - 1)
     names += [proposed(world) for _ in range(3)]
     assert [job.id for job in flow.jobs()] == [names[3], names[2]]
 
@@ -122,7 +122,7 @@ def test_a_party_takes_no_more_of_another_than_so_many_bytes_of_jobs_that_have_n
     rows = flow._database.rows(first)
     row = rows.part
     assert row.bytes >= len(rows.job.spec) + len(row.answer)
-    monkeypatch.setattr("flow.store.foreign.MOST_JOBS_BYTES", 2 * row.bytes)
+    monkeypatch.setattr("flow.store.proposal_limits.MOST_JOBS_BYTES", 2 * row.bytes)
     second = proposed(world)
     with pytest.raises(JobsTooLarge, match=f"have {2 * row.bytes} bytes"):
         proposed(world)
@@ -159,7 +159,7 @@ def test_a_proposal_that_an_older_release_took_in_and_this_one_would_not_is_name
     with flow._database.write() as writer:
         old = json.loads(writer.rows(name).job.proposal) | {"seed": "0" * 1000}
         writer.change(job_table, name, [()], {"proposal": json.dumps(old)})
-    flow._agreeing._catalogue.forget(name)
+    flow._proposals._catalogue.forget(name)
     with pytest.raises(UnreadableJob, match=f"Job {name} cannot be read: seed"):
         flow.proposal(name)
     with pytest.raises(UnreadableJob):

@@ -9,7 +9,7 @@ import pytest
 from flow.coordinator.coordinator import PROBE_S, Probe
 from flow.errors import BadMessage, JobNotRunning
 from flow.participant.report_sender import Delivery
-from flow.protocol.messages import Ack, Decision, LogNews, Method, MetricNews, ProgressNews, Report
+from flow.protocol.messages import Ack, Decision, LogReport, Method, MetricReport, ProgressReport, Report
 from flow.rooms.caller import Caller
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
@@ -21,9 +21,9 @@ def told(job: str, attempt: int = 1) -> Report:
     place = {"task": "idle", "attempt": attempt, "address": "host:b", "at_ms": 1}
     return Report(
         job=job,
-        metrics=(MetricNews(**place, name="odd", step=0, value=1.0),),
-        logs=(LogNews(**place, incarnation=1, sequence=900, level="info", text="odd"),),
-        progress=(ProgressNews(**place, done=1, total=2, what="odd"),),
+        metrics=(MetricReport(**place, name="odd", step=0, value=1.0),),
+        logs=(LogReport(**place, incarnation=1, sequence=900, level="info", text="odd"),),
+        progress=(ProgressReport(**place, done=1, total=2, what="odd"),),
     )
 
 
@@ -96,7 +96,7 @@ def test_a_report_that_comes_too_late_is_not_sent_again(world: World, monkeypatc
     [order] = world["b"].cluster.orders
     world["b"].cluster.tell(order, EventKind.METRIC, name="late", step=0, value=1.0)
     world.until(lambda _: bool(flow.metrics(job)), job, party="b")
-    assert flow._courier.deliver(Delivery(job)) is None
+    assert flow._sender.deliver(Delivery(job)) is None
 
     def refuses(*_: object) -> None:
         raise JobNotRunning("The job has ended.")

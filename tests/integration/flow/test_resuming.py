@@ -15,7 +15,7 @@ from flow.job.states import JobState
 from flow.participant.checkpoint_retention import Sweep
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Answer, Decision, Proposal, SignedAnswer, decode, encode
-from flow.rooms.witnesses import LOOK_AGAIN_S
+from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from gateway.client import PeerUnreachable
 from node_manager.client import ResumePoint
 from party.ids import new_job_id
@@ -255,10 +255,10 @@ def test_one_start_with_a_clock_far_ahead_deletes_no_checkpoint(world: World) ->
     b.clock = FakeClock(datetime.now(UTC) + timedelta(days=1_100))
     b.gateway.problem = "The card of b has expired."
     flow = b.up()
-    assert flow._leaving._keeping.sweep(Sweep()) == LOOK_AGAIN_S
+    assert flow._leaving._retention.sweep(Sweep()) == LOOK_AGAIN_S
     assert b.store.forgotten == []
     b.gateway.problem = ""
-    flow._leaving._keeping.sweep(Sweep())
+    flow._leaving._retention.sweep(Sweep())
     assert first in b.store.forgotten
 
 

@@ -86,9 +86,9 @@ def test_the_words_of_an_error_stay_at_a_party_that_shares_no_lines_any_more(wor
     flow = world["b"].flow
     assert flow is not None
     asked = JobOrder(job=order.job)
-    assert "hidden" not in flow._ending.probe(asked, "a").model_dump_json()
+    assert "hidden" not in flow._closing.probe(asked, "a").model_dump_json()
     share(world, "metrics", "logs")
-    assert "hidden" in flow._ending.probe(asked, "a").model_dump_json()
+    assert "hidden" in flow._closing.probe(asked, "a").model_dump_json()
 
 
 def test_what_was_not_agreed_to_is_not_sent_because_the_policy_allows_it_later(world: World) -> None:

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 
 from flow.coordinator.plan import (
     Agree,
-    AttemptFacts,
+    AttemptSnapshot,
     End,
     EndAttempt,
     Finish,
-    JobFacts,
+    JobSnapshot,
     MarkClosed,
-    Move,
     Open,
     OpenAttempt,
-    PartyFacts,
+    PartySnapshot,
     Propose,
     Publish,
     Refuse,
     Reserve,
-    SideFacts,
+    SideSnapshot,
     Start,
     Stop,
+    Transition,
     Wake,
     step,
 )
@@ -49,29 +49,29 @@ S = AttemptState
 
 
 class Run:
-    """A job on paper: carries out what the plan says; chance decides what errands bring."""
+    """A job on paper: carries out what the plan says; chance decides what actions bring."""
 
     def __init__(self, data: st.DataObject) -> None:
         self.data = data
         self.expiries = 3
-        parties = tuple(PartyFacts(p) for p in PARTIES)
-        self.job = JobFacts("J", JobState.WAITING, parties, NEEDS, retries=data.draw(st.integers(0, 2)))
+        parties = tuple(PartySnapshot(p) for p in PARTIES)
+        self.job = JobSnapshot("J", JobState.WAITING, parties, NEEDS, retries=data.draw(st.integers(0, 2)))
 
     def turn(self) -> bool:
         """One step of the plan; False once there is nothing left to do."""
         todo = step(self.job)
-        moves = [i for i in todo if isinstance(i, Move)]
+        moves = [i for i in todo if isinstance(i, Transition)]
         assert not moves or todo == moves[:1], "a move stands alone"
-        errands = [i for i in todo if not isinstance(i, Wake)]
+        actions = [i for i in todo if not isinstance(i, Wake)]
         if moves:
             self.move(moves[0])
-        elif errands:
-            self.errand(self.data.draw(st.sampled_from(errands)))
-        elif not self.side_news():
+        elif actions:
+            self.action(self.data.draw(st.sampled_from(actions)))
+        elif not self.side_report():
             return False
         return True
 
-    def move(self, move: Move) -> None:
+    def move(self, move: Transition) -> None:
         match move:
             case Agree():
                 self.job = replace(self.job, state=job_after(self.job.state, JobEvent.AGREED))
@@ -81,8 +81,8 @@ class Run:
                 old = self.job.attempts.get(move.task)
                 assert old is None or (old.state in ENDED_ATTEMPT and all(s.stopped for s in old.sides))
                 tries = 0 if old is None else old.tries + old.counted
-                sides = tuple(SideFacts(f"guest:{p}", p) for p in PARTIES)
-                self.put(AttemptFacts(move.task, move.attempt, S.PENDING, tries=tries, sides=sides))
+                sides = tuple(SideSnapshot(f"guest:{p}", p) for p in PARTIES)
+                self.put(AttemptSnapshot(move.task, move.attempt, S.PENDING, tries=tries, sides=sides))
             case EndAttempt():
                 attempt = self.job.attempts[move.task]
                 state = attempt_after(attempt.state, HOW[move.state])
@@ -93,40 +93,40 @@ class Run:
             case MarkClosed():
                 self.job = replace(self.job, closed=True)
 
-    def errand(self, errand: object) -> None:
-        match errand:
+    def action(self, action: object) -> None:
+        match action:
             case Propose():
                 said = self.data.draw(st.sampled_from(["agree"] * 9 + ["refuse"]))
-                self.party(errand.party, decision=said)
+                self.party(action.party, decision=said)
             case Open():
-                self.party(errand.party, opened=True)
+                self.party(action.party, opened=True)
             case End():
-                self.party(errand.party, closed=True)
+                self.party(action.party, closed=True)
             case Reserve():
-                attempt = self.job.attempts[errand.task]
+                attempt = self.job.attempts[action.task]
                 sides = tuple(replace(s, state=attempt_after(s.state, AttemptEvent.RESERVED)) for s in attempt.sides)
                 self.put(replace(attempt, state=attempt_after(attempt.state, AttemptEvent.RESERVED), sides=sides))
             case Start():
-                self.start(errand)
+                self.start(action)
             case Stop():
-                self.sides(errand.task, errand.party, stopped=True)
+                self.sides(action.task, action.party, stopped=True)
             case Publish():
-                self.sides(errand.task, errand.party, published=True)
+                self.sides(action.task, action.party, published=True)
 
-    def start(self, errand: Start) -> None:
-        attempt = self.job.attempts[errand.task]
+    def start(self, action: Start) -> None:
+        attempt = self.job.attempts[action.task]
         assert all(side.state is not S.PENDING for side in attempt.sides), "all or nothing"
         if self.expiries and self.data.draw(st.integers(0, 9)) == 0:  # its room had expired
             self.expiries -= 1
             self.put(replace(attempt, state=attempt_after(attempt.state, AttemptEvent.CANCELLED), counted=False))
             return
-        self.sides(errand.task, errand.party, state=S.RUNNING)
+        self.sides(action.task, action.party, state=S.RUNNING)
         if attempt.state is S.RESERVED:
-            self.put(replace(self.job.attempts[errand.task], state=S.RUNNING))
+            self.put(replace(self.job.attempts[action.task], state=S.RUNNING))
         if self.job.state is JobState.AGREED:
             self.job = replace(self.job, state=job_after(self.job.state, JobEvent.STARTED))
 
-    def side_news(self) -> bool:
+    def side_report(self) -> bool:
         running = [(a, s) for a in self.job.attempts.values() for s in a.sides if s.state is S.RUNNING]
         if not running or self.job.state in ENDED_JOB:
             return False
@@ -135,7 +135,7 @@ class Run:
         self.sides(attempt.task, side.party, state=attempt_after(side.state, how), retryable=how is AttemptEvent.LOST)
         return True
 
-    def put(self, attempt: AttemptFacts) -> None:
+    def put(self, attempt: AttemptSnapshot) -> None:
         self.job = replace(self.job, attempts={**self.job.attempts, attempt.task: attempt})
 
     def party(self, name: str, **changes: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from flow.coordinator.actions import LAST_END_PAUSE_S, Errands
+from flow.coordinator.actions import LAST_END_PAUSE_S, Actions
 from flow.coordinator.plan import End
 from gateway.client import PeerUnreachable
 from runtime.errors import PlatformError
@@ -35,24 +35,24 @@ class Silent:
         self.called: list[str] = []
         self.holds, self.go = Event(), Event()
 
-    def end(self, errand: End) -> None:
-        self.called.append(errand.job)
+    def end(self, action: End) -> None:
+        self.called.append(action.job)
         self.holds.set()
         self.go.wait(60)
         raise PeerUnreachable("b does not answer.")
 
 
-def made(silent: Silent, absent: Absent, monkeypatch: pytest.MonkeyPatch) -> Errands:
+def made(silent: Silent, absent: Absent, monkeypatch: pytest.MonkeyPatch) -> Actions:
     nothing = cast(Any, None)
-    monkeypatch.setattr(Errands, "_wanted", lambda *_: True)
-    return Errands(nothing, nothing, cast(Any, absent), cast(Any, silent), nothing)
+    monkeypatch.setattr(Actions, "_wanted", lambda *_: True)
+    return Actions(nothing, nothing, cast(Any, absent), cast(Any, silent), nothing)
 
 
 def test_a_party_is_told_of_the_end_for_ever_with_pauses_that_grow_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = Silent()
     silent.go.set()
-    errands = made(silent, Absent(), monkeypatch)
-    pauses = [errands.run(End(JOBS[0], "b"), lambda _: None) or 0.0 for _ in range(2_000)]
+    actions = made(silent, Absent(), monkeypatch)
+    pauses = [actions.run(End(JOBS[0], "b"), lambda _: None) or 0.0 for _ in range(2_000)]
     assert len(silent.called) == 2_000
     assert 0 < pauses[0] < 1
     assert all(LAST_END_PAUSE_S / 2 <= pause <= LAST_END_PAUSE_S for pause in pauses[20:])
@@ -62,14 +62,14 @@ def test_a_party_that_takes_calls_and_never_answers_holds_one_thread_for_all_its
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     silent, done = Silent(), cast(Any, lambda _: None)
-    errands = made(silent, Absent(*((job, "b") for job in JOBS)), monkeypatch)
-    first = Thread(target=errands.run, args=(End(JOBS[0], "b"), done))
+    actions = made(silent, Absent(*((job, "b") for job in JOBS)), monkeypatch)
+    first = Thread(target=actions.run, args=(End(JOBS[0], "b"), done))
     first.start()
     assert silent.holds.wait(60)
     for job in JOBS[1:]:
-        assert errands.run(End(job, "b"), done)
+        assert actions.run(End(job, "b"), done)
     assert silent.called == [JOBS[0]]
     silent.go.set()
     first.join(60)
-    assert errands.run(End(JOBS[1], "b"), done)
+    assert actions.run(End(JOBS[1], "b"), done)
     assert silent.called == list(JOBS[:2])

@@ -5,25 +5,25 @@ from typing import Any
 
 from flow.coordinator.plan import (
     Agree,
-    AttemptFacts,
+    AttemptSnapshot,
     End,
     EndAttempt,
     Finish,
-    JobFacts,
+    JobSnapshot,
     MarkClosed,
     Open,
     OpenAttempt,
-    PartyFacts,
+    PartySnapshot,
     Propose,
     Publish,
     Refuse,
     Reserve,
-    SideFacts,
+    SideSnapshot,
     Start,
     Stop,
     Wake,
     is_ended,
-    phase,
+    phase_now,
     step,
 )
 from flow.job.states import AttemptState, JobState
@@ -33,29 +33,29 @@ ERROR = ErrorView(code="x.y", message="it broke", party="b")
 S = AttemptState
 
 
-def job(state: JobState = JobState.RUNNING, **changes: Any) -> JobFacts:
-    parties = tuple(PartyFacts(p, "agree", opened=True) for p in ("a", "b"))
-    facts = JobFacts("J", state, parties, {"one": frozenset(), "two": frozenset({"one"})}, retries=1)
+def job(state: JobState = JobState.RUNNING, **changes: Any) -> JobSnapshot:
+    parties = tuple(PartySnapshot(p, "agree", opened=True) for p in ("a", "b"))
+    facts = JobSnapshot("J", state, parties, {"one": frozenset(), "two": frozenset({"one"})}, retries=1)
     return replace(facts, **changes)
 
 
-def attempt(state: AttemptState, *sides: AttemptState, task: str = "one", **changes: Any) -> AttemptFacts:
-    made = tuple(SideFacts(f"guest:{p}", p, s) for p, s in zip("abc", sides, strict=False))
-    return replace(AttemptFacts(task, 1, state, sides=made), **changes)
+def attempt(state: AttemptState, *sides: AttemptState, task: str = "one", **changes: Any) -> AttemptSnapshot:
+    made = tuple(SideSnapshot(f"guest:{p}", p, s) for p, s in zip("abc", sides, strict=False))
+    return replace(AttemptSnapshot(task, 1, state, sides=made), **changes)
 
 
-def running(**attempts: AttemptFacts) -> JobFacts:
+def running(**attempts: AttemptSnapshot) -> JobSnapshot:
     return job(attempts=attempts)
 
 
 def test_parties_without_an_answer_are_asked_and_the_limit_is_watched() -> None:
-    parties = (PartyFacts("a", "agree"), PartyFacts("b"), PartyFacts("c", "ask"))
+    parties = (PartySnapshot("a", "agree"), PartySnapshot("b"), PartySnapshot("c", "ask"))
     waiting = job(JobState.WAITING, parties=parties, wait_s=100, waited_s=40)
     assert step(waiting) == [Propose("J", "b"), Wake(60)]
 
 
 def test_one_no_refuses_the_job_with_its_reasons() -> None:
-    parties = (PartyFacts("a", "agree"), PartyFacts("b", "refuse", ("No such table.",)))
+    parties = (PartySnapshot("a", "agree"), PartySnapshot("b", "refuse", ("No such table.",)))
     [move] = step(job(JobState.WAITING, parties=parties))
     assert isinstance(move, Refuse)
     assert move.error.message == "b refuses: No such table."
@@ -67,7 +67,7 @@ def test_all_yes_makes_the_manifest() -> None:
 
 
 def test_nothing_runs_before_every_party_has_the_manifest() -> None:
-    parties = (PartyFacts("a", "agree", opened=True), PartyFacts("b", "agree"))
+    parties = (PartySnapshot("a", "agree", opened=True), PartySnapshot("b", "agree"))
     assert step(job(JobState.AGREED, parties=parties))[:-1] == [Open("J", "b")]
 
 
@@ -121,7 +121,7 @@ def test_room_that_expired_does_not_use_up_a_retry() -> None:
 
 
 def test_when_every_task_is_published_the_job_has_succeeded() -> None:
-    def done(task: str) -> AttemptFacts:
+    def done(task: str) -> AttemptSnapshot:
         made = attempt(S.SUCCEEDED, S.SUCCEEDED, task=task)
         return replace(made, sides=tuple(replace(s, published=True) for s in made.sides))
 
@@ -129,7 +129,7 @@ def test_when_every_task_is_published_the_job_has_succeeded() -> None:
 
 
 def test_an_ended_job_is_closed_at_every_party_once() -> None:
-    parties = (PartyFacts("a", closed=True), PartyFacts("b"))
+    parties = (PartySnapshot("a", closed=True), PartySnapshot("b"))
     assert step(job(JobState.FAILED, parties=parties)) == [End("J", "b")]
     closed = tuple(replace(p, closed=True) for p in parties)
     assert step(job(JobState.FAILED, parties=closed)) == [MarkClosed()]
@@ -143,7 +143,7 @@ def test_a_job_that_waited_too_long_tells_what_for() -> None:
     assert late.error is not None
     told = "at last for room for task one at b: no GPU; and for c, which cannot be reached: no answer."
     assert late.error.message == f"The job waited for 10 s, which is its wait_s; {told}"
-    [silent] = step(job(JobState.WAITING, parties=(PartyFacts("c"),), waited_s=11, wait_s=10))
+    [silent] = step(job(JobState.WAITING, parties=(PartySnapshot("c"),), waited_s=11, wait_s=10))
     assert isinstance(silent, Finish)
     assert "for the answer of c." in str(silent.error)
 
@@ -160,10 +160,10 @@ def test_running_time_and_waiting_time_have_their_own_limits() -> None:
 
 
 def test_time_counts_as_waiting_while_a_party_is_absent_or_nothing_runs() -> None:
-    assert phase(job()) == "waiting"
+    assert phase_now(job()) == "waiting"
     runs = running(one=attempt(S.RUNNING, S.RUNNING))
-    assert phase(runs) == "running"
-    assert phase(replace(runs, parties=(PartyFacts("a", absent=True),))) == "waiting"
+    assert phase_now(runs) == "running"
+    assert phase_now(replace(runs, parties=(PartySnapshot("a", absent=True),))) == "waiting"
     assert step(replace(runs, timeout_s=10, ran_s=4))[-1] == Wake(6)
 
 

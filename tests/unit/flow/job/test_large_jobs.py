@@ -18,7 +18,7 @@ from flow.protocol.knowledge import Knowledge
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Decision, Proposal
 from flow.protocol.policy import Policy, Source, TableFacts
-from flow.protocol.proposal_view import MOST_NAMED, MOST_SHOWN, shown
+from flow.protocol.proposal_view import MOST_NAMED, MOST_SHOWN, proposal_view
 from party.ids import Address
 from tests.fakes.flow_world import TRAIN, TrainParameters, component
 from tests.unit.flow.protocol.test_agreement import JOB, NOW
@@ -109,7 +109,7 @@ def test_deciding_and_showing_look_through_a_job_as_often_however_many_parties_i
         made, spec = proposed(job(10, hosts))
         bound = BoundJob(spec, *bind(spec, counting))
         know = Knowledge("b", Policy(accept=Decision.ASK, min_protection="plain"), NOW, TABLE, {})
-        counts.append(cost(lambda: shown(made, bound, know, decide(made, bound, know), waits=True)))  # noqa: B023
+        counts.append(cost(lambda: proposal_view(made, bound, know, decide(made, bound, know), waits=True)))  # noqa: B023
     assert counts[0] == counts[1]
 
 
@@ -136,7 +136,7 @@ def test_what_a_person_is_shown_is_bounded_and_says_so() -> None:
     made, spec = proposed(job(2, 900, parameters=own))
     bound = BoundJob(spec, *bind(spec, component))
     know = Knowledge("b", Policy(accept=Decision.ASK, min_protection="plain", min_trainers=1), NOW, TABLE, {})
-    view = shown(made, bound, know, decide(made, bound, know), waits=True)
+    view = proposal_view(made, bound, know, decide(made, bound, know), waits=True)
     assert len(view.parameters) == MOST_SHOWN
     assert view.warnings[0] == f"Only the first {MOST_SHOWN} are shown of: parameters."
     line = view.conversation[0]

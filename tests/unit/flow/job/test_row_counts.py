@@ -25,7 +25,7 @@ from flow.protocol.knowledge import Knowledge
 from flow.protocol.manifest import OUR_API, make_manifest, settled
 from flow.protocol.messages import Answer, BroughtTable, Decision, Manifest, Proposal, SignedAnswer
 from flow.protocol.policy import ModelFacts, Policy, TableFacts
-from flow.protocol.proposal_view import shown
+from flow.protocol.proposal_view import proposal_view
 from flow.views.jobs import ProposalView
 from party.ids import Address, Role
 from storage.client import TableRoles
@@ -190,7 +190,7 @@ def test_an_arbiter_under_whose_key_numbers_are_said_sees_them() -> None:
 # -- what is shown -----------------------------------------------------------------------------------------------------
 def view(of: BoundJob, party: str = "b", model: ModelFacts | None = None) -> ProposalView:
     know = knowledge(party, model)
-    return shown(proposal(of), of, know, decide(proposal(of), of, know), waits=True)
+    return proposal_view(proposal(of), of, know, decide(proposal(of), of, know), waits=True)
 
 
 def test_a_person_sees_that_rows_are_told_whose_key_it_is_and_that_a_size_follows_from_rows() -> None:

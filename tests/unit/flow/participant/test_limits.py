@@ -6,7 +6,7 @@ import pytest
 
 from flow.job.spec import JobSettings
 from flow.participant.limits import Over, Passed, confirm, judge
-from flow.rooms.witnesses import CONFIRM_S, LOOK_AGAIN_S, Wait, Witnesses, witnesses
+from flow.rooms.clock_evidence import CONFIRM_S, LOOK_AGAIN_S, ClockEvidence, Wait, evidence
 from gateway.client import ClocksDiffer, PeerStatus
 
 SETTINGS = JobSettings(timeout_s=100, wait_s=1_000)
@@ -41,31 +41,31 @@ def test_what_was_measured_here_needs_no_word_and_what_only_the_wall_clock_says_
     ("clock", "watched_s", "found"),
     [
         (
-            Witnesses(NOW_MS, "Our card is over.", agree=("a",)),
+            ClockEvidence(NOW_MS, "Our card is over.", agree=("a",)),
             CONFIRM_S,
             Wait(LOOK_AGAIN_S, "Our card is over."),
         ),
         (
-            Witnesses(NOW_MS, agree=("c",), differ=("a",)),
+            ClockEvidence(NOW_MS, agree=("c",), differ=("a",)),
             0.0,
             Over(f"{OVER} by the clock here, {SAYS} as that of c does"),
         ),
         (
-            Witnesses(NOW_MS, differ=("a",)),
+            ClockEvidence(NOW_MS, differ=("a",)),
             CONFIRM_S,
             Wait(LOOK_AGAIN_S, f"The clock here, {SAYS}, is not that of a."),
         ),
-        (Witnesses(NOW_MS), 0.0, Wait(LOOK_AGAIN_S, "No other party tells the time.")),
-        (Witnesses(NOW_MS), CONFIRM_S - 1, Wait(1, "No other party tells the time.")),
+        (ClockEvidence(NOW_MS), 0.0, Wait(LOOK_AGAIN_S, "No other party tells the time.")),
+        (ClockEvidence(NOW_MS), CONFIRM_S - 1, Wait(1, "No other party tells the time.")),
         (
-            Witnesses(NOW_MS),
+            ClockEvidence(NOW_MS),
             CONFIRM_S,
             Over(f"{OVER} by the clock here, {SAYS}; no other party could be asked"),
         ),
     ],
 )
 def test_a_limit_that_is_over_by_the_wall_clock_alone_is_confirmed_before_a_job_is_left(
-    clock: Witnesses, watched_s: float, found: Over | Wait
+    clock: ClockEvidence, watched_s: float, found: Over | Wait
 ) -> None:
     assert confirm(SETTINGS, Passed(0, watched_s, 10**9), clock) == found
 
@@ -80,4 +80,4 @@ def test_the_links_say_whose_clocks_agree_with_ours() -> None:
         PeerStatus("f", (), "down", 1.0, 0),
         PeerStatus("g", (), "no-address", 1.0, 0),
     ]
-    assert witnesses(NOW_MS, "", peers) == Witnesses(NOW_MS, "", ("a",), ("b", "c", "e"))
+    assert evidence(NOW_MS, "", peers) == ClockEvidence(NOW_MS, "", ("a",), ("b", "c", "e"))

@@ -1,22 +1,22 @@
-"""What the courier remembers of jobs has an end."""
+"""What the sender remembers of jobs has an end."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any, cast
 
-from flow.participant.report_sender import JOBS_REMEMBERED, Courier
-from flow.protocol.messages import ProgressNews, Report
+from flow.participant.report_sender import JOBS_REMEMBERED, ReportSender
+from flow.protocol.messages import ProgressReport, Report
 from flow.protocol.policy import Policy, Stance
 
 
 def test_what_was_sent_of_progress_is_remembered_of_so_many_jobs() -> None:
     nothing = cast(Any, None)
     stance = Stance("bob", Policy, tuple)
-    courier = Courier(stance, nothing, (nothing, nothing), nothing, nothing)
+    sender = ReportSender(stance, nothing, (nothing, nothing), nothing, nothing)
     for n in range(JOBS_REMEMBERED + 500):
         job = f"01J{n:023d}"
-        news = ProgressNews(task="t", attempt=1, address="host:bob", done=n, total=n + 1, what="rounds", at_ms=n + 1)
-        courier._cross_off(cast(Any, SimpleNamespace(job=job)), Report(job=job, progress=(news,)), 0, 0)
-    assert len(courier._progress_sent) == JOBS_REMEMBERED
-    assert courier._progress_sent[job] == n + 1
+        news = ProgressReport(task="t", attempt=1, address="host:bob", done=n, total=n + 1, what="rounds", at_ms=n + 1)
+        sender._cross_off(cast(Any, SimpleNamespace(job=job)), Report(job=job, progress=(news,)), 0, 0)
+    assert len(sender._progress_sent) == JOBS_REMEMBERED
+    assert sender._progress_sent[job] == n + 1

@@ -26,7 +26,7 @@ from flow.protocol.messages import (
     Decision,
     KeptSteps,
     Manifest,
-    MetricNews,
+    MetricReport,
     Proposal,
     Report,
     SignedAnswer,
@@ -159,7 +159,7 @@ def test_an_order_names_the_agreed_table_version_and_the_published_model() -> No
 
 # -- messages --------------------------------------------------------------------------------------------------------
 def test_a_message_comes_back_with_its_clock_even_with_numbers_that_json_lacks() -> None:
-    news = MetricNews(task="t", attempt=1, address="guest:a", name="loss", step=0, value=float("-inf"), at_ms=5)
+    news = MetricReport(task="t", attempt=1, address="guest:a", name="loss", step=0, value=float("-inf"), at_ms=5)
     report = Report(job=JOB, metrics=(news,))
     assert decode(Report, encode(report, HLC)) == (report, HLC)
     assert decode(Manifest, encode(GOOD, HLC))[0] == GOOD

@@ -21,7 +21,7 @@ from flow.protocol.knowledge import Knowledge
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Decision, Proposal
 from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts
-from flow.protocol.proposal_view import UNSAID, shown
+from flow.protocol.proposal_view import UNSAID, proposal_view
 from flow.views.jobs import ProposalView
 from runtime.errors import NotFound
 from storage.client import TableRoles
@@ -66,7 +66,7 @@ def view(
 
 
 def seen(made: Proposal, job: BoundJob, know: Knowledge) -> ProposalView:
-    return shown(made, job, know, decide(made, job, know), waits=True)
+    return proposal_view(made, job, know, decide(made, job, know), waits=True)
 
 
 def test_a_person_sees_the_own_tables_with_their_rows_and_who_holds_the_model() -> None:

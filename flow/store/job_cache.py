@@ -108,7 +108,7 @@ def full(table: Table, values: Mapping[str, object]) -> Any:
     return _FORM[table](**{**_EMPTY[table], **values})
 
 
-class Live:
+class JobCache:
     """The jobs in memory. Safe to use from several threads; what is taken out never changes."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ _DOUBTFUL = {"not-valid"}  # states of links that may come from a clock of ours 
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class ClockEvidence:
     """What speaks for our clock and what against it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Wait:
     doubt: str = ""
 
 
-def witnesses(now_ms: int, own_problem: str, peers: Iterable[PeerStatus]) -> Witnesses:
+def evidence(now_ms: int, own_problem: str, peers: Iterable[PeerStatus]) -> ClockEvidence:
     """What the links to the trusted parties say about our clock."""
     agree, differ = [], []
     for peer in peers:
@@ -51,10 +51,10 @@ def witnesses(now_ms: int, own_problem: str, peers: Iterable[PeerStatus]) -> Wit
             differ.append(peer.party)
         elif peer.state == "up":
             agree.append(peer.party)
-    return Witnesses(now_ms, own_problem, tuple(agree), tuple(differ))
+    return ClockEvidence(now_ms, own_problem, tuple(agree), tuple(differ))
 
 
-def doubt(clock: Witnesses, watched_s: float) -> Wait | None:
+def doubt(clock: ClockEvidence, watched_s: float) -> Wait | None:
     """Why our wall clock is not to be believed about the time before this start yet; None if it is.
 
     Args:
