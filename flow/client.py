@@ -135,7 +135,7 @@ class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls, PeopleCalls, Pol
 
     def as_user(self, token: str) -> FlowClient:
         """The same party for another user, over the same connections."""
-        return FlowClient(self.url, token, transport=self._http)
+        return FlowClient(self.url, token, transport=self._http, patience=self._patience)
 
     def __enter__(self) -> FlowClient:
         return self

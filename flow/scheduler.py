@@ -37,7 +37,7 @@ Handler = Callable[[Any], float | None]
 class Scheduler:
     """Runs keys by the handler of their type, from `start` to `close`; what is poked before that is due then."""
 
-    def __init__(self, workers: int = WORKERS) -> None:
+    def __init__(self, workers: int = WORKERS, first_retry_s: float = FIRST_RETRY_S) -> None:
         self._handlers: Mapping[type, Handler] = {}
         self._change = Condition()
         self._due: dict[Hashable, float] = {}
@@ -49,6 +49,7 @@ class Scheduler:
         self._order = count(1)
         self._open = False
         self._workers = workers
+        self._first_retry_s = first_retry_s
         self._pool: ThreadPoolExecutor | None = None
         self._thread: Thread | None = None
         self._log = get_logger("flow")
@@ -151,4 +152,4 @@ class Scheduler:
             return again
         _PUT_OFF.labels(type(key).__name__).inc()
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return doubled_s(FIRST_RETRY_S, failures - 1, LAST_RETRY_S)
+        return doubled_s(self._first_retry_s, failures - 1, LAST_RETRY_S)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from algorithms.registry import component
 from flow.calls import Calls
@@ -21,6 +21,7 @@ from flow.participant.job_closing import JobClosing
 from flow.participant.leaving import Leaving, Limit
 from flow.participant.proposals import Proposals
 from flow.participant.report_sender import Delivery, ReportSender
+from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
 from flow.protocol.policy import Policy, Stance
 from flow.protocol.resuming import Changes, resumed
@@ -53,6 +54,7 @@ class FlowConfig:
     parties: Callable[[], Iterable[str]]
     components: Components = component
     keep_checkpoints_s: int = KEEP_CHECKPOINTS_S
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 class FlowService:
@@ -68,7 +70,7 @@ class FlowService:
         self._scheduler = scheduler = Scheduler()
         catalogue = Catalogue(config.components)
         self._held = held = Holdings(party, database, catalogue, rooms.store)
-        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, clock, scheduler)
+        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, scheduler, config.pauses)
         doubt = OwnClock(clock, rooms.gateway).doubt
         self._retention = retention = CheckpointRetention(
             party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt
@@ -81,10 +83,10 @@ class FlowService:
         attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
         closed = (*ports, retention)
         self._leaving = Leaving(party, database, catalogue, closed, locks, scheduler)
-        self._sender = ReportSender(stance, database, ports, self._leaving.clear, scheduler)
+        self._sender = ReportSender(stance, database, ports, self._leaving.clear, scheduler, config.pauses)
         self._closing = JobClosing(stance, database, closed, self._leaving, locks)
         self._calls = Calls(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
-        self._events = EventReader(party, database, rooms.cluster, self._sender.due)
+        self._events = EventReader(party, database, rooms.cluster, self._sender.due, config.pauses.last_follow_s)
         self._subscription: Stopper | None = None
 
     @classmethod

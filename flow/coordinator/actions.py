@@ -18,6 +18,7 @@ from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, 
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import IllegalTransition, Moved, PartyLeft, StartedTooLate
 from flow.job.states import ENDED_JOB, JobEvent, JobState
+from flow.pauses import Pauses
 from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.transitions import cancel_open, move_job, told
@@ -26,22 +27,25 @@ from runtime.errors import PlatformError
 from runtime.limits.pauses import doubled_s
 from runtime.log import get_logger
 
-FIRST_PAUSE_S = 0.2
-LAST_PAUSE_S = 10.0
-LAST_END_PAUSE_S = 60.0  # between two tries to tell a party that a job is over
-
 
 class Actions:
     """The initiator's calls, with their errors judged."""
 
     def __init__(
-        self, database: Database, snapshots: Snapshots, absence: Absence, parties: PartyCalls, attempts: AttemptCalls
+        self,
+        database: Database,
+        snapshots: Snapshots,
+        absence: Absence,
+        parties: PartyCalls,
+        attempts: AttemptCalls,
+        pauses: Pauses,
     ) -> None:
         self._database = database
         self._snapshots = snapshots
         self._absence = absence
         self._parties = parties
         self._attempts = attempts
+        self._pauses = pauses
         self._tries: dict[Action, int] = {}
         self._ending: dict[str, Lock] = {}  # by party
         self._log = get_logger("flow")
@@ -69,14 +73,14 @@ class Actions:
             return self._judged(action, tries)
         turn = self._ending.setdefault(action.party, Lock())
         if not turn.acquire(blocking=False):
-            return _pause_s(action, tries)
+            return self._pause_s(action, tries)
         try:
             return self._judged(action, tries)
         finally:
             turn.release()
 
     def _judged(self, action: Action, tries: int) -> float | None:
-        pause = _pause_s(action, tries)
+        pause = self._pause_s(action, tries)
         try:
             return self._carry_out(action)
         except (Moved, IllegalTransition):
@@ -146,7 +150,6 @@ class Actions:
                 move_job(writer, name, state, how, error)
                 cancel_open(writer, name)
 
-
-def _pause_s(action: Action, tries: int) -> float:
-    last = LAST_END_PAUSE_S if isinstance(action, End) else LAST_PAUSE_S
-    return doubled_s(FIRST_PAUSE_S, tries, last) * JITTER.uniform(0.5, 1.0)
+    def _pause_s(self, action: Action, tries: int) -> float:
+        last_s = self._pauses.last_end_s if isinstance(action, End) else self._pauses.last_s
+        return doubled_s(self._pauses.first_s, tries, last_s) * JITTER.uniform(0.5, 1.0)

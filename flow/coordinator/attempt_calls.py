@@ -23,17 +23,19 @@ LEASE_S = 60.0
 RESERVE_S = 20.0
 START_S = 60.0
 PUBLISH_S = 120.0
-ROOM_PAUSE_S = 3.0
 
 
 class AttemptCalls:
     """One method an action; each returns when the parties have answered and the store knows it."""
 
-    def __init__(self, database: Database, caller: Caller, absence: Absence, applier: PlanApplier) -> None:
+    def __init__(
+        self, database: Database, caller: Caller, absence: Absence, applier: PlanApplier, room_pause_s: float
+    ) -> None:
         self._database = database
         self._caller = caller
         self._absence = absence
         self._applier = applier
+        self._room_pause_s = room_pause_s
         self._log = get_logger("flow")
 
     def reserve(self, action: Reserve) -> float | None:
@@ -52,14 +54,14 @@ class AttemptCalls:
                 self._give_back(held, action)
                 self._absence.note(action.job, party, error)
                 self._note_wait(name, "")
-                return ROOM_PAUSE_S * _jitter()
+                return self._room_pause()
             except PlatformError:
                 self._give_back(held, action)
                 raise
             if refusal:
                 self._give_back(held, action)
                 self._note_wait(name, f"{party}: {refusal}")
-                return ROOM_PAUSE_S * _jitter()
+                return self._room_pause()
             held.append(party)
         try:
             self._note_reserved(name, [row.address for row in rows])
@@ -127,6 +129,9 @@ class AttemptCalls:
             except PlatformError as error:  # its lease ends by itself
                 self._log.info("room.not_given_back", job=action.job, party=party, code=error.code)
 
+    def _room_pause(self) -> float:
+        return self._room_pause_s * JITTER.uniform(0.3, 1.0)  # so that two jobs part ways
+
     def _note_wait(self, name: AttemptId, text: str) -> None:
         with self._database.write() as writer:
             key = (name.task, name.attempt)
@@ -160,7 +165,3 @@ def _addresses(writer: Writer, name: AttemptId, party: str) -> list[str]:
 
 def _keys(name: AttemptId, addresses: list[str]) -> list[Key]:
     return [(name.task, name.attempt, address) for address in addresses]
-
-
-def _jitter() -> float:
-    return JITTER.uniform(0.3, 1.0)  # so that two jobs part ways

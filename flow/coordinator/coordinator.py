@@ -19,6 +19,7 @@ from flow.coordinator.plan import End, JobSnapshot, Open, Propose, Publish, Rese
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import JobNotRunning, Moved, PartyLeft
 from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
+from flow.pauses import Pauses
 from flow.rooms.caller import Caller
 from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from flow.rooms.own_clock import OwnClock
@@ -29,10 +30,8 @@ from flow.store.database import Database
 from flow.store.tables import job
 from flow.store.transitions import cancel_open, move_job
 from flow.views.jobs import ErrorView
-from runtime.clock import Clock
 from runtime.errors import PlatformError
 
-PROBE_S = 10.0
 PRIORITY_STEP_S = 0.02
 MAX_PRIORITY = 9
 
@@ -61,22 +60,23 @@ class Coordinator:
         database: Database,
         catalogue: Catalogue,
         gateway: GatewayPort,
-        clock: Clock,
         scheduler: Scheduler,
+        pauses: Pauses,
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._snapshots = Snapshots(database, catalogue, clock)
-        self._own_clock = OwnClock(clock, gateway)
+        self._snapshots = Snapshots(database, catalogue)
+        self._own_clock = OwnClock(database.clock, gateway)
         self._absence = Absence(database)
         self._applier = PlanApplier(database, self._snapshots, catalogue, self._freed)
         caller = Caller(gateway, database)
         self._parties = PartyCalls(database, catalogue, caller, self._absence, self._applier, gateway.verify)
-        attempts = AttemptCalls(database, caller, self._absence, self._applier)
-        self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts)
+        attempts = AttemptCalls(database, caller, self._absence, self._applier, pauses.room_s)
+        self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts, pauses)
         self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard)
         self._scheduler = scheduler
+        self._probe_s = pauses.probe_s
 
     def handlers(self) -> Mapping[type, Handler]:
         """What the scheduler runs for us."""
@@ -136,7 +136,7 @@ class Coordinator:
             else:
                 scheduler.offer(instruction, since)
         for party in _running_parties(snapshot):
-            scheduler.offer(Probe(key.job, party), since, PROBE_S)
+            scheduler.offer(Probe(key.job, party), since, self._probe_s)
         if snapshot.closed:
             self._snapshots.forget(key.job)
         return min(waits, default=None)
@@ -171,7 +171,7 @@ class Coordinator:
             with suppress(JobNotRunning):  # the job ended meanwhile
                 self.incoming.reports.take(report, key.party)
         self.begin(key.job)
-        return PROBE_S
+        return self._probe_s
 
 
 def _running_parties(snapshot: JobSnapshot) -> list[str]:

@@ -15,7 +15,6 @@ from flow.store.stored import stored
 from flow.store.tables import attempt, job_party, side
 from flow.store.transitions import error_of
 from flow.store.waiting import waiting
-from runtime.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Snapshots:
     not what a clock that is behind at the first look does not know of.
     """
 
-    def __init__(self, database: Database, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue) -> None:
         self._database = database
         self._catalogue = catalogue
-        self._clock = clock
-        self._started_s = clock.monotonic()
+        self._clock = database.clock
+        self._started_s = self._clock.monotonic()
         self._began: dict[tuple[str, str, int], _Began] = {}
 
     def take(self, name: str) -> JobSnapshot:

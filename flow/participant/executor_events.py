@@ -34,18 +34,20 @@ T = TypeVar("T")
 BATCH = 1_000
 WAITING = 20_000
 FIRST_PAUSE_S = 0.1
-LAST_PAUSE_S = 2.0
 _UNTOLD = (EventKind.STARTED, EventKind.LOG)  # what is not told to the initiator by itself
 
 
 class EventReader:
     """Follows the stream from `start` to `close`. `heard(job)` is called once more than words of a job were stored."""
 
-    def __init__(self, party: str, database: Database, cluster: ClusterPort, heard: Callable[[str], None]) -> None:
+    def __init__(
+        self, party: str, database: Database, cluster: ClusterPort, heard: Callable[[str], None], last_pause_s: float
+    ) -> None:
         self._party = party
         self._database = database
         self._cluster = cluster
         self._heard = heard
+        self._last_pause_s = last_pause_s
         self._queue: Queue[ExecutorEvent | None] = Queue(WAITING)
         self._closed = Event()
         self._threads: list[Thread] = []
@@ -82,7 +84,7 @@ class EventReader:
             except (PlatformError, SQLAlchemyError) as error:
                 self._log.info("events.interrupted", **_described(error))
             self._closed.wait(pause)
-            pause = min(pause * 2, LAST_PAUSE_S)
+            pause = min(pause * 2, self._last_pause_s)
 
     def _read_places(self) -> dict[str, int]:
         """Up to where each log is recorded. What waits to be recorded comes again, and is known then."""
@@ -102,7 +104,7 @@ class EventReader:
                 batch = []
             except (PlatformError, SQLAlchemyError) as error:
                 self._log.warning("events.not_recorded", **_described(error))
-                self._closed.wait(LAST_PAUSE_S)
+                self._closed.wait(self._last_pause_s)
 
     def _next_batch(self) -> list[ExecutorEvent]:
         batch = [self._queue.get()]

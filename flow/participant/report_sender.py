@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from flow.errors import JobNotRunning, NotInitiator
 from flow.participant.running import REPORTED, side_report
+from flow.pauses import Pauses
 from flow.protocol.messages import (
     Ack,
     LogReport,
@@ -42,8 +43,6 @@ ROWS = 2_000
 LOG_BYTES = 2 << 20  # of lines in one report; a call carries 4 MiB
 SEND_S = 20.0
 JOBS_REMEMBERED = 1_000
-FIRST_PAUSE_S = 0.2
-LAST_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,7 @@ class ReportSender:
         ports: tuple[GatewayPort, ClusterPort],
         clear: Callable[[str], None],
         scheduler: Scheduler,
+        pauses: Pauses,
     ) -> None:
         self._stance, self._party = stance, stance.party
         self._database = database
@@ -85,6 +85,7 @@ class ReportSender:
         self._caller = Caller(gateway, database)
         self._clear = clear
         self._scheduler = scheduler
+        self._pauses = pauses
         self._postponed: dict[str, Postponed] = {}
         self._progress_sent: dict[str, int] = {}
         self._log = get_logger("flow")
@@ -127,7 +128,7 @@ class ReportSender:
     def _postpone(self, name: str, why: str) -> Postponed:
         before = self._postponed.get(name)
         now_ms = int(self._database.clock.now().timestamp() * 1000)
-        pause_s = min(2 * before.pause_s, LAST_PAUSE_S) if before else FIRST_PAUSE_S
+        pause_s = min(2 * before.pause_s, self._pauses.last_s) if before else self._pauses.first_s
         found = self._postponed[name] = Postponed(why, before.since_ms if before else now_ms, pause_s)
         return found
 

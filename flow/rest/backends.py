@@ -98,6 +98,7 @@ class Backends:
         spool: A private folder for uploads on their way in.
         parties: We and the parties that we trust, by now.
         clock: Tells whether a date is over.
+        ask_again_s: How long what was begun may go on after its user may no longer.
     """
 
     party: str
@@ -117,6 +118,7 @@ class Backends:
     spool: Path
     parties: Callable[[], Iterable[str]]
     clock: Clock
+    ask_again_s: float = 5.0
 
     @property
     def tables(self) -> TableStore:

@@ -41,11 +41,16 @@ class Vitals:
     """Tries each check, all at once. A check returns a text for people, or raises a PlatformError or OSError."""
 
     def __init__(
-        self, checks: Mapping[str, Check], monotonic: Callable[[], float] = time.monotonic, kept_s: float = KEPT_S
+        self,
+        checks: Mapping[str, Check],
+        monotonic: Callable[[], float] = time.monotonic,
+        kept_s: float = KEPT_S,
+        limit_s: float = LIMIT_S,
     ) -> None:
         self._checks = checks
         self._monotonic = monotonic
         self._kept_s = kept_s
+        self._limit_s = limit_s
         self._lock = threading.Lock()
         self._asked: dict[str, Future[str]] = {}
         self._known: tuple[Vital, ...] = ()
@@ -68,14 +73,14 @@ class Vitals:
         for room, check in self._checks.items():
             if room not in self._asked:
                 self._asked[room] = _begun(room, check)
-        deadline = self._monotonic() + LIMIT_S
+        deadline = self._monotonic() + self._limit_s
         return tuple(self._outcome(room, deadline) for room in self._checks)
 
     def _outcome(self, room: str, deadline: float) -> Vital:
         asked = self._asked[room]
         wait([asked], max(0.0, deadline - self._monotonic()))
         if not asked.done():
-            return Vital(room, False, f"It did not answer within {LIMIT_S:g} seconds.")
+            return Vital(room, False, f"It did not answer within {self._limit_s:g} seconds.")
         del self._asked[room]
         problem = asked.exception()
         if problem is None:

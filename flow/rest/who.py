@@ -23,9 +23,6 @@ R = TypeVar("R")
 _bearer = HTTPBearer(auto_error=False, description="The token in HOME/tokens, or a session token.")
 
 
-ASK_AGAIN_S = 5.0  # how long what was begun may go on after its user may no longer
-
-
 class SessionCannot(Denied):
     """What was asked for takes the user's own token, not a session's."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
 
+from flow.rest_client.patience import Patience, Waits
 from flow.rest_client.remote_errors import raise_refusal, wrapped
 
 CONNECT_S = 5.0
@@ -18,16 +20,25 @@ T = TypeVar("T")
 class HttpCalls:
     """Asks one party as one user; what there is to ask stands in the classes beside it."""
 
-    def __init__(self, url: str, token: str = "", *, transport: httpx.Client | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        transport: httpx.Client | None = None,
+        patience: Callable[[Waits | None], Patience] = Patience,
+    ) -> None:
         """Make a client; nothing is asked yet.
 
         Args:
             url: The party's REST interface, `http://host:port`.
             token: The user's token or session token.
             transport: Connections to share with other clients of the same party.
+            patience: For how long who follows something bears that the party is down.
         """
         self.url = url.rstrip("/")
         self._token = token
+        self._patience = patience
         self._owned = transport is None
         self._http = transport or httpx.Client(timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S), trust_env=False)
 

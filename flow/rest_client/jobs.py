@@ -10,7 +10,7 @@ import httpx
 
 from flow.rest_client.http import CONNECT_S, HttpCalls
 from flow.rest_client.paths import part, rows_of
-from flow.rest_client.patience import Patience, Waits
+from flow.rest_client.patience import Waits
 from flow.rest_client.remote_errors import raise_refusal, wrapped
 from flow.views.jobs import (
     MOST_EVENTS,
@@ -132,7 +132,7 @@ class JobCalls(HttpCalls):
         A stream that breaks, or that the party cannot give now, is taken up again where it stopped; `waits` is told
         the first error of each outage. Raises Unavailable when an outage is longer than minutes.
         """
-        patience = Patience(waits)
+        patience = self._patience(waits)
         while True:
             try:
                 for row in self._stream(job, since, patience.over):
@@ -152,7 +152,7 @@ class JobCalls(HttpCalls):
 
         When a person is asked, also all the people for whom the job waits now.
         """
-        patience = Patience(waits)
+        patience = self._patience(waits)
         yield (view := patience.ask(lambda: self.job(job)))
         asked = people(view)
         for event in self.events(job, waits=waits):

@@ -16,10 +16,12 @@ Waits = Callable[[Unavailable], None]
 
 
 class Patience:
-    """Bears an outage for PATIENCE_S; `waits` is told the first error of each."""
+    """Bears an outage for a while; `waits` is told the first error of each."""
 
-    def __init__(self, waits: Waits | None = None) -> None:
+    def __init__(self, waits: Waits | None = None, *, for_s: float = PATIENCE_S, pause_s: float = PAUSE_S) -> None:
         self._waits = waits or (lambda _: None)
+        self._for_s = for_s
+        self._pause_s = pause_s
         self._since: float | None = None
 
     def bear(self, error: Unavailable) -> None:
@@ -28,9 +30,9 @@ class Patience:
         if self._since is None:
             self._since = now
             self._waits(error)
-        if now - self._since >= PATIENCE_S:
+        if now - self._since >= self._for_s:
             raise error
-        time.sleep(PAUSE_S)
+        time.sleep(self._pause_s)
 
     def over(self) -> None:
         """The party answered."""

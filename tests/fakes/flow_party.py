@@ -137,6 +137,7 @@ def fake_party(root: Path, name: str = "hospital-a", service: FlowService | None
         spool=home.state("flow") / "uploads",
         parties=lambda: (home.party, *OTHERS),
         clock=party.clock,
+        ask_again_s=0.05,
     )
     party.app = create_app(backends)
     party.server = HttpServer(party.app, parse_listen(home.settings.flow.listen), "flow.listen")

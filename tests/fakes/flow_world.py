@@ -18,6 +18,7 @@ from algorithms.api.conversation import Line, Protection
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Port, PortKind
 from cluster_manager.client import NoCapacity, ReservationExpired
+from flow.pauses import Pauses
 from flow.protocol.messages import Decision, PublishedOutput
 from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts
 from flow.rooms.ports import Rooms
@@ -416,6 +417,7 @@ class FakeParty:
     url: str = ""
     flow: FlowService | None = None
     clock: Clock | None = None
+    pauses: Pauses = field(default_factory=Pauses)
 
     def up(self) -> FlowService:
         config = FlowConfig(
@@ -425,6 +427,7 @@ class FakeParty:
             parties=lambda: self.hub.parties if self.trusts is None else self.trusts,
             components=component,
             keep_checkpoints_s=self.keep_checkpoints_s,
+            pauses=self.pauses,
         )
         self.cluster.reopen()
         rooms = Rooms(self.gateway, self.cluster, self.store, "gateway.sock", "store")
@@ -442,12 +445,18 @@ class FakeParty:
 class World:
     """Parties `a`, `b`, `c` by default; the first leads the jobs of the tests."""
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str, pauses: Pauses | None = None) -> None:
         self.hub = Hub()
         self.lock = Lock()
         self.parties = {
             name: FakeParty(
-                name, folder, self.hub, FakeGateway(self.hub, name), FakeCluster(), FakeStore(name, "breast/train")
+                name,
+                folder,
+                self.hub,
+                FakeGateway(self.hub, name),
+                FakeCluster(),
+                FakeStore(name, "breast/train"),
+                pauses=pauses or Pauses(),
             )
             for name in names or ("a", "b", "c")
         }

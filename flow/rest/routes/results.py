@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from flow.rest.routes.tables import Version, table_reference
-from flow.rest.who import ASK_AGAIN_S, Caller, DeleteSomeModel, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
+from flow.rest.who import Caller, DeleteSomeModel, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
 from flow.views.party import ArrayView, ModelView, ReportView
 from party.users import Thing
 from storage.client import ExportFormat, Model, ModelInfo, OutputRef, Unreadable, exported, exported_model
@@ -92,7 +92,7 @@ def _while_allowed(known: Caller, thing: Thing, pieces: Iterator[bytes]) -> Iter
     """The pieces, for as long as the user may have them: a file may take hours on its way."""
     asked = time.monotonic()
     for piece in pieces:
-        if time.monotonic() - asked >= ASK_AGAIN_S:
+        if time.monotonic() - asked >= known.backends.ask_again_s:
             known.again().may("export", thing)
             asked = time.monotonic()
         yield piece

@@ -17,7 +17,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from flow.job.states import ENDED_JOB
 from flow.rest.errors import BadRequest, body_of
-from flow.rest.who import ASK_AGAIN_S, READ_EVENTS, READ_METRICS, Caller, ReadEvent
+from flow.rest.who import READ_EVENTS, READ_METRICS, Caller, ReadEvent
 from flow.views.jobs import EventRow
 from runtime.errors import PlatformError
 
@@ -85,7 +85,7 @@ async def _events(caller: Caller, job: str | None, since: int) -> AsyncIterable[
         if ended and len(rows) < PAGE:
             yield ServerSentEvent(event="end", raw_data="{}")
             return
-        more = len(rows) == PAGE or await pulse.wait(max(since, newest), ASK_AGAIN_S)
+        more = len(rows) == PAGE or await pulse.wait(max(since, newest), caller.backends.ask_again_s)
         rows = []
 
 

@@ -5,32 +5,26 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flow.job.states import AttemptState, JobState
+from flow.pauses import Pauses
 from flow.protocol.messages import Method
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
 from runtime.errors import DiskFull
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
 
-
-@pytest.fixture(autouse=True)
-def _quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.coordinator.actions.FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr("flow.coordinator.actions.LAST_PAUSE_S", 0.2)
-    monkeypatch.setattr("flow.coordinator.attempt_calls.ROOM_PAUSE_S", 0.2)
-    monkeypatch.setattr("flow.participant.report_sender.FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr("flow.participant.report_sender.LAST_PAUSE_S", 0.2)
-    monkeypatch.setattr("flow.participant.executor_events.LAST_PAUSE_S", 0.1)
+QUICK = Pauses(first_s=0.02, last_s=0.2, room_s=0.2, last_follow_s=0.1)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path).up()
+    made = World(tmp_path, pauses=QUICK).up()
     yield made
     made.down()
 
@@ -135,8 +129,10 @@ def test_an_unknown_party_at_the_gateway_fails_the_job_with_its_name(world: Worl
     assert "b cannot be asked" in view.error.message
 
 
-def test_a_running_party_that_falls_silent_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.coordinator.coordinator.PROBE_S", 0.1)
+def test_a_running_party_that_falls_silent_is_noticed(world: World) -> None:
+    world["a"].down()
+    world["a"].pauses = replace(QUICK, probe_s=0.1)
+    world["a"].up()
     hang_everywhere(world)
     job = world.submit(nothing_job())
     world.until(lambda v: v.tasks[0].state == "running" and world["b"].cluster.running() == 1, job)

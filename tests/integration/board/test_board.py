@@ -12,7 +12,6 @@ from starlette.responses import Response
 from board.server import BoardServer
 from board.visits import Visit, VisitBook
 from flow.client import JobState
-from flow.rest import vitals
 from flow.views.jobs import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from gateway.client import PeerStatus, Stranger
 from party import passwords
@@ -246,10 +245,7 @@ def test_a_form_of_very_many_fields_is_none_of_ours(stranger: Browser) -> None:
     assert stranger.post("/login", content=many * 2, headers=kind).status_code == 413
 
 
-def test_a_stream_of_the_board_ends_with_its_user(
-    stranger: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flow.rest.routes.streams.ASK_AGAIN_S", 0.05)
+def test_a_stream_of_the_board_ends_with_its_user(stranger: Browser, party: FakeParty) -> None:
     stranger.log_in(party.home.user_file.add("leaving", ["scientist"]))
     with stranger.stream("GET", "/stream") as answer:
         assert answer.status_code == 200
@@ -367,7 +363,6 @@ def test_the_first_page_says_what_is_wrong_with_the_party_and_its_links(
     monkeypatch.setattr(party.gateway, "peers", lambda: [peer])
     strangers = [Stranger("10.1.2.3", "hospital-b", 4, 1_767_225_600.0), Stranger("10.1.2.4", "", 1, 1_767_225_600.0)]
     monkeypatch.setattr(party.gateway, "strangers", lambda: strangers)
-    monkeypatch.setattr(vitals, "KEPT_S", 0.0)
     died = party.home.process_file("gateway-death")
     Death(1_767_225_600_000, how(-9), "Check failed: ready").keep(died)
     page = browser.get("/").text

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from flow.coordinator.coordinator import PROBE_S, Probe
+from flow.coordinator.coordinator import Probe
 from flow.errors import BadMessage, JobNotRunning
 from flow.participant.report_sender import Delivery
+from flow.pauses import Pauses
 from flow.protocol.messages import Ack, Decision, LogReport, Method, MetricReport, ProgressReport, Report
 from flow.rooms.caller import Caller
 from gateway.client import PeerUnreachable
@@ -103,7 +104,7 @@ def test_a_report_that_comes_too_late_is_not_sent_again(world: World, monkeypatc
 
     leader = world.a._coordinator
     monkeypatch.setattr(leader.incoming.reports, "take", refuses)
-    assert leader._probe(Probe(job, "b")) == PROBE_S, "the next look finds that the job has ended"
+    assert leader._probe(Probe(job, "b")) == Pauses().probe_s, "the next look finds that the job has ended"
 
 
 @pytest.mark.parametrize("how", ["ended", "left"])

@@ -123,7 +123,7 @@ def test_watching_says_once_that_it_waits_for_the_party(
 ) -> None:
     job = party.client.submit(job_json())
     party.service.play(job, rounds=1)
-    away = iter([False, True, True, True])  # it is there when the command begins
+    away = iter([False, True, True])  # it is there when the command begins
     view = party.service.job
 
     def job_view(name: str) -> object:
@@ -131,7 +131,6 @@ def test_watching_says_once_that_it_waits_for_the_party(
             raise Unavailable("The database is away.", hint="Is it running?")
         return view(name)
 
-    monkeypatch.setattr("flow.rest_client.patience.PAUSE_S", 0.0)
     monkeypatch.setattr(party.service, "job", job_view)
     done = flow("job", "watch", job)
     assert done.code == 0, done.err

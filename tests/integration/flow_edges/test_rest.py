@@ -6,6 +6,7 @@ import errno
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 
 from flow.client import EventRow, FlowClient, FlowUnreachable, JobState, JobView
 from flow.rest import vitals
+from flow.rest_client.patience import Patience
 from flow.views.jobs import ErrorView
 from gateway.client import GatewayDown
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
@@ -168,15 +170,19 @@ class Outages:
         self._party.service.broken = None
 
 
-def test_watching_outlasts_a_database_that_is_away(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.rest_client.patience.PAUSE_S", 0.0)
+def patient(party: FakeParty, **how: float) -> FlowClient:
+    return FlowClient(party.client.url, party.home.token(), patience=partial(Patience, **how))
+
+
+def test_watching_outlasts_a_database_that_is_away(party: FakeParty) -> None:
+    client = patient(party, pause_s=0.0)
     job = party.client.submit(job_json())
     party.service.play(job, rounds=2)
-    undisturbed = list(party.client.watch(job))
+    undisturbed = list(client.watch(job))
     outages = Outages(party)
     outages.begin()
     seen = []
-    for news in party.client.watch(job, outages.end):
+    for news in client.watch(job, outages.end):
         seen.append(news)
         if not isinstance(news, EventRow) or news.kind == "metrics.recorded":
             outages.begin()
@@ -189,11 +195,9 @@ def test_watching_outlasts_a_database_that_is_away(party: FakeParty, monkeypatch
 def test_a_long_outage_is_told_once_and_ends_the_watching(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
     job = party.client.submit(job_json())
     told: list[Unavailable] = []
-    monkeypatch.setattr("flow.rest_client.patience.PAUSE_S", 0.01)
-    monkeypatch.setattr("flow.rest_client.patience.PATIENCE_S", 0.2)
     monkeypatch.setattr(party.service, "broken", Unavailable("The database is away."))
     with pytest.raises(Unavailable, match="The database is away"):
-        list(party.client.watch(job, told.append))
+        list(patient(party, pause_s=0.01, for_s=0.2).watch(job, told.append))
     assert len(told) == 1
 
 
@@ -444,9 +448,8 @@ def test_the_openapi_document_describes_errors_and_security(http: httpx.Client, 
 
 
 def test_health_is_503_while_the_gateway_is_away_and_heals_without_a_restart(
-    http: httpx.Client, party: FakeParty, monkeypatch: pytest.MonkeyPatch
+    http: httpx.Client, party: FakeParty
 ) -> None:
-    monkeypatch.setattr(vitals, "KEPT_S", 0.0)
     assert http.get(url(party, "/v1/health")).json() == {"status": "ok"}
     party.gateway.down = GatewayDown("The gateway does not answer.")
     answer = http.get(url(party, "/v1/health"))
@@ -458,7 +461,6 @@ def test_health_is_503_while_the_gateway_is_away_and_heals_without_a_restart(
 def test_why_a_job_waits_names_a_disk_of_this_party_that_is_full(
     party: FakeParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vitals, "KEPT_S", 0.0)
     job = party.client.submit(job_json())
     assert not any("disk" in sentence for sentence in party.client.why(job))
     monkeypatch.setattr(vitals, "LEAST_FREE_BYTES", 1 << 60)

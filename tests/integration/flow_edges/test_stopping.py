@@ -18,8 +18,7 @@ from party.home_init import create_home
 from runtime import processes as party_processes
 
 
-def test_a_launcher_that_ended_and_is_not_reaped_counts_as_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "STOP_S", 20.0)
+def test_a_launcher_that_ended_and_is_not_reaped_counts_as_stopped(tmp_path):
     home = create_home(tmp_path / "home", "a")
     home.run_dir.mkdir(exist_ok=True)
     with subprocess.Popen(["sleep", "600"]) as launcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,6 @@ from flow.rest.routes import results
 from party.users import _ANY, Verb
 from runtime.errors import Denied, Unavailable
 from tests.fakes.flow_party import FakeParty, job_json
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.rest.routes.streams.ASK_AGAIN_S", 0.05)
 
 
 @pytest.mark.parametrize("how", ["removed", "renewed", "session ended", "session too old", "demoted"])
@@ -60,12 +56,11 @@ def test_a_password_that_is_changed_ends_the_streams_of_sessions_and_not_those_o
 def test_a_file_on_its_way_stops_when_its_user_is_removed(
     party: FakeParty, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(results, "ASK_AGAIN_S", 0.0)
-
     def pieces(*_: object) -> object:
         yield b"first"
         yield b"second"
         party.home.user_file.remove("taking")
+        time.sleep(2 * party.app.state.backends.ask_again_s)
         yield b"third"
 
     party.tables.upload(_csv(party), "streams/table")

@@ -23,7 +23,7 @@ class Bench:
         self.answers: dict[str, list[float | Exception | None]] = {}
         self.gate = threading.Event()
         self.gate.set()
-        self.scheduler = Scheduler(workers=3)
+        self.scheduler = Scheduler(workers=3, first_retry_s=0.01)
 
     def run(self, work: Work) -> float | None:
         self.ran.put(work.name)
@@ -98,8 +98,7 @@ def test_late_work_can_be_hurried_and_brought_forward(bench: Bench) -> None:
     assert bench.next() == "a"
 
 
-def test_work_that_fails_is_tried_again_and_stops_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.scheduler.FIRST_RETRY_S", 0.01)
+def test_work_that_fails_is_tried_again_and_stops_nobody(bench: Bench) -> None:
     bench.answers["a"] = [Unavailable("away"), RuntimeError("broken"), None]
     bench.scheduler.poke(Work("a"))
     assert [bench.next() for _ in range(3)] == ["a", "a", "a"]

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from flow.coordinator.actions import LAST_END_PAUSE_S, Actions
+from flow.coordinator.actions import Actions
 from flow.coordinator.plan import End
+from flow.pauses import Pauses
 from gateway.client import PeerUnreachable
 from runtime.errors import PlatformError
 
@@ -45,7 +46,7 @@ class Silent:
 def made(silent: Silent, absent: Absent, monkeypatch: pytest.MonkeyPatch) -> Actions:
     nothing = cast(Any, None)
     monkeypatch.setattr(Actions, "_wanted", lambda *_: True)
-    return Actions(nothing, nothing, cast(Any, absent), cast(Any, silent), nothing)
+    return Actions(nothing, nothing, cast(Any, absent), cast(Any, silent), nothing, Pauses())
 
 
 def test_a_party_is_told_of_the_end_for_ever_with_pauses_that_grow_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_a_party_is_told_of_the_end_for_ever_with_pauses_that_grow_to_a_bound(mo
     pauses = [actions.run(End(JOBS[0], "b"), lambda _: None) or 0.0 for _ in range(2_000)]
     assert len(silent.called) == 2_000
     assert 0 < pauses[0] < 1
-    assert all(LAST_END_PAUSE_S / 2 <= pause <= LAST_END_PAUSE_S for pause in pauses[20:])
+    assert all(Pauses().last_end_s / 2 <= pause <= Pauses().last_end_s for pause in pauses[20:])
 
 
 def test_a_party_that_takes_calls_and_never_answers_holds_one_thread_for_all_its_ended_jobs(

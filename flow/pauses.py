@@ -1,0 +1,25 @@
+"""How long Flow waits before it does something once more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """In seconds; where there is a first and a last, each pause is twice the one before.
+
+    Attributes:
+        first_s, last_s: Between tries of a call to another party that does not answer.
+        last_end_s: The last between tries to tell a party that a job is over.
+        room_s: Before room is asked for again, at most.
+        probe_s: Before a party whose sides run is asked again how they are.
+        last_follow_s: The last between tries to follow what executors tell.
+    """
+
+    first_s: float = 0.2
+    last_s: float = 10.0
+    last_end_s: float = 60.0
+    room_s: float = 3.0
+    probe_s: float = 10.0
+    last_follow_s: float = 2.0
