@@ -143,12 +143,12 @@ class Actions:
             case Open() | Publish():
                 self._fail_job(action.job, told(error, action.party))
 
-    def _fail_job(self, name: str, error: ErrorView, how: JobEvent = JobEvent.FAILED) -> None:
+    def _fail_job(self, job_id: str, error: ErrorView, how: JobEvent = JobEvent.FAILED) -> None:
         with self._database.write() as writer:
-            state = JobState(writer.rows(name).job.state)
+            state = JobState(writer.rows(job_id).job.state)
             if state not in ENDED_JOB:
-                move_job(writer, name, state, how, error)
-                cancel_open(writer, name)
+                move_job(writer, job_id, state, how, error)
+                cancel_open(writer, job_id)
 
     def _pause_s(self, action: Action, tries: int) -> float:
         last_s = self._pauses.last_end_s if isinstance(action, End) else self._pauses.last_s

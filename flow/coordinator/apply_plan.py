@@ -52,26 +52,26 @@ class PlanApplier:
         self._freed = freed
 
     @contextmanager
-    def write(self, name: str) -> Iterator[Writer]:
+    def write(self, job_id: str) -> Iterator[Writer]:
         """A transaction about a job. It ends with every transition that the job then calls for.
 
         Raises Moved, as every change of the store does.
         """
         with self._database.write() as writer:
             yield writer
-            self._follow(writer, name)
+            self._follow(writer, job_id)
 
-    def _follow(self, writer: Writer, name: str) -> None:
+    def _follow(self, writer: Writer, job_id: str) -> None:
         """Every transition; then against which limit time counts, if it is known how much counted so far."""
         while True:
-            snapshot = self._snapshots.of_rows(writer.rows(name))
+            snapshot = self._snapshots.of_rows(writer.rows(job_id))
             transition = next_transition(snapshot)
             if transition is None:
                 break
             self._make(writer, snapshot, transition)
             if isinstance(transition, EndAttempt | Finish):
                 writer.after_commit(self._freed)
-        if not self._snapshots.unsure(name):
+        if not self._snapshots.unsure(job_id):
             self.note_phase(writer, snapshot)
 
     def note_phase(self, writer: Writer, snapshot: JobSnapshot) -> None:
@@ -91,14 +91,14 @@ class PlanApplier:
                 move_job(writer, snapshot.job, snapshot.state, JobEvent.REFUSED, transition.error)
             case OpenAttempt():
                 known = self._catalogue.of_job(writer.rows(snapshot.job))
-                name = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
-                new_attempt(writer, name, known.tasks[transition.task].addresses)
+                attempt_id = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
+                new_attempt(writer, attempt_id, known.tasks[transition.task].addresses)
                 if known.spec.settings.resume is not None:
-                    self._tell_resume(writer, name, known.tasks[transition.task])
+                    self._tell_resume(writer, attempt_id, known.tasks[transition.task])
             case EndAttempt():
-                name = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
+                attempt_id = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
                 extra = {**error_columns(transition.error), "retryable": transition.retryable}
-                move_attempt(writer, name, transition.seen, HOW[transition.state], **extra)
+                move_attempt(writer, attempt_id, transition.seen, HOW[transition.state], **extra)
             case Finish():
                 how = JobEvent.SUCCEEDED if transition.state is JobState.SUCCEEDED else JobEvent.FAILED
                 move_job(writer, snapshot.job, snapshot.state, how, transition.error)
@@ -120,11 +120,11 @@ class PlanApplier:
         move_job(writer, snapshot.job, snapshot.state, JobEvent.AGREED, manifest_digest=manifest.digest)
         self._catalogue.keep(replace(known, manifest=manifest))
 
-    def _tell_resume(self, writer: Writer, name: AttemptId, task: BoundTask) -> None:
+    def _tell_resume(self, writer: Writer, attempt_id: AttemptId, task: BoundTask) -> None:
         """Tell from where an attempt goes on; an empty body: it starts afresh."""
-        point = resume_point(self._catalogue.manifest(writer.rows(name.job)), task)
+        point = resume_point(self._catalogue.manifest(writer.rows(attempt_id.job)), task)
         body = point.model_dump() if point is not None else {}
-        writer.event("task.resumes", name.job, place=(name.task, name.attempt, ""), body=body)
+        writer.event("task.resumes", attempt_id.job, place=(attempt_id.task, attempt_id.attempt, ""), body=body)
 
 
 def phase_ends(snapshot: JobSnapshot) -> bool:
@@ -132,11 +132,11 @@ def phase_ends(snapshot: JobSnapshot) -> bool:
     return phase_now(snapshot) != snapshot.phase and snapshot.state not in ENDED_JOB
 
 
-def note_running(writer: Writer, name: AttemptId) -> None:
+def note_running(writer: Writer, attempt_id: AttemptId) -> None:
     """The first side runs: so does the attempt, and with the first attempt the job."""
-    rows = writer.rows(name.job)
-    seen = rows.one(attempt, name.task, name.attempt)
+    rows = writer.rows(attempt_id.job)
+    seen = rows.one(attempt, attempt_id.task, attempt_id.attempt)
     if seen is not None and seen.state == AttemptState.RESERVED:
-        move_attempt(writer, name, AttemptState.RESERVED, AttemptEvent.STARTED)
+        move_attempt(writer, attempt_id, AttemptState.RESERVED, AttemptEvent.STARTED)
     if rows.job.state == JobState.AGREED:
-        move_job(writer, name.job, JobState.AGREED, JobEvent.STARTED)
+        move_job(writer, attempt_id.job, JobState.AGREED, JobEvent.STARTED)

@@ -44,7 +44,7 @@ class AttemptCalls:
         Returns:
             Seconds until it should be tried again, or None once there is room.
         """
-        name = attempt_name(action)
+        attempt_id = attempt_of(action)
         rows = self._database.rows(action.job).of(side, action.task, action.attempt)
         held: list[str] = []
         for party in sorted({row.party for row in rows}):
@@ -53,18 +53,18 @@ class AttemptCalls:
             except Unavailable as error:
                 self._give_back(held, action)
                 self._absence.note(action.job, party, error)
-                self._note_wait(name, "")
+                self._note_wait(attempt_id, "")
                 return self._room_pause()
             except PlatformError:
                 self._give_back(held, action)
                 raise
             if refusal:
                 self._give_back(held, action)
-                self._note_wait(name, f"{party}: {refusal}")
+                self._note_wait(attempt_id, f"{party}: {refusal}")
                 return self._room_pause()
             held.append(party)
         try:
-            self._note_reserved(name, [row.address for row in rows])
+            self._note_reserved(attempt_id, [row.address for row in rows])
         except PlatformError:
             self._give_back(held, action)
             raise
@@ -72,12 +72,12 @@ class AttemptCalls:
 
     def start(self, action: Start) -> None:
         """Start a party's sides."""
-        name = attempt_name(action)
+        attempt_id = attempt_of(action)
         self._caller.ask(action.party, Method.START, order_of(action), Ack, START_S)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
-            bring(writer, side, name, _addresses(writer, name, action.party), AttemptState.RUNNING)
-            note_running(writer, name)
+            bring(writer, side, attempt_id, _addresses(writer, attempt_id, action.party), AttemptState.RUNNING)
+            note_running(writer, attempt_id)
 
     def stop(self, action: Stop) -> None:
         """Stop a party's sides of an attempt that ended badly."""
@@ -89,32 +89,32 @@ class AttemptCalls:
 
     def note_stopped(self, action: Stop) -> None:
         """The party's sides are over."""
-        name = attempt_name(action)
+        attempt_id = attempt_of(action)
         with self._applier.write(action.job) as writer:
-            addresses = _addresses(writer, name, action.party)
-            bring(writer, side, name, addresses, AttemptState.CANCELLED)
-            writer.change(side, action.job, _keys(name, addresses), {"stopped": True})
+            addresses = _addresses(writer, attempt_id, action.party)
+            bring(writer, side, attempt_id, addresses, AttemptState.CANCELLED)
+            writer.change(side, action.job, _keys(attempt_id, addresses), {"stopped": True})
 
     def publish(self, action: Publish) -> None:
         """Make a party's outputs visible; note where they are."""
-        name = attempt_name(action)
+        attempt_id = attempt_of(action)
         reply = self._caller.ask(action.party, Method.PUBLISH, order_of(action), Published, PUBLISH_S)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
             for item in reply.outputs:
                 writer.put(output, {"job": action.job, "task": action.task, **item.model_dump()})
-            addresses = _addresses(writer, name, action.party)
-            writer.change(side, action.job, _keys(name, addresses), {"published": True})
+            addresses = _addresses(writer, attempt_id, action.party)
+            writer.change(side, action.job, _keys(attempt_id, addresses), {"published": True})
             writer.event("task.published", action.job, place=(action.task, action.attempt, action.party))
 
     def give_up(self, action: Reserve | Start, error: ErrorView, *, counted: bool) -> None:
         """End an attempt that cannot be started; one whose room had expired does not use up a retry."""
-        name = attempt_name(action)
+        attempt_id = attempt_of(action)
         how = AttemptEvent.FAILED if counted else AttemptEvent.CANCELLED
         with self._applier.write(action.job) as writer:
-            seen = writer.rows(name.job).one(attempt, name.task, name.attempt).state
+            seen = writer.rows(attempt_id.job).one(attempt, attempt_id.task, attempt_id.attempt).state
             columns = {**error_columns(error), "counted": counted}
-            move_attempt(writer, name, AttemptState(seen), how, **columns)
+            move_attempt(writer, attempt_id, AttemptState(seen), how, **columns)
 
     def _ask_room(self, party: str, action: Reserve) -> str:
         order = ReserveOrder(job=action.job, task=action.task, attempt=action.attempt, lease_s=LEASE_S)
@@ -132,23 +132,23 @@ class AttemptCalls:
     def _room_pause(self) -> float:
         return self._room_pause_s * JITTER.uniform(0.3, 1.0)  # so that two jobs part ways
 
-    def _note_wait(self, name: AttemptId, text: str) -> None:
+    def _note_wait(self, attempt_id: AttemptId, text: str) -> None:
         with self._database.write() as writer:
-            key = (name.task, name.attempt)
-            row = writer.rows(name.job).one(attempt, *key)
+            key = (attempt_id.task, attempt_id.attempt)
+            row = writer.rows(attempt_id.job).one(attempt, *key)
             since = (row.waits_ms or writer.now_ms) if text else None
-            writer.change(attempt, name.job, [key], {"waits": text, "waits_ms": since})
+            writer.change(attempt, attempt_id.job, [key], {"waits": text, "waits_ms": since})
             if text and text != row.waits:
-                writer.event("attempt.waits", name.job, place=(*key, ""), body={"for": text})
+                writer.event("attempt.waits", attempt_id.job, place=(*key, ""), body={"for": text})
 
-    def _note_reserved(self, name: AttemptId, addresses: list[str]) -> None:
-        with self._applier.write(name.job) as writer:
+    def _note_reserved(self, attempt_id: AttemptId, addresses: list[str]) -> None:
+        with self._applier.write(attempt_id.job) as writer:
             changes = {"waits": "", "waits_ms": None}
-            move_attempt(writer, name, AttemptState.PENDING, AttemptEvent.RESERVED, **changes)
-            bring(writer, side, name, addresses, AttemptState.RESERVED)
+            move_attempt(writer, attempt_id, AttemptState.PENDING, AttemptEvent.RESERVED, **changes)
+            bring(writer, side, attempt_id, addresses, AttemptState.RESERVED)
 
 
-def attempt_name(action: Reserve | Start | Stop | Publish) -> AttemptId:
+def attempt_of(action: Reserve | Start | Stop | Publish) -> AttemptId:
     """The attempt that an action is about."""
     return AttemptId(JobId(action.job), TaskName(action.task), action.attempt)
 
@@ -158,10 +158,10 @@ def order_of(action: Reserve | Start | Stop | Publish) -> AttemptOrder:
     return AttemptOrder(job=action.job, task=action.task, attempt=action.attempt)
 
 
-def _addresses(writer: Writer, name: AttemptId, party: str) -> list[str]:
-    rows = writer.rows(name.job).of(side, name.task, name.attempt)
+def _addresses(writer: Writer, attempt_id: AttemptId, party: str) -> list[str]:
+    rows = writer.rows(attempt_id.job).of(side, attempt_id.task, attempt_id.attempt)
     return [row.address for row in rows if row.party == party]
 
 
-def _keys(name: AttemptId, addresses: list[str]) -> list[Key]:
-    return [(name.task, name.attempt, address) for address in addresses]
+def _keys(attempt_id: AttemptId, addresses: list[str]) -> list[Key]:
+    return [(attempt_id.task, attempt_id.attempt, address) for address in addresses]

@@ -94,24 +94,24 @@ class Coordinator:
         for row in rows:
             self.begin(row.id)
 
-    def begin(self, name: str) -> None:
+    def begin(self, job_id: str) -> None:
         """There is something to do for a job."""
-        self._scheduler.poke(JobStep(name))
+        self._scheduler.poke(JobStep(job_id))
 
-    def cancel(self, name: str, error: ErrorView | None) -> None:
+    def cancel(self, job_id: str, error: ErrorView | None) -> None:
         """End a job because a person said so. An ended job stays as it is."""
         with self._database.write() as writer:
-            state = JobState(writer.rows(name).job.state)
+            state = JobState(writer.rows(job_id).job.state)
             if state not in ENDED_JOB:
-                move_job(writer, name, state, JobEvent.STOPPED, error)
-                cancel_open(writer, name)
-        self.begin(name)
+                move_job(writer, job_id, state, JobEvent.STOPPED, error)
+                cancel_open(writer, job_id)
+        self.begin(job_id)
 
-    def _heard(self, name: str, party: str) -> None:
+    def _heard(self, job_id: str, party: str) -> None:
         """A party told us something about a job."""
-        if self._absence.clear(name, party):
+        if self._absence.clear(job_id, party):
             self._scheduler.hurry(lambda key: getattr(key, "party", None) == party)
-        self.begin(name)
+        self.begin(job_id)
 
     def _run_action(self, action: Any) -> float | None:
         return self._actions.run(action, self.begin)
@@ -141,13 +141,13 @@ class Coordinator:
             self._snapshots.forget(key.job)
         return min(waits, default=None)
 
-    def _taken(self, name: str) -> JobSnapshot:
+    def _taken(self, job_id: str) -> JobSnapshot:
         """The job as it is now; its time before our start counts once our clock may be believed about it."""
-        snapshot = self._snapshots.take(name)
-        if not self._snapshots.unsure(name) or self._own_clock.doubt() is not None:
+        snapshot = self._snapshots.take(job_id)
+        if not self._snapshots.unsure(job_id) or self._own_clock.doubt() is not None:
             return snapshot
-        self._snapshots.believe(name)
-        return self._snapshots.take(name)
+        self._snapshots.believe(job_id)
+        return self._snapshots.take(job_id)
 
     def _freed(self) -> None:
         """Room may have become free."""

@@ -53,7 +53,7 @@ class Incoming:
         """A person of that party decided."""
         rows = led_with(self._database.rows(signed.answer.job), self._party, caller)
         check_answer(signed, caller, self._catalogue.of_job(rows).proposal, self._verify)
-        with self._applier.write(rows.name) as writer:
+        with self._applier.write(rows.job_id) as writer:
             note_answer(writer, signed)
         self._heard(signed.answer.job, caller)
         return Ack()

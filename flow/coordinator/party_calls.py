@@ -83,20 +83,20 @@ class PartyCalls:
             self._log.info("job.unknown_at_end", job=action.job, party=action.party, code=error.code)
         self._note(action.job, action.party, closed=True)
 
-    def probe(self, name: str, party: str) -> Report:
+    def probe(self, job_id: str, party: str) -> Report:
         """Where the party's sides are; also how a silent party is noticed."""
-        report = self._caller.ask(party, Method.PROBE, JobOrder(job=name), Report, ASK_S)
-        self._absence.clear(name, party)
+        report = self._caller.ask(party, Method.PROBE, JobOrder(job=job_id), Report, ASK_S)
+        self._absence.clear(job_id, party)
         return report
 
     def give_up_end(self, action: End) -> None:
         """A party refuses to hear that the job is over; nothing more can be done."""
         self._note(action.job, action.party, closed=True)
 
-    def _note(self, name: str, party: str, **changes: object) -> None:
-        self._absence.clear(name, party)
-        with self._applier.write(name) as writer:
-            change_party(writer, name, party, **changes)
+    def _note(self, job_id: str, party: str, **changes: object) -> None:
+        self._absence.clear(job_id, party)
+        with self._applier.write(job_id) as writer:
+            change_party(writer, job_id, party, **changes)
 
 
 def _ended(rows: JobRows) -> tuple[EndedAttempt, ...]:

@@ -46,7 +46,7 @@ def led_with(rows: JobRows, party: str, caller: str) -> JobRows:
     Raises NotInitiator, which says the same to an outsider as of a job that does not exist.
     """
     if rows.job is None or rows.job.initiator != party or rows.one(job_party, caller) is None:
-        raise NotInitiator(f"{party} leads no job {rows.name} with {caller}.")
+        raise NotInitiator(f"{party} leads no job {rows.job_id} with {caller}.")
     return rows
 
 
@@ -122,13 +122,13 @@ class Reports:
         left_out = Counter({NOT_SHARED: told - sum(map(len, (metrics, progress, logs)))})
 
         def had(table: Table) -> Callable[[Place], Stored]:
-            return lambda at: amount(connection, table, rows.name, at) if connection is not None else Stored(0, 0)
+            return lambda at: amount(connection, table, rows.job_id, at) if connection is not None else Stored(0, 0)
 
         few = report.model_copy(
             update={
                 "metrics": tuple(within(metrics, had(metric), lambda _: 0)),
                 "logs": tuple(within(logs, had(log_line), lambda n: len(n.text.encode()))),
-                "progress": tuple(item for item in _last(progress) if self._may_move(rows.name, item)),
+                "progress": tuple(item for item in _last(progress) if self._may_move(rows.job_id, item)),
                 "sides": tuple(_moving(rows, caller, report.sides)),
             }
         )
@@ -138,49 +138,49 @@ class Reports:
 
     def _write(self, writer: Writer, report: Report) -> None:
         """Numbers, lines and progress."""
-        name = report.job
-        insert_metrics(writer, name, report.metrics)
-        insert_logs(writer, name, report.logs)
-        put_progress(writer, name, report.progress)
+        job_id = report.job
+        insert_metrics(writer, job_id, report.metrics)
+        insert_logs(writer, job_id, report.logs)
+        put_progress(writer, job_id, report.progress)
         with self._lock:
             for item in report.progress:
-                key = (name, place_of(item))
+                key = (job_id, place_of(item))
                 _remember(self._moved, key, self._moved.get(key, 0) + 1)
 
-    def _may_move(self, name: str, item: ProgressReport) -> bool:
+    def _may_move(self, job_id: str, item: ProgressReport) -> bool:
         with self._lock:
-            moved: int = self._moved.get((name, place_of(item)), 0)
+            moved: int = self._moved.get((job_id, place_of(item)), 0)
         return moved < MOST_EVENTS
 
     def _shared(self, rows: JobRows, caller: str) -> frozenset[str]:
         """What a party's signed answer shares with us; it does not change once the job is agreed on."""
-        name = rows.name
+        job_id = rows.job_id
         with self._lock:
-            known = self._shares.get((name, caller))
+            known = self._shares.get((job_id, caller))
         if known is None:
             text = rows.one(job_party, caller).answer
-            known = frozenset(stored(SignedAnswer, name, text).answer.share) if text else frozenset()
+            known = frozenset(stored(SignedAnswer, job_id, text).answer.share) if text else frozenset()
             with self._lock:
-                _remember(self._shares, (name, caller), known)
+                _remember(self._shares, (job_id, caller), known)
         return known
 
-    def _new(self, name: str, caller: str, left_out: Counter[str]) -> list[str]:
+    def _new(self, job_id: str, caller: str, left_out: Counter[str]) -> list[str]:
         """Count what was left out in the log; the reasons that were not told yet of this party in this job."""
         for why, rows in left_out.items():
-            self._log.warning("report.left_out", job=name, peer=caller, why=why, rows=rows)
+            self._log.warning("report.left_out", job=job_id, peer=caller, why=why, rows=rows)
         with self._lock:
-            new = [why for why in left_out if (name, caller, why) not in self._told]
+            new = [why for why in left_out if (job_id, caller, why) not in self._told]
             for why in new:
-                _remember(self._told, (name, caller, why), True)
+                _remember(self._told, (job_id, caller, why), True)
         return new
 
     def _require_running(self, rows: JobRows, caller: str) -> None:
         """A party that has not heard of the end may still have something to tell; one that has, has told all."""
         state = led_with(rows, self._party, caller).job.state
         if state == JobState.WAITING:
-            raise JobNotRunning(f"Job {rows.name} is not agreed on yet.")
+            raise JobNotRunning(f"Job {rows.job_id} is not agreed on yet.")
         if state in ENDED_JOB and rows.one(job_party, caller).closed:
-            raise JobNotRunning(f"Job {rows.name} has ended.")
+            raise JobNotRunning(f"Job {rows.job_id} has ended.")
 
     def _refuse_strangers(self, rows: JobRows, report: Report, caller: str) -> None:
         """Raises BadMessage for a side that is not the caller's in the job, or an attempt that was not begun."""
@@ -198,8 +198,8 @@ class Reports:
             if rows.one(attempt, task, number) is None:
                 raise BadMessage(f"{caller} reports about attempt {number} of task '{task}', which was not begun.")
 
-    def _side(self, writer: Writer, name: str, told: SideReport, caller: str) -> None:
-        tried = AttemptId(JobId(name), TaskName(told.task), told.attempt)
+    def _side(self, writer: Writer, job_id: str, told: SideReport, caller: str) -> None:
+        tried = AttemptId(JobId(job_id), TaskName(told.task), told.attempt)
         error = told.error.model_copy(update={"party": caller}) if told.error else None
         columns = {**error_columns(error), "retryable": told.retryable}
         last = columns if told.state is not AttemptState.RUNNING else {}

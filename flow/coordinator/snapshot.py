@@ -43,9 +43,9 @@ class Snapshots:
         self._started_s = self._clock.monotonic()
         self._began: dict[tuple[str, str, int], _Began] = {}
 
-    def take(self, name: str) -> JobSnapshot:
+    def take(self, job_id: str) -> JobSnapshot:
         """A job that we lead, as the store has it now. Raises UnknownJob."""
-        return self.of_rows(self._database.rows(name))
+        return self.of_rows(self._database.rows(job_id))
 
     def of_rows(self, rows: JobRows) -> JobSnapshot:
         """A job that we lead, by its rows. Raises UnknownJob."""
@@ -54,7 +54,7 @@ class Snapshots:
         elapsed = self._elapsed_ms(row)
         settings = known.spec.settings
         return JobSnapshot(
-            job=rows.name,
+            job=rows.job_id,
             state=JobState(row.state),
             parties=tuple(_party(p) for p in parties),
             needs={task: bound.needs for task, bound in known.tasks.items()},
@@ -69,20 +69,20 @@ class Snapshots:
             closed=bool(row.closed),
         )
 
-    def forget(self, name: str) -> None:
+    def forget(self, job_id: str) -> None:
         """A job is over."""
-        for key in [key for key in list(self._began) if key[0] == name]:
+        for key in [key for key in list(self._began) if key[0] == job_id]:
             self._began.pop(key, None)
 
-    def unsure(self, name: str) -> bool:
+    def unsure(self, job_id: str) -> bool:
         """Whether a part of the job's time is not counted yet."""
-        return any(began.before_s is None for key, began in list(self._began.items()) if key[0] == name)
+        return any(began.before_s is None for key, began in list(self._began.items()) if key[0] == job_id)
 
-    def believe(self, name: str) -> None:
+    def believe(self, job_id: str) -> None:
         """Count all of the job's time, as our wall clock has it now."""
         now = self._clock.monotonic()
         for key, began in list(self._began.items()):
-            if key[0] == name and began.before_s is None:
+            if key[0] == job_id and began.before_s is None:
                 self._began[key] = _Began(now, self._since_s(key[2]))
 
     def _elapsed_ms(self, row: Any) -> int:

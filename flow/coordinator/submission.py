@@ -145,22 +145,22 @@ class Submissions:
                     problems.append(Problem(path=f"roles.{role}", message=message, hint=hint))
         return problems
 
-    def _earlier(self, name: str | None) -> Iterator[Problem]:
+    def _earlier(self, job_id: str | None) -> Iterator[Problem]:
         """What keeps a job from going on from another one."""
-        if name is None:
+        if job_id is None:
             return
-        earlier = self._database.rows(name).job
+        earlier = self._database.rows(job_id).job
         state = earlier.state if earlier is not None else None
         path = "settings.resume"
         if state is None:
             hint = "`flow job list` shows the jobs of this party."
-            yield Problem(path=path, message=f"there is no job '{name}' here.", hint=hint)
+            yield Problem(path=path, message=f"there is no job '{job_id}' here.", hint=hint)
         elif state not in ENDED_JOB:
             hint = "`flow job stop` ends it."
-            yield Problem(path=path, message=f"job {name} has not ended; it is {state}.", hint=hint)
+            yield Problem(path=path, message=f"job {job_id} has not ended; it is {state}.", hint=hint)
         elif state not in (JobState.FAILED, JobState.CANCELLED):
             hint = "A job goes on from one that failed or was stopped; job:ID/task.output is an input by name."
-            yield Problem(path=path, message=f"job {name} is {state}: there is nothing to go on from.", hint=hint)
+            yield Problem(path=path, message=f"job {job_id} is {state}: there is nothing to go on from.", hint=hint)
 
     def _own_inputs(self, tasks: dict[str, BoundTask]) -> list[Problem]:
         """Our own tables and earlier models that are not there, or of which nobody knows what they were made of.

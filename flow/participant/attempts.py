@@ -50,23 +50,25 @@ class Attempts:
         """Hold room for all our addresses, or for none."""
         with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
-            name = _name(order)
+            attempt_id = _attempt_of(order)
             held: dict[str, Mapping[str, object]] = {}
             for address in self._mine(task):
                 row = rows.one(executor, order.task, order.attempt, str(address))
                 if row is not None and row.state not in (AttemptState.PENDING, AttemptState.RESERVED):
                     continue  # was started already
                 try:
-                    room = self._cluster.reserve(name, str(address), resources_for(task, address), order.lease_s)
+                    room = self._cluster.reserve(attempt_id, str(address), resources_for(task, address), order.lease_s)
                 except NoCapacity as error:
                     self._release(str(each["reservation"]) for each in held.values())
                     return Reserved(reserved=False, reason=f"{error.message} {error.hint}".rstrip())
                 held[str(address)] = {"reservation": room.id, "node": room.node}
             with self._database.write() as writer:
                 until_ms = writer.now_ms + int(order.lease_s * 1000)
-                put_reserved(writer, name, {at: {**room, "lease_until_ms": until_ms} for at, room in held.items()})
+                put_reserved(
+                    writer, attempt_id, {at: {**room, "lease_until_ms": until_ms} for at, room in held.items()}
+                )
                 if caller != self._party:
-                    mirror_attempt(writer, name, AttemptState.RESERVED)
+                    mirror_attempt(writer, attempt_id, AttemptState.RESERVED)
             return Reserved(reserved=True)
 
     def give_back(self, order: AttemptOrder, caller: str) -> Ack:
@@ -75,16 +77,16 @@ class Attempts:
             if led_by(self._database.rows(order.job), caller).part.state in LEFT:
                 return Ack()  # it was given back when we left
             rows, _ = self._open_task(order, caller)
-            name, given = _name(order), AttemptEvent.GIVEN_BACK
+            attempt_id, given = _attempt_of(order), AttemptEvent.GIVEN_BACK
             for row in rows.of(executor, order.task, order.attempt):
                 if row.state == AttemptState.RESERVED:
                     self._cluster.release(row.reservation)
                     with self._database.write() as writer:
                         columns = {"reservation": "", "node": ""}
                         path = (AttemptState.RESERVED, (given,))
-                        move_each(writer, executor, name, [row.address], path, **columns)
+                        move_each(writer, executor, attempt_id, [row.address], path, **columns)
                         if caller != self._party:
-                            mirror_attempt(writer, name, AttemptState.PENDING)
+                            mirror_attempt(writer, attempt_id, AttemptState.PENDING)
             return Ack()
 
     def start(self, order: AttemptOrder, caller: str) -> Ack:
@@ -99,7 +101,7 @@ class Attempts:
                 for address in self._mine(task):
                     row = ours.get(str(address))
                     if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):
-                        raise StartedTooLate(f"{self._party} holds no room for {_name(order)}.")
+                        raise StartedTooLate(f"{self._party} holds no room for {_attempt_of(order)}.")
                     if row.state == AttemptState.RESERVED:
                         self._launch(order, *self._catalogue.agreed(rows), row)
                         started.append(row.address)
@@ -115,16 +117,16 @@ class Attempts:
             rows = led_by(self._database.rows(order.job), caller)
             if rows.part.state in LEFT:
                 return Ack()  # it was ended when we left
-            name = _name(order)
+            attempt_id = _attempt_of(order)
             ours = rows.of(executor, order.task, order.attempt)
             with self._database.write() as writer:  # first, so that their end is not taken for a loss
                 cancel_executors(writer, order.job, order.task, order.attempt)
                 if caller != self._party and ours:
-                    mirror_attempt(writer, name, order.state)
+                    mirror_attempt(writer, attempt_id, order.state)
             if ours:
                 self._cluster.stop(order.job, order.task, order.attempt)
                 self._release(row.reservation for row in ours if row.reservation)
-            self._store.discard(name)
+            self._store.discard(attempt_id)
             return Ack()
 
     def publish(self, order: AttemptOrder, caller: str) -> Published:
@@ -133,12 +135,12 @@ class Attempts:
             _, task = self._open_task(order, caller)
             kinds = {name: str(port.kind) for name, port in task.component.outputs.items()}
             declared = {str(a): {name: kinds[name] for name in task.sides[a].outputs} for a in self._mine(task)}
-            outputs = tuple(self._store.publish(_name(order), declared))
+            outputs = tuple(self._store.publish(_attempt_of(order), declared))
             if caller != self._party:  # where we lead, the answer is written down
                 with self._database.write() as writer:
                     for item in outputs:
                         writer.put(output, {"job": order.job, "task": order.task, **item.model_dump()})
-                    mirror_attempt(writer, _name(order), AttemptState.SUCCEEDED)
+                    mirror_attempt(writer, _attempt_of(order), AttemptState.SUCCEEDED)
                     writer.event("task.published", order.job, place=(order.task, order.attempt, self._party))
             return Published(outputs=outputs)
 
@@ -148,7 +150,9 @@ class Attempts:
         gateway, store = self._places
         launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
         try:
-            self._cluster.start(row.reservation, order_for(manifest, tasks[order.task], address, _name(order), launch))
+            self._cluster.start(
+                row.reservation, order_for(manifest, tasks[order.task], address, _attempt_of(order), launch)
+            )
         except ReservationExpired as error:
             raise StartedTooLate(f"{self._party}: {error.message}", hint=error.hint) from None
 
@@ -156,9 +160,9 @@ class Attempts:
         if not started and not mirror:
             return
         with self._database.write() as writer:
-            bring(writer, executor, _name(order), started, AttemptState.RUNNING)
+            bring(writer, executor, _attempt_of(order), started, AttemptState.RUNNING)
             if mirror:
-                mirror_attempt(writer, _name(order), AttemptState.RUNNING)
+                mirror_attempt(writer, _attempt_of(order), AttemptState.RUNNING)
                 mirror_job(writer, order.job, JobState.RUNNING)
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -183,5 +187,5 @@ class Attempts:
             self._cluster.release(reservation)
 
 
-def _name(order: AttemptOrder) -> AttemptId:
+def _attempt_of(order: AttemptOrder) -> AttemptId:
     return AttemptId(JobId(order.job), TaskName(order.task), order.attempt)

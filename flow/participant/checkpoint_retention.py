@@ -55,14 +55,14 @@ class CheckpointRetention:
         earlier = self._catalogue.earlier(self._database.rows, spec)
         return tuple(kept for rows in earlier for kept in self._held(rows, tasks))
 
-    def job_ended(self, name: str, state: JobState) -> None:
+    def job_ended(self, job_id: str, state: JobState) -> None:
         """Clean up after a job. A succeeded one leaves nothing, nor do those it went on from."""
         if state is not JobState.SUCCEEDED:
-            (self._store.keep_checkpoints if self._keep_s else self._store.forget)(name)
+            (self._store.keep_checkpoints if self._keep_s else self._store.forget)(job_id)
             return
-        earlier = {rows.name for rows in self._earlier(require_part(self._database.rows(name)))}
-        used = self._used(but=name) if earlier else set()
-        for over in [name, *sorted(earlier - used)]:
+        earlier = {rows.job_id for rows in self._earlier(require_part(self._database.rows(job_id)))}
+        used = self._used(but=job_id) if earlier else set()
+        for over in [job_id, *sorted(earlier - used)]:
             self._store.forget(over)
 
     def sweep(self, _key: Sweep) -> float:
@@ -76,14 +76,14 @@ class CheckpointRetention:
         now_ms = int(self._database.clock.now().timestamp() * 1000)
         with self._database.read() as connection:
             over = ended_before(connection, kept, now_ms - self._keep_s * 1000)
-        for name in sorted(over):
-            if name not in self._used():  # as it is now: deleting takes its time, and a job may come meanwhile
-                self._store.forget(name)
+        for job_id in sorted(over):
+            if job_id not in self._used():  # as it is now: deleting takes its time, and a job may come meanwhile
+                self._store.forget(job_id)
         return SWEEP_S
 
     def _held(self, rows: JobRows, tasks: Mapping[str, BoundTask]) -> Iterator[KeptSteps]:
         if rows.part.state not in ("ended", "left"):
-            raise EarlierJobRuns(f"Job {rows.name} has not ended at {self._party} yet.", hint="It is tried again.")
+            raise EarlierJobRuns(f"Job {rows.job_id} has not ended at {self._party} yet.", hint="It is tried again.")
         try:
             before = self._catalogue.of_job(rows).tasks
         except (JobInvalid, UnreadableJob):  # its components are gone from this release
@@ -92,8 +92,10 @@ class CheckpointRetention:
             if name not in before or not goes_on(task, before[name]):
                 continue
             for address in (address for address in task.addresses if address.party == self._party):
-                for attempt, steps in self._store.held(rows.name, name, address).items():
-                    yield KeptSteps(job=rows.name, task=name, attempt=attempt, address=str(address), steps=tuple(steps))
+                for attempt, steps in self._store.held(rows.job_id, name, address).items():
+                    yield KeptSteps(
+                        job=rows.job_id, task=name, attempt=attempt, address=str(address), steps=tuple(steps)
+                    )
 
     def _earlier(self, rows: JobRows) -> list[JobRows]:
         return self._catalogue.earlier(self._database.rows, self._catalogue.spec_of(rows))
@@ -103,8 +105,8 @@ class CheckpointRetention:
         with self._database.read() as connection:
             names = live_jobs(connection)
         used: set[str] = set()
-        for name in names:
-            if name != but:
+        for job_id in names:
+            if job_id != but:
                 with suppress(UnreadableJob):  # such a job does not run
-                    used |= {rows.name for rows in self._earlier(self._database.rows(name))}
+                    used |= {rows.job_id for rows in self._earlier(self._database.rows(job_id))}
         return used

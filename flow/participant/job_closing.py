@@ -93,9 +93,9 @@ class JobClosing:
             self._close(writer, order.job)
         return Ack()
 
-    def _close(self, writer: Writer, name: str) -> None:
-        writer.change(job, name, [()], {"closed": True})
-        writer.event("job.closed", name)
+    def _close(self, writer: Writer, job_id: str) -> None:
+        writer.change(job, job_id, [()], {"closed": True})
+        writer.event("job.closed", job_id)
 
     def _in_full(self, error: ErrorView | None, ran: Sequence[Any]) -> ErrorView | None:
         """The error that ended the job; with our own words if it is ours, which left only as a code."""

@@ -54,14 +54,14 @@ def resources_for(task: BoundTask, address: Address) -> Resources:
     return Resources(cores=wanted.cores, memory_bytes=wanted.memory_bytes, gpus=wanted.gpus)
 
 
-def order_for(manifest: Manifest, task: BoundTask, address: Address, name: AttemptId, launch: Launch) -> Order:
+def order_for(manifest: Manifest, task: BoundTask, address: Address, attempt_id: AttemptId, launch: Launch) -> Order:
     """Everything the executor of an address needs for an attempt of a task that is settled."""
     side = task.sides[address]
     parameters: dict[str, Any] = side.parameters
     return Order(
-        job=name.job,
-        task=name.task,
-        attempt=name.attempt,
+        job=attempt_id.job,
+        task=attempt_id.task,
+        attempt=attempt_id.attempt,
         incarnation=launch.incarnation,
         address=str(address),
         addresses=tuple(str(a) for a in task.addresses),
@@ -76,7 +76,10 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, name: Attem
         token=launch.token,
         store=launch.store,
         resume=resume_point(manifest, task),
-        rows={name: {str(at): count for at, count in counts.items()} for name, counts in (task.rows or {}).items()},
+        rows={
+            attempt_id: {str(at): count for at, count in counts.items()}
+            for attempt_id, counts in (task.rows or {}).items()
+        },
     )
 
 

@@ -68,31 +68,31 @@ class Leaving:
         """Keep the limits of every job that is not over."""
         with self._database.read() as connection:
             names = live_jobs(connection)
-        for name in names:
-            self._scheduler.poke(Limit(name))
+        for job_id in names:
+            self._scheduler.poke(Limit(job_id))
 
-    def leave(self, name: str, reason: str, code: str = "flow.party_left", told: str = "") -> None:
+    def leave(self, job_id: str, reason: str, code: str = "flow.party_left", told: str = "") -> None:
         """Leave a job, at once here; its initiator is told as soon as it can be. A job that is over stays so.
 
         Args:
-            name: The job.
+            job_id: The job.
             reason: Why, in the words for our own people.
             code: The same as a code.
             told: Why, in the words for other parties, where those are others.
         """
-        with self._locks.of(name):
+        with self._locks.of(job_id):
             why = str(shortened(reason, MOST_WHY_CHARS))
-            if not self._note(name, why, told or why, code):
+            if not self._note(job_id, why, told or why, code):
                 return
             try:
-                self.clear_held(name)
+                self.clear_held(job_id)
             except PlatformError as error:  # it is done again with the news to the initiator
-                self._log.warning("job.not_cleared", job=name, code=error.code, message=error.message)
+                self._log.warning("job.not_cleared", job=job_id, code=error.code, message=error.message)
 
-    def clear(self, name: str) -> None:
+    def clear(self, job_id: str) -> None:
         """Close what is still open of a job that was left. May be repeated."""
-        with self._locks.of(name):
-            self.clear_held(name)
+        with self._locks.of(job_id):
+            self.clear_held(job_id)
 
     def check(self, key: Limit) -> float | None:
         """Leave a job that has had its time. Returns the seconds until it is time to look again."""
@@ -110,33 +110,33 @@ class Leaving:
         self.leave(key.job, f"{found.said}, and {row.initiator} has not ended it.", TimedOut.code)
         return None
 
-    def _note(self, name: str, reason: str, told: str, code: str) -> bool:
+    def _note(self, job_id: str, reason: str, told: str, code: str) -> bool:
         """Write down that we leave; False if the job is over here."""
         with self._database.write() as writer:
-            rows = require_part(writer.rows(name))
+            rows = require_part(writer.rows(job_id))
             if rows.job.state in ENDED_JOB or rows.part.state in ("ended", *LEFT):
                 return False
             message = f"{self._party} left the job. {reason}"
-            mirror_job(writer, name, JobState.CANCELLED, ErrorView(code=code, message=message, party=self._party))
-            cancel_executors(writer, name)
-            cancel_open(writer, name)
-            change_part(writer, name, state="leaving", left_why=reason, withdrawal=told, answer_due=False)
-            writer.event("party.left", name, place=("", 0, self._party), body={"reason": reason})
-            writer.after_commit(lambda: self._scheduler.poke(Delivery(name)))
+            mirror_job(writer, job_id, JobState.CANCELLED, ErrorView(code=code, message=message, party=self._party))
+            cancel_executors(writer, job_id)
+            cancel_open(writer, job_id)
+            change_part(writer, job_id, state="leaving", left_why=reason, withdrawal=told, answer_due=False)
+            writer.event("party.left", job_id, place=("", 0, self._party), body={"reason": reason})
+            writer.after_commit(lambda: self._scheduler.poke(Delivery(job_id)))
         return True
 
-    def clear_held(self, name: str) -> None:
+    def clear_held(self, job_id: str) -> None:
         """The same for who has the job's turn."""
-        rows = require_part(self._database.rows(name))
+        rows = require_part(self._database.rows(job_id))
         if rows.part.state != "leaving":
             return
         with ExitStack() as each:  # the next one is done even where the one before it is not
-            each.callback(self._retention.job_ended, name, JobState.CANCELLED)
-            each.callback(self._cluster.end_job, name)
-            each.callback(self._cluster.stop, name)
-            self._gateway.close_job(name)
+            each.callback(self._retention.job_ended, job_id, JobState.CANCELLED)
+            each.callback(self._cluster.end_job, job_id)
+            each.callback(self._cluster.stop, job_id)
+            self._gateway.close_job(job_id)
         with self._database.write() as writer:
-            change_part(writer, name, state="left")
+            change_part(writer, job_id, state="left")
             if not rows.job.manifest_digest:
                 forget_refused(writer, rows.job.initiator)
 

@@ -180,35 +180,35 @@ class Proposals:
         self._catalogue.keep(replace(known, manifest=manifest, tasks=tasks))
         return Ack()
 
-    def approve(self, name: str, user: str, digest: str) -> None:
+    def approve(self, job_id: str, user: str, digest: str) -> None:
         """A person of ours agrees to what was shown under this digest; a lack of room may still refuse.
 
         Raises:
             NotAskedForApproval: The job does not wait for a person of ours.
             ProposalChanged: Something else would be shown now.
         """
-        with self.locks.of(name):
-            rows = self._asked(name)
+        with self.locks.of(job_id):
+            rows = self._asked(job_id)
             view, decided = self._seen(rows)
             if view.digest != digest:
-                raise ProposalChanged(name)
+                raise ProposalChanged(job_id)
             if decided.answer.decision is Decision.REFUSE and rows.part.initiator != self.party:
-                self._catalogue.forget(name)
+                self._catalogue.forget(job_id)
             self._decide_later(rows, decided, {"user": user, "seen": digest})
 
-    def refuse(self, name: str, user: str, reason: str) -> None:
+    def refuse(self, job_id: str, user: str, reason: str) -> None:
         """A person of ours refuses. Raises NotAskedForApproval."""
-        with self.locks.of(name):
-            rows = self._asked(name)
+        with self.locks.of(job_id):
+            rows = self._asked(job_id)
             policy = replace(self._policy(), accept=Decision.REFUSE)
             decided = self._decided(self._catalogue.proposal(rows), self._catalogue.spec_of(rows), policy)
             said = sentences([reason or "A person refused."])
             refused = Decided(decided.answer.model_copy(update={"reasons": said}), tuple(Reason(each) for each in said))
             self._decide_later(rows, refused, {"user": user})
 
-    def show(self, name: str) -> ProposalView:
+    def show(self, job_id: str) -> ProposalView:
         """What a person decides about, as things are now. Raises UnknownJob, UnreadableJob."""
-        return self._seen(require_part(self._database.rows(name)))[0]
+        return self._seen(require_part(self._database.rows(job_id)))[0]
 
     def require_allowed(self, rows: JobRows, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
@@ -221,13 +221,13 @@ class Proposals:
             for name, brought in inputs.items()
         }
         know = self._holdings(known.spec, tasks, self._policy(), exact)
-        made = self._made(tasks[task], rows.name)
+        made = self._made(tasks[task], rows.job_id)
         reasons = [
             *review(known.spec, tasks, replace(know, tables={**know.tables, **made})),
             *of_others(known.proposal, tasks, know),
         ]
         if reasons:
-            self._log.warning("job.forbidden_now", job=rows.name, why=" ".join(r.full for r in reasons))
+            self._log.warning("job.forbidden_now", job=rows.job_id, why=" ".join(r.full for r in reasons))
             said = " ".join(dict.fromkeys(reason.told for reason in reasons))
             raise PolicyForbids(f"{self.party} no longer allows the job: {said}", hint="Talk to that party.")
 
@@ -239,28 +239,28 @@ class Proposals:
         decided = decide(proposal, job, know)
         return proposal_view(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
 
-    def _asked(self, name: str) -> JobRows:
-        rows = require_part(self._database.rows(name))
+    def _asked(self, job_id: str) -> JobRows:
+        rows = require_part(self._database.rows(job_id))
         if (state := rows.part.state) != "asked":
-            raise NotAskedForApproval(f"Job {name} does not wait for a person of {self.party}; it is {state} here.")
+            raise NotAskedForApproval(f"Job {job_id} does not wait for a person of {self.party}; it is {state} here.")
         return rows
 
     def _decide_later(self, rows: JobRows, decided: Decided, by: Mapping[str, str]) -> None:
-        name, answer, signed = rows.name, decided.answer, self._sign(decided.answer)
+        job_id, answer, signed = rows.job_id, decided.answer, self._sign(decided.answer)
         initiator = rows.part.initiator
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)
             reasons = json.dumps(decided.reasons)
-            change_part(writer, name, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
+            change_part(writer, job_id, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
             said = {"reasons": [*decided.reasons], **by}
-            writer.event(f"party.{answer.decision}", name, place=("", 0, self.party), body=said)
+            writer.event(f"party.{answer.decision}", job_id, place=("", 0, self.party), body=said)
             if initiator != self.party:
-                change_party(writer, name, self.party, decision=str(answer.decision), answer=text)
+                change_party(writer, job_id, self.party, decision=str(answer.decision), answer=text)
                 if answer.decision is Decision.REFUSE:
                     why = ErrorView(code=JobRefused.code, message=sentences(decided.reasons)[0], party=self.party)
-                    mirror_job(writer, name, JobState.REFUSED, why)
+                    mirror_job(writer, job_id, JobState.REFUSED, why)
                     forget_refused(writer, initiator)
-            writer.after_commit(lambda: self._scheduler.poke(Delivery(name)))
+            writer.after_commit(lambda: self._scheduler.poke(Delivery(job_id)))
 
     def _sign(self, answer: Answer) -> SignedAnswer:
         signature = self._gateway.sign(ANSWER_PURPOSE, signed_bytes(answer))

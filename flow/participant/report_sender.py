@@ -97,9 +97,9 @@ class ReportSender:
         for row in rows:
             self.due(row.job)
 
-    def due(self, name: str) -> None:
+    def due(self, job_id: str) -> None:
         """Something is due for the initiator of this job."""
-        self._scheduler.poke(Delivery(name))
+        self._scheduler.poke(Delivery(job_id))
 
     def deliver(self, key: Delivery) -> float | None:
         """Send what is due. Returns the seconds until it should be tried again, or None."""
@@ -121,15 +121,15 @@ class ReportSender:
         self._postponed.pop(key.job, None)
         return 0.0 if more else None
 
-    def postponed(self, name: str) -> Postponed | None:
+    def postponed(self, job_id: str) -> Postponed | None:
         """What is due for the initiator of a job and was not taken; None if the last try was fine."""
-        return self._postponed.get(name)
+        return self._postponed.get(job_id)
 
-    def _postpone(self, name: str, why: str) -> Postponed:
-        before = self._postponed.get(name)
+    def _postpone(self, job_id: str, why: str) -> Postponed:
+        before = self._postponed.get(job_id)
         now_ms = int(self._database.clock.now().timestamp() * 1000)
         pause_s = min(2 * before.pause_s, self._pauses.last_s) if before else self._pauses.first_s
-        found = self._postponed[name] = Postponed(why, before.since_ms if before else now_ms, pause_s)
+        found = self._postponed[job_id] = Postponed(why, before.since_ms if before else now_ms, pause_s)
         return found
 
     def _take_leave(self, row: Any) -> None:
@@ -209,9 +209,9 @@ class ReportSender:
             for state, keys in by_state.items():
                 writer.change(executor, row.job, keys, {"reported": state, "reservation": ""})
 
-    def _remember_progress(self, name: str, at_ms: int) -> None:
-        self._progress_sent.pop(name, None)
-        self._progress_sent[name] = at_ms
+    def _remember_progress(self, job_id: str, at_ms: int) -> None:
+        self._progress_sent.pop(job_id, None)
+        self._progress_sent[job_id] = at_ms
         while len(self._progress_sent) > JOBS_REMEMBERED:  # of a job that was forgotten all is sent once more
             del self._progress_sent[next(iter(self._progress_sent))]
 
@@ -225,10 +225,12 @@ class ReportSender:
             with self._database.write() as writer:
                 change_part(writer, row.job, **changes)
 
-    def _progress(self, connection: Connection, name: str) -> list[ProgressReport]:
-        since = self._progress_sent.get(name, 0)
+    def _progress(self, connection: Connection, job_id: str) -> list[ProgressReport]:
+        since = self._progress_sent.get(job_id, 0)
         ours = progress.c.address.like(f"%:{self._party}")
-        rows = connection.execute(select(progress).where(progress.c.job == name, progress.c.at_ms > since, ours)).all()
+        rows = connection.execute(
+            select(progress).where(progress.c.job == job_id, progress.c.at_ms > since, ours)
+        ).all()
         return [
             ProgressReport(
                 task=r.task,

@@ -27,7 +27,7 @@ from storage.client import OutputRef
 class _Recorded:
     """A job that this party took part in."""
 
-    name: str
+    job_id: str
     spec: JobSpec
     tasks: Mapping[str, BoundTask]
     agreed: AgreedTables
@@ -73,17 +73,17 @@ class Holdings:
 
     def resumed_jobs(self, spec: JobSpec) -> list[Source]:
         """The jobs from whose checkpoints a job would go on, each as something that belongs to who submitted it."""
-        names = [rows.name for rows in self._catalogue.earlier(self._database.rows, spec)]
+        names = [rows.job_id for rows in self._catalogue.earlier(self._database.rows, spec)]
         return [Source(name, owner=self._submitter(name)) for name in names]
 
-    def owner_of_outputs(self, name: str) -> str:
+    def owner_of_outputs(self, job_id: str) -> str:
         """Whose it is what a job made here: who submitted it; of another party's job, who owns what it read of ours.
 
         Empty: nobody's. `NO_USER` if it is of several users, or if the job is not known.
         """
-        if user := self._submitter(name):
+        if user := self._submitter(job_id):
             return user
-        known = self._recorded(name)
+        known = self._recorded(job_id)
         if known is None:
             return NO_USER
         try:
@@ -97,9 +97,9 @@ class Holdings:
     def _maker(self, node: Node) -> str:
         return self._submitter(node.job or "")
 
-    def _submitter(self, name: str) -> str:
+    def _submitter(self, job_id: str) -> str:
         """Who submitted the job: nobody of ours if another party did, `NO_USER` if the job is not known."""
-        row = self._database.rows(name).job
+        row = self._database.rows(job_id).job
         if row is None:
             return NO_USER
         return str(row.user_name) if row.initiator == self._party else ""
@@ -138,23 +138,23 @@ class Holdings:
         return [node for one in (known, *self._earlier(known.spec)) for node in self._read_by(one, task)]
 
     def _read_by(self, known: _Recorded, task: str) -> set[Node]:
-        return read_by(known.tasks[task], self._party, known.name, known.agreed) if task in known.tasks else set()
+        return read_by(known.tasks[task], self._party, known.job_id, known.agreed) if task in known.tasks else set()
 
     def _earlier(self, spec: JobSpec) -> list[_Recorded]:
         """The jobs that a job goes on from."""
-        names = [rows.name for rows in self._catalogue.earlier(self._database.rows, spec)]
+        names = [rows.job_id for rows in self._catalogue.earlier(self._database.rows, spec)]
         return [known for name in names if (known := self._recorded(name)) is not None]
 
-    def _recorded(self, name: str) -> _Recorded | None:
+    def _recorded(self, job_id: str) -> _Recorded | None:
         """A job that we have a part in; None if its components, or its form, are gone from this release."""
-        rows = self._database.rows(name)
+        rows = self._database.rows(job_id)
         if rows.part is None:
             return None
         try:
             known, agreed = self._catalogue.of_job(rows), answer_of(rows).answer.tables
         except (JobInvalid, UnreadableJob):
             return None
-        return _Recorded(name, known.spec, known.tasks, agreed)
+        return _Recorded(job_id, known.spec, known.tasks, agreed)
 
     def _holders(self, ref: OutputRef) -> frozenset[str]:
         """The parties that got a part of an output, by our own record of the job; nobody if we have none."""

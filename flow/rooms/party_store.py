@@ -58,21 +58,21 @@ class PartyStore:
             reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users, kind=kind
         )
 
-    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
+    def publish(self, attempt_id: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same. Raises UndeclaredOutput, OutputRefused."""
         wanted = {
             address: {output: OutputKind(kind) for output, kind in kinds.items() if kind in _STORED}
             for address, kinds in declared.items()
         }
-        found = self._store.staging.publish(name.job, name.task, name.attempt, wanted)
+        found = self._store.staging.publish(attempt_id.job, attempt_id.task, attempt_id.attempt, wanted)
         return [
             PublishedOutput(address=p.address, name=p.output, kind=str(p.kind), reference=p.reference, digest=p.digest)
             for p in found
         ]
 
-    def discard(self, name: AttemptId) -> None:
+    def discard(self, attempt_id: AttemptId) -> None:
         """Drop what an attempt staged."""
-        self._store.staging.discard(name.job, name.task, name.attempt)
+        self._store.staging.discard(attempt_id.job, attempt_id.task, attempt_id.attempt)
 
     def forget(self, job: str) -> None:
         """Drop what a job needs no more: what is staged, checkpoints and journals."""

@@ -119,13 +119,13 @@ class StorePort(Protocol):
     def source(self, reference: str, *, is_table: bool) -> Source:
         """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
 
-    def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
+    def publish(self, attempt_id: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same.
 
         `declared` are the kinds of outputs by address and name. Raises UndeclaredOutput, OutputRefused.
         """
 
-    def discard(self, name: AttemptId) -> None:
+    def discard(self, attempt_id: AttemptId) -> None:
         """Drop what an attempt staged."""
 
     def forget(self, job: str) -> None:

@@ -48,10 +48,10 @@ class Catalogue:
         self._sides = 0
         self._lock = Lock()
 
-    def priority(self, name: str) -> int:
+    def priority(self, job_id: str) -> int:
         """How urgent a job is, if we know it well; the middle otherwise."""
         with self._lock:
-            known = self._known.get(name)
+            known = self._known.get(job_id)
         return known.spec.settings.priority if known else MIDDLE_PRIORITY
 
     def spec(self, proposal: Proposal) -> JobSpec:
@@ -62,7 +62,7 @@ class Catalogue:
     def spec_of(self, rows: JobRows) -> JobSpec:
         """The document of a job of our store. Raises UnknownJob, UnreadableJob."""
         with self._lock:
-            known = self._known.get(rows.name)
+            known = self._known.get(rows.job_id)
         return known.spec if known is not None and rows.job is not None else proposed_job(proposal_of(rows).spec)
 
     def bind(self, spec: JobSpec) -> BoundJob:
@@ -83,9 +83,9 @@ class Catalogue:
     def of_job(self, rows: JobRows) -> Known:
         """A job of our store. Raises UnknownJob, UnreadableJob; JobInvalid if our components do not fit it."""
         with self._lock:
-            if rows.job is not None and rows.name in self._known:
-                self._known.move_to_end(rows.name)
-                return self._known[rows.name]
+            if rows.job is not None and rows.job_id in self._known:
+                self._known.move_to_end(rows.job_id)
+                return self._known[rows.job_id]
         proposal = proposal_of(rows)
         job = self.bound(proposal, proposed_job(proposal.spec))
         if job.problems:
@@ -95,7 +95,7 @@ class Catalogue:
     def proposal(self, rows: JobRows) -> Proposal:
         """What was proposed of a job of our store. Raises UnknownJob, UnreadableJob."""
         with self._lock:
-            known = self._known.get(rows.name)
+            known = self._known.get(rows.job_id)
         return known.proposal if known is not None and rows.job is not None else proposal_of(rows)
 
     def manifest(self, rows: JobRows) -> Manifest:
@@ -122,8 +122,8 @@ class Catalogue:
         `look` finds what is stored of a job.
         """
         found: list[JobRows] = []
-        name = spec.settings.resume
-        while name is not None and (rows := look(name)).part is not None:
+        job_id = spec.settings.resume
+        while job_id is not None and (rows := look(job_id)).part is not None:
             try:
                 before = self.spec_of(rows)
             except UnreadableJob:
@@ -131,8 +131,10 @@ class Catalogue:
             if spec.initiator not in before.parties:
                 break
             found.append(rows)
-            name = before.settings.resume
-            name = name if name is not None and name < rows.name else None  # ids sort by time: a made-up circle ends
+            job_id = before.settings.resume
+            job_id = (
+                job_id if job_id is not None and job_id < rows.job_id else None
+            )  # ids sort by time: a made-up circle ends
         return found
 
     def keep(self, known: Known) -> None:
@@ -144,10 +146,10 @@ class Catalogue:
             while len(self._known) > 1 and (len(self._known) > KEPT or self._sides > KEPT_SIDES):
                 self._sides -= self._known.popitem(last=False)[1].sides
 
-    def forget(self, name: str) -> None:
+    def forget(self, job_id: str) -> None:
         """A job that nothing comes of."""
         with self._lock:
-            known = self._known.pop(name, None)
+            known = self._known.pop(job_id, None)
             self._sides -= known.sides if known else 0
 
     def _find(self, proposal: Proposal) -> Known | None:

@@ -79,16 +79,16 @@ class Database:
         with wrapped(), self._engine.connect() as connection, connection.begin():
             yield connection
 
-    def rows(self, name: str, connection: Connection | None = None) -> JobRows:
+    def rows(self, job_id: str, connection: Connection | None = None) -> JobRows:
         """What is stored of a job; read, over the connection if there is one, unless it is in memory."""
-        found = self._cache.find(name)
+        found = self._cache.find(job_id)
         if found is None:
             since = self._cache.changes
             if connection is not None:
-                found = load(connection, name)
+                found = load(connection, job_id)
             else:
                 with self.read() as own:
-                    found = load(own, name)
+                    found = load(own, job_id)
             self._cache.keep(found, since)
         return found
 

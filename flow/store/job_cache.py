@@ -43,11 +43,11 @@ class JobRows:
     """What is stored of one job at one moment; all is empty of a job that is not known.
 
     Attributes:
-        name: The job's id.
+        job_id: The job's id.
         tables: Its rows in each table.
     """
 
-    name: str
+    job_id: str
     tables: Mapping[Table, Rows]
 
     @property
@@ -71,7 +71,7 @@ class JobRows:
 
     def changed(self, table: Table, rows: Rows) -> JobRows:
         """The same with other rows of a table."""
-        return JobRows(self.name, {**self.tables, table: {**self.tables[table], **rows}})
+        return JobRows(self.job_id, {**self.tables, table: {**self.tables[table], **rows}})
 
     @property
     def size(self) -> int:
@@ -81,21 +81,21 @@ class JobRows:
         return ROW_BYTES * (1 + sum(map(len, self.tables.values()))) + sum(map(len, documents))
 
 
-def empty(name: str) -> JobRows:
+def empty(job_id: str) -> JobRows:
     """A job of which nothing is stored."""
-    return JobRows(name, {table: {} for table in KEPT})
+    return JobRows(job_id, {table: {} for table in KEPT})
 
 
-def load(connection: Connection, name: str) -> JobRows:
+def load(connection: Connection, job_id: str) -> JobRows:
     """What is stored of a job."""
     found = {}
     for table in KEPT:
-        rows = connection.execute(select(table).where(OF_JOB[table] == name)).all()
+        rows = connection.execute(select(table).where(OF_JOB[table] == job_id)).all()
         if table is job and not rows:
-            return empty(name)
+            return empty(job_id)
         made = [_FORM[table](*row) for row in rows]
         found[table] = {key_of(table, row): row for row in made}
-    return JobRows(name, found)
+    return JobRows(job_id, found)
 
 
 def key_of(table: Table, row: object) -> Key:
@@ -117,13 +117,13 @@ class JobCache:
         self._lock = Lock()
         self.changes = 0
 
-    def find(self, name: str) -> JobRows | None:
+    def find(self, job_id: str) -> JobRows | None:
         """What is known of a job."""
         with self._lock:
-            if name not in self._jobs:
+            if job_id not in self._jobs:
                 return None
-            self._jobs.move_to_end(name)
-            return self._jobs[name][0]
+            self._jobs.move_to_end(job_id)
+            return self._jobs[job_id][0]
 
     def keep(self, rows: JobRows, since: int) -> None:
         """What was read, unless anything was written after the moment `since` of `changes`."""
@@ -141,13 +141,13 @@ class JobCache:
                 self._put(rows)
 
     def _put(self, rows: JobRows) -> None:
-        self._drop(rows.name)
+        self._drop(rows.job_id)
         size = rows.size
-        self._jobs[rows.name] = rows, size
+        self._jobs[rows.job_id] = rows, size
         self._bytes += size
         while len(self._jobs) > 1 and self._bytes > MOST_BYTES:
             self._drop(next(iter(self._jobs)))
 
-    def _drop(self, name: str) -> None:
-        if name in self._jobs:
-            self._bytes -= self._jobs.pop(name)[1]
+    def _drop(self, job_id: str) -> None:
+        if job_id in self._jobs:
+            self._bytes -= self._jobs.pop(job_id)[1]

@@ -45,48 +45,48 @@ def insert_job(
     writer.event("job.waiting", proposal.job, place=("", 0, proposal.initiator), body={"user": proposal.user})
 
 
-def put_parties(writer: Writer, name: str, parties: Mapping[str, Mapping[str, object]]) -> None:
+def put_parties(writer: Writer, job_id: str, parties: Mapping[str, Mapping[str, object]]) -> None:
     """Write a row for each party of a job that has none."""
-    rows = [{"job": name, "party": party, **known} for party, known in parties.items()]
-    writer.insert(job_party, name, rows)
+    rows = [{"job": job_id, "party": party, **known} for party, known in parties.items()]
+    writer.insert(job_party, job_id, rows)
 
 
 def proposal_of(rows: JobRows) -> Proposal:
     """What was proposed. Raises UnknownJob; UnreadableJob for what an older release took in and this one would not."""
     row = rows.job
     if row is None:
-        raise UnknownJob(f"There is no job {rows.name} here.", hint="`flow job list` shows the jobs of this party.")
+        raise UnknownJob(f"There is no job {rows.job_id} here.", hint="`flow job list` shows the jobs of this party.")
     return stored(Proposal, row.id, {**json.loads(row.proposal), "spec": json.loads(row.spec)})
 
 
 def manifest_of(rows: JobRows, proposal: Proposal) -> Manifest:
     """The manifest of a job that was agreed on. Raises UnknownJob, UnreadableJob."""
     if rows.job is None or not rows.job.manifest_digest:
-        raise UnknownJob(f"Job {rows.name} was not agreed on here.")
+        raise UnknownJob(f"Job {rows.job_id} was not agreed on here.")
     return Manifest(proposal=proposal, answers=answers_of(rows), digest=rows.job.manifest_digest)
 
 
 def answers_of(rows: JobRows) -> tuple[SignedAnswer, ...]:
     """Every answer that came, in party order. Raises UnreadableJob."""
-    return tuple(stored(SignedAnswer, rows.name, row.answer) for row in rows.of(job_party) if row.answer)
+    return tuple(stored(SignedAnswer, rows.job_id, row.answer) for row in rows.of(job_party) if row.answer)
 
 
 def answer_of(rows: JobRows) -> SignedAnswer:
     """What we answered. Raises UnreadableJob."""
-    return stored(SignedAnswer, rows.name, rows.part.answer)
+    return stored(SignedAnswer, rows.job_id, rows.part.answer)
 
 
 def require_part(rows: JobRows) -> JobRows:
     """The job if we have a part in it. Raises UnknownJob."""
     if rows.part is None:
-        raise UnknownJob(f"There is no job {rows.name} here.")
+        raise UnknownJob(f"There is no job {rows.job_id} here.")
     return rows
 
 
 def led_by(rows: JobRows, caller: str) -> JobRows:
     """The job if the caller leads it and we have a part in it. Raises UnknownJob, also of one that another leads."""
     if rows.part is None or rows.part.initiator != caller:
-        raise UnknownJob(f"There is no job {rows.name} here that {caller} leads.")
+        raise UnknownJob(f"There is no job {rows.job_id} here that {caller} leads.")
     return rows
 
 
@@ -96,13 +96,13 @@ def refuse_left(row: Any, party: str) -> None:
         raise PartyLeft(f"{party} left job {row.job}. {row.withdrawal}".rstrip())
 
 
-def count_running(writer: Writer, name: str, party: str) -> None:
+def count_running(writer: Writer, job_id: str, party: str) -> None:
     """Our executors told something of another party's job: they ran since they last did, unless that is long ago."""
-    row = writer.rows(name).part
+    row = writer.rows(job_id).part
     since = writer.now_ms - row.heard_ms
     if row.state == "open" and row.initiator != party and not 0 <= since < COUNTED_MS:
         ran = min(max(since, 0), MOST_SILENT_MS) if row.heard_ms else 0
-        change_part(writer, name, ran_ms=row.ran_ms + ran, heard_ms=writer.now_ms)
+        change_part(writer, job_id, ran_ms=row.ran_ms + ran, heard_ms=writer.now_ms)
 
 
 def parties_of(rows: JobRows) -> frozenset[str]:
@@ -143,24 +143,26 @@ def insert_part(
     writer.insert(part, proposal.job, [row])
 
 
-def change_part(writer: Writer, name: str, **changes: object) -> None:
+def change_part(writer: Writer, job_id: str, **changes: object) -> None:
     """Change columns of our part."""
-    writer.change(part, name, [()], changes)
+    writer.change(part, job_id, [()], changes)
 
 
-def change_party(writer: Writer, name: str, party: str, **changes: object) -> None:
+def change_party(writer: Writer, job_id: str, party: str, **changes: object) -> None:
     """Change columns of what is known of a party in a job."""
-    writer.change(job_party, name, [(party,)], changes)
+    writer.change(job_party, job_id, [(party,)], changes)
 
 
-def put_reserved(writer: Writer, name: AttemptId, rooms: Mapping[str, Mapping[str, object]]) -> None:
+def put_reserved(writer: Writer, attempt_id: AttemptId, rooms: Mapping[str, Mapping[str, object]]) -> None:
     """Our executors have room: by address the columns that say which, in the place of older ones."""
-    made = [{**attempt_key(name), "address": at, "state": AttemptState.RESERVED, **room} for at, room in rooms.items()]
-    new = {row.address for row in writer.insert(executor, name.job, made)}
+    made = [
+        {**attempt_key(attempt_id), "address": at, "state": AttemptState.RESERVED, **room} for at, room in rooms.items()
+    ]
+    new = {row.address for row in writer.insert(executor, attempt_id.job, made)}
     for address in new:
-        place = (name.task, name.attempt, address.partition(":")[2])
-        writer.event("executor.reserved", name.job, place=place, body={"address": address})
+        place = (attempt_id.task, attempt_id.attempt, address.partition(":")[2])
+        writer.event("executor.reserved", attempt_id.job, place=place, body={"address": address})
     for address, room in rooms.items():
         if address not in new:
-            bring(writer, executor, name, [address], AttemptState.RESERVED)
-            writer.change(executor, name.job, [(name.task, name.attempt, address)], room)
+            bring(writer, executor, attempt_id, [address], AttemptState.RESERVED)
+            writer.change(executor, attempt_id.job, [(attempt_id.task, attempt_id.attempt, address)], room)

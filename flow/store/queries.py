@@ -81,39 +81,39 @@ class Reader:
                 submitted_ms=0,
             )
 
-    def job(self, connection: Connection, name: str) -> JobView:
+    def job(self, connection: Connection, job_id: str) -> JobView:
         """One job. Raises UnknownJob."""
-        row = self.row(connection, name)
+        row = self.row(connection, job_id)
         tasks = self._tasks(connection, row)
         spec = json.loads(row.spec)
-        left = _left(connection, [name]).get(name, "")
+        left = _left(connection, [job_id]).get(job_id, "")
         error = error_of(row)
         return JobView(
             **self._summary(connection, row, sum(task.state == AttemptState.SUCCEEDED for task in tasks), left),
             error=error,
-            own_error=self._own_error(connection, name, error) if row.ended_ms is not None else None,
+            own_error=self._own_error(connection, job_id, error) if row.ended_ms is not None else None,
             parties=tuple(self._parties(connection, row, spec)),
             tasks=tuple(tasks),
             manifest_digest=row.manifest_digest,
             closed=bool(row.closed),
             spec=spec,
-            last_event=connection.execute(select(func.max(event.c.id)).where(event.c.job == name)).scalar_one() or 0,
+            last_event=connection.execute(select(func.max(event.c.id)).where(event.c.job == job_id)).scalar_one() or 0,
         )
 
-    def _own_error(self, connection: Connection, name: str, error: ErrorView | None) -> ErrorView | None:
+    def _own_error(self, connection: Connection, job_id: str, error: ErrorView | None) -> ErrorView | None:
         """What failed here last, where the job's error is of another party."""
         if error is None or error.party == self._party:
             return None
-        failed = select(executor).where(executor.c.job == name, executor.c.error_code != "")
+        failed = select(executor).where(executor.c.job == job_id, executor.c.error_code != "")
         row = connection.execute(failed.order_by(executor.c.ended_ms.desc(), executor.c.address).limit(1)).first()
         return None if row is None else error_of(row)
 
-    def row(self, connection: Connection, name: str) -> Row[Any]:
+    def row(self, connection: Connection, job_id: str) -> Row[Any]:
         """A job's row. Raises UnknownJob."""
-        found = connection.execute(select(job).where(job.c.id == name)).first()
+        found = connection.execute(select(job).where(job.c.id == job_id)).first()
         if found is None:
             raise UnknownJob(
-                f"There is no job '{name[:80]}' here.", hint="`flow job list` shows the jobs of this party."
+                f"There is no job '{job_id[:80]}' here.", hint="`flow job list` shows the jobs of this party."
             )
         return found
 
@@ -134,10 +134,10 @@ class Reader:
             "left": left,
         }
 
-    def _to_do(self, item: Waiting, name: str) -> Waiting:
+    def _to_do(self, item: Waiting, job_id: str) -> Waiting:
         """The same, with what our own people are to do about it."""
         ours = item.what == "person" and item.who == self._party
-        return item.model_copy(update={"do": decide_text(name)}) if ours else item
+        return item.model_copy(update={"do": decide_text(job_id)}) if ours else item
 
     def _parties(self, connection: Connection, of: Row[Any], spec: dict[str, Any]) -> list[PartyView]:
         """What each party said; our own reasons as our own people may read them."""
@@ -215,31 +215,31 @@ class Reader:
             return set(spec["roles"])
 
     # -- rows --------------------------------------------------------------------------------------------------------
-    def metrics(self, connection: Connection, name: str, task: str | None, since: int) -> list[MetricRow]:
+    def metrics(self, connection: Connection, job_id: str, task: str | None, since: int) -> list[MetricRow]:
         """Numbers with an id above `since`, oldest first."""
-        query = select(metric).where(metric.c.job == name, metric.c.id > since).order_by(metric.c.id).limit(MOST_ROWS)
+        query = select(metric).where(metric.c.job == job_id, metric.c.id > since).order_by(metric.c.id).limit(MOST_ROWS)
         return _each(connection.execute(query.where(metric.c.task == task) if task else query), _metric)
 
-    def latest_metrics(self, connection: Connection, name: str) -> list[MetricRow]:
+    def latest_metrics(self, connection: Connection, job_id: str) -> list[MetricRow]:
         """Of each metric of each address in each task the number that came last; oldest first."""
-        newest = select(func.max(metric.c.id)).where(metric.c.job == name)
+        newest = select(func.max(metric.c.id)).where(metric.c.job == job_id)
         newest = newest.group_by(metric.c.task, metric.c.party, metric.c.role, metric.c.name)
         ids = list(connection.execute(newest).scalars())
         return _each(connection.execute(select(metric).where(metric.c.id.in_(ids)).order_by(metric.c.id)), _metric)
 
     def logs(
-        self, connection: Connection, name: str, task: str | None, since: int, newest: int | None = None
+        self, connection: Connection, job_id: str, task: str | None, since: int, newest: int | None = None
     ) -> list[LogRow]:
         """Log lines with an id above `since`, or of those the newest few; oldest first."""
-        query = select(log_line).where(log_line.c.job == name, log_line.c.id > since)
+        query = select(log_line).where(log_line.c.job == job_id, log_line.c.id > since)
         query = query.order_by(log_line.c.id if newest is None else log_line.c.id.desc()).limit(newest or MOST_ROWS)
         rows = connection.execute(query.where(log_line.c.task == task) if task else query).all()
         rows = rows if newest is None else rows[::-1]
         return _each(rows, lambda r: LogRow.model_validate({**r._mapping, "at_ms": _time(r.at_ms) or 0}))
 
-    def outputs(self, connection: Connection, name: str) -> list[OutputRow]:
+    def outputs(self, connection: Connection, job_id: str) -> list[OutputRow]:
         """Published outputs."""
-        query = select(output).where(output.c.job == name).order_by(output.c.task, output.c.address, output.c.name)
+        query = select(output).where(output.c.job == job_id).order_by(output.c.task, output.c.address, output.c.name)
         return _each(
             connection.execute(query).all(),
             lambda r: OutputRow(
@@ -247,9 +247,9 @@ class Reader:
             ),
         )
 
-    def progress(self, connection: Connection, name: str) -> list[ProgressRow]:
+    def progress(self, connection: Connection, job_id: str) -> list[ProgressRow]:
         """How far each side is."""
-        query = select(progress).where(progress.c.job == name).order_by(progress.c.task, progress.c.address)
+        query = select(progress).where(progress.c.job == job_id).order_by(progress.c.task, progress.c.address)
         return _each(
             connection.execute(query).all(),
             lambda r: ProgressRow(
@@ -263,24 +263,24 @@ class Reader:
             ),
         )
 
-    def events(self, connection: Connection, name: str | None, since: int, limit: int) -> list[EventRow]:
+    def events(self, connection: Connection, job_id: str | None, since: int, limit: int) -> list[EventRow]:
         """Events with an id above `since`, oldest first."""
         query = select(event).where(event.c.id > since).order_by(event.c.id).limit(limit)
-        return _each(connection.execute(query.where(event.c.job == name) if name else query), _event)
+        return _each(connection.execute(query.where(event.c.job == job_id) if job_id else query), _event)
 
-    def moves(self, connection: Connection, name: str, newest: int) -> list[EventRow]:
+    def moves(self, connection: Connection, job_id: str, newest: int) -> list[EventRow]:
         """The newest few events of a job that tell of more than rows that were recorded; oldest first."""
-        query = select(event).where(event.c.job == name, event.c.kind.not_like("%.recorded"))
+        query = select(event).where(event.c.job == job_id, event.c.kind.not_like("%.recorded"))
         rows = connection.execute(query.order_by(event.c.id.desc()).limit(newest)).all()
         return _each(rows[::-1], _event)
 
-    def with_metrics(self, connection: Connection, name: str, events: list[EventRow]) -> list[EventRow]:
+    def with_metrics(self, connection: Connection, job_id: str, events: list[EventRow]) -> list[EventRow]:
         """Events of one job, with the numbers that they tell of."""
         ids = [told for row in events if (told := _told(row))]
         if not ids:
             return events
         first, last = min(told.start for told in ids), max(told.stop for told in ids)
-        query = select(metric).where(metric.c.job == name, metric.c.id >= first, metric.c.id < last)
+        query = select(metric).where(metric.c.job == job_id, metric.c.id >= first, metric.c.id < last)
         numbers = {row.id: row for row in _each(connection.execute(query), _metric)}
         return [row.model_copy(update={"metrics": _of_event(row, numbers)}) for row in events]
 
@@ -331,9 +331,9 @@ def _each(rows: Iterable[Row[Any]], form: Callable[[Row[Any]], T]) -> list[T]:
     return found
 
 
-def part_state(connection: Connection, name: str) -> str:
+def part_state(connection: Connection, job_id: str) -> str:
     """The state of our own part in a job, or nothing."""
-    return str(connection.execute(select(part.c.state).where(part.c.job == name)).scalar_one_or_none() or "")
+    return str(connection.execute(select(part.c.state).where(part.c.job == job_id)).scalar_one_or_none() or "")
 
 
 def _tasks_done(connection: Connection, names: list[str]) -> dict[str, int]:
@@ -341,10 +341,10 @@ def _tasks_done(connection: Connection, names: list[str]) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(query.group_by(attempt.c.job)).all()}
 
 
-def _said(name: str, text: str) -> Answer | None:
+def _said(job_id: str, text: str) -> Answer | None:
     """What a party said, unless a release with other bounds took it in."""
     try:
-        return stored(SignedAnswer, name, text).answer
+        return stored(SignedAnswer, job_id, text).answer
     except UnreadableJob:
         return None
 

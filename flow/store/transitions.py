@@ -74,13 +74,13 @@ def told(error: PlatformError, party: str = "") -> ErrorView:
     return ErrorView(code=error.code, message=error.message, hint=error.hint, party=party)
 
 
-def attempt_key(name: AttemptId) -> dict[str, object]:
+def attempt_key(attempt_id: AttemptId) -> dict[str, object]:
     """The columns that find an attempt."""
-    return {"job": name.job, "task": name.task, "attempt": name.attempt}
+    return {"job": attempt_id.job, "task": attempt_id.task, "attempt": attempt_id.attempt}
 
 
 def move_job(
-    writer: Writer, name: str, seen: JobState, what: JobEvent, error: ErrorView | None = None, **extra: object
+    writer: Writer, job_id: str, seen: JobState, what: JobEvent, error: ErrorView | None = None, **extra: object
 ) -> JobState:
     """Move a job; extra columns change with it. One that ends well is complete."""
     new = job_after(seen, what)
@@ -93,13 +93,13 @@ def move_job(
         changes["ended_ms"] = writer.now_ms
     if new is JobState.SUCCEEDED:
         changes["outcome"] = "complete"
-    writer.change(job, name, [()], changes, seen)
+    writer.change(job, job_id, [()], changes, seen)
     body: dict[str, object] = {"error": error.model_dump()} if error else {}
-    writer.event(f"job.{new}", name, body=body)
+    writer.event(f"job.{new}", job_id, body=body)
     return new
 
 
-def mirror_job(writer: Writer, name: str, state: JobState, error: ErrorView | None = None, **extra: object) -> None:
+def mirror_job(writer: Writer, job_id: str, state: JobState, error: ErrorView | None = None, **extra: object) -> None:
     """Take over the state that the leading party announced, with extra columns; an ended job stays as it is."""
     changes: dict[str, object] = {**extra, "state": state}
     if state in ENDED_JOB:
@@ -109,23 +109,23 @@ def mirror_job(writer: Writer, name: str, state: JobState, error: ErrorView | No
         changes["started_ms"] = writer.now_ms
     if error is not None:
         changes.update(error_columns(error))
-    row = writer.rows(name).job
+    row = writer.rows(job_id).job
     if row is not None and row.state not in (*ENDED_JOB, state):
-        writer.change(job, name, [()], changes, row.state)
-        writer.event(f"job.{state}", name, body={"error": error.model_dump()} if error else {})
+        writer.change(job, job_id, [()], changes, row.state)
+        writer.event(f"job.{state}", job_id, body={"error": error.model_dump()} if error else {})
 
 
-def new_attempt(writer: Writer, name: AttemptId, addresses: Iterable[Address]) -> None:
+def new_attempt(writer: Writer, attempt_id: AttemptId, addresses: Iterable[Address]) -> None:
     """Write an attempt that wants room, with a side for each address. Doing it again changes nothing."""
-    if _insert_attempt(writer, name, AttemptState.PENDING):
-        pending = {**attempt_key(name), "state": AttemptState.PENDING}
+    if _insert_attempt(writer, attempt_id, AttemptState.PENDING):
+        pending = {**attempt_key(attempt_id), "state": AttemptState.PENDING}
         sides = [{**pending, "address": str(address), "party": address.party} for address in addresses]
-        writer.insert(side, name.job, sides)
+        writer.insert(side, attempt_id.job, sides)
 
 
 def move_attempt(
     writer: Writer,
-    name: AttemptId,
+    attempt_id: AttemptId,
     seen: AttemptState,
     what: AttemptEvent,
     **changes: object,
@@ -133,27 +133,32 @@ def move_attempt(
     """Move an attempt as a whole; extra columns change with it."""
     new = attempt_after(seen, what)
     columns = {**_times(writer, new), **changes, "state": new}
-    writer.change(attempt, name.job, [(name.task, name.attempt)], columns, seen)
+    writer.change(attempt, attempt_id.job, [(attempt_id.task, attempt_id.attempt)], columns, seen)
     code = changes.get("error_code")
-    writer.event(f"attempt.{new}", name.job, place=(name.task, name.attempt, ""), body={"code": code} if code else {})
+    writer.event(
+        f"attempt.{new}",
+        attempt_id.job,
+        place=(attempt_id.task, attempt_id.attempt, ""),
+        body={"code": code} if code else {},
+    )
     return new
 
 
-def mirror_attempt(writer: Writer, name: AttemptId, state: AttemptState) -> None:
+def mirror_attempt(writer: Writer, attempt_id: AttemptId, state: AttemptState) -> None:
     """Take over an attempt's state that the leading party announced; an ended attempt stays as it is."""
-    key = (name.task, name.attempt)
-    row = writer.rows(name.job).one(attempt, *key)
+    key = (attempt_id.task, attempt_id.attempt)
+    row = writer.rows(attempt_id.job).one(attempt, *key)
     if row is None:
-        _insert_attempt(writer, name, state)
+        _insert_attempt(writer, attempt_id, state)
     elif row.state not in (*ENDED_ATTEMPT, state):
-        writer.change(attempt, name.job, [key], {"state": state, **_times(writer, state)}, row.state)
-        writer.event(f"attempt.{state}", name.job, place=(*key, ""))
+        writer.change(attempt, attempt_id.job, [key], {"state": state, **_times(writer, state)}, row.state)
+        writer.event(f"attempt.{state}", attempt_id.job, place=(*key, ""))
 
 
 def move_each(
     writer: Writer,
     table: Table,
-    name: AttemptId,
+    attempt_id: AttemptId,
     addresses: Sequence[str],
     path: tuple[AttemptState, Sequence[AttemptEvent]],
     **last: object,
@@ -169,27 +174,27 @@ def move_each(
         columns |= _times(writer, state)
         code = {"code": last["error_code"]} if what is steps[-1] and last.get("error_code") else {}
         for address in addresses:
-            place = (name.task, name.attempt, address.partition(":")[2])
-            writer.event(f"{table.name}.{state}", name.job, place=place, body={"address": address, **code})
-    keys = [(name.task, name.attempt, address) for address in addresses]
-    writer.change(table, name.job, keys, {**columns, **last, "state": state}, path[0])
+            place = (attempt_id.task, attempt_id.attempt, address.partition(":")[2])
+            writer.event(f"{table.name}.{state}", attempt_id.job, place=place, body={"address": address, **code})
+    keys = [(attempt_id.task, attempt_id.attempt, address) for address in addresses]
+    writer.change(table, attempt_id.job, keys, {**columns, **last, "state": state}, path[0])
 
 
 def bring(
-    writer: Writer, table: Table, name: AttemptId, addresses: Iterable[str], target: AttemptState, **last: object
+    writer: Writer, table: Table, attempt_id: AttemptId, addresses: Iterable[str], target: AttemptState, **last: object
 ) -> list[str]:
     """Walk sides of an attempt, or our executors, over every state between to the target; the addresses that moved.
 
     Those that are there, that have ended or that are not known stay. `last` are columns of the last step.
     """
-    rows = writer.rows(name.job)
+    rows = writer.rows(attempt_id.job)
     groups: dict[AttemptState, list[str]] = {}
     for address in addresses:
-        row = rows.one(table, name.task, name.attempt, address)
+        row = rows.one(table, attempt_id.task, attempt_id.attempt, address)
         if row is not None and way(AttemptState(row.state), target):
             groups.setdefault(AttemptState(row.state), []).append(address)
     for seen, few in groups.items():
-        move_each(writer, table, name, few, (seen, way(seen, target)), **last)
+        move_each(writer, table, attempt_id, few, (seen, way(seen, target)), **last)
     return [address for few in groups.values() for address in few]
 
 
@@ -201,36 +206,36 @@ def way(seen: AttemptState, target: AttemptState) -> tuple[AttemptEvent, ...]:
 
 
 def cancel_open(
-    writer: Writer, name: str, otherwise: Mapping[tuple[str, int], AttemptState] = MappingProxyType({})
+    writer: Writer, job_id: str, otherwise: Mapping[tuple[str, int], AttemptState] = MappingProxyType({})
 ) -> None:
     """Cancel every attempt and side of a job that has not ended; the job itself has.
 
     Args:
         writer: The transaction.
-        name: The job.
+        job_id: The job.
         otherwise: By task and number, attempts that ended in another way where the job is led.
     """
-    rows = writer.rows(name)
+    rows = writer.rows(job_id)
     by_state: dict[AttemptState, list[tuple[str, int]]] = {}
     for row in rows.of(attempt):
         if row.state not in ENDED_ATTEMPT:
             key = (row.task, row.attempt)
             by_state.setdefault(otherwise.get(key, AttemptState.CANCELLED), []).append(key)
     for state, keys in by_state.items():
-        writer.change(attempt, name, keys, {"state": state, "ended_ms": writer.now_ms})
+        writer.change(attempt, job_id, keys, {"state": state, "ended_ms": writer.now_ms})
         for key in keys:
-            writer.event(f"attempt.{state}", name, place=(*key, ""))
+            writer.event(f"attempt.{state}", job_id, place=(*key, ""))
     _cancel(writer, side, [row for row in rows.of(side) if row.state not in ENDED_ATTEMPT])
 
 
-def cancel_executors(writer: Writer, name: str, task: str | None = None, number: int | None = None) -> None:
+def cancel_executors(writer: Writer, job_id: str, task: str | None = None, number: int | None = None) -> None:
     """Cancel our executors of a job, or of one of its attempts, that have not ended."""
     which = () if task is None else (task, number)
-    rows = [row for row in writer.rows(name).of(executor, *which) if row.state not in ENDED_ATTEMPT]
+    rows = [row for row in writer.rows(job_id).of(executor, *which) if row.state not in ENDED_ATTEMPT]
     _cancel(writer, executor, rows)
     for row in rows:
         place = (row.task, row.attempt, row.address.partition(":")[2])
-        writer.event("executor.cancelled", name, place=place, body={"address": row.address})
+        writer.event("executor.cancelled", job_id, place=place, body={"address": row.address})
 
 
 def _cancel(writer: Writer, table: Table, rows: Sequence[Any]) -> None:
@@ -239,12 +244,12 @@ def _cancel(writer: Writer, table: Table, rows: Sequence[Any]) -> None:
         writer.change(table, rows[0].job, [key_of(table, row) for row in rows], changes)
 
 
-def _insert_attempt(writer: Writer, name: AttemptId, state: AttemptState) -> bool:
+def _insert_attempt(writer: Writer, attempt_id: AttemptId, state: AttemptState) -> bool:
     """Write an attempt unless it is there."""
-    row = {**attempt_key(name), "state": state, "created_ms": writer.now_ms, **_times(writer, state)}
-    if not writer.insert(attempt, name.job, [row]):
+    row = {**attempt_key(attempt_id), "state": state, "created_ms": writer.now_ms, **_times(writer, state)}
+    if not writer.insert(attempt, attempt_id.job, [row]):
         return False
-    writer.event(f"attempt.{state}", name.job, place=(name.task, name.attempt, ""))
+    writer.event(f"attempt.{state}", attempt_id.job, place=(attempt_id.task, attempt_id.attempt, ""))
     return True
 
 

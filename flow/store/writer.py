@@ -68,45 +68,45 @@ class Writer:
             key = self.run(insert(tables.event).inline().values(rows if rows[1:] else rows[0])).lastrowid
             self.newest = key if self.connection.dialect.name == "sqlite" else key + len(rows) - 1
 
-    def rows(self, name: str) -> JobRows:
+    def rows(self, job_id: str) -> JobRows:
         """What is stored of a job, as this transaction has left it so far."""
-        found = self.seen.get(name)
+        found = self.seen.get(job_id)
         if found is None:
-            kept = None if self.unseen else self._cache.find(name)
-            found = self.seen[name] = kept if kept is not None else load(self.connection, name)
+            kept = None if self.unseen else self._cache.find(job_id)
+            found = self.seen[job_id] = kept if kept is not None else load(self.connection, job_id)
         return found
 
-    def begin(self, name: str) -> None:
+    def begin(self, job_id: str) -> None:
         """A job whose id was drawn just now: nothing of it is stored."""
-        self.seen[name] = empty(name)
+        self.seen[job_id] = empty(job_id)
 
-    def insert(self, table: Table, name: str, rows: Sequence[Mapping[str, object]]) -> list[Any]:
+    def insert(self, table: Table, job_id: str, rows: Sequence[Mapping[str, object]]) -> list[Any]:
         """Insert those rows of a job whose key is not there yet; these."""
-        known = self.rows(name).tables[table]
+        known = self.rows(job_id).tables[table]
         made = {key_of(table, row): row for row in (full(table, row) for row in rows)}
         new = {key: row for key, row in made.items() if key not in known}
         self.insert_new(table, [asdict(row) for row in new.values()])
-        self.seen[name] = self.seen[name].changed(table, new)
+        self.seen[job_id] = self.seen[job_id].changed(table, new)
         return list(new.values())
 
     def change(
-        self, table: Table, name: str, keys: Sequence[Key], changes: Mapping[str, Any], seen: str | None = None
+        self, table: Table, job_id: str, keys: Sequence[Key], changes: Mapping[str, Any], seen: str | None = None
     ) -> None:
         """Change rows of a job in the same way, which are in the state `seen` if one is named. Raises Moved."""
-        rows = self.rows(name)
+        rows = self.rows(job_id)
         old = {key: rows.one(table, *key) for key in keys}
         if any(row is None for row in old.values()):
-            raise Moved(f"Rows of {table.name} of job {name} are gone.")
+            raise Moved(f"Rows of {table.name} of job {job_id} are gone.")
         new = {key: replace(row, **changes) for key, row in old.items()}
         if seen is None and new == old:
             return
-        for where, members in _conditions(table, name, new):
+        for where, members in _conditions(table, job_id, new):
             if seen is not None:
                 where.append(table.c.state == seen)
             if self.run(update(table).where(*where).values(changes), followed=True).rowcount != members:
-                what = "/".join(str(value) for value in (name, *keys[0]))
+                what = "/".join(str(value) for value in (job_id, *keys[0]))
                 raise Moved(f"{table.name} {what} is no longer '{seen}'." if seen else f"{table.name} {what} is gone.")
-        self.seen[name] = rows.changed(table, new)
+        self.seen[job_id] = rows.changed(table, new)
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Do something once this is stored, never if it is not."""
@@ -142,13 +142,13 @@ class Writer:
         self.connection.execute(mysql.insert(table).values(row).on_duplicate_key_update(rest))
 
 
-def _conditions(table: Table, name: str, keys: Iterable[Key]) -> Iterator[tuple[list[ColumnElement[bool]], int]]:
+def _conditions(table: Table, job_id: str, keys: Iterable[Key]) -> Iterator[tuple[list[ColumnElement[bool]], int]]:
     """What finds the rows with these keys of a job, in as few statements as keys that differ before their last part."""
     groups: dict[Key, list[Key]] = {}
     for key in keys:
         groups.setdefault(key[:-1], []).append(key)
     for first, members in groups.items():
-        where = [OF_JOB[table] == name, *(column == value for column, value in zip(KEY[table], first, strict=False))]
+        where = [OF_JOB[table] == job_id, *(column == value for column, value in zip(KEY[table], first, strict=False))]
         if KEY[table]:
             last, values = KEY[table][-1], [key[-1] for key in members]
             where.append(last.in_(values) if values[1:] else last == values[0])

@@ -394,7 +394,7 @@ def add_part(store: Database, name: str, resume: str | None, state: str, initiat
 
 
 def line(store: Database, spec: JobSpec) -> list[str]:
-    return [rows.name for rows in Catalogue(component).earlier(store.rows, spec)]
+    return [rows.job_id for rows in Catalogue(component).earlier(store.rows, spec)]
 
 
 def test_the_line_of_earlier_jobs_goes_back_newest_first(store: Database) -> None:
