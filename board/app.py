@@ -12,11 +12,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from board import live, login, metrics, outputs, pages
-from board.desk import Desk
+from board import login, metrics, outputs, pages, updates
+from board.context import BoardContext
+from board.cookies import VisitCookie
+from board.error_pages import install
 from board.rendering import Renderer
-from board.troubles import install
-from board.visits import VisitBook
 from flow.client import FlowClient, Visitors
 from runtime.http.guard import Guard
 
@@ -51,7 +51,7 @@ HEADERS = {
 }
 
 
-def create_app(flow: FlowClient, visits: VisitBook, visitors: Visitors, party: str) -> FastAPI:
+def create_app(flow: FlowClient, cookie: VisitCookie, visitors: Visitors, party: str) -> FastAPI:
     """The board of one party."""
 
     @asynccontextmanager
@@ -60,10 +60,10 @@ def create_app(flow: FlowClient, visits: VisitBook, visitors: Visitors, party: s
         yield
 
     app = FastAPI(title=f"Board of {party}", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.desk = Desk(flow, visits, Renderer(HERE / "templates", party), visitors)
+    app.state.context = BoardContext(flow, cookie, Renderer(HERE / "templates", party), visitors)
     install(app)
     app.add_middleware(Guard, most_bytes=lambda _method, _path: MAX_FORM_BYTES, headers=HEADERS)
-    for part in (login, pages, live, outputs, metrics):
+    for part in (login, pages, updates, outputs, metrics):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_api_route("/plotly.js", _plotly, include_in_schema=False)

@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
 
-from board.desk import Anybody, Form, Looking
+from board.context import Anybody, Form, Looking
 from flow.client import Session
 from runtime.errors import Denied, InvalidInput, TooManyGuesses
 
@@ -34,11 +34,11 @@ def log_in(looking: Anybody, fields: Form) -> Response:
         session = _session(looking, fields)
     except (Denied, InvalidInput) as error:
         status = 429 if error.code == TooManyGuesses.code else 401
-        return _form(looking, status_code=status, trouble=f"{error.message} {error.hint}".strip())
+        return _form(looking, status_code=status, problem=f"{error.message} {error.hint}".strip())
     _end(looking)
     response = RedirectResponse("/", status_code=303)
-    book = looking.desk.visits
-    book.remember(book.log_in(session), response)
+    cookie = looking.context.cookie
+    cookie.remember(cookie.log_in(session), response)
     return response
 
 
@@ -47,8 +47,8 @@ def log_out(looking: Anybody, fields: Form) -> Response:  # noqa: ARG001 - the f
     """End the session here and at Flow."""
     _end(looking)
     response = RedirectResponse("/login", status_code=303)
-    book = looking.desk.visits
-    book.remember(book.log_out(looking.visit), response)
+    cookie = looking.context.cookie
+    cookie.remember(cookie.log_out(looking.visit), response)
     return response
 
 
@@ -60,7 +60,7 @@ def _end(looking: Looking) -> None:
 
 
 def _session(looking: Looking, fields: dict[str, str]) -> Session:
-    flow = looking.desk.flow
+    flow = looking.context.flow
     if ticket := fields.get("ticket", ""):
         return flow.redeem(ticket)
     if user := fields.get("user", "").strip():
@@ -74,10 +74,10 @@ def _session(looking: Looking, fields: dict[str, str]) -> Session:
 def _by_password(looking: Looking, user: str, password: str) -> Session:
     """Flow slows guesses down by user and address, so it must know whose guess this is."""
     address = looking.request.client.host if looking.request.client else ""
-    return looking.desk.flow.log_in(user, password, looking.desk.visitors.header(address))
+    return looking.context.flow.log_in(user, password, looking.context.visitors.header(address))
 
 
-def _form(looking: Looking, *, status_code: int = 200, ticket: str = "", trouble: str = "") -> Response:
-    response = looking.page("login.html", status_code=status_code, ticket=ticket, trouble=trouble)
-    looking.desk.visits.remember(looking.visit, response)
+def _form(looking: Looking, *, status_code: int = 200, ticket: str = "", problem: str = "") -> Response:
+    response = looking.page("login.html", status_code=status_code, ticket=ticket, problem=problem)
+    looking.context.cookie.remember(looking.visit, response)
     return response

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from board.desk import Anybody
+from board.context import Anybody
 from runtime.metrics import CONTENT_TYPE, metrics
 
 router = APIRouter()
@@ -15,7 +15,7 @@ router = APIRouter()
 def permitted(looking: Anybody, request: Request) -> None:
     """Only who came with such a token in the header: a cookie is for pages. Raises what Flow refuses it with."""
     token = request.headers.get("authorization", "").partition(" ")[2].strip()
-    looking.desk.flow.as_user(token).service_metrics()
+    looking.context.flow.as_user(token).service_metrics()
 
 
 @router.get("/metrics")

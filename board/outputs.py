@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from board.desk import LoggedIn
+from board.context import LoggedIn
 from flow.client import OutputRow
 from runtime.errors import NotFound
 
@@ -34,7 +34,7 @@ def output(
     form: Annotated[Literal["csv", "parquet", "arrow"], Query(alias="format")] = "csv",
 ) -> StreamingResponse:
     """One of them as a file; tables in one of three forms."""
-    found = _output(looking.flow.outputs(job), looking.desk.renderer.party, (task, name, role))
+    found = _output(looking.flow.outputs(job), looking.context.renderer.party, (task, name, role))
     pieces = looking.flow.relay_output(found, form)
     first = next(pieces, b"")  # a refusal is answered as one, before the file begins
     looking.recognised()

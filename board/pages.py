@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
 
-from board.desk import Form, LoggedIn
-from board.job_parts import job_values, jobs_values
+from board.context import Form, LoggedIn
+from board.job_view import job_values, jobs_values
 from flow.client import JobState, ProposalChanged
 from runtime.errors import Conflict
 
@@ -24,7 +24,7 @@ def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -
 @router.get("/jobs/{job}")
 def job(looking: LoggedIn, job: str) -> Response:
     """One job, with its charts."""
-    return looking.page("job.html", changed="", **job_values(looking.flow, job, looking.desk.renderer.party))
+    return looking.page("job.html", changed="", **job_values(looking.flow, job, looking.context.renderer.party))
 
 
 @router.post("/jobs/{job}/stop")
@@ -41,7 +41,7 @@ def approve(looking: LoggedIn, fields: Form, job: str) -> Response:
     except Conflict as error:
         if error.code != ProposalChanged.code:
             raise
-        values = job_values(looking.flow, job, looking.desk.renderer.party)
+        values = job_values(looking.flow, job, looking.context.renderer.party)
         return looking.page("job.html", status_code=409, changed=error.message, **values)
 
 

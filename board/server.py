@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from board.app import create_app
-from board.visits import VisitBook
+from board.cookies import VisitCookie
 from flow.client import VISITOR_PURPOSE, FlowClient, Visitors, url_of
 from party.home import PartyHome
 from party.seal import derive
@@ -31,9 +31,9 @@ class BoardServer:
         """Serve the pages. Raises PortInUse."""
         home = self._home
         self._flow = FlowClient(url_of(home))
-        visits = VisitBook(derive(home.master, COOKIE_PURPOSE), home.party, https=home.settings.board.https)
+        cookie = VisitCookie(derive(home.master, COOKIE_PURPOSE), home.party, https=home.settings.board.https)
         visitors = Visitors(derive(home.master, VISITOR_PURPOSE))
-        app = create_app(self._flow, visits, visitors, home.party)
+        app = create_app(self._flow, cookie, visitors, home.party)
         self._http = HttpServer(app, parse_listen(home.settings.board.listen), "board.listen")
         self._http.start()
 

@@ -1,6 +1,6 @@
 """The options that every command shares, declared once: which party to ask, as whom, and how to answer.
 
-`@asks_a_party` gives a command a `Desk` as its first parameter and puts `--home`, `--url`, `--token-file` and
+`@asks_a_party` gives a command a `CommandContext` as its first parameter and puts `--home`, `--url`, `--token-file` and
 `--json` on it. The client is imported and made only when the command first uses it.
 """
 
@@ -83,7 +83,7 @@ class NoSuchFile(NotFound):
 
 
 @dataclass
-class Desk:
+class CommandContext:
     """Where a command asks and answers.
 
     Attributes:
@@ -141,7 +141,7 @@ def needs_no_party(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def asks_a_party(command: Callable[..., None]) -> Callable[..., None]:
-    """Put the shared options on a command whose first parameter is a `Desk`."""
+    """Put the shared options on a command whose first parameter is a `CommandContext`."""
     return _with_options(command, tuple(_SHARED))
 
 
@@ -164,9 +164,9 @@ def _with_options(command: Callable[..., None], names: tuple[str, ...]) -> Calla
         if taken["home"] is None:
             taken["home"] = Path(os.environ[HOME_VARIABLE]) if os.environ.get(HOME_VARIABLE) else None
             taken["url"] = taken["url"] or os.environ.get(URL_VARIABLE) or None
-        desk = Desk(taken["home"], taken["url"], taken["token_file"], Screen(bool(taken["as_json"])))
-        with complaints(desk):
-            command(desk, **given)
+        context = CommandContext(taken["home"], taken["url"], taken["token_file"], Screen(bool(taken["as_json"])))
+        with complaints(context):
+            command(context, **given)
 
     run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]} | {"return": None}
@@ -175,12 +175,12 @@ def _with_options(command: Callable[..., None], names: tuple[str, ...]) -> Calla
 
 
 @contextmanager
-def complaints(desk: Desk) -> Iterator[None]:
+def complaints(context: CommandContext) -> Iterator[None]:
     """Every named error ends the command with a sentence on stderr and its exit code, never with a traceback."""
     try:
         yield
     except PlatformError as error:
-        _complain(desk, error)
+        _complain(context, error)
     except KeyboardInterrupt as error:
         raise typer.Exit(Exit.INTERRUPTED) from error
     except BrokenPipeError as error:
@@ -190,11 +190,11 @@ def complaints(desk: Desk) -> Iterator[None]:
         fault = fault_of(error)
         if fault is None:
             raise
-        _complain(desk, fault)
+        _complain(context, fault)
 
 
-def _complain(desk: Desk, error: PlatformError) -> NoReturn:
-    desk.screen.error(error, desk.source)
+def _complain(context: CommandContext, error: PlatformError) -> NoReturn:
+    context.screen.error(error, context.source)
     raise typer.Exit(exit_for(error)) from error
 
 

@@ -10,7 +10,7 @@ import typer
 
 from flow.cli.data.export import suffix_of
 from flow.cli.data.rows_text import row_lines
-from flow.cli.options import Desk, NoSuchFile, OverwriteOption, TableForm, asks_a_party
+from flow.cli.options import CommandContext, NoSuchFile, OverwriteOption, TableForm, asks_a_party
 from flow.cli.party.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from runtime.text import size
 
@@ -25,7 +25,7 @@ _CHOICE = "Columns, separated by commas; may be given more than once."
 @app.command("upload")
 @asks_a_party
 def upload(  # noqa: PLR0913 - one a file's property
-    desk: Desk,
+    context: CommandContext,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or Arrow file.", show_default=False)],
     table: Annotated[str, typer.Option("--table", metavar="NAMESPACE/NAME", help="Name of the table.")],
     id: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that names rows.")] = None,
@@ -77,17 +77,17 @@ def upload(  # noqa: PLR0913 - one a file's property
         raise NoSuchFile(f"{file} is a folder.", hint="Name one file in it.")
     if not file.is_file():
         raise NoSuchFile(f"The file {file} does not exist.", hint="Check the path.")
-    desk.source = str(file) if "/" in str(file) else ""
+    context.source = str(file) if "/" in str(file) else ""
     reading = {"type": types, "encoding": encoding, "delimiter": delimiter, "null": null, "format": form}
     reading |= {"features": _columns(features), "drop": _columns(drop), "columns": _columns(columns)}
     reading |= {"decimal": decimal, "no_header": "true" if no_header else None}
     from storage.client import TableRoles
 
     roles = TableRoles(id=id, label=label, weight=weight, match_id=match_id)
-    with desk.client() as flow, desk.screen.progress(f"Uploading {file.name}") as sent:
+    with context.client() as flow, context.screen.progress(f"Uploading {file.name}") as sent:
         view = flow.upload(file, table, roles=roles, reading=reading, sent=sent)
     text = f"{view.reference}: {view.rows} rows, {len(view.columns)} columns, {size(view.size_bytes)}"
-    desk.screen.result(view.model_dump(mode="json"), text, *view.remarks)
+    context.screen.result(view.model_dump(mode="json"), text, *view.remarks)
 
 
 def _columns(given: list[str] | None) -> list[str]:
@@ -97,82 +97,86 @@ def _columns(given: list[str] | None) -> list[str]:
 
 @app.command("list")
 @asks_a_party
-def list_(desk: Desk) -> None:
+def list_(context: CommandContext) -> None:
     """The tables of your party."""
-    with desk.client() as flow:
+    with context.client() as flow:
         views = flow.tables()
-    if desk.screen.as_json:
-        desk.screen.document([view.model_dump(mode="json") for view in views])
+    if context.screen.as_json:
+        context.screen.document([view.model_dump(mode="json") for view in views])
         return
     rows = [(v.reference, v.rows, len(v.columns), size(v.size_bytes), v.owner) for v in views if not v.damaged]
-    desk.screen.table(("table", "rows", "columns", "size", "owner"), rows, empty="No tables yet.")
+    context.screen.table(("table", "rows", "columns", "size", "owner"), rows, empty="No tables yet.")
     for view in views:
         if view.damaged:
-            desk.screen.line(f"{view.reference} cannot be read: {view.damaged}")
+            context.screen.line(f"{view.reference} cannot be read: {view.damaged}")
 
 
 @app.command("show")
 @asks_a_party
-def show(desk: Desk, table: Table) -> None:
+def show(context: CommandContext, table: Table) -> None:
     """One table: its columns, the roles they play, and its digest."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.table(table)
-    if desk.screen.as_json:
-        desk.screen.document(view.model_dump(mode="json"))
+    if context.screen.as_json:
+        context.screen.document(view.model_dump(mode="json"))
         return
-    line = desk.screen.line
+    line = context.screen.line
     line(f"{view.reference}: {view.rows} rows in {view.partitions} partition(s), {size(view.size_bytes)}")
     told = {"id": "-", "label": "-"} | view.roles.spoken | {"owner": view.owner or "-"}
     line(", ".join(f"{what} {name}" for what, name in told.items()))
     line(f"digest {view.digest}")
-    desk.screen.table(("column", "type"), [(c.name, c.type) for c in view.columns], empty="No columns.")
+    context.screen.table(("column", "type"), [(c.name, c.type) for c in view.columns], empty="No columns.")
 
 
 @app.command("head")
 @asks_a_party
 def head(
-    desk: Desk, table: Table, rows: Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="How many.")] = 10
+    context: CommandContext,
+    table: Table,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="How many.")] = 10,
 ) -> None:
     """The first rows of a table."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.head(table, rows)
-    if desk.screen.as_json:
-        desk.screen.document(view.model_dump(mode="json"))
+    if context.screen.as_json:
+        context.screen.document(view.model_dump(mode="json"))
         return
-    for text in row_lines(view.columns, view.rows, desk.screen.width):
-        desk.screen.line(text)
+    for text in row_lines(view.columns, view.rows, context.screen.width):
+        context.screen.line(text)
     if not view.rows:
-        desk.screen.note("No rows.")
+        context.screen.note("No rows.")
 
 
 @app.command("export")
 @asks_a_party
 def export(
-    desk: Desk,
+    context: CommandContext,
     table: Table,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="FILE.csv, FILE.parquet or FILE.arrow.")],
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write all rows of a table to a file."""
     form = suffix_of(to, list(TableForm))
-    with desk.client() as flow, desk.screen.progress(f"Writing {to.name}") as got:
+    with context.client() as flow, context.screen.progress(f"Writing {to.name}") as got:
         written = flow.export_table(table, to, form, overwrite=overwrite, got=got)
-    desk.screen.result({"table": table, "file": str(to), "bytes": written}, f"Wrote {table} to {to}, {size(written)}.")
+    context.screen.result(
+        {"table": table, "file": str(to), "bytes": written}, f"Wrote {table} to {to}, {size(written)}."
+    )
 
 
 @app.command("delete")
 @asks_a_party
-def delete(desk: Desk, table: Table) -> None:
+def delete(context: CommandContext, table: Table) -> None:
     """Delete a table, or one version of it."""
-    with desk.client() as flow:
+    with context.client() as flow:
         flow.delete(table)
-    desk.screen.result({"deleted": table}, f"Deleted {table}.")
+    context.screen.result({"deleted": table}, f"Deleted {table}.")
 
 
 @app.command("policy")
 @asks_a_party
 def policy(  # noqa: PLR0913 - one parameter an option
-    desk: Desk,
+    context: CommandContext,
     table: Table,
     components: ComponentsOption = None,
     peers: PeersOption = None,
@@ -182,6 +186,6 @@ def policy(  # noqa: PLR0913 - one parameter an option
     clear: ClearOption = False,
 ) -> None:
     """What a table may be used for: shown, or set for all its versions by its owner or an officer."""
-    with desk.client() as flow:
+    with context.client() as flow:
         wanted = Wanted(components, peers, expires, clear, min_rows, users)
-        wanted.apply(desk, table.partition("@")[0], flow.table_policy, flow.set_table_policy)
+        wanted.apply(context, table.partition("@")[0], flow.table_policy, flow.set_table_policy)

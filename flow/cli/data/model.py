@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flow.cli.data.export import export_model, suffix_of
-from flow.cli.options import Desk, OverwriteOption, asks_a_party
+from flow.cli.options import CommandContext, OverwriteOption, asks_a_party
 from flow.cli.party.policy import ClearOption, ComponentsOption, ExpiresOption, PeersOption, UsersOption, Wanted
 from runtime.text import size
 
@@ -27,41 +27,41 @@ RoleOption = Annotated[
 
 @app.command("list")
 @asks_a_party
-def list_(desk: Desk) -> None:
+def list_(context: CommandContext) -> None:
     """The models of your party."""
-    with desk.client() as flow:
+    with context.client() as flow:
         views = flow.models()
-    if desk.screen.as_json:
-        desk.screen.document([view.model_dump(mode="json") for view in views])
+    if context.screen.as_json:
+        context.screen.document([view.model_dump(mode="json") for view in views])
         return
     rows = [(v.reference, v.role, v.kind, size(v.size_bytes), v.digest[:16]) for v in views if not v.damaged]
-    desk.screen.table(("model", "role", "kind", "size", "digest"), rows, empty="No models yet.")
+    context.screen.table(("model", "role", "kind", "size", "digest"), rows, empty="No models yet.")
     for view in views:
         if view.damaged:
-            desk.screen.line(f"{view.reference} cannot be read: {view.damaged}")
+            context.screen.line(f"{view.reference} cannot be read: {view.damaged}")
 
 
 @app.command("show")
 @asks_a_party
-def show(desk: Desk, model: ModelArgument, role: RoleOption = None) -> None:
+def show(context: CommandContext, model: ModelArgument, role: RoleOption = None) -> None:
     """One model: its details and arrays."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.model(model, role)
-    if desk.screen.as_json:
-        desk.screen.document(view.model_dump(mode="json"))
+    if context.screen.as_json:
+        context.screen.document(view.model_dump(mode="json"))
         return
-    desk.screen.line(f"{view.reference} as {view.role}: {view.kind}, {size(view.size_bytes)}")
-    desk.screen.line(f"digest {view.digest}")
+    context.screen.line(f"{view.reference} as {view.role}: {view.kind}, {size(view.size_bytes)}")
+    context.screen.line(f"digest {view.digest}")
     for name, value in view.details.items():
-        desk.screen.line(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+        context.screen.line(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     arrays = [(a.name, a.type, " x ".join(map(str, a.shape))) for a in view.arrays]
-    desk.screen.table(("array", "type", "shape"), arrays, empty="No arrays.")
+    context.screen.table(("array", "type", "shape"), arrays, empty="No arrays.")
 
 
 @app.command("export")
 @asks_a_party
 def export(
-    desk: Desk,
+    context: CommandContext,
     model: ModelArgument,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="FILE.safetensors, or FILE.json to read it.")],
     role: RoleOption = None,
@@ -69,24 +69,26 @@ def export(
 ) -> None:
     """Write a model to a file that other programs read; checked against its digest."""
     form = suffix_of(to, ("safetensors", "json"))
-    with desk.client() as flow, desk.screen.progress(f"Writing {to.name}") as got:
+    with context.client() as flow, context.screen.progress(f"Writing {to.name}") as got:
         digest = export_model(flow, model, to, form, role=role, overwrite=overwrite, got=got)
-    desk.screen.result({"model": model, "file": str(to), "digest": digest}, f"Wrote {model} to {to}, digest {digest}.")
+    context.screen.result(
+        {"model": model, "file": str(to), "digest": digest}, f"Wrote {model} to {to}, digest {digest}."
+    )
 
 
 @app.command("delete")
 @asks_a_party
-def delete(desk: Desk, model: ModelArgument) -> None:
+def delete(context: CommandContext, model: ModelArgument) -> None:
     """Delete your party's part of a model."""
-    with desk.client() as flow:
+    with context.client() as flow:
         flow.delete_model(model)
-    desk.screen.result({"deleted": model}, f"Deleted {model}.")
+    context.screen.result({"deleted": model}, f"Deleted {model}.")
 
 
 @app.command("policy")
 @asks_a_party
 def policy(  # noqa: PLR0913 - one parameter an option
-    desk: Desk,
+    context: CommandContext,
     model: ModelArgument,
     components: ComponentsOption = None,
     peers: PeersOption = None,
@@ -95,6 +97,6 @@ def policy(  # noqa: PLR0913 - one parameter an option
     clear: ClearOption = False,
 ) -> None:
     """What a model may be used for, and by whom beside the parties that hold a part of it: shown, or set."""
-    with desk.client() as flow:
+    with context.client() as flow:
         wanted = Wanted(components, peers, expires, clear, users=users)
-        wanted.apply(desk, model, flow.model_policy, flow.set_model_policy)
+        wanted.apply(context, model, flow.model_policy, flow.set_model_policy)

@@ -9,7 +9,7 @@ import typer
 
 from flow.cli.exit_codes import Exit, exit_for_end
 from flow.cli.options import (
-    Desk,
+    CommandContext,
     OverwriteOption,
     TableForm,
     asks_a_party,
@@ -34,7 +34,7 @@ SinceOption = Annotated[int, typer.Option("--since", min=0, help="Only rows with
 @app.command("submit")
 @asks_a_party
 def submit(
-    desk: Desk,
+    context: CommandContext,
     file: FileArgument,
     submit_token: Annotated[
         str | None, typer.Option("--submit-token", help="Repeat a submit safely: same token, same job, same id.")
@@ -43,17 +43,17 @@ def submit(
 ) -> None:
     """Submit a job. Its id is printed at once."""
     spec = read_bytes(file, "job file")
-    with desk.client() as flow:
-        desk.source = str(file)
+    with context.client() as flow:
+        context.source = str(file)
         job = flow.submit(spec, submit_token=submit_token)
-        desk.source = ""
-        _submitted(desk, flow, job, watch=watch)
+        context.source = ""
+        _submitted(context, flow, job, watch=watch)
 
 
 @app.command("run")
 @needs_no_party
 def run(  # noqa: PLR0913 - one parameter an option
-    desk: Desk,
+    context: CommandContext,
     file: FileArgument,
     _local: Annotated[
         bool, typer.Option("--local", help="All sides in this process. Between parties: flow job submit FILE --watch.")
@@ -83,13 +83,13 @@ def run(  # noqa: PLR0913 - one parameter an option
     from flow.cli.job.local_run import Given, run_here
 
     given = Given(data or [], id, label, out, tables, overwrite)
-    raise typer.Exit(exit_for_end(run_here(desk, file, given)))
+    raise typer.Exit(exit_for_end(run_here(context, file, given)))
 
 
 @app.command("resume")
 @asks_a_party
 def resume(
-    desk: Desk,
+    context: CommandContext,
     job: JobArgument,
     changes: Annotated[
         list[str] | None,
@@ -99,148 +99,151 @@ def resume(
 ) -> None:
     """Go on from the checkpoints of a job that failed or was stopped, as a new job. Its id is printed at once."""
     parameters = parameter_changes(changes or [])
-    with desk.client() as flow:
-        _submitted(desk, flow, flow.resume(job, parameters), watch=watch)
+    with context.client() as flow:
+        _submitted(context, flow, flow.resume(job, parameters), watch=watch)
 
 
 @app.command("validate")
 @asks_a_party
-def validate(desk: Desk, file: FileArgument) -> None:
+def validate(context: CommandContext, file: FileArgument) -> None:
     """What this party would answer to a job, without submitting it: every problem with its path."""
     from flow.cli.job.text import verdict_text
 
     spec = read_bytes(file, "job file")
-    with desk.client() as flow:
+    with context.client() as flow:
         found = flow.validate(spec)
-    if desk.screen.as_json:
-        desk.screen.document(found.model_dump(mode="json"))
+    if context.screen.as_json:
+        context.screen.document(found.model_dump(mode="json"))
     elif found.valid:
-        desk.screen.line(f"{file}: {verdict_text(found)}")
+        context.screen.line(f"{file}: {verdict_text(found)}")
     for problem in found.problems:
-        desk.screen.note(complaint(problem["message"], hint=problem["hint"], field=problem["path"], source=str(file)))
+        context.screen.note(
+            complaint(problem["message"], hint=problem["hint"], field=problem["path"], source=str(file))
+        )
     if not found.valid:
         raise typer.Exit(Exit.BAD_INPUT)
 
 
 @app.command("schema")
 @asks_a_party
-def schema(desk: Desk) -> None:
+def schema(context: CommandContext) -> None:
     """The JSON Schema of job.json; needs no running party."""
     from algorithms.registry import components
     from flow.job.schema import job_schema
 
-    desk.screen.document(job_schema(components()))
+    context.screen.document(job_schema(components()))
 
 
 @app.command("example")
 @needs_no_party
 def example(
-    desk: Desk, to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to; made if need be.")] = Path()
+    context: CommandContext,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to; made if need be.")] = Path(),
 ) -> None:
     """Write a small example to try: two banks' loans as CSV files, and a job on them."""
     from flow.cli.job.example import write_example
 
     files = [str(file) for file in write_example(to)]
-    desk.screen.result(files, f"Wrote {', '.join(files)}.")
+    context.screen.result(files, f"Wrote {', '.join(files)}.")
 
 
 @app.command("list")
 @asks_a_party
 def list_(
-    desk: Desk,
+    context: CommandContext,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many, newest first.")] = 20,
     state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state.")] = None,
 ) -> None:
     """The newest jobs."""
     from flow.cli.job.text import SUMMARY_COLUMNS, summary_row
 
-    with desk.client() as flow:
+    with context.client() as flow:
         jobs = flow.jobs(limit, state)
-    if desk.screen.as_json:
-        desk.screen.document([job.model_dump(mode="json") for job in jobs])
+    if context.screen.as_json:
+        context.screen.document([job.model_dump(mode="json") for job in jobs])
     else:
-        desk.screen.table(SUMMARY_COLUMNS, [summary_row(job) for job in jobs], empty="No jobs yet.")
+        context.screen.table(SUMMARY_COLUMNS, [summary_row(job) for job in jobs], empty="No jobs yet.")
 
 
 @app.command("show")
 @asks_a_party
-def show(desk: Desk, job: JobArgument) -> None:
+def show(context: CommandContext, job: JobArgument) -> None:
     """One job: its parties, tasks, attempts and what it waits for; what you decide about if it waits for you."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.job(job)
-        _show(desk, view)
-        asked = not desk.screen.as_json and any(waiting.what == "person" for waiting in view.waiting_for)
+        _show(context, view)
+        asked = not context.screen.as_json and any(waiting.what == "person" for waiting in view.waiting_for)
         proposal = flow.proposal(job) if asked else None
     if proposal is not None and proposal.waits:
-        desk.screen.line("")
-        _show_proposal(desk, proposal)
+        context.screen.line("")
+        _show_proposal(context, proposal)
 
 
 @app.command("proposal")
 @asks_a_party
-def proposal(desk: Desk, job: JobArgument) -> None:
+def proposal(context: CommandContext, job: JobArgument) -> None:
     """What a person decides about: own tables, parameters, every message that would leave, who learns what."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.proposal(job)
-    if desk.screen.as_json:
-        desk.screen.document(view.model_dump(mode="json"))
+    if context.screen.as_json:
+        context.screen.document(view.model_dump(mode="json"))
     else:
-        _show_proposal(desk, view)
+        _show_proposal(context, view)
 
 
 @app.command("watch")
 @asks_a_party
-def watch(desk: Desk, job: JobArgument) -> None:
+def watch(context: CommandContext, job: JobArgument) -> None:
     """Show every round as it comes; ends with the job, with an exit code that tells how."""
-    with desk.client() as flow:
+    with context.client() as flow:
         flow.job(job)  # a party that is not there at all is told at once
-        _watch(desk, flow, job)
+        _watch(context, flow, job)
 
 
 @app.command("why")
 @asks_a_party
-def why(desk: Desk, job: JobArgument) -> None:
+def why(context: CommandContext, job: JobArgument) -> None:
     """What a job waits for and since when; of a job that is over, how it ended."""
-    with desk.client() as flow:
+    with context.client() as flow:
         reasons = flow.why(job)
-    desk.screen.result(reasons, *(reasons or ["It waits for nothing."]))
+    context.screen.result(reasons, *(reasons or ["It waits for nothing."]))
 
 
 @app.command("metrics")
 @asks_a_party
-def metrics(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
+def metrics(context: CommandContext, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
     """Every metric of every round."""
-    with desk.client() as flow:
+    with context.client() as flow:
         rows = flow.metrics(job, task, since)
-    if desk.screen.as_json:
-        desk.screen.document([row.model_dump(mode="json") for row in rows])
+    if context.screen.as_json:
+        context.screen.document([row.model_dump(mode="json") for row in rows])
         return
     cells = [(r.task, r.attempt, f"{r.role}:{r.party}", r.step, r.name, f"{r.value:.6g}") for r in rows]
-    desk.screen.table(("task", "attempt", "address", "step", "metric", "value"), cells, empty="No metrics yet.")
+    context.screen.table(("task", "attempt", "address", "step", "metric", "value"), cells, empty="No metrics yet.")
 
 
 @app.command("logs")
 @asks_a_party
-def logs(desk: Desk, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
+def logs(context: CommandContext, job: JobArgument, task: TaskOption = None, since: SinceOption = 0) -> None:
     """What the executors logged."""
     from flow.views.times import clock_text
 
-    with desk.client() as flow:
+    with context.client() as flow:
         rows = flow.logs(job, task, since)
-    if desk.screen.as_json:
-        desk.screen.document([row.model_dump(mode="json") for row in rows])
+    if context.screen.as_json:
+        context.screen.document([row.model_dump(mode="json") for row in rows])
         return
     if not rows:
-        desk.screen.line("No lines.")
+        context.screen.line("No lines.")
     for row in rows:
         place = f"{row.task}/{row.attempt} {row.role}:{row.party}"
-        desk.screen.block(f"{clock_text(row.at_ms)} {row.level.upper():7} {place}  {row.text}")
+        context.screen.block(f"{clock_text(row.at_ms)} {row.level.upper():7} {place}  {row.text}")
 
 
 @app.command("outputs")
 @asks_a_party
 def outputs(
-    desk: Desk,
+    context: CommandContext,
     job: JobArgument,
     get: Annotated[
         Path | None, typer.Option("--get", metavar="DIR", help="Write all that is at this party into a folder.")
@@ -250,29 +253,29 @@ def outputs(
 ) -> None:
     """What the job has made: tables, models and reports, by party."""
     if get is not None:
-        _get(desk, job, get, tables, overwrite=overwrite)
+        _get(context, job, get, tables, overwrite=overwrite)
         return
-    with desk.client() as flow:
+    with context.client() as flow:
         rows = flow.outputs(job)
-    if desk.screen.as_json:
-        desk.screen.document([row.model_dump(mode="json") for row in rows])
+    if context.screen.as_json:
+        context.screen.document([row.model_dump(mode="json") for row in rows])
         return
     cells = [(r.task, f"{r.role}:{r.party}", r.name, r.kind, r.reference, r.digest[:16]) for r in rows]
-    desk.screen.table(("task", "address", "output", "kind", "reference", "digest"), cells, empty="No outputs yet.")
+    context.screen.table(("task", "address", "output", "kind", "reference", "digest"), cells, empty="No outputs yet.")
 
 
 @app.command("stop")
 @asks_a_party
-def stop(desk: Desk, job: JobArgument) -> None:
+def stop(context: CommandContext, job: JobArgument) -> None:
     """Cancel a job at every party."""
-    with desk.client() as flow:
-        _decided(desk, flow.stop(job))
+    with context.client() as flow:
+        _decided(context, flow.stop(job))
 
 
 @app.command("approve")
 @asks_a_party
 def approve(
-    desk: Desk,
+    context: CommandContext,
     job: JobArgument,
     digest: Annotated[
         str,
@@ -282,76 +285,80 @@ def approve(
     """Agree to a job that waits for a person of this party, as it is shown now; with --digest as it was seen."""
     from flow.cli.job.proposal_text import approval_lines, require_digest
 
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.proposal(job)
         require_digest(view, digest)
-        for line in approval_lines(view) if view.waits and not desk.screen.as_json else ():
-            desk.screen.line(line)
+        for line in approval_lines(view) if view.waits and not context.screen.as_json else ():
+            context.screen.line(line)
         agreed = flow.approve(job, view.digest)
     others = ", ".join(sorted({waiting.who for waiting in agreed.waiting_for if waiting.who != view.party}))
     text = f"{agreed.id}: {view.party} agrees." + (f" The job waits for {others}." if others else "")
-    desk.screen.result(agreed.model_dump(mode="json"), text)
+    context.screen.result(agreed.model_dump(mode="json"), text)
 
 
 @app.command("refuse")
 @asks_a_party
 def refuse(
-    desk: Desk, job: JobArgument, reason: Annotated[str, typer.Option("--reason", help="Told to the others.")] = ""
+    context: CommandContext,
+    job: JobArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Told to the others.")] = "",
 ) -> None:
     """Refuse a job that waits for a person of this party."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.refuse(job, reason)
-    desk.screen.result(view.model_dump(mode="json"), f"{view.id}: refused. The initiator ends the job.")
+    context.screen.result(view.model_dump(mode="json"), f"{view.id}: refused. The initiator ends the job.")
 
 
-def _get(desk: Desk, job: str, folder: Path, tables: TableForm, *, overwrite: bool) -> None:
+def _get(context: CommandContext, job: str, folder: Path, tables: TableForm, *, overwrite: bool) -> None:
     from flow.cli.data.export import take_job
     from flow.job.states import JobState
 
     taken = []
-    with desk.client() as flow:
+    with context.client() as flow:
         state = flow.job(job).state
         for each in take_job(flow, job, folder, tables, overwrite=overwrite):
             taken.append({"file": each.file, "what": each.what})
-            desk.screen.note(f"{each.file}: {each.what}")
+            context.screen.note(f"{each.file}: {each.what}")
     if state is not JobState.SUCCEEDED:
-        desk.screen.note(f"The job is {state}: these are not all results that it was to have. See: flow job why {job}")
-    desk.screen.result(taken, f"Wrote {len(taken)} files to {folder}.")
+        context.screen.note(
+            f"The job is {state}: these are not all results that it was to have. See: flow job why {job}"
+        )
+    context.screen.result(taken, f"Wrote {len(taken)} files to {folder}.")
 
 
-def _submitted(desk: Desk, flow: FlowClient, job: str, *, watch: bool) -> None:
+def _submitted(context: CommandContext, flow: FlowClient, job: str, *, watch: bool) -> None:
     if not watch:
-        desk.screen.result({"job": job}, job)
+        context.screen.result({"job": job}, job)
         return
-    if desk.screen.as_json:
-        desk.screen.record({"job": job})
-    _watch(desk, flow, job)
+    if context.screen.as_json:
+        context.screen.record({"job": job})
+    _watch(context, flow, job)
 
 
-def _show(desk: Desk, view: JobView) -> None:
+def _show(context: CommandContext, view: JobView) -> None:
     from flow.cli.job.text import job_lines
 
-    if desk.screen.as_json:
-        desk.screen.document(view.model_dump(mode="json"))
-    for line in [] if desk.screen.as_json else job_lines(view):
-        desk.screen.line(line)
+    if context.screen.as_json:
+        context.screen.document(view.model_dump(mode="json"))
+    for line in [] if context.screen.as_json else job_lines(view):
+        context.screen.line(line)
 
 
-def _show_proposal(desk: Desk, view: ProposalView) -> None:
+def _show_proposal(context: CommandContext, view: ProposalView) -> None:
     from flow.cli.job.proposal_text import proposal_lines
 
-    for line in proposal_lines(view, desk.asked):
-        desk.screen.line(line)
+    for line in proposal_lines(view, context.asked):
+        context.screen.line(line)
 
 
-def _decided(desk: Desk, view: JobView) -> None:
-    desk.screen.result(view.model_dump(mode="json"), f"{view.id} is {view.state}.")
+def _decided(context: CommandContext, view: JobView) -> None:
+    context.screen.result(view.model_dump(mode="json"), f"{view.id} is {view.state}.")
 
 
-def _watch(desk: Desk, flow: FlowClient, job: str) -> None:
+def _watch(context: CommandContext, flow: FlowClient, job: str) -> None:
     from flow.cli.job.watching import Watcher
 
-    watcher = Watcher(desk.screen)
-    for told in flow.watch(job, lambda error: desk.screen.note(f"waiting for the party: {error}")):
+    watcher = Watcher(context.screen)
+    for told in flow.watch(job, lambda error: context.screen.note(f"waiting for the party: {error}")):
         watcher.show(told)
     raise typer.Exit(exit_for_end(watcher.end()))

@@ -14,7 +14,7 @@ from algorithms.registry import component
 from flow.cli.bars import Bars
 from flow.cli.data.export import Taken, output_files, take_output, take_records
 from flow.cli.job.watching import Watcher
-from flow.cli.options import Desk, TableForm, read_bytes
+from flow.cli.options import CommandContext, TableForm, read_bytes
 from flow.client import EventRow, LogRow, MetricRow, OutputRow, ProgressRow
 from flow.job.binding import BoundJob
 from flow.job.spec import JobSpec
@@ -42,7 +42,7 @@ class Given:
     overwrite: bool
 
 
-def run_here(desk: Desk, file: Path, given: Given) -> str:
+def run_here(context: CommandContext, file: Path, given: Given) -> str:
     """Run the job of a file; the state in which it ended.
 
     Raises:
@@ -51,21 +51,21 @@ def run_here(desk: Desk, file: Path, given: Given) -> str:
         FileThere, FileUnwritable: Results cannot be written.
     """
     given_files = [data_file(text, TableRoles(id=given.id, label=given.label)) for text in given.data]
-    desk.source = str(file)
+    context.source = str(file)
     job = job_to_run(read_bytes(file, "job file"), component)
     files = files_of(job, given_files)
-    desk.source = ""
+    context.source = ""
     folder = given.out or Path(f"{re.sub('[^A-Za-z0-9_-]+', '_', job.spec.name)}-local")
     refuse_existing(folder, overwrite=given.overwrite)
-    job, seed = _with_seed(job, desk)
+    job, seed = _with_seed(job, context)
     with TemporaryDirectory(prefix="archipelago-local-") as work:
         stores = {party: Store(Path(work) / party) for party in job.spec.parties}
-        tables = {place: _take_in(desk, place, data, stores) for place, data in files.items()}
+        tables = {place: _take_in(context, place, data, stores) for place, data in files.items()}
         make_folder(folder)
         run = LocalRun(job, stores, tables, job_seed(seed), SystemClock())
-        taker = _Taker(desk, folder, given, {party: StoredResults(store) for party, store in stores.items()})
-        with desk.screen.bars() as bars:
-            shown = _Shown(desk, bars)
+        taker = _Taker(context, folder, given, {party: StoredResults(store) for party, store in stores.items()})
+        with context.screen.bars() as bars:
+            shown = _Shown(context, bars)
             try:
                 with closing(run.news()) as news:
                     for item in news:
@@ -81,10 +81,10 @@ def run_here(desk: Desk, file: Path, given: Given) -> str:
 class _Shown:
     """Shows a run as a watched job, with bars; keeps its metrics and log lines."""
 
-    def __init__(self, desk: Desk, bars: Bars) -> None:
-        self._screen = desk.screen
+    def __init__(self, context: CommandContext, bars: Bars) -> None:
+        self._screen = context.screen
         self._bars = bars
-        self._watcher = Watcher(desk.screen)
+        self._watcher = Watcher(context.screen)
         self._speaker: dict[str, str] = {}
         self.metrics: list[MetricRow] = []
         self.logs: list[LogRow] = []
@@ -116,8 +116,10 @@ class _Shown:
 class _Taker:
     """Writes what a run made: for each party a folder as `flow job outputs --get` writes it, and the records."""
 
-    def __init__(self, desk: Desk, folder: Path, given: Given, results: Mapping[str, StoredResults]) -> None:
-        self._screen = desk.screen
+    def __init__(
+        self, context: CommandContext, folder: Path, given: Given, results: Mapping[str, StoredResults]
+    ) -> None:
+        self._screen = context.screen
         self._folder = folder
         self._given = given
         self._results = results
@@ -150,20 +152,20 @@ class _Taker:
             self._screen.record({"kind": "file", "file": {"file": taken.file, "what": taken.what}})
 
 
-def _with_seed(job: BoundJob, desk: Desk) -> tuple[BoundJob, int]:
+def _with_seed(job: BoundJob, context: CommandContext) -> tuple[BoundJob, int]:
     """The job with a seed, drawn if it names none, and that seed: so the job beside the results repeats the run."""
     seed = job.spec.settings.seed
     if seed is None:
         seed = secrets.randbits(SEED_BITS)
-        desk.screen.note(f"The job names no seed; this run draws {seed}.")
+        context.screen.note(f"The job names no seed; this run draws {seed}.")
     settings = job.spec.settings.model_copy(update={"seed": seed})
     return job._replace(spec=job.spec.model_copy(update={"settings": settings})), seed
 
 
-def _take_in(desk: Desk, place: Place, file: DataFile, stores: Mapping[str, Store]) -> str:
+def _take_in(context: CommandContext, place: Place, file: DataFile, stores: Mapping[str, Store]) -> str:
     party, table = place
-    with desk.screen.progress(f"Reading {file.file}") as read:
+    with context.screen.progress(f"Reading {file.file}") as read:
         reference, remarks = take_in(file, stores[party], read)
     for remark in remarks:
-        desk.screen.note(f"{table} of {party}: {remark}")
+        context.screen.note(f"{table} of {party}: {remark}")
     return reference

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.exit_codes import Exit
-from flow.cli.options import Desk, NoSuchFile, asks_a_party, at_home, read_text
+from flow.cli.options import CommandContext, NoSuchFile, asks_a_party, at_home, read_text
 from flow.cli.party import policy
 from runtime.errors import InvalidInput, NotFound, Unavailable
 from runtime.text import size
@@ -37,7 +37,7 @@ class NoComposer(NotFound):
 @app.command("init")
 @at_home
 def init(  # noqa: PLR0913 - one parameter an option
-    desk: Desk,
+    context: CommandContext,
     party: Annotated[str, typer.Argument(metavar="PARTY", help="The party's id.", show_default=False)],
     host: Annotated[str, typer.Option("--host", help="Where the gateway listens.")] = "127.0.0.1",
     address: Annotated[
@@ -64,7 +64,7 @@ def init(  # noqa: PLR0913 - one parameter an option
     if accept not in ACCEPTS:
         raise InvalidInput(f"--accept: '{accept}' is no decision.", hint=f"Use {', '.join(ACCEPTS)}.")
 
-    target = desk.home_dir or DEFAULT_HOME
+    target = context.home_dir or DEFAULT_HOME
     url = _database(database, database_url_file)
     home = create_home(target, party, host=host, database=url, public=address)
     wanted = home.settings.policy.model_copy(update={"accept": accept})
@@ -83,85 +83,88 @@ def init(  # noqa: PLR0913 - one parameter an option
         "compose": str(composed) if composed else None,
     }
     made = f"Made {home.party} in {home.root}."
-    desk.screen.result(told, made, f"Its card is {told['card']}; start it with 'flow party up'.", _ACCEPTS[accept])
+    context.screen.result(told, made, f"Its card is {told['card']}; start it with 'flow party up'.", _ACCEPTS[accept])
 
 
 @app.command("card")
 @at_home
 def card(
-    desk: Desk,
+    context: CommandContext,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it here.")] = None,
     renew: Annotated[bool, typer.Option("--renew", help="Make a new one over the same keys first.")] = False,
 ) -> None:
     """Our card, for the other parties: it holds no secret."""
     from party.home_init import renew_card
 
-    home = desk.home()
+    home = context.home()
     ours = renew_card(home) if renew else home.card
     text = ours.to_json().decode()
     if out is not None:
         out.write_text(text)
-        desk.screen.result(
+        context.screen.result(
             {"party": ours.party, "card": str(out), "fingerprint": ours.fingerprint},
             f"Wrote the card of {ours.party} to {out}.",
         )
     else:
         for line in text.splitlines():
-            desk.screen.line(line)
-    desk.screen.note(f"Fingerprint, to compare over another way: {ours.fingerprint}")
+            context.screen.line(line)
+    context.screen.note(f"Fingerprint, to compare over another way: {ours.fingerprint}")
     if renew:
-        told = "Our services show it from now on" if _reload(desk) else "Our services show it when they start"
-        desk.screen.note(f"{told}. Parties that trust us need it now: give it to them; there: flow party trust CARD.")
+        told = "Our services show it from now on" if _reload(context) else "Our services show it when they start"
+        context.screen.note(
+            f"{told}. Parties that trust us need it now: give it to them; there: flow party trust CARD."
+        )
 
 
 @app.command("trust")
 @at_home
 def trust(
-    desk: Desk,
+    context: CommandContext,
     cards: Annotated[list[Path], typer.Argument(metavar="CARD_FILE…", help="Cards to trust.", show_default=False)],
     replace: Annotated[bool, typer.Option("--replace", help="Take other keys; compare the fingerprint first.")] = False,
 ) -> None:
     """Trust the parties whose cards are in the files."""
     from party.trust import trust as trust_card
 
-    home = desk.home()
+    home = context.home()
     done = []
     for file in cards:
         if not file.is_file():
             raise NoSuchFile(f"The card {file} does not exist.", hint="Check the path.")
         known = trust_card(home, file, replace=replace)
         done.append({"party": known.party, "fingerprint": known.fingerprint})
-    _reload(desk)
-    desk.screen.result(done, *(f"{home.party} trusts {entry['party']} ({entry['fingerprint']})." for entry in done))
+    _reload(context)
+    context.screen.result(done, *(f"{home.party} trusts {entry['party']} ({entry['fingerprint']})." for entry in done))
 
 
 @app.command("untrust")
 @at_home
 def untrust(
-    desk: Desk, party: Annotated[str, typer.Argument(metavar="PARTY", help="The party.", show_default=False)]
+    context: CommandContext,
+    party: Annotated[str, typer.Argument(metavar="PARTY", help="The party.", show_default=False)],
 ) -> None:
     """Trust a party no longer."""
     from party.trust import untrust as untrust_party
 
-    untrust_party(desk.home(), party)
-    _reload(desk)
-    desk.screen.result({"untrusted": party}, f"{party} is trusted no longer.")
+    untrust_party(context.home(), party)
+    _reload(context)
+    context.screen.result({"untrusted": party}, f"{party} is trusted no longer.")
 
 
 @app.command("up")
 @at_home
 def up(
-    desk: Desk,
+    context: CommandContext,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all services are ready.")] = False,
 ) -> None:
     """Start all services of the party; without --detach they run here until Ctrl-C."""
     from flow.cli.party import processes
 
-    home = desk.home()
+    home = context.home()
     if not detach:
         processes.run_here(home)
     pid = processes.start(home)
-    desk.screen.result(
+    context.screen.result(
         {"party": home.party, "pid": pid, "flow": home.settings.flow.listen, "board": home.settings.board.listen},
         f"{home.party} is up (pid {pid}). Its board: 'flow party board'.",
     )
@@ -169,47 +172,47 @@ def up(
 
 @app.command("down")
 @at_home
-def down(desk: Desk) -> None:
+def down(context: CommandContext) -> None:
     """Stop the services that 'up' started. Nothing is lost: jobs go on at the next start."""
     from flow.cli.party import processes
 
-    home = desk.home()
+    home = context.home()
     stopped = processes.stop(home)
     left = processes.end_what_is_left(home)
     text = f"{home.party} is down." if stopped else f"{home.party} was not running."
     if left:
         text += f" Ended {left} processes that were left of an earlier run."
-    desk.screen.result({"party": home.party, "stopped": stopped, "left": left}, text)
+    context.screen.result({"party": home.party, "stopped": stopped, "left": left}, text)
 
 
 @app.command("status")
 @asks_a_party
-def status(desk: Desk) -> None:
+def status(context: CommandContext) -> None:
     """The party's services, the parties it trusts, its hosts."""
-    with desk.client() as flow:
+    with context.client() as flow:
         view = flow.status()
-    if desk.screen.as_json:
-        desk.screen.document(view.model_dump(mode="json"))
+    if context.screen.as_json:
+        context.screen.document(view.model_dump(mode="json"))
     else:
-        _show(desk, view)
+        _show(context, view)
     if not view.healthy:
         raise typer.Exit(Exit.UNHEALTHY)
 
 
 @app.command("board")
 @at_home
-def board(desk: Desk) -> None:
+def board(context: CommandContext) -> None:
     """A link that opens the board in a browser, logged in: it works once, for ten minutes."""
     from flow.client import FlowClient
     from runtime.addresses import WILDCARDS, HostPort, parse_listen
 
-    home = desk.home()
+    home = context.home()
     with FlowClient.of_home(home) as flow:
         ticket = flow.ticket(valid_s=600)
     listen = parse_listen(home.settings.board.listen)
     near = HostPort("127.0.0.1", listen.port) if listen.host in WILDCARDS else listen
     url = f"http://{near}/login?ticket={ticket.ticket}"
-    desk.screen.result({"url": url, "valid_s": ticket.valid_s}, url)
+    context.screen.result({"url": url, "valid_s": ticket.valid_s}, url)
 
 
 def _database(kind: str, url_file: Path | None) -> str:
@@ -233,22 +236,22 @@ def _compose(home: PartyHome) -> Path:
     return write(home, home.root / "compose")
 
 
-def _reload(desk: Desk) -> bool:
+def _reload(context: CommandContext) -> bool:
     """Have running services read cards and keys again; False if none runs: it reads them when it starts."""
     from flow.client import FlowClient
 
     try:
-        with FlowClient.of_home(desk.home()) as flow:
+        with FlowClient.of_home(context.home()) as flow:
             flow.reload()
     except Unavailable:
         return False
     return True
 
 
-def _show(desk: Desk, view: PartyStatus) -> None:
+def _show(context: CommandContext, view: PartyStatus) -> None:
     from flow.views.links import last_heard_text
 
-    screen = desk.screen
+    screen = context.screen
     screen.line(f"{view.party}: {'healthy' if view.healthy else 'not healthy'}  (you are {view.user})")
     screen.table(("service", "state", ""), [(r.room, r.state, r.text) for r in view.rooms], empty="")
     peers = [(p.party, p.state, ", ".join(p.addresses) or "-", p.queued) for p in view.peers]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flow.cli.options import Desk, asks_a_party, json_or_text
+from flow.cli.options import CommandContext, asks_a_party, json_or_text
 from runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -35,17 +35,17 @@ ClearOption = Annotated[bool, typer.Option("--clear", help="Take it back.")]
 
 @app.command("show")
 @asks_a_party
-def show(desk: Desk) -> None:
+def show(context: CommandContext) -> None:
     """What the party agrees to."""
-    with desk.client() as flow:
+    with context.client() as flow:
         policy = flow.policy()
-    _show(desk, policy)
+    _show(context, policy)
 
 
 @app.command("set")
 @asks_a_party
 def set_(
-    desk: Desk,
+    context: CommandContext,
     changes: Annotated[
         list[str], typer.Argument(metavar="KEY=VALUE…", help="Values are JSON, or text; lists with commas.")
     ],
@@ -54,14 +54,14 @@ def set_(
     from flow.client import FlowUnreachable
 
     values = _values(changes)
-    with desk.client() as flow:
+    with context.client() as flow:
         try:
             policy = flow.change_policy(values)
         except FlowUnreachable:
-            if desk.url is not None or desk.token_file is not None:
+            if context.url is not None or context.token_file is not None:
                 raise
-            policy = _change_file(desk, values)
-    _show(desk, policy)
+            policy = _change_file(context, values)
+    _show(context, policy)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ class Wanted:
     users: list[str] | None = None
 
     def apply(
-        self, desk: Desk, name: str, now: Callable[[str], UsePolicy], put: Callable[[str, UsePolicy | None], UsePolicy]
+        self,
+        context: CommandContext,
+        name: str,
+        now: Callable[[str], UsePolicy],
+        put: Callable[[str, UsePolicy | None], UsePolicy],
     ) -> None:
         """Show the policy, or change what was typed, and show it then."""
         typed = {
@@ -96,7 +100,7 @@ class Wanted:
         else:
             policy = now(name)
         told = policy.model_dump(mode="json")
-        desk.screen.result({"name": name, **told}, name, *(f"  {key}: {_shown(told[key])}" for key in told))
+        context.screen.result({"name": name, **told}, name, *(f"  {key}: {_shown(told[key])}" for key in told))
 
 
 def _shown(value: object) -> str:
@@ -143,19 +147,19 @@ def _values(changes: list[str]) -> dict[str, object]:
     return values
 
 
-def _change_file(desk: Desk, values: dict[str, object]) -> PolicyView:
+def _change_file(context: CommandContext, values: dict[str, object]) -> PolicyView:
     from flow.policy_book import notes_of_unknown, viewed
     from party.home import SETTINGS_FILE
     from party.settings_file import change_policy
 
-    home = desk.home()
+    home = context.home()
     policy = change_policy(home.root / SETTINGS_FILE, values)
-    desk.screen.note(f"{home.party} is not running: its settings file was changed.")
+    context.screen.note(f"{home.party} is not running: its settings file was changed.")
     return viewed(policy, notes_of_unknown(policy, {home.party, *home.held_cards()}))
 
 
-def _show(desk: Desk, policy: PolicyView) -> None:
+def _show(context: CommandContext, policy: PolicyView) -> None:
     from party.settings import PolicySettings, toml_value
 
     shown = [f"{key} = {toml_value(getattr(policy, key))}" for key in PolicySettings.model_fields]
-    desk.screen.result(policy.model_dump(mode="json"), *shown, *(f"Note: {note}" for note in policy.notes))
+    context.screen.result(policy.model_dump(mode="json"), *shown, *(f"Note: {note}" for note in policy.notes))

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from board.cookies import Visit, VisitCookie
 from board.server import BoardServer
-from board.visits import Visit, VisitBook
 from flow.client import JobState
 from flow.views.jobs import ErrorView, Learning, PartyView, ProposalView, ProposedInput, ProposedLine, ProposedParameter
 from gateway.client import PeerStatus, Stranger
@@ -109,8 +109,8 @@ def test_a_form_from_elsewhere_is_refused(browser: Browser, party: FakeParty) ->
 
 
 def test_behind_https_the_cookie_is_sent_to_the_very_host_and_encrypted_only(party: FakeParty) -> None:
-    visits, answer = VisitBook(b"k" * 32, party.home.party, https=True), Response()
-    visits.remember(Visit("c"), answer)
+    cookie, answer = VisitCookie(b"k" * 32, party.home.party, https=True), Response()
+    cookie.remember(Visit("c"), answer)
     assert answer.headers["set-cookie"].startswith("__Host-archipelago-hospital-a=")
     assert "Secure" in answer.headers["set-cookie"]
 
@@ -398,7 +398,7 @@ def test_what_failed_here_comes_first_and_why_we_left_is_told(browser: Browser, 
 def test_the_newest_log_lines_are_shown_to_who_may_read_them(
     browser: Browser, party: FakeParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("board.job_parts.SHOWN_LINES", 2)
+    monkeypatch.setattr("board.job_view.SHOWN_LINES", 2)
     job = party.client.submit(job_json())
     assert "logs-title" not in browser.get(f"/jobs/{job}").text
     for text in ("the oldest line", "one <line> \x1b[2J", "Traceback:\n  File x\nValueError: y"):

@@ -6,9 +6,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from board.app import create_app
-from board.desk import checked_form, logged_in
+from board.context import checked_form, logged_in
+from board.cookies import VisitCookie
 from board.metrics import permitted
-from board.visits import VisitBook
 from flow.client import FlowClient, Visitors
 from party.ids import party_id
 
@@ -22,7 +22,7 @@ def calls(dependant: Dependant) -> set[object]:
 
 def test_every_page_needs_a_login_and_every_form_its_proof() -> None:
     with FlowClient("http://127.0.0.1:1") as flow:
-        app = create_app(flow, VisitBook(b"k" * 32, party_id("hospital-a")), Visitors(b"k"), "hospital-a")
+        app = create_app(flow, VisitCookie(b"k" * 32, party_id("hospital-a")), Visitors(b"k"), "hospital-a")
     seen = set()
     for context in iter_route_contexts(app.routes):
         route = context.original_route

@@ -1,4 +1,4 @@
-"""What every page needs: Flow, the visits, the renderer; and who is looking."""
+"""What every page needs: Flow, the cookie, the renderer; and who is looking."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
+from board.cookies import Visit, VisitCookie
 from board.rendering import Renderer
-from board.visits import Visit, VisitBook
 from flow.client import FlowClient, Visitors
 from party.users import Thing, User, allows
 from runtime.errors import Denied
@@ -29,11 +29,11 @@ class NotLoggedIn(Denied):
 
 
 @dataclass(frozen=True)
-class Desk:
+class BoardContext:
     """Bound once when the board starts."""
 
     flow: FlowClient
-    visits: VisitBook
+    cookie: VisitCookie
     renderer: Renderer
     visitors: Visitors
 
@@ -43,13 +43,13 @@ class Looking:
     """One request: who looks, and what they may ask Flow as themselves."""
 
     request: Request
-    desk: Desk
+    context: BoardContext
     visit: Visit
 
     @property
     def flow(self) -> FlowClient:
         """Flow, asked as this user."""
-        return self.desk.flow.as_user(self.visit.token)
+        return self.context.flow.as_user(self.visit.token)
 
     def can(self, verb: str, kind: str, owner: str = "") -> bool:
         """Whether to offer it; Flow decides when it is asked."""
@@ -67,13 +67,13 @@ class Looking:
 
     def part(self, template: str, **values: object) -> str:
         """A part of a page."""
-        return self.desk.renderer.page(template, visit=self.visit, can=self.can, **values)
+        return self.context.renderer.page(template, visit=self.visit, can=self.can, **values)
 
 
 def anybody(request: Request) -> Looking:
     """Whoever it is."""
-    desk = cast("Desk", request.app.state.desk)
-    return Looking(request, desk, desk.visits.of(request))
+    context = cast("BoardContext", request.app.state.context)
+    return Looking(request, context, context.cookie.of(request))
 
 
 def logged_in(looking: Annotated[Looking, Depends(anybody)]) -> Looking:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from board.desk import LoggedIn, Looking
-from board.job_parts import job_values, jobs_values, new_metrics
+from board.context import LoggedIn, Looking
+from board.job_view import job_values, jobs_values, new_metrics
 from flow.client import ENDED_JOB, JobState
 from runtime.errors import Unavailable
 
@@ -28,7 +28,7 @@ def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -
 @router.get("/jobs/{job}/live")
 def job(looking: LoggedIn, job: str, metrics_since: Since = 0) -> dict[str, Any]:
     """The parts of the job's page, and the metrics that its charts lack."""
-    values = job_values(looking.flow, job, looking.desk.renderer.party)
+    values = job_values(looking.flow, job, looking.context.renderer.party)
     return {
         "state": values["job"].state,
         "ended": values["job"].state in ENDED_JOB,

@@ -59,18 +59,18 @@ class Visit:
             raise ForgedForm("The form is too old or not from this board.", hint="Load the page again.")
 
 
-class VisitBook:
+class VisitCookie:
     """Reads and writes the cookie; with `https` browsers send it to the very host that set it, and only encrypted."""
 
     def __init__(self, key: bytes, party: PartyId, *, https: bool = False) -> None:
         self._key = key
         self._https = https
-        self.cookie = f"{'__Host-' if https else ''}archipelago-{party}"
+        self.name = f"{'__Host-' if https else ''}archipelago-{party}"
 
     def of(self, request: Request) -> Visit:
         """The visit that the request belongs to; a fresh one if it has no cookie of ours."""
         try:
-            sealed = base64.urlsafe_b64decode(request.cookies.get(self.cookie, ""))
+            sealed = base64.urlsafe_b64decode(request.cookies.get(self.name, ""))
             body = json.loads(unbox(self._key, sealed, _AAD))
             if body.pop("version") == COOKIE_VERSION:
                 return Visit(**body | {"roles": tuple(body["roles"])})
@@ -92,5 +92,5 @@ class VisitBook:
         body |= {"user": visit.user, "roles": list(visit.roles)}
         sealed = base64.urlsafe_b64encode(box(self._key, json.dumps(body).encode(), _AAD)).decode()
         response.set_cookie(
-            self.cookie, sealed, max_age=COOKIE_S, path="/", secure=self._https, httponly=True, samesite="lax"
+            self.name, sealed, max_age=COOKIE_S, path="/", secure=self._https, httponly=True, samesite="lax"
         )

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from board.desk import NotLoggedIn, anybody
+from board.context import NotLoggedIn, anybody
 from runtime.errors import PlatformError
 from runtime.kinds import http_status
 from runtime.log import get_logger
