@@ -22,8 +22,7 @@ from flow.job.row_counts import told_places, with_rows
 from flow.job.states import JobState
 from flow.local.data import Place
 from flow.local.job import in_order
-from flow.local.sides import ATTEMPT, StoredInputs, Telling
-from flow.local.sides import News as SideReport
+from flow.local.sides import ATTEMPT, StoredInputs, Telemetry, TelemetryRow
 from flow.participant.launch import lines_for
 from flow.protocol.lineage import stored_name
 from flow.protocol.manifest import task_seed
@@ -35,7 +34,7 @@ from runtime.clock import Clock
 from runtime.errors import PlatformError
 from storage.client import OutputKind, Published, Store
 
-News = JobView | EventRow | SideReport
+RunRecord = JobView | EventRow | TelemetryRow
 WAITING, RUNNING, SUCCEEDED, FAILED = "waiting", "running", "succeeded", "failed"
 
 
@@ -67,7 +66,7 @@ class LocalRun:
         self._error: ErrorView | None = None
         self.outputs: list[OutputRow] = []
 
-    def news(self) -> Generator[News, None, None]:
+    def records(self) -> Generator[RunRecord, None, None]:
         """Run the job: everything that is to be told of it, as it comes; last the job as it ended."""
         yield self._view(JobState.RUNNING)
         for task in in_order(self._job.tasks):
@@ -83,21 +82,21 @@ class LocalRun:
             yield self._event(task, "task.published")
         yield self._view(JobState.FAILED if self._error else JobState.SUCCEEDED)
 
-    def _run(self, task: BoundTask) -> Generator[News, None, ErrorView | None]:
+    def _run(self, task: BoundTask) -> Generator[RunRecord, None, ErrorView | None]:
         """Run all sides of a task; the error of the first that failed."""
         if task.component.needs_torch:
             with suppress(ImportError):  # whoever needs it will say that it is missing
                 import_module("torch")  # now, so that it gets its threads with the others
         compute_as_an_executor(min(side.resources.cores for side in task.sides.values()))
         exchange = LocalExchange(JobContract(self.id, "", {task.name: lines_for(task, task.addresses)}), task.name)
-        news: SimpleQueue[SideReport | None] = SimpleQueue()
-        sides = {address: self._side(task, address, news.put) for address in task.addresses}
+        told: SimpleQueue[TelemetryRow | None] = SimpleQueue()
+        sides = {address: self._side(task, address, told.put) for address in task.addresses}
         seed = bytes.fromhex(task_seed(self._seed, task.name))
         with ThreadPoolExecutor(1) as beside:
             running = beside.submit(run_sides, task.component, sides, exchange, seed, task.rows or {})
-            running.add_done_callback(lambda _: news.put(None))
+            running.add_done_callback(lambda _: told.put(None))
             try:
-                while (item := news.get()) is not None:
+                while (item := told.get()) is not None:
                     yield item
             finally:
                 exchange.close()  # after Ctrl-C: who still computes ends with the next message
@@ -116,7 +115,7 @@ class LocalRun:
             told[task, address, name] = table.rows
         return with_rows(tasks, told)
 
-    def _side(self, task: BoundTask, address: Address, tell: Callable[[SideReport], None]) -> Side:
+    def _side(self, task: BoundTask, address: Address, tell: Callable[[TelemetryRow], None]) -> Side:
         bound, store = task.sides[address], self._stores[address.party]
         tables, models = {}, {}
         for name, reference in bound.inputs.items():
@@ -130,7 +129,7 @@ class LocalRun:
             parameters=task.component.parameters.model_validate(bound.parameters),
             inputs=StoredInputs(store, address, tables, models),
             outputs=store.staging.outputs(AttemptId(self.id, TaskName(task.name), ATTEMPT), address),
-            events=Telling(task.name, address, tell, self._clock),
+            events=Telemetry(task.name, address, tell, self._clock),
             cores=bound.resources.cores,
         )
 
@@ -153,10 +152,10 @@ class LocalRun:
         self.outputs += rows
         return None
 
-    def _traceback(self, task: BoundTask, failure: Failure) -> SideReport:
+    def _traceback(self, task: BoundTask, failure: Failure) -> TelemetryRow:
         """The log line of the side that failed, as an executor writes it."""
-        lines: list[SideReport] = []
-        Telling(task.name, failure.address, lines.append, self._clock).log(
+        lines: list[TelemetryRow] = []
+        Telemetry(task.name, failure.address, lines.append, self._clock).log(
             "error", "".join(format_exception(failure.error)).rstrip()
         )
         return lines[0]

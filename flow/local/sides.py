@@ -1,4 +1,4 @@
-"""What a side of a task is given where it runs here: inputs from its party's store, and somewhere to tell its news."""
+"""What a side of a task is given where it runs here: inputs from its party's store, and somewhere for its telemetry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.client import Model, ModelNotFound, Store, Table
 ATTEMPT = 1  # nothing is tried again: nothing can be lost
 _IDS = itertools.count(1)
 
-News = MetricRow | LogRow | ProgressRow
+TelemetryRow = MetricRow | LogRow | ProgressRow
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class StoredInputs:
             return self.store.models.load(self.models[name])
 
 
-class Telling:
-    """Tells the news of one address of a task as the records that Flow shows. Safe to use from several threads."""
+class Telemetry:
+    """What one address of a task tells, as the records that Flow shows. Safe to use from several threads."""
 
-    def __init__(self, task: str, address: Address, tell: Callable[[News], None], clock: Clock) -> None:
+    def __init__(self, task: str, address: Address, tell: Callable[[TelemetryRow], None], clock: Clock) -> None:
         self._place = {"task": task, "attempt": ATTEMPT, "party": address.party, "role": address.role}
         self._tell = tell
         self._clock = clock

@@ -21,7 +21,7 @@ from flow.job.spec import JobSpec
 from flow.local.data import DataFile, Place, data_file, files_of, take_in
 from flow.local.job import job_to_run
 from flow.local.results import StoredResults
-from flow.local.run import LocalRun, News
+from flow.local.run import LocalRun, RunRecord
 from flow.protocol.manifest import job_seed
 from flow.whole_file import make_folder, refuse_existing
 from runtime.clock import SystemClock
@@ -67,8 +67,8 @@ def run_here(context: CommandContext, file: Path, given: Given) -> str:
         with context.screen.bars() as bars:
             shown = _Shown(context, bars)
             try:
-                with closing(run.news()) as news:
-                    for item in news:
+                with closing(run.records()) as records:
+                    for item in records:
                         shown.show(item)
                         if isinstance(item, EventRow) and item.kind == "task.published":
                             taker.outputs([row for row in run.outputs if row.task == item.task])
@@ -89,8 +89,8 @@ class _Shown:
         self.metrics: list[MetricRow] = []
         self.logs: list[LogRow] = []
 
-    def show(self, item: News) -> None:
-        """One piece of news."""
+    def show(self, item: RunRecord) -> None:
+        """One record."""
         if isinstance(item, MetricRow):
             self.metrics.append(item)
             self._watcher.show([item])

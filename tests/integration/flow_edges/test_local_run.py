@@ -307,8 +307,8 @@ def test_a_run_that_is_left_ends_its_threads(
     spec |= {"tasks": {"greet": {"component": "noop@1", "parameters": {"rounds": 0}}}}
     job = job_to_run(json.dumps(spec).encode(), local_run.component)
     stores = {party: Store(tmp_path / party) for party in job.spec.parties}
-    news = LocalRun(job, stores, {}, job_seed(1), FakeClock()).news()
-    while not isinstance(next(news), LogRow):
+    records = LocalRun(job, stores, {}, job_seed(1), FakeClock()).records()
+    while not isinstance(next(records), LogRow):
         pass
-    news.close()  # as Ctrl-C does: it comes back once both have ended
+    records.close()  # as Ctrl-C does: it comes back once both have ended
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
