@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from algorithms.registry import component
-from flow.calls import Calls
 from flow.coordinator.coordinator import Coordinator
 from flow.coordinator.submission import Submissions, Verdict
 from flow.job.binding import Components
@@ -29,6 +28,7 @@ from flow.rooms.holdings import Holdings
 from flow.rooms.own_clock import OwnClock
 from flow.rooms.ports import Rooms, Stopper
 from flow.scheduler import Scheduler
+from flow.servicer import FlowServicer
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.queries import Reader, part_state
@@ -85,7 +85,7 @@ class FlowService:
         self._leaving = Leaving(party, database, catalogue, closed, locks, scheduler)
         self._sender = ReportSender(stance, database, ports, self._leaving.clear, scheduler, config.pauses)
         self._closing = JobClosing(stance, database, closed, self._leaving, locks)
-        self._calls = Calls(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
+        self._servicer = FlowServicer(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, config.pauses.last_follow_s)
         self._subscription: Stopper | None = None
 
@@ -123,7 +123,7 @@ class FlowService:
         self._leaving.start()
         self._scheduler.poke(Sweep())
         self._events.start()
-        self._subscription = self._gateway.serve_calls(self._calls.answer)
+        self._subscription = self._gateway.serve_calls(self._servicer.answer)
 
     def close(self, grace_s: float = 5.0) -> None:
         """Finish what is being written, then let go; jobs go on from the store at the next start."""

@@ -7,7 +7,7 @@ from flow.coordinator.apply_plan import PlanApplier, note_running
 from flow.coordinator.plan import Publish, Reserve, Start, Stop
 from flow.job.states import AttemptEvent, AttemptState
 from flow.protocol.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
-from flow.rooms.caller import Caller
+from flow.rooms.peer_calls import PeerCalls
 from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.job_cache import Key
@@ -29,10 +29,10 @@ class AttemptCalls:
     """One method an action; each returns when the parties have answered and the store knows it."""
 
     def __init__(
-        self, database: Database, caller: Caller, absence: Absence, applier: PlanApplier, room_pause_s: float
+        self, database: Database, peers: PeerCalls, absence: Absence, applier: PlanApplier, room_pause_s: float
     ) -> None:
         self._database = database
-        self._caller = caller
+        self._peers = peers
         self._absence = absence
         self._applier = applier
         self._room_pause_s = room_pause_s
@@ -73,7 +73,7 @@ class AttemptCalls:
     def start(self, action: Start) -> None:
         """Start a party's sides."""
         attempt_id = attempt_of(action)
-        self._caller.ask(action.party, Method.START, order_of(action), Ack, START_S)
+        self._peers.ask(action.party, Method.START, order_of(action), Ack, START_S)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
             bring(writer, side, attempt_id, _addresses(writer, attempt_id, action.party), AttemptState.RUNNING)
@@ -83,7 +83,7 @@ class AttemptCalls:
         """Stop a party's sides of an attempt that ended badly."""
         state = self._database.rows(action.job).one(attempt, action.task, action.attempt).state
         order = StopOrder(job=action.job, task=action.task, attempt=action.attempt, state=AttemptState(state))
-        self._caller.ask(action.party, Method.STOP, order, Ack, START_S)
+        self._peers.ask(action.party, Method.STOP, order, Ack, START_S)
         self._absence.clear(action.job, action.party)
         self.note_stopped(action)
 
@@ -98,7 +98,7 @@ class AttemptCalls:
     def publish(self, action: Publish) -> None:
         """Make a party's outputs visible; note where they are."""
         attempt_id = attempt_of(action)
-        reply = self._caller.ask(action.party, Method.PUBLISH, order_of(action), Published, PUBLISH_S)
+        reply = self._peers.ask(action.party, Method.PUBLISH, order_of(action), Published, PUBLISH_S)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
             for item in reply.outputs:
@@ -118,14 +118,14 @@ class AttemptCalls:
 
     def _ask_room(self, party: str, action: Reserve) -> str:
         order = ReserveOrder(job=action.job, task=action.task, attempt=action.attempt, lease_s=LEASE_S)
-        reply = self._caller.ask(party, Method.RESERVE, order, Reserved, RESERVE_S)
+        reply = self._peers.ask(party, Method.RESERVE, order, Reserved, RESERVE_S)
         self._absence.clear(action.job, party)
         return "" if reply.reserved else (reply.reason or "no room")
 
     def _give_back(self, parties: list[str], action: Reserve) -> None:
         for party in parties:
             try:
-                self._caller.ask(party, Method.GIVE_BACK, order_of(action), Ack, RESERVE_S)
+                self._peers.ask(party, Method.GIVE_BACK, order_of(action), Ack, RESERVE_S)
             except PlatformError as error:  # its lease ends by itself
                 self._log.info("room.not_given_back", job=action.job, party=party, code=error.code)
 

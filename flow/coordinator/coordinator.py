@@ -20,9 +20,9 @@ from flow.coordinator.snapshot import Snapshots
 from flow.errors import JobNotRunning, Moved, PartyLeft
 from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
 from flow.pauses import Pauses
-from flow.rooms.caller import Caller
 from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from flow.rooms.own_clock import OwnClock
+from flow.rooms.peer_calls import PeerCalls
 from flow.rooms.ports import GatewayPort
 from flow.scheduler import Handler, Scheduler
 from flow.store.catalogue import Catalogue
@@ -70,9 +70,9 @@ class Coordinator:
         self._own_clock = OwnClock(database.clock, gateway)
         self._absence = Absence(database)
         self._applier = PlanApplier(database, self._snapshots, catalogue, self._freed)
-        caller = Caller(gateway, database)
-        self._parties = PartyCalls(database, catalogue, caller, self._absence, self._applier, gateway.verify)
-        attempts = AttemptCalls(database, caller, self._absence, self._applier, pauses.room_s)
+        peers = PeerCalls(gateway, database)
+        self._parties = PartyCalls(database, catalogue, peers, self._absence, self._applier, gateway.verify)
+        attempts = AttemptCalls(database, peers, self._absence, self._applier, pauses.room_s)
         self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts, pauses)
         self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard)
         self._scheduler = scheduler

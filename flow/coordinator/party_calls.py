@@ -20,7 +20,7 @@ from flow.protocol.messages import (
     Report,
     SignedAnswer,
 )
-from flow.rooms.caller import Caller
+from flow.rooms.peer_calls import PeerCalls
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.job_cache import JobRows
@@ -44,14 +44,14 @@ class PartyCalls:
         self,
         database: Database,
         catalogue: Catalogue,
-        caller: Caller,
+        peers: PeerCalls,
         absence: Absence,
         applier: PlanApplier,
         verify: Verify,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
-        self._caller = caller
+        self._peers = peers
         self._absence = absence
         self._applier = applier
         self._verify = verify
@@ -60,7 +60,7 @@ class PartyCalls:
     def propose(self, action: Propose) -> None:
         """Ask a party; keep its signed answer."""
         proposal = self._catalogue.of_job(self._database.rows(action.job)).proposal
-        signed = self._caller.ask(action.party, Method.PROPOSE, proposal, SignedAnswer, ASK_S)
+        signed = self._peers.ask(action.party, Method.PROPOSE, proposal, SignedAnswer, ASK_S)
         check_answer(signed, action.party, proposal, self._verify)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
@@ -69,7 +69,7 @@ class PartyCalls:
     def open(self, action: Open) -> None:
         """Send a party the manifest; it opens the job at its gateway."""
         manifest = self._catalogue.manifest(self._database.rows(action.job))
-        self._caller.ask(action.party, Method.OPEN, manifest, Ack, ASK_S)
+        self._peers.ask(action.party, Method.OPEN, manifest, Ack, ASK_S)
         self._note(action.job, action.party, opened=True)
 
     def end(self, action: End) -> None:
@@ -78,14 +78,14 @@ class PartyCalls:
         error = for_another_party(error_of(rows.job), shared=False)
         order = EndOrder(job=action.job, state=JobState(rows.job.state), error=error, attempts=_ended(rows))
         try:
-            self._caller.ask(action.party, Method.END, order, Ack, END_S)
+            self._peers.ask(action.party, Method.END, order, Ack, END_S)
         except NotFound as error:
             self._log.info("job.unknown_at_end", job=action.job, party=action.party, code=error.code)
         self._note(action.job, action.party, closed=True)
 
     def probe(self, job_id: str, party: str) -> Report:
         """Where the party's sides are; also how a silent party is noticed."""
-        report = self._caller.ask(party, Method.PROBE, JobOrder(job=job_id), Report, ASK_S)
+        report = self._peers.ask(party, Method.PROBE, JobOrder(job=job_id), Report, ASK_S)
         self._absence.clear(job_id, party)
         return report
 

@@ -27,7 +27,7 @@ from flow.protocol.messages import (
     Withdrawal,
 )
 from flow.protocol.policy import Stance
-from flow.rooms.caller import Caller
+from flow.rooms.peer_calls import PeerCalls
 from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.scheduler import Scheduler
 from flow.store.database import Database
@@ -82,7 +82,7 @@ class ReportSender:
         self._stance, self._party = stance, stance.party
         self._database = database
         gateway, self._cluster = ports
-        self._caller = Caller(gateway, database)
+        self._peers = PeerCalls(gateway, database)
         self._clear = clear
         self._scheduler = scheduler
         self._pauses = pauses
@@ -189,7 +189,7 @@ class ReportSender:
             )
 
     def _ask(self, row: Any, method: Method, message: Message) -> None:
-        self._caller.ask(row.initiator, method, message, Ack, SEND_S)
+        self._peers.ask(row.initiator, method, message, Ack, SEND_S)
 
     def _cross_off(self, row: Any, report: Report, metric_id: int, log_id: int) -> None:
         if report.progress:

@@ -13,9 +13,9 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from flow.rest import errors
+from flow.rest.access import Anybody, guarded, open_routes, token_of
 from flow.rest.backends import Backends
 from flow.rest.routes import jobs, logins, metrics, party, policy, results, streams, tables, users
-from flow.rest.who import Anybody, guarded, open_routes, token_of
 from runtime.http.guard import Guard
 
 THREADS = 64  # requests that may wait for the database or the disk at the same time

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flow.job.states import JobState
 from flow.protocol.messages import Decision
+from flow.rest.access import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
 from flow.rest.errors import BadRequest
 from flow.rest.vital_checks import DISKS
-from flow.rest.who import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
 from flow.views.jobs import (
     MOST_EVENTS,
     MOST_ROWS,

@@ -10,9 +10,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from flow.rest.access import Anybody, Behind, Credentialed, openly
 from flow.rest.backends import Backends
 from flow.rest.sessions import TICKET_S
-from flow.rest.who import Anybody, Behind, Credentialed, openly
 from flow.views.party import Session, Ticket
 from party.passwords import MAX_CHARS
 from party.users import Account, authenticate_by_password

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from flow.rest.who import ReadService
+from flow.rest.access import ReadService
 from runtime.errors import PlatformError
 from runtime.metrics import CONTENT_TYPE, metrics
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 from fastapi import APIRouter, Response
 
 from cluster_manager.client import NodeStatus
+from flow.rest.access import Behind, ReadParty, TrustParty, openly
 from flow.rest.backends import Gateway
 from flow.rest.vitals import Vital
-from flow.rest.who import Behind, ReadParty, TrustParty, openly
 from flow.views.links import clock_problem
 from flow.views.party import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
 from gateway.client import PeerStatus, Stranger

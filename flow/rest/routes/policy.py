@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from algorithms.registry import components
 from flow.protocol.policy_check import KnownHere, require_known
-from flow.rest.backends import Backends
-from flow.rest.routes.tables import table_reference
-from flow.rest.who import (
+from flow.rest.access import (
     Caller,
     ManagePolicy,
     ManageSomeModel,
@@ -21,6 +19,8 @@ from flow.rest.who import (
     ReadPolicy,
     ReadTable,
 )
+from flow.rest.backends import Backends
+from flow.rest.routes.tables import table_reference
 from flow.views.jobs import PolicyView, ProposalView
 from party.users import Thing
 from storage.client import OutputRef, UsePolicy

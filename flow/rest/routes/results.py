@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from flow.rest.access import Caller, DeleteSomeModel, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
 from flow.rest.routes.tables import Version, table_reference
-from flow.rest.who import Caller, DeleteSomeModel, ExportSomeModel, ExportSomeTable, ReadModel, ReadReport
 from flow.views.party import ArrayView, ModelView, ReportView
 from party.users import Thing
 from storage.client import ExportFormat, Model, ModelInfo, OutputRef, Unreadable, exported, exported_model

@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from flow.job.states import ENDED_JOB
+from flow.rest.access import READ_EVENTS, READ_METRICS, Caller, ReadEvent
 from flow.rest.errors import BadRequest, body_of
-from flow.rest.who import READ_EVENTS, READ_METRICS, Caller, ReadEvent
 from flow.views.jobs import EventRow
 from runtime.errors import PlatformError
 

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 
 from flow.errors import TableOwned
 from flow.protocol.policy import NO_USER
-from flow.rest.who import Caller, DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
+from flow.rest.access import Caller, DeleteSomeTable, ReadSomeRows, ReadTable, UploadTable
 from flow.views.party import ColumnView, HeadView, TableView
 from party.users import Thing, User
 from runtime.errors import PlatformError

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
-from flow.rest.who import Caller, ManageUser, OwnUser, ReadUser
+from flow.rest.access import Caller, ManageUser, OwnUser, ReadUser
 from flow.views.party import UserToken, UserView
 from party.passwords import MAX_CHARS
 from party.users import Account, UserRole

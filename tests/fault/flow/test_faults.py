@@ -275,12 +275,12 @@ def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
         StopOrder,
         Withdrawal,
     )
-    from flow.rooms.caller import Caller
+    from flow.rooms.peer_calls import PeerCalls
 
     hang_everywhere(world)
     job = world.submit(nothing_job())
     world.until(lambda v: v.tasks[0].state == "running", job)
-    evil = Caller(world["c"].gateway, world["c"].flow._database)  # type: ignore[union-attr, arg-type]
+    evil = PeerCalls(world["c"].gateway, world["c"].flow._database)  # type: ignore[union-attr, arg-type]
     attempt: dict[str, Any] = {"job": job, "task": "idle", "attempt": 1}
     orders: list[tuple[Method, Any, Any]] = [
         (Method.START, AttemptOrder(**attempt), Ack),
@@ -299,7 +299,7 @@ def test_orders_of_a_party_that_does_not_lead_are_refused(world: World) -> None:
     forged = SideReport(task="idle", attempt=1, address="host:b", state=AttemptState.SUCCEEDED)
     with pytest.raises(BadMessage, match="sides of another party"):
         evil.ask("a", Method.REPORT, Report(job=job, sides=(forged,)), Ack, 1)
-    leader = Caller(world["a"].gateway, world["a"].flow._database)  # type: ignore[union-attr, arg-type]
+    leader = PeerCalls(world["a"].gateway, world["a"].flow._database)  # type: ignore[union-attr, arg-type]
     with pytest.raises(BadMessage, match="has no task"):
         leader.ask("b", Method.RESERVE, ReserveOrder(job=job, task="zzz", attempt=1, lease_s=1), Reserved, 1)
     with pytest.raises(UnknownJob):

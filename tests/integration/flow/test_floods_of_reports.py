@@ -33,7 +33,7 @@ from flow.protocol.messages import (
     StopOrder,
     Withdrawal,
 )
-from flow.rooms.caller import Caller
+from flow.rooms.peer_calls import PeerCalls
 from party.ids import new_job_id
 from runtime.errors import PlatformError
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
@@ -64,7 +64,7 @@ def running(world: World) -> str:
 def report(world: World, message: Report, party: str = "b") -> None:
     flow = world[party].flow
     assert flow is not None
-    Caller(world[party].gateway, flow._database).ask("a", Method.REPORT, message, Ack, 1)
+    PeerCalls(world[party].gateway, flow._database).ask("a", Method.REPORT, message, Ack, 1)
 
 
 def metrics(job: str, start: int, count: int, address: str = "host:b") -> Report:
@@ -156,7 +156,7 @@ def test_a_party_that_asks_its_people_says_so_once(world: World) -> None:
     assert flow is not None
     signed = SignedAnswer.model_validate_json(flow._database.rows(job).part.answer)
     for _ in range(5):
-        Caller(world["c"].gateway, flow._database).ask("a", Method.ANSWER, signed, Ack, 1)
+        PeerCalls(world["c"].gateway, flow._database).ask("a", Method.ANSWER, signed, Ack, 1)
     assert [e.kind for e in world.a.events(job) if e.party == "c"].count("party.ask") == 1
 
 
@@ -210,7 +210,7 @@ def outsiders(job: str, manifest: Manifest) -> list[tuple[Method, Message, type[
 def refusals(world: World, to: str, job: str, manifest: Manifest) -> dict[Method, tuple[str, str, str]]:
     flow = world["d"].flow
     assert flow is not None
-    caller, found = Caller(world["d"].gateway, flow._database), {}
+    caller, found = PeerCalls(world["d"].gateway, flow._database), {}
     for method, order, reply in outsiders(job, manifest):
         with pytest.raises(PlatformError) as refusal:
             caller.ask(to, method, order, reply, 1)

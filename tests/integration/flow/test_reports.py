@@ -11,7 +11,7 @@ from flow.errors import BadMessage, JobNotRunning
 from flow.participant.report_sender import Delivery
 from flow.pauses import Pauses
 from flow.protocol.messages import Ack, Decision, LogReport, Method, MetricReport, ProgressReport, Report
-from flow.rooms.caller import Caller
+from flow.rooms.peer_calls import PeerCalls
 from gateway.client import PeerUnreachable
 from node_manager.client import EventKind
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
@@ -31,7 +31,7 @@ def told(job: str, attempt: int = 1) -> Report:
 def report(world: World, message: Report) -> None:
     flow = world["b"].flow
     assert flow is not None
-    Caller(world["b"].gateway, flow._database).ask("a", Method.REPORT, message, Ack, 1)
+    PeerCalls(world["b"].gateway, flow._database).ask("a", Method.REPORT, message, Ack, 1)
 
 
 def known(world: World, job: str) -> str:

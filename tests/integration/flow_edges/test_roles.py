@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from flow.rest.who import caller, guarded, guards_of
+from flow.rest.access import caller, guarded, guards_of
 from party.errors import NotAllowed
 from party.users import User, UserRole, make_user, may_some
 from runtime.errors import Denied

@@ -7,7 +7,7 @@ from flow.rooms.ports import GatewayPort
 from flow.store.database import Database
 
 
-class Caller:
+class PeerCalls:
     """Typed calls to other parties' Flows, with our clock on every message."""
 
     def __init__(self, gateway: GatewayPort, database: Database) -> None:

@@ -41,7 +41,7 @@ class Answerable:
     handler: Callable[[Any, str], Message]
 
 
-class Calls:
+class FlowServicer:
     """The closed list of methods that this Flow answers."""
 
     def __init__(
