@@ -17,11 +17,11 @@ from flow.coordinator.party_calls import PartyCalls
 from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, Start, Stop, step
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import IllegalTransition, Moved, PartyLeft, StartedTooLate
-from flow.job.states import ENDED_JOB, JobEvent, JobState
+from flow.job.states import JobEvent
 from flow.pauses import Pauses
 from flow.scheduler import JITTER
 from flow.store.database import Database
-from flow.store.transitions import cancel_open, move_job, told
+from flow.store.transitions import end_job, told
 from flow.views.jobs import ErrorView
 from runtime.errors import PlatformError
 from runtime.limits.pauses import doubled_s
@@ -145,10 +145,7 @@ class Actions:
 
     def _fail_job(self, job_id: str, error: ErrorView, how: JobEvent = JobEvent.FAILED) -> None:
         with self._database.write() as writer:
-            state = JobState(writer.rows(job_id).job.state)
-            if state not in ENDED_JOB:
-                move_job(writer, job_id, state, how, error)
-                cancel_open(writer, job_id)
+            end_job(writer, job_id, how, error)
 
     def _pause_s(self, action: Action, tries: int) -> float:
         last_s = self._pauses.last_end_s if isinstance(action, End) else self._pauses.last_s

@@ -18,7 +18,7 @@ from flow.coordinator.party_calls import PartyCalls
 from flow.coordinator.plan import End, JobSnapshot, Open, Propose, Publish, Reserve, Start, Stop, Wake, step
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import JobNotRunning, Moved, PartyLeft
-from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent, JobState
+from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent
 from flow.pauses import Pauses
 from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from flow.rooms.own_clock import OwnClock
@@ -28,7 +28,7 @@ from flow.scheduler import Handler, Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.tables import job
-from flow.store.transitions import cancel_open, move_job
+from flow.store.transitions import end_job
 from flow.views.jobs import ErrorView
 from runtime.errors import PlatformError
 
@@ -101,10 +101,7 @@ class Coordinator:
     def cancel(self, job_id: str, error: ErrorView | None) -> None:
         """End a job because a person said so. An ended job stays as it is."""
         with self._database.write() as writer:
-            state = JobState(writer.rows(job_id).job.state)
-            if state not in ENDED_JOB:
-                move_job(writer, job_id, state, JobEvent.STOPPED, error)
-                cancel_open(writer, job_id)
+            end_job(writer, job_id, JobEvent.STOPPED, error)
         self.begin(job_id)
 
     def _heard(self, job_id: str, party: str) -> None:

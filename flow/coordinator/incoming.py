@@ -7,12 +7,12 @@ from collections.abc import Callable
 from flow.coordinator.apply_plan import PlanApplier
 from flow.coordinator.party_calls import note_answer
 from flow.coordinator.reports import Reports, led_with
-from flow.job.states import ENDED_JOB, JobEvent, JobState
+from flow.job.states import JobEvent
 from flow.protocol.manifest import check_answer
 from flow.protocol.messages import Ack, Report, SignedAnswer, Withdrawal
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.transitions import cancel_open, move_job
+from flow.store.transitions import end_job
 from flow.views.jobs import ErrorView
 
 Verify = Callable[[str, str, bytes, bytes], None]
@@ -61,10 +61,8 @@ class Incoming:
     def withdraw(self, withdrawal: Withdrawal, caller: str) -> Ack:
         """A party leaves: the job is cancelled."""
         with self._database.write() as writer:
-            state = JobState(led_with(writer.rows(withdrawal.job), self._party, caller).job.state)
-            if state not in ENDED_JOB:
-                message = f"{caller} withdrew from the job. {withdrawal.reason}".rstrip()
-                move_job(writer, withdrawal.job, state, JobEvent.STOPPED, withdrawn(message, caller))
-                cancel_open(writer, withdrawal.job)
+            led_with(writer.rows(withdrawal.job), self._party, caller)
+            message = f"{caller} withdrew from the job. {withdrawal.reason}".rstrip()
+            end_job(writer, withdrawal.job, JobEvent.STOPPED, withdrawn(message, caller))
         self._heard(withdrawal.job, caller)
         return Ack()

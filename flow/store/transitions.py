@@ -99,6 +99,14 @@ def move_job(
     return new
 
 
+def end_job(writer: Writer, job_id: str, what: JobEvent, error: ErrorView | None = None) -> None:
+    """End a job that we lead, with every attempt and side of it; one that has ended stays as it is."""
+    state = JobState(writer.rows(job_id).job.state)
+    if state not in ENDED_JOB:
+        move_job(writer, job_id, state, what, error)
+        cancel_open(writer, job_id)
+
+
 def mirror_job(writer: Writer, job_id: str, state: JobState, error: ErrorView | None = None, **extra: object) -> None:
     """Take over the state that the leading party announced, with extra columns; an ended job stays as it is."""
     changes: dict[str, object] = {**extra, "state": state}
