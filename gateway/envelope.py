@@ -35,6 +35,7 @@ ENVELOPE_PURPOSE = b"archipelago/envelope/v1"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PARTS = 4096
 MAX_STEP_NUMBERS = 4
+_MAX_VALUES = 100 + MAX_PARTS * (4 + MAX_STEP_NUMBERS)
 
 Step = tuple[int, ...]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
@@ -180,7 +181,7 @@ def parse_envelope(canonical: bytes, signature: bytes) -> Envelope:
     if len(canonical) > MAX_HEADER_BYTES:
         raise BadEnvelope(f"A header of {len(canonical)} bytes is larger than {MAX_HEADER_BYTES}.")
     try:
-        values = parse_json(canonical, "An envelope's header")
+        values = parse_json(canonical, "An envelope's header", _MAX_VALUES)
     except PlatformError as error:
         raise BadEnvelope(str(error)) from None
     version = values.get("version") if isinstance(values, dict) else None

@@ -1,7 +1,8 @@
 """What a line of plain scalars may carry: few short values a message, and so much in all in one attempt. Pure.
 
 A line that says `plain-scalar` promises a person that no data leaves through it. So text is short and counted, the
-names of a record's fields count as text whenever they change, and numbers are counted too.
+names of a record's fields count as text whenever they change, and numbers are counted too. A value has one spelling;
+bytes that are another one hold something that nobody counts, and are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from gateway.contract import PLAIN_SCALAR, ContractLine, check_value, named_keys
 from gateway.errors import BudgetSpent, ContractViolation
-from storage.client import FieldHeader, Value, ValueHeader, decode, describe, kind_of
+from storage.client import FieldHeader, Value, ValueHeader, decode, describe, encode, kind_of
 
 MAX_MESSAGE_BYTES = 64 << 10  # of one encoded value, whatever the line allows
 MAX_FIELDS = 64
@@ -85,6 +86,10 @@ def _cost(line: ContractLine, body: bytes | pa.Buffer) -> Cost:
     if len(body) > MAX_MESSAGE_BYTES:
         raise ContractViolation(f"Tag '{line.tag}' is plain-scalar, and a message has {len(body)} bytes.")
     value: Value = decode(body)
+    if not encode(value).equals(body if isinstance(body, pa.Buffer) else pa.py_buffer(body)):
+        raise ContractViolation(
+            f"Tag '{line.tag}' is plain-scalar, and the bytes of a message hold more than its value."
+        )
     fields = dict(value) if isinstance(value, Mapping) else {"": value}
     check_value(line, ValueHeader(1, kind_of(value), tuple(FieldHeader(n, kind_of(f)) for n, f in fields.items())))
     texts = [field for field in fields.values() if isinstance(field, str)]

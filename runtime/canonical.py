@@ -14,6 +14,7 @@ from math import isfinite
 from runtime.errors import NotCanonical as NotCanonical
 
 MAX_DEPTH = 64
+MOST_VALUES = 200_000  # keys and items in all: each may be a complaint, which costs a hundred times what its bytes do
 
 
 def canonical_json(value: object) -> bytes:
@@ -30,8 +31,8 @@ def canonical_digest(value: object) -> str:
     return sha256(canonical_json(value)).hexdigest()
 
 
-def parse_json(data: bytes, what: str) -> object:
-    """A JSON value from bytes, with every key given once, finite numbers, not nested beyond MAX_DEPTH.
+def parse_json(data: bytes, what: str, most_values: int = MOST_VALUES) -> object:
+    """A JSON value from bytes: every key given once, finite numbers, at most MAX_DEPTH deep and `most_values` large.
 
     Raises NotCanonical naming `what`.
     """
@@ -41,24 +42,27 @@ def parse_json(data: bytes, what: str) -> object:
         raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.") from None
     except ValueError as error:
         raise NotCanonical(f"{what} is not JSON: {error}.") from None
-    if not _is_flat(found):
-        raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.")
+    _require_small(found, what, most_values)
     return found
 
 
-def _is_flat(value: object) -> bool:
-    """Whether no value is nested beyond MAX_DEPTH."""
-    level = [value]
+def _require_small(value: object, what: str, most_values: int) -> None:
+    """Raises NotCanonical for a value nested beyond MAX_DEPTH, or of more than `most_values` keys and items."""
+    level = [value] if isinstance(value, dict | list) else []
+    counted = 0
     for _ in range(MAX_DEPTH):
+        counted += sum(map(len, level))
+        if counted > most_values:
+            raise NotCanonical(f"{what} holds more than {most_values} values.")
         level = [
             item
             for outer in level
-            for item in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            for item in (outer.values() if isinstance(outer, dict) else outer)
             if isinstance(item, dict | list)
         ]
         if not level:
-            return True
-    return False
+            return
+    raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.")
 
 
 def _finite(text: str) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_PLACE_CHARS = 200
+MOST_COMPLAINTS = 1_000  # about one document that are listed: pydantic makes a record of each before the first is read
 _BREAKS = "\n\t"
 # C0, DEL and C1; marks, embeddings, overrides and isolates of direction; line separators; lone surrogates.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -40,6 +41,8 @@ def size(count: float) -> str:
 
 def first_problem(error: ValidationError) -> str:
     """The first complaint about a document as `path.of.field: what is wrong`, fit to be shown."""
+    if error.error_count() > MOST_COMPLAINTS:
+        return f"{error.error_count()} things are wrong with it"
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])[:MAX_PLACE_CHARS]
     return printable(f"{place}: {first['msg']}" if place else str(first["msg"]))

@@ -43,6 +43,7 @@ from storage.errors import (
     WrongKey,
 )
 from storage.intake.source_options import SourceOptions, typed_column
+from storage.kinds import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader
 from storage.models.export import ModelFile, exported_model, read_model_file
 from storage.models.model import Model, load_model, save_model
 from storage.models.store import ModelInfo, ModelStore
@@ -57,7 +58,7 @@ from storage.tables.store import TableStore
 from storage.tables.table import Table
 from storage.tables.writer import TableWriter
 from storage.use_policies import UsePolicies, UsePolicy
-from storage.values import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader, decode, describe, encode, kind_of
+from storage.values import decode, describe, encode, kind_of
 
 __all__ = [
     "NO_ROLES",

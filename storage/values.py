@@ -3,110 +3,28 @@
 A value is one Arrow IPC stream (version 1, golden bytes in `tests/vectors/value_v1`). The schema's metadata holds
 `archipelago.value` = the version and `kind`. A table is itself. Everything else is one batch of one row with a column
 for each field; a bare value is one field without a name. Arrays and ciphertexts are list cells whose field metadata
-hold what the list cannot say (dtype, shape, key and whose it is, layout). Unknown metadata is ignored; anything else
-unknown is an error with a name. Arrays are decoded as read-only views of the bytes, without a copy.
+hold what the list cannot say (dtype, shape, key and whose it is, layout). Whatever else is there is an error with a
+name, unknown metadata too: nothing travels beside a value. Arrays are decoded as read-only views of the bytes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from storage.errors import UnsupportedValue, ValueDamaged, ValueKindUnknown, ValueVersionUnknown
 from storage.frames import read_schema, read_stream, write_stream
+from storage.kinds import Array, Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader
 
 VERSION = 1
 _VERSION_KEY = b"archipelago.value"
 _MAX_DIMENSIONS = 32
+_MAX_METADATA_BYTES = 1024  # of one entry
+_FIELD_METADATA = (b"kind", b"dtype", b"shape", b"key", b"layout", b"count", b"owner")
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-
-
-class Kind(StrEnum):
-    """Every kind of value there is."""
-
-    NONE = "none"
-    BOOL = "bool"
-    INT = "int"
-    FLOAT = "float"
-    TEXT = "text"
-    BYTES = "bytes"
-    ARRAY = "array"
-    CIPHERTEXTS = "ciphertexts"
-    TABLE = "table"
-    RECORD = "record"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Ciphertexts:
-    """A vector of ciphertexts of one width; what the bytes mean is the business of the scheme that made them.
-
-    Attributes:
-        key: Fingerprint of the public key, hex.
-        layout: How values are packed into ciphertexts, JSON.
-        count: How many values are packed in all.
-        data: A `pa.FixedSizeBinaryArray` without nulls.
-        owner: The address whose key it is; empty: of a key that several hold.
-    """
-
-    key: str
-    layout: str
-    count: int
-    data: pa.FixedSizeBinaryArray
-    owner: str = ""
-
-    def __repr__(self) -> str:
-        return f"<Ciphertexts: {self.count} values in {len(self.data)} ciphertexts, key {self.key[:16]}>"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Ciphertexts):
-            return NotImplemented
-        mine, theirs = ((each.key, each.owner, each.layout, each.count) for each in (self, other))
-        return mine == theirs and bool(self.data.equals(other.data))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-Array: TypeAlias = NDArray[Any]
-Field: TypeAlias = bool | int | float | str | bytes | Array | Ciphertexts | None
-Value: TypeAlias = Field | pa.Table | Mapping[str, Field]
-
-
-@dataclass(frozen=True)
-class FieldHeader:
-    """What a field is: its kind; dtype and shape of an array; the Arrow type of a table's column; size of ciphertexts.
-
-    Attributes:
-        name: The field's name, empty for a bare value.
-        kind: The kind of the field; `table` for the column of a table.
-        dtype: NumPy dtype of an array, Arrow type of a table's column, else None.
-        shape: Shape of an array, `(values,)` of ciphertexts, else None.
-        key: Fingerprint of the key of ciphertexts, else None.
-        owner: Whose key that is, as the ciphertexts say.
-    """
-
-    name: str
-    kind: Kind
-    dtype: str | None = None
-    shape: tuple[int, ...] | None = None
-    key: str | None = None
-    owner: str = ""
-
-
-@dataclass(frozen=True)
-class ValueHeader:
-    """What an encoded value says about itself before its data is read."""
-
-    version: int
-    kind: Kind
-    fields: tuple[FieldHeader, ...]
-
 
 _SCALARS: dict[Kind, pa.DataType] = {
     Kind.NONE: pa.null(),
@@ -287,7 +205,7 @@ def _is_column_type(kind: pa.DataType) -> bool:
 
 def _header(schema: pa.Schema) -> ValueHeader:
     """The checked header: every field has the Arrow type that its metadata claim. Raises as `decode` does."""
-    metadata = schema.metadata or {}
+    metadata = _metadata_of(schema, _VERSION_KEY, b"kind")
     version = _text(metadata, _VERSION_KEY)
     if version != str(VERSION):
         raise ValueVersionUnknown(
@@ -312,14 +230,25 @@ def _kind(metadata: Mapping[bytes, bytes]) -> Kind:
     return Kind(kind)
 
 
+def _metadata_of(holder: pa.Schema | pa.Field, *known: bytes) -> Mapping[bytes, bytes]:
+    """Its metadata. Raises ValueDamaged for an entry that is not known, or too large: nobody would count its bytes."""
+    found: Mapping[bytes, bytes] = holder.metadata or {}
+    for key, entry in found.items():
+        if key not in known or len(entry) > _MAX_METADATA_BYTES:
+            shown = repr(key[:40].decode(errors="replace"))
+            raise ValueDamaged(f"The encoded value has metadata {shown} of {len(entry)} bytes, which none may have.")
+    return found
+
+
 def _table_field(field: pa.Field) -> FieldHeader:
+    _metadata_of(field)
     if not _is_column_type(field.type):
         raise ValueKindUnknown(f"The table's column '{field.name[:60]}' has type {field.type}, which is not allowed.")
     return FieldHeader(field.name, Kind.TABLE, str(field.type))
 
 
 def _field_header(field: pa.Field) -> FieldHeader:
-    metadata = field.metadata or {}
+    metadata = _metadata_of(field, *_FIELD_METADATA)
     kind = _kind(metadata)
     header = FieldHeader(field.name, kind)
     expected = _SCALARS.get(kind)
@@ -336,6 +265,8 @@ def _field_header(field: pa.Field) -> FieldHeader:
         _text(metadata, b"layout")
         is_binary = pa.types.is_large_list(field.type) and pa.types.is_fixed_size_binary(field.type.value_type)
         expected = field.type if is_binary and len(count) == 1 else None
+    if pa.types.is_large_list(field.type):
+        _metadata_of(field.type.value_field)
     if expected is None or field.type != expected:
         raise ValueDamaged(f"The field '{field.name[:60]}' is stored as {field.type}, which is not how '{kind}' is.")
     return header

@@ -47,7 +47,7 @@ class Line:
         tag: The tag of the message.
         frm, to: The roles on either side.
         step: What numbers the messages, of any depth: `("round",)`, `("tree", "depth", "node")`.
-        kind: The kind of value (`storage.values.Kind`).
+        kind: The kind of value (`storage.kinds.Kind`).
         max_bytes: The largest encoded value allowed, or a function that tells it once all parties have said how many
             rows the tables have whose ports tell it.
         protection: What protects it; the gateway refuses anything weaker.

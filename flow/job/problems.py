@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from flow.errors import Problem
 from runtime.suggestions import did_you_mean
+from runtime.text import MOST_COMPLAINTS
 
 _SHOWN_CHARS = 60
 _MOST_TOLD = 100  # complaints about one document
@@ -53,7 +54,9 @@ _BRANCHES = ("dict[", "list[", "tuple[", "function-", "constrained-", "literal["
 
 
 def from_validation(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Problem]:
-    """The first complaints about `model` as problems below `prefix`."""
+    """The first complaints about `model` as problems below `prefix`; only how many, where they are too many to list."""
+    if error.error_count() > MOST_COMPLAINTS:
+        return [Problem(path=prefix, message=f"{error.error_count()} things are wrong with it.")]
     return [_problem(item, model, prefix) for item in error.errors(include_url=False)[:_MOST_TOLD]]
 
 

@@ -19,6 +19,7 @@ from flow.protocol.messages import Answer, ApiVersions, Decision, Manifest, Prop
 from party.ids import Address
 from runtime.canonical import canonical_digest, canonical_json
 
+MAX_ANSWER_BYTES = 512 << 10  # all answers go back to every party in one call
 ANSWER_PURPOSE = "flow/answer/v1"
 OUR_API = ApiVersions(minimum=API_MINIMUM, version=API_VERSION)
 
@@ -47,6 +48,8 @@ def check_answer(signed: SignedAnswer, party: str, proposal: Proposal, verify: V
     answer = signed.answer
     if answer.party != party or answer.job != proposal.job:
         raise ManifestMismatch(f"An answer of {answer.party} to job {answer.job} came from {party}.")
+    if len(signed_bytes(answer)) > MAX_ANSWER_BYTES:
+        raise ManifestMismatch(f"The answer of {party} is larger than {MAX_ANSWER_BYTES} bytes.")
     if answer.proposal_digest != proposal_digest(proposal):
         raise ManifestMismatch(f"{party} answered another proposal of job {proposal.job}.")
     verify(party, ANSWER_PURPOSE, signed_bytes(answer), _signature(signed))

@@ -352,7 +352,7 @@ def decode(kind: type[M], data: bytes) -> tuple[M, HybridTime]:
         reading = HybridTime.parse(str(outer["hlc"]))
         return kind.model_validate_json(json.dumps(outer["body"])), reading
     except ValidationError as error:
-        told = "; ".join(f"{p.path}: {p.message}" for p in from_validation(error, kind)[:3])
+        told = "; ".join(f"{p.path}: {p.message}".removeprefix(": ") for p in from_validation(error, kind)[:3])
         raise BadMessage(f"A message does not have the form of {kind.__name__}: {told}") from None
     except (KeyError, ValueError):
         raise BadMessage("A message between Flows carries no body, or no reading of a clock.") from None

@@ -47,6 +47,7 @@ ANSWER_PURPOSE = b"archipelago/answer/v1"
 ANSWERED = ".answer"  # after the method's name in the ledger
 MAX_CALL_BYTES = 4 << 20
 MAX_CALL_HEADER_BYTES = 64 << 10
+_MAX_HEADER_VALUES = 100
 FRESH_MS = 10 * 60_000  # so far from the receiver's clock may a call have been made, either way
 PATIENCE_S = 0.5  # a peer that was reachable a moment ago gets this long to come back
 
@@ -245,7 +246,7 @@ def _check_method(method: str) -> None:
 def _opened(kind: type[H], letter: SignedLetter, card: Card, purpose: bytes, receiver: str) -> H:
     if len(letter.header) > MAX_CALL_HEADER_BYTES:
         raise BadEnvelope(f"The header of a call has {len(letter.header)} bytes.")
-    values = parse_json(letter.header, "The header of a call")
+    values = parse_json(letter.header, "The header of a call", _MAX_HEADER_VALUES)
     version = values.get("version") if isinstance(values, dict) else None
     if version != CALL_VERSION or isinstance(version, bool):
         raise EnvelopeVersion(f"The call has version {version!r}; this gateway reads version {CALL_VERSION}.")

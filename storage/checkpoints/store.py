@@ -26,8 +26,9 @@ from party.ids import Address, AttemptId, JobId, TaskName
 from party.seal import box, unbox
 from runtime.bounds import MAX_ATTEMPTS
 from storage.errors import Damaged, SchemaVersionUnknown
+from storage.kinds import Value
 from storage.place import Place
-from storage.values import Value, decode, encode
+from storage.values import decode, encode
 
 ROOT = "checkpoints"
 KEPT = 2

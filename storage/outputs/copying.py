@@ -144,7 +144,7 @@ def copy_report(place: Place, staged: str, ours: str) -> str:
 
 
 def _document(place: Place, folder: str, name: str) -> object:
-    return parse_json(place.read_below(folder, name, MAX_DOCUMENT_BYTES), name)
+    return parse_json(place.read_below(folder, name, MAX_DOCUMENT_BYTES), name, most_values=MAX_DOCUMENT_BYTES)
 
 
 def _rows(place: Place, file: str, schema: pa.Schema) -> pa.RecordBatch:

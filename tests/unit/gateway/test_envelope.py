@@ -21,6 +21,7 @@ from gateway.errors import BadEnvelope
 from party.card import read_card
 from party.errors import BadSignature
 from runtime.bounds import MAX_COUNT
+from runtime.canonical import canonical_json
 from runtime.errors import all_codes
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "envelope_v1"
@@ -74,6 +75,13 @@ def test_a_key_tells_its_conversation() -> None:
 def test_a_header_that_is_too_large_is_not_parsed() -> None:
     with pytest.raises(BadEnvelope, match="larger than"):
         parse_envelope(b"{" + b" " * (1 << 20), b"")
+
+
+def test_what_is_wrong_with_a_header_is_not_listed_without_end() -> None:
+    header = (VECTORS / f"{sorted(INDEX['good'])[0]}.header").read_bytes()
+    for parts, said in [(3_000, "3001 things are wrong with it"), (400_000, "holds more than")]:
+        with pytest.raises(BadEnvelope, match=said):
+            parse_envelope(canonical_json(json.loads(header) | {"parts": [0] * parts}), b"")
 
 
 @pytest.mark.parametrize("tag", ["", "a/b", "ä", "a b", "-a", "a" * 200])

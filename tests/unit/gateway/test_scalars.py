@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from gateway import scalars
@@ -14,7 +15,7 @@ from gateway.envelope import Envelope, Header, Part, unsigned
 from gateway.errors import BadContract, BudgetSpent, ContractViolation
 from gateway.scalars import Bill, Cost, Spent, checked_values, spend
 from runtime.canonical import canonical_json
-from storage.client import Value, encode
+from storage.client import Value, decode, encode
 from tests.fakes.gateway_parties import GUEST, HOST, TASK, line, make_contract
 from tests.fakes.memory_mailbox import MemoryMailbox
 
@@ -31,6 +32,17 @@ def test_numbers_and_text_are_counted_and_the_names_once() -> None:
     assert spend(Spent(), bill) == Spent(4, 3 + 9 + 14, "loss\nrows\nsays")
     again = checked_values(RECORD, bodies([{"loss": 1.0, "rows": 3, "says": ""}]))
     assert spend(spend(Spent(), bill), again) == Spent(6, 26, "loss\nrows\nsays")
+
+
+def test_bytes_that_are_not_the_one_spelling_of_their_value_are_refused() -> None:
+    spelled = encode({"loss": 0.5})
+    reader = pa.ipc.open_stream(spelled)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, reader.schema) as writer:
+        writer.write_batch(reader.read_next_batch(), custom_metadata={"rows": "income=17"})
+    assert decode(sink.getvalue()) == decode(spelled)
+    with pytest.raises(ContractViolation, match="hold more than its value"):
+        checked_values(RECORD, [sink.getvalue().to_pybytes()])
 
 
 def test_other_lines_have_no_budget() -> None:

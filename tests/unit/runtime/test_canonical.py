@@ -37,6 +37,15 @@ def test_json_that_two_readers_could_take_differently_is_refused(data: bytes, sa
         parse_json(data, "The file")
 
 
+@pytest.mark.parametrize("data", [b"[0,0,0,0]", b'{"a":{"b":1},"c":[0]}', b"[[],[],[[]]]"])
+def test_json_of_more_values_than_its_reader_takes_is_refused(data: bytes) -> None:
+    assert parse_json(data, "The file", 4)
+    with pytest.raises(NotCanonical, match="The file holds more than 3 values"):
+        parse_json(data, "The file", 3)
+    with pytest.raises(NotCanonical, match="holds more than 200000 values"):
+        parse_json(b"[" + b"0," * 200_000 + b"0]", "The file")
+
+
 def test_json_is_read_as_it_was_written() -> None:
     value = {"a": [1, 2.5, None, True, "é"], "b": {}}
     assert parse_json(canonical_json(value), "x") == value

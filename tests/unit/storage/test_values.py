@@ -145,14 +145,42 @@ def test_encoding_takes_one_copy_of_the_array_and_decoding_none():
     assert found[-1] == 1.0
 
 
-def test_unknown_metadata_is_ignored():
-    data = encode(7)
-    reader = pa.ipc.open_stream(data)
-    schema = reader.schema.with_metadata({**reader.schema.metadata, b"comment": b"later"})
+def respelled(value, schema=None, fields=None):
+    """The bytes of a value with metadata of one's own beside what belongs there."""
+    reader = pa.ipc.open_stream(encode(value))
+    known = [field.with_metadata({**(field.metadata or {}), **(fields or {})}) for field in reader.schema]
+    spelled = pa.schema(known, metadata={**reader.schema.metadata, **(schema or {})})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, spelled) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(reader.read_next_batch().columns, schema=spelled))
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("value", [7, "x", {"loss": 0.5}, np.arange(3.0), CIPHERTEXTS, pa.table({"a": [1]})])
+@pytest.mark.parametrize("read", [decode, describe], ids=["decode", "describe"])
+def test_nothing_travels_beside_a_value(value, read):
+    read(respelled(value))
+    with pytest.raises(ValueDamaged, match="metadata 'rows' of 9 bytes"):
+        read(respelled(value, schema={b"rows": b"income=17"}))
+    with pytest.raises(ValueDamaged, match="metadata 'rows' of 9 bytes"):
+        read(respelled(value, fields={b"rows": b"income=17"}))
+
+
+def test_nothing_travels_beside_the_items_of_an_array():
+    items = pa.large_list(pa.field("item", pa.float64(), nullable=False, metadata={b"rows": b"income=17"}))
+    known = pa.ipc.open_stream(encode(np.arange(3.0))).schema
+    schema = pa.schema([known.field(0).with_type(items)], metadata=known.metadata)
+    cell = pa.LargeListArray.from_arrays(pa.array([0, 3], pa.int64()), pa.array(np.arange(3.0)), type=items)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(reader.read_next_batch().columns, schema=schema))
-    assert decode(sink.getvalue()) == 7
+        writer.write_batch(pa.RecordBatch.from_arrays([cell], schema=schema))
+    with pytest.raises(ValueDamaged, match="metadata 'rows' of 9 bytes"):
+        decode(sink.getvalue())
+
+
+def test_what_belongs_beside_a_value_is_short():
+    with pytest.raises(ValueDamaged, match="metadata 'layout' of 2000 bytes"):
+        decode(encode(Ciphertexts("k", "x" * 2000, 1, CIPHERTEXTS.data)))
 
 
 def test_every_cut_of_a_value_is_noticed():

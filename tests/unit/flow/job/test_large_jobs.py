@@ -127,8 +127,10 @@ def test_of_many_problems_the_first_are_told() -> None:
     _, spec = proposed(job(1000, 5, inputs={"train": "nothing.model"}))
     _, problems = bind(spec, component)
     assert len(problems) == MOST_PROBLEMS
-    _, spec = proposed(job(1, 5, parameters={f"x{i}": 1 for i in range(5000)}))
+    _, spec = proposed(job(1, 5, parameters={f"x{i}": 1 for i in range(900)}))
     assert len(bind(spec, component)[1]) == MOST_PROBLEMS
+    _, spec = proposed(job(1, 5, parameters={f"x{i}": 1 for i in range(5000)}))
+    assert [p.message for p in bind(spec, component)[1]] == ["5000 things are wrong with it."]
 
 
 def test_what_a_person_is_shown_is_bounded_and_says_so() -> None:

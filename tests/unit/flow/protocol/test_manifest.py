@@ -12,6 +12,7 @@ from flow.participant.launch import Launch, contract_for, order_for
 from flow.protocol.manifest import (
     ANSWER_PURPOSE,
     OUR_API,
+    check_answer,
     check_manifest,
     make_manifest,
     proposal_digest,
@@ -181,3 +182,19 @@ def test_a_message_comes_back_with_its_clock_even_with_numbers_that_json_lacks()
 def test_a_message_of_another_form_is_refused(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         decode(Ack, data)
+
+
+@pytest.mark.parametrize("field", ["share", "unknown", "tables", "reasons"])
+def test_what_is_wrong_with_a_message_is_not_listed_without_end(field: str) -> None:
+    body = {field: dict.fromkeys(map(str, range(9_000)), 0) if field in ("tables", "unknown") else [0] * 9_000}
+    told = {"schema": 1, "hlc": str(HLC), "body": body | dict.fromkeys(map(str, range(2_000)), 0)}
+    with pytest.raises(BadMessage, match=r"Answer: \d+ things are wrong with it"):
+        decode(Answer, json.dumps(told).encode())
+    told["body"] = {field: [0] * 300_000}
+    with pytest.raises(BadMessage, match="holds more than 200000 values"):
+        decode(Answer, json.dumps(told).encode())
+
+
+def test_an_answer_that_fills_the_call_to_all_is_refused_by_its_name() -> None:
+    with pytest.raises(ManifestMismatch, match="The answer of b is larger than"):
+        check_answer(signed("b", models={f"t{n}": {"x" * 60: "x" * 60} for n in range(6_000)}), "b", PROPOSAL, verify)
