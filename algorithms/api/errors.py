@@ -11,6 +11,7 @@ InvalidInput
     OneClass              rows of two classes or more
   BadFeatures           a feature column is missing, empty or holds no finite number
   FeaturesDiffer        the trainers' columns are not the same
+    FeaturesReordered     they are the same in another order
   ColumnNameTaken       an output has two columns of one name
   WrongModel            a model of another kind, or made for other columns
   NotFinite             NaN or infinity in a vector that was about to be sent
@@ -124,6 +125,12 @@ class FeaturesDiffer(InvalidInput):
     """The trainers' feature columns are not the same."""
 
     code = "algorithms.features_differ"
+
+
+class FeaturesReordered(FeaturesDiffer):
+    """The trainers' feature columns have the same names in different orders; `flow data upload --features` sets it."""
+
+    code = "algorithms.features_reordered"
 
 
 class WrongModel(InvalidInput):

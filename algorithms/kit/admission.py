@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from algorithms.api.context import Context
 from algorithms.api.conversation import ARBITER, ONCE, TRAINERS, Line, Protection
-from algorithms.api.errors import FeaturesDiffer, ParametersDiffer, SumNotWhole, WrongModel
+from algorithms.api.errors import FeaturesDiffer, FeaturesReordered, ParametersDiffer, SumNotWhole, WrongModel
 from algorithms.kit.side_block import Word
 from party.ids import Address, Role
 from runtime.errors import PlatformError
@@ -37,7 +37,7 @@ MOST_ROWS = (1 << ROWS_BITS) - 1
 MOST_CLASSES_TOLD = JOIN_BYTES // 8
 DIGEST = "[0-9a-f]{0,64}"
 _START: dict[str, type] = {"rows": int, "classes": np.ndarray}
-_JOIN = _START | {"columns": int, "features": str, "settings": str, "warm_start": str}
+_JOIN = _START | {"columns": int, "names": str, "features": str, "settings": str, "warm_start": str}
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def join(ctx: Context, joining: Joining, shared: Mapping[str, object]) -> Joined
         "rows": joining.rows,
         "classes": joining.classes,
         "columns": len(joining.features),
+        "names": _digest(sorted(joining.features)),
         "features": _digest(joining.features),
         "settings": _digest(shared),
         "warm_start": joining.warm_start,
@@ -102,7 +103,7 @@ def join(ctx: Context, joining: Joining, shared: Mapping[str, object]) -> Joined
 
 
 def admit(ctx: Context, shared: Mapping[str, object]) -> None:
-    """The arbiter's side. Raises FeaturesDiffer, ParametersDiffer, WrongModel naming the parties."""
+    """The arbiter's side. Raises FeaturesDiffer, FeaturesReordered, ParametersDiffer, WrongModel naming the parties."""
     ctx.once("join", lambda: _admit(ctx, shared))
 
 
@@ -110,14 +111,7 @@ def _admit(ctx: Context, shared: Mapping[str, object]) -> Value:
     trainers = ctx.peers(*TRAINERS)
     found = dict(zip(trainers, ctx.channel.gather(trainers, "join", 0), strict=True))
     joined = {trainer: _record(value, _JOIN, trainer) for trainer, value in found.items()}
-    features = {trainer: join["features"] for trainer, join in joined.items()}
-    if odd := _odd_ones(features):
-        counts = ", ".join(f"{trainer} has {join['columns']}" for trainer, join in joined.items())
-        columns = FeaturesDiffer(
-            f"The feature columns of {odd} are not those of the other trainers (columns: {counts}).",
-            hint="All trainers need the same feature names in the same order.",
-        )
-        raise _naming_parties(columns, features)
+    _require_same_features(joined)
     settings = {ctx.address: _digest(shared)} | {a: join["settings"] for a, join in joined.items()}
     if odd := _odd_ones(settings):
         other_settings = ParametersDiffer(
@@ -135,6 +129,25 @@ def _admit(ctx: Context, shared: Mapping[str, object]) -> Value:
     start: dict[str, Any] = {"rows": sum(join["rows"] for join in joined.values()), "classes": classes}
     ctx.channel.broadcast(trainers, "start", 0, start)
     return start
+
+
+def _require_same_features(joined: Mapping[Address, Mapping[str, Any]]) -> None:
+    """Raises FeaturesDiffer, or FeaturesReordered where the names are everybody's."""
+    names = {trainer: join["names"] for trainer, join in joined.items()}
+    if odd := _odd_ones(names):
+        counts = ", ".join(f"{trainer} has {join['columns']}" for trainer, join in joined.items())
+        columns = FeaturesDiffer(
+            f"The feature columns of {odd} are not those of the other trainers (columns: {counts}).",
+            hint="All trainers need the same feature names in the same order.",
+        )
+        raise _naming_parties(columns, names)
+    orders = {trainer: join["features"] for trainer, join in joined.items()}
+    if odd := _odd_ones(orders):
+        order = FeaturesReordered(
+            f"The feature columns of {odd} are those of the other trainers in another order.",
+            hint="Upload the table again with `--features A,B,…`, which sets their order.",
+        )
+        raise _naming_parties(order, orders)
 
 
 def rows_word(rows: int) -> Word:
@@ -166,7 +179,7 @@ def _record(value: Value, fields: Mapping[str, type], sender: Address) -> dict[s
 def _is_sound(found: Mapping[str, Any]) -> bool:
     """Whether counts, classes and digests are what they can be; what follows adds counts up and shows digests."""
     classes: Classes = found["classes"]
-    texts = [found.get(name, "") for name in ("features", "settings", "warm_start")]
+    texts = [found.get(name, "") for name in ("names", "features", "settings", "warm_start")]
     return (
         1 <= found["rows"] <= MOST_ROWS
         and 0 <= found.get("columns", 0) <= MOST_ROWS

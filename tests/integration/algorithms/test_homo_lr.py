@@ -11,6 +11,7 @@ from algorithms.api.component import Terms
 from algorithms.api.errors import (
     BadFeatures,
     FeaturesDiffer,
+    FeaturesReordered,
     LabelsNotBinary,
     MissingInput,
     NotFinite,
@@ -181,6 +182,15 @@ def test_trainers_with_other_columns_are_named(tmp_path, tables):
     with pytest.raises(FeaturesDiffer, match=says) as caught:
         train([tables[0], odd])
     assert caught.value.alike == (("hospital-a",), ("hospital-b",))
+
+
+def test_trainers_with_the_same_columns_in_another_order_are_told_that_it_is_the_order(tmp_path, tables):
+    x, y = breast().x[:9], breast().y[:9]
+    turned = make_table(tmp_path, "turned", x, y, [f"x{i:02}" for i in reversed(range(30))])
+    with pytest.raises(FeaturesReordered, match=r"host:hospital-b are those .* in another order") as caught:
+        train([tables[0], turned])
+    assert caught.value.alike == (("hospital-a",), ("hospital-b",))
+    assert "same names in different orders" in public_sentence(caught.value.code)
 
 
 def test_a_trainer_without_a_table_is_named(tables):

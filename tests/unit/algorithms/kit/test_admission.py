@@ -11,11 +11,12 @@ from algorithms.kit.admission import Joining
 from tests.fixtures.algorithms import ARBITER, GUEST, RecordingExchange, context
 
 BEGIN = {"rows": 3, "classes": np.zeros(0, np.int64)}
-BROUGHT = BEGIN | {"columns": 1, "features": "ab", "settings": "cd", "warm_start": ""}
+BROUGHT = BEGIN | {"columns": 1, "names": "ef", "features": "ab", "settings": "cd", "warm_start": ""}
 ODD = [{"rows": 0}, {"rows": "3"}, {"rows": True}, {"classes": np.zeros(2)}, {"classes": np.zeros((1, 1), np.int64)},
        {"classes": None}, {"more": 1}, {"rows": 1 << 40}, {"rows": -1}, {"rows": (1 << 63) - 1},
        {"classes": np.zeros(40_000, np.int64)}]  # fmt: skip
-FOREIGN = [{"features": np.zeros(2)}, {"features": "g" * 64}, {"settings": "a" * 65}, {"warm_start": "\x1b[31m"},
+FOREIGN = [{"names": 1}, {"features": np.zeros(2)}, {"features": "g" * 64}, {"settings": "a" * 65},
+           {"warm_start": "\x1b[31m"},
            {"columns": -1}, {"columns": 1 << 62}]  # fmt: skip
 
 
