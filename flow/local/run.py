@@ -103,8 +103,10 @@ class LocalRun:
         failure = running.result()
         if failure is None:
             return None
-        yield self._traceback(task, failure)
-        return _error_of(failure)
+        error = _error_of(failure)
+        if error.code == CRASH_CODE:  # what is no fault of the code is told by its sentence
+            yield self._traceback(task, failure)
+        return error
 
     def _counted(self, tasks: dict[str, BoundTask]) -> dict[str, BoundTask]:
         """The tasks with the rows that parties would tell each other."""

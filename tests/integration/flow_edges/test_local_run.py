@@ -219,11 +219,10 @@ def test_a_task_that_fails_ends_the_job_with_the_error_of_its_executor(loans: Pa
     assert "train: attempt 1 failed" in done.out
     (error,) = [line for line in done.out.splitlines() if line.startswith(("guest:bank-a: ", "host:bank-b: "))]
     assert error.endswith(" has no label column. Upload it again with `--label COLUMN`. [algorithms.labels_not_binary]")
-    assert "Traceback" in done.err
+    assert "Traceback" not in done.err + done.out, "it is a fault of the data, not of the code"
     out = loans / "loans-local"
     assert (out / "bank-a" / "scale.model.safetensors").is_file()
     assert not (out / "bank-a" / "train.model.safetensors").exists()
-    assert "Traceback" in (out / "logs.csv").read_text()
 
 
 @pytest.fixture
