@@ -263,7 +263,7 @@ def _show(context: CommandContext, view: PartyStatus) -> None:
             told = (peer.problem, "" if peer.state == "up" else last_heard_text(peer.last_seen_ms), peer.remedy)
             screen.line(f"{peer.party}: {' '.join(text for text in told if text)}")
     for stranger in view.strangers:
-        screen.line(f"{stranger.text} {stranger.remedy}")
+        screen.line(f"{stranger.text} {stranger.remedy}".rstrip())
     nodes = [
         (
             n.node,

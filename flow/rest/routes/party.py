@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
@@ -16,6 +16,7 @@ from flow.rest.backends import Gateway
 from flow.rest.vitals import Vital
 from flow.views.links import clock_problem
 from flow.views.party import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
+from flow.views.times import clock_text
 from gateway.client import PeerStatus, Stranger
 from runtime.clock import Apart
 from runtime.errors import PlatformError
@@ -51,7 +52,7 @@ def status(known: ReadParty) -> PartyStatus:
     vitals = [vital for vital in tried if vital.room not in _ASKED]
     rooms = [RoomView(room="flow", state="ok"), *map(_room, vitals)]
     peers = _asked(by_room["gateway"], lambda: _peers(backends), rooms)
-    strangers = _strangers(backends.gateway, rooms, {peer.party for peer in peers})
+    strangers = _strangers(backends.gateway, rooms, {peer.party: peer for peer in peers})
     died = " ".join(vital.text for vital in tried if vital.room == "gateway" and vital.ok)
     rooms[-1] = rooms[-1].model_copy(update={"text": f"{rooms[-1].text} {died}".strip()})
     hosts = _asked(by_room["cluster-manager"], backends.cluster.nodes, rooms)
@@ -100,7 +101,7 @@ def _asked(vital: Vital, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) 
     return found
 
 
-def _strangers(gateway: Gateway, rooms: list[RoomView], held: Set[str]) -> tuple[StrangerView, ...]:
+def _strangers(gateway: Gateway, rooms: list[RoomView], held: Mapping[str, PeerView]) -> tuple[StrangerView, ...]:
     """Who was turned away; what is wrong with the gateway's own card is told of its room."""
     if rooms[-1].state != "ok":
         return ()
@@ -112,20 +113,23 @@ def _strangers(gateway: Gateway, rooms: list[RoomView], held: Set[str]) -> tuple
         return ()
     if problem:
         rooms[-1] = RoomView(room="gateway", state="failing", text=problem)
-    return tuple(_stranger(one, held) for one in known)
+    return tuple(_stranger(one, held.get(one.claims)) for one in known)
 
 
-def _stranger(one: Stranger, held: Set[str]) -> StrangerView:
+def _stranger(one: Stranger, peer: PeerView | None) -> StrangerView:
     who = f"a caller that says it is {one.claims}" if one.claims else "a caller"
-    shown = "its certificate is not on the card we hold, or not valid now"
-    why = shown if one.claims in held else "its card is not trusted here"
+    why = "its certificate is not on the card we hold, or not valid now" if peer else "its card is not trusted here"
+    remedy = "To work with it, get its newest card and run: flow party trust CARD"
+    last_ms = round(one.last_s * 1000)
+    if peer is not None and peer.state == "up" and (peer.last_seen_ms or 0) > last_ms:
+        why, remedy = f"{one.claims} has shown a certificate of its card since, and is connected", ""
     return StrangerView(
         address=one.address,
         claims=one.claims,
         count=one.count,
-        last_ms=round(one.last_s * 1000),
-        text=f"Turned away: {who}, from {one.address}, {one.count} times; {why}.",
-        remedy="To work with it, get its newest card and run: flow party trust CARD",
+        last_ms=last_ms,
+        text=f"Turned away: {who}, from {one.address}, {one.count} times; {why} (last at {clock_text(last_ms)}).",
+        remedy=remedy,
     )
 
 

@@ -376,6 +376,19 @@ def test_the_first_page_says_what_is_wrong_with_the_party_and_its_links(
         assert text in page, text
 
 
+def test_who_was_turned_away_before_its_card_was_trusted_asks_nothing_of_anybody(
+    party: FakeParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = 1_767_225_600.0
+    peers = [PeerStatus(name, ("127.0.0.1:9",), "up", at, 0) for name in ("hospital-b", "hospital-c")]
+    monkeypatch.setattr(party.gateway, "peers", lambda: peers)
+    strangers = [Stranger("10.1.2.3", "hospital-b", 4, at - 60), Stranger("10.1.2.4", "hospital-c", 1, at + 60)]
+    monkeypatch.setattr(party.gateway, "strangers", lambda: strangers)
+    before, after = party.client.status().strangers
+    assert (before.remedy, "has shown a certificate of its card since" in before.text) == ("", True)
+    assert "flow party trust CARD" in after.remedy, "somebody still calls under its name with another certificate"
+
+
 def test_a_failed_job_says_why(browser: Browser, party: FakeParty) -> None:
     job = party.client.submit(job_json())
     error = ErrorView(code="a.b", message="The table is empty.", hint="Upload rows.", party="hospital-b")
