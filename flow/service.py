@@ -207,7 +207,7 @@ class FlowService:
             return self._reader.job(connection, job)
 
     def why(self, job: str) -> list[str]:
-        """What the job waits for or how it ended, in sentences; empty if it waits for nothing. Raises UnknownJob."""
+        """How far the job is, what it waits for or how it ended, in sentences. Raises UnknownJob."""
         with self._database.read() as connection:
             view, state = self._reader.job(connection, job), part_state(connection, job)
         return why(view, state, self._links(), self._sender.postponed(job))

@@ -11,7 +11,7 @@ from flow.views.times import clock_text
 
 
 def why(view: JobView, part_state: str, links: Links, postponed: Postponed | None = None) -> list[str]:
-    """The sentences; none for a job that goes on and waits for nothing.
+    """The sentences; none for a job that goes on and waits for nothing, unless it says how far it is.
 
     Args:
         view: The job as this party knows it.
@@ -25,7 +25,7 @@ def why(view: JobView, part_state: str, links: Links, postponed: Postponed | Non
     if postponed and not found:
         since = clock_text(postponed.since_ms)
         found.append(f"{view.initiator}, which leads it, takes no report (since {since}): {postponed.why}")
-    return [*(found or _idle(view, links.party)), *_clocks(view, links)]
+    return [*_runs(view), *(found or _idle(view, links.party)), *_clocks(view, links)]
 
 
 def _ended(view: JobView) -> Iterator[str]:
@@ -36,6 +36,14 @@ def _ended(view: JobView) -> Iterator[str]:
     yield from (error.text for error in told)
     yield from (unconfirmed_text(p.party, p.unconfirmed) for p in view.parties if p.unconfirmed)
     yield from (f"{p.party}: {reason}" for p in view.parties for reason in p.reasons if reason not in str(told))
+
+
+def _runs(view: JobView) -> Iterator[str]:
+    """How far the running tasks are, as far as their sides say so."""
+    for task in (each for each in view.tasks if each.state == "running" and each.attempts):
+        far = [f"{side.address} has done {side.done} of {side.total}" for side in task.attempts[-1].sides if side.total]
+        if far:
+            yield f"Task {task.name} runs: {', '.join(far)}."
 
 
 def _waits(view: JobView, part_state: str) -> Iterator[str]:
