@@ -318,6 +318,19 @@ def test_an_upload_in_honest_chunks_is_of_any_length() -> None:
         assert sent.status_code == 200
 
 
+def test_a_user_whose_upload_comes_in_crumbs_hears_it_and_nothing_is_stored(tmp_path: Path) -> None:
+    with fake_party(tmp_path) as party:
+        refused = httpx.put(
+            f"{party.client.url}/v1/tables/fine/crumbs",
+            headers={"Authorization": f"Bearer {party.home.token()}"},
+            content=(letter.to_bytes() for letter in b"id,x\n" + b"1,2\n" * FREE_PIECES),
+            timeout=60,
+            trust_env=False,
+        )
+        assert (refused.status_code, refused.json()["code"]) == (400, "runtime.body_in_pieces")
+        assert party.client.tables() == []
+
+
 def test_what_is_no_http_in_the_middle_of_an_answered_body_ends_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
