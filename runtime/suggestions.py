@@ -8,7 +8,11 @@ from difflib import get_close_matches
 MOST_LISTED = 12
 MOST_COMPARED = 200  # comparing costs: of more names only those that begin alike are looked at
 MAX_CHARS = 200
-_OTHER_WORDS = {"cpu": "cores", "cpus": "cores", "threads": "cores", "mem": "memory", "ram": "memory"}
+_OTHER_WORDS = {
+    **dict.fromkeys(("cpu", "cpus", "threads"), "cores"),
+    **dict.fromkeys(("mem", "ram"), "memory"),
+    **dict.fromkeys(("secure", "encrypt", "encrypted", "encryption", "he"), "protection"),
+}
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

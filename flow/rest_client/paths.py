@@ -20,8 +20,16 @@ class NotAnOutput(InvalidInput):
     code = "flow.not_an_output"
 
 
+class NothingNamed(InvalidInput):
+    """A job, table, model or user was named by an empty text."""
+
+    code = "flow.nothing_named"
+
+
 def part(text: str) -> str:
-    """One part of a path, whatever is in the text."""
+    """One part of a path, whatever is in the text. Raises NothingNamed for an empty one: another path."""
+    if not text:
+        raise NothingNamed("An empty text names nothing.", hint="A variable of your script may not be set.")
     return quote(text, safe="")
 
 

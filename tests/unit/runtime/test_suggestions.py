@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flow.job.spec import ResourceSpec
-from flow.rest_client.paths import NotAnOutput, output_path
+from flow.rest_client.paths import NotAnOutput, NothingNamed, output_path, part
 from party.errors import BadUsers
 from party.users import make_user
 from runtime.suggestions import did_you_mean
@@ -22,6 +22,17 @@ def test_the_nearest_name_is_suggested_or_all_are_listed() -> None:
 @pytest.mark.parametrize(("given", "meant"), [("cpus", "cores"), ("cpu", "cores"), ("ram", "memory"), ("gpu", "gpus")])
 def test_other_words_for_resources_suggest_ours(given: str, meant: str) -> None:
     assert did_you_mean(given, ResourceSpec.model_fields) == f"Did you mean '{meant}'?"
+
+
+@pytest.mark.parametrize("given", ["secure", "encryption"])
+def test_other_words_for_who_may_see_updates_suggest_ours(given: str) -> None:
+    assert did_you_mean(given, ["rounds", "server", "protection"]) == "Did you mean 'protection'?"
+
+
+def test_an_empty_name_is_no_other_path() -> None:
+    with pytest.raises(NothingNamed, match="An empty text names nothing"):
+        part("")
+    assert part("../a b") == "..%2Fa%20b"
 
 
 def test_a_role_that_is_none_suggests_the_one_that_was_meant() -> None:
