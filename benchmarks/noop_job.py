@@ -11,9 +11,10 @@ import shutil
 import statistics
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 from benchmarks.report import tell
 from flow.client import FlowClient, JobView
@@ -35,8 +36,10 @@ def main() -> None:
         federation.create()
         federation.up()
         client = FlowClient.of_home(federation[NAMES[0]].settings_home())
-        walls = [_run_one(client) for _ in range(JOBS + 1)][1:]  # the first waits for the warm parent's imports
-        starts = [start for name in NAMES for start in _starts(federation[name].settings_home())]
+        with ExitStack() as stack:  # heard as they are told: a node keeps nothing of an ended job
+            heard = [stack.enter_context(_starts(federation[name].settings_home())) for name in NAMES]
+            walls = [_run_one(client) for _ in range(JOBS + 1)][1:]  # the first waits for the warm parent's imports
+        starts = [seconds for of_party in heard for seconds in of_party[1:]]
         tell(
             "noop_job",
             [
@@ -59,16 +62,23 @@ def _run_one(client: FlowClient) -> float:
     return seconds
 
 
-def _starts(home: PartyHome) -> list[float]:
-    """What each executor of a party told of its start, without the first."""
+@contextmanager
+def _starts(home: PartyHome) -> Iterator[list[float]]:
+    """What each executor of a party tells of its start meanwhile, in the order in which they start."""
     stream = NodeClient(f"unix:{home.socket('node')}").events({})
-    Timer(READ_S, stream.close).start()
-    starts = []
-    with suppress(NodeUnavailable):
-        for event in map(parse_event, stream):
-            if event.kind is EventKind.STARTED:
-                starts.append((event.at_ms, float(str(event.body["started_s"]))))
-    return [seconds for _, seconds in sorted(starts)[1:]]
+    found: list[float] = []
+
+    def listen() -> None:
+        with suppress(NodeUnavailable):
+            for event in map(parse_event, stream):
+                if event.kind is EventKind.STARTED:
+                    found.append(float(str(event.body["started_s"])))
+
+    listener = Thread(target=listen, daemon=True)
+    listener.start()
+    yield found
+    stream.close()
+    listener.join(READ_S)
 
 
 def _row(what: str, seconds: list[float], target: float) -> dict[str, object]:
