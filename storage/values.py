@@ -23,7 +23,10 @@ VERSION = 1
 _VERSION_KEY = b"archipelago.value"
 _MAX_DIMENSIONS = 32
 _MAX_METADATA_BYTES = 1024  # of one entry
-_FIELD_METADATA = (b"kind", b"dtype", b"shape", b"key", b"layout", b"count", b"owner")
+_FIELD_METADATA = {  # of all other kinds: the kind alone
+    Kind.ARRAY: (b"kind", b"dtype", b"shape"),
+    Kind.CIPHERTEXTS: (b"kind", b"key", b"layout", b"count", b"owner"),
+}
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 _SCALARS: dict[Kind, pa.DataType] = {
@@ -248,8 +251,8 @@ def _table_field(field: pa.Field) -> FieldHeader:
 
 
 def _field_header(field: pa.Field) -> FieldHeader:
-    metadata = _metadata_of(field, *_FIELD_METADATA)
-    kind = _kind(metadata)
+    kind = _kind(field.metadata or {})
+    metadata = _metadata_of(field, *_FIELD_METADATA.get(kind, (b"kind",)))
     header = FieldHeader(field.name, kind)
     expected = _SCALARS.get(kind)
     if kind is Kind.ARRAY:

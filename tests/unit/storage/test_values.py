@@ -178,6 +178,12 @@ def test_nothing_travels_beside_the_items_of_an_array():
         decode(sink.getvalue())
 
 
+def test_what_belongs_beside_one_kind_of_value_belongs_beside_no_other():
+    for value in (7, np.arange(3.0)):
+        with pytest.raises(ValueDamaged, match="metadata 'layout' of 4 bytes"):
+            decode(respelled(value, fields={b"layout": b"rows"}))
+
+
 def test_what_belongs_beside_a_value_is_short():
     with pytest.raises(ValueDamaged, match="metadata 'layout' of 2000 bytes"):
         decode(encode(Ciphertexts("k", "x" * 2000, 1, CIPHERTEXTS.data)))
