@@ -41,18 +41,3 @@ def _imported(text: str, known: Iterable[str]) -> Iterator[str]:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 yield from (name for name in [whole if whole in known else str(node.module)] if name in known)
-
-
-def circles(graph: dict[str, frozenset[str]]) -> list[set[str]]:
-    """The sets of modules that reach each other by imports."""
-    reached: dict[str, set[str]] = {}
-    for start in graph:
-        seen, pending = set[str](), [*graph[start]]
-        while pending:
-            name = pending.pop()
-            if name not in seen:
-                seen.add(name)
-                pending += graph[name]
-        reached[start] = seen
-    found = [{name} | {other for other in reached[name] if name in reached[other]} for name in graph]
-    return [each for i, each in enumerate(found) if len(each) > 1 and each not in found[:i]]

@@ -48,11 +48,12 @@ def check_answer(signed: SignedAnswer, party: str, proposal: Proposal, verify: V
     answer = signed.answer
     if answer.party != party or answer.job != proposal.job:
         raise ManifestMismatch(f"An answer of {answer.party} to job {answer.job} came from {party}.")
-    if len(signed_bytes(answer)) > MAX_ANSWER_BYTES:
+    said = signed_bytes(answer)
+    if len(said) > MAX_ANSWER_BYTES:
         raise ManifestMismatch(f"The answer of {party} is larger than {MAX_ANSWER_BYTES} bytes.")
     if answer.proposal_digest != proposal_digest(proposal):
         raise ManifestMismatch(f"{party} answered another proposal of job {proposal.job}.")
-    verify(party, ANSWER_PURPOSE, signed_bytes(answer), _signature(signed))
+    verify(party, ANSWER_PURPOSE, said, _signature(signed))
 
 
 def require_common_api(speaks: Mapping[str, ApiVersions]) -> None:

@@ -1,4 +1,4 @@
-"""The shape of the house: how large its files and folders are, that imports make no circle, and the tour through it."""
+"""The shape of the house: how large its files and folders are, and the tour through it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statistics import median
 
 import pytest
 
-from tests.house import ROOT, circles, files, imports, module
+from tests.house import ROOT, files, imports, module
 
 MOST_FILES = 15
 MEDIAN_LINES = 150
@@ -26,22 +26,6 @@ def test_half_of_the_files_are_read_in_a_few_minutes() -> None:
 def test_no_folder_holds_more_files_than_one_can_look_over() -> None:
     counts = Counter(file.parent for file in files() if file.parent not in GROWING)
     assert {str(folder): count for folder, count in counts.items() if count > MOST_FILES} == {}
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(imports()) == []
-
-
-@pytest.mark.parametrize(
-    ("graph", "found"),
-    [
-        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
-        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, [{"a", "b"}]),
-        ({"a": {"b"}, "b": {"c"}, "c": {"a"}}, [{"a", "b", "c"}]),
-    ],
-)
-def test_the_search_for_circles_finds_them(graph: dict[str, set[str]], found: list[set[str]]) -> None:
-    assert circles({name: frozenset(others) for name, others in graph.items()}) == found
 
 
 # --- the tour
