@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from algorithms.aggregate import aggregation
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
+from algorithms.api.ports import LABELLED, Port, PortKind
 from algorithms.federated.presets import expanded, require_as_the_preset_says
 from algorithms.federated.server import Server
 from algorithms.kit import admission
@@ -54,3 +55,17 @@ def conversation(parameters: TrainingParameters) -> tuple[Line, ...]:
         *((stop,) if parameters.tolerance > 0 else ()),
         *aggregation.conversation(parameters),
     )
+
+
+def inputs(kind: str) -> dict[str, Port]:
+    """What a classifier is trained on, compared on and started from; `kind` is that of its model."""
+    return {
+        "train": Port(PortKind.TABLE, TRAINERS, columns=LABELLED),
+        "validate": Port(PortKind.TABLE, TRAINERS, optional=True, columns=LABELLED),
+        "model": Port(PortKind.MODEL, TRAINERS, optional=True, models=(kind,)),
+    }
+
+
+def outputs(kind: str) -> dict[str, Port]:
+    """The trained model, at each trainer."""
+    return {"model": Port(PortKind.MODEL, TRAINERS, models=(kind,))}

@@ -38,9 +38,8 @@ from pydantic import Field, PositiveInt, model_validator
 from algorithms.aggregate import aggregation
 from algorithms.api.component import SAFE_TRAINERS, Component, RoleSpec, Terms
 from algorithms.api.context import Context
-from algorithms.api.conversation import TRAINERS, Line
+from algorithms.api.conversation import Line
 from algorithms.api.parameters import Group
-from algorithms.api.ports import LABELLED, Port, PortKind
 from algorithms.federated import settings as training
 from algorithms.federated.arbiter import coordinate
 from algorithms.federated.learner import LocalResult
@@ -218,12 +217,8 @@ COMPONENT = Component(
     name="homo_nn",
     version=1,
     parameters=HomoNNParameters,
-    inputs={
-        "train": Port(PortKind.TABLE, TRAINERS, columns=LABELLED),
-        "validate": Port(PortKind.TABLE, TRAINERS, optional=True, columns=LABELLED),
-        "model": Port(PortKind.MODEL, TRAINERS, optional=True, models=(KIND,)),
-    },
-    outputs={"model": Port(PortKind.MODEL, TRAINERS, models=(KIND,))},
+    inputs=training.inputs(KIND),
+    outputs=training.outputs(KIND),
     roles=aggregation.roles(
         RoleSpec(trainer, learns=disclosure.TRAINER_OF_MODEL), RoleSpec(arbiter, learns=disclosure.arbiter_of_model)
     ),
