@@ -75,16 +75,14 @@ class FlowService:
         self._retention = retention = CheckpointRetention(
             party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt
         )
-        ports = (rooms.gateway, rooms.cluster)
         stance = Stance(party, config.policy, config.parties)
-        self._proposals = Proposals(stance, database, catalogue, (*ports, held), retention, scheduler)
+        self._proposals = Proposals(stance, database, catalogue, rooms, held, retention, scheduler)
         self._submissions = Submissions(party, database, catalogue, held, config.parties, self._proposals)
         locks = self._proposals.locks
         attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
-        closed = (*ports, retention)
-        self._leaving = Leaving(party, database, catalogue, closed, locks, scheduler)
-        self._sender = ReportSender(stance, database, ports, self._leaving.clear, scheduler, config.pauses)
-        self._closing = JobClosing(stance, database, closed, self._leaving, locks)
+        self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
+        self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
+        self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, config.pauses.last_follow_s)
         self._subscription: Stopper | None = None

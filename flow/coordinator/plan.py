@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flow.errors import TimedOut
-from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobState, most_attempts
+from flow.job.states import ENDED_JOB, AttemptState, JobState, most_attempts
 from flow.protocol.messages import Decision
 from flow.views.jobs import ErrorView
 
@@ -350,8 +350,3 @@ def _last_waits(job: JobSnapshot) -> str:
 def _watch(job: JobSnapshot) -> list[Instruction]:
     left = job.timeout_s - job.ran_s if phase_now(job) == "running" else job.wait_s - job.waited_s
     return [Wake(max(left, 0.0))]
-
-
-def is_ended(state: AttemptState) -> bool:
-    """Whether an attempt in this state stays in it."""
-    return state in ENDED_ATTEMPT

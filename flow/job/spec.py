@@ -154,10 +154,6 @@ class JobSpec(_Section):
         """Every party of the job once, in id order."""
         return tuple(sorted({party for parties in self.roles.values() for party in parties}))
 
-    def roles_of(self, party: str) -> tuple[Role, ...]:
-        """The roles that a party holds in this job."""
-        return tuple(role for role, parties in self.roles.items() if party in parties)
-
     def document(self) -> dict[str, Any]:
         """The job as plain JSON, defaults written out."""
         return self.model_dump(mode="json", by_alias=True)

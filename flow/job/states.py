@@ -141,12 +141,6 @@ def most_attempts(retries: int) -> int:
     return 1 + retries + MOST_UNCOUNTED
 
 
-def mermaid(table: Mapping[S, Mapping[E, S]]) -> str:
-    """The table as a state diagram, for the documents and the board."""
-    arrows = [f"    {frm} --> {to}: {event}" for frm, row in table.items() for event, to in row.items()]
-    return "\n".join(["stateDiagram-v2", *arrows])
-
-
 def _after(table: Mapping[S, Mapping[E, S]], what: str, state: S, event: E) -> S:
     try:
         return table[state][event]

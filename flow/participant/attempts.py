@@ -83,8 +83,8 @@ class Attempts:
                     self._cluster.release(row.reservation)
                     with self._database.write() as writer:
                         columns = {"reservation": "", "node": ""}
-                        path = (AttemptState.RESERVED, (given,))
-                        move_each(writer, executor, attempt_id, [row.address], path, **columns)
+                        reserved = AttemptState.RESERVED
+                        move_each(writer, executor, attempt_id, [row.address], reserved, [given], **columns)
                         if caller != self._party:
                             mirror_attempt(writer, attempt_id, AttemptState.PENDING)
             return Ack()

@@ -16,7 +16,7 @@ from flow.participant.leaving import Leaving
 from flow.participant.running import REPORTED, side_report
 from flow.protocol.messages import Ack, EndOrder, JobOrder, Report
 from flow.protocol.policy import Stance
-from flow.rooms.ports import ClusterPort, GatewayPort
+from flow.rooms.ports import Rooms
 from flow.store.database import Database
 from flow.store.participations import LEFT, answer_of, change_part, led_by, refuse_left
 from flow.store.proposal_limits import forget_refused
@@ -33,13 +33,15 @@ class JobClosing:
         self,
         stance: Stance,
         database: Database,
-        ports: tuple[GatewayPort, ClusterPort, CheckpointRetention],
+        rooms: Rooms,
+        retention: CheckpointRetention,
         leaving: Leaving,
         locks: JobLocks,
     ) -> None:
         self._stance, self._party = stance, stance.party
         self._database = database
-        self._gateway, self._cluster, self._retention = ports
+        self._gateway, self._cluster = rooms.gateway, rooms.cluster
+        self._retention = retention
         self._leaving = leaving
         self._locks = locks
 

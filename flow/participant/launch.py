@@ -76,10 +76,7 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, attempt_id:
         token=launch.token,
         store=launch.store,
         resume=resume_point(manifest, task),
-        rows={
-            attempt_id: {str(at): count for at, count in counts.items()}
-            for attempt_id, counts in (task.rows or {}).items()
-        },
+        rows={name: {str(at): count for at, count in counts.items()} for name, counts in (task.rows or {}).items()},
     )
 
 

@@ -20,7 +20,7 @@ from flow.participant.limits import Passed, confirm, judge
 from flow.participant.report_sender import Delivery
 from flow.rooms.clock_evidence import Wait
 from flow.rooms.own_clock import OwnClock
-from flow.rooms.ports import ClusterPort, GatewayPort
+from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
@@ -50,14 +50,16 @@ class Leaving:
         party: str,
         database: Database,
         catalogue: Catalogue,
-        ports: tuple[GatewayPort, ClusterPort, CheckpointRetention],
+        rooms: Rooms,
+        retention: CheckpointRetention,
         locks: JobLocks,
         scheduler: Scheduler,
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster, self._retention = ports
+        self._gateway, self._cluster = rooms.gateway, rooms.cluster
+        self._retention = retention
         self._locks = locks
         self._own_clock = OwnClock(database.clock, self._gateway)
         self._watched: dict[str, tuple[float, float]] = {}  # by job: since when, and how long it was here before that

@@ -39,7 +39,7 @@ from flow.protocol.policy import ModelFacts, Policy, Stance, TableFacts
 from flow.protocol.proposal_view import proposal_view
 from flow.protocol.reasons import Decided, Reason
 from flow.rooms.holdings import Holdings
-from flow.rooms.ports import ClusterPort, GatewayPort
+from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
@@ -74,7 +74,8 @@ class Proposals:
         stance: Stance,
         database: Database,
         catalogue: Catalogue,
-        ports: tuple[GatewayPort, ClusterPort, Holdings],
+        rooms: Rooms,
+        held: Holdings,
         retention: CheckpointRetention,
         scheduler: Scheduler,
     ) -> None:
@@ -82,7 +83,8 @@ class Proposals:
         self.party, self._policy = stance.party, stance.policy
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster, self._held = ports
+        self._gateway, self._cluster = rooms.gateway, rooms.cluster
+        self._held = held
         self._retention = retention
         self._log = get_logger("flow")
         self.locks = JobLocks()

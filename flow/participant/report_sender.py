@@ -28,7 +28,7 @@ from flow.protocol.messages import (
 )
 from flow.protocol.policy import Stance
 from flow.rooms.peer_calls import PeerCalls
-from flow.rooms.ports import ClusterPort, GatewayPort
+from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.job_cache import JobRows, Key
@@ -74,15 +74,15 @@ class ReportSender:
         self,
         stance: Stance,
         database: Database,
-        ports: tuple[GatewayPort, ClusterPort],
+        rooms: Rooms,
         clear: Callable[[str], None],
         scheduler: Scheduler,
         pauses: Pauses,
     ) -> None:
         self._stance, self._party = stance, stance.party
         self._database = database
-        gateway, self._cluster = ports
-        self._peers = PeerCalls(gateway, database)
+        self._cluster = rooms.cluster
+        self._peers = PeerCalls(rooms.gateway, database)
         self._clear = clear
         self._scheduler = scheduler
         self._pauses = pauses

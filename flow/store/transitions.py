@@ -168,14 +168,15 @@ def move_each(
     table: Table,
     attempt_id: AttemptId,
     addresses: Sequence[str],
-    path: tuple[AttemptState, Sequence[AttemptEvent]],
+    seen: AttemptState,
+    steps: Sequence[AttemptEvent],
     **last: object,
 ) -> None:
-    """Move sides of an attempt, or our executors (`table`), from a state over several steps at once.
+    """Move sides of an attempt, or our executors (`table`), from the state `seen` over several steps at once.
 
     Each step of each is told by an event. `last` are extra columns, of the last step.
     """
-    state, steps = path
+    state = seen
     columns: dict[str, object] = {}
     for what in steps:
         state = attempt_after(state, what)
@@ -185,7 +186,7 @@ def move_each(
             place = (attempt_id.task, attempt_id.attempt, address.partition(":")[2])
             writer.event(f"{table.name}.{state}", attempt_id.job, place=place, body={"address": address, **code})
     keys = [(attempt_id.task, attempt_id.attempt, address) for address in addresses]
-    writer.change(table, attempt_id.job, keys, {**columns, **last, "state": state}, path[0])
+    writer.change(table, attempt_id.job, keys, {**columns, **last, "state": state}, seen)
 
 
 def bring(
@@ -202,7 +203,7 @@ def bring(
         if row is not None and way(AttemptState(row.state), target):
             groups.setdefault(AttemptState(row.state), []).append(address)
     for seen, few in groups.items():
-        move_each(writer, table, attempt_id, few, (seen, way(seen, target)), **last)
+        move_each(writer, table, attempt_id, few, seen, way(seen, target), **last)
     return [address for few in groups.values() for address in few]
 
 

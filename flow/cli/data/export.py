@@ -44,7 +44,7 @@ def suffix_of(file: Path, known: Sequence[str]) -> str:
     return suffix
 
 
-def export_model(  # noqa: PLR0913 - the options of the command
+def export_model(
     results: Results,
     model: str,
     to: Path,

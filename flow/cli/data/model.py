@@ -87,7 +87,7 @@ def delete(context: CommandContext, model: ModelArgument) -> None:
 
 @app.command("policy")
 @asks_a_party
-def policy(  # noqa: PLR0913 - one parameter an option
+def policy(
     context: CommandContext,
     model: ModelArgument,
     components: ComponentsOption = None,

@@ -175,7 +175,7 @@ def test_an_attempt_lives_with_its_sides_and_is_cancelled_with_its_job(store: Da
         new_attempt(writer, NAME, [GUEST, HOST])
         new_attempt(writer, NAME, [GUEST, HOST])  # again changes nothing
         move_attempt(writer, NAME, AttemptState.PENDING, AttemptEvent.RESERVED)
-        move_each(writer, tables.side, NAME, [str(GUEST)], (AttemptState.PENDING, [AttemptEvent.RESERVED]))
+        move_each(writer, tables.side, NAME, [str(GUEST)], AttemptState.PENDING, [AttemptEvent.RESERVED])
         move_job(writer, JOB, JobState.WAITING, JobEvent.FAILED, error)
         cancel_open(writer, JOB)
         mirror_job(writer, JOB, JobState.SUCCEEDED)  # an ended job stays as it is
@@ -464,9 +464,7 @@ def test_what_is_in_memory_of_a_job_is_what_is_stored(store: Database) -> None:
         new_attempt(writer, NAME, [GUEST, HOST])
         move_attempt(writer, NAME, AttemptState.PENDING, AttemptEvent.RESERVED)
         both = [str(GUEST), str(HOST)]
-        move_each(
-            writer, tables.side, NAME, both, (AttemptState.PENDING, [AttemptEvent.RESERVED, AttemptEvent.STARTED])
-        )
+        move_each(writer, tables.side, NAME, both, AttemptState.PENDING, [AttemptEvent.RESERVED, AttemptEvent.STARTED])
     known = store.rows(JOB)
     assert [row.state for row in known.of(tables.side)] == ["running", "running"]
     with store.read() as connection:

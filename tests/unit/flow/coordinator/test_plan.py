@@ -22,7 +22,6 @@ from flow.coordinator.plan import (
     Start,
     Stop,
     Wake,
-    is_ended,
     phase_now,
     step,
 )
@@ -169,8 +168,3 @@ def test_time_counts_as_waiting_while_a_party_is_absent_or_nothing_runs() -> Non
 
 def test_a_paused_job_starts_nothing() -> None:
     assert step(job(JobState.PAUSED, wait_s=10)) == [Wake(10)]
-
-
-def test_only_ended_states_stay() -> None:
-    assert is_ended(S.LOST)
-    assert not is_ended(S.RUNNING)

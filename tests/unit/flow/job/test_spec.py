@@ -35,7 +35,6 @@ def test_the_example_of_the_design_is_read() -> None:
          "inputs": {"model": "train.model", "data": {"guest": "breast/test"}}}}}"""
     spec = parse_job(text.encode())
     assert spec.parties == ("coordinator", "hospital-a", "hospital-b", "hospital-c")
-    assert spec.roles_of("hospital-a") == (Role.GUEST,)
     assert spec.settings.retries == 2
     assert spec.tasks["evaluate"].roles == (Role.GUEST,)
 

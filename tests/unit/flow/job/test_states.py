@@ -16,7 +16,6 @@ from flow.job.states import (
     JobState,
     attempt_after,
     job_after,
-    mermaid,
 )
 
 
@@ -47,9 +46,3 @@ def test_every_job_state_but_the_first_can_be_reached_and_every_living_one_can_b
     reached = {to for row in NEXT_JOB.values() for to in row.values()}
     assert reached == set(JobState) - {JobState.WAITING}
     assert all(JobEvent.STOPPED in NEXT_JOB[state] for state in set(JobState) - ENDED_JOB)
-
-
-def test_the_table_is_drawn_for_the_documents() -> None:
-    drawn = mermaid(NEXT_JOB)
-    assert drawn.startswith("stateDiagram-v2")
-    assert "    waiting --> agreed: agreed" in drawn.splitlines()

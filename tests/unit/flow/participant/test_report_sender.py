@@ -9,12 +9,13 @@ from flow.participant.report_sender import JOBS_REMEMBERED, ReportSender
 from flow.pauses import Pauses
 from flow.protocol.messages import ProgressReport, Report
 from flow.protocol.policy import Policy, Stance
+from flow.rooms.ports import Rooms
 
 
 def test_what_was_sent_of_progress_is_remembered_of_so_many_jobs() -> None:
     nothing = cast(Any, None)
     stance = Stance("bob", Policy, tuple)
-    sender = ReportSender(stance, nothing, (nothing, nothing), nothing, nothing, Pauses())
+    sender = ReportSender(stance, nothing, Rooms(nothing, nothing, nothing), nothing, nothing, Pauses())
     for n in range(JOBS_REMEMBERED + 500):
         job = f"01J{n:023d}"
         news = ProgressReport(task="t", attempt=1, address="host:bob", done=n, total=n + 1, what="rounds", at_ms=n + 1)
