@@ -6,7 +6,7 @@ It joins the store, the scheduler, the coordinator of our own jobs and the parti
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from algorithms.registry import component
@@ -52,6 +52,7 @@ class FlowConfig:
     database_url: str
     policy: Callable[[], Policy]
     parties: Callable[[], Iterable[str]]
+    lapsed: Callable[[], Mapping[str, PlatformError]] = dict
     components: Components = component
     keep_checkpoints_s: int = KEEP_CHECKPOINTS_S
     pauses: Pauses = field(default_factory=Pauses)
@@ -77,7 +78,9 @@ class FlowService:
         )
         stance = Stance(party, config.policy, config.parties)
         self._proposals = Proposals(stance, database, catalogue, rooms, held, retention, scheduler)
-        self._submissions = Submissions(party, database, catalogue, held, config.parties, self._proposals)
+        self._submissions = Submissions(
+            party, database, catalogue, held, config.parties, config.lapsed, self._proposals
+        )
         locks = self._proposals.locks
         attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
@@ -101,6 +104,7 @@ class FlowService:
             database_url=home.database_url(),
             policy=policy.policy,
             parties=lambda: (settings.party, *home.trusted()),
+            lapsed=home.lapsed,
             keep_checkpoints_s=settings.flow.keep_checkpoints_s,
         )
         return cls(config, rooms)

@@ -95,13 +95,17 @@ class PartyHome:
 
         Raises BadCard, naming the file, if one was damaged: a trust file nobody can read is never skipped.
         """
-        found = {}
+        lapsed = self.lapsed(now=now)
+        return {party: card for party, card in self.held_cards().items() if party not in lapsed}
+
+    def lapsed(self, *, now: datetime | None = None) -> dict[str, BadCard]:
+        """Why the cards that we hold and that are not valid at `now` are not. Raises BadCard as `trusted` does."""
+        found: dict[str, BadCard] = {}
         for party, card in self.held_cards().items():
             try:
                 card.check_valid(now)
-            except (CardExpired, CardNotYetValid):
-                continue
-            found[party] = card
+            except (CardExpired, CardNotYetValid) as error:
+                found[party] = error
         return found
 
     def held_cards(self) -> dict[PartyId, Card]:

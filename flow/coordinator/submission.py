@@ -59,6 +59,7 @@ class Submissions:
         catalogue: Catalogue,
         held: Holdings,
         parties: Callable[[], Iterable[str]],
+        lapsed: Callable[[], Mapping[str, PlatformError]],
         proposals: Proposals,
     ) -> None:  # fmt: skip
         self._party = party
@@ -66,6 +67,7 @@ class Submissions:
         self._catalogue = catalogue
         self._held = held
         self._parties = parties
+        self._lapsed = lapsed
         self._proposals = proposals
 
     def validate(self, spec_json: bytes, user: User) -> Verdict:
@@ -137,9 +139,13 @@ class Submissions:
             hint = f'Submit it there, or write "initiator": "{self._party}".'
             problems.append(Problem(path="initiator", message=message, hint=hint))
         known = {self._party, *self._parties()}
+        lapsed = self._lapsed()
         for role, parties in spec.roles.items():
             for party in parties:
-                if party not in known:
+                if party in lapsed:
+                    why = lapsed[party]
+                    problems.append(Problem(path=f"roles.{role}", message=why.message, hint=why.hint))
+                elif party not in known:
                     message = f"'{party}' is not a party that we trust."
                     hint = f"{did_you_mean(party, known)} A new party is added with `flow party trust CARD`."
                     problems.append(Problem(path=f"roles.{role}", message=message, hint=hint))

@@ -15,7 +15,7 @@ import pytest
 
 from launcher.federation import LocalParty
 from party.home_init import Ports
-from tests.vectors.home_v1.make import shown
+from tests.vectors.home_v1.make import rows, shown
 
 STORED = Path(str(files("tests.vectors.home_v1")))
 EXPECTED = json.loads((STORED / "expected.json").read_text())
@@ -89,5 +89,12 @@ def test_a_stored_model_of_each_kind_scores_rows_of_a_stored_table(north: LocalP
     north.flow("job", "outputs", later, "--get", tmp_path / "all")
 
 
-def test_the_stored_job_file_is_one_that_could_be_submitted_today(north: LocalParty) -> None:
-    north.flow("job", "validate", STORED / "job.json")
+def test_the_stored_job_file_trains_in_this_release(tmp_path: Path) -> None:
+    words = []
+    for number, party in enumerate(("north", "south")):
+        (tmp_path / f"{party}.csv").write_text(rows(number))
+        words += ["--data", f"{party}:kept/rows={tmp_path / party}.csv,label=y"]
+    LocalParty("north", tmp_path).flow(
+        "job", "run", "--local", STORED / "job.json", "--id", "id", *words, "--out", tmp_path / "out"
+    )
+    assert (tmp_path / "out" / "north" / "network.model.safetensors").exists()

@@ -413,6 +413,7 @@ class FakeParty:
         default_factory=lambda: Policy(accept=Decision.AGREE, min_protection="plain", share=("metrics",))
     )
     trusts: set[str] | None = None  # everybody
+    lapsed: dict[str, PlatformError] = field(default_factory=dict)
     keep_checkpoints_s: int = 3600
     url: str = ""
     flow: FlowService | None = None
@@ -425,6 +426,7 @@ class FakeParty:
             database_url=self.url or f"sqlite:///{self.folder}/{self.name}.sqlite",
             policy=lambda: self.policy,
             parties=lambda: self.hub.parties if self.trusts is None else self.trusts,
+            lapsed=lambda: self.lapsed,
             components=component,
             keep_checkpoints_s=self.keep_checkpoints_s,
             pauses=self.pauses,

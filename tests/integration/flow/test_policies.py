@@ -16,6 +16,7 @@ from flow.job.states import JobState
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Decision, Proposal, encode
 from flow.protocol.policy import ModelFacts, Policy, TableFacts
+from party.errors import CardExpired
 from party.ids import new_job_id
 from runtime.clock import HybridTime
 from storage.client import StoreUnavailable
@@ -279,6 +280,13 @@ def test_a_job_with_a_party_that_is_not_trusted_here_is_refused_at_submission_by
     assert "`flow party trust CARD`" in problem.hint
     with pytest.raises(JobInvalid, match="'c' is not a party that we trust"):
         world.submit(nothing_job())
+
+
+def test_a_job_with_a_party_whose_card_has_lapsed_is_refused_with_why_and_what_to_do(world: World) -> None:
+    world["a"].trusts = {"b"}
+    world["a"].lapsed = {"c": CardExpired("The card of c expired at 2028.", hint="Ask c for a new card.")}
+    [problem] = world.a.validate(json.dumps(nothing_job()).encode(), user=SCIENTIST).problems
+    assert (problem.message, problem.hint) == ("The card of c expired at 2028.", "Ask c for a new card.")
 
 
 def test_a_party_refuses_a_job_with_one_that_it_does_not_trust_and_names_no_other(world: World) -> None:

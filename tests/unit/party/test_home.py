@@ -480,7 +480,8 @@ def test_a_trusted_card_that_expires_is_left_out_from_then_on(
     (tmp_path / "bob.json").write_bytes(make_party("bob")[1].to_json())
     trust(alice, tmp_path / "bob.json", now=NOW)
     assert list(alice.trusted(now=NOW + timedelta(days=700))) == ["bob"]
-    assert alice.trusted(now=NOW + timedelta(days=800)) == {}
+    late = NOW + timedelta(days=800)
+    assert (alice.trusted(now=late), str(alice.lapsed(now=late)["bob"])[:31]) == ({}, "The card of bob expired at 2028")
     assert alice.trusted_card("bob").party == "bob"
 
 

@@ -69,7 +69,7 @@ def main(out: Path) -> None:
 def _run(federation: LocalFederation, folder: Path) -> dict[str, Any]:
     """Run the job; what the guest shows of it afterwards."""
     for number, name in enumerate(("north", "south")):
-        (folder / f"{name}.csv").write_text(_rows(number))
+        (folder / f"{name}.csv").write_text(rows(number))
         words = ("data", "upload", folder / f"{name}.csv", "--table", "kept/rows", "--id", "id", "--label", "y")
         federation[name].flow(*words)
     (folder / "job.json").write_text(json.dumps(JOB))
@@ -92,7 +92,8 @@ def shown(party: Any, job: str) -> dict[str, Any]:
     }
 
 
-def _rows(seed: int) -> str:
+def rows(seed: int) -> str:
+    """A made-up table of one party, as CSV."""
     chance = random.Random(seed)
     lines = ["id,a,b,y"]
     for row in range(ROWS):
