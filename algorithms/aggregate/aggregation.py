@@ -5,7 +5,9 @@ Each trainer weights its vectors, writes them (`algorithms.encoding`) and gives 
 of a side block, so that what is told beside a vector (scores, row counts) is as hidden as the vector itself. Numbers
 are float32 if the vector is, else float64; so is the sum that a trainer gets, however it was made.
 
-`contributor.py` is the trainers' side, `adder.py` the arbiter's; the conversation is that of the protection.
+`contributor.py` is the trainers' side, `adder.py` the arbiter's.
+
+Conversation: that of the protection (`algorithms.protection.schemes`), by number of the sum and of its part.
 """
 
 from __future__ import annotations
@@ -58,8 +60,9 @@ class AggregationParameters(Parameters):
         return self.encoding.kind or ("fixed_point" if self.protection.kind == "paillier" else "floats")
 
 
-def conversation(parameters: AggregationParameters) -> tuple[Line, ...]:
+def conversation(terms: Terms[AggregationParameters]) -> tuple[Line, ...]:
     """The lines of the protection's table."""
+    parameters = terms.parameters
     return parameters.scheme.lines(parameters.encoder(1, {}).codes[-1].kind)
 
 

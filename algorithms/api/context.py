@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from algorithms.api.channel import Channel, Step
 from algorithms.api.compute import Compute, InProcess
+from algorithms.api.errors import MissingInput
 from party.ids import Address, Role
 from storage.client import Model, Table, TableRoles, Value, decode, encode
 
@@ -114,6 +115,22 @@ class Context:
     compute: Compute = field(default_factory=InProcess)
     rows: Rows = field(default_factory=dict)
 
+    def required_table(self, name: str) -> Table:
+        """The table bound to an input that needs one. Raises MissingInput if there is none or it has no rows."""
+        table = self.inputs.table(name)
+        if table is None:
+            raise self._missing("table", name)
+        if table.rows == 0:
+            raise MissingInput(f"Table '{table.manifest.reference}' has no rows.", hint="Upload one that has.")
+        return table
+
+    def required_model(self, name: str) -> Model:
+        """The model bound to an input that needs one. Raises MissingInput if there is none."""
+        model = self.inputs.model(name)
+        if model is None:
+            raise self._missing("model", name)
+        return model
+
     def peers(self, *roles: Role) -> tuple[Address, ...]:
         """The addresses that hold one of the roles (all of them if none is named), sorted, me included."""
         return tuple(a for a in self.addresses if not roles or a.role in roles)
@@ -158,3 +175,6 @@ class Context:
         """A callback that shows how far the work is."""
         self.events.progress(0, total, what)
         yield lambda done: self.events.progress(done, total, what)
+
+    def _missing(self, kind: str, name: str) -> MissingInput:
+        return MissingInput(f"{self.address} has no {kind} for the input '{name}'.", hint="Name one under `inputs`.")

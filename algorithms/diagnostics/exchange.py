@@ -2,15 +2,7 @@
 
 Source: none; the sums are those of `algorithms.aggregate`, as a training of that many parameters would make them.
 
-Conversation, `round` counts from 0; trainers are guests and hosts:
-
-    tag           from      to                 step         what
-    public-key    trainer   arbiter, trainers  0            (paillier) n and h, from the first key holder
-    private-key   trainer   trainers           0            (paillier) its primes, sealed, to the other holders
-    tag-key       trainer   trainers           0            (paillier) what tags are made with, from the first holder
-    update        trainer   arbiter            (sum, part)  a part of its numbers, float32 (paillier: encrypted)
-    sum           arbiter   trainers           (sum, part)  the sum of that part (paillier: to key holders)
-    share         trainer   trainers           (sum, part)  (paillier) what a key holder decrypted for all, sealed
+Conversation; trainers are guests and hosts: a sum for each round, as `algorithms.aggregate.aggregation` says.
 
 Numbers are float32, as the weights of a network. Everybody can compute everybody's, so each trainer checks the sums;
 each side reports wall and CPU seconds of each round. Who learns what: nothing.
@@ -59,7 +51,7 @@ class ExchangeParameters(AggregationParameters):
 
 def conversation(terms: Terms[ExchangeParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    return tuple(replace(line, of_rows=False) for line in aggregation.conversation(terms.parameters))
+    return tuple(replace(line, of_rows=False) for line in aggregation.conversation(terms))
 
 
 def trainer(ctx: Context, parameters: ExchangeParameters) -> None:

@@ -20,7 +20,7 @@ from algorithms.api.conversation import TRAINERS
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import LABELLED, ModelUse, Port, PortKind
 from algorithms.kit.disclosure import NOTHING
-from algorithms.kit.feature_matrix import binary_labels, places_of_labels, required_model, required_table
+from algorithms.kit.feature_matrix import binary_labels, places_of_labels
 from algorithms.models import linear
 from algorithms.models.inference import CLASSIFIERS, Prediction, predict
 
@@ -38,8 +38,7 @@ class EvaluateParameters(Parameters):
 
 def judge(ctx: Context, parameters: EvaluateParameters) -> None:
     """A guest or host: report the model's metrics on the own rows."""
-    model = required_model(ctx, "model", *CLASSIFIERS)
-    table = required_table(ctx, "data")
+    model, table = ctx.required_model("model"), ctx.required_table("data")
     prediction = predict(model, table)
     if prediction.binary and model.kind == linear.KIND:
         binary_labels(table)  # names both ways of writing them

@@ -16,7 +16,6 @@ from algorithms.api.errors import ColumnNameTaken
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import ModelUse, Port, PortKind
 from algorithms.kit.disclosure import NOTHING
-from algorithms.kit.feature_matrix import required_model, required_table
 from algorithms.models.inference import CLASSIFIERS, Prediction
 from algorithms.models.inference import predict as predict_rows
 from storage.client import Table
@@ -30,8 +29,7 @@ class PredictParameters(Parameters):
 
 def predict(ctx: Context, _parameters: PredictParameters) -> None:
     """A guest or host: write the predictions for the own rows."""
-    model = required_model(ctx, "model", *CLASSIFIERS)
-    table = required_table(ctx, "data")
+    model, table = ctx.required_model("model"), ctx.required_table("data")
     result = predictions(table, predict_rows(model, table))
     writer = ctx.outputs.table_writer("predictions", result.schema, table.manifest.roles)
     for start in range(0, result.num_rows, CHUNK_ROWS):

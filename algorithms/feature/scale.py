@@ -3,17 +3,8 @@
 Source: Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", the two-pass form: first the mean
 over all rows, then the mean square of the differences from it.
 
-Conversation of a fit; trainers are guests and hosts:
-
-    tag           from      to                 step         what
-    join          trainer   arbiter            0            rows, digests of columns and settings
-    start         arbiter   trainers           0            rows in all
-    public-key    trainer   arbiter, trainers  0            (paillier) n and h, from the first key holder
-    private-key   trainer   trainers           0            (paillier) its primes, sealed, to the other holders
-    tag-key       trainer   trainers           0            (paillier) what tags are made with, from the first holder
-    update        trainer   arbiter            (sum, part)  a part of n_k / n * the own means; then of mean squares
-    sum           arbiter   trainers           (sum, part)  the sum of that part (paillier: to key holders)
-    share         trainer   trainers           (sum, part)  (paillier) what a key holder decrypted for all, sealed
+Conversation of a fit; trainers are guests and hosts: that of `algorithms.kit.admission`, without classes; then two sums
+(`algorithms.aggregate.aggregation`), of n_k / n * the own means, and of the same of mean squares.
 
 With `fit` false a scaler made before is applied and nothing is said.
 
@@ -44,7 +35,7 @@ from algorithms.encoding.settings import EncodingSettings
 from algorithms.kit import admission
 from algorithms.kit.admission import Joining
 from algorithms.kit.disclosure import NOTHING, TRAINER_OF_SCALER, arbiter_of_scaler
-from algorithms.kit.feature_matrix import feature_names, features, require_kind, required_model, required_table
+from algorithms.kit.feature_matrix import feature_names, features, require_kind
 from party.ids import Role
 from storage.client import Model, Table
 
@@ -75,7 +66,7 @@ def conversation(terms: Terms[ScaleParameters]) -> tuple[Line, ...]:
     """The table above as data."""
     if not terms.parameters.fit:
         return ()
-    return (*admission.conversation(), *aggregation.conversation(terms.parameters))
+    return (*admission.conversation(), *aggregation.conversation(terms))
 
 
 def check(terms: Terms[ScaleParameters]) -> None:
@@ -89,14 +80,14 @@ def check(terms: Terms[ScaleParameters]) -> None:
 
 def trainer(ctx: Context, parameters: ScaleParameters) -> None:
     """A guest or host: fit with the others (or take the scaler given), scale the own rows."""
-    table = required_table(ctx, "data")
+    table = ctx.required_table("data")
     if parameters.fit:
         names = feature_names(table)
         mean, deviation = fit(ctx, parameters, features(table, names), names)
         arrays, details = {"mean": mean, "deviation": deviation}, {"features": list(names)}
         model = Model(kind=KIND, schema=1, arrays=arrays, details=details)
     else:
-        model = required_model(ctx, "model", KIND)
+        model = ctx.required_model("model")
     _write(ctx, table, model)
     ctx.outputs.save_model("model", model)
 

@@ -9,7 +9,7 @@ from algorithms.api.context import Context
 from algorithms.api.conversation import TRAINERS
 from algorithms.api.errors import ParametersDiffer
 from algorithms.federated.checkpoint import newest
-from algorithms.federated.settings import TrainingParameters
+from algorithms.federated.parameters import TrainingParameters
 from algorithms.kit import admission
 
 

@@ -2,65 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.kit.admission import Classes
+from algorithms.kit.feature_matrix import feature_names
 from algorithms.kit.metrics import Scores
 from algorithms.kit.named_vectors import Vectors, Weights
+from storage.client import Model, Table
 
 
 @dataclass(frozen=True)
-class LocalResult:
-    """What a trainer has when it has trained.
+class TrainingData:
+    """What one trainer learns from.
 
     Attributes:
-        weights: After training; they may be views that the next training overwrites.
-        steps: How many steps its optimiser took.
+        train: The rows to learn from.
+        validate: Rows to compare on; without any it is None.
+        start: The model to start from, if there is one.
     """
 
-    weights: Vectors
-    steps: int
-
-
-class Learner(Protocol):
-    """One trainer's model and rows."""
-
-    @property
-    def rows(self) -> int:
-        """How many training rows there are."""
+    train: Table
+    validate: Table | None
+    start: Model | None
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The names of the columns, in order."""
+        """The columns to learn from, in order. Raises BadFeatures if there is none."""
+        return feature_names(self.train)
 
-    @property
-    def classes(self) -> Classes:
-        """The set of class labels seen here, or of those that say how labels are written; never one a row."""
 
-    @property
-    def warm_start(self) -> str:
-        """Digest of the model training starts from, empty for a fresh one."""
-
-    def initial(self, classes: Classes, /) -> Weights:
-        """The weights to start from, the same at every trainer."""
+class Learner(Protocol):
+    """One trainer's model and rows, once the classes of all trainers are known."""
 
     @property
     def labels(self) -> NDArray[Any]:
-        """The place of each own row's label among all classes; asked for after `initial`."""
+        """The place of each own row's label among all classes."""
 
-    def train(self, start: Weights, version: int) -> LocalResult:
-        """Train on the own rows from the common weights of a version, which stay as they are."""
+    def initial(self) -> Weights:
+        """The weights to start from, the same at every trainer. Raises WrongModel."""
+
+    def train(self, common: Weights, batches: Sequence[NDArray[np.int64]]) -> Vectors:
+        """The weights after a step on each mini-batch of own rows, given by their positions.
+
+        The common weights stay as they are; what is returned may be views that the next training overwrites.
+        """
 
     def score(self, common: Weights) -> Scores:
-        """How good the common model is on the own rows."""
+        """How good the common weights are on the own rows."""
 
-
-@dataclass(frozen=True)
-class Trained:
-    """The result of a training: the weights, and all classes."""
-
-    weights: Weights
-    classes: Classes
+    def model(self, common: Weights) -> Model:
+        """The common weights as a model to keep."""

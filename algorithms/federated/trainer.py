@@ -3,20 +3,16 @@
 Source: Reddi et al. 2021, arXiv:2003.00295, Algorithm 1 (FedOpt); with server optimiser `sgd` and learning rate 1 it
 is FedAvg (McMahan et al. 2017, arXiv:1602.05629, Algorithm 1), weights n_k / n.
 
-Conversation, after that of `algorithms.kit.admission`, beside that of the sums (`algorithms.aggregate`; their steps are
-the rounds, and one more for the last scores):
-
-    tag       from      to         step       what
-    stop      trainer   arbiter    round      (with a tolerance) whether the loss stands still
-
-Round t: each trainer scores the common model, trains it on its own rows, and contributes (n_k / n) * (its weights -
-common weights); all apply the server's optimiser to the sum alike. Loss, accuracy and row counts stand in the same
-sum's side block: every trainer reads their means, the arbiter sees no more of them than of the updates. A round costs
+What is said stands in `training.py`. Round t: each trainer scores the common model, trains it on its own rows, and
+contributes (n_k / n) * (its weights - common weights); all apply the server's optimiser to the sum alike. Loss,
+accuracy and row counts stand in the same sum's side block: every trainer reads their means, the arbiter sees no more of
+them than of the updates. A round costs
 one round trip. Metrics of step t are those of the model after t rounds; step 0 is the model at the start.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,21 +21,24 @@ from algorithms.aggregate.contributor import Contributor
 from algorithms.api.context import Context
 from algorithms.api.errors import OneClass
 from algorithms.federated.checkpoint import State, newest
-from algorithms.federated.learner import Learner, LocalResult, Trained
-from algorithms.federated.settings import TrainingParameters
+from algorithms.federated.learner import Learner
+from algorithms.federated.parameters import TrainingParameters
 from algorithms.kit import admission
 from algorithms.kit.admission import Classes, Joined, Joining
 from algorithms.kit.metrics import Scores
-from algorithms.kit.named_vectors import Weights
+from algorithms.kit.named_vectors import Vectors, Weights
 from algorithms.kit.side_block import Word
 from party.ids import Role
+from storage.client import Model
 
 KIND_BITS = 12  # of a number of trainers
 DIVERGED = 10.0  # times the loss at the start, or times one if that is more
 
 
-def train(ctx: Context, parameters: TrainingParameters, learner: Learner) -> Trained:
-    """Goes on from the newest checkpoint if there is one.
+def train(
+    ctx: Context, parameters: TrainingParameters, joining: Joining, learner_for: Callable[[Classes], Learner]
+) -> Model:
+    """The common model after the last round. Goes on from the newest checkpoint if there is one.
 
     Raises:
         OneClass: All trainers together have one class.
@@ -48,13 +47,10 @@ def train(ctx: Context, parameters: TrainingParameters, learner: Learner) -> Tra
     """
     checkpoint = newest(ctx, parameters.rounds)
     server = parameters.server
-    joined = admission.join(
-        ctx,
-        Joining(learner.rows, learner.features, learner.classes, learner.warm_start),
-        parameters.shared(),
-    )
+    joined = admission.join(ctx, joining, parameters.shared())
     _require_classes(joined.classes)
-    start = learner.initial(joined.classes)
+    learner = learner_for(joined.classes)
+    start = learner.initial()
     fresh = State(0, False, start, server.start(start), {})
     state = State.from_parts(checkpoint, fresh) if checkpoint else fresh
     contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, joined.common, state.sums)
@@ -62,7 +58,8 @@ def train(ctx: Context, parameters: TrainingParameters, learner: Learner) -> Tra
     with ctx.progress(parameters.rounds, "rounds") as progress:
         while state.rounds < parameters.rounds and not state.stopped:
             t = state.rounds
-            update = _change(learner.train(state.model, t), state.model)
+            batches = ctx.mini_batches(joining.rows, parameters.local.batch_size, parameters.local.epochs, t)
+            update = _change(learner.train(state.model, batches), state.model)
             total, scores = rounds.sum(t, state.model, update)
             loss = scores.train.loss
             first = loss if t == 0 else state.first_loss
@@ -73,7 +70,7 @@ def train(ctx: Context, parameters: TrainingParameters, learner: Learner) -> Tra
             progress(state.rounds)
         _, scores = rounds.sum(state.rounds, state.model, {})
     _warn_if_diverged(ctx, state, scores.train.loss)
-    return Trained(state.model, joined.classes)
+    return learner.model(state.model)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class _Rounds:
         lowest, higher = np.any(self.learner.labels == 0), np.any(self.learner.labels > 0)
         kinds = [Word(int(lowest), KIND_BITS), Word(int(higher), KIND_BITS)]
         words = [*kinds, *self.learner.score(model).words()]
-        summed = self.contributor.sum(t, update, self.learner.rows / self.joined.rows, words)
+        summed = self.contributor.sum(t, update, len(self.learner.labels) / self.joined.rows, words)
         scores = Scores.from_words(summed.words[2:])
         admission.require_rows(self.joined, scores.train.rows)
         with_lowest, with_higher = summed.words[:2]
@@ -102,10 +99,10 @@ class _Rounds:
         return summed.vectors, scores
 
 
-def _change(result: LocalResult, common: Weights) -> Weights:
+def _change(trained: Vectors, common: Weights) -> Weights:
     """What training did to the common weights."""
     with np.errstate(over="ignore", invalid="ignore"):  # divergence is found and named before it is sent
-        return {name: array - common[name] for name, array in result.weights.items()}
+        return {name: array - common[name] for name, array in trained.items()}
 
 
 def _require_classes(classes: Classes) -> None:

@@ -2,9 +2,9 @@
 
 Conversation, once:
 
-    tag     from      to         what
-    join    trainer   arbiter    rows, classes seen, digests of columns, settings and start model
-    start   arbiter   trainers   rows in all, all classes
+    tag     from      to         step   what
+    join    trainer   arbiter    0      rows, classes seen, digests of columns, settings and start model
+    start   arbiter   trainers   0      rows in all, all classes
 
 Column names themselves do not leave a party.
 """

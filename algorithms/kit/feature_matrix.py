@@ -8,29 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.api.context import Context
-from algorithms.api.errors import BadFeatures, BadLabels, LabelsNotBinary, LabelsNotClasses, MissingInput, WrongModel
+from algorithms.api.errors import BadFeatures, BadLabels, LabelsNotBinary, LabelsNotClasses, WrongModel
 from storage.client import Model, Table
 
 MOST_CLASSES = 1_000
-
-
-def required_table(ctx: Context, name: str) -> Table:
-    """The table bound to an input. Raises MissingInput if there is none or it has no rows."""
-    table = ctx.inputs.table(name)
-    if table is None:
-        raise MissingInput(f"{ctx.address} has no table for the input '{name}'.", hint="Name one under `inputs`.")
-    if table.rows == 0:
-        raise MissingInput(f"Table {title(table)} has no rows.", hint="Upload one that has.")
-    return table
-
-
-def required_model(ctx: Context, name: str, *kinds: str) -> Model:
-    """The model bound to an input. Raises MissingInput, WrongModel."""
-    model = ctx.inputs.model(name)
-    if model is None:
-        raise MissingInput(f"{ctx.address} has no model for the input '{name}'.", hint="Name one under `inputs`.")
-    return require_kind(model, *kinds)
 
 
 def require_kind(model: Model, *kinds: str) -> Model:
@@ -92,7 +73,11 @@ def binary_labels(table: Table) -> NDArray[np.float64]:
 
 
 def label_coding(table: Table) -> NDArray[np.int64]:
-    """The two values that checked binary labels are written in: 0 and 1, or -1 and 1; empty where every label is 1."""
+    """The two values that binary labels are written in: 0 and 1, or -1 and 1; empty where every label is 1.
+
+    Raises LabelsNotBinary.
+    """
+    binary_labels(table)
     labels = np.unique(_labels(table, LabelsNotBinary)).astype(np.int64)
     return np.array([labels[0], 1]) if labels[0] < 1 else labels[:0]
 

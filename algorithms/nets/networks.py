@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def _mlp(spec: NetSpec) -> nn.Module:
 
 def _cnn(spec: NetSpec) -> nn.Module:
     """Twice a 3x3 convolution, ReLU and pooling by two; then linear layers."""
-    depth, height, width = spec.input_shape or (1, 1, 1)
+    depth, height, width = cast(tuple[int, int, int], spec.input_shape)  # a cnn has one
     first, second = spec.channels
     flat = second * (height // 4) * (width // 4)
     return nn.Sequential(
@@ -47,7 +47,7 @@ def use_threads(cores: int) -> None:
 def build(spec: NetSpec) -> nn.Module:
     """An untrained network. Raises WrongModel."""
     spec.require_consistent()
-    return NETS[spec.net](spec)
+    return NETS[spec.name](spec)
 
 
 def start(net: nn.Module, seed: int) -> dict[str, NDArray[np.float32]]:

@@ -7,8 +7,6 @@ starts afresh each round, so that a round depends on nothing but the common mode
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,22 +19,6 @@ from algorithms.nets import networks
 from algorithms.nets.optimizers import Adam, Sgd
 
 
-@dataclass(frozen=True)
-class LocalTraining:
-    """How a trainer trains between two rounds."""
-
-    optimizer: Literal["sgd", "adam"]
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-
-    def over(self, net: nn.Module) -> Sgd | Adam:
-        """A fresh optimiser over the network's weights."""
-        if self.optimizer == "adam":
-            return Adam(net.parameters(), self.learning_rate, self.weight_decay)
-        return Sgd(net.parameters(), self.learning_rate, self.momentum, self.weight_decay)
-
-
 class Rows:
     """Rows as tensors: `x` (n, d) float32, `y` class indexes."""
 
@@ -46,12 +28,14 @@ class Rows:
 
 
 def trained(
-    net: nn.Module, start: Weights, rows: Rows, how: LocalTraining, batches: Sequence[NDArray[np.int64]]
+    net: nn.Module, start: Weights, rows: Rows, optimizer: Sgd | Adam, batches: Sequence[NDArray[np.int64]]
 ) -> Weights:
-    """Train from these weights, a step for each mini-batch. Returns views of the network's own, which stay its own."""
+    """Train from these weights, a step for each mini-batch. Returns views of the network's own, which stay its own.
+
+    The optimiser is a fresh one over the network's weights.
+    """
     networks.load(net, start)
     net.train()
-    optimizer = how.over(net)
     loss_of = nn.CrossEntropyLoss()
     for batch in map(torch.from_numpy, batches):
         loss_of(net(rows.x[batch]), rows.y[batch]).backward()

@@ -2,14 +2,14 @@
 
 Conversation, once:
 
-    tag           from           to                  what
-    public-key    first holder   arbiter, trainers   n and h, and how they were made
-    private-key   first holder   other holders       the primes, sealed to the receiver
-    tag-key       first holder   other trainers      what tags are made and checked with, sealed to the receiver
+    tag           from      to                  step   what
+    public-key    trainer   arbiter, trainers   0      n and h, and how they were made
+    private-key   trainer   trainers            0      the primes, sealed to each other key holder
+    tag-key       trainer   trainers            0      what tags are made and checked with, sealed to each
 
-The first key holder in address order makes the pair. The arbiter has the public half alone. Both halves and the key of
-the tags (`algorithms.crypto.tags`) go to the sealed journal before they are used, so that a restarted executor goes on
-with the same.
+All three are from the first key holder in address order, which makes the pair. The arbiter has the public half alone.
+Both halves and the key of the tags (`algorithms.crypto.tags`) go to the sealed journal before they are used, so that a
+restarted executor goes on with the same.
 """
 
 from __future__ import annotations

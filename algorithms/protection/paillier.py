@@ -2,10 +2,10 @@
 
 Conversation, after that of `algorithms.protection.key_agreement`; `part` counts the parts of a vector from 0:
 
-    tag       from         to            step           what
-    update    trainer      arbiter       (sum, part)    ciphertexts of the trainer's part
-    sum       arbiter      key holders   (sum, part)    the part's sum, or the holder's share of it
-    share     key holder   trainers      (sum, part)    packed plaintexts of the holder's share, sealed to the receiver
+    tag       from      to         step          what
+    update    trainer   arbiter    (sum, part)   ciphertexts of the trainer's part
+    sum       arbiter   trainers   (sum, part)   to key holders, the part's sum, or the holder's share of it
+    share     trainer   trainers   (sum, part)   from key holders, packed plaintexts of their share, sealed to each
 
 So the arbiter must not be a trainer too: it would hold both the updates and the key. Neither side ever holds more than
 a part of a vector encrypted. Every trainer checks by tags (`algorithms.crypto.tags`) that a sum is of all trainers'

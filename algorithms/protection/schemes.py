@@ -1,4 +1,7 @@
-"""The table of protections: a later one is a file and a row."""
+"""The table of protections: a later one is a file and a row.
+
+Conversation: that of `algorithms.protection.plain` or `algorithms.protection.paillier`.
+"""
 
 from __future__ import annotations
 

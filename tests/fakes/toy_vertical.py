@@ -30,7 +30,7 @@ from algorithms.crypto.packing import FixedPointLayout
 from algorithms.crypto.paillier import PrivateKey, PublicKey, generate
 from algorithms.crypto.vectors import VectorPaillier, slice_of
 from algorithms.evaluation.predict import predict as predict_alone
-from algorithms.kit.feature_matrix import binary_labels, feature_names, features, required_model, required_table
+from algorithms.kit.feature_matrix import binary_labels, feature_names, features, require_kind
 from party.ids import Address, Role
 from storage.client import NO_ROLES, Model
 
@@ -54,7 +54,7 @@ def room(rows: Rows) -> int:
 
 
 def guest(ctx: Context, _parameters: Parameters) -> None:
-    y = binary_labels(required_table(ctx, "data")).astype(np.int64)
+    y = binary_labels(ctx.required_table("data")).astype(np.int64)
     if set(ctx.rows["data"].values()) != {len(y)}:
         raise ParametersDiffer("The parties' tables have different numbers of rows.")
     key, hosts = PrivateKey.from_record(ctx.once("key", lambda: generate(BITS).record())), ctx.peers(Role.HOST)
@@ -72,7 +72,7 @@ def guest(ctx: Context, _parameters: Parameters) -> None:
 
 
 def host(ctx: Context, _parameters: Parameters) -> None:
-    table, (owner,) = required_table(ctx, "data"), ctx.peers(Role.GUEST)
+    table, (owner,) = ctx.required_table("data"), ctx.peers(Role.GUEST)
     x = features(table, names := feature_names(table))
     median = np.median(x, axis=0)
     key = PublicKey.from_record(ctx.channel.recv(owner, "key", 0))
@@ -92,7 +92,7 @@ def said_to_predict(terms: Terms[Parameters]) -> tuple[Line, ...]:
 
 
 def predict(ctx: Context, parameters: Parameters) -> None:
-    model, table = required_model(ctx, "model", KIND, "linear"), required_table(ctx, "data")
+    model, table = require_kind(ctx.required_model("model"), KIND, "linear"), ctx.required_table("data")
     if model.kind != KIND:
         predict_alone(ctx, parameters)
     elif ctx.address.role is Role.GUEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -163,12 +164,14 @@ def run(case: Case, folder: Path, cuts: list[int]) -> tuple[LocalResult, Recordi
 
 
 def check_table(made: Component, terms: Terms[Any]) -> None:
-    """The conversation is in the docstring, column by column, with its source; every line is bounded and explained."""
-    text = sys.modules[made.parameters.__module__].__doc__ or ""
+    """The conversation is in the docstring or those it names, with its source; every line is bounded and explained."""
+    module = made.parameters.__module__
+    text = sys.modules[module].__doc__ or ""
     assert "Source" in text
     assert "Conversation" in text
+    rows = rows_of_tables(module)
     for line in made.conversation(terms):
-        assert row(line) in rows_of_table(text)
+        assert row(line) in rows
         assert line.purpose.endswith(".")
         assert 0 < line.max_bytes <= 1 << 33
         assert line.frm | line.to | line.key_roles <= made.roles.keys()
@@ -177,18 +180,18 @@ def check_table(made: Component, terms: Terms[Any]) -> None:
         assert source is None or (source.kind is port.kind is PortKind.TABLE and source.roles >= port.roles)
 
 
-def row(line: Line) -> tuple[str, str, str, str]:
-    """A line as the docstring of its component writes it: tag, from, to, step."""
+def row(line: Line) -> tuple[str, ...]:
+    """A line as a docstring writes it: tag, from, to."""
     frm, to = ({WHO.get(role, role) for role in roles} for roles in (line.frm, line.to))
-    step = line.step[0] if len(line.step) == 1 else f"({', '.join(line.step)})"
-    return line.tag, ", ".join(sorted(frm)), ", ".join(sorted(to)), step
+    return line.tag, ", ".join(sorted(frm)), ", ".join(sorted(to))
 
 
-def rows_of_table(text: str) -> set[tuple[str, ...]]:
-    """The first four columns of the table in a docstring."""
-    table = text[text.index("Conversation") :]
+def rows_of_tables(module: str) -> set[tuple[str, ...]]:
+    """The first three columns of the table in a module's docstring, and of those in the modules that it names there."""
+    table = (importlib.import_module(module).__doc__ or "").partition("Conversation")[2]
     cells = [re.split(r"  +", line.strip()) for line in table.splitlines() if line.startswith("    ")]
-    return {(tag, one(frm), one(to), step) for tag, frm, to, step, *_ in (row for row in cells if len(row) > 3)}
+    rows = {(tag, one(frm), one(to)) for tag, frm, to, _step, *_ in (row for row in cells if len(row) > 3)}
+    return rows.union(*map(rows_of_tables, re.findall(r"`(algorithms(?:\.\w+)+)`", table)))
 
 
 def one(roles: str) -> str:

@@ -202,11 +202,11 @@ def test_training_does_not_import_the_compiler_of_torch():
     code = (
         "import sys, numpy as np\n"
         "from algorithms.nets import networks, training\n"
+        "from algorithms.nets.optimizers import Adam\n"
         "from algorithms.nets.spec import NetSpec\n"
         "net = networks.build(NetSpec(net='mlp', inputs=4, outputs=2))\n"
         "rows = training.Rows(np.ones((8, 4), np.float32), np.arange(8) % 2)\n"
-        "how = training.LocalTraining('adam', 0.1, 0.9, 0.0)\n"
-        "training.trained(net, networks.start(net, 1), rows, how, [np.arange(8)])\n"
+        "training.trained(net, networks.start(net, 1), rows, Adam(net.parameters(), 0.1, 0.0), [np.arange(8)])\n"
         "assert 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
