@@ -36,6 +36,7 @@ from runtime.clock import Apart, HybridTime
 from runtime.errors import PlatformError
 
 START_MS = 1_800_000_000_000
+DIGEST = "c0ffee" * 10 + "beef"
 
 
 class FakeFlowService(FlowService):
@@ -296,9 +297,11 @@ class FakeFlowService(FlowService):
         )
         self.event("logs.recorded", job, task=task, attempt=1, party=party)
 
-    def output(self, job: str, task: str, party: str, name: str, kind: str, reference: str) -> None:
-        rows = self._outputs.setdefault(job, [])
-        rows.append(OutputRow(task=task, party=party, role="guest", name=name, kind=kind, reference=reference))
+    def output(
+        self, job: str, task: str, party: str, name: str, kind: str, reference: str, digest: str = DIGEST
+    ) -> None:
+        row = OutputRow(task=task, party=party, role="guest", name=name, kind=kind, reference=reference, digest=digest)
+        self._outputs.setdefault(job, []).append(row)
 
     def play(self, job: str, *, rounds: int = 4, pause_s: float = 0.0) -> None:
         """A whole training, from agreement to success."""

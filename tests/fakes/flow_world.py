@@ -340,6 +340,11 @@ class FakeCluster:
 
 
 # -- stores ----------------------------------------------------------------------------------------------------------
+def digest_of(party: str, reference: str) -> str:
+    """That of what a party has made."""
+    return sha256(f"{party}/{reference}".encode()).hexdigest()
+
+
 class FakeStore:
     """Tables by name; every attempt has staged a model for each address that ran."""
 
@@ -378,7 +383,8 @@ class FakeStore:
     def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         self.published.append(name)
         reference = f"{name.job}/{name.task}.model"
-        return [PublishedOutput(address=f"guest:{self.party}", name="model", kind="model", reference=reference)]
+        made = {"name": "model", "kind": "model", "reference": reference, "digest": digest_of(self.party, reference)}
+        return [PublishedOutput(address=f"guest:{self.party}", **made)]
 
     def discard(self, name: AttemptId) -> None:
         self.discarded.append(name)

@@ -14,7 +14,7 @@ from flow.views.jobs import JobView
 from flow.views.times import clock_text
 from gateway.client import GatewayDown
 from node_manager.client import EventKind
-from tests.fakes.flow_world import HEARD_S, SCIENTIST, FakeParty, World, hangs, nothing_job, train_job
+from tests.fakes.flow_world import HEARD_S, SCIENTIST, FakeParty, World, fails, hangs, nothing_job, train_job
 
 HEARD = f"Last heard of: {clock_text(round(HEARD_S * 1000))}."
 
@@ -64,6 +64,18 @@ def test_tasks_without_a_side_here_are_told_as_such_and_are_not_waited_for(world
     states = {task.name: task.state for task in world.until(lambda v: v.closed, job, party="b").tasks}
     assert states == {"train": "cancelled", "prepare": "elsewhere", "score": "not-run"}
     assert "task       score (score@1): never begun" in list(job_lines(b.job(job)))
+
+
+def test_tasks_that_were_never_begun_since_one_failed_are_told_as_such(world: World) -> None:
+    world["b"].cluster.script = fails()
+    spec = train_job(retries=0)
+    spec["tasks"]["score"]["roles"] = ["guest", "host"]
+    job = world.submit(spec)
+    for name in "ab":
+        view = world.until(lambda v: v.closed, job, party=name)
+        assert view.state is JobState.FAILED
+        assert {task.name: task.state for task in view.tasks} == {"train": "failed", "score": "not-run"}
+        assert "task       score (score@1): never begun" in list(job_lines(view))
 
 
 def test_a_need_that_is_elsewhere_is_not_named_as_what_a_task_of_ours_waits_for(world: World) -> None:

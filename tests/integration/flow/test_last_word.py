@@ -160,3 +160,30 @@ def test_a_party_that_has_not_confirmed_the_end_is_named_until_it_does(world: Wo
     view = world.wait_closed(job)
     assert not any(party.unconfirmed for party in view.parties)
     assert said not in world.a.why(job)
+
+
+def test_of_two_parties_that_fail_each_is_told_its_own_error_first(world: World) -> None:
+    """The one whose error is not that of the job has it beside that one."""
+    hold = {"a": Event(), "b": Event()}
+
+    def late(frm: str, _to: str, method: str) -> None:
+        if method == Method.REPORT and frm in hold:
+            assert hold[frm].wait(30)
+
+    world.hub.before = late
+    for name in "ab":
+        world[name].cluster.script = fails(f"test.of_{name}", f"The labels of {name} are text.", "")
+    job = world.submit(nothing_job(retries=0))
+    for name in "ab":
+        flow = world[name].flow
+        assert flow is not None
+        world.until(lambda _, flow=flow: "executor.failed" in [e.kind for e in flow.events(job)], job, party=name)
+    hold["b"].set()
+    world.wait(job, "failed")
+    hold["a"].set()
+    views = {name: world.wait_closed(job, party=name) for name in "abc"}
+    assert {view.error.party for view in views.values()} == {"b"}
+    assert [view.own_error and view.own_error.code for view in views.values()] == ["test.of_a", None, None]
+    lines = [line for line in job_lines(views["a"]) if line.startswith("error ")]
+    assert [line.split("The labels of ")[1][0] for line in lines[:1]] == ["a"]
+    assert lines[1].startswith("error      b: ")

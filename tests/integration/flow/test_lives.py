@@ -23,7 +23,7 @@ from party.ids import new_job_id
 from party.users import make_user
 from runtime.clock import FakeClock, HybridTime, apart_text
 from runtime.errors import Denied, Unavailable
-from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
+from tests.fakes.flow_world import SCIENTIST, World, digest_of, fails, hangs, nothing_job, succeeds, train_job
 
 
 def test_a_job_that_does_nothing_succeeds_and_leaves_nothing(world: World) -> None:
@@ -88,7 +88,10 @@ def test_a_second_task_gets_the_model_of_the_first(world: World) -> None:
     assert orders[1].inputs["model"].reference == f"{job}/train.model"
     assert orders[0].token.startswith("token-")
     assert world["c"].cluster.orders[0].inputs == {}
-    assert {(o.party, o.reference) for o in world.a.outputs(job)} >= {("a", f"{job}/train.model")}
+    model = f"{job}/train.model"
+    assert {(o.party, o.reference, o.digest) for o in world.a.outputs(job) if o.task == "train"} == {
+        (party, model, digest_of(party, model)) for party in "abc"
+    }
     assert len({o.cluster.orders[0].seed for o in world.parties.values()}) == 1
 
 

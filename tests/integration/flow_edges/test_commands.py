@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,35 @@ def test_submit_with_watch_shows_the_job_to_its_end(party: FakeParty, flow: Comm
     thread.join()
     assert done.code == 0
     assert "train: round 2  loss 0.3500  accuracy 0.8667" in done.out
+
+
+def test_a_job_whose_executors_said_nothing_says_so(party: FakeParty, flow: Command) -> None:
+    job = party.client.submit(job_json())
+    assert flow("job", "logs", job).out == "No lines.\n"
+    assert json.loads(flow("job", "logs", job, "--json").out) == []
+    party.service.log(job, "train", "hospital-a", "a line")
+    assert "No lines." not in flow("job", "logs", job).out
+
+
+def test_what_failed_at_our_own_party_is_told_before_what_failed_elsewhere(
+    party: FakeParty, flow: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "job.json").write_bytes(job_json())
+    ours = ErrorView(code="x.ours", message="Our label is text.", hint="", party="hospital-a")
+    theirs = ErrorView(code="x.theirs", message="Their table is empty.", hint="", party="hospital-b")
+    submit = party.service.submit
+
+    def failing(spec: bytes, **how: Any) -> str:
+        job = submit(spec, **how)
+        party.service.move(job, JobState.FAILED, error=theirs, own_error=ours)
+        return job
+
+    monkeypatch.setattr(party.service, "submit", failing)
+    watched = flow("job", "submit", "job.json", "--watch")
+    assert watched.code == Exit.JOB_FAILED
+    shown = flow("job", "show", party.service.jobs(1)[0].id)
+    for text in (watched.out, shown.out):
+        assert 0 < text.index("hospital-a: Our label is text. [x.ours]") < text.index("Their table is empty."), text
 
 
 def test_resume_submits_the_earlier_job_with_its_changes(party: FakeParty, flow: Command) -> None:

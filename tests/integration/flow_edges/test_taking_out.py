@@ -41,7 +41,7 @@ def job(party: FakeParty) -> str:
     with staged.table_writer("scores", SCORES.schema, NO_ROLES) as writer:
         writer.write(SCORES)
     for each in party.store.staging.publish(name, "train", 1, DECLARED):
-        party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference)
+        party.service.output(name, "train", "hospital-a", each.output, str(each.kind), each.reference, each.digest)
     party.service.output(name, "train", "hospital-b", "model", "model", f"{name}/train.model")
     return name
 
@@ -61,6 +61,25 @@ def test_everything_that_a_job_made_here_lands_in_a_folder(
     rows = list(csv.DictReader((out / "metrics.csv").open()))
     assert {row["name"] for row in rows} == {"loss", "accuracy", "auc"}
     assert next(iter(csv.DictReader((out / "logs.csv").open())))["text"] == "round 1 done"
+
+
+def test_the_digest_of_every_output_is_told_whole_to_a_script(party: FakeParty, flow: Command, job: str) -> None:
+    ours = {row["name"]: row for row in flow("job", "outputs", job, "--json").json() if row["party"] == "hospital-a"}
+    assert ours["model"]["digest"] == MODEL.digest()
+    assert ours["scores"]["digest"] == party.tables.manifest(ours["scores"]["reference"]).digest
+    published = {each.output: each.digest for each in party.store.staging.published(job, "train")}
+    assert ours["roc"]["digest"] == published["roc"]
+    assert {len(row["digest"]) for row in ours.values()} == {64}
+
+
+def test_numbers_that_are_not_finite_are_told_apart_from_missing_ones(party: FakeParty, flow: Command) -> None:
+    values = pa.table({"x": [1.5, None, float("inf"), float("-inf"), float("nan")]})
+    with party.tables.writer("odd/numbers", values.schema) as writer:
+        writer.write(values)
+    told = [1.5, None, "inf", "-inf", "nan"]
+    assert [value for (value,) in party.client.head("odd/numbers").rows] == told
+    assert [value for (value,) in flow("data", "head", "odd/numbers", "--json").json()["rows"]] == told
+    assert flow("data", "head", "odd/numbers").out.split() == ["x", "1.5", "null", "inf", "-inf", "nan"]
 
 
 def test_files_that_are_there_are_left_alone_unless_told_otherwise(flow: Command, folder: Path, job: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from algorithms import registry
 from flow.errors import BadMessage, NotInitiator
 from flow.job.binding import BoundJob, bind
 from flow.job.spec import JobSpec, parse_job
@@ -321,4 +322,29 @@ def test_a_trainer_that_does_not_hold_the_model_has_to_be_granted_it(
 ) -> None:
     said = warm_start(facts, roles={"guest": ["a"], "host": ["b", "d"], "arbiter": ["c"]}).answer
     assert (said.decision is Decision.AGREE) is agrees
+    assert all(says in reason for reason in said.reasons)
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        (MODEL, "c holds no part of it"),
+        (replace(MODEL, peers=("d",)), "c holds no part of it"),
+        (replace(MODEL, holders=frozenset("abc")), ""),
+        (replace(MODEL, peers=("c",)), ""),
+        (replace(MODEL, peers=("c",), components=("homo_*", "evaluate")), "may not be used by predict@1"),
+        (replace(MODEL, peers=("c",), components=("predict",)), ""),
+        (replace(MODEL, peers=("c",), expires=datetime(2026, 4, 1, tzinfo=UTC)), "no longer lets"),
+    ],
+)
+def test_a_job_of_prediction_alone_is_held_to_what_the_model_may_be_used_for(facts: ModelFacts, says: str) -> None:
+    predict = registry.component("predict@1")
+    inputs = {"model": f"job:{JOB}/train.model", "data": "breast/train"}
+    document = train_job() | {"roles": {"guest": ["a"], "host": ["b", "c"]}}
+    document["tasks"] = {"predict": {"component": predict.reference, "inputs": inputs}}
+    made, spec = proposal(document, code={predict.reference: predict.code_digest})
+    know = Knowledge("b", Policy(**OPEN), NOW, {"breast/train": TABLE}, {facts.reference: facts})
+    said = decide(made, BoundJob(spec, *bind(spec, registry.component)), know).answer
+    assert (said.decision is Decision.AGREE) is (not says), said.reasons
+    assert len(said.reasons) == (1 if says else 0)
     assert all(says in reason for reason in said.reasons)
