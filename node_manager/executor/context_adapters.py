@@ -119,9 +119,11 @@ class StoreInputs:
         if reference is None:
             return None
         try:
-            return self._store.models.load(reference, str(Address.parse(self._order.address).role))
+            model = self._store.models.load(reference, str(Address.parse(self._order.address).role))
         except ModelNotFound:
-            return self._store.models.load(reference)
+            model = self._store.models.load(reference)
+        self._events.log("info", f"input {name}: {reference}, of kind {model.kind}")
+        return model
 
     def _reference(self, name: str, kind: str) -> str | None:
         bound = self._order.inputs.get(name)
