@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlencode
+
+from fastapi import Query
 
 from flow.client import ENDED_JOB, EventRow, FlowClient, JobState, LogRow, MetricRow
 from runtime.errors import Denied
+
+ChosenState = Annotated[JobState | None, Query()]
+Before = Annotated[str, Query(max_length=26)]  # the id of a job
 
 SHOWN_JOBS = 100
 SHOWN_EVENTS = 200
@@ -15,9 +21,22 @@ SHOWN_LINES = 200
 R = TypeVar("R", EventRow, LogRow, MetricRow)
 
 
-def jobs_values(flow: FlowClient, state: JobState | None) -> dict[str, Any]:
-    """The list of jobs."""
-    return {"jobs": flow.jobs(SHOWN_JOBS, state), "states": list(JobState), "chosen": state}
+def jobs_values(flow: FlowClient, state: JobState | None, before: str) -> dict[str, Any]:
+    """The newest jobs, of those older than the job `before` if one is named; the addresses of older and newest ones."""
+    found = flow.jobs(SHOWN_JOBS + 1, state, before)
+    jobs = found[:SHOWN_JOBS]
+    return {
+        "jobs": jobs,
+        "states": list(JobState),
+        "chosen": state,
+        "here": _query(state, before),
+        "older": _query(state, jobs[-1].id) if len(found) > len(jobs) else "",
+        "newest": f"/?{_query(state)}" if before else "",
+    }
+
+
+def _query(state: JobState | None, before: str = "") -> str:
+    return urlencode({name: value for name, value in (("state", state), ("before", before)) if value})
 
 
 def job_values(flow: FlowClient, job: str, party: str) -> dict[str, Any]:

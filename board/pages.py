@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response
 
 from board.context import Form, LoggedIn
-from board.job_view import job_values, jobs_values
-from flow.client import JobState, ProposalChanged
+from board.job_view import Before, ChosenState, job_values, jobs_values
+from flow.client import ProposalChanged
 from runtime.errors import Conflict
 
 router = APIRouter()
 
 
 @router.get("/")
-def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -> Response:
-    """The newest jobs, and the state of the party beside them."""
-    return looking.page("jobs.html", **jobs_values(looking.flow, state), status=looking.flow.status())
+def jobs(looking: LoggedIn, state: ChosenState = None, before: Before = "") -> Response:
+    """The newest jobs, or some older ones, and the state of the party beside them."""
+    return looking.page("jobs.html", **jobs_values(looking.flow, state, before), status=looking.flow.status())
 
 
 @router.get("/jobs/{job}")

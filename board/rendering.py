@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flow.client import ENDED_JOB, SAID, EventRow, JobSummary
-from runtime.clock import moment, span, when
+from runtime.clock import Clock, SystemClock, moment, span, when
 from runtime.text import printable, size
 
 SYMBOL = {
@@ -37,8 +37,9 @@ _DIGITS = re.compile("[0-9]{1,15}")
 class Renderer:
     """Renders the templates of one party's board."""
 
-    def __init__(self, folder: Path, party: str) -> None:
+    def __init__(self, folder: Path, party: str, clock: Clock | None = None) -> None:
         self.party = party
+        self._clock = clock or SystemClock()
         self._environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
@@ -53,7 +54,7 @@ class Renderer:
             "iso": iso,
             "when": when,
             "span": span,
-            "took": took,
+            "took": self._took,
             "number": number,
             "json": lambda value: json.dumps(value, ensure_ascii=False),
             "told": told,
@@ -65,6 +66,15 @@ class Renderer:
         """A template with its values."""
         return self._environment.get_template(template).render(**values)
 
+    def _took(self, job: JobSummary) -> str:
+        """How long a job took from submission, or has taken so far; empty where that is not known."""
+        if job.ended_ms:
+            return span(job.ended_ms - job.submitted_ms)
+        if job.state in ENDED_JOB or not job.submitted_ms:
+            return ""
+        now_ms = self._clock.now().timestamp() * 1000
+        return f"{span(max(0, now_ms - job.submitted_ms))} so far"  # who submitted may have a clock that is ahead
+
 
 def shown(value: object) -> object:
     """What a template writes: text of others without what could turn a line around; our own markup as it is."""
@@ -75,11 +85,6 @@ def iso(ms: int) -> str:
     """For `<time datetime>`; empty where no calendar has the time."""
     found = moment(ms)
     return found.isoformat(timespec="milliseconds") if found else ""
-
-
-def took(job: JobSummary) -> str:
-    """How long an ended job took, from submission."""
-    return span(job.ended_ms - job.submitted_ms) if job.ended_ms else ""
 
 
 def number(value: float) -> str:

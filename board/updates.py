@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from board.context import LoggedIn, Looking
-from board.job_view import job_values, jobs_values, new_metrics
-from flow.client import ENDED_JOB, JobState
+from board.job_view import Before, ChosenState, job_values, jobs_values, new_metrics
+from flow.client import ENDED_JOB
 from runtime.errors import Unavailable
 
 router = APIRouter()
@@ -20,9 +20,9 @@ Since = Annotated[int, Query(ge=0)]
 
 
 @router.get("/live")
-def jobs(looking: LoggedIn, state: Annotated[JobState | None, Query()] = None) -> dict[str, Any]:
+def jobs(looking: LoggedIn, state: ChosenState = None, before: Before = "") -> dict[str, Any]:
     """The list, as it is now."""
-    return {"parts": {"jobs": looking.part("_jobs.html", **jobs_values(looking.flow, state))}}
+    return {"parts": {"jobs": looking.part("_jobs.html", **jobs_values(looking.flow, state, before))}}
 
 
 @router.get("/jobs/{job}/live")

@@ -198,10 +198,10 @@ class FlowService:
         return self._proposals.show(job)
 
     # -- views -------------------------------------------------------------------------------------------------------
-    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
-        """The newest jobs first."""
+    def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:
+        """The newest jobs first, of those older than the job `before` if one is named."""
         with self._database.read() as connection:
-            return self._reader.jobs(connection, limit, state)
+            return self._reader.jobs(connection, limit, state, before)
 
     def job(self, job: str) -> JobView:
         """One job. Raises UnknownJob."""

@@ -4,6 +4,7 @@
   const page = document.body;
   const byId = (id) => document.getElementById(id);
   const REFRESH_MS = 200; // several events in a burst make one request
+  const TICK_MS = 10_000; // what a job has taken so far grows though nothing happens
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const SERIES = {
     light: ["#0b7285", "#c2410c", "#6741d9", "#2b8a3e", "#a61e4d", "#1864ab", "#846358"],
@@ -264,6 +265,9 @@
   localTimes(document);
   if (page.dataset.live && byId("charts")) refresh();
   if (page.dataset.stream) listen();
+  window.setInterval(() => {
+    if (!document.hidden && document.querySelector("[data-going]")) refreshSoon();
+  }, TICK_MS);
   const drawAll = () => {
     for (const chart of charts.values()) draw(chart);
   };

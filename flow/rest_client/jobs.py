@@ -64,9 +64,9 @@ class JobCalls(HttpCalls):
         """The JSON Schema of job.json."""
         return self._ask(dict[str, Any], "GET", "/schema/job")
 
-    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
-        """The newest jobs first."""
-        params = {"limit": limit} | ({"state": state} if state else {})
+    def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:
+        """The newest jobs first, of those older than the job `before` if one is named."""
+        params = {"limit": limit} | ({"state": state} if state else {}) | ({"before": before} if before else {})
         return self._ask(list[JobSummary], "GET", "/jobs", params=params)
 
     def job(self, job: str) -> JobView:

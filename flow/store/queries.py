@@ -57,10 +57,11 @@ class Reader:
         self._components = components
 
     # -- jobs --------------------------------------------------------------------------------------------------------
-    def jobs(self, connection: Connection, limit: int, state: str | None) -> list[JobSummary]:
-        """The newest jobs first."""
+    def jobs(self, connection: Connection, limit: int, state: str | None, before: str = "") -> list[JobSummary]:
+        """The newest jobs first, of those with an id below `before` if there is one."""
         query = select(job).order_by(job.c.id.desc()).limit(limit)
-        rows = connection.execute(query.where(job.c.state == state) if state else query).all()
+        query = query.where(job.c.state == state) if state else query
+        rows = connection.execute(query.where(job.c.id < before) if before else query).all()
         names = [row.id for row in rows]
         done = _tasks_done(connection, names)
         left = _left(connection, names)

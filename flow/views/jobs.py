@@ -142,6 +142,12 @@ class JobView(JobSummary):
     spec: dict[str, object]  # the job.json as submitted
     last_event: int = 0  # the id of its newest event: its stream goes on from there
 
+    @property
+    def resumed(self) -> str:
+        """The job from whose checkpoints this one goes on; empty if there is none."""
+        settings = self.spec.get("settings")
+        return str(settings.get("resume") or "") if isinstance(settings, dict) else ""
+
     def warned(self) -> dict[str, list[str]]:
         """Each warning once, with the parties that said it in their answers."""
         found: dict[str, list[str]] = {}

@@ -145,8 +145,9 @@ class FakeFlowService(FlowService):
         self.move(job, JobState.REFUSED, error=ErrorView(code="flow.job_refused", message=reason or "No."))
 
     # -- views
-    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobSummary]:
-        found = [j for j in reversed(self._jobs.values()) if state is None or j.state == state]
+    def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:
+        jobs = [j for j in reversed(self._jobs.values()) if not before or j.id < before]
+        found = [j for j in jobs if state is None or j.state == state]
         fields = set(JobSummary.model_fields)
         return [JobSummary.model_validate(j.model_dump(include=fields)) for j in found[:limit]]
 

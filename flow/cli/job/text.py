@@ -36,9 +36,8 @@ def job_lines(job: JobView) -> Iterator[str]:
     yield f"{job.id}  {job.name}"
     took = f" after {took_text(job)}" if job.ended_ms else ""
     yield f"state      {job.state}{took}" + (f" ({job.outcome})" if job.outcome else "")
-    settings = job.spec.get("settings")
-    if isinstance(settings, dict) and settings.get("resume"):
-        yield f"goes on    from job {settings['resume']}"
+    if job.resumed:
+        yield f"goes on    from job {job.resumed}"
     yield f"submitted  {clock_text(job.submitted_ms)} by {job.user} of {job.initiator}"
     if job.left:
         yield f"left       {job.left}"

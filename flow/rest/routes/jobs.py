@@ -29,6 +29,7 @@ from party.users import Thing
 router = APIRouter(tags=["jobs"])
 
 MAX_JOBS = 1000
+MAX_JOB_CHARS = 26
 TAKE_A_JOB = frozenset({("POST", "/v1/jobs"), ("POST", "/v1/jobs/validate")})
 
 Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
@@ -112,10 +113,13 @@ def validate(known: SubmitJob, spec: Spec) -> Validation:
 
 @router.get("/jobs", summary="The newest jobs")
 def jobs(
-    known: ReadJob, limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50, state: JobState | None = None
+    known: ReadJob,
+    limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50,
+    state: JobState | None = None,
+    before: Annotated[str, Query(max_length=MAX_JOB_CHARS, description="Only jobs older than this one.")] = "",
 ) -> list[JobSummary]:
     """The newest jobs first, of one state if asked."""
-    return known.backends.service.jobs(limit, state)
+    return known.backends.service.jobs(limit, state, before)
 
 
 @router.get("/jobs/{job}", summary="One job")

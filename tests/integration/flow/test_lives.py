@@ -436,6 +436,8 @@ def test_jobs_are_listed_newest_first_and_by_state(world: World) -> None:
     assert [j.id for j in world.a.jobs()] == [second, first]
     assert [j.id for j in world.a.jobs(state="succeeded")] == [first]
     assert [j.id for j in world.a.jobs(limit=1)] == [second]
+    assert [j.id for j in world.a.jobs(before=second)] == [first]
+    assert world.a.jobs(before=first) == world.a.jobs(state="failed", before=second) == []
     assert world.a.jobs()[1].tasks_done == 1
     for ask in (world.a.job, world.a.why, world.a.metrics, world.a.logs, world.a.outputs, world.a.progress):
         with pytest.raises(UnknownJob):

@@ -53,6 +53,9 @@ def test_a_job_is_submitted_once_per_token(party: FakeParty) -> None:
     assert client.job(job).state is JobState.WAITING
     assert [j.id for j in client.jobs(1)] == [job]
     assert client.jobs(state="succeeded") == []
+    older = client.jobs(1, before=job)
+    assert all(each.id < job for each in older)
+    assert client.jobs(1, before=client.submit(job_json()))[0].id == job
 
 
 def test_a_wrong_job_names_every_problem_with_its_path(party: FakeParty) -> None:
