@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -125,11 +125,19 @@ class Link:
         book: Our keys and the peer's card.
         party: The peer.
         diagnose: Looks why it does not answer.
+        clock: Seconds that only go forward.
     """
 
-    def __init__(self, book: PeerBook, party: str, diagnose: Diagnose = diagnose) -> None:
+    def __init__(
+        self,
+        book: PeerBook,
+        party: str,
+        diagnose: Diagnose = diagnose,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._book = book
         self._look_why = diagnose
+        self._clock = clock
         self.party = party
         self._lock = threading.Lock()
         self._calls = threading.BoundedSemaphore(CALLS_AT_ONCE)
@@ -155,7 +163,7 @@ class Link:
     @property
     def quiet(self) -> bool:
         """Whether it is time to say hello: the peer is not up, or has not answered or told its time for a while."""
-        now = time.monotonic()
+        now = self._clock()
         return not self._up or now - self._answered_at >= HEARTBEAT_S or now - self._greeted_at >= GREET_EVERY_S
 
     @property
@@ -184,7 +192,7 @@ class Link:
                 greeting = transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
                 answer = self._transfer().Hello(greeting, timeout=GREETING_S)
                 check_protocol(self.party, answer.protocol, answer.minimum)
-                self._greeted_at = time.monotonic()
+                self._greeted_at = self._clock()
                 self._clock_ahead_ms = answer.now_ms - _now_ms() if 0 < answer.now_ms <= MAX_TIME_MS else 0
         except CallTimeout as late:
             self.failed(PeerSilent(late.message, hint="It is tried again."))
@@ -266,14 +274,14 @@ class Link:
     def answered(self) -> None:
         """The last call was answered."""
         self._up, self._last_seen_s, self._problem = True, time.time(), None
-        self._answered_at = time.monotonic()
+        self._answered_at = self._clock()
         self._diagnosis, self._diagnosed_at = None, -DIAGNOSE_EVERY_S
 
     def unreachable(self) -> PeerUnreachable:
         """Why the peer does not answer, as far as that is known; it is looked at from time to time, beside the call."""
         card = self._book.card(self.party)
         with self._lock:
-            due = card.addresses and time.monotonic() - self._diagnosed_at >= DIAGNOSE_EVERY_S
+            due = card.addresses and self._clock() - self._diagnosed_at >= DIAGNOSE_EVERY_S
             if due and not self._diagnosing:
                 self._diagnosing = True
                 address = card.addresses[self._turn % len(card.addresses)]
@@ -289,7 +297,7 @@ class Link:
             found = self._look_why(card, address, self._book.keys, self._book.party)
         finally:
             with self._lock:
-                self._diagnosing, self._diagnosed_at = False, time.monotonic()
+                self._diagnosing, self._diagnosed_at = False, self._clock()
                 self._diagnosis = None if self._up else found
                 if self._diagnosis is not None and isinstance(self._problem, PeerUnreachable):
                     self._problem = self._diagnosis
