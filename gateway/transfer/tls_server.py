@@ -22,14 +22,13 @@ _OPTIONS = (
     ("grpc.max_concurrent_streams", STREAMS_AT_ONCE),
     ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     *CALL_LIMITS,
 )
 
 
-def tls_server(book: PeerBook, socket: Path) -> grpc.Server:
+def tls_server(book: PeerBook, socket: Path, handshake_ms: int = HANDSHAKE_MS) -> grpc.Server:
     """A server on a Unix socket that lets in who shows a trusted certificate, not started yet. Raises PortInUse."""
-    made = server("gateway", TRANSFER_THREADS, _OPTIONS)
+    made = server("gateway", TRANSFER_THREADS, (*_OPTIONS, ("grpc.server_handshake_timeout_ms", handshake_ms)))
     first, changes = _Certificates(book).first()
     credentials = grpc.dynamic_ssl_server_credentials(first, changes, require_client_authentication=True)
     socket.unlink(missing_ok=True)

@@ -29,9 +29,9 @@ from party.home import PartyHome
 from party.ids import new_job_id
 from runtime.errors import PlatformError
 from runtime.rpc import rpc_error
+from tests.fakes.hellos import HALF_HELLO
 from tests.fakes.hostile import VALUES, message, places, proposal, spoiled
 
-HALF_HELLO = bytes.fromhex("160301020001000001fc0303") + b"x" * 8
 _over = threading.Event()
 
 

@@ -6,7 +6,6 @@ import itertools
 import random
 import resource
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,8 +24,8 @@ from party.trust import trust, untrust
 from runtime.addresses import HostPort, free_port
 from runtime.service import raise_descriptor_limit
 from tests.fakes.gateway_parties import GatewayProcess, make_homes
+from tests.fakes.hellos import HALF_HELLO, whole_hello
 
-BEGUN = bytes.fromhex("160301020001000001fc0303") + b"x" * 8
 MAX_GROWTH_BYTES = 100 << 20
 MAX_LOG_BYTES = 64 << 10
 
@@ -73,15 +72,6 @@ class Target:
         raise AssertionError("an honest peer did not come in")
 
 
-def whole_hello() -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    out = ssl.MemoryBIO()
-    with suppress(ssl.SSLWantReadError):
-        context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="beta").do_handshake()
-    return out.read()
-
-
 def in_turns(target: Target, make: Callable[[], socket.socket]) -> None:
     """All of a turn are open together when `at_peak` is said, then they are closed at once."""
     for _ in range(target.turns):
@@ -92,7 +82,7 @@ def in_turns(target: Target, make: Callable[[], socket.socket]) -> None:
 
 
 def half_a_hello(target: Target) -> None:
-    in_turns(target, lambda: target.caller(BEGUN))
+    in_turns(target, lambda: target.caller(HALF_HELLO))
 
 
 def a_whole_hello_and_no_more(target: Target) -> None:
@@ -107,7 +97,7 @@ def idle(target: Target) -> None:
 def garbage(target: Target) -> None:
     bytes_of = random.Random(1)
     beginnings = itertools.cycle(
-        [b"", b"\x16\x03\x01", BEGUN[:9], b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\n", whole_hello()]
+        [b"", b"\x16\x03\x01", HALF_HELLO[:9], b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\n", whole_hello()]
     )
     in_turns(target, lambda: target.caller(next(beginnings) + bytes_of.randbytes(2000)))
 
@@ -115,10 +105,10 @@ def garbage(target: Target) -> None:
 def byte_by_byte(target: Target) -> None:
     """Slow callers: each sends the beginning of a hello one byte at a time."""
     callers = [target.caller(b"") for _ in range(target.size)]
-    for at in range(len(BEGUN)):
+    for at in range(len(HALF_HELLO)):
         for caller in callers:
             with suppress(OSError):
-                caller.sendall(BEGUN[at : at + 1])
+                caller.sendall(HALF_HELLO[at : at + 1])
         target.at_peak.set()
     for caller in callers:
         caller.close()

@@ -17,6 +17,7 @@ from gateway.transfer.home_watch import HomeWatch, files_of
 from party.errors import PartyNotTrusted
 from party.home import PartyHome
 from runtime.addresses import HostPort, free_port
+from tests.fakes.hellos import HALF_HELLO, whole_hello
 
 
 class Epoll:
@@ -43,10 +44,10 @@ def made(
     died: threading.Event,
     refusals: int = 0,
     broken: bool = False,
-    pause_s: float = 0.5,
+    times: FrontTimes | None = None,
 ) -> tuple[Front, HostPort]:
     address = HostPort("127.0.0.1", free_port())
-    front = Front(address, folder / "inner", Caps.within(1024), lambda *_: None, died.set, FrontTimes(pause_s=pause_s))
+    front = Front(address, folder / "inner", Caps.within(1024), lambda *_: None, died.set, times or FrontTimes())
     front._epoll = Epoll(front._epoll, refusals, broken)  # type: ignore[assignment]
     return front, address
 
@@ -113,7 +114,7 @@ def test_a_card_that_vanishes_while_cards_are_read_is_no_longer_there(
 
 def test_a_port_that_cannot_be_watched_again_yet_is_tried_again(tmp_path: Path) -> None:
     died = threading.Event()
-    front, address = made(tmp_path, died, pause_s=0.0)
+    front, address = made(tmp_path, died, times=FrontTimes(pause_s=0.0))
     front._out_of(OSError(24, "Too many open files"))
     front._epoll._left = 2  # type: ignore[attr-defined]
     front.start()
@@ -124,6 +125,42 @@ def test_a_port_that_cannot_be_watched_again_yet_is_tried_again(tmp_path: Path) 
                 assert caller.recv(1) == b""
     finally:
         front.stop()
+    assert not died.is_set()
+
+
+def goes_on_until_ended(caller: socket.socket, byte: bytes) -> bool:
+    """Send a byte again and again; whether the other side ends the connection."""
+    caller.settimeout(0.01)
+    for _ in range(3000):
+        try:
+            caller.sendall(byte)
+            if caller.recv(1) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("shown", "byte"),
+    [(b"", b""), (HALF_HELLO, b""), (HALF_HELLO, b"x"), (whole_hello(), b""), (whole_hello(), b"x")],
+    ids=["nothing", "half a hello", "a hello byte by byte", "a whole hello", "a handshake byte by byte"],
+)
+def test_a_caller_that_has_not_shown_who_it_is_in_time_is_ended(tmp_path: Path, shown: bytes, byte: bytes) -> None:
+    died = threading.Event()
+    front, address = made(tmp_path, died, times=FrontTimes(show_s=0.2, look_every_s=0.05))
+    with socket.socket(socket.AF_UNIX) as behind:
+        behind.bind(str(tmp_path / "inner"))
+        behind.listen()
+        front.start()
+        try:
+            with socket.create_connection(address, 30) as caller:
+                caller.sendall(shown)
+                assert goes_on_until_ended(caller, byte)
+        finally:
+            front.stop()
     assert not died.is_set()
 
 
