@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flow.errors import PartyLeft, TooManyAttempts
-from flow.job.states import JobState
+from flow.job.states import MOST_UNCOUNTED, JobState
 from flow.participant.leaving import Limit
 from flow.protocol.messages import AttemptOrder, Message, Method, ReserveOrder, encode
 from flow.rooms.clock_evidence import CONFIRM_S, LOOK_AGAIN_S
@@ -105,10 +105,18 @@ def test_what_could_not_be_closed_when_a_party_left_is_closed_as_soon_as_it_can_
     assert (b.gateway.open, b.gateway.closed) == ({}, [job])
 
 
-def test_an_attempt_beyond_what_the_manifest_allows_is_refused_by_the_party_itself(world: World) -> None:
-    job = running(world, retries=1)
+@pytest.mark.parametrize("attempt", [1 + 1 + MOST_UNCOUNTED + 1, 77])
+def test_an_attempt_beyond_what_the_manifest_allows_is_refused_by_the_party_itself(world: World, attempt: int) -> None:
+    job, b = running(world, retries=1), world["b"]
+    tokens = list(b.gateway.tokens)
+    where: dict[str, Any] = {"job": job, "task": "idle", "attempt": attempt}
+    with pytest.raises(TooManyAttempts, match="allows 22 attempts of a task"):
+        order(world, Method.RESERVE, ReserveOrder(**where, lease_s=60))
     with pytest.raises(TooManyAttempts):
-        order(world, Method.RESERVE, ReserveOrder(job=job, task="idle", attempt=77, lease_s=60))
+        order(world, Method.START, AttemptOrder(**where))
+    assert b.gateway.tokens == tokens  # so its gateway takes nothing of such an attempt
+    last = {**where, "attempt": 1 + 1 + MOST_UNCOUNTED}
+    order(world, Method.RESERVE, ReserveOrder(**last, lease_s=60))
     world.a.stop(job, SCIENTIST)
 
 
@@ -205,6 +213,6 @@ def test_only_time_in_which_executors_tell_news_counts_as_running(world: World) 
         change_part(writer, job, heard_ms=writer.now_ms - 3_600_000)
     assert ran >= 5_000
     b.cluster.tell(b.cluster.orders[-1], EventKind.PROGRESS, done=2, total=2, what="rounds")
-    world.until(lambda _: flow.progress(job)[0].done == 2, job, party="b")
+    world.until(lambda _: flow._database.rows(job).part.ran_ms > ran, job, party="b")
     assert flow._database.rows(job).part.ran_ms == ran + 60_000
     world.a.stop(job, SCIENTIST)
