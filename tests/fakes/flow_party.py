@@ -65,8 +65,12 @@ class FakeGateway:
         self.reloads += 1
 
 
+@dataclass
 class FakeCluster:
-    """One idle host."""
+    """One idle host, and how it keeps executors from what they need not see."""
+
+    isolation: str = ""
+    isolation_text: str = ""
 
     def metrics(self) -> bytes:
         return b"archipelago_cluster_manager_no_capacity_total 0.0\n"
@@ -81,6 +85,8 @@ class FakeCluster:
                 cpu_percent=3.5,
                 memory_used=1 << 30,
                 executors=("a",),
+                isolation=self.isolation,
+                isolation_text=self.isolation_text,
             )
         ]
 
@@ -95,6 +101,7 @@ class FakeParty:
     home: PartyHome
     service: Any  # a FakeFlowService unless the test brings a Flow
     gateway: FakeGateway
+    cluster: FakeCluster
     clock: FakeClock
     store: Store
     app: FastAPI = field(init=False)
@@ -117,8 +124,7 @@ def fake_party(root: Path, name: str = "hospital-a", service: FlowService | None
     """The party, served on its own port until the block ends; with a Flow of the test's if it brings one."""
     home = create_home(root / name, name)
     service = service or FakeFlowService()
-    party = FakeParty(home, service, FakeGateway(), FakeClock(), Store(home.store))
-    cluster = FakeCluster()
+    party = FakeParty(home, service, FakeGateway(), FakeCluster(), FakeClock(), Store(home.store))
     backends = Backends(
         party=home.party,
         fingerprint=home.card.fingerprint,
@@ -126,14 +132,15 @@ def fake_party(root: Path, name: str = "hospital-a", service: FlowService | None
         policy=PolicyBook(home.root / SETTINGS_FILE, lambda: (home.party, *OTHERS)),
         store=party.store,
         gateway=party.gateway,
-        cluster=cluster,
+        cluster=party.cluster,
         book=UserBook(home.user_file),
         sessions=SessionBook(home.state("flow") / "sessions.json", party.clock),
         brake=Brake(party.clock),
         turns=Turns(),
         visitors=Visitors(derive(home.master, VISITOR_PURPOSE)),
         pulse=Pulse(service),
-        vitals=vitals_of(home, service, party.gateway, cluster, kept_s=0.0),  # what one test breaks, no other sees
+        # Nothing is kept: what one test breaks, no other sees.
+        vitals=vitals_of(home, service, party.gateway, party.cluster, kept_s=0.0),
         spool=home.state("flow") / "uploads",
         parties=lambda: (home.party, *OTHERS),
         clock=party.clock,

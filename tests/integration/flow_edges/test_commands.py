@@ -366,6 +366,34 @@ def test_the_version_is_told(flow: Command) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "text", "warns"),
+    [
+        ("user", "own user 65534, in a sandbox: keys are out of reach.", False),
+        ("sandbox", "sandbox: keys are out of reach.", False),
+        ("partly", "isolated in part: nothing filters system calls.", True),
+        ("none", "not isolated: this kernel has no Landlock.", True),
+    ],
+)
+def test_status_says_how_executors_are_confined_and_warns_where_they_are_not(
+    party: FakeParty, flow: Command, monkeypatch: pytest.MonkeyPatch, mode: str, text: str, warns: bool
+) -> None:
+    monkeypatch.setattr(party.cluster, "isolation", mode)
+    monkeypatch.setattr(party.cluster, "isolation_text", text)
+    shown, told = flow("party", "status").out.splitlines(), flow("party", "status", "--json").json()
+    warning = f"Executors on n1 are {text}"
+    assert told["isolation"] == f"n1: {text}"
+    assert [note for note in told["notes"] if note.startswith("Executors")] == [warning] * warns
+    assert f"Executors on n1: {text}" in shown
+    assert (f"Note: {warning}" in shown) is warns
+
+
+def test_status_does_not_guess_how_executors_are_confined(party: FakeParty, flow: Command) -> None:
+    told = flow("party", "status", "--json").json()
+    assert (told["isolation"], [note for note in told["notes"] if "Executors" in note]) == ("", [])
+    assert "Executors on" not in flow("party", "status").out
+
+
+@pytest.mark.parametrize(
     ("seen_s", "problem", "says"),
     [
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -54,11 +55,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     )
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, mode: str = "", ready: bool = True) -> subprocess.Popen[str]:
+    def run(*arguments: str, mode: str = "", ready: bool = True, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         (folder / "server.py").write_text(ROOM.replace('MODE = ""', f'MODE = "{mode}"'))
         read, write = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-m", "toyroom", *arguments, "--ready-fd", str(write)],
+            [*under, sys.executable, "-m", "toyroom", *arguments, "--ready-fd", str(write)],
             cwd=Path(__file__).parents[3],
             env={**os.environ, "PYTHONPATH": str(folder.parent)},
             pass_fds=[write],
@@ -94,6 +95,12 @@ def test_a_service_serves_when_ready_and_ends_in_order_on_a_signal(home: PartyHo
     process.send_signal(number)
     assert _ended(process) == (0, "")
     assert _events(home) == ["Ready", "Stopping", "Stop was called", "Stopped"]
+
+
+def test_a_service_may_open_as_many_files_as_the_system_lets_it(home: PartyHome, start) -> None:
+    few = ("sh", "-c", 'ulimit -S -n 64; ulimit -H -n 512; exec "$0" "$@"')
+    process = start("--home", str(home.root), under=few)
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (512, 512)
 
 
 def test_a_second_signal_ends_a_service_that_hangs_while_stopping(home: PartyHome, start) -> None:
