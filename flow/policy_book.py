@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from algorithms.registry import components
-from flow.protocol.messages import Decision
-from flow.protocol.policy import Policy
 from flow.protocol.policy_check import unknown_names
 from flow.views.jobs import PolicyView
 from party.errors import BadSettings
@@ -50,10 +48,6 @@ class PolicyBook:
                 self._read()
                 self._seen = stamp
             return self._settings
-
-    def policy(self) -> Policy:
-        """What to decide by."""
-        return policy_of(self.settings())
 
     def view(self) -> PolicyView:
         """The section, and what people should know of it."""
@@ -117,16 +111,3 @@ def notes_of_unknown(settings: PolicySettings, parties: Collection[str]) -> tupl
 def viewed(settings: PolicySettings, notes: Iterable[str]) -> PolicyView:
     """A policy with what people should know of it."""
     return PolicyView.model_validate({**settings.model_dump(), "notes": tuple(notes)})
-
-
-def policy_of(settings: PolicySettings) -> Policy:
-    """The policy in the settings."""
-    return Policy(
-        accept=Decision(settings.accept),
-        components=settings.components,
-        peers=settings.peers,
-        share=settings.share,
-        min_rows=settings.min_rows,
-        min_trainers=settings.min_trainers,
-        min_protection=settings.min_protection,
-    )

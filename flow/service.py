@@ -22,7 +22,7 @@ from flow.participant.proposals import Proposals
 from flow.participant.report_sender import Delivery, ReportSender
 from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
-from flow.protocol.policy import Policy, Stance
+from flow.protocol.policy import Stance
 from flow.protocol.resuming import Changes, resumed
 from flow.rooms.holdings import Holdings
 from flow.rooms.own_clock import OwnClock
@@ -38,7 +38,7 @@ from flow.views.links import Links
 from flow.views.why import why
 from party.home import PartyHome
 from party.ids import JobId
-from party.settings import KEEP_CHECKPOINTS_S
+from party.settings import KEEP_CHECKPOINTS_S, PolicySettings
 from party.users import Thing, User, Verb, may
 from runtime.clock import Apart, Clock, SystemClock
 from runtime.errors import PlatformError
@@ -50,7 +50,7 @@ class FlowConfig:
 
     party: str
     database_url: str
-    policy: Callable[[], Policy]
+    policy: Callable[[], PolicySettings]
     parties: Callable[[], Iterable[str]]
     lapsed: Callable[[], Mapping[str, PlatformError]] = dict
     components: Components = component
@@ -102,7 +102,7 @@ class FlowService:
         config = FlowConfig(
             party=settings.party,
             database_url=home.database_url(),
-            policy=policy.policy,
+            policy=policy.settings,
             parties=lambda: (settings.party, *home.trusted()),
             lapsed=home.lapsed,
             keep_checkpoints_s=settings.flow.keep_checkpoints_s,

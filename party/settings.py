@@ -62,6 +62,7 @@ Auto = Literal["auto"]
 Accept = Literal["agree", "ask", "refuse"]
 ACCEPTS: tuple[str, ...] = get_args(Accept)
 LeastProtection = Literal["plain", "masked", "encrypted"]
+DEFAULT_PROTECTION: LeastProtection = "masked"
 
 
 class _Section(BaseModel):
@@ -171,7 +172,7 @@ class PolicySettings(_Section):
         description="Where a component adds up what trainers send: fewer are refused; of 2, each learns the other's.",
     )
     min_protection: LeastProtection | dict[str, LeastProtection] = Field(
-        default="masked",
+        default=DEFAULT_PROTECTION,
         description='How well numbers computed from rows are hidden when they leave: "plain", "masked", "encrypted"; '
         'or by component, { "homo_lr" = "encrypted", "*" = "masked" }.',
     )

@@ -35,7 +35,7 @@ from flow.protocol.knowledge import Knowledge, earlier_name, wanted
 from flow.protocol.lineage import own_inputs
 from flow.protocol.manifest import ANSWER_PURPOSE, check_manifest, settled, signed_bytes
 from flow.protocol.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
-from flow.protocol.policy import ModelFacts, Policy, Stance, TableFacts
+from flow.protocol.policy import ModelFacts, Stance, TableFacts
 from flow.protocol.proposal_view import proposal_view
 from flow.protocol.reasons import Decided, Reason
 from flow.rooms.holdings import Holdings
@@ -60,6 +60,7 @@ from flow.store.transitions import mirror_job
 from flow.views.jobs import ErrorView, ProposalView
 from node_manager.client import Resources
 from party.ids import Address
+from party.settings import PolicySettings
 from runtime.errors import PlatformError, Unavailable
 from runtime.log import get_logger
 
@@ -202,7 +203,7 @@ class Proposals:
         """A person of ours refuses. Raises NotAskedForApproval."""
         with self.locks.of(job_id):
             rows = self._asked(job_id)
-            policy = replace(self._policy(), accept=Decision.REFUSE)
+            policy = self._policy().model_copy(update={"accept": Decision.REFUSE})
             decided = self._decided(self._catalogue.proposal(rows), self._catalogue.spec_of(rows), policy)
             said = sentences([reason or "A person refused."])
             refused = Decided(decided.answer.model_copy(update={"reasons": said}), tuple(Reason(each) for each in said))
@@ -237,7 +238,7 @@ class Proposals:
         """What a person sees, and what we would answer if that person agreed: both of the same things known."""
         proposal = self._catalogue.proposal(rows)
         job = self._catalogue.bound(proposal, self._catalogue.spec_of(rows))
-        know = self._knowledge(job, replace(self._policy(), accept=Decision.AGREE))
+        know = self._knowledge(job, self._policy().model_copy(update={"accept": Decision.AGREE}))
         decided = decide(proposal, job, know)
         return proposal_view(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
 
@@ -268,14 +269,14 @@ class Proposals:
         signature = self._gateway.sign(ANSWER_PURPOSE, signed_bytes(answer))
         return SignedAnswer(answer=answer, signature=signature.hex())
 
-    def _decided(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
+    def _decided(self, proposal: Proposal, spec: JobSpec, policy: PolicySettings) -> Decided:
         """Our answer; what is refused leaves nothing behind."""
         decided = self._weighed(proposal, spec, policy)
         if decided.answer.decision is Decision.REFUSE and proposal.initiator != self.party:
             self._catalogue.forget(proposal.job)
         return decided
 
-    def _weighed(self, proposal: Proposal, spec: JobSpec, policy: Policy) -> Decided:
+    def _weighed(self, proposal: Proposal, spec: JobSpec, policy: PolicySettings) -> Decided:
         """Our answer; nothing is worked out of what is excluded."""
         outside = outsider(proposal, spec, self.party, policy, self._stance.strangers(spec.parties))
         if outside is not None:
@@ -283,14 +284,18 @@ class Proposals:
         job = self._catalogue.bound(proposal, spec)
         return decide(proposal, job, self._knowledge(job, policy))
 
-    def _knowledge(self, job: BoundJob, policy: Policy) -> Knowledge:
+    def _knowledge(self, job: BoundJob, policy: PolicySettings) -> Knowledge:
         if job.problems:
             return self._holdings(job.spec, {}, policy)
         checkpoints, room = self._retention.offered(job.spec, job.tasks), self.lacking_room(job.tasks)
         return replace(self._holdings(job.spec, job.tasks, policy), checkpoints=checkpoints, room=room)
 
     def _holdings(
-        self, spec: JobSpec, tasks: Mapping[str, BoundTask], policy: Policy, exact: Mapping[str, str] | None = None
+        self,
+        spec: JobSpec,
+        tasks: Mapping[str, BoundTask],
+        policy: PolicySettings,
+        exact: Mapping[str, str] | None = None,
     ) -> Knowledge:
         """What we know of our tables and models that tasks use; `exact` are the versions of tables agreed on."""
         tables, models = wanted(tasks, self.party)

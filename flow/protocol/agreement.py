@@ -22,9 +22,10 @@ from flow.protocol.knowledge import Knowledge, earlier_name, own_models, wanted,
 from flow.protocol.lineage import gathered
 from flow.protocol.manifest import OUR_API, proposal_digest, require_common_api
 from flow.protocol.messages import Answer, BroughtTable, Decision, Proposal
-from flow.protocol.policy import ModelFacts, Policy, TableFacts, allowed, component_allowed, withheld
+from flow.protocol.policy import ModelFacts, TableFacts, allowed, component_allowed, protection_of, withheld
 from flow.protocol.reasons import Decided, Reason
 from flow.protocol.use import brought, unfit, use_of_checkpoints, use_of_made, use_of_model, use_of_table
+from party.settings import PolicySettings
 from runtime.canonical import canonical_json
 from runtime.errors import PlatformError
 
@@ -51,13 +52,15 @@ def check_proposal(proposal: Proposal, caller: str, spec: JobSpec, party: str) -
         raise BadMessage(f"{problem.path}: {problem.message}", hint=problem.hint)
 
 
-def outsider(proposal: Proposal, spec: JobSpec, party: str, policy: Policy, strangers: Iterable[str]) -> Decided | None:
+def outsider(
+    proposal: Proposal, spec: JobSpec, party: str, policy: PolicySettings, strangers: Iterable[str]
+) -> Decided | None:
     """The party's answer if it takes no part in such a job whatever it does; needs nothing but the names in it.
 
     `strangers` are the parties of the job that are not trusted here: no message would reach them.
     """
     reasons = _peers(spec, party, policy)
-    if not reasons and policy.accept is Decision.REFUSE:
+    if not reasons and Decision(policy.accept) is Decision.REFUSE:
         reasons = [Reason(f"The policy of {party} refuses every job.")]
     if not reasons:
         reasons = [_stranger(other, party) for other in strangers]
@@ -94,7 +97,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
             *of_others(proposal, tasks, know),
             *lacking(know),
         ]
-    decision = Decision.REFUSE if reasons else know.policy.accept
+    decision = Decision.REFUSE if reasons else Decision(know.policy.accept)
     agrees, asks = decision is Decision.AGREE, decision is Decision.ASK
     answer = Answer(
         job=proposal.job,
@@ -155,7 +158,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED_TASKS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _peers(spec: JobSpec, party: str, policy: Policy) -> list[Reason]:
+def _peers(spec: JobSpec, party: str, policy: PolicySettings) -> list[Reason]:
     return [
         Reason(f"The policy of {party} does not allow jobs with {other}.")
         for other in spec.parties
@@ -213,7 +216,7 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
         if count and count < policy.min_trainers:
             said = f"the policy of {know.party} asks for {policy.min_trainers} trainers, the job has {count}."
             yield Reason(said).at(f"tasks.{task.name}")
-        least, has = policy.protection_of(task.component), weakest(task)
+        least, has = protection_of(policy, task.component), weakest(task)
         if has is not None and has.strength < least.strength:
             said = (
                 f"the policy of {know.party} asks for '{least}' protection or better of what {reference} sends, "

@@ -10,7 +10,8 @@ from flow.job.binding import BoundTask
 from flow.job.references import OutputInput, TableInput
 from flow.protocol.lineage import own_inputs
 from flow.protocol.messages import KeptSteps
-from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts
+from flow.protocol.policy import ModelFacts, Source, TableFacts
+from party.settings import PolicySettings
 from runtime.errors import PlatformError
 
 
@@ -31,7 +32,7 @@ class Knowledge:
     """
 
     party: str
-    policy: Policy
+    policy: PolicySettings
     now: datetime
     tables: Mapping[str, TableFacts | PlatformError]
     models: Mapping[str, ModelFacts | PlatformError]

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from algorithms.api.component import Component
 from algorithms.api.conversation import Protection
-from flow.protocol.messages import Decision
+from party.settings import DEFAULT_PROTECTION, PolicySettings
 from storage.client import NO_ROLES, TableRoles
 
-DEFAULT_PROTECTION = Protection.MASKED
 NO_USER = "?"  # the owner of what is somebody's, but nobody knows whose: no user has this name
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a party agrees to, whatever the tables and models of a job."""
-
-    accept: Decision = Decision.ASK
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ("*",)
-    share: tuple[str, ...] = ()
-    min_rows: int = 1
-    min_trainers: int = 2
-    min_protection: str | Mapping[str, str] = DEFAULT_PROTECTION
-
-    def protection_of(self, component: Component) -> Protection:
-        """The least that this party asks for where numbers computed from rows leave in a component."""
-        if isinstance(self.min_protection, str):
-            return Protection(self.min_protection)
-        for name in (component.reference, component.name, "*"):
-            if name in self.min_protection:
-                return Protection(self.min_protection[name])
-        return DEFAULT_PROTECTION
 
 
 @dataclass(frozen=True)
@@ -49,7 +26,7 @@ class Stance:
     """
 
     party: str
-    policy: Callable[[], Policy]
+    policy: Callable[[], PolicySettings]
     parties: Callable[[], Iterable[str]]
 
     def strangers(self, parties: Iterable[str]) -> tuple[str, ...]:
@@ -147,6 +124,15 @@ class ModelFacts:
     def source(self) -> Source:
         """It, for what is made of it."""
         return Source(self.reference, self.components, expires=self.expires, owner=self.owner, users=self.users)
+
+
+def protection_of(policy: PolicySettings, component: Component) -> Protection:
+    """The least that a policy asks for where numbers computed from rows leave in a component."""
+    asked = policy.min_protection
+    if isinstance(asked, str):
+        return Protection(asked)
+    names = (component.reference, component.name, "*")
+    return Protection(next((asked[name] for name in names if name in asked), DEFAULT_PROTECTION))
 
 
 def withheld(user: str, sources: Iterable[Source]) -> Source | None:

@@ -79,7 +79,7 @@ def _digest(proposal: Proposal, view: ProposalView, know: Knowledge) -> str:
 
 def _rules(know: Knowledge) -> Any:
     """By what we decide: our policy, and what is known of all that the job would read of ours."""
-    policy = {name: value for name, value in _plain(know.policy).items() if name != "accept"}  # a person decides
+    policy = _plain(know.policy.model_dump(exclude={"accept"}))  # a person decides
     return {"policy": policy, "read": [_plain(facts) for facts in (know.tables, know.models, know.resumed)]}
 
 

@@ -20,7 +20,7 @@ from algorithms.api.ports import Port, PortKind
 from cluster_manager.client import NoCapacity, ReservationExpired
 from flow.pauses import Pauses
 from flow.protocol.messages import Decision, PublishedOutput
-from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts
+from flow.protocol.policy import ModelFacts, Source, TableFacts
 from flow.rooms.ports import Rooms
 from flow.service import FlowConfig, FlowService
 from gateway.calls.calls import MAX_CALL_BYTES
@@ -28,6 +28,7 @@ from gateway.client import GatewayHealth, JobContract, NoSubscriber, PeerStatus,
 from gateway.errors import CallTooLarge
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources
 from party.ids import Address, AttemptId, Role
+from party.settings import PolicySettings
 from party.users import User, make_user
 from runtime.clock import Clock
 from runtime.errors import NotFound, PlatformError
@@ -415,8 +416,8 @@ class FakeParty:
     gateway: FakeGateway
     cluster: FakeCluster
     store: FakeStore
-    policy: Policy = field(
-        default_factory=lambda: Policy(accept=Decision.AGREE, min_protection="plain", share=("metrics",))
+    policy: PolicySettings = field(
+        default_factory=lambda: PolicySettings(accept=Decision.AGREE, min_protection="plain", share=("metrics",))
     )
     trusts: set[str] | None = None  # everybody
     lapsed: dict[str, PlatformError] = field(default_factory=dict)

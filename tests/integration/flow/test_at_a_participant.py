@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -22,7 +21,7 @@ HEARD = f"Last heard of: {clock_text(round(HEARD_S * 1000))}."
 def pipeline(world: World) -> dict[str, Any]:
     """`prepare` at a alone, `train` of all, `score` at a and b, which needs both."""
     for party in world.parties.values():
-        party.policy = replace(party.policy, min_trainers=1)
+        party.policy = party.policy.model_copy(update={"min_trainers": 1})
     job = train_job()
     score = {"component": "score@1", "roles": ["guest", "host"]}
     job["tasks"] = {

@@ -202,5 +202,5 @@ def test_checkpoints_of_another_partys_job_on_a_users_table_are_that_users(world
 
 
 def test_nothing_about_sources_is_asked_of_a_job_that_reads_nothing(world: World) -> None:
-    world["b"].policy = replace(world["b"].policy, accept=Decision.AGREE)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.AGREE})
     assert world.wait_closed(world.submit(nothing_job())).state == "succeeded"

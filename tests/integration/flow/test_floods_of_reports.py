@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -47,7 +46,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path, "a", "b", "c", "d")
     for party in made.parties.values():
         party.cluster.script = hangs
-    made["b"].policy = replace(made["b"].policy, share=("metrics", "logs"))
+    made["b"].policy = made["b"].policy.model_copy(update={"share": ("metrics", "logs")})
     made.up()
     yield made
     made.down()
@@ -149,7 +148,7 @@ def test_the_same_side_many_times_in_a_report_is_one_move(world: World) -> None:
 
 
 def test_a_party_that_asks_its_people_says_so_once(world: World) -> None:
-    world["c"].policy = replace(world["c"].policy, accept=Decision.ASK)
+    world["c"].policy = world["c"].policy.model_copy(update={"accept": Decision.ASK})
     job = world.submit(nothing_job())
     world.until(lambda view: any(waiting.who == "c" for waiting in view.waiting_for), job)
     flow = world["c"].flow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Event
 from time import sleep
 from typing import Any
@@ -65,7 +64,7 @@ def part_state(flow: FlowService, job: str) -> str:
 
 def refusing(world: World, name: str) -> None:
     world[name].down()
-    world[name].policy = replace(world[name].policy, peers=())
+    world[name].policy = world[name].policy.model_copy(update={"peers": ()})
     world[name].up()
 
 

@@ -121,7 +121,7 @@ def test_metrics_logs_and_progress_are_recorded_once_and_shared_by_policy(world:
     for party in world.parties.values():
         party.cluster.script = speaks
     world["c"].down()
-    world["c"].policy = replace(world["c"].policy, share=())
+    world["c"].policy = world["c"].policy.model_copy(update={"share": ()})
     world["c"].up()
     job = world.submit(nothing_job())
     world.wait_closed(job)
@@ -140,7 +140,7 @@ def test_metrics_logs_and_progress_are_recorded_once_and_shared_by_policy(world:
 
 def test_logs_reach_the_initiator_where_policy_shares_them(world: World) -> None:
     world["b"].down()
-    world["b"].policy = replace(world["b"].policy, share=("logs",))
+    world["b"].policy = world["b"].policy.model_copy(update={"share": ("logs",)})
     world["b"].up()
     world["b"].cluster.script = lambda o: [(EventKind.LOG, {"level": "warning", "text": "slow"}), *succeeds(o)]
     job = world.submit(nothing_job())
@@ -150,7 +150,7 @@ def test_logs_reach_the_initiator_where_policy_shares_them(world: World) -> None
 
 def test_more_log_text_than_a_call_carries_arrives_in_several(world: World) -> None:
     world["b"].down()
-    world["b"].policy = replace(world["b"].policy, share=("logs",))
+    world["b"].policy = world["b"].policy.model_copy(update={"share": ("logs",)})
     world["b"].up()
     lines = [(EventKind.LOG, {"level": "info", "text": f"{i} " + "é" * 3_990}) for i in range(1_000)]
     world["b"].cluster.script = lambda o: [*lines, *succeeds(o)]
@@ -161,7 +161,7 @@ def test_more_log_text_than_a_call_carries_arrives_in_several(world: World) -> N
 
 def test_a_party_that_refuses_ends_the_job_before_anything_is_reserved(world: World) -> None:
     world["b"].down()
-    world["b"].policy = replace(world["b"].policy, peers=("a",))
+    world["b"].policy = world["b"].policy.model_copy(update={"peers": ("a",)})
     world["b"].up()
     job = world.submit(nothing_job())
     view = world.wait_closed(job)
@@ -185,7 +185,7 @@ def test_a_job_of_another_release_is_refused_by_path(world: World) -> None:
 
 def test_a_person_is_asked_and_agrees(world: World) -> None:
     world["b"].down()
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     flow = world["b"].up()
     job = world.submit(nothing_job())
     view = world.until(lambda v: v.waiting_for, job)
@@ -204,7 +204,7 @@ def test_a_person_is_asked_and_agrees(world: World) -> None:
 
 def test_a_person_is_asked_and_refuses(world: World) -> None:
     world["b"].down()
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     flow = world["b"].up()
     job = world.submit(nothing_job())
     world.until(lambda v: v.waiting_for, job)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import func, select
 
@@ -42,7 +40,7 @@ def test_of_what_a_party_proposed_and_was_refused_the_newest_are_kept(
     monkeypatch.setattr("flow.store.proposal_limits.MOST_REFUSED", 2)
     done = world.submit(nothing_job())
     world.wait_closed(done)
-    world["b"].policy = replace(world["b"].policy, peers=())
+    world["b"].policy = world["b"].policy.model_copy(update={"peers": ()})
     refused = []
     for _ in range(4):
         refused.append(world.submit(nothing_job()))

@@ -15,9 +15,10 @@ from flow.job.spec import JobSpec, parse_job
 from flow.job.states import JobState
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Decision, Proposal, encode
-from flow.protocol.policy import ModelFacts, Policy, TableFacts
+from flow.protocol.policy import ModelFacts, TableFacts
 from party.errors import CardExpired
 from party.ids import new_job_id
+from party.settings import PolicySettings
 from runtime.clock import HybridTime
 from storage.client import StoreUnavailable
 from tests.fakes.flow_world import SCIENTIST, FakeParty, World, component, nothing_job, train_job
@@ -46,8 +47,8 @@ def test_why_a_table_is_missing_is_read_at_its_own_party_alone(world: World) -> 
 
 def test_weights_do_not_come_back_to_the_arbiter_by_a_warm_start(world: World) -> None:
     """After an encrypted job its arbiter proposes a plain one that goes on from a trainer's model, with it alone."""
-    world["b"].policy = Policy(accept=Decision.AGREE)
-    world["c"].policy = replace(world["c"].policy, min_trainers=1)
+    world["b"].policy = PolicySettings(accept=Decision.AGREE)
+    world["c"].policy = world["c"].policy.model_copy(update={"min_trainers": 1})
     earlier = world.submit(encrypted_job())
     world.wait_closed(earlier)
     model = f"{earlier}/train.model"
@@ -72,7 +73,7 @@ def test_weights_do_not_come_back_to_the_arbiter_by_a_warm_start(world: World) -
     for says in ("asks for 2 trainers", "asks for 'masked' protection", "c holds no part of it"):
         assert says in refused.error.message
     assert not any(order.job == first for order in world["b"].cluster.orders)
-    world["b"].policy = replace(world["b"].policy, min_trainers=1, min_protection="plain")
+    world["b"].policy = world["b"].policy.model_copy(update={"min_trainers": 1, "min_protection": "plain"})
     second = flow.submit(json.dumps(attack).encode(), user=SCIENTIST)
     assert "c holds no part of it" in world.wait(second, "refused", party="c").error.message
     world["b"].store.models[model] = ModelFacts(model, peers=("c",))
@@ -92,7 +93,7 @@ def test_those_who_trained_a_model_go_on_from_it(world: World) -> None:
 
 
 def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     world["b"].store.tables["breast/train"] = TableFacts("breast/train@1", 100, owner="eve")
     job = world.submit(train_job())
     world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
@@ -113,7 +114,7 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
 
 
 def test_an_approval_of_something_else_than_what_is_asked_now_leaves_the_job_waiting(world: World) -> None:
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     job = world.submit(train_job())
     world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
     seen = world["b"].flow.proposal(job)  # type: ignore[union-attr]
@@ -134,7 +135,7 @@ def test_an_approval_of_something_else_than_what_is_asked_now_leaves_the_job_wai
 
 def test_a_job_that_a_person_refused_is_over_here_at_once(world: World) -> None:
     """Its state and reason are there before the initiator, which may be away, hears of it."""
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     job = world.submit(train_job())
     world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
     flow = world["b"].flow
@@ -167,8 +168,11 @@ def test_where_the_store_of_a_party_lies_is_not_told_to_another(world: World, mo
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda b: setattr(b, "policy", replace(b.policy, peers=("c",))), "does not allow jobs with a"),
-        (lambda b: setattr(b, "policy", replace(b.policy, min_protection="masked")), "asks for 'masked' protection"),
+        (lambda b: setattr(b, "policy", b.policy.model_copy(update={"peers": ("c",)})), "does not allow jobs with a"),
+        (
+            lambda b: setattr(b, "policy", b.policy.model_copy(update={"min_protection": "masked"})),
+            "asks for 'masked' protection",
+        ),
         (
             lambda b: b.store.tables.update({"breast/train": TableFacts("breast/train@1", 100, peers=("c",))}),
             "b has no table breast/train for this job",
@@ -193,7 +197,7 @@ def test_what_a_policy_forbids_after_agreement_is_not_started(
 
 def test_a_policy_is_taken_up_without_a_restart(world: World) -> None:
     world.wait_closed(world.submit(train_job()))
-    world["b"].policy = replace(world["b"].policy, accept=Decision.REFUSE)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.REFUSE})
     assert "refuses every job" in world.wait(world.submit(train_job()), "refused").error.message
 
 
@@ -211,7 +215,7 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
         world[name].down()
     b, flow = world["b"], world["b"].flow
     assert flow is not None
-    b.policy = replace(b.policy, accept=Decision.ASK)
+    b.policy = b.policy.model_copy(update={"accept": Decision.ASK})
     spec = parse_job(json.dumps(nothing_job()).encode())
     made = Proposal(
         job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
@@ -221,7 +225,7 @@ def test_a_proposal_is_worked_out_once_and_that_of_an_excluded_party_never(
         world.hub.call("a", "b", "propose", encode(made, HybridTime(1, 1)))
         assert flow.proposal(made.job).waits
     assert bound == ["nothing"]
-    b.policy = replace(b.policy, peers=("c",))
+    b.policy = b.policy.model_copy(update={"peers": ("c",)})
     other = made.model_copy(update={"job": new_job_id()})
     for _ in range(3):
         world.hub.call("a", "b", "propose", encode(other, HybridTime(1, 1)))
@@ -248,7 +252,7 @@ def test_what_validate_says_is_what_ones_own_party_answers_in_full(
     world: World, policy: dict[str, object], use: dict[str, object]
 ) -> None:
     a = world["a"]
-    a.policy = replace(a.policy, **policy)  # type: ignore[arg-type]
+    a.policy = a.policy.model_copy(update=policy)  # type: ignore[arg-type]
     a.store.tables["breast/train"] = replace(a.store.tables["breast/train"], **use)  # type: ignore[arg-type]
     verdict = world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST)
     assert verdict.decision is Decision.REFUSE
@@ -259,15 +263,15 @@ def test_what_validate_says_is_what_ones_own_party_answers_in_full(
 
 @pytest.mark.parametrize("accept", [Decision.AGREE, Decision.ASK])
 def test_validate_says_what_ones_own_party_would_answer_and_who_else_decides(world: World, accept: Decision) -> None:
-    world["a"].policy = replace(world["a"].policy, accept=accept)
-    world["b"].policy = replace(world["b"].policy, accept=Decision.REFUSE)
+    world["a"].policy = world["a"].policy.model_copy(update={"accept": accept})
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.REFUSE})
     verdict = world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST)
     assert (verdict.decision, verdict.problems, verdict.others) == (accept, (), ("b", "c"))
     assert (world.hub.calls, world.a.jobs()) == ([], [])
 
 
 def test_a_refusal_for_weak_protection_names_the_field_and_a_value_that_is_enough(world: World) -> None:
-    world["b"].policy = replace(world["b"].policy, min_protection="masked")
+    world["b"].policy = world["b"].policy.model_copy(update={"min_protection": "masked"})
     said = world.wait(world.submit(train_job()), "refused").error.message
     assert said.endswith("the job has 'plain'. Set tasks.train.parameters.secure to \"paillier\".")
     assert world.wait_closed(world.submit(encrypted_job())).state is JobState.SUCCEEDED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -39,7 +38,7 @@ def clock(world: World) -> FakeClock:
     for party in world.parties.values():
         party.down()
     world["b"].clock = made = FakeClock(datetime.now(UTC))
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     world["b"].up()
     return made
 
@@ -50,7 +49,7 @@ def test_a_proposal_that_is_neither_opened_nor_ended_ends_here_when_its_own_limi
 ) -> None:
     b, flow = world["b"], world["b"].flow
     assert flow is not None
-    b.policy = replace(b.policy, accept=accept)
+    b.policy = b.policy.model_copy(update={"accept": accept})
     name = proposed(world, timeout_s=100, wait_s=1_000)
     scheduler = flow._scheduler
     clock.advance(1_100)  # a minute is left in which the initiator may be late
@@ -105,7 +104,7 @@ def test_what_is_kept_of_proposals_that_came_to_nothing_is_bounded_in_bytes(
 ) -> None:
     flow = world["b"].flow
     assert flow is not None
-    world["b"].policy = replace(world["b"].policy, peers=())
+    world["b"].policy = world["b"].policy.model_copy(update={"peers": ()})
     names = [proposed(world)]
     size = flow._database.rows(names[0]).part.bytes
     monkeypatch.setattr("flow.store.proposal_limits.MOST_REFUSED_BYTES", 3 * size - 1)

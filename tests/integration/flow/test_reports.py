@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from flow.coordinator.coordinator import Probe
@@ -49,7 +47,7 @@ def running(world: World) -> str:
 
 
 def test_nothing_is_told_of_a_job_that_is_not_agreed_on(world: World) -> None:
-    world["c"].policy = replace(world["c"].policy, accept=Decision.ASK)
+    world["c"].policy = world["c"].policy.model_copy(update={"accept": Decision.ASK})
     job = world.submit(nothing_job())
     world.until(lambda view: any(waiting.who == "c" for waiting in view.waiting_for), job)
     with pytest.raises(JobNotRunning, match="not agreed on"):

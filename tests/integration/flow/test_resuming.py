@@ -228,7 +228,7 @@ def test_a_party_that_has_not_heard_of_the_end_is_waited_for(world: World) -> No
 def test_a_person_who_agrees_later_agrees_to_what_is_held_then(world: World) -> None:
     first = failed(world, nothing_job(), a=[5], b=[5], c=[5])
     world["b"].down()
-    world["b"].policy = replace(world["b"].policy, accept=Decision.ASK)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     flow = world["b"].up()
     second = resume(world, first)
     world.until(lambda v: v.waiting_for, second)
@@ -274,7 +274,7 @@ def test_nothing_is_kept_where_the_settings_say_so(world: World) -> None:
 def test_what_a_waiting_job_may_go_on_from_outlives_its_time(world: World) -> None:
     first = failed(world, nothing_job(), a=[5], b=[5], c=[5])
     world["c"].down()
-    world["c"].policy = replace(world["c"].policy, accept=Decision.ASK)
+    world["c"].policy = world["c"].policy.model_copy(update={"accept": Decision.ASK})
     world["c"].up()
     second = resume(world, first)
     world.until(lambda v: [w.who for w in v.waiting_for] == ["c"], second)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -25,7 +24,7 @@ def order(world: World) -> Order:
 
 
 def share(world: World, *what: str) -> None:
-    world["b"].policy = replace(world["b"].policy, share=what)
+    world["b"].policy = world["b"].policy.model_copy(update={"share": what})
 
 
 def running(party: str, state: str = "running") -> Callable[..., bool]:

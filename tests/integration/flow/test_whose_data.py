@@ -109,7 +109,7 @@ def test_a_job_does_not_go_on_from_checkpoints_of_another_user(world: World) -> 
 
 def test_a_version_that_became_another_users_while_a_person_was_asked_is_not_read(world: World) -> None:
     """A table of nobody takes a version of anybody: the newest when a person agrees is not the one that was checked."""
-    world["a"].policy = replace(world["a"].policy, accept=Decision.ASK)
+    world["a"].policy = world["a"].policy.model_copy(update={"accept": Decision.ASK})
     job = world.submit(train_job(), EVE)
     world.until(lambda view: any(waiting.who == "a" for waiting in view.waiting_for), job)
     world["a"].store.tables["breast/train"] = TableFacts("breast/train@2", 100, owner="ann")

@@ -25,7 +25,7 @@ def written(file: Path, text: str) -> None:
 
 def test_a_new_home_asks_and_leaves_nothing_open(file: Path) -> None:
     book = PolicyBook(file, lambda: ("a", "b"))
-    assert book.policy().accept is Decision.ASK
+    assert book.settings().accept == Decision.ASK
     assert book.notes() == ()
 
 
@@ -34,7 +34,7 @@ def test_a_home_whose_settings_do_not_say_what_to_accept_opens_asks_and_says_so(
     kept = [line for line in lines if not line.startswith(("accept =", "min_protection ="))]
     written(file, "\n".join(kept))
     book = PolicyBook(file, lambda: ("a", "b"))
-    assert book.policy().accept is Decision.ASK
+    assert book.settings().accept == Decision.ASK
     asked, hidden = book.notes()
     assert "policy.accept is not in party.toml" in asked
     assert "policy.min_protection is not in party.toml" in hidden
@@ -42,19 +42,19 @@ def test_a_home_whose_settings_do_not_say_what_to_accept_opens_asks_and_says_so(
 
 def test_a_home_that_says_agree_goes_on_agreeing(file: Path) -> None:
     written(file, file.read_text().replace('accept = "ask"', 'accept = "agree"'))
-    assert PolicyBook(file, lambda: ("a", "b")).policy().accept is Decision.AGREE
+    assert PolicyBook(file, lambda: ("a", "b")).settings().accept == Decision.AGREE
 
 
 def test_a_change_of_the_file_is_taken_up_at_once_and_a_broken_one_changes_nothing(file: Path) -> None:
     book, text = PolicyBook(file, lambda: ("a", "b")), file.read_text()
     written(file, text.replace('accept = "ask"', 'accept = "refuse"'))
-    assert book.policy().accept is Decision.REFUSE
+    assert book.settings().accept == Decision.REFUSE
     written(file, "this is not TOML")
-    assert book.policy().accept is Decision.REFUSE
+    assert book.settings().accept == Decision.REFUSE
     [note] = book.notes()
     assert "stays in force" in note
     written(file, text)
-    assert book.policy().accept is Decision.ASK
+    assert book.settings().accept == Decision.ASK
     assert book.notes() == ()
 
 

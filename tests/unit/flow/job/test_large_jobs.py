@@ -17,9 +17,10 @@ from flow.protocol.agreement import check_proposal, decide, outsider, review
 from flow.protocol.knowledge import Knowledge
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Decision, Proposal
-from flow.protocol.policy import Policy, Source, TableFacts
+from flow.protocol.policy import Source, TableFacts
 from flow.protocol.proposal_view import MOST_NAMED, MOST_SHOWN, proposal_view
 from party.ids import Address
+from party.settings import PolicySettings
 from tests.fakes.flow_world import TRAIN, TrainParameters, component
 from tests.unit.flow.protocol.test_agreement import JOB, NOW
 
@@ -108,19 +109,19 @@ def test_deciding_and_showing_look_through_a_job_as_often_however_many_parties_i
     for hosts in (5, 900):
         made, spec = proposed(job(10, hosts))
         bound = BoundJob(spec, *bind(spec, counting))
-        know = Knowledge("b", Policy(accept=Decision.ASK, min_protection="plain"), NOW, TABLE, {})
+        know = Knowledge("b", PolicySettings(accept=Decision.ASK, min_protection="plain"), NOW, TABLE, {})
         counts.append(cost(lambda: proposal_view(made, bound, know, decide(made, bound, know), waits=True)))  # noqa: B023
     assert counts[0] == counts[1]
 
 
 def test_whom_the_policy_excludes_is_answered_without_a_look_at_the_job() -> None:
     made, spec = proposed(job(1, 3, component="no_such_component@1"))
-    for policy in (Policy(peers=("c",)), Policy(accept=Decision.REFUSE)):
+    for policy in (PolicySettings(peers=("c",)), PolicySettings(accept=Decision.REFUSE)):
         decided = outsider(made, spec, "b", policy, ())
         assert decided is not None
         assert decided.answer.decision is Decision.REFUSE
         assert all("component" not in reason for reason in decided.reasons)
-    assert outsider(made, spec, "b", Policy(), ()) is None
+    assert outsider(made, spec, "b", PolicySettings(), ()) is None
 
 
 def test_of_many_problems_the_first_are_told() -> None:
@@ -137,7 +138,7 @@ def test_what_a_person_is_shown_is_bounded_and_says_so() -> None:
     own = {f"h{i}": {"rounds": i + 10} for i in range(900)}
     made, spec = proposed(job(2, 900, parameters=own))
     bound = BoundJob(spec, *bind(spec, component))
-    know = Knowledge("b", Policy(accept=Decision.ASK, min_protection="plain", min_trainers=1), NOW, TABLE, {})
+    know = Knowledge("b", PolicySettings(accept=Decision.ASK, min_protection="plain", min_trainers=1), NOW, TABLE, {})
     view = proposal_view(made, bound, know, decide(made, bound, know), waits=True)
     assert len(view.parameters) == MOST_SHOWN
     assert view.warnings[0] == f"Only the first {MOST_SHOWN} are shown of: parameters."
@@ -148,7 +149,7 @@ def test_what_a_person_is_shown_is_bounded_and_says_so() -> None:
 def test_a_warning_of_few_trainers_is_said_once_for_all_tasks() -> None:
     made, spec = proposed(job(7, 0))
     bound = BoundJob(spec, *bind(spec, component))
-    know = Knowledge("b", Policy(accept=Decision.ASK, min_protection="plain"), NOW, TABLE, {})
+    know = Knowledge("b", PolicySettings(accept=Decision.ASK, min_protection="plain"), NOW, TABLE, {})
     [warning] = decide(made, bound, know).answer.warnings
     assert warning.startswith("tasks.t0, tasks.t1, tasks.t2, tasks.t3, tasks.t4 and 2 more: with 2 trainers a sum")
 
@@ -172,7 +173,7 @@ def test_a_chain_of_tasks_is_walked_through_as_often_a_task_however_long_it_is()
         assert not problems
         chain = {name: replace(task, sides=CountedSides(task.sides)) for name, task in tasks.items()}
         over = {"breast/train": replace(TABLE["breast/train"], made_of=(Source("breast/raw@1", components=("none",)),))}
-        know = Knowledge("b", Policy(min_protection="plain"), NOW, over, {})
+        know = Knowledge("b", PolicySettings(min_protection="plain"), NOW, over, {})
         counts[length] = cost(lambda: COUNT.append(len(review(spec, chain, know))))  # noqa: B023
         reasons = [reason.full for reason in review(spec, chain, know)]
         assert sum("breast/raw@1" in reason for reason in reasons) == length

@@ -24,10 +24,11 @@ from flow.protocol.exposure import who_sees
 from flow.protocol.knowledge import Knowledge
 from flow.protocol.manifest import OUR_API, make_manifest, settled
 from flow.protocol.messages import Answer, BroughtTable, Decision, Manifest, Proposal, SignedAnswer
-from flow.protocol.policy import ModelFacts, Policy, TableFacts
+from flow.protocol.policy import ModelFacts, TableFacts
 from flow.protocol.proposal_view import proposal_view
 from flow.views.jobs import ProposalView
 from party.ids import Address, Role
+from party.settings import PolicySettings
 from storage.client import TableRoles
 from tests.fakes import toy_vertical as toy
 
@@ -95,7 +96,7 @@ def knowledge(party: str, model: ModelFacts | None = None) -> Knowledge:
     roles = {"a": TableRoles(id="id", label="y")}.get(party, TableRoles(id="id"))
     rows = {address.party: count for address, count in ROWS.items()}[party]
     tables = {f"cut/{name}": TableFacts(f"cut/{name}@1", rows, roles=roles) for name in ("labels", "columns")}
-    policy = Policy(accept=Decision.AGREE, min_protection="plain")
+    policy = PolicySettings(accept=Decision.AGREE, min_protection="plain")
     models = {f"{JOB}/split.model": model or ModelFacts(f"{JOB}/split.model", holders=frozenset("abc"))}
     return Knowledge(party, policy, datetime(2026, 5, 1, tzinfo=UTC), tables, models)
 
@@ -230,7 +231,7 @@ def test_a_policy_is_asked_about_what_an_earlier_model_makes_a_task_say() -> Non
     of = job(predict=EARLIER)
     for kind, refuses in ((toy.KIND, True), ("linear", False)):
         know = knowledge("b", ModelFacts(f"{JOB}/split.model", holders=frozenset("abc"), kind=kind))
-        decided = decide(proposal(of), of, replace(know, policy=Policy(accept=Decision.AGREE)))
+        decided = decide(proposal(of), of, replace(know, policy=PolicySettings(accept=Decision.AGREE)))
         assert any("asks for 'masked' protection" in reason for reason in decided.reasons) == refuses
 
 

@@ -8,13 +8,14 @@ from typing import Any, cast
 from flow.participant.report_sender import JOBS_REMEMBERED, ReportSender
 from flow.pauses import Pauses
 from flow.protocol.messages import ProgressReport, Report
-from flow.protocol.policy import Policy, Stance
+from flow.protocol.policy import Stance
 from flow.rooms.ports import Rooms
+from party.settings import PolicySettings
 
 
 def test_what_was_sent_of_progress_is_remembered_of_so_many_jobs() -> None:
     nothing = cast(Any, None)
-    stance = Stance("bob", Policy, tuple)
+    stance = Stance("bob", PolicySettings, tuple)
     sender = ReportSender(stance, nothing, Rooms(nothing, nothing, nothing), nothing, nothing, Pauses())
     for n in range(JOBS_REMEMBERED + 500):
         job = f"01J{n:023d}"

@@ -16,8 +16,9 @@ from flow.protocol.agreement import check_proposal, decide
 from flow.protocol.knowledge import Knowledge, wanted
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Answer, ApiVersions, BroughtTable, Decision, KeptSteps, Proposal
-from flow.protocol.policy import ModelFacts, Policy, TableFacts
+from flow.protocol.policy import ModelFacts, TableFacts
 from flow.protocol.reasons import Decided
+from party.settings import PolicySettings
 from runtime.errors import NotFound
 from storage.client import NO_ROLES, Alignment, TableRoles
 from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
@@ -43,7 +44,7 @@ def bound(spec: JobSpec) -> BoundJob:
 
 def decided(document: dict[str, Any], table: object = TABLE, *, changes: Any = None, **policy: Any) -> Decided:
     made, spec = proposal(document, **(changes or {}))
-    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, {"breast/train": table}, {})  # type: ignore[dict-item]
+    know = Knowledge("b", PolicySettings(**(OPEN | policy)), NOW, {"breast/train": table}, {})  # type: ignore[dict-item]
     return decide(made, bound(spec), know)
 
 
@@ -82,7 +83,7 @@ def test_the_others_hear_which_roles_a_table_has_and_no_name_of_a_column() -> No
 def test_a_task_that_the_hosts_of_a_party_can_never_bear_is_refused() -> None:
     made, spec = proposal(train_job())
     room = {"train": "64 cores wanted, the largest host has 2"}
-    know = Knowledge("b", Policy(**OPEN), NOW, {"breast/train": TABLE}, {}, room=room)
+    know = Knowledge("b", PolicySettings(**OPEN), NOW, {"breast/train": TABLE}, {}, room=room)
     said = decide(made, bound(spec), know).answer
     assert said.decision is Decision.REFUSE
     assert said.reasons == ("tasks.train.resources: 64 cores wanted, the largest host has 2 at b. Ask for less.",)
@@ -162,7 +163,7 @@ def test_an_excluded_party_learns_that_and_nothing_else() -> None:
     made, spec = proposal(train_job())
     kept = (KeptSteps(job=JOB, task="train", attempt=1, address="host:b", steps=(1,)),)
     facts = replace(TABLE, rows=3, min_rows=1000)
-    policy = Policy(**(OPEN | {"peers": ("c",), "components": ("score",), "min_trainers": 9}))
+    policy = PolicySettings(**(OPEN | {"peers": ("c",), "components": ("score",), "min_trainers": 9}))
     know = Knowledge("b", policy, NOW, {"breast/train": facts}, {}, kept, {"train": "64 cores wanted"})
     said = decide(made.model_copy(update={"code": {}}), bound(spec), know).answer
     assert said.reasons == ("The policy of b does not allow jobs with a.",)
@@ -178,16 +179,16 @@ def test_a_party_that_wants_to_be_asked_says_so() -> None:
 
 
 def test_by_default_a_person_is_asked() -> None:
-    assert Policy().accept is Decision.ASK
+    assert PolicySettings().accept == Decision.ASK
 
 
 def test_by_default_a_plain_sum_and_a_lone_trainer_are_refused() -> None:
-    plain = answer(train_job(), min_protection=Policy().min_protection)
+    plain = answer(train_job(), min_protection=PolicySettings().min_protection)
     assert plain.decision is Decision.REFUSE
     assert "asks for 'masked' protection or better of what train@1 sends, the job has 'plain'" in plain.reasons[0]
     encrypted = train_job()
     encrypted["tasks"]["train"]["parameters"] = {"secure": "paillier"}
-    assert answer(encrypted, min_protection=Policy().min_protection).decision is Decision.AGREE
+    assert answer(encrypted, min_protection=PolicySettings().min_protection).decision is Decision.AGREE
     del encrypted["roles"]["guest"], encrypted["tasks"]["train"]["inputs"]
     alone = {**encrypted, "initiator": "c", "roles": {"guest": ["b"], "arbiter": ["c"]}}
     alone["tasks"]["train"]["inputs"] = {"train": "breast/train"}
@@ -264,7 +265,7 @@ def test_earlier_outputs_are_looked_up_where_they_are_needed() -> None:
     assert wanted(tasks, "b") == ({table}, {f"{JOB}/train.model"})
     assert wanted(tasks, "c") == (set(), set())
     gone = NotFound("There is no such model.", hint="Did you mean this one?")
-    know = Knowledge("b", Policy(**OPEN), NOW, {table: TableFacts(table, 9)}, {f"{JOB}/train.model": gone})
+    know = Knowledge("b", PolicySettings(**OPEN), NOW, {table: TableFacts(table, 9)}, {f"{JOB}/train.model": gone})
     said = decide(made, bound(spec), know)
     assert said.answer.reasons == (f"tasks.train.inputs.model: b holds no part of job:{JOB}/train.model.",)
     assert said.reasons == ("tasks.train.inputs.model: There is no such model. Did you mean this one?",)
@@ -284,7 +285,7 @@ def warm_start(facts: ModelFacts, *, secure: str = "paillier", roles: Any = None
     document["tasks"]["train"]["inputs"] = {"train": "breast/train", "model": {"b": f"job:{JOB}/train.model"}}
     document["tasks"]["train"]["parameters"] = {"secure": secure}
     made, spec = proposal(document)
-    know = Knowledge("b", Policy(**(OPEN | policy)), NOW, {"breast/train": TABLE}, {facts.reference: facts})
+    know = Knowledge("b", PolicySettings(**(OPEN | policy)), NOW, {"breast/train": TABLE}, {facts.reference: facts})
     return decide(made, bound(spec), know)
 
 
@@ -295,7 +296,7 @@ def test_holders_of_a_model_may_go_on_from_it_with_an_arbiter_that_sees_nothing(
 def test_weights_do_not_come_back_to_the_arbiter_by_a_plain_warm_start() -> None:
     """The arbiter of an encrypted job proposes a plain one with the same model and one trainer."""
     lone = {"guest": ["b"], "arbiter": ["c"]}
-    said = warm_start(MODEL, secure="plain", roles=lone, min_protection=Policy().min_protection)
+    said = warm_start(MODEL, secure="plain", roles=lone, min_protection=PolicySettings().min_protection)
     assert said.answer.decision is Decision.REFUSE
     assert len(said.answer.reasons) == 3
     trainers, protection, model = said.answer.reasons
@@ -343,7 +344,7 @@ def test_a_job_of_prediction_alone_is_held_to_what_the_model_may_be_used_for(fac
     document = train_job() | {"roles": {"guest": ["a"], "host": ["b", "c"]}}
     document["tasks"] = {"predict": {"component": predict.reference, "inputs": inputs}}
     made, spec = proposal(document, code={predict.reference: predict.code_digest})
-    know = Knowledge("b", Policy(**OPEN), NOW, {"breast/train": TABLE}, {facts.reference: facts})
+    know = Knowledge("b", PolicySettings(**OPEN), NOW, {"breast/train": TABLE}, {facts.reference: facts})
     said = decide(made, BoundJob(spec, *bind(spec, registry.component)), know).answer
     assert (said.decision is Decision.AGREE) is (not says), said.reasons
     assert len(said.reasons) == (1 if says else 0)

@@ -20,9 +20,10 @@ from flow.protocol.agreement import decide
 from flow.protocol.knowledge import Knowledge
 from flow.protocol.manifest import OUR_API
 from flow.protocol.messages import Decision, Proposal
-from flow.protocol.policy import ModelFacts, Policy, Source, TableFacts
+from flow.protocol.policy import ModelFacts, Source, TableFacts
 from flow.protocol.proposal_view import UNSAID, proposal_view
 from flow.views.jobs import ProposalView
+from party.settings import PolicySettings
 from runtime.errors import NotFound
 from storage.client import TableRoles
 
@@ -61,7 +62,7 @@ def view(
     roles = TableRoles(id="patient", label="malignant")
     facts = {"breast/train": table or TableFacts("breast/train@4", rows=569, roles=roles)}
     models = {KEY: ModelFacts(KEY, holders=frozenset("ab"))}
-    know = Knowledge("b", Policy(accept=Decision.AGREE), NOW, facts, models)
+    know = Knowledge("b", PolicySettings(accept=Decision.AGREE), NOW, facts, models)
     return seen(made, BoundJob(spec, *bind(spec, source)), replace(know, **known or {}))
 
 
@@ -146,7 +147,7 @@ def by(**rules: Any) -> str:
 
 
 def of_policy(**rules: Any) -> str:
-    return view(table=TABLE, known={"policy": Policy(**rules)}).digest
+    return view(table=TABLE, known={"policy": PolicySettings(**rules)}).digest
 
 
 def of_model(**rules: Any) -> str:
