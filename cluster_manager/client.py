@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from cluster_manager.errors import (
     ClusterUnavailable,
     NoCapacity,
-    NodeExists,
-    NodeUnknown,
     OrderMismatch,
     ReservationExpired,
 )
@@ -27,9 +25,7 @@ __all__ = [
     "ExecutorEvent",
     "Input",
     "NoCapacity",
-    "NodeExists",
     "NodeStatus",
-    "NodeUnknown",
     "Order",
     "OrderMismatch",
     "Reservation",

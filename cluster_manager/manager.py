@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cluster_manager.errors import NoCapacity, NodeExists, NodeUnknown, OrderMismatch
+from cluster_manager.errors import NoCapacity, OrderMismatch
 from cluster_manager.nodes import Member, Members
 from cluster_manager.placement import Amount, Candidate, choose, never_fits
 from cluster_manager.relay import Relay
@@ -30,22 +30,19 @@ class ClusterManager:
 
     Args:
         database: Its SQLite file.
-        nodes: Addresses from the settings; nodes that were added later are remembered besides.
+        nodes: The addresses of all of them.
     """
 
     def __init__(self, database: Path, nodes: list[str]) -> None:
-        self._store = ClusterStore(database)
-        for address in nodes:
-            self._store.add_node(address)
-        self._members = Members(self._store)
+        self._store = ClusterStore(database, nodes)
+        self._members = Members(nodes, self._store)
         self._lock = threading.Lock()
         self._relays: list[Relay] = []
         self._quiet = False
 
     def begin(self) -> None:
-        """Watch every known node."""
-        for address in self._store.nodes():
-            self._members.add(address)
+        """Watch every node."""
+        self._members.begin()
 
     def close(self) -> None:
         """Let everything go; executors and reservations stay as they are."""
@@ -55,7 +52,10 @@ class ClusterManager:
     def go_quiet(self) -> None:
         """Let readers return, now and from now on."""
         self._quiet = True
-        self._end_relays()
+        with self._lock:
+            relays = list(self._relays)
+        for relay in relays:
+            relay.end()
 
     def nodes(self) -> list[NodeStatus]:
         """What each node said last."""
@@ -69,21 +69,6 @@ class ClusterManager:
                 with suppress(NodeUnavailable):
                     found[member.status.node] = member.client.metrics()
         return metrics("cluster_manager").text() + labelled(found, "node")
-
-    def add_node(self, address: str) -> None:
-        """A node more. Raises NodeExists."""
-        if not self._store.add_node(address):
-            raise NodeExists(f"{address} is a node of this party already.")
-        self._members.add(address)
-        self._end_relays()
-
-    def remove_node(self, address: str) -> None:
-        """A node less; what runs there goes on unwatched. Raises NodeUnknown."""
-        if address not in self._store.nodes():
-            raise NodeUnknown(f"There is no node at {address}.")
-        self._store.remove_node(address)
-        self._end_relays()
-        self._members.remove(address)
 
     def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
         """Reserve for one executor. Raises NoCapacity, saying why each node cannot bear it."""
@@ -149,7 +134,7 @@ class ClusterManager:
     def events(self, since: Mapping[str, int], listening: Callable[[], bool]) -> Iterator[bytes]:
         """The documents of all events of each log after a sequence, for as long as somebody listens.
 
-        It ends as well when a node's stream breaks, and when nodes come or go.
+        It ends as well when a node's stream breaks.
         """
         relay = Relay(since)
         with self._lock:
@@ -162,12 +147,6 @@ class ClusterManager:
             relay.end()
             with self._lock:
                 self._relays.remove(relay)
-
-    def _end_relays(self) -> None:
-        with self._lock:
-            relays = list(self._relays)
-        for relay in relays:
-            relay.end()
 
     def name_of(self, host: str) -> str:
         """The name of the node at an address, for people."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cluster_manager.reservations import ClusterStore
@@ -26,7 +26,6 @@ class Member:
     status: NodeStatus | None = None
     heard_at: float = 0.0
     gone: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
 
     def silent(self, now: float) -> bool:
         """Whether it has not been heard from lately."""
@@ -34,38 +33,31 @@ class Member:
 
 
 class Members:
-    """All nodes, watched."""
+    """All nodes, watched from `begin` on."""
 
-    def __init__(self, store: ClusterStore, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, nodes: Iterable[str], store: ClusterStore, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._members: dict[str, Member] = {}
+        self._members = {address: Member(address, NodeClient(address)) for address in nodes}
+        self._threads = [
+            threading.Thread(target=self._follow, args=(member,), name=f"node {member.address}", daemon=True)
+            for member in self.all()
+        ]
 
-    def add(self, address: str) -> None:
-        """Begin to watch the node at the address."""
-        member = Member(address, NodeClient(address))
-        member.thread = threading.Thread(target=self._follow, args=(member,), name=f"node {address}", daemon=True)
-        with self._lock:
-            self._members[address] = member
-        member.thread.start()
-
-    def remove(self, address: str) -> None:
-        """Watch it no longer."""
-        with self._lock:
-            member = self._members.pop(address, None)
-        if member is not None:
-            _let_go(member)
+    def begin(self) -> None:
+        """Begin to watch."""
+        for thread in self._threads:
+            thread.start()
 
     def all(self) -> list[Member]:
         """Every node."""
-        with self._lock:
-            return list(self._members.values())
+        return list(self._members.values())
 
     def at(self, address: str) -> Member | None:
         """The node at this address."""
-        with self._lock:
-            return self._members.get(address)
+        return self._members.get(address)
 
     def statuses(self) -> list[NodeStatus]:
         """What each node said last, marked as silent where that is long ago, with what is reserved on it."""
@@ -86,7 +78,11 @@ class Members:
     def close(self) -> None:
         """Watch nothing any more."""
         for member in self.all():
-            self.remove(member.address)
+            member.gone.set()
+            member.client.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(5)
 
     def _follow(self, member: Member) -> None:
         pause_s = FIRST_PAUSE_S
@@ -110,10 +106,3 @@ class Members:
             member.heard_at = self._monotonic()
             if member.gone.is_set():
                 return
-
-
-def _let_go(member: Member) -> None:
-    member.gone.set()
-    member.client.close()
-    if member.thread is not None:
-        member.thread.join(5)

@@ -1,4 +1,4 @@
-"""What is promised to whom, for how long, and which nodes there are.
+"""What is promised to whom, and for how long.
 
 Leases are judged by the database's clock, inside the transaction that relies on them; no other clock is asked. A
 reservation whose executor was started does not expire: it is given back, or its job ends.
@@ -6,7 +6,7 @@ reservation whose executor was started does not expire: it is given back, or its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -39,6 +39,7 @@ ALTER TABLE node DROP COLUMN cursor;
 DROP TABLE news;
 DROP TABLE ended;
 """
+_WITHOUT_NODES = "DROP TABLE node;"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,12 @@ class Reservation:
 
 
 class ClusterStore:
-    """Nodes and reservations; safe to use from several threads."""
+    """Reservations on the nodes at these addresses; safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, nodes: Collection[str]) -> None:
         """Open the file. Raises NewerDatabase."""
-        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS))
-
-    # Reservations
+        self._nodes = nodes
+        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS, _WITHOUT_NODES))
 
     def reserve(
         self,
@@ -71,14 +71,15 @@ class ClusterStore:
     ) -> Reservation:
         """Reserve where `place` says, given what is reserved on each node; the same again renews the lease.
 
-        Whatever `place` raises is raised, and nothing is promised.
+        Unless its node is no longer one of ours: then it is reserved anew. Whatever `place` raises is raised, and
+        nothing is promised.
         """
         side = (attempt.job, attempt.task, attempt.attempt, address)
 
         def work(rows: Connection) -> Reservation:
             rows.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant
             found = _find(rows, "job = ? AND task = ? AND attempt = ? AND address = ?", side)
-            if found is not None and found.amount == amount:
+            if found is not None and found.amount == amount and found.host in self._nodes:
                 until = f"UPDATE reservation SET lease_until = {_NOW} + ? WHERE id = ?"  # noqa: S608  a constant
                 rows.execute(until, (lease_s, found.id))
                 return found
@@ -118,22 +119,6 @@ class ClusterStore:
         """What is promised on each node now."""
         return _amounts(self._database.read(_RESERVED))
 
-    # Nodes
-
-    def add_node(self, address: str) -> bool:
-        """Remember a node; False if it was known."""
-        return self._change("INSERT OR IGNORE INTO node VALUES (?)", (address,)) > 0
-
-    def remove_node(self, address: str) -> None:
-        """Forget a node."""
-        self._change("DELETE FROM node WHERE address = ?", (address,))
-
-    def nodes(self) -> list[str]:
-        """Addresses of all nodes."""
-        return [address for (address,) in self._database.read("SELECT address FROM node ORDER BY address")]
-
-    # Ends
-
     def end_job(self, job: str) -> None:
         """Give back what the job holds."""
         self._change("DELETE FROM reservation WHERE job = ?", (job,))
@@ -142,9 +127,8 @@ class ClusterStore:
         """Close the file."""
         self._database.close()
 
-    def _change(self, statement: str, values: tuple[object, ...]) -> int:
-        """How many rows a statement changed."""
-        return self._database.write(lambda rows: rows.execute(statement, values).rowcount)
+    def _change(self, statement: str, values: tuple[object, ...]) -> None:
+        self._database.write(lambda rows: rows.execute(statement, values))
 
 
 def _find(rows: Connection, where: str, values: tuple[object, ...]) -> Reservation | None:

@@ -54,18 +54,6 @@ class ClusterServicer(rpc.ClusterManagerServicer):
         with answering(context):
             return pb.NodesReply(statuses=[document(s) for s in self._manager.nodes()])
 
-    def AddNode(self, request: pb.NodeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
-        """A node more."""
-        with answering(context):
-            self._manager.add_node(request.address)
-            return pb.Done()
-
-    def RemoveNode(self, request: pb.NodeRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
-        """A node less."""
-        with answering(context):
-            self._manager.remove_node(request.address)
-            return pb.Done()
-
     def Reserve(self, request: pb.ReserveRequest, context: grpc.ServicerContext) -> pb.ReserveReply:  # noqa: N802
         """A reservation for one executor."""
         attempt = AttemptId(JobId(request.job), TaskName(request.task), request.attempt)
@@ -141,16 +129,6 @@ class ClusterClient:
         with asking(self._who, ClusterUnavailable):
             reply: pb.NodesReply = self._stub.Nodes(pb.NodesRequest(), timeout=CALL_S)
             return [parse_status(status) for status in reply.statuses]
-
-    def add_node(self, address: str) -> None:
-        """A node more. Raises NodeExists."""
-        with asking(self._who, ClusterUnavailable):
-            self._stub.AddNode(pb.NodeRequest(address=address), timeout=CALL_S)
-
-    def remove_node(self, address: str) -> None:
-        """A node less. Raises NodeUnknown."""
-        with asking(self._who, ClusterUnavailable):
-            self._stub.RemoveNode(pb.NodeRequest(address=address), timeout=CALL_S)
 
     def reserve(self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float) -> Reservation:
         """Reserve for one executor, for `lease_s` seconds; the same again renews the lease.

@@ -39,16 +39,6 @@ class ClusterManagerStub:
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodesRequest.SerializeToString,
                 response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodesReply.FromString,
                 _registered_method=True)
-        self.AddNode = channel.unary_unary(
-                '/archipelago.cluster.v1.ClusterManager/AddNode',
-                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodeRequest.SerializeToString,
-                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
-                _registered_method=True)
-        self.RemoveNode = channel.unary_unary(
-                '/archipelago.cluster.v1.ClusterManager/RemoveNode',
-                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodeRequest.SerializeToString,
-                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
-                _registered_method=True)
         self.Reserve = channel.unary_unary(
                 '/archipelago.cluster.v1.ClusterManager/Reserve',
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveRequest.SerializeToString,
@@ -95,18 +85,6 @@ class ClusterManagerServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Nodes(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def AddNode(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def RemoveNode(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,16 +151,6 @@ def add_ClusterManagerServicer_to_server(servicer, server):
                     servicer.Nodes,
                     request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodesRequest.FromString,
                     response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodesReply.SerializeToString,
-            ),
-            'AddNode': grpc.unary_unary_rpc_method_handler(
-                    servicer.AddNode,
-                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodeRequest.FromString,
-                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.SerializeToString,
-            ),
-            'RemoveNode': grpc.unary_unary_rpc_method_handler(
-                    servicer.RemoveNode,
-                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.NodeRequest.FromString,
-                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.SerializeToString,
             ),
             'Reserve': grpc.unary_unary_rpc_method_handler(
                     servicer.Reserve,
@@ -252,60 +220,6 @@ class ClusterManager:
             '/archipelago.cluster.v1.ClusterManager/Nodes',
             cluster__manager_dot_proto_dot_cluster__v1__pb2.NodesRequest.SerializeToString,
             cluster__manager_dot_proto_dot_cluster__v1__pb2.NodesReply.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def AddNode(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/archipelago.cluster.v1.ClusterManager/AddNode',
-            cluster__manager_dot_proto_dot_cluster__v1__pb2.NodeRequest.SerializeToString,
-            cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RemoveNode(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/archipelago.cluster.v1.ClusterManager/RemoveNode',
-            cluster__manager_dot_proto_dot_cluster__v1__pb2.NodeRequest.SerializeToString,
-            cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,8 +34,6 @@ class ClusterManagerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClusterManagerAsyncStub: ...
     Nodes: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodesRequest, _cluster_v1_pb2.NodesReply]
-    AddNode: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]
-    RemoveNode: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]
     Reserve: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]
     """Reserve for one executor until the lease runs out; the same again renews it."""
     Release: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]
@@ -55,8 +53,6 @@ class ClusterManagerStub:
 class ClusterManagerAsyncStub(ClusterManagerStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Nodes: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodesRequest, _cluster_v1_pb2.NodesReply]  # type: ignore[assignment]
-    AddNode: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
-    RemoveNode: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodeRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     Reserve: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]  # type: ignore[assignment]
     """Reserve for one executor until the lease runs out; the same again renews it."""
     Release: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
@@ -79,20 +75,6 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.NodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.NodesReply, _abc.Awaitable[_cluster_v1_pb2.NodesReply]]: ...
-
-    @_abc_1.abstractmethod
-    def AddNode(
-        self,
-        request: _cluster_v1_pb2.NodeRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]: ...
-
-    @_abc_1.abstractmethod
-    def RemoveNode(
-        self,
-        request: _cluster_v1_pb2.NodeRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]: ...
 
     @_abc_1.abstractmethod
     def Reserve(

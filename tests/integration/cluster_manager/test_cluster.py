@@ -14,8 +14,6 @@ from cluster_manager.client import (
     ClusterUnavailable,
     EventKind,
     NoCapacity,
-    NodeExists,
-    NodeUnknown,
     OrderMismatch,
     ReservationExpired,
     Resources,
@@ -224,25 +222,6 @@ def test_what_can_never_fit_is_told_apart_from_what_does_not_fit_now(cluster, cl
     assert client.could_fit([Resources(cores=64)]) == "64 cores wanted, the largest host has 4"
     assert "wanted at once" in client.could_fit([Resources(cores=3), Resources(cores=3)])
     assert client.could_fit([Resources(gpus=1)]) == "1 GPUs wanted, the largest host has 0"
-
-
-def test_nodes_come_and_go_by_command(cluster, client, tmp_path, order_of):
-    third = make_node(tmp_path / "three", "three", 16)
-    third.start()
-    address = f"unix:{tmp_path}/three/node.sock"
-    client.add_node(address)
-    with pytest.raises(NodeExists):
-        client.add_node(address)
-    eventually(lambda: len(client.nodes()) == 3)
-    order = order_of()
-    reservation = reserve(client, order)
-    assert reservation.node == "three"
-    client.remove_node(address)
-    with pytest.raises(NodeUnavailable, match="no longer one of ours"):
-        client.start(reservation.id, order)
-    with pytest.raises(NodeUnknown):
-        client.remove_node(address)
-    third.stop(2)
 
 
 def test_a_cluster_manager_that_is_not_there_is_unavailable(tmp_path):

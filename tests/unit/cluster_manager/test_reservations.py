@@ -1,4 +1,4 @@
-"""What is promised, and which nodes there are."""
+"""What is promised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def attempt(n=1):
 
 @pytest.fixture
 def store(tmp_path):
-    store = ClusterStore(tmp_path / "c.sqlite")
+    store = ClusterStore(tmp_path / "c.sqlite", ["unix:n"])
     yield store
     store.close()
 
@@ -87,34 +87,39 @@ def test_nothing_is_promised_when_no_node_can_bear_it(store):
     assert store.reserved() == {}
 
 
-def test_reservations_and_nodes_survive_a_reopening(tmp_path):
-    store = ClusterStore(tmp_path / "c.sqlite")
+def test_reservations_survive_a_reopening(tmp_path):
+    store = ClusterStore(tmp_path / "c.sqlite", ["unix:n"])
     made = reserve(store)
-    assert store.add_node("unix:n")
-    assert not store.add_node("unix:n")
     store.close()
-    again = ClusterStore(tmp_path / "c.sqlite")
+    again = ClusterStore(tmp_path / "c.sqlite", ["unix:n"])
     assert again.begin(made.id) == made
-    assert again.nodes() == ["unix:n"]
-    again.remove_node("unix:n")
-    assert again.nodes() == []
     again.close()
 
 
-def test_the_nodes_of_an_older_release_are_kept_and_its_events_are_not(tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_of_an_older_release_only_its_reservations_are_kept(tmp_path, version):
+    first = (
+        "CREATE TABLE node (address TEXT PRIMARY KEY, epoch TEXT NOT NULL, cursor INTEGER NOT NULL);"
+        "CREATE TABLE news (sequence INTEGER PRIMARY KEY, event TEXT NOT NULL);"
+        "CREATE TABLE ended (job TEXT PRIMARY KEY, at REAL NOT NULL);"
+    )
+    second = "CREATE TABLE node (address TEXT PRIMARY KEY);"
     with sqlite3.connect(tmp_path / "c.sqlite") as old:
         old.executescript(
-            "CREATE TABLE node (address TEXT PRIMARY KEY, epoch TEXT NOT NULL, cursor INTEGER NOT NULL);"
-            "CREATE TABLE news (sequence INTEGER PRIMARY KEY, event TEXT NOT NULL);"
-            "CREATE TABLE ended (job TEXT PRIMARY KEY, at REAL NOT NULL);"
-            "INSERT INTO node VALUES ('unix:n', 'e', 7); PRAGMA user_version = 1;"
+            (first if version == 1 else second)
+            + "CREATE TABLE reservation (id TEXT PRIMARY KEY, job TEXT NOT NULL, task TEXT NOT NULL,"
+            " attempt INTEGER NOT NULL, address TEXT NOT NULL, host TEXT NOT NULL, cores INTEGER NOT NULL,"
+            " memory_bytes INTEGER NOT NULL, gpus INTEGER NOT NULL, lease_until REAL NOT NULL,"
+            " started INTEGER NOT NULL DEFAULT 0, UNIQUE (job, task, attempt, address));"
+            "INSERT INTO reservation VALUES ('r', 'JOB1', 'task', 1, 'guest:a', 'unix:n', 1, 1073741824, 0, 0, 1);"
+            f"PRAGMA user_version = {version};"
         )
     for _ in range(2):
-        store = ClusterStore(tmp_path / "c.sqlite")
-        assert store.nodes() == ["unix:n"]
+        store = ClusterStore(tmp_path / "c.sqlite", ["unix:n"])
+        assert store.reserved() == {"unix:n": ONE}
         store.close()
     with sqlite3.connect(tmp_path / "c.sqlite") as new:
-        assert not list(new.execute("SELECT name FROM sqlite_master WHERE name IN ('news', 'ended')"))
+        assert [*new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")] == [("reservation",)]
 
 
 def test_the_end_of_a_job_gives_its_reservations_back(store):
