@@ -18,14 +18,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from node_manager.errors import OrderRefused, StaleIncarnation, UnknownWireVersion
 from node_manager.events import log_name
-from node_manager.order import Order
+from node_manager.order import Order, OrderHead
+from node_manager.process import ProcessId
 from party.ids import JOB_ID_PATTERN, Address, task_name
 from runtime.bounds import MAX_COUNT
 from runtime.disk.faults import refusals
@@ -39,6 +40,7 @@ ORDER, PROCESS, EVENTS, EXIT, END = "order.json", "process.json", "events.jsonl"
 FOLDERS = "*/*-i*"
 STDOUT, STDERR = "stdout.log", "stderr.log"
 SCRATCH = "scratch"
+OrderT = TypeVar("OrderT", bound=OrderHead)
 
 
 @dataclass(frozen=True, order=True)
@@ -52,7 +54,7 @@ class ExecutorKey:
     incarnation: int
 
     @staticmethod
-    def of(order: Order) -> ExecutorKey:
+    def of(order: OrderHead) -> ExecutorKey:
         """The key of an order. Raises OrderRefused or InvalidName when a name cannot be part of a path."""
         if not ExecutorKey.is_job(order.job):
             raise OrderRefused(f"'{order.job[:80]}' is not a job id.", hint="It becomes part of paths.")
@@ -94,22 +96,25 @@ def make_folder(root: Path, key: ExecutorKey, order: Order) -> Path:
     return path
 
 
-def read_order(folder: Path) -> Order:
-    """The order in a working folder. Raises UnknownWireVersion for another schema."""
-    text = (folder / ORDER).read_text()
-    check_schema(json.loads(text).get("schema"), "order")
-    return Order.model_validate_json(text)
+def read_order(folder: Path, kind: type[OrderT]) -> OrderT:
+    """The order in a working folder, whole or its head. Raises OSError, ValueError, UnknownWireVersion."""
+    body = json.loads((folder / ORDER).read_bytes())
+    check_schema(body.get("schema") if isinstance(body, dict) else None, "order")
+    return kind.model_validate(body)
 
 
-def orders(root: Path) -> Iterator[tuple[Path, Order]]:
-    """Every working folder under `root` with its order; a folder without a readable order is removed."""
-    for folder in sorted(root.glob(FOLDERS)):
-        try:
-            order = read_order(folder)
-        except (OSError, ValueError, UnknownWireVersion):
-            forget_folder(folder)
-            continue
-        yield folder, order
+def read_process(folder: Path) -> tuple[ProcessId, int] | None:
+    """Which process works in a folder and how many bytes it inherited; None before there is one."""
+    body = read_json(folder / PROCESS)
+    if body is None:
+        return None
+    process = ProcessId(number(body, "pid") or 0, number(body, "start_ticks") or 0)
+    return process, number(body, "inherited_bytes") or 0
+
+
+def working_folders(root: Path) -> list[Path]:
+    """Every working folder under `root`."""
+    return sorted(root.glob(FOLDERS))
 
 
 def forget_folder(folder: Path) -> None:

@@ -31,12 +31,29 @@ class ResumePoint(BaseModel):
     step: int = Field(ge=0)
 
 
-class Order(BaseModel):
-    """Start one executor.
+class OrderHead(BaseModel):
+    """What is read of an order whose executor runs already: orders of other releases say it too.
 
     Attributes:
         job, task, attempt, incarnation: Which try this is; an older incarnation is refused everywhere.
-        address, addresses: Who the executor is, and everybody in the task.
+        address: Who the executor is.
+        resources: What it may use.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    job: str
+    task: str
+    attempt: int
+    incarnation: int
+    address: str
+    resources: Resources
+
+
+class Order(OrderHead):
+    """Start one executor.
+
+    Attributes:
+        addresses: Everybody in the task.
         component: `homo_lr@1`; code_digest: what the manifest says its source must hash to.
         parameters: JSON object already validated against the component's model.
         inputs: By input name; an optional input that the job leaves out is absent.
@@ -51,18 +68,12 @@ class Order(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     schema_version: int = Field(default=1, alias="schema")
-    job: str
-    task: str
-    attempt: int
-    incarnation: int
-    address: str
     addresses: tuple[str, ...]
     component: str
     code_digest: str
     parameters: dict[str, object]
     inputs: dict[str, Input]
     outputs: tuple[str, ...]
-    resources: Resources
     seed: str
     gateway: str
     token: str

@@ -23,6 +23,7 @@ from node_manager.assignment import Assignment, failed_answer, record_process, s
 from node_manager.executor.isolation import Isolation
 from node_manager.executor.main import main
 from node_manager.folders import EXIT, STDERR, STDOUT, read_order
+from node_manager.order import Order
 from node_manager.process import ProcessId, become_subreaper
 from runtime.errors import PlatformError
 
@@ -39,7 +40,7 @@ def live(assignment: Assignment, answers: socket, isolation: Isolation) -> NoRet
     try:
         try:
             _become(assignment, answers)
-            order = read_order(assignment.folder)
+            order = read_order(assignment.folder, Order)
             isolation.enter(order, assignment.folder, assignment.gpus)
             code = main(assignment, order)
         except SystemExit as end:

@@ -6,7 +6,7 @@ import signal
 import time
 
 from node_manager.descent import Home, abandoned, end_with_family, families, living
-from node_manager.folders import PROCESS, number, orders, read_json
+from node_manager.folders import read_process, working_folders
 from node_manager.process import ProcessId
 from node_manager.supervisor.config import Confinement
 from party.errors import AlreadyRunning
@@ -34,11 +34,10 @@ def end_left_over(home: PartyHome) -> int:
 
 def _running(home: PartyHome) -> list[ProcessId]:
     found = []
-    for folder, _ in orders(home.state("node") / "executors"):
-        body = read_json(folder / PROCESS) or {}
-        process = ProcessId(number(body, "pid") or 0, number(body, "start_ticks") or 0)
-        if process.pid and process.alive():
-            found.append(process)
+    for folder in working_folders(home.state("node") / "executors"):
+        known = read_process(folder)
+        if known is not None and known[0].alive():
+            found.append(known[0])
     return found
 
 

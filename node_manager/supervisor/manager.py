@@ -22,12 +22,14 @@ from node_manager.folders import (
     check_schema,
     forget_folder,
     make_folder,
-    orders,
     read_json,
+    read_order,
+    read_process,
+    working_folders,
     write_json,
 )
 from node_manager.last_event import Cause
-from node_manager.order import Order
+from node_manager.order import Order, OrderHead
 from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_kills
 from node_manager.status import NodeStatus
 from node_manager.supervisor.config import NodeConfig
@@ -37,7 +39,7 @@ from node_manager.supervisor.running_executors import Running, RunningExecutors
 from node_manager.supervisor.supervisor import Supervisor
 from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import private_folder
-from runtime.errors import PlatformError
+from runtime.errors import InvalidInput, PlatformError
 from runtime.log import get_logger
 from runtime.metrics import metrics
 
@@ -65,8 +67,8 @@ class NodeManager:
 
     def begin(self) -> None:
         """Adopt what still runs from before, then watch."""
-        for folder, order in orders(self._folders):
-            self._adopt(folder, order)
+        for folder in working_folders(self._folders):
+            self._adopt(folder)
         self._supervisor.start()
 
     def close(self, grace_s: float) -> None:
@@ -238,9 +240,24 @@ class NodeManager:
         for member in members:
             member.kill()
 
-    def _adopt(self, folder: Path, order: Order) -> None:
-        key = ExecutorKey.of(order)
+    def _adopt(self, folder: Path) -> None:
+        """Watch the executor of a folder, or end it if its order is none of ours; what cannot be read now stays."""
         if read_json(folder / END) is not None:
+            return
+        try:
+            order = read_order(folder, OrderHead)
+            key = ExecutorKey.of(order)
+        except FileNotFoundError:  # it had none yet
+            forget_folder(folder)
+            return
+        except OSError as problem:
+            _log.error("An order cannot be read, its folder stays", folder=str(folder), reason=str(problem))
+            return
+        except (ValueError, InvalidInput) as problem:
+            _log.error("An order is not understood, its executor is ended", folder=str(folder), reason=str(problem))
+            if (known := read_process(folder)) is not None:
+                end_with_family(known[0])
+            forget_folder(folder)
             return
         running = Running(key, folder, order.resources, oom_kills=kernel_oom_kills())
         self._executors.add(running)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from node_manager.descent import Home, abandoned, confined, end_left_behind, families
 from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent, checked
-from node_manager.folders import END, EXIT, PROCESS, SCHEMA, last_words, number, read_json, write_json
+from node_manager.folders import END, EXIT, PROCESS, SCHEMA, last_words, number, read_json, read_process, write_json
 from node_manager.last_event import Cause, lost_body
 from node_manager.process import ProcessId, anonymous_bytes, bytes_of_family, kernel_oom_kills, signal_group
 from node_manager.supervisor.config import NodeConfig
@@ -171,10 +171,8 @@ class Supervisor:
 
     def _identify(self, running: Running) -> ProcessId:
         """Who the process is, by what it left in its folder; whoever waits for its start hears its pid."""
-        body = read_json(running.folder / PROCESS) or {}
-        process = ProcessId(number(body, "pid") or 0, number(body, "start_ticks") or 0)
+        process, running.inherited_bytes = read_process(running.folder) or (ProcessId(0, 0), 0)
         running.process = process
-        running.inherited_bytes = number(body, "inherited_bytes") or 0
         with suppress(InvalidStateError):
             running.started.set_result(process.pid)
         return process

@@ -11,9 +11,9 @@ import pytest
 
 from node_manager.errors import NoGpuLeft, StaleIncarnation, UnknownWireVersion
 from node_manager.executor.warm_parent import preload
-from node_manager.folders import EXIT, ExecutorKey, make_folder, orders, read_json, read_order, write_json
+from node_manager.folders import EXIT, ExecutorKey, make_folder, read_json, read_order, working_folders, write_json
 from node_manager.last_event import Cause
-from node_manager.order import Resources
+from node_manager.order import Order, Resources
 from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
 from node_manager.supervisor.running_executors import Running, RunningExecutors
 from tests.fakes.nodes import JOB, make_order
@@ -24,8 +24,8 @@ def test_the_folder_of_an_executor_is_private_and_holds_its_order_without_the_to
     path = make_folder(tmp_path, ExecutorKey.of(order), order)
     assert path == tmp_path / JOB / "task-1-guest-a-i1"
     assert path.stat().st_mode & 0o777 == 0o700
-    assert read_order(path) == order.model_copy(update={"token": ""})
-    assert [found for found, _ in orders(tmp_path)] == [path]
+    assert read_order(path, Order) == order.model_copy(update={"token": ""})
+    assert working_folders(tmp_path) == [path]
 
 
 def test_a_folder_whose_executor_ended_is_not_used_again(tmp_path):
@@ -36,10 +36,11 @@ def test_a_folder_whose_executor_ended_is_not_used_again(tmp_path):
         make_folder(tmp_path, ExecutorKey.of(order), order)
 
 
-def test_an_order_of_another_schema_is_not_read(tmp_path):
-    write_json(tmp_path / "order.json", {"schema": 2})
+@pytest.mark.parametrize("text", ['{"schema": 2}', "[]"])
+def test_an_order_of_another_schema_is_not_read(tmp_path, text):
+    (tmp_path / "order.json").write_text(text)
     with pytest.raises(UnknownWireVersion):
-        read_order(tmp_path)
+        read_order(tmp_path, Order)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2}'])
