@@ -8,10 +8,10 @@ from enum import StrEnum
 
 from algorithms.api.context import Rows
 from party.ids import Role
+from storage.client import Kind
 
 TRAINERS = frozenset({Role.GUEST, Role.HOST})
 ARBITER = frozenset({Role.ARBITER})
-ONCE = ("0",)  # the step of a tag that is sent once
 MOST_BYTES = 1 << 33  # of one message, however many rows anybody says that it has
 
 
@@ -46,8 +46,7 @@ class Line:
     Attributes:
         tag: The tag of the message.
         frm, to: The roles on either side.
-        step: What numbers the messages, of any depth: `("round",)`, `("tree", "depth", "node")`.
-        kind: The kind of value (`storage.kinds.Kind`).
+        kind: The kind of value.
         max_bytes: The largest encoded value allowed, or a function that tells it once all parties have said how many
             rows the tables have whose ports tell it.
         protection: What protects it; the gateway refuses anything weaker.
@@ -60,8 +59,7 @@ class Line:
     tag: str
     frm: frozenset[Role]
     to: frozenset[Role]
-    step: tuple[str, ...]
-    kind: str
+    kind: Kind
     max_bytes: int | Callable[[Rows], int]
     protection: Protection
     purpose: str
@@ -69,6 +67,8 @@ class Line:
     key_of: Role | End | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.kind, Kind):
+            raise TypeError(f"Line '{self.tag}': {self.kind!r} is no kind of value.")
         if self.key_of is not None and self.protection is not Protection.ENCRYPTED:
             raise ValueError(f"Line '{self.tag}' holds no ciphertexts that could be under a key.")
 

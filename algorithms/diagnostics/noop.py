@@ -23,6 +23,7 @@ from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
 from algorithms.api.parameters import Parameters
 from algorithms.kit.disclosure import NOTHING
 from party.ids import Role
+from storage.client import Kind
 
 MOST_BYTES = 4096
 
@@ -37,10 +38,10 @@ class NoopParameters(Parameters):
 
 def conversation(_terms: Terms[NoopParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    scalar, step = Protection.PLAIN_SCALAR, ("round",)
+    scalar = Protection.PLAIN_SCALAR
     return (
-        Line("ping", TRAINERS, ARBITER, step, "int", MOST_BYTES, scalar, "The number of the round."),
-        Line("pong", ARBITER, TRAINERS, step, "int", MOST_BYTES, scalar, "The number of the round."),
+        Line("ping", TRAINERS, ARBITER, Kind.INT, MOST_BYTES, scalar, "The number of the round."),
+        Line("pong", ARBITER, TRAINERS, Kind.INT, MOST_BYTES, scalar, "The number of the round."),
     )
 
 

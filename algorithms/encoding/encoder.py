@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from algorithms.kit.named_vectors import NamedVectors, Numbers, Piece, Vectors
-from storage.client import Value
+from storage.client import Kind, Value
 
 Kept: TypeAlias = Mapping[str, Any]
 
@@ -18,7 +18,7 @@ class Code(Protocol):
     """The form in which numbers travel, known to all sides; they can be added up in it."""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """The kind of value that holds some of them."""
 
     @property

@@ -13,7 +13,7 @@ from algorithms.crypto.packing import FixedPointLayout, Floats, Integers
 from algorithms.encoding.encoder import Add, Kept
 from algorithms.encoding.settings import EncodingSettings
 from algorithms.kit.named_vectors import NamedVectors, Numbers, Piece
-from storage.client import Value
+from storage.client import Kind, Value
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FixedPointCode:
     """The integers of a layout; in the clear a record, which says of how many vectors they are the sum."""
 
     layout: FixedPointLayout
-    kind = "record"
+    kind = Kind.RECORD
 
     @property
     def limb_bits(self) -> int:

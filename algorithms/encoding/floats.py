@@ -13,13 +13,13 @@ from algorithms.encoding.encoder import Add, Kept
 from algorithms.encoding.settings import EncodingSettings
 from algorithms.kit.named_vectors import NamedVectors, Numbers, Piece
 from algorithms.kit.side_block import FLOAT_LIMB_BITS
-from storage.client import Value
+from storage.client import Kind, Value
 
 
 class FloatCode:
     """A vector of floats."""
 
-    kind = "array"
+    kind = Kind.ARRAY
     limb_bits = FLOAT_LIMB_BITS
 
     def write(self, numbers: Numbers, terms: int) -> Value:  # noqa: ARG002  floats do not say it

@@ -23,7 +23,7 @@ from algorithms.federated.parameters import TrainingParameters
 from algorithms.federated.trainer import train
 from algorithms.kit import admission, disclosure
 from algorithms.kit.admission import Classes, Joining
-from storage.client import Table
+from storage.client import Kind, Table
 
 STOP_BYTES = 1 << 12
 MakeLearner = Callable[[Context, Any, TrainingData, Classes], Learner]
@@ -88,7 +88,7 @@ def component(
 def conversation(terms: Terms[TrainingParameters]) -> tuple[Line, ...]:
     """The table above as data, with the lines of the joining and of the sums."""
     scalar, stands_still = Protection.PLAIN_SCALAR, "Whether the mean loss over all rows stands still."
-    stop = Line("stop", TRAINERS, ARBITER, ("round",), "bool", STOP_BYTES, scalar, stands_still)
+    stop = Line("stop", TRAINERS, ARBITER, Kind.BOOL, STOP_BYTES, scalar, stands_still)
     return (
         *admission.conversation(),
         *((stop,) if terms.parameters.tolerance > 0 else ()),

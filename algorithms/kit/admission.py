@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.api.context import Context
-from algorithms.api.conversation import ARBITER, ONCE, TRAINERS, Line, Protection
+from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
 from algorithms.api.errors import FeaturesDiffer, FeaturesReordered, ParametersDiffer, SumNotWhole, WrongModel
 from algorithms.kit.side_block import Word
 from party.ids import Address, Role
 from runtime.errors import PlatformError
-from storage.client import Value
+from storage.client import Kind, Value
 
 Classes = NDArray[np.int64]
 JOIN_BYTES = 1 << 18
@@ -77,8 +77,8 @@ def conversation() -> tuple[Line, ...]:
     join = "Rows, class labels that occur, digests of column names, settings and start model."
     start = "Rows in all, all class labels."
     return (
-        Line("join", TRAINERS, ARBITER, ONCE, "record", JOIN_BYTES, Protection.PLAIN, join, of_rows=False),
-        Line("start", ARBITER, TRAINERS, ONCE, "record", JOIN_BYTES, Protection.PLAIN, start, of_rows=False),
+        Line("join", TRAINERS, ARBITER, Kind.RECORD, JOIN_BYTES, Protection.PLAIN, join, of_rows=False),
+        Line("start", ARBITER, TRAINERS, Kind.RECORD, JOIN_BYTES, Protection.PLAIN, start, of_rows=False),
     )
 
 

@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from algorithms.api.context import Context
-from algorithms.api.conversation import ARBITER, ONCE, TRAINERS, Line, Protection
+from algorithms.api.conversation import ARBITER, TRAINERS, Line, Protection
 from algorithms.api.errors import BadKey, ParametersDiffer, RolesRefused, WrongKey
 from algorithms.crypto.paillier import PrivateKey, PublicKey, generate
 from algorithms.crypto.tags import SECRET_BYTES
 from algorithms.protection.settings import ProtectionSettings
 from party.ids import Address
-from storage.client import Value
+from storage.client import Kind, Value
 
 KEY_BYTES = 1 << 14
 
@@ -36,9 +36,9 @@ def conversation() -> tuple[Line, ...]:
     tag = "The trainers' secret, by which they see that the arbiter adds and does nothing else, sealed to each."
     everybody, plain, sealed = TRAINERS | ARBITER, Protection.PLAIN, Protection.AGGREGATE_SEALED
     return (
-        Line("public-key", TRAINERS, everybody, ONCE, "record", KEY_BYTES, plain, public, of_rows=False),
-        Line("private-key", TRAINERS, TRAINERS, ONCE, "record", KEY_BYTES, sealed, private, of_rows=False),
-        Line("tag-key", TRAINERS, TRAINERS, ONCE, "bytes", KEY_BYTES, sealed, tag, of_rows=False),
+        Line("public-key", TRAINERS, everybody, Kind.RECORD, KEY_BYTES, plain, public, of_rows=False),
+        Line("private-key", TRAINERS, TRAINERS, Kind.RECORD, KEY_BYTES, sealed, private, of_rows=False),
+        Line("tag-key", TRAINERS, TRAINERS, Kind.BYTES, KEY_BYTES, sealed, tag, of_rows=False),
     )
 
 

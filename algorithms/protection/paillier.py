@@ -36,7 +36,7 @@ from algorithms.protection import key_agreement
 from algorithms.protection.scheme import Step
 from algorithms.protection.settings import ProtectionSettings
 from party.ids import Address, Role
-from storage.client import Ciphertexts, Value
+from storage.client import Ciphertexts, Kind, Value
 
 PART_CIPHERTEXTS = 1024
 SHARED_FROM = 32  # ciphertexts; fewer are decrypted sooner than a message arrives
@@ -50,17 +50,17 @@ class Paillier:
     def __init__(self, settings: ProtectionSettings) -> None:
         self._settings = settings
 
-    def lines(self, kind: str) -> tuple[Line, ...]:  # noqa: ARG002  nothing travels in the clear
+    def lines(self, kind: Kind) -> tuple[Line, ...]:  # noqa: ARG002  nothing travels in the clear
         """The table above as data, and that of the keys."""
         encrypted, sealed = Protection.ENCRYPTED, Protection.AGGREGATE_SEALED
-        step, blind = ("sum", "part"), "The arbiter sees ciphertexts only."
+        blind = "The arbiter sees ciphertexts only."
         update, total = f"A part of a weighted update. {blind}", f"A part of the sum of the updates. {blind}"
         share = "Plaintexts of the sum that the sender decrypted for all, sealed to each trainer."
         return (
             *key_agreement.conversation(),
-            Line("update", TRAINERS, ARBITER, step, "ciphertexts", PART_BYTES, encrypted, update),
-            Line("sum", ARBITER, TRAINERS, step, "ciphertexts", PART_BYTES, encrypted, total),
-            Line("share", TRAINERS, TRAINERS, step, "array", PART_BYTES, sealed, share),
+            Line("update", TRAINERS, ARBITER, Kind.CIPHERTEXTS, PART_BYTES, encrypted, update),
+            Line("sum", ARBITER, TRAINERS, Kind.CIPHERTEXTS, PART_BYTES, encrypted, total),
+            Line("share", TRAINERS, TRAINERS, Kind.ARRAY, PART_BYTES, sealed, share),
         )
 
     def check(self, parties: Mapping[Role, Sequence[str]]) -> None:

@@ -23,6 +23,7 @@ from algorithms.kit.named_vectors import Numbers, require_form
 from algorithms.protection.scheme import Step
 from algorithms.protection.settings import ProtectionSettings
 from party.ids import Role
+from storage.client import Kind
 
 PART_NUMBERS = 1 << 21  # of a part, at most 16 MiB: larger ones cost memory, smaller ones time
 OVERHEAD_BYTES = 1 << 16
@@ -34,14 +35,14 @@ class Plain:
     def __init__(self, settings: ProtectionSettings) -> None:
         """As every scheme is made."""
 
-    def lines(self, kind: str) -> tuple[Line, ...]:
+    def lines(self, kind: Kind) -> tuple[Line, ...]:
         """The table above as data."""
-        limit, step, plain = 8 * PART_NUMBERS + OVERHEAD_BYTES, ("sum", "part"), Protection.PLAIN
+        limit, plain = 8 * PART_NUMBERS + OVERHEAD_BYTES, Protection.PLAIN
         update = "A part of one weighted update, which the arbiter sees."
         total = "The sum of that part, which it sees too."
         return (
-            Line("update", TRAINERS, ARBITER, step, kind, limit, plain, update),
-            Line("sum", ARBITER, TRAINERS, step, kind, limit, plain, total),
+            Line("update", TRAINERS, ARBITER, kind, limit, plain, update),
+            Line("sum", ARBITER, TRAINERS, kind, limit, plain, total),
         )
 
     def check(self, parties: Mapping[Role, Sequence[str]]) -> None:

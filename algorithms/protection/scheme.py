@@ -11,6 +11,7 @@ from algorithms.crypto.tags import Seal
 from algorithms.encoding.encoder import Code, Kept
 from algorithms.kit.named_vectors import Numbers
 from party.ids import Role
+from storage.client import Kind
 
 Step: TypeAlias = tuple[int, int]  # which sum, which part of it; the last part is the first that is not full
 
@@ -51,7 +52,7 @@ class ArbiterSide(Protocol):
 class Scheme(Protocol):
     """One way to protect vectors that are added up."""
 
-    def lines(self, kind: str) -> tuple[Line, ...]:
+    def lines(self, kind: Kind) -> tuple[Line, ...]:
         """The conversation; `kind` is that of the values in which numbers travel in the clear."""
 
     def check(self, parties: Mapping[Role, Sequence[str]]) -> None:

@@ -32,6 +32,7 @@ from party.settings import PolicySettings
 from party.users import User, make_user
 from runtime.clock import Clock
 from runtime.errors import NotFound, PlatformError
+from storage.client import Kind
 
 SCIENTIST = make_user("ann", ["scientist", "operator", "officer"])
 HEARD_S = 1_767_225_600.0  # when a party that is down was last heard of
@@ -54,9 +55,7 @@ class NoParameters(Parameters):
 
 def _conversation(terms: Any) -> tuple[Line, ...]:
     protection = Protection.ENCRYPTED if terms.parameters.secure == "paillier" else Protection.PLAIN
-    return (
-        Line("update", TRAINERS, frozenset({Role.ARBITER}), ("round",), "array", 1 << 20, protection, "An update."),
-    )
+    return (Line("update", TRAINERS, frozenset({Role.ARBITER}), Kind.ARRAY, 1 << 20, protection, "An update."),)
 
 
 def _check(terms: Any) -> None:

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from algorithms.api.component import Component, RoleSpec, Terms
 from algorithms.api.context import Context, Rows
-from algorithms.api.conversation import ONCE, TRAINERS, Line, Protection
+from algorithms.api.conversation import TRAINERS, Line, Protection
 from algorithms.api.errors import ParametersDiffer
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Columns, ModelUse, Need, Port, PortKind
@@ -32,7 +32,7 @@ from algorithms.crypto.vectors import VectorPaillier, slice_of
 from algorithms.evaluation.predict import predict as predict_alone
 from algorithms.kit.feature_matrix import binary_labels, feature_names, features, require_kind
 from party.ids import Address, Role
-from storage.client import NO_ROLES, Model
+from storage.client import NO_ROLES, Kind, Model
 
 KIND, BITS, ROOM, GUEST, HOST = "toy_split", 1024, 1 << 12, frozenset({Role.GUEST}), frozenset({Role.HOST})
 LABELLED, UNLABELLED = Columns(id=Need.MUST, label=Need.MUST), Columns(id=Need.MUST, label=Need.NO)
@@ -41,11 +41,11 @@ LABELLED, UNLABELLED = Columns(id=Need.MUST, label=Need.MUST), Columns(id=Need.M
 def conversation(_terms: Terms[Parameters]) -> tuple[Line, ...]:
     scalar, encrypted = Protection.PLAIN_SCALAR, Protection.ENCRYPTED
     return (
-        Line("key", GUEST, HOST, ONCE, "record", ROOM, Protection.PLAIN, "The guest's public key.", of_rows=False),
-        Line("labels", GUEST, HOST, ONCE, "ciphertexts", room, encrypted, "The labels.", key_of=Role.GUEST),
-        Line("columns", HOST, GUEST, ONCE, "int", ROOM, scalar, "How many columns the host has.", of_rows=False),
-        Line("sums", HOST, GUEST, ("column",), "ciphertexts", ROOM, encrypted, "A sum of labels.", key_of=Role.GUEST),
-        Line("choice", GUEST, HOST, ONCE, "record", ROOM, scalar, "Whose column splits best, and which."),
+        Line("key", GUEST, HOST, Kind.RECORD, ROOM, Protection.PLAIN, "The guest's public key.", of_rows=False),
+        Line("labels", GUEST, HOST, Kind.CIPHERTEXTS, room, encrypted, "The labels.", key_of=Role.GUEST),
+        Line("columns", HOST, GUEST, Kind.INT, ROOM, scalar, "How many columns the host has.", of_rows=False),
+        Line("sums", HOST, GUEST, Kind.CIPHERTEXTS, ROOM, encrypted, "A sum of labels.", key_of=Role.GUEST),
+        Line("choice", GUEST, HOST, Kind.RECORD, ROOM, scalar, "Whose column splits best, and which."),
     )
 
 
@@ -87,7 +87,7 @@ def host(ctx: Context, _parameters: Parameters) -> None:
 
 
 def said_to_predict(terms: Terms[Parameters]) -> tuple[Line, ...]:
-    side = Line("side", HOST, GUEST, ONCE, "array", room, Protection.PLAIN, "On which side of the split each row is.")
+    side = Line("side", HOST, GUEST, Kind.ARRAY, room, Protection.PLAIN, "On which side of the split each row is.")
     return (side,) if terms.models.get("model") in ("", KIND) else ()
 
 

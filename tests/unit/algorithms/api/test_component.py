@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from algorithms.api.component import Terms, weakest_protection
-from algorithms.api.conversation import ONCE, Line, Protection
+from algorithms.api.conversation import Line, Protection
 from algorithms.api.ports import ModelUse
 from algorithms.registry import component, components
 from party.ids import Role
+from storage.client import Kind
 from tests.fixtures.algorithms import ENCRYPTED, FIXED_POINT
 
 PLAIN, HIDDEN = Protection.PLAIN, Protection.ENCRYPTED
@@ -39,7 +40,7 @@ def test_what_says_nothing_about_rows_needs_no_protection(name, settings):
 
 
 def test_a_line_that_says_nothing_of_itself_counts():
-    line = Line("x", frozenset(), frozenset(), ONCE, "array", 1, PLAIN, "Numbers.")
+    line = Line("x", frozenset(), frozenset(), Kind.ARRAY, 1, PLAIN, "Numbers.")
     made = replace(component("noop"), conversation=lambda _terms: (line,))
     assert weakest_protection(made, Terms(made.parameters())) is PLAIN
 
@@ -65,3 +66,8 @@ def test_what_an_arbiter_learns_depends_on_the_protection():
     plain, hidden = (made.roles[Role.ARBITER].learned(each) for each in terms)
     assert "in the clear" in plain
     assert "encrypted" in hidden
+
+
+def test_a_line_of_no_kind_of_value_is_refused_when_it_is_made():
+    with pytest.raises(TypeError, match="Line 'x': 'integer' is no kind of value"):
+        Line("x", frozenset(), frozenset(), "integer", 1, PLAIN, "Numbers.")

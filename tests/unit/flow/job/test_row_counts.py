@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from algorithms.api.component import Component, RoleSpec, Terms
-from algorithms.api.conversation import MOST_BYTES, ONCE, End, Line, Protection
+from algorithms.api.conversation import MOST_BYTES, End, Line, Protection
 from algorithms.registry import component
 from flow.cli.job.proposal_text import proposal_lines
 from flow.errors import ManifestMismatch
@@ -29,7 +29,7 @@ from flow.protocol.proposal_view import proposal_view
 from flow.views.jobs import ProposalView
 from party.ids import Address, Role
 from party.settings import PolicySettings
-from storage.client import TableRoles
+from storage.client import Kind, TableRoles
 from tests.fakes import toy_vertical as toy
 
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -148,7 +148,7 @@ def test_a_manifest_that_lacks_rows_or_has_them_from_somebody_else_does_not_sett
 
 
 def test_no_row_count_makes_a_message_larger_than_any_may_be() -> None:
-    line = Line("x", toy.GUEST, toy.HOST, ONCE, "array", toy.room, Protection.PLAIN, "Numbers.")
+    line = Line("x", toy.GUEST, toy.HOST, Kind.ARRAY, toy.room, Protection.PLAIN, "Numbers.")
     assert line.most_bytes({"data": {A: 1 << 52}}) == MOST_BYTES
 
 
@@ -164,7 +164,7 @@ def test_no_row_count_makes_a_message_larger_than_any_may_be() -> None:
 def test_a_key_is_that_of_an_end_or_of_anybody_of_a_role(key_of: Any, owners: dict[str, set[str] | None]) -> None:
     for frm, to in ((toy.HOST, toy.GUEST), (toy.GUEST, toy.HOST)):
         whose = End.RECEIVER if key_of is End.SENDER and to == toy.HOST else key_of
-        line = Line("x", frm, to, ONCE, "ciphertexts", 9, Protection.ENCRYPTED, "Sums.", key_of=whose)
+        line = Line("x", frm, to, Kind.CIPHERTEXTS, 9, Protection.ENCRYPTED, "Sums.", key_of=whose)
         of = job(lambda _, line=line: replace(toy.SPLIT, conversation=lambda _: (line,)), split=SPLIT)
         contract = contract_for(manifest(of), settled(manifest(of), of.tasks), "a")
         for host, expected in owners.items():
@@ -174,13 +174,13 @@ def test_a_key_is_that_of_an_end_or_of_anybody_of_a_role(key_of: Any, owners: di
 
 def test_only_what_is_encrypted_is_under_a_key() -> None:
     with pytest.raises(ValueError, match="'x' holds no ciphertexts"):
-        Line("x", toy.HOST, toy.GUEST, ONCE, "array", 9, Protection.PLAIN, "Sums.", key_of=Role.GUEST)
+        Line("x", toy.HOST, toy.GUEST, Kind.ARRAY, 9, Protection.PLAIN, "Sums.", key_of=Role.GUEST)
 
 
 def test_an_arbiter_under_whose_key_numbers_are_said_sees_them() -> None:
     arbiter = frozenset({Role.ARBITER})
     for key_of, sees in ((Role.ARBITER, "abcd"), (End.RECEIVER, "abcd"), (End.SENDER, "abc"), (None, "abc")):
-        line = Line("x", toy.HOST, arbiter, ONCE, "ciphertexts", 9, Protection.ENCRYPTED, "Sums.", key_of=key_of)
+        line = Line("x", toy.HOST, arbiter, Kind.CIPHERTEXTS, 9, Protection.ENCRYPTED, "Sums.", key_of=key_of)
         roles = toy.SPLIT.roles | {Role.ARBITER: RoleSpec(toy.host)}
         made = replace(toy.SPLIT, conversation=lambda _, line=line: (line,), roles=roles)
         task = bound(lambda _, made=made: made, split=SPLIT)["split"]
