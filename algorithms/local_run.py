@@ -22,10 +22,9 @@ from algorithms.api.parameters import Parameters
 from algorithms.compute.workers import Workers
 from party.ids import Address
 from runtime.clock import Clock
-from storage.client import Model, Table, TableRoles, Value, decode, encode
+from storage.client import KEPT_CHECKPOINTS, Model, Table, TableRoles, Value, decode, encode
 
 Input = Table | Model
-KEPT_CHECKPOINTS = 2
 
 
 class LocalWire(Wire, Protocol):

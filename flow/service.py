@@ -26,7 +26,7 @@ from flow.protocol.policy import Stance
 from flow.protocol.resuming import Changes, resumed
 from flow.rooms.holdings import Holdings
 from flow.rooms.own_clock import OwnClock
-from flow.rooms.ports import Rooms, Stopper
+from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.servicer import FlowServicer
 from flow.store.catalogue import Catalogue
@@ -36,6 +36,7 @@ from flow.store.tables import health
 from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
 from flow.views.links import Links
 from flow.views.why import why
+from gateway.client import CallServer
 from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S, PolicySettings
@@ -88,7 +89,7 @@ class FlowService:
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, config.pauses.last_follow_s)
-        self._subscription: Stopper | None = None
+        self._subscription: CallServer | None = None
 
     @classmethod
     def open(cls, home: PartyHome, policy: PolicyBook, rooms: Rooms) -> FlowService:

@@ -27,8 +27,8 @@ from flow.protocol.messages import (
     decode,
     encode,
 )
-from flow.rooms.ports import IncomingCall
 from flow.store.database import Database
+from gateway.client import IncomingCall
 from runtime.errors import PlatformError, public_sentence
 from runtime.log import get_logger
 

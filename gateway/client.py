@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.admin.admin_client import GatewayAdmin, GatewayHealth
-from gateway.admin.call_server import IncomingCall
+from gateway.admin.call_server import CallServer, IncomingCall
 from gateway.contract import ContractLine, JobContract
 from gateway.errors import (
     BadContract,
@@ -37,6 +37,7 @@ from gateway.transfer.strangers import Stranger
 
 __all__ = [
     "BadContract",
+    "CallServer",
     "CallTimeout",
     "ClocksDiffer",
     "ContractChanged",

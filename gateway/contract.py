@@ -23,7 +23,6 @@ SEALED = "aggregate-sealed"
 SEAL_BYTES = 256  # what sealing may add to a part, at most
 SCALARS = frozenset({Kind.NONE, Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT})
 CONTRACT_SCHEMA: Literal[1] = 1
-SCALAR_TEXT_BYTES = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _JOB = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
@@ -38,7 +37,6 @@ class ContractLine:
         kind: The kind of value.
         max_bytes: The largest encoded value allowed.
         protection: `plain-scalar | plain | encrypted | masked | aggregate-sealed`.
-        text_bytes: How much text a plain-scalar line may carry in one attempt, from one address to another.
         key_owners: Under whose key an encrypted line's ciphertexts are, one of these addresses; None: anybody's.
     """
 
@@ -48,7 +46,6 @@ class ContractLine:
     kind: str
     max_bytes: int
     protection: str
-    text_bytes: int = SCALAR_TEXT_BYTES
     key_owners: frozenset[str] | None = None
 
 
@@ -176,7 +173,6 @@ def _line_from_json(line: dict[str, Any]) -> ContractLine:
         kind=line["kind"],
         max_bytes=_count(line["max_bytes"]),
         protection=line["protection"],
-        text_bytes=_count(line.get("text_bytes", SCALAR_TEXT_BYTES)),
         key_owners=frozenset(line["key_owners"]) if "key_owners" in line else None,
     )
 
@@ -196,8 +192,6 @@ def _line_to_json(line: ContractLine) -> dict[str, object]:
         "max_bytes": line.max_bytes,
         "protection": str(line.protection),
     }
-    if line.text_bytes != SCALAR_TEXT_BYTES:  # so that a contract without it is written as it always was
-        values["text_bytes"] = line.text_bytes
     if line.key_owners is not None:
         values["key_owners"] = sorted(line.key_owners)
     return values

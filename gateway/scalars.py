@@ -19,7 +19,9 @@ from storage.client import FieldHeader, Value, ValueHeader, decode, describe, en
 MAX_MESSAGE_BYTES = 64 << 10  # of one encoded value, whatever the line allows
 MAX_FIELDS = 64
 MAX_TEXT_CHARS = 256
-MAX_NUMBERS = 1 << 23  # in one attempt, from one address to another, under one tag: a million rounds of eight
+# In one attempt, from one address to another, under one tag:
+MAX_NUMBERS = 1 << 23  # a million rounds of eight
+MAX_TEXT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,9 @@ class Spent:
 
 @dataclass(frozen=True)
 class Bill:
-    """The costs of an envelope's messages and the budget they are taken from; the keys that its ciphertexts name."""
+    """The costs of an envelope's messages under a tag; the keys that its ciphertexts name."""
 
     tag: str = ""
-    text_bytes: int = 0
     costs: tuple[Cost, ...] = ()
     keys: frozenset[tuple[str, str]] = frozenset()
 
@@ -58,7 +59,7 @@ def checked_values(line: ContractLine, bodies: Iterable[bytes | pa.Buffer]) -> B
     Raises ContractViolation for what is not of the line, `storage`'s errors for bytes that are no value.
     """
     if line.protection == PLAIN_SCALAR:
-        return Bill(line.tag, line.text_bytes, tuple(_cost(line, body) for body in bodies))
+        return Bill(line.tag, tuple(_cost(line, body) for body in bodies))
     keys: frozenset[tuple[str, str]] = frozenset()
     for body in bodies:
         value = describe(body if isinstance(body, pa.Buffer) else pa.py_buffer(body))
@@ -73,10 +74,10 @@ def spend(spent: Spent, bill: Bill) -> Spent:
     for cost in bill.costs:
         text_bytes += cost.text_bytes + (len(cost.names.encode()) if cost.names != names else 0)
         numbers, names = numbers + cost.numbers, cost.names
-    if numbers > MAX_NUMBERS or text_bytes > bill.text_bytes:
+    if numbers > MAX_NUMBERS or text_bytes > MAX_TEXT_BYTES:
         raise BudgetSpent(
             f"Tag '{bill.tag}' is plain-scalar: its messages from one address to another would hold {numbers} numbers "
-            f"and {text_bytes} bytes of text in this attempt, above {MAX_NUMBERS} and {bill.text_bytes}.",
+            f"and {text_bytes} bytes of text in this attempt, above {MAX_NUMBERS} and {MAX_TEXT_BYTES}.",
             hint="Declare the line as plain, so that people see that it carries data.",
         )
     return Spent(numbers, text_bytes, names)

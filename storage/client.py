@@ -7,7 +7,7 @@ from pathlib import Path
 from runtime.clock import Clock
 from storage import task_paths
 from storage.checkpoints.journal import Journal
-from storage.checkpoints.store import Checkpoint, CheckpointStore
+from storage.checkpoints.store import KEPT_CHECKPOINTS, Checkpoint, CheckpointStore
 from storage.columns.roles import NO_ROLES, Alignment, TableRoles
 from storage.disk import refuse_without_room, room_for
 from storage.documents import Unreadable
@@ -61,6 +61,7 @@ from storage.use_policies import UsePolicies, UsePolicy
 from storage.values import decode, describe, encode, kind_of
 
 __all__ = [
+    "KEPT_CHECKPOINTS",
     "NO_ROLES",
     "Alignment",
     "AlreadyPublished",

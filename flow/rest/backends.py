@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from cluster_manager.client import NodeStatus
 from flow.policy_book import PolicyBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook, is_session
 from flow.rest.visitors import Visitors
 from flow.rest.vitals import Vitals
+from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.service import FlowService
-from gateway.client import GatewayHealth, PeerStatus, Stranger
 from party.errors import BadUsers
 from party.user_file import UserFile
 from party.users import Account, Users, authenticate
 from runtime.clock import Clock
 from runtime.limits.guessing import Brake, Turns
 from storage.client import Store, TableManifest, TableStore
-
-
-class Gateway(Protocol):
-    """The part of the gateway's door that these routes need."""
-
-    def reload(self) -> None:
-        """Read again whom we trust."""
-
-    def peers(self) -> Sequence[PeerStatus]:
-        """The trusted parties and the state of the link to each."""
-
-    def strangers(self) -> Sequence[Stranger]:
-        """Callers that were turned away lately."""
-
-    def health(self) -> GatewayHealth:
-        """Whether it is well, its own card included."""
-
-    def metrics(self) -> bytes:
-        """What it counts of itself."""
-
-
-class Cluster(Protocol):
-    """The part of the Cluster Manager's door that the routes about the party need."""
-
-    def nodes(self) -> Sequence[NodeStatus]:
-        """The hosts of this party."""
-
-    def metrics(self) -> bytes:
-        """What it and its nodes count of themselves."""
 
 
 class UserBook:
@@ -106,8 +75,8 @@ class Backends:
     service: FlowService
     policy: PolicyBook
     store: Store
-    gateway: Gateway
-    cluster: Cluster
+    gateway: GatewayPort
+    cluster: ClusterPort
     book: UserBook
     sessions: SessionBook
     brake: Brake

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from flow.rest.backends import Cluster, Gateway
 from flow.rest.vitals import KEPT_S, Check, Vitals, disk
+from flow.rooms.ports import ClusterPort, GatewayPort
 from flow.service import FlowService
 from party.home import PartyHome
 from runtime import processes
@@ -18,7 +18,7 @@ EXPIRES_SOON = timedelta(days=30)
 
 
 def vitals_of(
-    home: PartyHome, service: FlowService, gateway: Gateway, cluster: Cluster, kept_s: float = KEPT_S
+    home: PartyHome, service: FlowService, gateway: GatewayPort, cluster: ClusterPort, kept_s: float = KEPT_S
 ) -> Vitals:
     """Everything without which this party can do nothing; "storage" comes once for each disk."""
     checks: dict[str, Check] = {"database": service.try_database}

@@ -9,7 +9,6 @@ from flow.protocol.policy import ModelFacts, Source, TableFacts
 from party.ids import Address, AttemptId
 from storage.client import ModelNotFound, OutputKind, Store
 
-_NO_KEY = bytes(32)  # counting and deleting checkpoints opens none
 _STORED = frozenset(map(str, OutputKind))  # metrics are events
 
 
@@ -18,7 +17,7 @@ class PartyStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._checkpoints = store.checkpoints(_NO_KEY)
+        self._checkpoints = store.checkpoints()  # counted and deleted, which needs no key
 
     def table(self, text: str) -> TableFacts:
         """What is known of a table. Raises TableNotFound."""

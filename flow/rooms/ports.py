@@ -4,36 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from cluster_manager.client import NodeStatus, Reservation
 from flow.protocol.messages import PublishedOutput
 from flow.protocol.policy import ModelFacts, Source, TableFacts
-from gateway.client import GatewayHealth, JobContract, PeerStatus
+from gateway.client import CallServer, GatewayHealth, IncomingCall, JobContract, PeerStatus, Stranger
 from node_manager.client import ExecutorEvent, Order, Resources
 from party.ids import Address, AttemptId
-
-
-class IncomingCall(Protocol):
-    """A call of another party (or our own), its signature already checked."""
-
-    @property
-    def party(self) -> str:
-        """Who calls."""
-
-    @property
-    def method(self) -> str:
-        """What for."""
-
-    @property
-    def body(self) -> bytes:
-        """The order."""
-
-
-class Stopper(Protocol):
-    """Ends a subscription."""
-
-    def stop(self, grace_s: float = 5.0) -> None:
-        """No further call is taken."""
 
 
 class GatewayPort(Protocol):
@@ -42,7 +20,7 @@ class GatewayPort(Protocol):
     def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
         """Ask another party's Flow."""
 
-    def serve_calls(self, handler: Callable[[Any], bytes], threads: int = 8) -> Stopper:
+    def serve_calls(self, handler: Callable[[IncomingCall], bytes]) -> CallServer:
         """Answer what other parties' Flows ask."""
 
     def open_job(self, contract: JobContract) -> None:
@@ -66,23 +44,20 @@ class GatewayPort(Protocol):
     def health(self) -> GatewayHealth:
         """Whether it is well, our own card included."""
 
+    def reload(self) -> None:
+        """Read again whom we trust."""
 
-class ReservationPort(Protocol):
-    """What is held on a node."""
+    def strangers(self) -> Sequence[Stranger]:
+        """Callers that were turned away lately."""
 
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def node(self) -> str:
-        """On which node."""
+    def metrics(self) -> bytes:
+        """What it counts of itself."""
 
 
 class ClusterPort(Protocol):
     """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
 
-    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> ReservationPort:
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
         """Hold a part of a node. Raises NoCapacity."""
 
     def release(self, reservation_id: str) -> None:
@@ -105,6 +80,12 @@ class ClusterPort(Protocol):
 
     def end_job(self, job: str) -> None:
         """Clean up after a job."""
+
+    def nodes(self) -> Sequence[NodeStatus]:
+        """The hosts of this party."""
+
+    def metrics(self) -> bytes:
+        """What it and its nodes count of themselves."""
 
 
 class StorePort(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 from party.ids import Address
+from storage.client import KEPT_CHECKPOINTS
 
 Step = tuple[int, ...]
 Incoming = tuple[Address, str, Step]  # a message to us: from, tag, step
-KEPT_CHECKPOINTS = 2
 
 
 class Coverage:

@@ -31,7 +31,7 @@ from storage.place import Place
 from storage.values import decode, encode
 
 ROOT = "checkpoints"
-KEPT = 2
+KEPT_CHECKPOINTS = 2  # of one address in an attempt
 PIECE_BYTES = 64 * 2**20
 SCHEMA = 1
 _MAGIC = b"ARCKPT"
@@ -70,7 +70,7 @@ class CheckpointStore:
         folder = _folder(attempt, address)
         bound = _bound(attempt, address, step)
         self._place.write_pieces(f"{folder}/{step:012d}{_SUFFIX}", _sealed(self._key, bound, parts))
-        for old in self.steps(attempt, address)[:-KEPT]:
+        for old in self.steps(attempt, address)[:-KEPT_CHECKPOINTS]:
             self._place.remove(f"{folder}/{old:012d}{_SUFFIX}")
 
     def steps(self, attempt: AttemptId, address: Address) -> list[int]:

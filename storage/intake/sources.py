@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfileobj
@@ -48,26 +48,13 @@ class Reading(Protocol):
         """Let go of every file and process."""
 
 
-class open_source:  # noqa: N801 - used like a function
-    """A context manager: the source opened in its format. Raises BadSource, SourceNotFound."""
-
-    def __init__(self, source: str | Path | BinaryIO, format: str | None, options: SourceOptions) -> None:
-        self._source = source
-        self._format = format
-        self._options = options
-        self._cleanup = ExitStack()
-
-    def __enter__(self) -> Reading:
-        with ExitStack() as undo:
-            undo.push(self._cleanup)
-            raw = _raw(self._source, undo)
-            reading = _reading(raw, self._format, self._options)
-            self._cleanup.callback(reading.close)
-            self._cleanup = undo.pop_all()
-        return reading
-
-    def __exit__(self, *_: object) -> None:
-        self._cleanup.close()
+@contextmanager
+def open_source(source: str | Path | BinaryIO, format: str | None, options: SourceOptions) -> Iterator[Reading]:
+    """The source opened in its format, until the block ends. Raises BadSource, SourceNotFound."""
+    with ExitStack() as cleanup:
+        reading = _reading(_raw(source, cleanup), format, options)
+        cleanup.callback(reading.close)
+        yield reading
 
 
 def _reading(raw: RawFile, named: str | None, options: SourceOptions) -> Reading:

@@ -138,11 +138,6 @@ class Staging:
         self._place.remove(f"{ROOT}/{job}/{task}")
         return done.outputs
 
-    def published(self, job: str, task: str) -> list[Published]:
-        """What the task's outputs became; empty before it is published."""
-        done = self._published.of(job, task)
-        return done.outputs if done is not None else []
-
     def discard(self, job: str, task: str | None = None, attempt: int | None = None) -> None:
         """Delete what is staged for an attempt, for a task, or for a whole job with all that it left half published."""
         parts = [ROOT, job] + ([task] if task else []) + ([str(attempt)] if task and attempt is not None else [])

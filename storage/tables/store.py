@@ -55,7 +55,6 @@ class TableStore:
         options: SourceOptions | None = None,
         owner: str = "",
         partition_rows: int = PARTITION_ROWS,
-        unique_ids: bool = True,
         progress: Progress | None = None,
         remark: Remark | None = None,
         may_follow: MayFollow | None = None,
@@ -69,7 +68,6 @@ class TableStore:
             options: How the file is to be read, and which columns play a role.
             owner: The user who owns the table.
             partition_rows: The most rows of one partition.
-            unique_ids: Whether to refuse two rows of one id.
             progress: Called with bytes done and bytes in all (0 if unknown).
             remark: Called with each sentence that the user should hear of what was accepted all the same.
             may_follow: Called with the version that this one comes after, if there is one; what it raises refuses the
@@ -90,7 +88,6 @@ class TableStore:
                     roles=how.roles,
                     owner=owner,
                     partition_rows=partition_rows,
-                    unique_ids=unique_ids,
                     finite=True,
                     row_name=opened.row_name,
                 )

@@ -178,7 +178,7 @@ class FakeGateway:
     def call(self, party: str, method: str, body: bytes, timeout_s: float) -> bytes:
         return self._hub.call(self.party, party, method, body)
 
-    def serve_calls(self, handler: Callable[[Any], bytes], threads: int = 8) -> FakeGateway:
+    def serve_calls(self, handler: Callable[[Any], bytes]) -> FakeGateway:
         self._hub.handlers[self.party] = handler
         return self
 

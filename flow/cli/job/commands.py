@@ -125,7 +125,7 @@ def validate(context: CommandContext, file: FileArgument) -> None:
 
 
 @app.command("schema")
-@asks_a_party
+@needs_no_party
 def schema(context: CommandContext) -> None:
     """The JSON Schema of job.json; needs no running party."""
     from algorithms.registry import components

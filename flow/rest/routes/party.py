@@ -12,8 +12,8 @@ from fastapi import APIRouter, Response
 
 from cluster_manager.client import NodeStatus
 from flow.rest.access import Behind, ReadParty, TrustParty, openly
-from flow.rest.backends import Gateway
 from flow.rest.vitals import Vital
+from flow.rooms.ports import GatewayPort
 from flow.views.links import clock_problem
 from flow.views.party import Health, NodeView, PartyStatus, PeerView, RoomView, StrangerView
 from flow.views.times import clock_text
@@ -101,7 +101,7 @@ def _asked(vital: Vital, ask: Callable[[], Iterable[T]], rooms: list[RoomView]) 
     return found
 
 
-def _strangers(gateway: Gateway, rooms: list[RoomView], held: Mapping[str, PeerView]) -> tuple[StrangerView, ...]:
+def _strangers(gateway: GatewayPort, rooms: list[RoomView], held: Mapping[str, PeerView]) -> tuple[StrangerView, ...]:
     """Who was turned away; what is wrong with the gateway's own card is told of its room."""
     if rooms[-1].state != "ok":
         return ()

@@ -155,7 +155,6 @@ def test_staged_results_are_invisible_until_they_are_published_and_publishing_is
     report = store.report(published[1].reference)
     assert (report.kind, report.schema_, report.body) == ("roc", 1, {"points": [[0, 0], [1, 1]]})
     assert store.staging.publish(ATTEMPT.job, "train", 2, DECLARED) == published
-    assert store.staging.published(ATTEMPT.job, "train") == published
     assert [m.version for m in store.tables.list()] == [1]
     assert not store.tables._place.exists(f"staging/{ATTEMPT.job}/train")
 

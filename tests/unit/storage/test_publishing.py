@@ -62,7 +62,7 @@ def changed(file, **fields):
 
 def nothing_is_visible(store):
     assert store.tables.list() == store.models.list() == []
-    assert store.staging.published(ATTEMPT.job, "task") == []
+    assert store.staging._published.of(ATTEMPT.job, "task") is None
     assert not list(store.models.listing()[1])
     return True
 

@@ -184,7 +184,6 @@ def test_two_rows_of_one_id_are_refused(upload, store, tmp_path, ids):
         DuplicateIds, match=r"Line 3 of data\.csv and line 5 of data\.csv both have the id .* in column 'id'"
     ):
         upload(text, roles=ID, partition_rows=2)
-    assert upload(text, roles=ID, unique_ids=False).rows == 4
 
 
 def test_many_different_ids_of_many_lengths_are_accepted(upload):

@@ -118,10 +118,11 @@ def test_a_file_of_the_release_before_is_brought_up_to_date_and_keeps_what_it_ho
     mailbox.close()
 
 
-def test_what_a_line_has_spent_is_remembered_over_a_restart(tmp_path: Path) -> None:
+def test_what_a_line_has_spent_is_remembered_over_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.scalars.MAX_TEXT_BYTES", 10)
     mailbox = make_disk(tmp_path)
     mailbox.open_job(make_contract(JOB))
-    bill = Bill("update", 10, (Cost(0, 6, ""),))
+    bill = Bill("update", (Cost(0, 6, ""),))
     for keep, one, two in (
         ("put_in", envelope(b"1", inward=True), envelope(b"2", step=2, inward=True)),
         ("put_out", envelope(b"1"), envelope(b"2", step=2)),
