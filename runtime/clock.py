@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 from runtime.bounds import MAX_TIME_MS
@@ -36,27 +36,6 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since an arbitrary start."""
         return time.monotonic()
-
-
-class FakeClock:
-    """A clock that a test moves by hand."""
-
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = start
-        self._monotonic = 0.0
-
-    def now(self) -> datetime:
-        """The time the test has set."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Seconds advanced so far."""
-        return self._monotonic
-
-    def advance(self, seconds: float) -> None:
-        """Move both clocks forward by `seconds`."""
-        self._now += timedelta(seconds=seconds)
-        self._monotonic += seconds
 
 
 def moment(at_ms: float) -> datetime | None:

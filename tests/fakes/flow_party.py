@@ -27,11 +27,11 @@ from party.home import SETTINGS_FILE, PartyHome
 from party.home_init import create_home
 from party.seal import derive
 from runtime.addresses import parse_listen
-from runtime.clock import FakeClock
 from runtime.errors import PlatformError
 from runtime.http.server import HttpServer
 from runtime.limits.guessing import Brake, Turns
 from storage.client import Store, TableStore
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_service import FakeFlowService
 
 PEER = PeerStatus("hospital-b", ("127.0.0.1:9",), "up", 1_767_225_600.0, 2)

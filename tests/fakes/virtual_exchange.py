@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from gateway.client import LocalExchange
-from runtime.clock import FakeClock
+from tests.fakes.clock import FakeClock
 
 
 class _Counting(threading.Condition):

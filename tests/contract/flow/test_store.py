@@ -35,8 +35,9 @@ from flow.views.jobs import ErrorView
 from party.home import SETTINGS_FILE
 from party.home_init import create_home
 from party.ids import Address, AttemptId, JobId, TaskName
-from runtime.clock import Apart, FakeClock, HybridTime
+from runtime.clock import Apart, HybridTime
 from runtime.errors import FileExposed
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import FakeCluster, FakeGateway, FakeStore, Hub, World, component, nothing_job, train_job
 from tests.fixtures.mariadb import MariaDb
 

@@ -16,7 +16,8 @@ from flow.rooms.clock_evidence import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.participations import change_part
 from gateway.client import ClocksDiffer, PeerStatus, PeerUnreachable
 from node_manager.client import EventKind
-from runtime.clock import FakeClock, HybridTime
+from runtime.clock import HybridTime
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 
 

@@ -21,8 +21,9 @@ from gateway.client import PeerStatus
 from node_manager.client import EventKind
 from party.ids import new_job_id
 from party.users import make_user
-from runtime.clock import FakeClock, HybridTime, apart_text
+from runtime.clock import HybridTime, apart_text
 from runtime.errors import Denied, Unavailable
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, digest_of, fails, hangs, nothing_job, succeeds, train_job
 
 

@@ -12,7 +12,7 @@ from flow.coordinator.coordinator import JobStep
 from flow.rooms.clock_evidence import CONFIRM_S, LOOK_AGAIN_S
 from flow.store.tables import job as table
 from gateway.client import ClocksDiffer, PeerStatus
-from runtime.clock import FakeClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
 
 FAR_AHEAD = timedelta(days=1_100)

@@ -17,7 +17,8 @@ from flow.store.catalogue import Catalogue
 from flow.store.tables import job as job_table
 from flow.store.tables import metadata
 from party.ids import new_job_id
-from runtime.clock import FakeClock, HybridTime
+from runtime.clock import HybridTime
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job
 
 

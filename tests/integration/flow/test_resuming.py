@@ -20,8 +20,9 @@ from gateway.client import PeerUnreachable
 from node_manager.client import ResumePoint
 from party.ids import new_job_id
 from party.users import _ANY, User, Verb, make_user
-from runtime.clock import FakeClock, HybridTime
+from runtime.clock import HybridTime
 from runtime.errors import Denied
+from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import COMPONENTS, SCIENTIST, TRAIN, World, fails, hangs, nothing_job, succeeds, train_job
 from tests.fakes.nodes import eventually
 

@@ -27,8 +27,8 @@ from flow.local.run import LocalRun
 from flow.protocol.manifest import job_seed, task_seed
 from gateway.client import LocalExchange
 from party.ids import Address, Role
-from runtime.clock import FakeClock
 from storage.client import SourceOptions, Store, TableRoles, TableStore, read_model_file
+from tests.fakes.clock import FakeClock
 from tests.integration.flow_edges.conftest import Done
 
 FILES = ("--data", "loans/train=loans_a.csv", "--data", "bank-b:loans/train=loans_b.csv")

@@ -9,7 +9,7 @@ import pytest
 from flow.rest.sessions import MAX_SESSIONS, MAX_TICKETS, SessionBook
 from party.errors import NotAuthenticated
 from party.users import Users, make_user
-from runtime.clock import FakeClock
+from tests.fakes.clock import FakeClock
 
 ALICE, BOB = make_user("alice", ["scientist"]), make_user("bob", ["officer"])
 USERS = Users().added(ALICE, "t-alice").added(BOB, "t-bob")

@@ -8,9 +8,9 @@ from party import passwords
 from party.errors import NotAuthenticated, WeakPassword
 from party.passwords import NOBODYS, checked_password, matches, password_digest
 from party.users import Users, authenticate_by_password, make_user
-from runtime.clock import FakeClock
 from runtime.errors import TooManyGuesses
 from runtime.limits.guessing import FORGET_S, FREE, LONGEST_S, MAX_NAMES, Brake, Turns
+from tests.fakes.clock import FakeClock
 
 GOOD = "correct horse battery"
 CHEAP = 64

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.clock import FakeClock, HybridTime, SystemClock, apart_text, span, when
+from runtime.clock import HybridTime, SystemClock, apart_text, span, when
+from tests.fakes.clock import FakeClock
 
 
 def test_a_fake_clock_moves_only_by_hand() -> None:

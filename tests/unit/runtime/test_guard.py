@@ -10,9 +10,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from party.errors import NotAuthenticated
-from runtime.clock import FakeClock
 from runtime.errors import BodyTooSlow
 from runtime.http.guard import Guard, Pace
+from tests.fakes.clock import FakeClock
 
 
 class Called:

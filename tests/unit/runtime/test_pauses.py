@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.clock import FakeClock
 from runtime.limits.guessing import LONGEST_S, Brake
 from runtime.limits.pauses import doubled_s
+from tests.fakes.clock import FakeClock
 
 
 def test_a_pause_doubles_up_to_its_bound_however_often_it_is_asked_for() -> None:

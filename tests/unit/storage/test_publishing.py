@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 from party.ids import Address, AttemptId, JobId, TaskName
-from runtime.clock import FakeClock
 from storage.client import (
     Damaged,
     ExportFormat,
@@ -27,6 +26,7 @@ from storage.client import (
     exported,
     exported_model,
 )
+from tests.fakes.clock import FakeClock
 
 ATTEMPT = AttemptId(JobId("01JD0000000000000000000000"), TaskName("task"), 1)
 GUEST = Address.parse("guest:bank")

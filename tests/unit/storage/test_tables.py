@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from runtime.clock import FakeClock
 from storage.client import (
     BadReference,
     ColumnNotFound,
@@ -28,6 +27,7 @@ from storage.client import (
     TableSchemaMismatch,
     UsePolicy,
 )
+from tests.fakes.clock import FakeClock
 
 
 @pytest.fixture
