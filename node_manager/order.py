@@ -61,7 +61,6 @@ class Order(OrderHead):
         seed: The task's common seed, hex, 32 bytes.
         gateway: Address of the gateway's local door; token: for this attempt and address only.
         store: The party's store (a folder or URI).
-        checkpoint_every: Steps between checkpoints, 0 for none.
         rows: By input and address, how many rows tables have at most, as far as all parties were told.
         resume: What the attempt goes on from while it has no checkpoint of its own; without it, it starts afresh.
     """
@@ -78,6 +77,5 @@ class Order(OrderHead):
     gateway: str
     token: str
     store: str
-    checkpoint_every: int = 1
     rows: dict[str, dict[str, int]] = {}
     resume: ResumePoint | None = None

@@ -12,7 +12,7 @@ class NodeStatus(BaseModel):
         node: Its name inside the party.
         cores, memory_bytes, gpus: What orders may use in total.
         cpu_percent, memory_used: The whole host's load now.
-        gpu_percent, gpu_memory_used: One number a GPU, empty where none is visible.
+        gpu_percent: How busy each GPU is; empty where that is not known.
         executors: Working folders (`job/task-attempt-role-party-iN`) of those that run now.
         isolation: How executors are kept from what they need not see: "user", "sandbox", "partly", "none"; or empty.
         isolation_text: The same in words, with a remedy where there is none.
@@ -30,7 +30,6 @@ class NodeStatus(BaseModel):
     cpu_percent: float = 0.0
     memory_used: int = 0
     gpu_percent: tuple[float, ...] = ()
-    gpu_memory_used: tuple[int, ...] = ()
     executors: tuple[str, ...] = ()
     warm: bool = False
     isolation: str = ""

@@ -35,11 +35,6 @@ class NodeServicer(rpc.NodeManagerServicer):
     def __init__(self, manager: NodeManager) -> None:
         self._manager = manager
 
-    def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeReply:  # noqa: ARG002, N802
-        """The host now."""
-        with answering(context):
-            return pb.DescribeReply(status=document(self._manager.describe()))
-
     def Start(self, request: pb.StartRequest, context: grpc.ServicerContext) -> pb.StartReply:  # noqa: N802
         """One executor."""
         with answering(context):
@@ -53,10 +48,10 @@ class NodeServicer(rpc.NodeManagerServicer):
         with answering(context):
             return pb.StopReply(stopped=stop(request.job, task, attempt, request.grace_s))
 
-    def Watch(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> Iterator[pb.DescribeReply]:  # noqa: ARG002, N802
+    def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchReply]:  # noqa: ARG002, N802
         """The host, again and again."""
         for status in self._manager.watch(context.is_active):
-            yield pb.DescribeReply(status=document(status))
+            yield pb.WatchReply(status=document(status))
 
     def Events(self, request: pb.EventsRequest, context: grpc.ServicerContext) -> Iterator[pb.Event]:  # noqa: N802
         """Executor events."""
@@ -94,11 +89,6 @@ class NodeClient:
         self._channel = unix_channel(address)
         self._stub = rpc.NodeManagerStub(self._channel)
 
-    def describe(self, timeout_s: float = CALL_S) -> NodeStatus:
-        """The host now. Raises NodeUnavailable."""
-        with asking(self._who, NodeUnavailable):
-            return parse_status(self._stub.Describe(pb.DescribeRequest(), timeout=timeout_s).status)
-
     def start(self, order: Order) -> int:
         """The pid of the order's executor; the same order again gives the same pid.
 
@@ -118,7 +108,7 @@ class NodeClient:
     def watch(self) -> Iterator[NodeStatus]:
         """The host at once, then again and again, until this raises NodeUnavailable."""
         with asking(self._who, NodeUnavailable):
-            for reply in self._stub.Watch(pb.DescribeRequest()):
+            for reply in self._stub.Watch(pb.WatchRequest()):
                 yield parse_status(reply.status)
         raise NodeUnavailable(f"{self._who} has closed the stream.", hint="Watch again.")
 

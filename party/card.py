@@ -2,7 +2,7 @@
 
 A card is a JSON file, self-signed with the signing key on it. The signature proves that whoever made the card holds
 that key and that nothing was changed since; that the key belongs to the organisation is for people to check, by
-comparing fingerprints over another way. DESIGN section 6.
+comparing fingerprints over another way.
 """
 
 from __future__ import annotations

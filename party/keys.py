@@ -1,4 +1,4 @@
-"""The five secrets of a party: how they are made, kept in private files, and never shown.
+"""The four secrets of a party: how they are made, kept in private files, and never shown.
 
 tls.key      P-256      opens the mutual TLS of the gateway; its certificate is tls.crt
 signing.key  Ed25519    signs the card, envelopes and manifests

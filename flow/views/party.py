@@ -140,6 +140,7 @@ class NodeView(View):
     memory_bytes: int
     gpus: int = 0
     cpu_percent: float = 0.0
+    gpu_percent: tuple[float, ...] = ()
     memory_used_bytes: int = 0
     executors: int = 0
 

@@ -69,7 +69,6 @@ def open_context(
         order.attempt,
         events,
         released=wire.checkpointed,
-        every=order.checkpoint_every,
     )
     return Context(
         address=address,
@@ -243,19 +242,15 @@ class TaskMemory:
         events: EventLog,
         *,
         released: Callable[[], None],
-        every: int,
     ) -> None:
         self._checkpoints = checkpoints
         self._journal = journal
         self._attempt = attempt
         self._events = events
         self._released = released
-        self._every = every
 
     def checkpoint(self, step: int, parts: Mapping[str, Value]) -> None:
-        """Store the state after `step`, as often as the order says, then release the messages it covers."""
-        if self._every == 0 or (step + 1) % self._every:
-            return
+        """Store the state after `step`, then release the messages it covers."""
         self._checkpoints.save(step, parts)
         self._released()
         self._events.write(EventKind.CHECKPOINT, step=step)

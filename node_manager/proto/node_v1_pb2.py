@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n node_manager/proto/node_v1.proto\x12\x13\x61rchipelago.node.v1\"\x11\n\x0f\x44\x65scribeRequest\"\x1f\n\rDescribeReply\x12\x0e\n\x06status\x18\x01 \x01(\x0c\"\x1d\n\x0cStartRequest\x12\r\n\x05order\x18\x01 \x01(\x0c\"\x19\n\nStartReply\x12\x0b\n\x03pid\x18\x01 \x01(\x05\"i\n\x0bStopRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x11\n\x04task\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x61ttempt\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x0f\n\x07grace_s\x18\x04 \x01(\x01\x42\x07\n\x05_taskB\n\n\x08_attempt\"\x1c\n\tStopReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x05\"{\n\rEventsRequest\x12<\n\x05since\x18\x01 \x03(\x0b\x32-.archipelago.node.v1.EventsRequest.SinceEntry\x1a,\n\nSinceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x19\n\x05\x45vent\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"\"\n\x12\x41\x63knowledgeRequest\x12\x0c\n\x04logs\x18\x01 \x03(\t\"\x12\n\x10\x41\x63knowledgeReply\"\x1b\n\x0c\x43leanRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x0c\n\nCleanReply2\xc7\x04\n\x0bNodeManager\x12T\n\x08\x44\x65scribe\x12$.archipelago.node.v1.DescribeRequest\x1a\".archipelago.node.v1.DescribeReply\x12K\n\x05Start\x12!.archipelago.node.v1.StartRequest\x1a\x1f.archipelago.node.v1.StartReply\x12H\n\x04Stop\x12 .archipelago.node.v1.StopRequest\x1a\x1e.archipelago.node.v1.StopReply\x12S\n\x05Watch\x12$.archipelago.node.v1.DescribeRequest\x1a\".archipelago.node.v1.DescribeReply0\x01\x12J\n\x06\x45vents\x12\".archipelago.node.v1.EventsRequest\x1a\x1a.archipelago.node.v1.Event0\x01\x12]\n\x0b\x41\x63knowledge\x12\'.archipelago.node.v1.AcknowledgeRequest\x1a%.archipelago.node.v1.AcknowledgeReply\x12K\n\x05\x43lean\x12!.archipelago.node.v1.CleanRequest\x1a\x1f.archipelago.node.v1.CleanReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n node_manager/proto/node_v1.proto\x12\x13\x61rchipelago.node.v1\"\x0e\n\x0cWatchRequest\"\x1c\n\nWatchReply\x12\x0e\n\x06status\x18\x01 \x01(\x0c\"\x1d\n\x0cStartRequest\x12\r\n\x05order\x18\x01 \x01(\x0c\"\x19\n\nStartReply\x12\x0b\n\x03pid\x18\x01 \x01(\x05\"i\n\x0bStopRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x11\n\x04task\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x61ttempt\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x0f\n\x07grace_s\x18\x04 \x01(\x01\x42\x07\n\x05_taskB\n\n\x08_attempt\"\x1c\n\tStopReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x05\"{\n\rEventsRequest\x12<\n\x05since\x18\x01 \x03(\x0b\x32-.archipelago.node.v1.EventsRequest.SinceEntry\x1a,\n\nSinceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x19\n\x05\x45vent\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"\"\n\x12\x41\x63knowledgeRequest\x12\x0c\n\x04logs\x18\x01 \x03(\t\"\x12\n\x10\x41\x63knowledgeReply\"\x1b\n\x0c\x43leanRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x0c\n\nCleanReply2\xeb\x03\n\x0bNodeManager\x12K\n\x05Start\x12!.archipelago.node.v1.StartRequest\x1a\x1f.archipelago.node.v1.StartReply\x12H\n\x04Stop\x12 .archipelago.node.v1.StopRequest\x1a\x1e.archipelago.node.v1.StopReply\x12M\n\x05Watch\x12!.archipelago.node.v1.WatchRequest\x1a\x1f.archipelago.node.v1.WatchReply0\x01\x12J\n\x06\x45vents\x12\".archipelago.node.v1.EventsRequest\x1a\x1a.archipelago.node.v1.Event0\x01\x12]\n\x0b\x41\x63knowledge\x12\'.archipelago.node.v1.AcknowledgeRequest\x1a%.archipelago.node.v1.AcknowledgeReply\x12K\n\x05\x43lean\x12!.archipelago.node.v1.CleanRequest\x1a\x1f.archipelago.node.v1.CleanReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,32 +33,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENTSREQUEST_SINCEENTRY']._loaded_options = None
   _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_options = b'8\001'
-  _globals['_DESCRIBEREQUEST']._serialized_start=57
-  _globals['_DESCRIBEREQUEST']._serialized_end=74
-  _globals['_DESCRIBEREPLY']._serialized_start=76
-  _globals['_DESCRIBEREPLY']._serialized_end=107
-  _globals['_STARTREQUEST']._serialized_start=109
-  _globals['_STARTREQUEST']._serialized_end=138
-  _globals['_STARTREPLY']._serialized_start=140
-  _globals['_STARTREPLY']._serialized_end=165
-  _globals['_STOPREQUEST']._serialized_start=167
-  _globals['_STOPREQUEST']._serialized_end=272
-  _globals['_STOPREPLY']._serialized_start=274
-  _globals['_STOPREPLY']._serialized_end=302
-  _globals['_EVENTSREQUEST']._serialized_start=304
-  _globals['_EVENTSREQUEST']._serialized_end=427
-  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_start=383
-  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_end=427
-  _globals['_EVENT']._serialized_start=429
-  _globals['_EVENT']._serialized_end=454
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=456
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=490
-  _globals['_ACKNOWLEDGEREPLY']._serialized_start=492
-  _globals['_ACKNOWLEDGEREPLY']._serialized_end=510
-  _globals['_CLEANREQUEST']._serialized_start=512
-  _globals['_CLEANREQUEST']._serialized_end=539
-  _globals['_CLEANREPLY']._serialized_start=541
-  _globals['_CLEANREPLY']._serialized_end=553
-  _globals['_NODEMANAGER']._serialized_start=556
-  _globals['_NODEMANAGER']._serialized_end=1139
+  _globals['_WATCHREQUEST']._serialized_start=57
+  _globals['_WATCHREQUEST']._serialized_end=71
+  _globals['_WATCHREPLY']._serialized_start=73
+  _globals['_WATCHREPLY']._serialized_end=101
+  _globals['_STARTREQUEST']._serialized_start=103
+  _globals['_STARTREQUEST']._serialized_end=132
+  _globals['_STARTREPLY']._serialized_start=134
+  _globals['_STARTREPLY']._serialized_end=159
+  _globals['_STOPREQUEST']._serialized_start=161
+  _globals['_STOPREQUEST']._serialized_end=266
+  _globals['_STOPREPLY']._serialized_start=268
+  _globals['_STOPREPLY']._serialized_end=296
+  _globals['_EVENTSREQUEST']._serialized_start=298
+  _globals['_EVENTSREQUEST']._serialized_end=421
+  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_start=377
+  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_end=421
+  _globals['_EVENT']._serialized_start=423
+  _globals['_EVENT']._serialized_end=448
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=450
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=484
+  _globals['_ACKNOWLEDGEREPLY']._serialized_start=486
+  _globals['_ACKNOWLEDGEREPLY']._serialized_end=504
+  _globals['_CLEANREQUEST']._serialized_start=506
+  _globals['_CLEANREQUEST']._serialized_end=533
+  _globals['_CLEANREPLY']._serialized_start=535
+  _globals['_CLEANREPLY']._serialized_end=547
+  _globals['_NODEMANAGER']._serialized_start=550
+  _globals['_NODEMANAGER']._serialized_end=1041
 # @@protoc_insertion_point(module_scope)

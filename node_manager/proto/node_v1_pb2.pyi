@@ -21,7 +21,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class DescribeRequest(_message.Message):
+class WatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -33,10 +33,10 @@ class DescribeRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeRequest: _TypeAlias = DescribeRequest  # noqa: Y015
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
-class DescribeReply(_message.Message):
+class WatchReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUS_FIELD_NUMBER: _builtins.int
@@ -52,7 +52,7 @@ class DescribeReply(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeReply: _TypeAlias = DescribeReply  # noqa: Y015
+Global___WatchReply: _TypeAlias = WatchReply  # noqa: Y015
 
 @_typing.final
 class StartRequest(_message.Message):

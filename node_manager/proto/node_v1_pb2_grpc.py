@@ -34,11 +34,6 @@ class NodeManagerStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Describe = channel.unary_unary(
-                '/archipelago.node.v1.NodeManager/Describe',
-                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.SerializeToString,
-                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.FromString,
-                _registered_method=True)
         self.Start = channel.unary_unary(
                 '/archipelago.node.v1.NodeManager/Start',
                 request_serializer=node__manager_dot_proto_dot_node__v1__pb2.StartRequest.SerializeToString,
@@ -51,8 +46,8 @@ class NodeManagerStub:
                 _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/archipelago.node.v1.NodeManager/Watch',
-                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.SerializeToString,
-                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.FromString,
+                request_serializer=node__manager_dot_proto_dot_node__v1__pb2.WatchRequest.SerializeToString,
+                response_deserializer=node__manager_dot_proto_dot_node__v1__pb2.WatchReply.FromString,
                 _registered_method=True)
         self.Events = channel.unary_stream(
                 '/archipelago.node.v1.NodeManager/Events',
@@ -73,13 +68,6 @@ class NodeManagerStub:
 
 class NodeManagerServicer:
     """Missing associated documentation comment in .proto file."""
-
-    def Describe(self, request, context):
-        """The host now.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
 
     def Start(self, request, context):
         """Start one executor; the same order again gives the same process.
@@ -126,11 +114,6 @@ class NodeManagerServicer:
 
 def add_NodeManagerServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Describe': grpc.unary_unary_rpc_method_handler(
-                    servicer.Describe,
-                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.FromString,
-                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.SerializeToString,
-            ),
             'Start': grpc.unary_unary_rpc_method_handler(
                     servicer.Start,
                     request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.StartRequest.FromString,
@@ -143,8 +126,8 @@ def add_NodeManagerServicer_to_server(servicer, server):
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
-                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.FromString,
-                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.SerializeToString,
+                    request_deserializer=node__manager_dot_proto_dot_node__v1__pb2.WatchRequest.FromString,
+                    response_serializer=node__manager_dot_proto_dot_node__v1__pb2.WatchReply.SerializeToString,
             ),
             'Events': grpc.unary_stream_rpc_method_handler(
                     servicer.Events,
@@ -171,33 +154,6 @@ def add_NodeManagerServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class NodeManager:
     """Missing associated documentation comment in .proto file."""
-
-    @staticmethod
-    def Describe(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/archipelago.node.v1.NodeManager/Describe',
-            node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.SerializeToString,
-            node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def Start(request,
@@ -268,8 +224,8 @@ class NodeManager:
             request,
             target,
             '/archipelago.node.v1.NodeManager/Watch',
-            node__manager_dot_proto_dot_node__v1__pb2.DescribeRequest.SerializeToString,
-            node__manager_dot_proto_dot_node__v1__pb2.DescribeReply.FromString,
+            node__manager_dot_proto_dot_node__v1__pb2.WatchRequest.SerializeToString,
+            node__manager_dot_proto_dot_node__v1__pb2.WatchReply.FromString,
             options,
             channel_credentials,
             insecure,

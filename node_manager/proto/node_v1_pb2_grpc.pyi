@@ -33,13 +33,11 @@ class NodeManagerStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> NodeManagerAsyncStub: ...
-    Describe: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.DescribeRequest, _node_v1_pb2.DescribeReply]
-    """The host now."""
     Start: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.StartRequest, _node_v1_pb2.StartReply]
     """Start one executor; the same order again gives the same process."""
     Stop: _grpc.UnaryUnaryMultiCallable[_node_v1_pb2.StopRequest, _node_v1_pb2.StopReply]
     """End the matching executors and everything they have started."""
-    Watch: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.DescribeRequest, _node_v1_pb2.DescribeReply]
+    Watch: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.WatchRequest, _node_v1_pb2.WatchReply]
     """The host now, and again every few seconds."""
     Events: _grpc.UnaryStreamMultiCallable[_node_v1_pb2.EventsRequest, _node_v1_pb2.Event]
     """Every executor event once, each log's after a sequence."""
@@ -51,13 +49,11 @@ class NodeManagerStub:
 @_typing.type_check_only
 class NodeManagerAsyncStub(NodeManagerStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Describe: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.DescribeRequest, _node_v1_pb2.DescribeReply]  # type: ignore[assignment]
-    """The host now."""
     Start: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.StartRequest, _node_v1_pb2.StartReply]  # type: ignore[assignment]
     """Start one executor; the same order again gives the same process."""
     Stop: _aio.UnaryUnaryMultiCallable[_node_v1_pb2.StopRequest, _node_v1_pb2.StopReply]  # type: ignore[assignment]
     """End the matching executors and everything they have started."""
-    Watch: _aio.UnaryStreamMultiCallable[_node_v1_pb2.DescribeRequest, _node_v1_pb2.DescribeReply]  # type: ignore[assignment]
+    Watch: _aio.UnaryStreamMultiCallable[_node_v1_pb2.WatchRequest, _node_v1_pb2.WatchReply]  # type: ignore[assignment]
     """The host now, and again every few seconds."""
     Events: _aio.UnaryStreamMultiCallable[_node_v1_pb2.EventsRequest, _node_v1_pb2.Event]  # type: ignore[assignment]
     """Every executor event once, each log's after a sequence."""
@@ -67,14 +63,6 @@ class NodeManagerAsyncStub(NodeManagerStub):
     """End what runs of a job and remove its working folders."""
 
 class NodeManagerServicer(metaclass=_abc_1.ABCMeta):
-    @_abc_1.abstractmethod
-    def Describe(
-        self,
-        request: _node_v1_pb2.DescribeRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_node_v1_pb2.DescribeReply, _abc.Awaitable[_node_v1_pb2.DescribeReply]]:
-        """The host now."""
-
     @_abc_1.abstractmethod
     def Start(
         self,
@@ -94,9 +82,9 @@ class NodeManagerServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Watch(
         self,
-        request: _node_v1_pb2.DescribeRequest,
+        request: _node_v1_pb2.WatchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_node_v1_pb2.DescribeReply], _abc.AsyncIterator[_node_v1_pb2.DescribeReply]]:
+    ) -> _typing.Union[_abc.Iterator[_node_v1_pb2.WatchReply], _abc.AsyncIterator[_node_v1_pb2.WatchReply]]:
         """The host now, and again every few seconds."""
 
     @_abc_1.abstractmethod

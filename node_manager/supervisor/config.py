@@ -12,7 +12,6 @@ from node_manager.supervisor.host import Capacity, find_capacity
 from party import seal
 from party.home import PartyHome
 
-DEFAULT_PRELOAD = ("numpy", "pyarrow", "torch")
 ALWAYS_PRELOAD = ("sklearn.metrics",)  # used by role functions, slow to import
 TASK_KEY_PURPOSE = b"archipelago/task-key/v1"
 
@@ -59,7 +58,6 @@ class NodeConfig:
         capacity: What orders may use in total.
         preload: Modules that the warm parent imports where installed.
         task_key: The key that seals journal and checkpoints, from job and task.
-        keep_on_stop: Leave executors running on an orderly stop, to be adopted by the next Node Manager.
         confinement: What executors must not be or see.
         heartbeat_s: How often who watches hears the live status.
         log_bounds: What is taken of one executor's event log.
@@ -71,8 +69,7 @@ class NodeConfig:
     doorbell: Path
     capacity: Capacity
     task_key: Callable[[str, str], bytes] = field(repr=False)
-    preload: tuple[str, ...] = DEFAULT_PRELOAD
-    keep_on_stop: bool = False
+    preload: tuple[str, ...]
     confinement: Confinement = Confinement()
     heartbeat_s: float = 2.0
     log_bounds: LogBounds = BOUNDS

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from runtime.log import get_logger
+
 GPU_QUERY_S = 10.0
+_log = get_logger("node_manager")
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,6 @@ class Capacity:
     cores: int
     memory_bytes: int
     gpus: int
-
-
-@dataclass(frozen=True)
-class GpuLoad:
-    """One number a GPU, in index order."""
-
-    percent: tuple[float, ...] = ()
-    memory_used: tuple[int, ...] = ()
 
 
 def find_capacity(cores: int | None = None, memory_bytes: int | None = None, gpus: int | None = None) -> Capacity:
@@ -41,32 +36,25 @@ def find_capacity(cores: int | None = None, memory_bytes: int | None = None, gpu
 
 
 def count_gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> int:
-    """How many NVIDIA GPUs a process here can use: by `nvidia-smi` where it is, else as the driver shows."""
-    if shutil.which("nvidia-smi"):
-        return len(query_gpus().percent)
+    """How many NVIDIA GPUs a process here can use: by `nvidia-smi` where it is and works, else as the driver shows."""
+    try:
+        return len(gpu_percents())
+    except FileNotFoundError:
+        pass
+    except (OSError, subprocess.SubprocessError) as problem:
+        _log.warning("nvidia-smi fails, GPUs are counted as the driver shows them", reason=str(problem))
     return len(list(driver.iterdir())) if driver.is_dir() else 0
 
 
-def query_gpus() -> GpuLoad:
-    """Live load of each GPU by `nvidia-smi`; empty where the tool is absent or fails."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return GpuLoad()
-    command = [tool, "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return GpuLoad()
-    return parse_gpus(done.stdout)
+def gpu_percents() -> tuple[float, ...]:
+    """How busy each GPU is, by `nvidia-smi`. Raises OSError or SubprocessError where the tool is absent or fails."""
+    command = ["nvidia-smi", "--query-gpu=index,utilization.gpu", "--format=csv,noheader,nounits"]
+    return parse_gpus(subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout)
 
 
-def parse_gpus(text: str) -> GpuLoad:
-    """Lines of `percent, MiB`; a number that the tool cannot tell (`[N/A]`) counts as 0."""
-    rows = [line.split(",") for line in text.splitlines() if line.count(",") == 1]
-    return GpuLoad(
-        percent=tuple(_number(percent) for percent, _ in rows),
-        memory_used=tuple(int(_number(used)) << 20 for _, used in rows),
-    )
+def parse_gpus(text: str) -> tuple[float, ...]:
+    """Lines of `index, percent`; a percentage that the tool cannot tell (`[N/A]`) counts as 0."""
+    return tuple(_number(line.partition(",")[2]) for line in text.splitlines() if line.count(",") == 1)
 
 
 class Load:
@@ -74,17 +62,19 @@ class Load:
 
     def __init__(self, gpus: int) -> None:
         self._gpus = gpus
-        self._gpu_load = GpuLoad()
+        self._gpu_percent: tuple[float, ...] = ()
         self._gpu_asked = -GPU_QUERY_S
         psutil.cpu_percent()
 
-    def read(self) -> tuple[float, int, GpuLoad]:
-        """CPU percent of the whole host since the last call, memory in use, GPU load."""
+    def read(self) -> tuple[float, int, tuple[float, ...]]:
+        """CPU percent of the whole host since the last call, memory in use, percent of each GPU if that is known."""
         if self._gpus and time.monotonic() - self._gpu_asked >= GPU_QUERY_S:
             self._gpu_asked = time.monotonic()
-            self._gpu_load = query_gpus()
+            self._gpu_percent = ()
+            with suppress(OSError, subprocess.SubprocessError):
+                self._gpu_percent = gpu_percents()
         memory = psutil.virtual_memory()
-        return psutil.cpu_percent(), memory.total - memory.available, self._gpu_load
+        return psutil.cpu_percent(), memory.total - memory.available, self._gpu_percent
 
 
 def _number(text: str) -> float:

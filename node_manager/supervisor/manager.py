@@ -72,17 +72,16 @@ class NodeManager:
         self._supervisor.start()
 
     def close(self, grace_s: float) -> None:
-        """End (or leave, where so configured) the executors; then let everything go."""
+        """End the executors; then let everything go."""
         self._stopping.set()
-        if not self._config.keep_on_stop:
-            self._give_up_waiting()
-            self._end(self._executors.all(), grace_s / 2)
+        self._give_up_waiting()
+        self._end(self._executors.all(), grace_s / 2)
         self._supervisor.stop()
         cease_subreaper()
 
     def describe(self) -> NodeStatus:
         """This host now."""
-        cpu_percent, memory_used, gpus = self._load.read()
+        cpu_percent, memory_used, gpu_percent = self._load.read()
         found = self._supervisor.parent.isolation
         capacity = self._config.capacity
         return NodeStatus(
@@ -93,8 +92,7 @@ class NodeManager:
             gpus=capacity.gpus,
             cpu_percent=cpu_percent,
             memory_used=memory_used,
-            gpu_percent=gpus.percent,
-            gpu_memory_used=gpus.memory_used,
+            gpu_percent=gpu_percent,
             executors=tuple(sorted(running.key.folder for running in self._executors.all())),
             warm=self._supervisor.parent.ready,
             isolation=found.mode if found else "",

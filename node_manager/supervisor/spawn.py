@@ -13,11 +13,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from node_manager.assignment import MAX_MESSAGE_BYTES, Assignment, IsolationReport
 from node_manager.descent import WARM_PARENT
 from node_manager.errors import ForkFailed, OrderRefused
-from node_manager.process import anonymous_bytes
 from node_manager.supervisor.config import Confinement
 from runtime.processes import how
 
@@ -70,11 +70,6 @@ class WarmParentProcess:
         code = self._process.poll()
         return "runs still" if code is None else how(code)
 
-    @property
-    def anonymous_bytes(self) -> int:
-        """What it holds in memory of its own."""
-        return anonymous_bytes(self.pid)
-
     def fileno(self) -> int:
         """For a selector: readable when an answer is there or the warm parent is gone."""
         return self._socket.fileno()
@@ -97,10 +92,10 @@ class WarmParentProcess:
             return None
         if not message:
             return None
-        answer: dict[str, object] = json.loads(message)
+        answer: dict[str, Any] = json.loads(message)
         if answer["kind"] == "ready":
-            self.ready, self.threads = True, int(str(answer["threads"]))
-            self.missing = tuple(json.loads(message)["missing"])
+            self.ready, self.threads = True, int(answer["threads"])
+            self.missing = tuple(answer["missing"])
             self.isolation = IsolationReport.model_validate(answer["isolation"])
         return answer
 

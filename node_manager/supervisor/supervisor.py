@@ -45,7 +45,7 @@ _LOST = metrics("node_manager").counter("executors_lost", "Executors that did no
 
 
 class Supervisor:
-    """Watches the executors in a executors and says which of their logs to look into."""
+    """Watches the executors of a node and says which of their logs to look into."""
 
     def __init__(self, config: NodeConfig, logs: EventLogs, executors: RunningExecutors) -> None:
         self._config = config

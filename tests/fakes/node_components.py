@@ -239,7 +239,7 @@ def _tried(how, path):
         "unlink": lambda: Path(path).unlink(),
         "child": lambda: subprocess.run([sys.executable, "-c", f"open({path!r}).read()"], check=True, stderr=-3),
         "admin": lambda: GatewayAdmin(path).sign("test", b"x"),
-        "node": lambda: NodeClient(path).describe(),
+        "node": lambda: next(NodeClient(path).watch()),
     }
     try:
         tries[how]()

@@ -268,7 +268,7 @@ def _show(context: CommandContext, view: PartyStatus) -> None:
         (
             n.node,
             n.cores,
-            n.gpus,
+            f"{n.gpus} ({', '.join(f'{busy:.0f} %' for busy in n.gpu_percent)})" if n.gpu_percent else n.gpus,
             f"{n.cpu_percent:.0f} %",
             f"{size(n.memory_used_bytes)} of {size(n.memory_bytes)}",
             n.executors,

@@ -162,6 +162,7 @@ def _node(node: NodeStatus) -> NodeView:
         memory_bytes=node.memory_bytes,
         gpus=node.gpus,
         cpu_percent=node.cpu_percent,
+        gpu_percent=node.gpu_percent,
         memory_used_bytes=node.memory_used,
         executors=len(node.executors),
     )

@@ -33,7 +33,7 @@ def node(disk):
 @pytest.fixture(scope="module")
 def client(node):
     client = NodeClient(node._config.socket)
-    eventually(lambda: client.describe().warm, timeout_s=100)
+    eventually(lambda: next(client.watch()).warm, timeout_s=100)
     yield client
     client.close()
 

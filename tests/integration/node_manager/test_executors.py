@@ -65,7 +65,7 @@ def test_an_incarnation_that_ended_is_not_run_again(client, reader, order_of):
     order = order_of()
     client.start(order)
     reader.final(order)
-    eventually(lambda: not client.describe().executors)
+    eventually(lambda: not next(client.watch()).executors)
     with pytest.raises(StaleIncarnation, match="has already run"):
         client.start(order)
 
@@ -322,7 +322,7 @@ def test_a_malformed_order_is_refused_by_field(client, text, says):
 def test_the_status_tells_the_load_and_who_runs(client, reader, order_of):
     order = order_of("sleep")
     client.start(order)
-    status = client.describe()
+    status = next(client.watch())
     assert status.executors == (f"{order.job}/task-1-guest-a-i1",)
     assert (status.cores, status.gpus, status.warm) == (4, 0, True)
     assert status.memory_used > 0
@@ -423,7 +423,7 @@ def test_inputs_are_opened_from_the_store(client, reader, order_of, tmp_path):
         "data": {"kind": "table", "reference": reference},
         "model": {"kind": "model", "reference": "OLD/train.model"},
     }
-    order = order_of("remember", store=str(tmp_path / "store"), inputs=inputs, checkpoint_every=0)
+    order = order_of("remember", store=str(tmp_path / "store"), inputs=inputs)
     client.start(order)
     assert reader.final(order).kind is EventKind.SUCCEEDED
     assert reader.texts(order)[-1] == "3 test"
@@ -447,7 +447,7 @@ def test_an_order_for_more_gpus_than_there_are_is_refused(client, order_of):
 def test_a_node_that_is_not_there_is_unavailable(tmp_path):
     client = NodeClient(tmp_path / "nobody.sock")
     with pytest.raises(NodeUnavailable, match="does not answer"):
-        client.describe(timeout_s=0.5)
+        next(client.watch())
     client.close()
 
 

@@ -200,6 +200,6 @@ def test_an_executors_environment_is_a_closed_list(home, reader, monkeypatch):
 
 def test_the_status_says_how_executors_are_confined(node, reader):
     assert next(status for status in reader.client.watch() if status.isolation)
-    status = reader.client.describe()
+    status = next(reader.client.watch())
     assert status.isolation == node.mode
     assert "out of reach" in status.isolation_text

@@ -110,7 +110,7 @@ def test_an_executor_that_ended_while_nobody_watched_is_told_with_its_cause(host
     host.start()
     assert host.reader.final(fine).kind is EventKind.SUCCEEDED
     assert host.reader.final(killed).body["signal"] == 9
-    assert host.client.describe().executors == (f"{JOB}/left-1-guest-a-i1",)
+    assert next(host.client.watch()).executors == (f"{JOB}/left-1-guest-a-i1",)
     assert psutil.pid_exists(parent), "the shim stays until its last child has ended"
     host.client.stop(JOB)
     assert host.reader.final(left).body["cause"] == "stopped"
