@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from party.ids import Address
+
 
 class Input(BaseModel):
     """Where one input lies: a table version or a model part in the party's store."""
@@ -61,6 +63,7 @@ class Order(OrderHead):
         seed: The task's common seed, hex, 32 bytes.
         gateway: Address of the gateway's local door; token: for this attempt and address only.
         store: The party's store (a folder or URI).
+        models: By input, the kind of the model bound to it, of all that the task has.
         rows: By input and address, how many rows tables have at most, as far as all parties were told.
         resume: What the attempt goes on from while it has no checkpoint of its own; without it, it starts afresh.
     """
@@ -77,5 +80,10 @@ class Order(OrderHead):
     gateway: str
     token: str
     store: str
+    models: dict[str, str] = {}
     rows: dict[str, dict[str, int]] = {}
     resume: ResumePoint | None = None
+
+    def told_rows(self) -> dict[str, dict[Address, int]]:
+        """The rows, by address."""
+        return {name: {Address.parse(at): count for at, count in counts.items()} for name, counts in self.rows.items()}

@@ -17,8 +17,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from algorithms.api.component import RoleSpec, Terms, by_role
-from algorithms.api.context import Context
+from algorithms.api.component import RoleSpec, Terms
 from algorithms.api.conversation import TRAINERS, Line
 from algorithms.api.parameters import Parameters
 from algorithms.encoding import schemes as encodings
@@ -75,8 +74,3 @@ def roles(trainer: RoleSpec, arbiter: RoleSpec, least_arbiters: int = 1) -> dict
 def check(terms: Terms[AggregationParameters]) -> None:
     """Raises RolesRefused if the protection refuses the parties."""
     terms.parameters.scheme.check(terms.parties)
-
-
-def check_addresses(ctx: Context, parameters: AggregationParameters) -> None:
-    """The same for this executor's own parameters: it refuses by itself, whoever admitted the job."""
-    check(Terms(parameters, by_role(ctx.addresses)))

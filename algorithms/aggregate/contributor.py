@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from algorithms.aggregate.aggregation import AggregationParameters, check_addresses
+from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.passage import Passage
 from algorithms.api.context import Context
 from algorithms.api.conversation import TRAINERS
@@ -60,7 +60,6 @@ class Contributor:
         common: bytes = b"",
         kept: Kept | None = None,
     ) -> None:
-        check_addresses(ctx, parameters)
         self._ctx = ctx
         self._members = ctx.peers(*TRAINERS)
         self._arbiter = str(ctx.peers(Role.ARBITER)[0])

@@ -76,6 +76,7 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, attempt_id:
         token=launch.token,
         store=launch.store,
         resume=resume_point(manifest, task),
+        models=dict(task.models),
         rows={name: {str(at): count for at, count in counts.items()} for name, counts in (task.rows or {}).items()},
     )
 

@@ -81,7 +81,7 @@ def open_context(
         seed=bytes.fromhex(order.seed),
         cores=order.resources.cores,
         compute=compute,
-        rows={name: {Address.parse(at): count for at, count in counts.items()} for name, counts in order.rows.items()},
+        rows=order.told_rows(),
     )
 
 

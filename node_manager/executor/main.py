@@ -92,5 +92,6 @@ def _checked(order: Order) -> tuple[Component, Callable[[Context, Parameters], N
         parameters = component.parameters.model_validate(order.parameters)
     except ValidationError as problem:
         raise OrderRefused(f"{order.component}: parameters.{first_problem(problem)}.") from problem
-    component.require(Terms(parameters, by_role(map(Address.parse, order.addresses))))
+    parties = by_role(map(Address.parse, order.addresses))
+    component.require(Terms(parameters, parties, order.models, order.told_rows()))
     return component, component.roles[role].run, parameters

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from algorithms.aggregate import aggregation
 from algorithms.aggregate.adder import Adder
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
+from algorithms.api.component import Terms, by_role
 from algorithms.api.errors import (
     CheckpointPastEnd,
     NotFinite,
@@ -232,7 +234,7 @@ def test_compact_rounds_end_where_plain_ones_do(small_parts):
 def test_holders_that_cannot_be_are_refused(holders, says):
     parameters = AggregationParameters(protection=PAILLIER | {"key_holders": holders})
     with pytest.raises(RolesRefused, match=says):
-        Contributor(contexts(RecordingExchange())[GUEST], parameters, 1)
+        aggregation.check(Terms(parameters, by_role([*TRAINERS, ARBITER])))
 
 
 @pytest.mark.parametrize(

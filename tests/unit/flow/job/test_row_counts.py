@@ -18,7 +18,7 @@ from flow.errors import ManifestMismatch
 from flow.job.binding import BoundJob, BoundTask, bind
 from flow.job.row_counts import told_places, unknown_rows, with_rows
 from flow.job.spec import parse_job
-from flow.participant.launch import contract_for
+from flow.participant.launch import Launch, contract_for, order_for
 from flow.protocol.agreement import decide
 from flow.protocol.exposure import who_sees
 from flow.protocol.knowledge import Knowledge
@@ -27,7 +27,8 @@ from flow.protocol.messages import Answer, BroughtTable, Decision, Manifest, Pro
 from flow.protocol.policy import ModelFacts, TableFacts
 from flow.protocol.proposal_view import proposal_view
 from flow.views.jobs import ProposalView
-from party.ids import Address, Role
+from node_manager.executor import main as executor
+from party.ids import Address, AttemptId, JobId, Role, TaskName
 from party.settings import PolicySettings
 from storage.client import Kind, TableRoles
 from tests.fakes import toy_vertical as toy
@@ -242,3 +243,21 @@ def test_a_conversation_may_depend_on_the_kind_of_the_model() -> None:
     of = job(split=SPLIT, predict=EARLIER | {"inputs": EARLIER["inputs"] | {"model": "split.model"}})
     assert of.tasks["predict"].models == {"model": "toy_split"}
     assert job(predict=EARLIER).tasks["predict"].models == {"model": ""}
+
+
+# -- what an executor is told ------------------------------------------------------------------------------------------
+def test_an_executor_decides_on_the_terms_that_the_job_was_bound_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Terms[Any]] = []
+    made = replace(toy.PREDICT, check=lambda terms: seen.append(terms))
+    of = job(lambda _: made, predict=EARLIER)
+    held = answer(of, "b", ModelFacts(f"{JOB}/split.model", holders=frozenset("abc"), kind=toy.KIND))
+    told = manifest(of, b=held)
+    task = settled(told, of.tasks)["predict"]
+    side = next(iter(task.sides))
+    name = AttemptId(JobId(JOB), TaskName("predict"), 1)
+    order = order_for(told, task, side, name, Launch(gateway="", store="", token="", incarnation=1))
+    monkeypatch.setattr(executor, "find_component", lambda _: made)
+    seen.clear()
+    executor._checked(order)
+    assert seen == [task.terms_of(task.sides[side])]
+    assert (seen[0].models, seen[0].rows) == ({"model": toy.KIND}, {"data": ROWS})
