@@ -66,7 +66,7 @@ def _kinds(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-KINDS = _kinds("job event metric log ledger party user policy node settings service table rows model report")
+KINDS = _kinds("job event metric log ledger party user policy service table rows model report")
 """Every kind of thing. To read a `table` or `model` is to see what it is; its values are `rows`, or exported."""
 
 
@@ -93,17 +93,16 @@ class User:
 
 _ANY: dict[str, dict[str, frozenset[str]]] = {
     UserRole.SCIENTIST: {
-        Verb.READ: _kinds("job event metric log party node table model report"),
+        Verb.READ: _kinds("job event metric log party table model report"),
         Verb.SUBMIT: _kinds("job"),
         Verb.UPLOAD: _kinds("table"),
     },
     UserRole.OPERATOR: {
-        Verb.READ: _kinds("job event metric log party node settings service table"),
+        Verb.READ: _kinds("job event metric log party service table"),
         Verb.STOP: _kinds("job"),
-        Verb.MANAGE: _kinds("node service"),
     },
     UserRole.OFFICER: {
-        Verb.READ: _kinds("job event metric ledger party user policy settings table model report"),
+        Verb.READ: _kinds("job event metric ledger party user policy table model report"),
         Verb.APPROVE: _kinds("job"),
         Verb.TRUST: _kinds("party"),
         Verb.MANAGE: _kinds("user policy table model"),

@@ -30,15 +30,14 @@ from runtime.disk.files import write_whole
 from runtime.errors import Denied, FileExposed
 
 ALLOWED = {
-    "scientist": """read job, read event, read metric, read log, read party, read node, read table, read model,
-                    read report, submit job, upload table""",
-    "operator": """read job, read event, read metric, read log, read party, read node, read settings, read service,
-                   read table, stop job, manage node, manage service""",
-    "officer": """read job, read event, read metric, read ledger, read party, read user, read policy, read settings,
-                  read table, read model, read report, approve job, trust party, manage user, manage policy,
+    "scientist": """read job, read event, read metric, read log, read party, read table, read model, read report,
+                    submit job, upload table""",
+    "operator": """read job, read event, read metric, read log, read party, read service, read table, stop job""",
+    "officer": """read job, read event, read metric, read ledger, read party, read user, read policy, read table,
+                  read model, read report, approve job, trust party, manage user, manage policy,
                   manage table, manage model, delete table, delete model""",
     "auditor": """read job, read event, read metric, read log, read ledger, read party, read user, read policy,
-                  read node, read settings, read service, read table, read model, read report""",
+                  read service, read table, read model, read report""",
 }
 OWN = {
     "scientist": """read rows, stop job, export table, export model, delete table, delete model, manage table,
