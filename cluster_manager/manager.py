@@ -10,10 +10,10 @@ from pathlib import Path
 
 from cluster_manager.errors import NoCapacity, OrderMismatch
 from cluster_manager.nodes import Member, Members
-from cluster_manager.placement import Amount, Candidate, choose, never_fits
+from cluster_manager.placement import Candidate, choose, never_fits
 from cluster_manager.relay import Relay
 from cluster_manager.reservations import ClusterStore, Reservation
-from node_manager.client import NodeStatus, NodeUnavailable, Order, Resources
+from node_manager.client import NOTHING, NodeStatus, NodeUnavailable, Order, Resources
 from party.ids import AttemptId
 from runtime.errors import PlatformError
 from runtime.log import get_logger
@@ -72,10 +72,9 @@ class ClusterManager:
 
     def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
         """Reserve for one executor. Raises NoCapacity, saying why each node cannot bear it."""
-        wanted = Amount(resources.cores, resources.memory_bytes, resources.gpus)
 
-        def place(reserved: dict[str, Amount]) -> str:
-            choice = choose(wanted, self._candidates(reserved))
+        def place(reserved: dict[str, Resources]) -> str:
+            choice = choose(resources, self._candidates(reserved))
             if choice.address is None:
                 hint = "" if choice.can_ever_fit else "No node of this party is ever that large: ask for less."
                 _NO_CAPACITY.inc()
@@ -83,7 +82,7 @@ class ClusterManager:
                 raise NoCapacity(f"No node can bear {address} of {attempt} now: {why}.", hint=hint)
             return choice.address
 
-        reserved = self._store.reserve(attempt, address, wanted, min(lease_s, MAX_LEASE_S), place)
+        reserved = self._store.reserve(attempt, address, resources, min(lease_s, MAX_LEASE_S), place)
         _RESERVED.inc()
         return reserved
 
@@ -93,10 +92,10 @@ class ClusterManager:
         A node that is silent counts with the size it had; with one that was not heard from yet nothing is certain.
         """
         known = [member.status for member in self._members.all()]
-        capacities = [Amount(s.cores, s.memory_bytes, s.gpus) for s in known if s is not None]
+        capacities = [status.capacity for status in known if status is not None]
         if not capacities or len(capacities) < len(known):
             return ""
-        return never_fits([Amount(size.cores, size.memory_bytes, size.gpus) for size in sizes], capacities)
+        return never_fits(sizes, capacities)
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back. May be repeated."""
@@ -159,14 +158,14 @@ class ClusterManager:
             raise NodeUnavailable(f"The node at {host} is no longer one of ours.", hint="Reserve again.")
         return member
 
-    def _candidates(self, reserved: dict[str, Amount]) -> list[Candidate]:
+    def _candidates(self, reserved: dict[str, Resources]) -> list[Candidate]:
         now = time.monotonic()
         return [
             Candidate(
                 address=member.address,
                 node=member.status.node,
-                capacity=Amount(member.status.cores, member.status.memory_bytes, member.status.gpus),
-                reserved=reserved.get(member.address, Amount()),
+                capacity=member.status.capacity,
+                reserved=reserved.get(member.address, NOTHING),
                 silent=member.silent(now),
             )
             for member in self._members.all()
@@ -188,9 +187,7 @@ class ClusterManager:
 def _check(reservation: Reservation, order: Order) -> None:
     wanted = (order.job, order.task, order.attempt, order.address)
     held = (reservation.attempt.job, reservation.attempt.task, reservation.attempt.attempt, reservation.address)
-    amount = reservation.amount
-    size = order.resources
     if wanted != held:
         raise OrderMismatch(f"The reservation is for {held[3]} of {reservation.attempt}, not for {wanted[3]} of it.")
-    if size.cores > amount.cores or size.memory_bytes > amount.memory_bytes or size.gpus > amount.gpus:
+    if not order.resources.within(reservation.resources):
         raise OrderMismatch(f"The order for {order.address} of {reservation.attempt} asks for more than was reserved.")

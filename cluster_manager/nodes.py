@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cluster_manager.reservations import ClusterStore
-from node_manager.client import NodeClient, NodeStatus, NodeUnavailable, UnknownWireVersion
+from node_manager.client import NOTHING, NodeClient, NodeStatus, NodeUnavailable, UnknownWireVersion
 from runtime.log import get_logger
 
 SILENT_S = 6.0
@@ -66,12 +66,13 @@ class Members:
         found = []
         for member in self.all():
             if member.status is not None:
-                amount = reserved.get(member.address)
-                changes: dict[str, object] = {"state": "silent" if member.silent(now) else "up"}
-                if amount is not None:
-                    changes["reserved_cores"] = amount.cores
-                    changes["reserved_memory_bytes"] = amount.memory_bytes
-                    changes["reserved_gpus"] = amount.gpus
+                amount = reserved.get(member.address, NOTHING)
+                changes = {
+                    "state": "silent" if member.silent(now) else "up",
+                    "reserved_cores": amount.cores,
+                    "reserved_memory_bytes": amount.memory_bytes,
+                    "reserved_gpus": amount.gpus,
+                }
                 found.append(member.status.model_copy(update=changes))
         return sorted(found, key=lambda status: status.node)
 

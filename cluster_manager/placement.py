@@ -9,23 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from node_manager.client import Resources
+
 MEBIBYTE = 1 << 20
 MOST_SHOWN = 4
-
-
-@dataclass(frozen=True)
-class Amount:
-    """Some cores, memory and GPUs."""
-
-    cores: int = 0
-    memory_bytes: int = 0
-    gpus: int = 0
-
-    def __add__(self, other: Amount) -> Amount:
-        return Amount(self.cores + other.cores, self.memory_bytes + other.memory_bytes, self.gpus + other.gpus)
-
-    def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.cores - other.cores, self.memory_bytes - other.memory_bytes, self.gpus - other.gpus)
+_SHOWN = {"cores": ("cores", 1), "memory_bytes": ("MiB of memory", MEBIBYTE), "gpus": ("GPUs", 1)}
 
 
 @dataclass(frozen=True)
@@ -41,8 +29,8 @@ class Candidate:
 
     address: str
     node: str
-    capacity: Amount
-    reserved: Amount
+    capacity: Resources
+    reserved: Resources
     silent: bool = False
 
 
@@ -55,7 +43,7 @@ class Choice:
     can_ever_fit: bool = True
 
 
-def choose(wanted: Amount, candidates: Sequence[Candidate]) -> Choice:
+def choose(wanted: Resources, candidates: Sequence[Candidate]) -> Choice:
     """Where `wanted` goes."""
     fitting: list[tuple[float, str]] = []
     reasons: list[str] = []
@@ -69,14 +57,14 @@ def choose(wanted: Amount, candidates: Sequence[Candidate]) -> Choice:
         return Choice(min(fitting)[1])
     if not reasons:
         reasons.append("no node is known")
-    return Choice(None, tuple(reasons), any(_fits(wanted, c.capacity) for c in candidates) or not candidates)
+    return Choice(None, tuple(reasons), any(wanted.within(c.capacity) for c in candidates) or not candidates)
 
 
-def never_fits(wanted: Sequence[Amount], capacities: Sequence[Amount]) -> str:
+def never_fits(wanted: Sequence[Resources], capacities: Sequence[Resources]) -> str:
     """Why nodes of these capacities, all of them empty, cannot bear all of `wanted` at once; empty if they can."""
-    for name, unit in (("cores", 1), ("MiB of memory", MEBIBYTE), ("GPUs", 1)):
-        most = max(_wanted(amount, name) for amount in wanted)
-        largest = max(_wanted(capacity, name) for capacity in capacities)
+    for field, (name, unit) in _SHOWN.items():
+        most = max(getattr(size, field) for size in wanted)
+        largest = max(getattr(capacity, field) for capacity in capacities)
         if most > largest:
             return f"{-(-most // unit)} {name} wanted, the largest host has {largest // unit}"
     if _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), tuple(capacities)):
@@ -84,58 +72,39 @@ def never_fits(wanted: Sequence[Amount], capacities: Sequence[Amount]) -> str:
     return f"{_listed(wanted)} wanted at once, the hosts have {_listed(capacities)}"
 
 
-def _packed(wanted: Sequence[Amount], left: tuple[Amount, ...]) -> bool:
+def _packed(wanted: Sequence[Resources], left: tuple[Resources, ...]) -> bool:
     """Whether all of `wanted`, a handful at most, go into what is left on the nodes."""
     if not wanted:
         return True
     return any(
         _packed(wanted[1:], (*left[:at], free - wanted[0], *left[at + 1 :]))
         for at, free in enumerate(left)
-        if free not in left[:at] and _fits(wanted[0], free)  # nodes alike are tried once
+        if free not in left[:at] and wanted[0].within(free)  # nodes alike are tried once
     )
 
 
-def _listed(amounts: Sequence[Amount]) -> str:
+def _listed(amounts: Sequence[Resources]) -> str:
     more = f" and {len(amounts) - MOST_SHOWN} more" if len(amounts) > MOST_SHOWN else ""
     return ", ".join(_shown(amount) for amount in amounts[:MOST_SHOWN]) + more
 
 
-def _shown(amount: Amount) -> str:
+def _shown(amount: Resources) -> str:
     gpus = f" + {amount.gpus} GPUs" if amount.gpus else ""
     return f"{amount.cores} cores + {amount.memory_bytes // MEBIBYTE} MiB{gpus}"
 
 
-def _against(wanted: Amount, candidate: Candidate) -> str:
+def _against(wanted: Resources, candidate: Candidate) -> str:
     """Why the candidate cannot take it now, or the empty string."""
     if candidate.silent:
         return "it has not been heard from"
-    after = candidate.reserved + wanted
-    for name, needed, has, unit in (
-        ("cores", after.cores, candidate.capacity.cores, 1),
-        ("MiB of memory", after.memory_bytes, candidate.capacity.memory_bytes, MEBIBYTE),
-        ("GPUs", after.gpus, candidate.capacity.gpus, 1),
-    ):
-        if needed > has:
-            free = max(0, has - _reserved(candidate, name)) // unit
-            return f"{free} of {has // unit} {name} free, {_wanted(wanted, name) // unit} wanted"
+    for field, (name, unit) in _SHOWN.items():
+        needed, has, reserved = (getattr(size, field) for size in (wanted, candidate.capacity, candidate.reserved))
+        if reserved + needed > has:
+            return f"{max(0, has - reserved) // unit} of {has // unit} {name} free, {needed // unit} wanted"
     return ""
 
 
-def _reserved(candidate: Candidate, name: str) -> int:
-    return _wanted(candidate.reserved, name)
-
-
-def _wanted(amount: Amount, name: str) -> int:
-    return {"cores": amount.cores, "MiB of memory": amount.memory_bytes, "GPUs": amount.gpus}[name]
-
-
-def _fits(wanted: Amount, capacity: Amount) -> bool:
-    return (
-        wanted.cores <= capacity.cores and wanted.memory_bytes <= capacity.memory_bytes and wanted.gpus <= capacity.gpus
-    )
-
-
-def _left(wanted: Amount, candidate: Candidate) -> float:
+def _left(wanted: Resources, candidate: Candidate) -> float:
     """The smallest share of any resource that is free once `wanted` is there too."""
     after, has = candidate.reserved + wanted, candidate.capacity
     shares = [1 - after.cores / has.cores, 1 - after.memory_bytes / has.memory_bytes]

@@ -15,7 +15,7 @@ from typing import Any
 from ulid import ULID
 
 from cluster_manager.errors import ReservationExpired
-from cluster_manager.placement import Amount
+from node_manager.client import Resources
 from party.ids import AttemptId
 from runtime.disk.sqlite import Database
 
@@ -50,7 +50,7 @@ class Reservation:
     host: str
     attempt: AttemptId
     address: str
-    amount: Amount
+    resources: Resources
 
 
 class ClusterStore:
@@ -65,9 +65,9 @@ class ClusterStore:
         self,
         attempt: AttemptId,
         address: str,
-        amount: Amount,
+        resources: Resources,
         lease_s: float,
-        place: Callable[[dict[str, Amount]], str],
+        place: Callable[[dict[str, Resources]], str],
     ) -> Reservation:
         """Reserve where `place` says, given what is reserved on each node; the same again renews the lease.
 
@@ -79,14 +79,14 @@ class ClusterStore:
         def work(rows: Connection) -> Reservation:
             rows.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant
             found = _find(rows, "job = ? AND task = ? AND attempt = ? AND address = ?", side)
-            if found is not None and found.amount == amount and found.host in self._nodes:
+            if found is not None and found.resources == resources and found.host in self._nodes:
                 until = f"UPDATE reservation SET lease_until = {_NOW} + ? WHERE id = ?"  # noqa: S608  a constant
                 rows.execute(until, (lease_s, found.id))
                 return found
             if found is not None:
                 rows.execute("DELETE FROM reservation WHERE id = ?", (found.id,))
-            made = Reservation(str(ULID()), place(_amounts(rows.execute(_RESERVED))), attempt, address, amount)
-            sizes = (amount.cores, amount.memory_bytes, amount.gpus)
+            made = Reservation(str(ULID()), place(_amounts(rows.execute(_RESERVED))), attempt, address, resources)
+            sizes = (resources.cores, resources.memory_bytes, resources.gpus)
             insert = f"INSERT INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_NOW} + ?, 0)"  # noqa: S608  a constant
             rows.execute(insert, (made.id, *side, made.host, *sizes, lease_s))
             return made
@@ -115,7 +115,7 @@ class ClusterStore:
         """Give it back; one that is not there is given back already."""
         self._change("DELETE FROM reservation WHERE id = ?", (reservation_id,))
 
-    def reserved(self) -> dict[str, Amount]:
+    def reserved(self) -> dict[str, Resources]:
         """What is promised on each node now."""
         return _amounts(self._database.read(_RESERVED))
 
@@ -137,8 +137,12 @@ def _find(rows: Connection, where: str, values: tuple[object, ...]) -> Reservati
     row = rows.execute(query, values).fetchone()
     if row is None:
         return None
-    return Reservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], Amount(row[6], row[7], row[8]))
+    return Reservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], _resources(*row[6:]))
 
 
-def _amounts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Amount]:
-    return {host: Amount(*sums) for host, *sums in rows}
+def _amounts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Resources]:
+    return {host: _resources(*sums) for host, *sums in rows}
+
+
+def _resources(cores: int, memory_bytes: int, gpus: int) -> Resources:
+    return Resources(cores=cores, memory_bytes=memory_bytes, gpus=gpus)

@@ -20,7 +20,7 @@ from node_manager.errors import (
 )
 from node_manager.events import FINAL, EventKind, ExecutorEvent
 from node_manager.last_event import CRASH_CODE, Cause, failure_body
-from node_manager.order import Input, Order, Resources, ResumePoint
+from node_manager.order import NOTHING, Input, Order, Resources, ResumePoint
 from node_manager.status import NodeStatus
 from node_manager.wire import EventStream, NodeClient, document, parse_event, parse_order, parse_status
 
@@ -33,6 +33,7 @@ __all__ = [
     "FINAL",
     "MOST_BYTES",
     "MOST_EVENTS",
+    "NOTHING",
     "Cause",
     "CodeMismatch",
     "EventKind",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from party.ids import Address
+
+LEAST_MEMORY_BYTES = 1 << 20
 
 
 class Input(BaseModel):
@@ -16,12 +20,40 @@ class Input(BaseModel):
 
 
 class Resources(BaseModel):
-    """What an executor may use."""
+    """Some cores, memory and GPUs: what an executor may use, what a host has, what is reserved on it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    cores: int = Field(default=1, ge=1)
-    memory_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    cores: int = Field(default=1, ge=0)
+    memory_bytes: int = Field(default=1 << 30, ge=0)
     gpus: int = Field(default=0, ge=0)
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            cores=self.cores + other.cores,
+            memory_bytes=self.memory_bytes + other.memory_bytes,
+            gpus=self.gpus + other.gpus,
+        )
+
+    def __sub__(self, other: Resources) -> Resources:
+        """What is left; `other` is within it."""
+        return Resources(
+            cores=self.cores - other.cores,
+            memory_bytes=self.memory_bytes - other.memory_bytes,
+            gpus=self.gpus - other.gpus,
+        )
+
+    def within(self, other: Resources) -> bool:
+        """Whether all of it is there in `other`."""
+        return self.cores <= other.cores and self.memory_bytes <= other.memory_bytes and self.gpus <= other.gpus
+
+
+NOTHING = Resources(cores=0, memory_bytes=0, gpus=0)
+
+
+def _enough(resources: Resources) -> Resources:
+    if resources.cores < 1 or resources.memory_bytes < LEAST_MEMORY_BYTES:
+        raise ValueError("an executor needs a core and a MiB of memory")
+    return resources
 
 
 class ResumePoint(BaseModel):
@@ -48,7 +80,7 @@ class OrderHead(BaseModel):
     attempt: int
     incarnation: int
     address: str
-    resources: Resources
+    resources: Annotated[Resources, AfterValidator(_enough)]
 
 
 class Order(OrderHead):

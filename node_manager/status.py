@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from node_manager.order import Resources
+
 
 class NodeStatus(BaseModel):
     """One host: what it can bear and how busy it is now.
@@ -38,3 +40,8 @@ class NodeStatus(BaseModel):
     reserved_cores: int = 0
     reserved_memory_bytes: int = 0
     reserved_gpus: int = 0
+
+    @property
+    def capacity(self) -> Resources:
+        """What orders may use in total."""
+        return Resources(cores=self.cores, memory_bytes=self.memory_bytes, gpus=self.gpus)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node_manager.allowance import BOUNDS, LogBounds
-from node_manager.supervisor.host import Capacity, find_capacity
+from node_manager.order import Resources
+from node_manager.supervisor.host import find_capacity
 from party import seal
 from party.home import PartyHome
 
@@ -67,7 +68,7 @@ class NodeConfig:
     state: Path
     socket: Path
     doorbell: Path
-    capacity: Capacity
+    capacity: Resources
     task_key: Callable[[str, str], bytes] = field(repr=False)
     preload: tuple[str, ...]
     confinement: Confinement = Confinement()

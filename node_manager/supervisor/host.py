@@ -6,29 +6,20 @@ import os
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from node_manager.order import Resources
 from runtime.log import get_logger
 
 GPU_QUERY_S = 10.0
 _log = get_logger("node_manager")
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """What orders may use in total."""
-
-    cores: int
-    memory_bytes: int
-    gpus: int
-
-
-def find_capacity(cores: int | None = None, memory_bytes: int | None = None, gpus: int | None = None) -> Capacity:
+def find_capacity(cores: int | None = None, memory_bytes: int | None = None, gpus: int | None = None) -> Resources:
     """The host's own capacity where the settings leave a number out."""
-    return Capacity(
+    return Resources(
         cores=cores or len(os.sched_getaffinity(0)),
         memory_bytes=memory_bytes or int(psutil.virtual_memory().total * 0.9),
         gpus=count_gpus() if gpus is None else gpus,

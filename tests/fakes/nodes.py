@@ -10,7 +10,6 @@ from pathlib import Path
 
 from node_manager.client import EventKind, ExecutorEvent, NodeClient, NodeUnavailable, Order, Resources, parse_event
 from node_manager.supervisor.config import NodeConfig
-from node_manager.supervisor.host import Capacity
 from tests.fakes.node_components import COMPONENT
 
 JOB = "01J00000000000000000000001"
@@ -26,7 +25,7 @@ def make_config(folder: Path, **changes) -> NodeConfig:
         "state": folder,
         "socket": folder / "node.sock",
         "doorbell": folder / "bell.sock",
-        "capacity": Capacity(4, 4 << 30, 0),
+        "capacity": Resources(cores=4, memory_bytes=4 << 30),
         "preload": PRELOAD,
         "task_key": lambda job, task: f"{job}/{task}".encode().ljust(32, b"k"),
         "heartbeat_s": 0.5,

@@ -22,7 +22,6 @@ from cluster_manager.client import (
 from cluster_manager.server import ClusterService
 from node_manager.client import NodeUnavailable, StaleIncarnation
 from node_manager.server import NodeService
-from node_manager.supervisor.host import Capacity
 from party.home_init import create_home
 from party.ids import AttemptId
 from tests.fakes.nodes import FINAL, eventually, make_config, make_order
@@ -33,7 +32,7 @@ SMALL = Resources(cores=1, memory_bytes=256 << 20)
 
 def make_node(folder, name, cores):
     folder.mkdir()
-    return NodeService(make_config(folder, name=name, capacity=Capacity(cores, 2 << 30, 0)))
+    return NodeService(make_config(folder, name=name, capacity=Resources(cores=cores, memory_bytes=2 << 30)))
 
 
 class Cluster:

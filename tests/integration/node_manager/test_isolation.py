@@ -20,7 +20,6 @@ from node_manager.client import EventKind, Resources
 from node_manager.executor import kernel
 from node_manager.server import NodeService
 from node_manager.supervisor.config import NodeConfig
-from node_manager.supervisor.host import Capacity
 from party.home_init import create_home
 from tests.fakes.hostile_plays import WAYS
 from tests.fakes.nodes import PRELOAD, Reader, eventually, make_order
@@ -46,7 +45,7 @@ def door(home):
 
 @pytest.fixture(scope="module", params=["user", "sandbox"] if ROOT else ["sandbox"])
 def node(home, door, request):
-    config = replace(NodeConfig.of(home), preload=PRELOAD, capacity=Capacity(4, 4 << 30, 0))
+    config = replace(NodeConfig.of(home), preload=PRELOAD, capacity=Resources(cores=4, memory_bytes=4 << 30))
     if request.param == "sandbox":  # executors stay who the services are, as where these are not root
         config = replace(config, confinement=replace(config.confinement, uid=os.geteuid()))
     service = NodeService(config)

@@ -8,17 +8,25 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster_manager.placement import Amount, Candidate, choose, never_fits
+from cluster_manager.placement import Candidate, choose, never_fits
+from node_manager.client import Resources
 
 GIB = 1 << 30
+
+
+def sized(cores=0, memory_bytes=0, gpus=0):
+    return Resources(cores=cores, memory_bytes=memory_bytes, gpus=gpus)
+
+
 amounts = st.builds(
-    Amount,
+    sized,
     cores=st.integers(0, 8),
     memory_bytes=st.integers(0, 8).map(lambda n: n * GIB),
     gpus=st.integers(0, 2),
 )
-wanted = st.builds(replace, amounts, cores=st.integers(1, 4), memory_bytes=st.integers(1, 4).map(lambda n: n * GIB))
-capacities = st.builds(replace, amounts, cores=st.integers(1, 8), memory_bytes=st.integers(1, 8).map(lambda n: n * GIB))
+gibibytes = st.integers(1, 8).map(lambda n: n * GIB)
+wanted = st.builds(sized, st.integers(1, 4), st.integers(1, 4).map(lambda n: n * GIB), st.integers(0, 2))
+capacities = st.builds(sized, st.integers(1, 8), gibibytes, st.integers(0, 2))
 candidates = st.lists(
     st.builds(
         Candidate,
@@ -53,21 +61,21 @@ def test_the_order_in_which_nodes_are_known_does_not_matter(amount, nodes):
 
 
 def test_the_least_loaded_node_is_chosen():
-    busy = Candidate("unix:a", "a", Amount(4, 4 * GIB), Amount(2, GIB))
-    free = Candidate("unix:b", "b", Amount(4, 4 * GIB), Amount())
-    assert choose(Amount(1, GIB), [busy, free]).address == "unix:b"
-    assert choose(Amount(1, GIB), [replace(busy, reserved=Amount()), free]).address == "unix:a"
+    busy = Candidate("unix:a", "a", sized(4, 4 * GIB), sized(2, GIB))
+    free = Candidate("unix:b", "b", sized(4, 4 * GIB), sized())
+    assert choose(sized(1, GIB), [busy, free]).address == "unix:b"
+    assert choose(sized(1, GIB), [replace(busy, reserved=sized()), free]).address == "unix:a"
 
 
 def test_every_node_says_why_it_cannot():
-    has = Amount(2, 2 * GIB, 1)
+    has = sized(2, 2 * GIB, 1)
     nodes = [
-        Candidate("1", "cores", has, Amount(1, 0)),
-        Candidate("2", "memory", has, Amount(0, GIB)),
-        Candidate("3", "gpus", has, Amount(0, 0, 1)),
-        Candidate("4", "quiet", has, Amount(), silent=True),
+        Candidate("1", "cores", has, sized(1, 0)),
+        Candidate("2", "memory", has, sized(0, GIB)),
+        Candidate("3", "gpus", has, sized(0, 0, 1)),
+        Candidate("4", "quiet", has, sized(), silent=True),
     ]
-    assert choose(Amount(2, 2 * GIB, 1), nodes).reasons == (
+    assert choose(sized(2, 2 * GIB, 1), nodes).reasons == (
         "cores: 1 of 2 cores free, 2 wanted",
         "gpus: 0 of 1 GPUs free, 1 wanted",
         "memory: 1024 of 2048 MiB of memory free, 2048 wanted",
@@ -76,16 +84,16 @@ def test_every_node_says_why_it_cannot():
 
 
 def test_whether_waiting_can_help_is_said():
-    node = Candidate("1", "n", Amount(2, 2 * GIB), Amount(2, GIB))
-    assert choose(Amount(1, GIB), [node]).can_ever_fit
-    assert not choose(Amount(3, GIB), [node]).can_ever_fit
-    assert choose(Amount(3, GIB), []).reasons == ("no node is known",)
+    node = Candidate("1", "n", sized(2, 2 * GIB), sized(2, GIB))
+    assert choose(sized(1, GIB), [node]).can_ever_fit
+    assert not choose(sized(3, GIB), [node]).can_ever_fit
+    assert choose(sized(3, GIB), []).reasons == ("no node is known",)
 
 
 @given(st.lists(wanted, min_size=1, max_size=3), st.lists(capacities, min_size=1, max_size=4))
 def test_executors_never_fit_exactly_when_no_way_to_spread_them_over_empty_nodes_exists(sizes, nodes):
     def holds(places):
-        used = [Amount()] * len(nodes)
+        used = [sized()] * len(nodes)
         for size, place in zip(sizes, places, strict=True):
             used[place] += size
         return all(
@@ -98,9 +106,9 @@ def test_executors_never_fit_exactly_when_no_way_to_spread_them_over_empty_nodes
 
 
 def test_what_never_fits_is_told_with_the_numbers():
-    small = Amount(2, 4 * GIB)
-    assert never_fits([Amount(64, GIB)], [small, Amount(1, GIB)]) == "64 cores wanted, the largest host has 2"
-    assert never_fits([Amount(1, GIB, 1)], [small]) == "1 GPUs wanted, the largest host has 0"
-    assert "6144 MiB of memory wanted, the largest host has 4096" in never_fits([Amount(1, 6 * GIB)], [small])
-    two = never_fits([Amount(1, 3 * GIB), Amount(1, 3 * GIB)], [small])
+    small = sized(2, 4 * GIB)
+    assert never_fits([sized(64, GIB)], [small, sized(1, GIB)]) == "64 cores wanted, the largest host has 2"
+    assert never_fits([sized(1, GIB, 1)], [small]) == "1 GPUs wanted, the largest host has 0"
+    assert "6144 MiB of memory wanted, the largest host has 4096" in never_fits([sized(1, 6 * GIB)], [small])
+    two = never_fits([sized(1, 3 * GIB), sized(1, 3 * GIB)], [small])
     assert two == "1 cores + 3072 MiB, 1 cores + 3072 MiB wanted at once, the hosts have 2 cores + 4096 MiB"

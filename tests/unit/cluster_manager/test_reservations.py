@@ -8,11 +8,11 @@ import time
 import pytest
 
 from cluster_manager.errors import NoCapacity, ReservationExpired
-from cluster_manager.placement import Amount
 from cluster_manager.reservations import ClusterStore
+from node_manager.client import Resources
 from party.ids import AttemptId
 
-ONE = Amount(1, 1 << 30, 0)
+ONE = Resources(cores=1, memory_bytes=1 << 30)
 
 
 def attempt(n=1):
@@ -43,7 +43,7 @@ def test_placement_sees_what_is_reserved_already(store):
     seen = []
     store.reserve(attempt(2), "guest:a", ONE, 60, lambda reserved: seen.append(reserved) or "unix:n")
     assert seen == [{"unix:n": ONE}]
-    assert store.reserved() == {"unix:n": Amount(2, 2 << 30, 0)}
+    assert store.reserved() == {"unix:n": ONE + ONE}
 
 
 def test_the_same_question_again_is_the_same_reservation_with_a_new_lease(store):
@@ -55,9 +55,9 @@ def test_the_same_question_again_is_the_same_reservation_with_a_new_lease(store)
 
 def test_another_size_for_the_same_side_is_a_new_reservation(store):
     first = reserve(store)
-    second = reserve(store, amount=Amount(2, 1 << 30, 0))
+    second = reserve(store, amount=Resources(cores=2, memory_bytes=1 << 30))
     assert second.id != first.id
-    assert store.reserved() == {"unix:n": Amount(2, 1 << 30, 0)}
+    assert store.reserved() == {"unix:n": Resources(cores=2, memory_bytes=1 << 30)}
 
 
 def test_a_lease_that_ran_out_holds_nothing_and_refuses_the_start(store):

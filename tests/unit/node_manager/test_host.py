@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+from node_manager.order import Resources
 from node_manager.supervisor import host
 from node_manager.supervisor.host import Load, count_gpus, find_capacity, parse_gpus
 
 
 def test_settings_win_over_what_the_host_has():
-    assert find_capacity(3, 1 << 30, 2) == host.Capacity(3, 1 << 30, 2)
+    assert find_capacity(3, 1 << 30, 2) == Resources(cores=3, memory_bytes=1 << 30, gpus=2)
     found = find_capacity()
     assert found.cores == len(os.sched_getaffinity(0))
     assert found.memory_bytes > 1 << 28

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from node_manager.errors import NoGpuLeft, StaleIncarnation, UnknownWireVersion
+from node_manager.errors import NoGpuLeft, OrderRefused, StaleIncarnation, UnknownWireVersion
 from node_manager.executor.warm_parent import preload
 from node_manager.folders import EXIT, ExecutorKey, make_folder, read_json, read_order, working_folders, write_json
 from node_manager.last_event import Cause
 from node_manager.order import Order, Resources
 from node_manager.process import ProcessId, anonymous_bytes, kernel_oom_kills
 from node_manager.supervisor.running_executors import Running, RunningExecutors
+from node_manager.wire import document, parse_order
 from tests.fakes.nodes import JOB, make_order
 
 
@@ -48,6 +49,13 @@ def test_what_is_no_json_object_of_ours_counts_as_absent(tmp_path, text):
     (tmp_path / "x").write_text(text)
     assert read_json(tmp_path / "x") is None
     assert read_json(tmp_path / "y") is None
+
+
+@pytest.mark.parametrize("least", [{"cores": 0}, {"memory_bytes": 1 << 19}])
+def test_an_order_that_leaves_its_executor_nothing_is_refused(least):
+    order = make_order().model_copy(update={"resources": Resources(**least)})
+    with pytest.raises(OrderRefused, match="needs a core and a MiB"):
+        parse_order(document(order))
 
 
 def running(task="t", gpus=0, incarnation=1):
