@@ -57,12 +57,13 @@ from storage.tables.manifest import Column, Partition, TableManifest
 from storage.tables.store import TableStore
 from storage.tables.table import Table
 from storage.tables.writer import TableWriter
-from storage.use_policies import UsePolicies, UsePolicy
+from storage.use_policies import OF_HOLDERS, UsePolicies, UsePolicy
 from storage.values import decode, describe, encode, kind_of
 
 __all__ = [
     "KEPT_CHECKPOINTS",
     "NO_ROLES",
+    "OF_HOLDERS",
     "Alignment",
     "AlreadyPublished",
     "BadColumnName",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from fnmatch import fnmatchcase
 
 from algorithms.api.component import Component
 from algorithms.api.conversation import Protection
 from party.settings import DEFAULT_PROTECTION, PolicySettings
-from storage.client import NO_ROLES, TableRoles
+from storage.client import NO_ROLES, OF_HOLDERS, TableRoles, UsePolicy
 
 NO_USER = "?"  # the owner of what is somebody's, but nobody knows whose: no user has this name
+
+
+OF_ALL = UsePolicy()  # a table's policy unless one was set
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,13 @@ class Source:
 
     Attributes:
         reference: `namespace/name@version`, or `job/task.output`.
-        components, peers, min_rows, expires: Of its use policy. Who may get to know a model is about that model alone,
-            so `peers` of a model hold nothing back here.
+        use: Who may use it.
         owner: The user of the party whom it belongs to; empty: nobody.
-        users: Those whose jobs may read it beside the owner's.
     """
 
     reference: str
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ("*",)
-    min_rows: int = 0
-    expires: datetime | None = None
+    use: UsePolicy = OF_ALL
     owner: str = ""
-    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,33 +63,28 @@ class TableFacts:
     Attributes:
         reference: The exact version.
         rows: How many it has.
-        components, peers, min_rows, expires: Its use policy.
+        use: Who may use it.
         owner: The user of the party whom it belongs to; empty: nobody.
-        users: Those whose jobs may read it beside the owner's.
         made_of: What it was made of, by however many steps.
         roles: Which of its columns play one.
     """
 
     reference: str
     rows: int
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ("*",)
-    min_rows: int = 0
-    expires: datetime | None = None
+    use: UsePolicy = OF_ALL
     owner: str = ""
-    users: tuple[str, ...] = ()
     made_of: tuple[Source, ...] = ()
     roles: TableRoles = NO_ROLES
 
     @property
     def source(self) -> Source:
         """It, for what is made of it."""
-        return Source(self.reference, self.components, self.peers, self.min_rows, self.expires, self.owner, self.users)
+        return Source(self.reference, self.use, self.owner)
 
     @property
     def least_rows(self) -> int:
         """The rows that its own policy asks for, and those of what it was made of."""
-        return max(self.min_rows, *(source.min_rows for source in self.made_of), 0)
+        return max(self.use.min_rows, *(source.use.min_rows for source in self.made_of), 0)
 
 
 @dataclass(frozen=True)
@@ -104,26 +95,22 @@ class ModelFacts:
         reference: `job/task.output`.
         kind: The kind of model; empty: not known.
         holders: The parties that hold a part of it too, by our own record of the job that made it.
-        components, peers, expires: Its use policy; `peers` are granted it beside the holders.
+        use: Who may use it; its `peers` are granted it beside the holders.
         owner: The user of the party whom it belongs to; empty: nobody.
-        users: Those whose jobs may read it beside the owner's.
         made_of: What it was made of, by however many steps.
     """
 
     reference: str
     holders: frozenset[str] = frozenset()
-    components: tuple[str, ...] = ("*",)
-    peers: tuple[str, ...] = ()
-    expires: datetime | None = None
+    use: UsePolicy = OF_HOLDERS
     owner: str = ""
-    users: tuple[str, ...] = ()
     made_of: tuple[Source, ...] = ()
     kind: str = ""
 
     @property
     def source(self) -> Source:
         """It, for what is made of it."""
-        return Source(self.reference, self.components, expires=self.expires, owner=self.owner, users=self.users)
+        return Source(self.reference, inherited(self.use), self.owner)
 
 
 def protection_of(policy: PolicySettings, component: Component) -> Protection:
@@ -135,9 +122,14 @@ def protection_of(policy: PolicySettings, component: Component) -> Protection:
     return Protection(next((asked[name] for name in names if name in asked), DEFAULT_PROTECTION))
 
 
+def inherited(use: UsePolicy) -> UsePolicy:
+    """What of a model's use policy holds for what is made of it: who may get to know it is about the model alone."""
+    return use.model_copy(update={"peers": ("*",), "min_rows": 0})
+
+
 def withheld(user: str, sources: Iterable[Source]) -> Source | None:
     """The first that a user's jobs may not read: it is another user's, who has not let this one's jobs read it."""
-    return next((s for s in sources if s.owner not in ("", user) and not allowed(user, s.users)), None)
+    return next((s for s in sources if s.owner not in ("", user) and not allowed(user, s.use.users)), None)
 
 
 def allowed(name: str, patterns: Iterable[str]) -> bool:

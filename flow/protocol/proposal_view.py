@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
@@ -89,6 +90,8 @@ def _plain(value: Any) -> Any:
         return value.code
     if is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump())
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | frozenset):

@@ -34,18 +34,18 @@ def use_of_table(
     strangers = [
         Reason(absent, f"table {facts.reference} may not be used with {other}.")
         for other in others
-        if not allowed(other, facts.peers)
+        if not allowed(other, facts.use.peers)
     ]
     strangers += _excluded(f"table {name} of {party}", facts.made_of, others, absent)
     if strangers:
         yield from strangers
         return
-    if not component_allowed(task.component, facts.components):
+    if not component_allowed(task.component, facts.use.components):
         yield Reason(f"table {name} of {party} may not be used by {reference}.")
-    if facts.expires is not None and facts.expires <= know.now:
+    if facts.use.expires is not None and facts.use.expires <= know.now:
         yield Reason(
             f"{party} no longer lets table {name} be used.",
-            f"the permission to use table {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
+            f"the permission to use table {facts.reference} ended on {facts.use.expires:%Y-%m-%d}.",
         )
     least = max(facts.least_rows, know.policy.min_rows)
     if facts.rows < least:
@@ -115,12 +115,12 @@ def use_of_model(
             f"{other} holds no part of {name} and would learn of it. "
             f"To let it: 'flow model policy {facts.reference} --peers {other}'.",
         )
-    if not component_allowed(task.component, facts.components):
+    if not component_allowed(task.component, facts.use.components):
         yield Reason(f"{name} of {party} may not be used by {task.component.reference}.")
-    if facts.expires is not None and facts.expires <= know.now:
+    if facts.use.expires is not None and facts.use.expires <= know.now:
         yield Reason(
             f"{party} no longer lets {name} be used.",
-            f"the permission to use model {facts.reference} ended on {facts.expires:%Y-%m-%d}.",
+            f"the permission to use model {facts.reference} ended on {facts.use.expires:%Y-%m-%d}.",
         )
     yield from _inherited(f"{name} of {party}", facts.made_of, task.component, know.now)
 
@@ -140,7 +140,10 @@ def _strangers(spec: JobSpec, seeing: Collection[str], facts: ModelFacts, know: 
     return [
         other
         for other in spec.parties
-        if other != know.party and other in seeing and other not in facts.holders and not allowed(other, facts.peers)
+        if other != know.party
+        and other in seeing
+        and other not in facts.holders
+        and not allowed(other, facts.use.peers)
     ]
 
 
@@ -151,23 +154,23 @@ def _excluded(name: str, sources: Iterable[Source], parties: Iterable[str], abse
         Reason(absent, f"{name} was made of {source.reference}, which may not be used with {other}.")
         for source in sources
         for other in others
-        if not allowed(other, source.peers)
+        if not allowed(other, source.use.peers)
     ]
 
 
 def _inherited(name: str, sources: Iterable[Source], component: Component, now: datetime) -> Iterator[Reason]:
     """Why a component may not use something now: what it was made of may not be used by it, or no longer."""
     for source in sources:
-        if not component_allowed(component, source.components):
+        if not component_allowed(component, source.use.components):
             by = f"may not be used by {component.reference}"
             table, is_table, _ = source.reference.partition("@")
             rules = f"'flow {'data' if is_table else 'model'} policy {table}' says by what"
             yield Reason(
                 f"{name} {by}.", f"{name} was made of {source.reference}, which {by}, nor what is made of it; {rules}."
             )
-        if source.expires is not None and source.expires <= now:
+        if source.use.expires is not None and source.use.expires <= now:
             yield Reason(
                 f"{name} may no longer be used.",
                 f"{name} was made of {source.reference}, and the permission to use that ended on "
-                f"{source.expires:%Y-%m-%d}.",
+                f"{source.use.expires:%Y-%m-%d}.",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flow.protocol.messages import PublishedOutput
-from flow.protocol.policy import ModelFacts, Source, TableFacts
+from flow.protocol.policy import ModelFacts, Source, TableFacts, inherited
 from party.ids import Address, AttemptId
 from storage.client import ModelNotFound, OutputKind, Store
 
@@ -23,39 +23,22 @@ class PartyStore:
         """What is known of a table. Raises TableNotFound."""
         manifest = self._store.tables.manifest(text)
         use = self._store.use.of_table(text)
-        return TableFacts(
-            reference=manifest.reference,
-            rows=manifest.rows,
-            components=use.components,
-            peers=use.peers,
-            min_rows=use.min_rows,
-            expires=use.expires,
-            owner=manifest.owner,
-            users=use.users,
-            roles=manifest.roles,
-        )
+        return TableFacts(manifest.reference, manifest.rows, use, manifest.owner, roles=manifest.roles)
 
     def source(self, reference: str, *, is_table: bool) -> Source:
         """The rules that follow what was made of a table or model, even one that is deleted. Raises TableNotFound."""
         if is_table:
             manifest = self._store.tables.last(reference)
-            use = self._store.use.of_table(manifest.ref)
-            return Source(
-                manifest.reference, use.components, use.peers, use.min_rows, use.expires, manifest.owner, use.users
-            )
+            return Source(manifest.reference, self._store.use.of_table(manifest.ref), manifest.owner)
         try:
-            use = self._store.use.of_model(reference)
+            return Source(reference, inherited(self._store.use.of_model(reference)))
         except ModelNotFound:  # it is deleted, and no policy of its own was set
             return Source(reference)
-        return Source(reference, use.components, expires=use.expires, users=use.users)
 
     def model(self, reference: str) -> ModelFacts:
         """What is known of a model. Raises ModelNotFound unless this party holds a part of it."""
         kind = self._store.models.info(reference).kind
-        use = self._store.use.of_model(reference)
-        return ModelFacts(
-            reference, components=use.components, peers=use.peers, expires=use.expires, users=use.users, kind=kind
-        )
+        return ModelFacts(reference, use=self._store.use.of_model(reference), kind=kind)
 
     def publish(self, attempt_id: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         """Make an attempt's outputs visible; doing it again gives the same. Raises UndeclaredOutput, OutputRefused."""

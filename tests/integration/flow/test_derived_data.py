@@ -15,10 +15,11 @@ from flow.protocol.messages import Decision
 from flow.protocol.policy import NO_USER, ModelFacts, TableFacts
 from flow.store.tables import part
 from party.users import make_user
+from storage.client import UsePolicy
 from tests.fakes.flow_world import SCIENTIST, World, fails, nothing_job, train_job
 
 TABLE = TableFacts("breast/train@1", 100)
-ONLY_TRAIN = replace(TABLE, components=("train@1",))
+ONLY_TRAIN = replace(TABLE, use=UsePolicy(components=("train@1",)))
 
 
 def scoring_job() -> dict[str, Any]:
@@ -83,7 +84,7 @@ def test_a_later_job_does_not_use_what_the_table_behind_its_inputs_may_not_be_us
 
 def test_a_party_that_may_not_see_a_table_is_not_told_that_something_was_made_of_it(world: World, earlier: str) -> None:
     world["b"].store.tables["breast/train"] = replace(
-        ONLY_TRAIN, peers=("c",), expires=datetime(2026, 1, 1, tzinfo=UTC)
+        TABLE, use=UsePolicy(components=("train@1",), peers=("c",), expires=datetime(2026, 1, 1, tzinfo=UTC))
     )
     job = world.submit(later_job(earlier, model="train.model", data="train.scores"))
     view = world.wait(job, "refused")
@@ -114,7 +115,7 @@ def test_a_policy_set_on_what_was_made_on_the_way_follows_too(world: World, earl
     second = world.submit(again)
     world.wait_closed(second)
     model = f"{earlier}/train.model"
-    world["b"].store.models[model] = ModelFacts(model, components=("train",))
+    world["b"].store.models[model] = ModelFacts(model, use=UsePolicy(peers=(), components=("train",)))
     job = world.submit(later_job(second, model="train.model", data="train.scores"))
     assert f"was made of {model}, which may not be used by score@1" in reasons_at_b(world, job)
 
@@ -136,7 +137,7 @@ def test_what_nobody_knows_the_making_of_is_not_used(world: World, earlier: str)
 
 def test_a_table_with_fewer_rows_than_the_policy_behind_it_asks_for_is_not_used(world: World) -> None:
     """A task before it has left 3 of 100 rows; within the job that shows only when the next task starts."""
-    world["b"].store.tables["breast/train"] = replace(TABLE, min_rows=50)
+    world["b"].store.tables["breast/train"] = replace(TABLE, use=UsePolicy(min_rows=50))
     world["b"].store.made_rows = 3
     view = world.wait(world.submit(scoring_job()), "failed")
     assert view.error.code == "flow.policy_forbids"
@@ -164,7 +165,7 @@ def test_a_job_that_goes_on_from_checkpoints_is_held_to_the_rules_of_what_they_w
     again = train_job(resume=first)
     again["tasks"]["train"]["inputs"]["train"] = {"guest": "breast/train", "host": "other/table"}
     world["b"].store.tables = {
-        "breast/train": replace(TABLE, expires=datetime(2026, 1, 1, tzinfo=UTC)),
+        "breast/train": replace(TABLE, use=UsePolicy(expires=datetime(2026, 1, 1, tzinfo=UTC))),
         "other/table": TableFacts("other/table@1", 100),
     }
     job = world.submit(again)

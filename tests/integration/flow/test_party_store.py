@@ -32,7 +32,7 @@ def test_agreement_sees_the_newest_version_and_its_rows(tmp_path: Path) -> None:
     store.tables.upload(csv, "breast/train", options=SourceOptions(roles=TableRoles(id="id", label="y")))
     ours = PartyStore(store)
     facts = ours.table("breast/train")
-    assert (facts.reference, facts.rows, facts.peers) == ("breast/train@1", 2, ("*",))
+    assert (facts.reference, facts.rows, facts.use.peers) == ("breast/train@1", 2, ("*",))
     assert facts.roles == TableRoles(id="id", label="y")
     with pytest.raises(TableNotFound) as caught:
         ours.table("breast/tarin")
@@ -53,7 +53,7 @@ def test_the_rules_of_a_table_or_model_outlive_it(tmp_path: Path) -> None:
     ours = PartyStore(store)
     open_to_all = ours.source(model, is_table=False)
     assert open_to_all == Source(model), "whom a model is granted to is about that model alone"
-    expected = Source("breast/train@1", components=("train",), peers=("b",), min_rows=5, owner="ann")
+    expected = Source("breast/train@1", owner="ann", use=UsePolicy(components=("train",), peers=("b",), min_rows=5))
     assert ours.source("breast/train", is_table=True) == expected
     store.tables.delete("breast/train")
     store.models.delete(model)

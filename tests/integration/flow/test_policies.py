@@ -20,7 +20,7 @@ from party.errors import CardExpired
 from party.ids import new_job_id
 from party.settings import PolicySettings
 from runtime.clock import HybridTime
-from storage.client import StoreUnavailable
+from storage.client import StoreUnavailable, UsePolicy
 from tests.fakes.flow_world import SCIENTIST, FakeParty, World, component, nothing_job, train_job
 
 
@@ -76,7 +76,7 @@ def test_weights_do_not_come_back_to_the_arbiter_by_a_warm_start(world: World) -
     world["b"].policy = world["b"].policy.model_copy(update={"min_trainers": 1, "min_protection": "plain"})
     second = flow.submit(json.dumps(attack).encode(), user=SCIENTIST)
     assert "c holds no part of it" in world.wait(second, "refused", party="c").error.message
-    world["b"].store.models[model] = ModelFacts(model, peers=("c",))
+    world["b"].store.models[model] = ModelFacts(model, use=UsePolicy(peers=("c",)))
     third = flow.submit(json.dumps(attack).encode(), user=SCIENTIST)
     assert world.wait_closed(third, party="c").state == "succeeded", "b's people have granted c the model"
 
@@ -174,7 +174,9 @@ def test_where_the_store_of_a_party_lies_is_not_told_to_another(world: World, mo
             "asks for 'masked' protection",
         ),
         (
-            lambda b: b.store.tables.update({"breast/train": TableFacts("breast/train@1", 100, peers=("c",))}),
+            lambda b: b.store.tables.update(
+                {"breast/train": TableFacts("breast/train@1", 100, use=UsePolicy(peers=("c",)))}
+            ),
             "b has no table breast/train for this job",
         ),
     ],
@@ -253,7 +255,7 @@ def test_what_validate_says_is_what_ones_own_party_answers_in_full(
 ) -> None:
     a = world["a"]
     a.policy = a.policy.model_copy(update=policy)  # type: ignore[arg-type]
-    a.store.tables["breast/train"] = replace(a.store.tables["breast/train"], **use)  # type: ignore[arg-type]
+    a.store.tables["breast/train"] = replace(a.store.tables["breast/train"], use=UsePolicy(**use))
     verdict = world.a.validate(json.dumps(train_job()).encode(), user=SCIENTIST)
     assert verdict.decision is Decision.REFUSE
     view = world.wait(world.submit(train_job()), "refused")

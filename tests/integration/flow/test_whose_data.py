@@ -12,6 +12,7 @@ from flow.errors import DataNotYours, JobInvalid
 from flow.protocol.messages import Decision
 from flow.protocol.policy import ModelFacts, TableFacts
 from party.users import User, make_user
+from storage.client import UsePolicy
 from tests.fakes.flow_world import SCIENTIST, World, fails, nothing_job, train_job
 
 EVE = make_user("eve", ["scientist"])
@@ -36,26 +37,26 @@ def test_a_job_does_not_read_a_table_of_another_user(world: World) -> None:
 
 
 def test_a_job_reads_a_table_whose_owner_lets_it_and_what_was_made_of_it_no_longer_than_that(world: World) -> None:
-    shared = TableFacts("breast/train@1", 100, owner="ann", users=("eve",))
+    shared = TableFacts("breast/train@1", 100, owner="ann", use=UsePolicy(users=("eve",)))
     world["a"].store.tables["breast/train"] = shared
     job = world.submit(train_job(), EVE)
     assert world.wait_closed(job).state == "succeeded"
     made = train_job()
     made["tasks"]["train"]["inputs"]["train"] = {"guest": f"job:{job}/train.scores", "host": "breast/train"}
     assert world.wait_closed(world.submit(made, EVE)).state == "succeeded"
-    world["a"].store.tables["breast/train"] = replace(shared, users=())
+    world["a"].store.tables["breast/train"] = replace(shared, use=UsePolicy(users=()))
     error = refusal(world, made, EVE)
     assert "was made of data that is not yours: table breast/train@1 belongs to ann." in error.message
     assert "'flow data policy breast/train --users NAME'" in error.hint
 
 
 def test_a_task_does_not_start_on_a_table_whose_owner_no_longer_lets_it(world: World) -> None:
-    shared = TableFacts("breast/train@1", 100, owner="ann", users=("eve",))
+    shared = TableFacts("breast/train@1", 100, owner="ann", use=UsePolicy(users=("eve",)))
     world["a"].store.tables["breast/train"] = shared
     world["c"].cluster.cores = 0
     job = world.submit(train_job(), EVE)
     world.until(lambda view: any(waiting.what == "room" for waiting in view.waiting_for), job)
-    world["a"].store.tables["breast/train"] = replace(shared, users=())
+    world["a"].store.tables["breast/train"] = replace(shared, use=UsePolicy(users=()))
     world["c"].cluster.cores = 4
     assert world.wait(job, "failed").error.code == "flow.policy_forbids"
     assert not world["a"].cluster.orders

@@ -21,6 +21,7 @@ from flow.protocol.policy import Source, TableFacts
 from flow.protocol.proposal_view import MOST_NAMED, MOST_SHOWN, proposal_view
 from party.ids import Address
 from party.settings import PolicySettings
+from storage.client import UsePolicy
 from tests.fakes.flow_world import TRAIN, TrainParameters, component
 from tests.unit.flow.protocol.test_agreement import JOB, NOW
 
@@ -172,7 +173,11 @@ def test_a_chain_of_tasks_is_walked_through_as_often_a_task_however_long_it_is()
         tasks, problems = bind(spec, component)
         assert not problems
         chain = {name: replace(task, sides=CountedSides(task.sides)) for name, task in tasks.items()}
-        over = {"breast/train": replace(TABLE["breast/train"], made_of=(Source("breast/raw@1", components=("none",)),))}
+        over = {
+            "breast/train": replace(
+                TABLE["breast/train"], made_of=(Source("breast/raw@1", use=UsePolicy(components=("none",))),)
+            )
+        }
         know = Knowledge("b", PolicySettings(min_protection="plain"), NOW, over, {})
         counts[length] = cost(lambda: COUNT.append(len(review(spec, chain, know))))  # noqa: B023
         reasons = [reason.full for reason in review(spec, chain, know)]

@@ -20,10 +20,11 @@ from flow.protocol.policy import ModelFacts, TableFacts
 from flow.protocol.reasons import Decided
 from party.settings import PolicySettings
 from runtime.errors import NotFound
-from storage.client import NO_ROLES, Alignment, TableRoles
+from storage.client import NO_ROLES, Alignment, TableRoles, UsePolicy
 from tests.fakes.flow_world import COMPONENTS, component, nothing_job, train_job
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
+APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 TABLE = TableFacts("breast/train@4", rows=100)
 OPEN: dict[str, Any] = {"accept": Decision.AGREE, "min_protection": "plain"}
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -131,19 +132,19 @@ ABSENT = "b has no table breast/train for this job."
             ABSENT,
             "There is no table. Did you mean 'clinic/hiv-positive'?",
         ),
-        (replace(TABLE, peers=("c",)), ABSENT, "table breast/train@4 may not be used with a."),
+        (replace(TABLE, use=UsePolicy(peers=("c",))), ABSENT, "table breast/train@4 may not be used with a."),
         (
-            replace(TABLE, components=("score",)),
+            replace(TABLE, use=UsePolicy(components=("score",))),
             "table breast/train of b may not be used by train@1.",
             "table breast/train of b may not be used by train@1.",
         ),
         (
-            replace(TABLE, min_rows=1000),
+            replace(TABLE, use=UsePolicy(min_rows=1000)),
             "table breast/train of b has fewer rows than its policy asks for.",
             "table breast/train@4 has 100 rows, the policy of b asks for 1000.",
         ),
         (
-            replace(TABLE, expires=datetime(2026, 4, 1, tzinfo=UTC)),
+            replace(TABLE, use=UsePolicy(expires=APRIL)),
             "b no longer lets table breast/train be used.",
             "the permission to use table breast/train@4 ended on 2026-04-01.",
         ),
@@ -162,7 +163,7 @@ def test_why_a_table_may_not_be_used_is_told_in_full_only_to_our_own_people(
 def test_an_excluded_party_learns_that_and_nothing_else() -> None:
     made, spec = proposal(train_job())
     kept = (KeptSteps(job=JOB, task="train", attempt=1, address="host:b", steps=(1,)),)
-    facts = replace(TABLE, rows=3, min_rows=1000)
+    facts = replace(TABLE, rows=3, use=UsePolicy(min_rows=1000))
     policy = PolicySettings(**(OPEN | {"peers": ("c",), "components": ("score",), "min_trainers": 9}))
     know = Knowledge("b", policy, NOW, {"breast/train": facts}, {}, kept, {"train": "64 cores wanted"})
     said = decide(made.model_copy(update={"code": {}}), bound(spec), know).answer
@@ -311,11 +312,15 @@ def test_weights_do_not_come_back_to_the_arbiter_by_a_plain_warm_start() -> None
 @pytest.mark.parametrize(
     ("facts", "agrees", "says"),
     [
-        (replace(MODEL, peers=("d",)), True, ""),
+        (replace(MODEL, use=UsePolicy(peers=("d",))), True, ""),
         (replace(MODEL, holders=frozenset("abd")), True, ""),
         (MODEL, False, "d holds no part of it"),
-        (replace(MODEL, peers=("d",), components=("score",)), False, "may not be used by train@1"),
-        (replace(MODEL, peers=("d",), expires=datetime(2026, 4, 1, tzinfo=UTC)), False, "no longer lets"),
+        (replace(MODEL, use=UsePolicy(peers=("d",), components=("score",))), False, "may not be used by train@1"),
+        (
+            replace(MODEL, use=UsePolicy(peers=("d",), expires=APRIL)),
+            False,
+            "no longer lets",
+        ),
     ],
 )
 def test_a_trainer_that_does_not_hold_the_model_has_to_be_granted_it(
@@ -330,12 +335,15 @@ def test_a_trainer_that_does_not_hold_the_model_has_to_be_granted_it(
     ("facts", "says"),
     [
         (MODEL, "c holds no part of it"),
-        (replace(MODEL, peers=("d",)), "c holds no part of it"),
+        (replace(MODEL, use=UsePolicy(peers=("d",))), "c holds no part of it"),
         (replace(MODEL, holders=frozenset("abc")), ""),
-        (replace(MODEL, peers=("c",)), ""),
-        (replace(MODEL, peers=("c",), components=("homo_*", "evaluate")), "may not be used by predict@1"),
-        (replace(MODEL, peers=("c",), components=("predict",)), ""),
-        (replace(MODEL, peers=("c",), expires=datetime(2026, 4, 1, tzinfo=UTC)), "no longer lets"),
+        (replace(MODEL, use=UsePolicy(peers=("c",))), ""),
+        (
+            replace(MODEL, use=UsePolicy(peers=("c",), components=("homo_*", "evaluate"))),
+            "may not be used by predict@1",
+        ),
+        (replace(MODEL, use=UsePolicy(peers=("c",), components=("predict",))), ""),
+        (replace(MODEL, use=UsePolicy(peers=("c",), expires=APRIL)), "no longer lets"),
     ],
 )
 def test_a_job_of_prediction_alone_is_held_to_what_the_model_may_be_used_for(facts: ModelFacts, says: str) -> None:

@@ -25,7 +25,7 @@ from flow.protocol.proposal_view import UNSAID, proposal_view
 from flow.views.jobs import ProposalView
 from party.settings import PolicySettings
 from runtime.errors import NotFound
-from storage.client import TableRoles
+from storage.client import OF_HOLDERS, TableRoles, UsePolicy
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 JOB = "01M84NKVCS9025W7T6P1XBY3P8"
@@ -137,13 +137,21 @@ def test_the_text_for_the_terminal_holds_all_of_it() -> None:
         assert part in text, part
 
 
-TABLE = TableFacts("breast/train@4", 569, peers=("a", "c"), made_of=(Source("raw/x@1"), Source("raw/y@2")))
+TABLE = TableFacts(
+    "breast/train@4", 569, made_of=(Source("raw/x@1"), Source("raw/y@2")), use=UsePolicy(peers=("a", "c"))
+)
 LATER = NOW + timedelta(days=9)
+
+
+def changes(rules: dict[str, Any], use: UsePolicy) -> dict[str, Any]:
+    """The same, what a use policy says of them as one."""
+    said = {name: value for name, value in rules.items() if name in UsePolicy.model_fields}
+    return {name: value for name, value in rules.items() if name not in said} | {"use": use.model_copy(update=said)}
 
 
 def by(**rules: Any) -> str:
     """The digest of a table with these rules."""
-    return view(table=replace(TABLE, **rules)).digest
+    return view(table=replace(TABLE, **changes(rules, TABLE.use))).digest
 
 
 def of_policy(**rules: Any) -> str:
@@ -151,7 +159,10 @@ def of_policy(**rules: Any) -> str:
 
 
 def of_model(**rules: Any) -> str:
-    return view(table=TABLE, known={"models": {KEY: ModelFacts(KEY, **({"holders": frozenset("ab")} | rules))}}).digest
+    return view(
+        table=TABLE,
+        known={"models": {KEY: ModelFacts(KEY, **({"holders": frozenset("ab")} | changes(rules, OF_HOLDERS)))}},
+    ).digest
 
 
 def test_the_digest_of_a_proposal_stays_as_long_as_nothing_that_is_decided_by_changes() -> None:
@@ -178,7 +189,7 @@ def test_the_digest_of_a_proposal_changes_with_each_thing_that_is_decided_by() -
     tables = [
         {}, {"reference": "breast/train@5"}, {"rows": 570}, {"owner": "eve"}, {"components": ("homo_lr",)},
         {"peers": ("a",)}, {"min_rows": 5}, {"expires": LATER}, {"expires": NOW}, {"users": ("eve",)},
-        {"made_of": ()}, {"made_of": (Source("raw/x@1", min_rows=7),)},
+        {"made_of": ()}, {"made_of": (Source("raw/x@1", use=UsePolicy(min_rows=7)),)},
     ]  # fmt: skip
     models = [
         {"peers": ("a",)}, {"holders": frozenset("abc")}, {"components": ("homo_lr",)}, {"expires": LATER},
