@@ -1,4 +1,11 @@
-"""What can go wrong when a party's compose file is written."""
+"""What can go wrong when a party's compose file is written.
+
+InvalidInput
+  BadComposeFolder   the folder for the compose file cannot be used
+  NoHostAddress      `listen` names no address of this host on which a port can be published
+Conflict
+  HalfASecret        some of the database's secrets are there and others are not
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ PlatformError
     FileUnwritable        a file for results cannot be written, or has no suffix that says what it is
     BadUsePolicy          a use policy names what is not known here, or a date that is over
     BadMessage            another party's Flow sent something that is not in the closed list
+    BadDatabase           the database's address, or the file that holds it, cannot be used
   NotFound
     UnknownJob            no such job at this party
     UnknownMethod         a Flow-to-Flow call that does not exist
@@ -15,20 +16,24 @@ PlatformError
     Moved                 somebody else moved the job or attempt first
     FileThere             a file that would be written is there already
     CheckpointPastEnd     a task would go on after its own last step
-  TokenReused           another job, or another user's, was submitted with this submit token
+    TokenReused           another job, or another user's, was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
     ApiMismatch           two parties of a job speak no common version of the API of algorithms
     JobNotRunning         a report of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
     UnreadableJob         what an older release stored of a job is beyond today's bounds
+    TimedOut              a job ran or waited longer than its settings allow
+    StartedTooLate        the reservation of an attempt had expired before it was started
+    NotAskedForApproval   there is nothing to approve or to refuse
+    ProposalChanged       an approval names something else than what there is to approve now
   Denied
     TableOwned            a table of that name belongs to another user
     DataNotYours          a job would read what belongs to another user
     SourcesUnknown        what a table or model was made of is not known any more
     NotInitiator          a party gives an order for a job that it does not lead
-    NotAskedForApproval   there is nothing to approve or to refuse
-    ProposalChanged       an approval names something else than what there is to approve now
+    JobRefused            a party did not agree to the job
+    PolicyForbids         a party's policies changed since it agreed, and forbid the job now
   Unavailable
     TooManyJobs           too many jobs of one party have not ended here
     JobsTooLarge          too many bytes of jobs of one party that have not ended here

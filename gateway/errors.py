@@ -32,6 +32,7 @@ Unavailable            (retry)
     PeerShowsOther       it shows another certificate than on its card
     PeerDistrustsUs      it does not trust our card, or finds it not valid
   GatewayDown          our own gateway does not answer
+  CallerGone           the caller hung up, or was silent for too long
   DeliveryCut          the body of an envelope came in part; it goes on from there
   JobNotOpen           the job is not open here (yet)
   AttemptNotOpen       the attempt has not begun here (yet)

@@ -6,6 +6,7 @@
         BadAddress          text that is not host:port
         BodyTooLarge        a request body above what its route accepts
         BodyTooSlow         a request body slower than any honest link
+        BodyInPieces        a request body in more pieces than one of its size is read in
         NewerDatabase       a database file that a newer release wrote
       NotFound            a named thing does not exist                (no retry)
       Conflict            the thing exists already or has moved on    (no retry)

@@ -19,11 +19,15 @@ InvalidInput
   TableSchemaMismatch    rows that do not have the schema of the table they go to
   SchemaVersionUnknown   a manifest, model or checkpoint of another version
   Damaged                stored bytes that are not what was written
+  WrongKey               a file that was sealed under another key
   OutputRefused          what an executor left as an output is not one
     UndeclaredOutput     the component does not declare it
   BadReference           a table, model or store address that cannot be read
 NotFound
-  TableNotFound, ModelNotFound, ReportNotFound
+  TableNotFound          no table, or version of it, of that name
+  ModelNotFound          no model of that name
+  ReportNotFound         no report of that name
+  SourceNotFound         the file to upload is not there
 Conflict
   AlreadyPublished       another result has this name already
 Unavailable

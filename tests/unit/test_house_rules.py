@@ -153,6 +153,31 @@ def test_no_error_is_of_two_kinds_at_once() -> None:
         assert len(kinds) <= 1, f"{error['name']} is {' and '.join(sorted(kinds))}"
 
 
+def test_the_tree_on_top_of_a_rooms_errors_is_that_of_its_classes() -> None:
+    for path, tree in _sources().items():
+        if path.name == "errors.py" and path.parent.name != "rest":  # which answers with them, and has none
+            drawn = _drawn(str(ast.get_docstring(tree)))
+            classes = {
+                node.name: ast.unparse(node.bases[0])
+                for node in tree.body
+                if isinstance(node, ast.ClassDef) and node.bases
+            }
+            roots = KINDS | {"PlatformError"}
+            named = {name: parent for name, parent in drawn.items() if name not in roots}
+            assert named == {name: base for name, base in classes.items() if name not in roots}, path
+
+
+def _drawn(text: str) -> dict[str, str]:
+    """Each name of a tree, by the indents of its lines, with the name above it."""
+    above: list[tuple[int, str]] = []
+    found = {}
+    for indent, name in re.findall(r"^( *)([A-Z][A-Za-z]+)(?:  .*)?$", text, re.MULTILINE):
+        above = [(depth, parent) for depth, parent in above if depth < len(indent)]
+        found[name] = above[-1][1] if above else ""
+        above.append((len(indent), name))
+    return found
+
+
 def test_importing_the_house_starts_no_thread_and_needs_no_torch() -> None:
     assert _walk()["threads"] == 1
     assert _walk()["torch"] is False
