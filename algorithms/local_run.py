@@ -138,26 +138,6 @@ class _LocalInputs:
 
 
 @dataclass
-class _LocalWriter:
-    """Gathers an output table."""
-
-    schema: pa.Schema
-    finish: Callable[[pa.Table], None]
-    parts: list[pa.Table] = field(default_factory=list)
-
-    def write(self, rows: pa.Table) -> None:
-        self.parts.append(rows)
-
-    def close(self) -> pa.Table:
-        table = pa.concat_tables(self.parts) if self.parts else self.schema.empty_table()
-        self.finish(table)
-        return table
-
-    def abandon(self) -> None:
-        self.parts.clear()
-
-
-@dataclass
 class _LocalRun:
     """Outputs and events of one address."""
 
@@ -165,9 +145,9 @@ class _LocalRun:
     outputs: dict[str, pa.Table | Model | Report] = field(default_factory=dict)
     metrics: list[Metric] = field(default_factory=list)
 
-    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> _LocalWriter:
-        roles.check(schema)
-        return _LocalWriter(schema, lambda table: self.outputs.update({name: table}))
+    def save_table(self, name: str, rows: pa.Table, roles: TableRoles) -> None:
+        roles.check(rows.schema)
+        self.outputs[name] = rows
 
     def save_model(self, name: str, model: Model) -> None:
         self.outputs[name] = model

@@ -6,12 +6,12 @@ checkout must be installed.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from algorithms.api.component import Component
 from algorithms.api.errors import InstalledTwice, NotInstalled, UnknownComponent
+from runtime.suggestions import did_you_mean
 
 GROUP = "archipelago.components"
 OURS = "algorithms"
@@ -27,9 +27,7 @@ def component(reference: str) -> Component:
     """
     name, _, version = reference.partition("@")
     if name not in _sources():
-        close = get_close_matches(name, _sources(), n=1, cutoff=0.5)
-        hint = f"Did you mean '{close[0]}'?" if close else f"Installed are {', '.join(sorted(_sources()))}."
-        raise UnknownComponent(f"There is no component '{reference}'.", hint=hint)
+        raise UnknownComponent(f"There is no component '{reference}'.", hint=did_you_mean(name, _sources()))
     found = _load(name)
     if version and version != str(found.version):
         raise UnknownComponent(f"There is no component '{reference}'.", hint=f"Did you mean '{found.reference}'?")

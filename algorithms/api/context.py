@@ -27,19 +27,6 @@ Rows = Mapping[str, Mapping[Address, int]]
 """By input and address, how many rows the table bound there has at most."""
 
 
-class TableWriter(Protocol):
-    """Writes an output table in pieces of any size."""
-
-    def write(self, rows: pa.Table) -> None:
-        """Append rows of the writer's schema."""
-
-    def close(self) -> object:
-        """Finish; nothing of the table is visible before."""
-
-    def abandon(self) -> None:
-        """Throw away what was written."""
-
-
 class Inputs(Protocol):
     """Opens the inputs that the job names for this address."""
 
@@ -53,8 +40,8 @@ class Inputs(Protocol):
 class Outputs(Protocol):
     """Stages results under the attempt; they become visible when the task succeeds everywhere."""
 
-    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> TableWriter:
-        """A writer for an output table; nothing is visible before it is closed. Raises as `TableRoles.check` does."""
+    def save_table(self, name: str, rows: pa.Table, roles: TableRoles) -> object:
+        """Stage a table. Raises as `TableRoles.check` does."""
 
     def save_model(self, name: str, model: Model) -> None:
         """Stage this party's part of a model."""

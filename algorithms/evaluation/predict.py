@@ -20,8 +20,6 @@ from algorithms.models.inference import CLASSIFIERS, Prediction
 from algorithms.models.inference import predict as predict_rows
 from storage.client import Table
 
-CHUNK_ROWS = 1 << 16
-
 
 class PredictParameters(Parameters):
     """Parameters of `predict@1`: there are none."""
@@ -30,11 +28,7 @@ class PredictParameters(Parameters):
 def predict(ctx: Context, _parameters: PredictParameters) -> None:
     """A guest or host: write the predictions for the own rows."""
     model, table = ctx.required_model("model"), ctx.required_table("data")
-    result = predictions(table, predict_rows(model, table))
-    writer = ctx.outputs.table_writer("predictions", result.schema, table.manifest.roles)
-    for start in range(0, result.num_rows, CHUNK_ROWS):
-        writer.write(result.slice(start, CHUNK_ROWS))
-    writer.close()
+    ctx.outputs.save_table("predictions", predictions(table, predict_rows(model, table)), table.manifest.roles)
 
 
 def predictions(table: Table, prediction: Prediction) -> pa.Table:

@@ -41,7 +41,6 @@ from storage.client import Model, Table
 
 Floats = NDArray[np.float64]
 KIND = "scaler"
-CHUNK_ROWS = 1 << 16
 LIMB_EXPONENTS = (30, 0, -30, -60)  # a number is a sum of integers below 2^31 times these powers of two
 LIMB_RANGE = 2.0**31
 
@@ -153,11 +152,7 @@ def _write(ctx: Context, table: Table, model: Model) -> None:
     roles = table.manifest.roles
     columns: dict[str, Any] = {name: table.to_arrow().column(name) for name in roles.columns.values()}
     columns |= {name: x[:, i] for i, name in enumerate(names)}
-    result = pa.table(columns)
-    writer = ctx.outputs.table_writer("data", result.schema, roles)
-    for start in range(0, result.num_rows, CHUNK_ROWS):
-        writer.write(result.slice(start, CHUNK_ROWS))
-    writer.close()
+    ctx.outputs.save_table("data", pa.table(columns), roles)
 
 
 COMPONENT = Component(

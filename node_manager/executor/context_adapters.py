@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import cast
 
 import pyarrow as pa
 
@@ -38,9 +36,7 @@ from storage.client import (
     StagedOutputs,
     Store,
     Table,
-    TableManifest,
     TableRoles,
-    TableWriter,
     Value,
     task_paths,
 )
@@ -141,12 +137,10 @@ class AnnouncedOutputs:
         self._attempt = attempt
         self._events = events
 
-    def table_writer(self, name: str, schema: pa.Schema, roles: TableRoles) -> TableWriter:
-        """A writer for an output table. Raises as `TableRoles.check` does."""
-        writer = self._staged.table_writer(name, schema, roles)
-        reference = str(self._ref(name).table.at(1))
-        told = AnnouncedWriter(writer, lambda made: self._tell(name, "table", reference, made.digest))
-        return cast(TableWriter, told)
+    def save_table(self, name: str, rows: pa.Table, roles: TableRoles) -> None:
+        """Stage a table. Raises as `TableRoles.check` does."""
+        manifest = self._staged.save_table(name, rows, roles)
+        self._tell(name, "table", str(self._ref(name).table.at(1)), manifest.digest)
 
     def save_model(self, name: str, model: Model) -> None:
         """Stage this party's part of a model."""
@@ -164,47 +158,6 @@ class AnnouncedOutputs:
     def _tell(self, name: str, kind: str, reference: str, digest: str) -> None:
         self._events.write(EventKind.OUTPUT, name=name, kind=kind, reference=reference, digest=digest)
         self._events.log("info", f"output {name}: {kind} {reference}")
-
-
-class AnnouncedWriter:
-    """A table writer that tells when its table is whole."""
-
-    def __init__(self, writer: TableWriter, tell: Callable[[TableManifest], None]) -> None:
-        self._writer = writer
-        self._tell = tell
-        self._open = True
-
-    def __enter__(self) -> AnnouncedWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._open and kind is None:
-            self.close()
-        elif self._open:
-            self.abandon()
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The schema that rows are stored in."""
-        return self._writer.schema
-
-    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Add rows."""
-        self._writer.write(rows)
-
-    def close(self) -> TableManifest:
-        """Make the table whole and tell."""
-        self._open = False
-        manifest = self._writer.close()
-        self._tell(manifest)
-        return manifest
-
-    def abandon(self) -> None:
-        """Remove what was written."""
-        self._open = False
-        self._writer.abandon()
 
 
 class SideCheckpoints:

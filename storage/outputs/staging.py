@@ -87,6 +87,13 @@ class StagedOutputs:
 
         return TableWriter(self._place, data, plan, commit)
 
+    def save_table(self, name: str, rows: pa.Table, roles: TableRoles) -> TableManifest:
+        """Stage a table. Raises as `TableRoles.check` does."""
+        writer = self.table_writer(name, rows.schema, roles)
+        with writer:
+            writer.write(rows)
+            return writer.close()
+
     def save_model(self, name: str, model: Model) -> None:
         """Stage this address's part of a model."""
         save_model(self._place.inside(f"{self._folder}/models/{name}"), model)

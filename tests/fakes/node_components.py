@@ -188,8 +188,7 @@ def remember(ctx, p):
     ctx.outputs.save_model("model", Model("test", 1, {"total": np.array([total])}, {}))
     ctx.outputs.save_report("report", "sum", 1, {"total": total})
     schema = pa.schema([("id", pa.int64()), ("x", pa.float64())])
-    with ctx.outputs.table_writer("table", schema, TableRoles(id="id")) as writer:
-        writer.write(pa.table({"id": [1, 2], "x": [0.5, total]}, schema=schema))
+    ctx.outputs.save_table("table", pa.table({"id": [1, 2], "x": [0.5, total]}, schema=schema), TableRoles(id="id"))
     table, model = ctx.inputs.table("data"), ctx.inputs.model("model")
     ctx.events.log("info", f"{None if table is None else table.rows} {None if model is None else model.kind}")
     with ctx.progress(2, "ends") as done:
@@ -287,8 +286,7 @@ def forge(ctx, p):
     """
     ctx.outputs.save_model("model", Model("play", 1, {"w": np.zeros(4)}, {}))
     ctx.outputs.save_report("report", "play", 1, {"a": 1})
-    with ctx.outputs.table_writer("table", pa.schema([("a", pa.int64())]), NO_ROLES) as writer:
-        writer.write(pa.table({"a": [1, 2, 3]}))
+    ctx.outputs.save_table("table", pa.table({"a": [1, 2, 3]}), NO_ROLES)
     staged = ctx.outputs._staged
     root = staged._place.local(staged._folder)
     path, _, text = p.where.partition("=")

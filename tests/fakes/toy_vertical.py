@@ -98,9 +98,7 @@ def predict(ctx: Context, parameters: Parameters) -> None:
     elif ctx.address.role is Role.GUEST:
         side = ctx.channel.recv(Address.parse(model.details["host"]), "side", 0)
         rows = pa.table({"id": table.to_arrow().column("id"), "probability": model.arrays["rates"][side.astype(int)]})
-        writer = ctx.outputs.table_writer("predictions", rows.schema, NO_ROLES)
-        writer.write(rows)
-        writer.close()
+        ctx.outputs.save_table("predictions", rows, NO_ROLES)
     elif name := model.details["column"]:
         side = features(table, [name])[:, 0] > model.arrays["median"][0]
         ctx.channel.send(ctx.peers(Role.GUEST)[0], "side", 0, side)
