@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from board.context import NotLoggedIn, anybody
+from runtime.error_kinds import http_status
 from runtime.errors import PlatformError
-from runtime.kinds import http_status
 from runtime.log import get_logger
 
 _log = get_logger("board")

@@ -12,7 +12,7 @@ from cluster_manager.errors import NoCapacity, OrderMismatch
 from cluster_manager.nodes import Member, Members
 from cluster_manager.placement import Candidate, choose, never_fits
 from cluster_manager.relay import Relay
-from cluster_manager.reservations import ClusterStore, Reservation
+from cluster_manager.reservations import ClusterStore, StoredReservation
 from node_manager.client import NOTHING, NodeStatus, NodeUnavailable, Order, Resources
 from party.ids import AttemptId
 from runtime.errors import PlatformError
@@ -70,7 +70,7 @@ class ClusterManager:
                     found[member.status.node] = member.client.metrics()
         return metrics("cluster_manager").text() + labelled(found, "node")
 
-    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
+    def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> StoredReservation:
         """Reserve for one executor. Raises NoCapacity, saying why each node cannot bear it."""
 
         def place(reserved: dict[str, Resources]) -> str:
@@ -184,7 +184,7 @@ class ClusterManager:
             raise problem
 
 
-def _check(reservation: Reservation, order: Order) -> None:
+def _check(reservation: StoredReservation, order: Order) -> None:
     wanted = (order.job, order.task, order.attempt, order.address)
     held = (reservation.attempt.job, reservation.attempt.task, reservation.attempt.attempt, reservation.address)
     if wanted != held:

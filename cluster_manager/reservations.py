@@ -43,7 +43,7 @@ _WITHOUT_NODES = "DROP TABLE node;"
 
 
 @dataclass(frozen=True)
-class Reservation:
+class StoredReservation:
     """A part of the node at `host` that is promised to one executor; `id` names it when that is started."""
 
     id: str
@@ -68,7 +68,7 @@ class ClusterStore:
         resources: Resources,
         lease_s: float,
         place: Callable[[dict[str, Resources]], str],
-    ) -> Reservation:
+    ) -> StoredReservation:
         """Reserve where `place` says, given what is reserved on each node; the same again renews the lease.
 
         Unless its node is no longer one of ours: then it is reserved anew. Whatever `place` raises is raised, and
@@ -76,7 +76,7 @@ class ClusterStore:
         """
         side = (attempt.job, attempt.task, attempt.attempt, address)
 
-        def work(rows: Connection) -> Reservation:
+        def work(rows: Connection) -> StoredReservation:
             rows.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant
             found = _find(rows, "job = ? AND task = ? AND attempt = ? AND address = ?", side)
             if found is not None and found.resources == resources and found.host in self._nodes:
@@ -85,7 +85,7 @@ class ClusterStore:
                 return found
             if found is not None:
                 rows.execute("DELETE FROM reservation WHERE id = ?", (found.id,))
-            made = Reservation(str(ULID()), place(_amounts(rows.execute(_RESERVED))), attempt, address, resources)
+            made = StoredReservation(str(ULID()), place(_amounts(rows.execute(_RESERVED))), attempt, address, resources)
             sizes = (resources.cores, resources.memory_bytes, resources.gpus)
             insert = f"INSERT INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_NOW} + ?, 0)"  # noqa: S608  a constant
             rows.execute(insert, (made.id, *side, made.host, *sizes, lease_s))
@@ -93,10 +93,10 @@ class ClusterStore:
 
         return self._database.write(work)
 
-    def begin(self, reservation_id: str) -> Reservation:
+    def begin(self, reservation_id: str) -> StoredReservation:
         """Mark a reservation as used. Raises ReservationExpired if its lease ran out or it was given back."""
 
-        def work(rows: Connection) -> Reservation:
+        def work(rows: Connection) -> StoredReservation:
             found = _find(rows, f"id = ? AND {_LIVE}", (reservation_id,))
             if found is None:
                 raise ReservationExpired(
@@ -131,13 +131,13 @@ class ClusterStore:
         self._database.write(lambda rows: rows.execute(statement, values))
 
 
-def _find(rows: Connection, where: str, values: tuple[object, ...]) -> Reservation | None:
+def _find(rows: Connection, where: str, values: tuple[object, ...]) -> StoredReservation | None:
     columns = "id, host, job, task, attempt, address, cores, memory_bytes, gpus"
     query = f"SELECT {columns} FROM reservation WHERE {where}"  # noqa: S608  constants
     row = rows.execute(query, values).fetchone()
     if row is None:
         return None
-    return Reservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], _resources(*row[6:]))
+    return StoredReservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], _resources(*row[6:]))
 
 
 def _amounts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Resources]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deploy.compose import write
 from party.home import find_home
+from runtime.error_kinds import exit_code
 from runtime.errors import PlatformError
-from runtime.kinds import exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,8 +10,8 @@ import time
 
 from party.home import PartyHome
 from runtime import processes
+from runtime.error_kinds import root_of_exit
 from runtime.errors import InvalidInput, PlatformError, Unavailable
-from runtime.kinds import root_of_exit
 from runtime.log import get_logger
 
 READY_S = 60.0

@@ -17,7 +17,7 @@ from runtime.service import Service
 Others = tuple[Sequence[Service], Sequence[Service]]
 
 
-class Rooms:
+class LauncherRooms:
     """Several services that live and die together.
 
     Args:
@@ -55,7 +55,7 @@ class Rooms:
 def serve(home: PartyHome) -> Service:
     """Every room of the party at `home`. This process is noted as its launcher at once, so that it can be stopped."""
     processes.note(home.process_file("launcher"), os.getpid())
-    return Rooms(GatewayProcess(home), lambda: _others(home))
+    return LauncherRooms(GatewayProcess(home), lambda: _others(home))
 
 
 def _others(home: PartyHome) -> Others:

@@ -1,6 +1,6 @@
 """How much one executor may tell: thinned out where it is said, bounded where it is read. Pure.
 
-An executor keeps to an `Allowance` of its own accord, so that its log stays small. Its Node Manager believes nobody
+An executor keeps to an `LineAllowance` of its own accord, so that its log stays small. Its Node Manager believes nobody
 and counts in a `Purse` what it takes of each event log. What is above is counted and left out.
 """
 
@@ -18,7 +18,7 @@ LAST_LINES = 100  # of the most, which an executor keeps for its last words
 LAST_BYTES = 512 << 10
 
 
-class Allowance:
+class LineAllowance:
     """Asked by an executor before every line: so many at once, so many a second, so many in all."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class LogBounds:
 BOUNDS = LogBounds()
 
 
-class Spent(NamedTuple):
+class EventCount(NamedTuple):
     """What was taken of one kind of events, and how many were left out."""
 
     events: int = 0
@@ -82,13 +82,13 @@ class Spent(NamedTuple):
 class Purse:
     """Asked by a Node Manager before every event of one log; `spent` says what was taken of each kind before."""
 
-    def __init__(self, spent: Mapping[str, Spent], bounds: LogBounds = BOUNDS) -> None:
+    def __init__(self, spent: Mapping[str, EventCount], bounds: LogBounds = BOUNDS) -> None:
         self.spent = dict(spent)
         self._bounds = bounds
 
     def take(self, kind: str, size: int) -> bool:
         """Whether one more of a kind, which says so many bytes, is taken."""
-        had = self.spent.get(kind, Spent())
+        had = self.spent.get(kind, EventCount())
         if had.events >= self._bounds.events or had.bytes + size > self._bounds.event_bytes:
             self.leave_out(kind)
             return False
@@ -97,11 +97,11 @@ class Purse:
 
     def leave_out(self, kind: str) -> None:
         """Count one that is not taken."""
-        had = self.spent.get(kind, Spent())
+        had = self.spent.get(kind, EventCount())
         self.spent[kind] = had._replace(left_out=had.left_out + 1)
 
 
-def left_out_text(spent: Mapping[str, Spent], bounds: LogBounds = BOUNDS) -> str:
+def left_out_text(spent: Mapping[str, EventCount], bounds: LogBounds = BOUNDS) -> str:
     """How many events of which kinds were left out, for people; empty if none were."""
     counts = [f"{had.left_out} of kind '{kind}'" for kind, had in sorted(spent.items()) if had.left_out]
     if not counts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 
 from party.errors import BadCard, CardExpired, CardForged, CardNotYetValid, CardSchemaUnknown
 from party.ids import PartyId, party_id
-from party.keys import PartyKeys
+from party.keys import CLOCK_SKEW, PartyKeys
 from runtime.addresses import parse_listen
 from runtime.canonical import canonical_json, parse_json
 from runtime.errors import BadAddress, PlatformError
@@ -29,7 +29,6 @@ from runtime.errors import BadAddress, PlatformError
 CARD_SCHEMA = 1
 MAX_CARD_BYTES = 64 << 10
 MAX_ADDRESSES = 32
-CLOCK_SKEW = timedelta(minutes=5)
 _DOMAIN = b"archipelago/card/v1\x00"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _KEY_HEX_CHARS = 64

@@ -16,8 +16,8 @@ from party.home import PartyHome, find_home
 from runtime import log
 from runtime.disk.faults import fault_of
 from runtime.disk.files import OTHERS
+from runtime.error_kinds import exit_code
 from runtime.errors import PlatformError
-from runtime.kinds import exit_code
 from runtime.service import STOP_GRACE_S, Service, raise_descriptor_limit, run_until_stopped
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from runtime.error_kinds import KINDS, root_of
 from runtime.errors import PlatformError, all_codes
-from runtime.kinds import KINDS, root_of
 
 MAX_TEXT_CHARS = 2000  # of an error, as encoded for the status details; gRPC's limit for all metadata is 8 KiB
 MAX_HINT_CHARS = 1000

@@ -15,10 +15,10 @@ from typing import Any
 import grpc
 
 from runtime.disk.faults import fault_of
+from runtime.error_kinds import grpc_status
 from runtime.errors import ChannelClosed, PlatformError, PortInUse, ServiceFault, Unavailable, public_sentence
 from runtime.inner.door_key import Doorkeeper, shown_key
 from runtime.inner.inner_channel import InnerChannel
-from runtime.kinds import grpc_status
 from runtime.limits.headers import FewHeaders
 from runtime.log import get_logger
 from runtime.problems import carried, packed

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from runtime.error_kinds import KINDS, exit_code
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from runtime.kinds import KINDS, exit_code
 
 
 class Exit(IntEnum):

@@ -1,4 +1,4 @@
-"""How an error becomes an HTTP answer: its status (runtime/kinds.py), and what the body tells."""
+"""How an error becomes an HTTP answer: its status (runtime/error_kinds.py), and what the body tells."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from flow.errors import JobInvalid, Problem
 from runtime.disk.faults import fault_of
+from runtime.error_kinds import http_status
 from runtime.errors import InvalidInput, PlatformError, TooManyGuesses, all_codes
-from runtime.kinds import http_status
 from runtime.log import get_logger
 
 _log = get_logger("flow")

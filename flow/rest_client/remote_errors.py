@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import httpx
 
+from runtime.error_kinds import root_of_http
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from runtime.kinds import root_of_http
 
 
 class FlowUnreachable(Unavailable):

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from node_manager.allowance import Allowance
+from node_manager.allowance import LineAllowance
 from node_manager.events import EventKind, ExecutorEvent, plain, shortened
 from node_manager.folders import EVENTS, ExecutorKey
 
@@ -28,7 +28,7 @@ class EventLog:
         self._sequence = 0
         self._tenth: tuple[str, int, int] | None = None
         self._thousandth: tuple[str, int, int] | None = None
-        self._allowance = Allowance()
+        self._allowance = LineAllowance()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(folder / EVENTS, flags, 0o600)
         self._doorbell = doorbell

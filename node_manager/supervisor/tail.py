@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from node_manager.allowance import BOUNDS, LogBounds, Purse, Spent, left_out_text
+from node_manager.allowance import BOUNDS, EventCount, LogBounds, Purse, left_out_text
 from node_manager.events import FINAL, EventKind, ExecutorEvent, read_event
 from node_manager.folders import END, EVENTS, read_json
 from runtime.bounds import MAX_COUNT
@@ -38,7 +38,7 @@ class Position:
     offset: int = 0
     own: int = 0
     final: bool = False
-    spent: Mapping[str, Spent] = field(default_factory=dict)
+    spent: Mapping[str, EventCount] = field(default_factory=dict)
 
 
 class Told(NamedTuple):

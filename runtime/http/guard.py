@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.clock import Clock, SystemClock
+from runtime.error_kinds import http_status
 from runtime.errors import BodyTooLarge, BodyTooSlow, PlatformError
 from runtime.http.connections import recognise, require_heard
-from runtime.kinds import http_status
 
 MAX_DIGITS = 12  # of a body's declared size
 

@@ -18,8 +18,8 @@ import grpc
 
 from runtime.disk.faults import refusals
 from runtime.disk.files import PRIVATE_FILE
+from runtime.error_kinds import grpc_status
 from runtime.errors import DoorClosed
-from runtime.kinds import grpc_status
 from runtime.problems import packed
 
 KEY_FILE = "doors.key"

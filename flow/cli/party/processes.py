@@ -14,8 +14,8 @@ from party.home import PartyHome
 from runtime import processes
 from runtime.disk.faults import refuse_unwritable
 from runtime.disk.files import keep_private
+from runtime.error_kinds import root_of_exit
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformError, Unavailable
-from runtime.kinds import root_of_exit
 
 START_S = 90.0
 STOP_S = 60.0  # longer than its rooms take together: killed, it would leave executors behind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from node_manager.allowance import LAST_LINES, MOST_AT_ONCE, MOST_EVENTS, Allowance, Purse
+from node_manager.allowance import LAST_LINES, MOST_AT_ONCE, MOST_EVENTS, LineAllowance, Purse
 from node_manager.executor.captured_output import Printed
 
 
@@ -49,7 +49,7 @@ def test_bytes_written_below_the_text_are_lines_and_a_character_may_come_in_piec
 
 
 def test_too_many_lines_are_left_out_and_counted():
-    allowance = Allowance()
+    allowance = LineAllowance()
     asked = [allowance.take(10, 1.0) for _ in range(MOST_AT_ONCE + 30)]
     assert asked == [0] * MOST_AT_ONCE + [None] * 30
     assert allowance.take(10, 2.0) == 30
@@ -57,16 +57,16 @@ def test_too_many_lines_are_left_out_and_counted():
 
 
 def test_there_is_an_end_to_lines_and_to_text():
-    allowance = Allowance()
+    allowance = LineAllowance()
     taken = sum(allowance.take(10, second * 100.0) is not None for second in range(MOST_EVENTS + 500))
     assert taken == MOST_EVENTS - LAST_LINES
     assert allowance.left_out() == 500 + LAST_LINES
-    wide = Allowance()
+    wide = LineAllowance()
     assert sum(wide.take(3 << 20, second * 1.0) is not None for second in range(5)) == 2
 
 
 def test_what_an_executor_keeps_to_of_its_own_accord_is_within_what_is_taken_of_it():
-    allowance, purse = Allowance(), Purse({})
+    allowance, purse = LineAllowance(), Purse({})
     lines = 0
     for tick in range(3 * MOST_EVENTS):  # twice as many a second as are let through
         left_out = allowance.take(60, tick * 0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runtime.error_kinds import KINDS, exit_code, grpc_status, http_status, root_of, root_of_exit, root_of_http
 from runtime.errors import (
     BodyTooLarge,
     Conflict,
@@ -16,7 +17,6 @@ from runtime.errors import (
     Unavailable,
     all_codes,
 )
-from runtime.kinds import KINDS, exit_code, grpc_status, http_status, root_of, root_of_exit, root_of_http
 
 
 @pytest.mark.parametrize(

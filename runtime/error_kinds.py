@@ -11,7 +11,7 @@ from runtime.errors import Conflict, Denied, InvalidInput, NotFound, PlatformErr
 
 
 @dataclass(frozen=True)
-class Kind:
+class ErrorKind:
     """What an error of one kind is.
 
     Attributes:
@@ -27,13 +27,13 @@ class Kind:
     narrower: tuple[int, ...] = ()
 
 
-KINDS: dict[type[PlatformError], Kind] = {
-    InvalidInput: Kind("INVALID_ARGUMENT", 400, 2, narrower=(405, 408, 413, 422)),
-    NotFound: Kind("NOT_FOUND", 404, 3),
-    Denied: Kind("PERMISSION_DENIED", 403, 4, narrower=(401, 429)),
-    Conflict: Kind("FAILED_PRECONDITION", 409, 5),
-    Unavailable: Kind("UNAVAILABLE", 503, 6),
-    PlatformError: Kind("UNKNOWN", 500, 1),
+KINDS: dict[type[PlatformError], ErrorKind] = {
+    InvalidInput: ErrorKind("INVALID_ARGUMENT", 400, 2, narrower=(405, 408, 413, 422)),
+    NotFound: ErrorKind("NOT_FOUND", 404, 3),
+    Denied: ErrorKind("PERMISSION_DENIED", 403, 4, narrower=(401, 429)),
+    Conflict: ErrorKind("FAILED_PRECONDITION", 409, 5),
+    Unavailable: ErrorKind("UNAVAILABLE", 503, 6),
+    PlatformError: ErrorKind("UNKNOWN", 500, 1),
 }
 
 
