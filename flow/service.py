@@ -41,7 +41,7 @@ from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S, PolicySettings
 from party.users import Thing, User, Verb, may
-from runtime.clock import Apart, Clock, SystemClock
+from runtime.clock import Apart, Clock, SystemClock, now_ms
 from runtime.errors import PlatformError
 
 
@@ -220,7 +220,7 @@ class FlowService:
         return self._database.clocks_apart()
 
     def _links(self) -> Links:
-        links = Links(self._party, round(self._database.clock.now().timestamp() * 1000), clocks=self.clocks_apart())
+        links = Links(self._party, now_ms(self._database.clock), clocks=self.clocks_apart())
         try:
             return replace(links, peers={peer.party: peer for peer in self._gateway.peers()})
         except PlatformError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -37,11 +37,11 @@ def size_bytes(text: str) -> int:
 
 
 def _checked_listen(text: str) -> str:
-    return _as_value_error(lambda: str(parse_listen(text)))
+    return as_value_error(lambda: str(parse_listen(text)))
 
 
 def _checked_party(text: str) -> str:
-    return _as_value_error(lambda: party_id(text))
+    return as_value_error(lambda: party_id(text))
 
 
 def _checked_size(text: str) -> str:
@@ -301,7 +301,8 @@ def _keys_at(keys: tuple[int | str, ...]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _as_value_error(check: Any) -> str:
+def as_value_error(check: Callable[[], str]) -> str:
+    """What a check gives; what it refuses as the ValueError that a model expects."""
     try:
         return str(check())
     except PlatformError as error:

@@ -26,6 +26,11 @@ class Clock(Protocol):
         """Seconds that never go backwards. For waits."""
 
 
+def now_ms(clock: Clock) -> int:
+    """Wall time in whole milliseconds since 1970."""
+    return int(clock.now().timestamp() * 1000)
+
+
 class SystemClock:
     """The clock of this machine."""
 

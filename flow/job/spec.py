@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from flow.errors import BadMessage, JobInvalid, Problem, UnknownSchema
 from flow.job.problems import from_validation
 from flow.job.texts import Label, Reference
-from party.ids import JOB_ID_PATTERN, Role, party_id, task_name
-from party.settings import size_bytes
+from party.ids import JOB_ID_PATTERN, Role, task_name
+from party.settings import Party, as_value_error, size_bytes
 from runtime.canonical import canonical_digest, parse_json
 from runtime.errors import PlatformError
 from runtime.suggestions import did_you_mean
@@ -33,12 +33,8 @@ COMMON = "common"
 _REFERENCE = re.compile(r"[a-z][a-z0-9_]*(@[1-9][0-9]*)?")
 
 
-def _party(text: str) -> str:
-    return _as_value_error(lambda: party_id(text))
-
-
 def _task(text: str) -> str:
-    return _as_value_error(lambda: task_name(text))
+    return as_value_error(lambda: task_name(text))
 
 
 def _component(text: str) -> str:
@@ -58,15 +54,8 @@ def _memory(text: str) -> str:
     return text
 
 
-def _as_value_error(check: Any) -> str:
-    try:
-        return str(check())
-    except PlatformError as error:
-        raise ValueError(str(error)) from None
-
-
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
-PartyName = Annotated[str, AfterValidator(_party)]
+PartyName = Party
 Task = Annotated[str, AfterValidator(_task)]
 
 

@@ -30,7 +30,7 @@ from flow.views.jobs import ErrorView, EventRow, JobView, OutputRow, TaskView
 from gateway.client import JobContract, LocalExchange
 from node_manager.client import CRASH_CODE, compute_as_an_executor, failure_body
 from party.ids import Address, AttemptId, TaskName, new_job_id
-from runtime.clock import Clock
+from runtime.clock import Clock, now_ms
 from runtime.errors import PlatformError
 from storage.client import OutputKind, Published, Store
 
@@ -61,7 +61,7 @@ class LocalRun:
         self._job = job._replace(tasks=self._counted(job.tasks))
         self._seed = seed
         self._clock = clock
-        self._began_ms = self._now_ms()
+        self._began_ms = now_ms(self._clock)
         self._states = dict.fromkeys(job.tasks, WAITING)
         self._error: ErrorView | None = None
         self.outputs: list[OutputRow] = []
@@ -177,7 +177,7 @@ class LocalRun:
             outcome="complete" if state is JobState.SUCCEEDED else "",
             submitted_ms=self._began_ms,
             started_ms=self._began_ms,
-            ended_ms=self._now_ms() if ended else None,
+            ended_ms=now_ms(self._clock) if ended else None,
             tasks_done=sum(done == SUCCEEDED for done in self._states.values()),
             tasks_total=len(self._states),
             error=self._error,
@@ -193,9 +193,6 @@ class LocalRun:
             ),
             spec=spec.document(),
         )
-
-    def _now_ms(self) -> int:
-        return int(self._clock.now().timestamp() * 1000)
 
 
 def _row(task: str, party: str, made: Published) -> OutputRow:

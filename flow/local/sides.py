@@ -9,7 +9,7 @@ from typing import Any
 
 from flow.views.jobs import LogRow, MetricRow, ProgressRow
 from party.ids import Address
-from runtime.clock import Clock
+from runtime.clock import Clock, now_ms
 from storage.client import Model, ModelNotFound, Store, Table
 
 ATTEMPT = 1  # nothing is tried again: nothing can be lost
@@ -64,4 +64,4 @@ class Telemetry:
         self._tell(LogRow(**line, **self._place_and_time()))
 
     def _place_and_time(self) -> dict[str, Any]:
-        return {**self._place, "at_ms": int(self._clock.now().timestamp() * 1000)}
+        return {**self._place, "at_ms": now_ms(self._clock)}

@@ -19,7 +19,7 @@ from pathlib import Path
 from party.errors import NotAuthenticated, UserUnknown
 from party.users import Account, Users
 from runtime.canonical import parse_json
-from runtime.clock import Clock
+from runtime.clock import Clock, now_ms
 from runtime.disk.files import read_private, write_whole
 from runtime.errors import PlatformError
 from runtime.log import get_logger
@@ -78,7 +78,7 @@ class SessionBook:
         """The account of a ticket, once. Raises NotAuthenticated."""
         with self._lock:
             proof = self._tickets.pop(_digest(ticket), None)
-        if proof is None or proof.until_ms <= self._now_ms():
+        if proof is None or proof.until_ms <= now_ms(self._clock):
             raise NotAuthenticated("This login link was used already or is too old.", hint="Ask for a new one.")
         return proof.account(users)
 
@@ -99,7 +99,7 @@ class SessionBook:
         """The account of a session token. Raises NotAuthenticated."""
         with self._lock:
             proof = self._open.get(_digest(token))
-        if proof is None or proof.until_ms <= self._now_ms():
+        if proof is None or proof.until_ms <= now_ms(self._clock):
             raise _over()
         return proof.account(users)
 
@@ -111,14 +111,11 @@ class SessionBook:
             self._write()
 
     def _proof(self, account: Account, valid_s: float) -> _Proof:
-        return _Proof(account.user.name, account.credential, int(self._now_ms() + valid_s * 1000))
-
-    def _now_ms(self) -> float:
-        return self._clock.now().timestamp() * 1000
+        return _Proof(account.user.name, account.credential, int(now_ms(self._clock) + valid_s * 1000))
 
     def _still_valid(self, proofs: dict[str, _Proof]) -> dict[str, _Proof]:
-        now_ms = self._now_ms()
-        return {digest: proof for digest, proof in proofs.items() if proof.until_ms > now_ms}
+        now = now_ms(self._clock)
+        return {digest: proof for digest, proof in proofs.items() if proof.until_ms > now}
 
     def _write(self) -> None:
         rows = {digest: asdict(proof) for digest, proof in self._open.items()}

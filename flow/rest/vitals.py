@@ -17,13 +17,13 @@ from pathlib import Path
 
 from runtime.disk.faults import refusals, refuse_unwritable
 from runtime.errors import DiskFull, PlatformError, Unavailable
+from runtime.text import size
 
 KEPT_S = 2.0
 LIMIT_S = 3.0
 STALE_S = 10.0  # nobody had asked: then it is waited for
 LEAST_FREE_BYTES = 64 << 20  # of a disk; of a small one, a twentieth
 _SHARE = 20
-_UNITS = ("B", "KiB", "MiB", "GiB")
 
 Check = Callable[[], str]
 
@@ -117,18 +117,10 @@ def disk(folder: Path) -> Check:
     def check() -> str:
         with refusals(folder):
             usage = shutil.disk_usage(folder)
-        left = f"{_size(usage.free)} of {_size(usage.total)} free"
+        left = f"{size(usage.free)} of {size(usage.total)} free"
         if usage.free < min(LEAST_FREE_BYTES, usage.total // _SHARE):
             raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
         refuse_unwritable(folder)
         return left
 
     return check
-
-
-def _size(count: float) -> str:
-    for unit in _UNITS[:-1]:
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} {_UNITS[-1]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flow.rooms.clock_evidence import ClockEvidence, Wait, doubt, evidence
 from flow.rooms.ports import GatewayPort
-from runtime.clock import Clock
+from runtime.clock import Clock, now_ms
 from runtime.errors import PlatformError
 
 
@@ -18,11 +18,11 @@ class OwnClock:
 
     def evidence(self) -> ClockEvidence:
         """What speaks for it and against it now."""
-        now_ms = round(self._clock.now().timestamp() * 1000)
+        now = now_ms(self._clock)
         try:
-            return evidence(now_ms, self._gateway.health().problem, self._gateway.peers())
+            return evidence(now, self._gateway.health().problem, self._gateway.peers())
         except PlatformError as error:
-            return ClockEvidence(now_ms, str(error))
+            return ClockEvidence(now, str(error))
 
     def doubt(self) -> Wait | None:
         """Why nothing is to be done for good yet because of what it says; None if it may be."""

@@ -22,7 +22,7 @@ from flow.store import tables
 from flow.store.job_cache import JobCache, JobRows, load
 from flow.store.upgrade import upgrade
 from flow.store.writer import Writer
-from runtime.clock import MOST_APART_MS, Apart, Clock, HybridTime
+from runtime.clock import MOST_APART_MS, Apart, Clock, HybridTime, now_ms
 from runtime.disk.faults import fault_of
 from runtime.disk.files import keep_private
 
@@ -119,11 +119,11 @@ class Database:
 
         A clock that is further ahead than MOST_APART_MS moves nothing; it is remembered as that party's.
         """
-        now_ms = self._wall_ms()
-        apart_ms = reading.wall_ms - now_ms
+        here_ms = now_ms(self.clock)
+        apart_ms = reading.wall_ms - here_ms
         with self._ticking:
             if abs(apart_ms) > MOST_APART_MS:
-                self._apart[party] = Apart(apart_ms, now_ms)
+                self._apart[party] = Apart(apart_ms, here_ms)
             else:
                 self._apart.pop(party, None)
             if apart_ms <= MOST_APART_MS:
@@ -137,13 +137,10 @@ class Database:
     def hlc(self) -> HybridTime:
         """The next reading, for an event or a message. After our own clock was set back far, readings begin anew."""
         with self._ticking:
-            if self._hlc.wall_ms > self._wall_ms() + MOST_APART_MS:
+            if self._hlc.wall_ms > now_ms(self.clock) + MOST_APART_MS:
                 self._hlc = HybridTime(0, 0)
             self._hlc = self._hlc.next(self.clock.now())
             return self._hlc
-
-    def _wall_ms(self) -> int:
-        return int(self.clock.now().timestamp() * 1000)
 
     def wait_events(self, since: int, timeout_s: float) -> int:
         """Block until there is an event above `since`, or the time is over; the newest event's id."""

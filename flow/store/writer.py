@@ -16,7 +16,7 @@ from sqlalchemy.sql.schema import Table
 from flow.errors import Moved
 from flow.store import tables
 from flow.store.job_cache import KEPT, KEY, OF_JOB, JobCache, JobRows, Key, empty, full, key_of, load
-from runtime.clock import Clock, HybridTime
+from runtime.clock import Clock, HybridTime, now_ms
 
 EVENTS_AT_ONCE = 500
 
@@ -31,7 +31,7 @@ class Writer:
 
     def __init__(self, connection: Connection, live: JobCache, tick: Callable[[], HybridTime], clock: Clock) -> None:
         self.connection = connection
-        self.now_ms = int(clock.now().timestamp() * 1000)
+        self.now_ms = now_ms(clock)
         self.newest = 0
         self.seen: dict[str, JobRows] = {}
         self.unseen = False

@@ -36,7 +36,7 @@ from gateway.mailbox.spool import SpoolFolder
 from gateway.mailbox.store import NOTHING, Body, Message, Outgoing, Place, Spool
 from gateway.scalars import Bill
 from runtime.canonical import canonical_json
-from runtime.clock import Clock, SystemClock
+from runtime.clock import Clock, SystemClock, now_ms
 from runtime.disk.sqlite import Database, Durability
 from runtime.errors import PlatformError
 from runtime.metrics import metrics
@@ -146,7 +146,7 @@ class DiskMailbox:
                 rows.executemany("INSERT INTO sent VALUES (?, ?)", [(key, header.job) for key in header.keys])
                 insert(rows, envelope, peer, data, file)
                 if peer is not None:
-                    record(rows, entry_of(envelope, self._now_ms(), inward=False))
+                    record(rows, entry_of(envelope, now_ms(self._clock), inward=False))
                 return True
 
             stored = self._database.write(work)
@@ -182,7 +182,7 @@ class DiskMailbox:
                     return False
                 charge(rows, envelope.header, bill)
                 insert(rows, envelope, None, data, file)
-                record(rows, entry_of(envelope, self._now_ms(), inward=True))
+                record(rows, entry_of(envelope, now_ms(self._clock), inward=True))
                 return True
 
             stored = self._database.write(work)
@@ -270,19 +270,19 @@ class DiskMailbox:
 
     def record_call(self, peer: str, method: str, size: int, sha256: str, *, inward: bool) -> None:
         """Put a call into the ledger."""
-        entry = Entry(self._now_ms(), inward, peer, "", f"call/{method}", 1, size, sha256)
+        entry = Entry(now_ms(self._clock), inward, peer, "", f"call/{method}", 1, size, sha256)
         self._database.write(lambda rows: record(rows, entry))
 
     def record_refused(self, attempted: Entry, code: str) -> None:
         """Put what was refused into the ledger."""
-        entry = replace(refused_entry(attempted, code), at_ms=self._now_ms())
+        entry = replace(refused_entry(attempted, code), at_ms=now_ms(self._clock))
         self._database.write(lambda rows: record(rows, entry))
 
     def first_call(self, peer: str, call: str, until_ms: int) -> bool:
         """Remember the id of a call."""
 
         def work(rows: sqlite3.Connection) -> bool:
-            rows.execute("DELETE FROM answered WHERE until_ms < ?", (self._now_ms(),))
+            rows.execute("DELETE FROM answered WHERE until_ms < ?", (now_ms(self._clock),))
             before = rows.total_changes
             rows.execute("INSERT OR IGNORE INTO answered VALUES (?, ?, ?)", (peer, call, until_ms))
             return rows.total_changes > before
@@ -309,9 +309,6 @@ class DiskMailbox:
     def _delete(self, names: Iterable[str]) -> None:
         for name in names:
             (self._spools.bodies / name).unlink(missing_ok=True)
-
-    def _now_ms(self) -> int:
-        return int(self._clock.now().timestamp() * 1000)
 
 
 def _count(direction: str, peer: str, header: Header) -> None:

@@ -28,7 +28,7 @@ from gateway.wire import TransferStub, chunked, transfer, transfer_stub
 from party.card import Card
 from party.errors import BadCard
 from runtime.bounds import MAX_TIME_MS
-from runtime.clock import MOST_APART_MS, SystemClock, apart_text
+from runtime.clock import MOST_APART_MS, SystemClock, apart_text, now_ms
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 from runtime.problems import Problem, raised
@@ -193,7 +193,7 @@ class Link:
                 answer = self._transfer().Hello(greeting, timeout=GREETING_S)
                 check_protocol(self.party, answer.protocol, answer.minimum)
                 self._greeted_at = self._clock()
-                self._clock_ahead_ms = answer.now_ms - _now_ms() if 0 < answer.now_ms <= MAX_TIME_MS else 0
+                self._clock_ahead_ms = answer.now_ms - now_ms(SystemClock()) if 0 < answer.now_ms <= MAX_TIME_MS else 0
         except CallTimeout as late:
             self.failed(PeerSilent(late.message, hint="It is tried again."))
             raise
@@ -362,10 +362,6 @@ def _clock_problem(party: str, ahead_ms: int) -> ClocksDiffer | None:
     if abs(ahead_ms) <= MOST_APART_MS:
         return None
     return ClocksDiffer(apart_text(party, ahead_ms), hint="Set the clock that is wrong (by NTP).")
-
-
-def _now_ms() -> int:
-    return int(SystemClock().now().timestamp() * 1000)
 
 
 def _message(item: Outgoing, body: bytes) -> transfer.Envelope:
