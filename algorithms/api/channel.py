@@ -7,7 +7,8 @@ checkpoint releases it; that is what makes resuming possible.
 
 Which messages are here, and which came first, is chance. So every verb that tells it (`recv_any`, `members`, `gather`
 with `at_least`, `arrived`, `wait_any`) writes what it tells into the executor's journal first, and an executor that is
-started again is told the same: nothing that was sent because of it is contradicted later.
+started again is told the same: nothing that was sent because of it is contradicted later. The components that come with
+the platform use `send`, `broadcast`, `recv` and `gather` of all; the other verbs are for those of other packages.
 """
 
 from __future__ import annotations

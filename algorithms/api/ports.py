@@ -23,7 +23,6 @@ class PortKind(StrEnum):
 
     TABLE = "table"
     MODEL = "model"
-    METRICS = "metrics"
     REPORT = "report"
 
 

@@ -138,7 +138,7 @@ class LocalRun:
     def _publish(self, task: BoundTask) -> ErrorView | None:
         """Make visible what a task has made; the error if that is not what its component declares."""
         ports = task.component.outputs.items()
-        kinds = {name: OutputKind(port.kind) for name, port in ports if port.kind is not PortKind.METRICS}
+        kinds = {name: OutputKind(port.kind) for name, port in ports}
         rows: list[OutputRow] = []
         for party in sorted({address.party for address in task.addresses}):
             declared = {

@@ -193,7 +193,7 @@ class OutputRow(View):
     party: str
     role: str
     name: str
-    kind: str  # "table" | "model" | "metrics" | "report"
+    kind: str  # "table" | "model" | "report"
     reference: str
     digest: str = ""
 
