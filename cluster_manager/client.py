@@ -11,26 +11,20 @@ from cluster_manager.errors import (
     ReservationExpired,
 )
 from cluster_manager.wire import ClusterClient, Reservation
-from node_manager.client import Cause, EventKind, ExecutorEvent, Input, NodeStatus, Order, Resources
+from node_manager.client import NodeStatus
 
 if TYPE_CHECKING:
     from cluster_manager.server import ClusterService
     from party.home import PartyHome
 
 __all__ = [
-    "Cause",
     "ClusterClient",
     "ClusterUnavailable",
-    "EventKind",
-    "ExecutorEvent",
-    "Input",
     "NoCapacity",
     "NodeStatus",
-    "Order",
     "OrderMismatch",
     "Reservation",
     "ReservationExpired",
-    "Resources",
     "serve",
 ]
 

@@ -1,6 +1,6 @@
 """How much one executor may tell: thinned out where it is said, bounded where it is read. Pure.
 
-An executor keeps to an `LineAllowance` of its own accord, so that its log stays small. Its Node Manager believes nobody
+An executor keeps to a `LineAllowance` of its own accord, so that its log stays small. Its Node Manager believes nobody
 and counts in a `Purse` what it takes of each event log. What is above is counted and left out.
 """
 

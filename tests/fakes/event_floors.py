@@ -12,10 +12,10 @@ from pathlib import Path
 
 import grpc
 
-from cluster_manager.client import ClusterClient, ExecutorEvent
+from cluster_manager.client import ClusterClient
 from cluster_manager.server import ClusterService
 from flow.service import FlowService
-from node_manager.client import EventKind, NodeStatus, Order
+from node_manager.client import EventKind, ExecutorEvent, NodeStatus, Order
 from node_manager.executor.event_log import EventLog
 from node_manager.folders import ExecutorKey, make_folder
 from node_manager.supervisor.follow import EventLogs

@@ -12,15 +12,13 @@ import pytest
 from cluster_manager.client import (
     ClusterClient,
     ClusterUnavailable,
-    EventKind,
     NoCapacity,
     OrderMismatch,
     ReservationExpired,
-    Resources,
     serve,
 )
 from cluster_manager.server import ClusterService
-from node_manager.client import NodeUnavailable, StaleIncarnation
+from node_manager.client import EventKind, NodeUnavailable, Resources, StaleIncarnation
 from node_manager.server import NodeService
 from party.home_init import create_home
 from party.ids import AttemptId
