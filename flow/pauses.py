@@ -14,6 +14,7 @@ class Pauses:
         last_end_s: The last between tries to tell a party that a job is over.
         room_s: Before room is asked for again, at most.
         probe_s: Before a party whose sides run is asked again how they are.
+        restart_s: The first before an executor starts again that came no further the last time.
         last_follow_s: The last between tries to follow what executors tell.
     """
 
@@ -22,4 +23,5 @@ class Pauses:
     last_end_s: float = 60.0
     room_s: float = 3.0
     probe_s: float = 10.0
+    restart_s: float = 1.0
     last_follow_s: float = 2.0

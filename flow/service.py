@@ -20,6 +20,7 @@ from flow.participant.job_closing import JobClosing
 from flow.participant.leaving import Leaving, Limit
 from flow.participant.proposals import Proposals
 from flow.participant.report_sender import Delivery, ReportSender
+from flow.participant.restarts import Restart, Restarts
 from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
 from flow.protocol.policy import Stance
@@ -88,7 +89,8 @@ class FlowService:
         self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
-        self._events = EventReader(party, database, rooms.cluster, self._sender.due, config.pauses.last_follow_s)
+        self._restarts = Restarts(party, database, attempts, locks, scheduler)
+        self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
         self._subscription: CallServer | None = None
 
     @classmethod
@@ -118,12 +120,14 @@ class FlowService:
                 **self._coordinator.handlers(),
                 Delivery: self._sender.deliver,
                 Limit: self._leaving.check,
+                Restart: self._restarts.carry_out,
                 Sweep: self._retention.sweep,
             }
         )
         self._coordinator.start()
         self._sender.start()
         self._leaving.start()
+        self._restarts.start()
         self._scheduler.poke(Sweep())
         self._events.start()
         self._subscription = self._gateway.serve_calls(self._servicer.answer)

@@ -14,16 +14,18 @@ from flow.job.binding import BoundTask
 from flow.job.states import AttemptEvent, AttemptState, JobState, most_attempts
 from flow.participant.job_locks import JobLocks
 from flow.participant.launch import Launch, order_for, resources_for
-from flow.protocol.messages import Ack, AttemptOrder, Manifest, Published, Reserved, ReserveOrder, StopOrder
+from flow.protocol.messages import Ack, AttemptOrder, Published, Reserved, ReserveOrder, StopOrder
 from flow.rooms.ports import Rooms
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.job_cache import JobRows
+from flow.store.job_cache import JobRows, key_of
 from flow.store.participations import LEFT, led_by, put_reserved, refuse_left
 from flow.store.tables import executor, output
 from flow.store.transitions import bring, cancel_executors, mirror_attempt, mirror_job, move_each
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
+
+HOLD_S = 30.0
 
 
 class Attempts:
@@ -103,13 +105,40 @@ class Attempts:
                     if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):
                         raise StartedTooLate(f"{self._party} holds no room for {_attempt_of(order)}.")
                     if row.state == AttemptState.RESERVED:
-                        self._launch(order, *self._catalogue.agreed(rows), row)
+                        self.launch(rows, row)
                         started.append(row.address)
             except PlatformError:
                 self._note_started(order, started)
                 raise
             self._note_started(order, started, mirror=caller != self._party)
             return Ack()
+
+    def launch(self, rows: JobRows, row: Any) -> None:
+        """Start an executor, as the incarnation in its row, in the room that is held for it. The lock is the caller's.
+
+        Raises StartedTooLate, IncarnationOutdated, and what the Cluster Manager raises.
+        """
+        manifest, tasks = self._catalogue.agreed(rows)
+        attempt_id = AttemptId(JobId(row.job), TaskName(row.task), row.attempt)
+        token = self._gateway.issue_token(row.job, row.task, row.attempt, row.address, row.incarnation)
+        gateway, store = self._places
+        launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
+        order = order_for(manifest, tasks[row.task], Address.parse(row.address), attempt_id, launch)
+        try:
+            self._cluster.start(row.reservation, order)
+        except ReservationExpired as error:
+            raise StartedTooLate(f"{self._party}: {error.message}", hint=error.hint) from None
+
+    def hold(self, rows: JobRows, row: Any) -> Any:
+        """Hold room for an executor once more; its row with it. Raises NoCapacity."""
+        _, tasks = self._catalogue.agreed(rows)
+        attempt_id = AttemptId(JobId(row.job), TaskName(row.task), row.attempt)
+        wanted = resources_for(tasks[row.task], Address.parse(row.address))
+        room = self._cluster.reserve(attempt_id, row.address, wanted, HOLD_S)
+        with self._database.write() as writer:
+            changes = {"reservation": room.id, "node": room.node}
+            writer.change(executor, row.job, [key_of(executor, row)], changes, row.state)
+            return writer.rows(row.job).one(executor, *key_of(executor, row))
 
     def stop(self, order: StopOrder, caller: str) -> Ack:
         """End our executors of an attempt, give their room back, drop what they staged."""
@@ -143,18 +172,6 @@ class Attempts:
                     mirror_attempt(writer, _attempt_of(order), AttemptState.SUCCEEDED)
                     writer.event("task.published", order.job, place=(order.task, order.attempt, self._party))
             return Published(outputs=outputs)
-
-    def _launch(self, order: AttemptOrder, manifest: Manifest, tasks: Mapping[str, BoundTask], row: Any) -> None:
-        address = Address.parse(row.address)
-        token = self._gateway.issue_token(order.job, order.task, order.attempt, row.address, row.incarnation)
-        gateway, store = self._places
-        launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
-        try:
-            self._cluster.start(
-                row.reservation, order_for(manifest, tasks[order.task], address, _attempt_of(order), launch)
-            )
-        except ReservationExpired as error:
-            raise StartedTooLate(f"{self._party}: {error.message}", hint=error.hint) from None
 
     def _note_started(self, order: AttemptOrder, started: list[str], *, mirror: bool = False) -> None:
         if not started and not mirror:

@@ -9,20 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, Full, Queue
 from threading import Event, Lock, Thread
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flow.participant.running import differing, end_columns, state_in
+from flow.job.states import ENDED_ATTEMPT
+from flow.participant.running import (
+    differing,
+    end_columns,
+    restart_pause_s,
+    state_in,
+    told_cause,
+    unsaved_after,
+)
+from flow.pauses import Pauses
 from flow.protocol.messages import LogReport, MetricReport, ProgressReport
 from flow.rooms.ports import ClusterPort
 from flow.store.database import Database
+from flow.store.job_cache import key_of
 from flow.store.participations import count_running, parties_of
 from flow.store.tables import executor
 from flow.store.telemetry import insert_logs, insert_metrics, put_places, put_progress, read_places
-from flow.store.transitions import bring
+from flow.store.transitions import bring, restart_executor
 from flow.store.writer import Writer
 from node_manager.client import FINAL, EventKind, ExecutorEvent
 from party.ids import AttemptId, JobId, TaskName
@@ -38,16 +49,27 @@ _UNTOLD = (EventKind.STARTED, EventKind.LOG)  # what is not told to the initiato
 
 
 class EventReader:
-    """Follows the stream from `start` to `close`. `heard(job)` is called once more than words of a job were stored."""
+    """Follows the stream from `start` to `close`.
+
+    `heard(job)` is called once more than words of a job were stored, `restart(job, pause_s)` where an executor of it
+    is to start again.
+    """
 
     def __init__(
-        self, party: str, database: Database, cluster: ClusterPort, heard: Callable[[str], None], last_pause_s: float
+        self,
+        party: str,
+        database: Database,
+        cluster: ClusterPort,
+        heard: Callable[[str], None],
+        restart: Callable[[str, float], None],
+        pauses: Pauses,
     ) -> None:
         self._party = party
         self._database = database
         self._cluster = cluster
         self._heard = heard
-        self._last_pause_s = last_pause_s
+        self._restart = restart
+        self._pauses = pauses
         self._queue: Queue[ExecutorEvent | None] = Queue(WAITING)
         self._closed = Event()
         self._threads: list[Thread] = []
@@ -84,7 +106,7 @@ class EventReader:
             except (PlatformError, SQLAlchemyError) as error:
                 self._log.info("events.interrupted", **_described(error))
             self._closed.wait(pause)
-            pause = min(pause * 2, self._last_pause_s)
+            pause = min(pause * 2, self._pauses.last_follow_s)
 
     def _read_places(self) -> dict[str, int]:
         """Up to where each log is recorded. What waits to be recorded comes again, and is known then."""
@@ -104,7 +126,7 @@ class EventReader:
                 batch = []
             except (PlatformError, SQLAlchemyError) as error:
                 self._log.warning("events.not_recorded", **_described(error))
-                self._closed.wait(self._last_pause_s)
+                self._closed.wait(self._pauses.last_follow_s)
 
     def _next_batch(self) -> list[ExecutorEvent]:
         batch = [self._queue.get()]
@@ -150,12 +172,17 @@ class EventReader:
             put_progress(writer, job, self._read(_progress, EventKind.PROGRESS, events))
         insert_logs(writer, job, self._read(_log_line, EventKind.LOG, events))
         for event in events:
-            state = state_in(event)
-            if state is None:
-                continue
-            attempt = AttemptId(JobId(event.job), TaskName(event.task), event.attempt)
             row = writer.rows(job).one(executor, event.task, event.attempt, event.address)
-            if row is not None and row.incarnation == event.incarnation:
+            if row is None or row.incarnation != event.incarnation:
+                continue
+            going_on = is_open and row.state not in ENDED_ATTEMPT
+            if event.kind is EventKind.CHECKPOINT and row.unsaved:
+                writer.change(executor, job, [key_of(executor, row)], {"unsaved": 0})
+            elif going_on and (unsaved := unsaved_after(event, row.unsaved)):
+                restart_executor(writer, row, unsaved, body={"cause": told_cause(event)})
+                writer.after_commit(partial(self._restart, job, restart_pause_s(unsaved, self._pauses.restart_s)))
+            elif state := state_in(event):
+                attempt = AttemptId(JobId(event.job), TaskName(event.task), event.attempt)
                 columns = end_columns(event, self._party)
                 if event.kind is EventKind.FAILED and event.body.get("alike"):
                     columns["differing"] = differing(event, parties_of(writer.rows(job)))

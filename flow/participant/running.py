@@ -13,6 +13,7 @@ from node_manager.client import Cause, EventKind, ExecutorEvent
 from runtime.errors import all_codes
 
 _LAST_WORDS = "`flow job logs` may show its last words."
+MOST_UNSAVED = 3
 REPORTED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.LOST)
 _STATE = {
     EventKind.STARTED: AttemptState.RUNNING,
@@ -25,6 +26,31 @@ _STATE = {
 def state_in(event: ExecutorEvent) -> AttemptState | None:
     """The state that an event tells of, if it does."""
     return _STATE.get(event.kind)
+
+
+def unsaved_after(event: ExecutorEvent, unsaved: int) -> int | None:
+    """How many incarnations of an executor began since its last checkpoint, once it starts again after this event.
+
+    None if it does not start again: it goes on, succeeded, failed for a reason that another try does not change, came
+    no further too often, or outgrew its memory without a checkpoint. One that its own party stopped is not counted.
+    """
+    cause = event.body.get("cause")
+    if event.kind is EventKind.LOST and cause == Cause.STOPPED:
+        return max(unsaved, 1)
+    known = all_codes().get(str(event.body.get("code"))) if event.kind is EventKind.FAILED else None
+    if event.kind is EventKind.LOST or (known and known.retry):
+        return unsaved + 1 if unsaved <= (0 if cause == Cause.MEMORY else MOST_UNSAVED) else None
+    return None
+
+
+def restart_pause_s(unsaved: int, first_s: float) -> float:
+    """How long to wait before an incarnation: not at all, unless the two before it came no further either."""
+    return first_s * 2.0 ** (unsaved - 3) if unsaved > 2 else 0.0
+
+
+def told_cause(event: ExecutorEvent) -> str:
+    """Why an executor ended that starts again: the cause of its loss, or the code of its error."""
+    return str(event.body.get("cause") or event.body.get("code") or Cause.UNKNOWN)
 
 
 def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:

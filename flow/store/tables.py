@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.dialects import mysql
 
@@ -151,6 +152,8 @@ executor = Table(
     Column("attempt", Integer, primary_key=True),
     Column("address", _ADDRESS, primary_key=True),
     Column("incarnation", Integer, nullable=False, default=1),
+    Column("unsaved", Integer, nullable=False, default=1, server_default="1"),  # began since the last checkpoint
+    Column("restart_due", Boolean, nullable=False, default=False, server_default=false()),
     Column("state", String(20), nullable=False),
     Column("reservation", String(200), nullable=False, default=""),
     Column("node", String(200), nullable=False, default=""),

@@ -247,6 +247,15 @@ def cancel_executors(writer: Writer, job_id: str, task: str | None = None, numbe
         writer.event("executor.cancelled", job_id, place=place, body={"address": row.address})
 
 
+def restart_executor(writer: Writer, row: Any, unsaved: int, body: Mapping[str, object]) -> None:
+    """The next incarnation of one of our executors is due; its state stays, since the attempt goes on."""
+    changes = {"incarnation": row.incarnation + 1, "unsaved": unsaved, "restart_due": True}
+    writer.change(executor, row.job, [key_of(executor, row)], changes, row.state)
+    place = (row.task, row.attempt, row.address.partition(":")[2])
+    said = {"address": row.address, "incarnation": row.incarnation + 1, **body}
+    writer.event("executor.restarted", row.job, place=place, body=said)
+
+
 def _cancel(writer: Writer, table: Table, rows: Sequence[Any]) -> None:
     if rows:
         changes = {"state": AttemptState.CANCELLED, "ended_ms": writer.now_ms}

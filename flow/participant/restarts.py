@@ -1,0 +1,95 @@
+"""Our executors that were lost start again in the same attempt, from their last checkpoint.
+
+The next incarnation runs in the room that the lost one had; whatever an older one still says or sends is refused. The
+initiator and the other parties wait for it as for one that is slow. What is due stands in the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from flow.errors import StartedTooLate
+from flow.job.states import ENDED_ATTEMPT, AttemptState
+from flow.participant.attempts import Attempts
+from flow.participant.job_locks import JobLocks
+from flow.scheduler import Scheduler
+from flow.store.database import Database
+from flow.store.job_cache import JobRows
+from flow.store.tables import executor
+from flow.store.transitions import bring, error_columns, told
+from gateway.client import IncarnationOutdated
+from node_manager.client import StaleIncarnation
+from party.ids import AttemptId, JobId, TaskName
+from runtime.errors import PlatformError
+from runtime.log import get_logger
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Start again what was lost of a job here."""
+
+    job: str
+
+
+class Restarts:
+    """Starts the next incarnations of our executors, a job at a time."""
+
+    def __init__(
+        self, party: str, database: Database, attempts: Attempts, locks: JobLocks, scheduler: Scheduler
+    ) -> None:
+        self._party = party
+        self._database = database
+        self._attempts = attempts
+        self._locks = locks
+        self._scheduler = scheduler
+        self._log = get_logger("flow")
+
+    def start(self) -> None:
+        """Take up what was due before this Flow went away."""
+        with self._database.read() as connection:
+            due = connection.execute(select(executor.c.job).where(executor.c.restart_due).distinct()).scalars().all()
+        for job in due:
+            self.due(job, 0.0)
+
+    def due(self, job: str, pause_s: float) -> None:
+        """An executor of this job is to start again after a pause."""
+        self._scheduler.poke(Restart(job), pause_s)
+
+    def carry_out(self, key: Restart) -> None:
+        """Start again what is due. Raises PlatformError where it has to be tried again."""
+        with self._locks.of(key.job):
+            rows = self._database.rows(key.job)
+            for row in rows.of(executor):
+                if row.restart_due:
+                    self._restart(rows, row)
+
+    def _restart(self, rows: JobRows, row: Any) -> None:
+        over = rows.part.state != "open" or row.state in ENDED_ATTEMPT
+        lost: PlatformError | None = None
+        try:
+            if not over:
+                self._launch(rows, row)
+        except (StaleIncarnation, IncarnationOutdated):
+            pass  # it was started before we could write so, or a newer one was
+        except PlatformError as error:
+            if error.retry:
+                raise
+            lost = error
+        attempt_id = AttemptId(JobId(row.job), TaskName(row.task), row.attempt)
+        with self._database.write() as writer:
+            place = [(row.task, row.attempt, row.address)]
+            writer.change(executor, row.job, place, {"restart_due": False})
+            if lost is not None:
+                columns = error_columns(told(lost, self._party))
+                bring(writer, executor, attempt_id, [row.address], AttemptState.LOST, retryable=True, **columns)
+        self._log.info("executor.restarted", job=row.job, address=row.address, incarnation=row.incarnation)
+
+    def _launch(self, rows: JobRows, row: Any) -> None:
+        """In the room it had, or in another where that is gone."""
+        try:
+            self._attempts.launch(rows, row)
+        except StartedTooLate:
+            self._attempts.launch(rows, self._attempts.hold(rows, row))
