@@ -19,7 +19,7 @@ from node_manager.client import EventKind
 from runtime.errors import DiskFull
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job, succeeds, train_job
 
-QUICK = Pauses(first_s=0.02, last_s=0.2, room_s=0.2, last_follow_s=0.1)
+QUICK = Pauses(first_s=0.02, last_s=0.2, room_s=0.2, restart_s=0.02, last_follow_s=0.1)
 
 
 @pytest.fixture
