@@ -1,0 +1,93 @@
+"""Executors are killed in the middle of an encrypted training: same attempt, same model, no round done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.federation import LocalFederation, LocalParty
+from tests.e2e.test_resumed_training import eventually
+
+PARTIES = ("hospital-a", "hospital-b", "coordinator")
+ROUNDS = 60
+
+
+def job() -> dict[str, Any]:
+    paillier = {"protection": {"kind": "paillier"}}
+    return {
+        "schema": 1,
+        "name": "killed",
+        "initiator": "hospital-a",
+        "roles": {"guest": ["hospital-a"], "host": ["hospital-b"], "arbiter": ["coordinator"]},
+        "settings": {"seed": 11, "retries": 0},
+        "tasks": {
+            "scale": {"component": "scale@1", "inputs": {"data": "breast/train"}, "parameters": paillier},
+            "train": {
+                "component": "homo_lr@1",
+                "inputs": {"train": "scale.data"},
+                "parameters": {"rounds": ROUNDS, **paillier},
+            },
+        },
+    }
+
+
+def executors(party: LocalParty, job_id: str) -> dict[int, int]:
+    """The pids of a job's executors at a party, by incarnation."""
+    folders = (party.home / "state" / "node" / "executors" / job_id).glob("train-1-*/process.json")
+    return {int(file.parent.name.rpartition("-i")[2]): json.loads(file.read_text())["pid"] for file in folders}
+
+
+def models(federation: LocalFederation, job_id: str) -> set[str]:
+    """The digests of the trained models."""
+    listed = (item for party in PARTIES for item in federation[party].flow_json("job", "outputs", job_id))
+    return {item["digest"] for item in listed if item["kind"] == "model" and item["task"] == "train"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(federation: LocalFederation, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same job, not touched."""
+    file = tmp_path_factory.mktemp("undisturbed") / "job.json"
+    file.write_text(json.dumps(job()))
+    done = federation["hospital-a"].run("job", "submit", file, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.split()[0]
+
+
+def test_each_executor_is_killed_in_its_turn_and_the_model_is_the_same(
+    federation: LocalFederation, undisturbed: str, tmp_path: Path
+) -> None:
+    guest = federation["hospital-a"]
+    (tmp_path / "job.json").write_text(json.dumps(job()))
+    submitted = guest.flow_json("job", "submit", tmp_path / "job.json")["job"]
+    for number, party in enumerate(PARTIES, start=1):
+        eventually(lambda n=number, p=party: step(federation[p], submitted) >= 5 * n)
+        os.kill(executors(federation[party], submitted)[1], signal.SIGKILL)
+        saved = step(federation[party], submitted)
+        eventually(
+            lambda p=party: 2 in executors(federation[p], submitted) and steps_of_second(federation[p], submitted)
+        )
+        assert saved <= min(steps_of_second(federation[party], submitted)) <= saved + 1
+    guest.flow("job", "watch", submitted)
+    expected = models(federation, undisturbed)
+    assert len(expected) == 1
+    assert models(federation, submitted) == expected
+    view = guest.flow_json("job", "show", submitted)
+    assert [[a["attempt"] for a in task["attempts"]] for task in view["tasks"]] == [[1], [1]]
+
+
+def step(party: LocalParty, job_id: str) -> int:
+    """The newest checkpoint of the training at a party."""
+    files = (party.home / "store" / "checkpoints" / job_id / "train").rglob("*.ckpt")
+    return max((int(file.stem) for file in files), default=0)
+
+
+def steps_of_second(party: LocalParty, job_id: str) -> list[int]:
+    """The steps that the second incarnation of a party's executor saved."""
+    [log] = (party.home / "state" / "node" / "executors" / job_id).glob("train-1-*-i2/events.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+    return [event["body"]["step"] for event in events if event["kind"] == "checkpoint"]
