@@ -22,7 +22,7 @@ from algorithms.api.parameters import Parameters
 from algorithms.compute.workers import Workers
 from party.ids import Address
 from runtime.clock import Clock
-from storage.client import KEPT_CHECKPOINTS, Model, Table, TableRoles, Value, decode, encode
+from storage.client import KEPT_CHECKPOINTS, Model, Table, TableRoles, Value, check_roles, decode, encode
 
 Input = Table | Model
 
@@ -146,7 +146,7 @@ class _LocalRun:
     metrics: list[Metric] = field(default_factory=list)
 
     def save_table(self, name: str, rows: pa.Table, roles: TableRoles) -> None:
-        roles.check(rows.schema)
+        check_roles(roles, rows.schema)
         self.outputs[name] = rows
 
     def save_model(self, name: str, model: Model) -> None:

@@ -31,8 +31,8 @@ from gateway.errors import (
 from gateway.executors.executor_wire import ExecutorWire
 from gateway.executors.local_exchange import LocalExchange, LocalWire
 from gateway.mailbox.ledger import JobTraffic, PeerTraffic
+from gateway.peer_status import PeerStatus
 from gateway.server import serve
-from gateway.transfer.link import PeerStatus
 from gateway.transfer.strangers import Stranger
 
 __all__ = [

@@ -8,7 +8,7 @@ from runtime.clock import Clock
 from storage import task_paths
 from storage.checkpoints.journal import Journal
 from storage.checkpoints.store import KEPT_CHECKPOINTS, Checkpoint, CheckpointStore
-from storage.columns.roles import NO_ROLES, Alignment, TableRoles
+from storage.columns.roles import check_roles
 from storage.disk import refuse_without_room, room_for
 from storage.documents import Unreadable
 from storage.errors import (
@@ -42,6 +42,7 @@ from storage.errors import (
     ValueVersionUnknown,
     WrongKey,
 )
+from storage.facts import NO_ROLES, OF_HOLDERS, Alignment, TableRoles, UsePolicy
 from storage.intake.source_options import SourceOptions, typed_column
 from storage.kinds import Ciphertexts, Field, FieldHeader, Kind, Value, ValueHeader
 from storage.models.export import ModelFile, exported_model, read_model_file
@@ -57,7 +58,7 @@ from storage.tables.manifest import Column, Partition, TableManifest
 from storage.tables.store import TableStore
 from storage.tables.table import Table
 from storage.tables.writer import TableWriter
-from storage.use_policies import OF_HOLDERS, UsePolicies, UsePolicy
+from storage.use_policies import UsePolicies
 from storage.values import decode, describe, encode, kind_of
 
 __all__ = [
@@ -128,6 +129,7 @@ __all__ = [
     "ValueKindUnknown",
     "ValueVersionUnknown",
     "WrongKey",
+    "check_roles",
     "decode",
     "describe",
     "encode",

@@ -8,13 +8,11 @@ Without the file a table may be used for everything, and a model only among the 
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import pydantic
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from runtime.text import first_problem
 from storage.errors import Damaged
+from storage.facts import OF_HOLDERS, UsePolicy
 from storage.models.store import ModelStore, model_folder
 from storage.place import Place
 from storage.refs import OutputRef, TableRef
@@ -22,27 +20,6 @@ from storage.tables.store import TableStore
 from storage.tables.versions import table_folder
 
 FILE = "use.json"
-Patterns = Annotated[
-    tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(max_length=1000)
-]
-
-
-class UsePolicy(BaseModel):
-    """Who may use a table, and for what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    components: Patterns = Field(default=("*",), description='Components allowed, such as "homo_lr@1"; "*": all.')
-    peers: Patterns = Field(default=("*",), description='Parties it may be used with; "*": all.')
-    users: Patterns = Field(
-        default=(), description='Users of this party whose jobs may read it beside its owner\'s; "*": all.'
-    )
-    min_rows: int = Field(default=0, ge=0, lt=1 << 63, description="Versions with fewer rows are not used.")
-    expires: AwareDatetime | None = Field(default=None, description="When the permission ends.")
-
-
-OF_HOLDERS = UsePolicy(peers=())
-"""A model's policy unless one was set: no party is granted it beside those that hold it."""
 
 
 class UsePolicies:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flow.rest_client.http import HttpCalls
 from flow.rest_client.paths import output_path, table_path
 from flow.views.jobs import PolicyView
-from storage.client import UsePolicy
+from storage.facts import UsePolicy
 
 
 class PolicyCalls(HttpCalls):

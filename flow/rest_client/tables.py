@@ -12,7 +12,7 @@ import httpx
 from flow.rest_client.http import CONNECT_S, HttpCalls
 from flow.rest_client.paths import table_at, table_path
 from flow.views.party import HeadView, TableView
-from storage.client import NO_ROLES, TableRoles
+from storage.facts import NO_ROLES, TableRoles
 
 UPLOAD_S = 24 * 3600.0  # the answer comes when the whole file is stored
 CHUNK_BYTES = 1 << 20

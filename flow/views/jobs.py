@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flow.job.states import AttemptState, JobState
 from flow.job.texts import ShownLabel, ShownSentence
 from party.settings import PolicySettings
-from storage.client import NO_ROLES, TableRoles
+from storage.facts import NO_ROLES, TableRoles
 
 MOST_ROWS, MOST_EVENTS = 100_000, 10_000  # metrics or log lines, events in one answer; more by the last one's id
 

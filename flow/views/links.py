@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flow.views.times import clock_text
-from gateway.client import PeerStatus
+from gateway.peer_status import PeerStatus
 from runtime.clock import Apart, apart_text, span
 
 MOST_SILENT_MS = 60_000  # a party that only calls out greets every few seconds

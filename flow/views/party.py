@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from flow.views.jobs import View
-from storage.client import NO_ROLES, TableRoles
+from storage.facts import NO_ROLES, TableRoles
 
 
 class Health(View):

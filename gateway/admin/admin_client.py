@@ -13,7 +13,7 @@ import grpc
 from gateway.admin.call_server import CallServer, Handler
 from gateway.contract import JobContract, contract_to_json
 from gateway.mailbox.ledger import JobTraffic, PeerTraffic
-from gateway.transfer.link import PeerStatus
+from gateway.peer_status import PeerStatus
 from gateway.transfer.strangers import Stranger
 from gateway.wire import AdminStub, admin_channel, gateway_down, local
 from runtime.canonical import canonical_json

@@ -16,9 +16,10 @@ from hashlib import sha256
 from gateway.backoff import Backoff
 from gateway.errors import JobClosed, MessageRefused
 from gateway.mailbox.store import Mailbox, Outgoing
+from gateway.peer_status import PeerStatus
 from gateway.peers import PeerBook
 from gateway.recorder import Recorder
-from gateway.transfer.link import HEARTBEAT_S, Link, Outcome, PeerStatus, Receipt
+from gateway.transfer.link import HEARTBEAT_S, Link, Outcome, Receipt
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 

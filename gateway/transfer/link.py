@@ -16,12 +16,12 @@ from gateway.errors import (
     ClocksDiffer,
     PeerDistrustsUs,
     PeerRefused,
-    PeerShowsOther,
     PeerSilent,
     PeerUnreachable,
     ProtocolMismatch,
 )
 from gateway.mailbox.store import Outgoing
+from gateway.peer_status import PeerStatus
 from gateway.peers import PeerBook
 from gateway.transfer.diagnosis import Diagnose, diagnose, distrusts
 from gateway.wire import TransferStub, chunked, transfer, transfer_stub
@@ -51,13 +51,6 @@ KEEP_ALIVE = [
 ]
 # What a peer answers that takes nothing from this gateway.
 _REFUSES_US = (PeerRefused, ProtocolMismatch, BadCard, ClocksDiffer)
-_STATES: dict[type[PlatformError], str] = {
-    PeerDistrustsUs: "refused",
-    PeerShowsOther: "refused",
-    ProtocolMismatch: "refused",
-    ClocksDiffer: "refused",
-    BadCard: "not-valid",
-}
 
 
 class Outcome(StrEnum):
@@ -74,39 +67,6 @@ class Receipt:
 
     outcome: Outcome
     problem: PlatformError | None = None
-
-
-@dataclass(frozen=True)
-class PeerStatus:
-    """How a peer is doing.
-
-    Attributes:
-        state: `up`, `down`; `refused` where one side does not take the other's card or version; `not-valid` where its
-            card is not valid now; or `no-address` for a party that only calls out.
-        last_seen_s: When it last answered or greeted, seconds since 1970; 0 for never.
-        queued: Envelopes that wait for it.
-        problem: Why it is not up, if that is known, or that its clock is not ours; code: the error's code; remedy: what
-            a person can do.
-    """
-
-    party: str
-    addresses: tuple[str, ...]
-    state: str
-    last_seen_s: float
-    queued: int
-    problem: str = ""
-    code: str = ""
-    remedy: str = ""
-
-    @staticmethod
-    def of(
-        party: str, addresses: tuple[str, ...], last_seen_s: float, queued: int, error: PlatformError | None
-    ) -> PeerStatus:
-        """A peer that is not up because of `error`."""
-        state = next((state for kind, state in _STATES.items() if isinstance(error, kind)), "down")
-        if error is None:
-            return PeerStatus(party, addresses, state if addresses else "no-address", last_seen_s, queued)
-        return PeerStatus(party, addresses, state, last_seen_s, queued, error.message, error.code, error.hint)
 
 
 def check_protocol(peer: str, protocol: int, minimum: int) -> None:

@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from runtime.errors import PlatformError, all_codes
 from runtime.text import printable
-from storage.columns.roles import TableRoles
 from storage.errors import BadSource, ValueDamaged, amount
+from storage.facts import TableRoles
 from storage.frames import read_stream, write_stream
 from storage.intake.raw_file import RawFile, is_uri, raw_file
 from storage.intake.source_options import SourceOptions

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from runtime.suggestions import did_you_mean
-from storage.columns.roles import NO_ROLES, TableRoles
 from storage.columns.types import check_column
 from storage.errors import BadSource
+from storage.facts import NO_ROLES, TableRoles
 from storage.intake.csv_words import DECIMAL_SIGNS
 
 NAMED_TYPES = {

@@ -23,10 +23,11 @@ from runtime.bounds import Count
 from runtime.canonical import canonical_json, parse_json
 from runtime.errors import InvalidInput
 from runtime.text import first_problem, is_printable, printable
-from storage.columns.roles import TableRoles
+from storage.columns.roles import check_roles, check_weights
 from storage.columns.types import ContentDigest, check_days, normal_schema
 from storage.documents import MAX_DOCUMENT_BYTES
 from storage.errors import Damaged, OutputRefused
+from storage.facts import TableRoles
 from storage.frames import read_partition
 from storage.models.model import ARRAYS_FILE, DETAILS_FILE, describe_model
 from storage.place import Place
@@ -101,13 +102,13 @@ def copy_table(place: Place, staged: str, ours: str, ref: OutputRef, origin: str
     schema = schema_of(claimed.columns)
     if normal_schema(schema) != schema:
         raise Damaged("it has columns of a type that tables do not have")
-    claimed.roles.check(schema)
+    check_roles(claimed.roles, schema)
     digest, partitions, data, rows = ContentDigest(schema), [], f"data/{ULID()}", 0
     for number, file in enumerate(files):
         name = f"{data}/part-{number:05d}.arrow"
         copied = place.copy(staged, file, f"{ours}/{name}")
         batch = _rows(place, f"{ours}/{name}", schema)
-        claimed.roles.check_weights(batch, rows)
+        check_weights(claimed.roles, batch, rows)
         digest.update(batch)
         rows += batch.num_rows
         partitions.append(Partition(name, batch.num_rows, copied.bytes, copied.sha256))

@@ -20,9 +20,9 @@ from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.canonical import canonical_json
 from runtime.clock import Clock, SystemClock
 from runtime.text import first_problem, printable
-from storage.columns.roles import TableRoles
 from storage.documents import MAX_DOCUMENT_BYTES
 from storage.errors import AlreadyPublished, Damaged, OutputRefused, ReportNotFound, UndeclaredOutput, UnsupportedValue
+from storage.facts import TableRoles
 from storage.models.model import DETAILS_FILE, Model, save_model
 from storage.models.store import ModelStore
 from storage.outputs.copying import MANIFEST_FILE, Report, copy_model, copy_report, copy_table, refusing

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.bounds import Count
 from runtime.text import first_problem
-from storage.columns.roles import NO_ROLES, TableRoles
 from storage.documents import check_schema
 from storage.errors import Damaged
+from storage.facts import NO_ROLES, TableRoles
 from storage.refs import TableRef
 
 SCHEMA = 1

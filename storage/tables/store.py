@@ -15,9 +15,9 @@ from ulid import ULID
 
 from runtime.clock import Clock, SystemClock
 from runtime.errors import PlatformError
-from storage.columns.roles import NO_ROLES, TableRoles
 from storage.documents import Unreadable
 from storage.errors import BadReference, Damaged, SchemaVersionUnknown, StoreFull, TableNotFound
+from storage.facts import NO_ROLES, TableRoles
 from storage.intake.source_options import SourceOptions
 from storage.intake.sources import Progress, Reading, open_source
 from storage.place import Place

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from storage.columns.conversion import keep_as_text
-from storage.columns.roles import NO_ROLES, TableRoles
+from storage.columns.roles import check_roles, check_weights
 from storage.columns.types import ContentDigest, missing, normal_schema, normal_table
 from storage.columns.unique import IdCheck, numbered_row
 from storage.errors import InfiniteNumber, TableSchemaMismatch
+from storage.facts import NO_ROLES, TableRoles
 from storage.frames import read_partition
 from storage.place import Place
 from storage.tables.manifest import Column, Partition, TableManifest
@@ -84,7 +85,7 @@ class TableWriter:
         self._commit = commit
         self._release = release
         self._schema = normal_schema(plan.schema)
-        plan.roles.check(self._schema)
+        check_roles(plan.roles, self._schema)
         self._digest = ContentDigest(self._schema)
         unique = plan.roles.id is not None and plan.unique_ids
         self._ids = IdCheck(self._schema.field(plan.roles.id).type, plan.row_name) if unique else None
@@ -182,7 +183,7 @@ class TableWriter:
         batch = self._one_batch()
         self._digest.update(batch)
         self._look(batch)
-        self._plan.roles.check_weights(batch, self._rows, self._plan.row_name)
+        check_weights(self._plan.roles, batch, self._rows, self._plan.row_name)
         if self._plan.roles.label is not None:
             self._without_label += missing(batch.column(self._plan.roles.label))
         if self._ids is not None:

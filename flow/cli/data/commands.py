@@ -81,7 +81,7 @@ def upload(  # noqa: PLR0913 - one a file's property
     reading = {"type": types, "encoding": encoding, "delimiter": delimiter, "null": null, "format": form}
     reading |= {"features": _columns(features), "drop": _columns(drop), "columns": _columns(columns)}
     reading |= {"decimal": decimal, "no_header": "true" if no_header else None}
-    from storage.client import TableRoles
+    from storage.facts import TableRoles
 
     roles = TableRoles(id=id, label=label, weight=weight, match_id=match_id)
     with context.client() as flow, context.screen.progress(f"Uploading {file.name}") as sent:

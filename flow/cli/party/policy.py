@@ -13,7 +13,7 @@ from runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flow.views.jobs import PolicyView
-    from storage.client import UsePolicy
+    from storage.facts import UsePolicy
 
 app = typer.Typer(help="See and change what the party agrees to.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -113,7 +113,7 @@ def _shown(value: object) -> str:
 def _changed(policy: UsePolicy, changes: Mapping[str, object]) -> UsePolicy:
     from datetime import UTC, datetime
 
-    from storage.client import UsePolicy
+    from storage.facts import UsePolicy
 
     text, until = changes.get("expires"), policy.expires
     if text == "never":

@@ -24,6 +24,7 @@ from storage.client import (
     Store,
     TableManifest,
     TableRoles,
+    check_roles,
 )
 
 ALL = TableRoles(
@@ -102,7 +103,7 @@ def test_a_column_of_a_type_that_does_not_suit_its_role_is_refused(upload, roles
     with pytest.raises(ColumnTypeRefused, match=says):
         upload("x,word,flag\n0.5,a,true\n", roles)
     with pytest.raises(ColumnTypeRefused, match=says):
-        roles.check(pa.schema({"x": pa.float64(), "word": pa.large_string(), "flag": pa.bool_()}))
+        check_roles(roles, pa.schema({"x": pa.float64(), "word": pa.large_string(), "flag": pa.bool_()}))
 
 
 @pytest.mark.parametrize(

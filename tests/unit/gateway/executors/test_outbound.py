@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from gateway import scalars
 from gateway.envelope import Step
 from gateway.errors import BudgetSpent, ContractViolation
 from gateway.executors.outbound import Outbound
@@ -24,12 +23,18 @@ JOB = "JOB"
 TEXT_BYTES = 300
 
 
+@pytest.fixture(autouse=True)
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a line of texts may carry in an attempt."""
+    monkeypatch.setattr(scalars, "MAX_TEXT_BYTES", TEXT_BYTES)
+
+
 class Sender:
     """Alpha's way out, and one executor of it."""
 
     def __init__(self, home: PartyHome) -> None:
         self.mailbox = MemoryMailbox()
-        says = replace(line("says", "text", "plain-scalar"), text_bytes=TEXT_BYTES)
+        says = line("says", "text", "plain-scalar")
         self.mailbox.open_job(make_contract(JOB, (*LINES, says)))
         self.left: list[str] = []
         self.outbound = Outbound(self.mailbox, PeerBook(home), left=self.left.append, arrived=lambda _: None)

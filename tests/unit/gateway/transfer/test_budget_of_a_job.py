@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+
+from gateway import scalars
 from gateway.envelope import Header, Part, signed
 from gateway.errors import AttemptNotOpen, BudgetSpent
 from gateway.executors.tokens import Bearer, Tokens
@@ -23,6 +25,12 @@ JOB, TAG, TEXT = "JOB", "says", "x" * 200
 BODY = encode(TEXT).to_pybytes()
 
 
+@pytest.fixture(autouse=True)
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a line of texts may carry in an attempt."""
+    monkeypatch.setattr(scalars, "MAX_TEXT_BYTES", len(TEXT))
+
+
 class Receiver:
     """Beta's gateway, whose contract allows one text in an attempt, and alpha, who sends as much as it can."""
 
@@ -31,7 +39,7 @@ class Receiver:
         self._folder = folder
         self.taken: Counter[int] = Counter()
         self.start()
-        says = replace(line(TAG, "text", "plain-scalar"), text_bytes=len(TEXT))
+        says = line(TAG, "text", "plain-scalar")
         self._mailbox.open_job(make_contract(JOB, (says,)))
 
     def start(self) -> None:
