@@ -67,7 +67,7 @@ def test_the_digest_of_every_output_is_told_whole_to_a_script(party: FakeParty, 
     ours = {row["name"]: row for row in flow("job", "outputs", job, "--json").json() if row["party"] == "hospital-a"}
     assert ours["model"]["digest"] == MODEL.digest()
     assert ours["scores"]["digest"] == party.tables.manifest(ours["scores"]["reference"]).digest
-    published = {each.output: each.digest for each in party.store.staging.published(job, "train")}
+    published = {each.output: each.digest for each in party.store.staging.publish(job, "train", 1, DECLARED)}
     assert ours["roc"]["digest"] == published["roc"]
     assert {len(row["digest"]) for row in ours.values()} == {64}
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from algorithms.api.component import Component
-from algorithms.api.ports import PortKind
 from algorithms.compute.workers import Workers
 from algorithms.registry import components
 from gateway.client import LocalExchange
@@ -108,7 +107,7 @@ def test_a_component_tells_when_it_begins_what_it_reads_what_it_makes_and_when_i
         assert lines[0] == f"{made.reference} begins as {address}, attempt 1"
         assert lines[-1].startswith(f"{made.reference} ended after ")
         assert sorted(line for line in lines if line.startswith("input ")) == sorted(reads[address])
-        kinds = {name: port.kind for name, port in made.outputs.items() if port.kind is not PortKind.METRICS}
+        kinds = {name: port.kind for name, port in made.outputs.items()}
         declared = {str(address): {name: OutputKind(kind) for name, kind in kinds.items()}}
         published = Store(stores[address]).staging.publish(JOB, "task", 1, declared)
         assert {line for line in lines if line.startswith("output ")} == {
