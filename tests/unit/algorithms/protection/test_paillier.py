@@ -9,11 +9,13 @@ from algorithms.aggregate.adder import Adder
 from algorithms.aggregate.aggregation import AggregationParameters
 from algorithms.aggregate.contributor import Contributor
 from algorithms.api.channel import Channel
+from algorithms.api.component import Component, Terms
 from algorithms.api.errors import BadKey, RolesRefused, WrongKey
 from algorithms.local_run import LocalMemory
 from algorithms.protection import key_agreement
 from algorithms.protection.settings import ProtectionSettings
-from party.ids import Address
+from algorithms.registry import components
+from party.ids import Role
 from tests.fixtures.algorithms import ARBITER, ENCRYPTED, GUEST, HOST, RecordingExchange, context
 
 
@@ -52,9 +54,13 @@ def test_a_public_key_with_another_h_than_the_private_one_is_refused():
         Contributor(context(HOST, exchange), secure, 1)
 
 
-@pytest.mark.parametrize("side", [lambda ctx, how: Contributor(ctx, how, 1), Adder], ids=["trainer", "arbiter"])
-def test_every_executor_refuses_an_arbiter_that_could_decrypt(side):
-    arbiter = Address.parse("arbiter:hospital-a")
-    ctx = context(arbiter, addresses=(GUEST, HOST, arbiter))
-    with pytest.raises(RolesRefused, match="'hospital-a' is arbiter and trainer"):
-        side(ctx, AggregationParameters(**ENCRYPTED))
+ADDING = [made for made in components() if "protection" in made.parameters.model_fields]
+
+
+@pytest.mark.parametrize("made", ADDING, ids=lambda made: made.name)
+def test_every_component_that_adds_up_refuses_an_arbiter_that_could_decrypt(made: Component) -> None:
+    assert {one.name for one in ADDING} >= {"homo_lr", "homo_nn", "scale", "exchange"}
+    parameters = made.parameters.model_validate({"protection": {"kind": "paillier"}})
+    parties = {Role("guest"): ("a",), Role("host"): ("b",), Role("arbiter"): ("a",)}
+    with pytest.raises(RolesRefused, match="'a' is arbiter and trainer"):
+        made.require(Terms(parameters, parties))
