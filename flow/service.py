@@ -89,7 +89,7 @@ class FlowService:
         self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
-        self._restarts = Restarts(party, database, attempts, locks, scheduler)
+        self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
         self._subscription: CallServer | None = None
 

@@ -52,7 +52,7 @@ class Attempts:
         """Hold room for all our addresses, or for none."""
         with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
-            attempt_id = _attempt_of(order)
+            attempt_id = attempt_of(order)
             held: dict[str, Mapping[str, object]] = {}
             for address in self._mine(task):
                 row = rows.one(executor, order.task, order.attempt, str(address))
@@ -79,7 +79,7 @@ class Attempts:
             if led_by(self._database.rows(order.job), caller).part.state in LEFT:
                 return Ack()  # it was given back when we left
             rows, _ = self._open_task(order, caller)
-            attempt_id, given = _attempt_of(order), AttemptEvent.GIVEN_BACK
+            attempt_id, given = attempt_of(order), AttemptEvent.GIVEN_BACK
             for row in rows.of(executor, order.task, order.attempt):
                 if row.state == AttemptState.RESERVED:
                     self._cluster.release(row.reservation)
@@ -103,7 +103,7 @@ class Attempts:
                 for address in self._mine(task):
                     row = ours.get(str(address))
                     if row is None or row.state in (AttemptState.PENDING, AttemptState.CANCELLED):
-                        raise StartedTooLate(f"{self._party} holds no room for {_attempt_of(order)}.")
+                        raise StartedTooLate(f"{self._party} holds no room for {attempt_of(order)}.")
                     if row.state == AttemptState.RESERVED:
                         self.launch(rows, row)
                         started.append(row.address)
@@ -119,11 +119,10 @@ class Attempts:
         Raises StartedTooLate, IncarnationOutdated, and what the Cluster Manager raises.
         """
         manifest, tasks = self._catalogue.agreed(rows)
-        attempt_id = AttemptId(JobId(row.job), TaskName(row.task), row.attempt)
         token = self._gateway.issue_token(row.job, row.task, row.attempt, row.address, row.incarnation)
         gateway, store = self._places
         launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
-        order = order_for(manifest, tasks[row.task], Address.parse(row.address), attempt_id, launch)
+        order = order_for(manifest, tasks[row.task], Address.parse(row.address), attempt_of(row), launch)
         try:
             self._cluster.start(row.reservation, order)
         except ReservationExpired as error:
@@ -132,9 +131,8 @@ class Attempts:
     def hold(self, rows: JobRows, row: Any) -> Any:
         """Hold room for an executor once more; its row with it. Raises NoCapacity."""
         _, tasks = self._catalogue.agreed(rows)
-        attempt_id = AttemptId(JobId(row.job), TaskName(row.task), row.attempt)
         wanted = resources_for(tasks[row.task], Address.parse(row.address))
-        room = self._cluster.reserve(attempt_id, row.address, wanted, HOLD_S)
+        room = self._cluster.reserve(attempt_of(row), row.address, wanted, HOLD_S)
         with self._database.write() as writer:
             changes = {"reservation": room.id, "node": room.node}
             writer.change(executor, row.job, [key_of(executor, row)], changes, row.state)
@@ -146,7 +144,7 @@ class Attempts:
             rows = led_by(self._database.rows(order.job), caller)
             if rows.part.state in LEFT:
                 return Ack()  # it was ended when we left
-            attempt_id = _attempt_of(order)
+            attempt_id = attempt_of(order)
             ours = rows.of(executor, order.task, order.attempt)
             with self._database.write() as writer:  # first, so that their end is not taken for a loss
                 cancel_executors(writer, order.job, order.task, order.attempt)
@@ -164,12 +162,12 @@ class Attempts:
             _, task = self._open_task(order, caller)
             kinds = {name: str(port.kind) for name, port in task.component.outputs.items()}
             declared = {str(a): {name: kinds[name] for name in task.sides[a].outputs} for a in self._mine(task)}
-            outputs = tuple(self._store.publish(_attempt_of(order), declared))
+            outputs = tuple(self._store.publish(attempt_of(order), declared))
             if caller != self._party:  # where we lead, the answer is written down
                 with self._database.write() as writer:
                     for item in outputs:
                         writer.put(output, {"job": order.job, "task": order.task, **item.model_dump()})
-                    mirror_attempt(writer, _attempt_of(order), AttemptState.SUCCEEDED)
+                    mirror_attempt(writer, attempt_of(order), AttemptState.SUCCEEDED)
                     writer.event("task.published", order.job, place=(order.task, order.attempt, self._party))
             return Published(outputs=outputs)
 
@@ -177,9 +175,9 @@ class Attempts:
         if not started and not mirror:
             return
         with self._database.write() as writer:
-            bring(writer, executor, _attempt_of(order), started, AttemptState.RUNNING)
+            bring(writer, executor, attempt_of(order), started, AttemptState.RUNNING)
             if mirror:
-                mirror_attempt(writer, _attempt_of(order), AttemptState.RUNNING)
+                mirror_attempt(writer, attempt_of(order), AttemptState.RUNNING)
                 mirror_job(writer, order.job, JobState.RUNNING)
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -204,5 +202,6 @@ class Attempts:
             self._cluster.release(reservation)
 
 
-def _attempt_of(order: AttemptOrder) -> AttemptId:
+def attempt_of(order: Any) -> AttemptId:
+    """The attempt that an order or a row is about."""
     return AttemptId(JobId(order.job), TaskName(order.task), order.attempt)

@@ -6,23 +6,24 @@ initiator and the other parties wait for it as for one that is slow. What is due
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 
 from flow.errors import StartedTooLate
 from flow.job.states import ENDED_ATTEMPT, AttemptState
-from flow.participant.attempts import Attempts
+from flow.participant.attempts import Attempts, attempt_of
 from flow.participant.job_locks import JobLocks
 from flow.scheduler import Scheduler
 from flow.store.database import Database
-from flow.store.job_cache import JobRows
+from flow.store.job_cache import JobRows, key_of
 from flow.store.tables import executor
 from flow.store.transitions import bring, error_columns, told
 from gateway.client import IncarnationOutdated
 from node_manager.client import StaleIncarnation
-from party.ids import AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 
@@ -35,15 +36,22 @@ class Restart:
 
 
 class Restarts:
-    """Starts the next incarnations of our executors, a job at a time."""
+    """Starts the next incarnations of our executors, a job at a time. `lost(job)` is called where one cannot start."""
 
     def __init__(
-        self, party: str, database: Database, attempts: Attempts, locks: JobLocks, scheduler: Scheduler
+        self,
+        party: str,
+        database: Database,
+        attempts: Attempts,
+        locks: JobLocks,
+        lost: Callable[[str], None],
+        scheduler: Scheduler,
     ) -> None:
         self._party = party
         self._database = database
         self._attempts = attempts
         self._locks = locks
+        self._lost = lost
         self._scheduler = scheduler
         self._log = get_logger("flow")
 
@@ -67,25 +75,24 @@ class Restarts:
                     self._restart(rows, row)
 
     def _restart(self, rows: JobRows, row: Any) -> None:
-        over = rows.part.state != "open" or row.state in ENDED_ATTEMPT
-        lost: PlatformError | None = None
         try:
-            if not over:
+            if rows.part.state == "open" and row.state not in ENDED_ATTEMPT:
                 self._launch(rows, row)
+                self._log.info("executor.restarted", job=row.job, address=row.address, incarnation=row.incarnation)
         except (StaleIncarnation, IncarnationOutdated):
             pass  # it was started before we could write so, or a newer one was
         except PlatformError as error:
             if error.retry:
                 raise
-            lost = error
-        attempt_id = AttemptId(JobId(row.job), TaskName(row.task), row.attempt)
+            self._give_up(row, error)
         with self._database.write() as writer:
-            place = [(row.task, row.attempt, row.address)]
-            writer.change(executor, row.job, place, {"restart_due": False})
-            if lost is not None:
-                columns = error_columns(told(lost, self._party))
-                bring(writer, executor, attempt_id, [row.address], AttemptState.LOST, retryable=True, **columns)
-        self._log.info("executor.restarted", job=row.job, address=row.address, incarnation=row.incarnation)
+            writer.change(executor, row.job, [key_of(executor, row)], {"restart_due": False})
+
+    def _give_up(self, row: Any, error: PlatformError) -> None:
+        with self._database.write() as writer:
+            columns = error_columns(told(error, self._party))
+            bring(writer, executor, attempt_of(row), [row.address], AttemptState.LOST, retryable=True, **columns)
+            writer.after_commit(partial(self._lost, row.job))
 
     def _launch(self, rows: JobRows, row: Any) -> None:
         """In the room it had, or in another where that is gone."""

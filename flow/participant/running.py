@@ -11,9 +11,11 @@ from flow.store.transitions import error_columns, error_of, for_another_party
 from flow.views.jobs import ErrorView
 from node_manager.client import Cause, EventKind, ExecutorEvent
 from runtime.errors import all_codes
+from runtime.limits.pauses import doubled_s
 
 _LAST_WORDS = "`flow job logs` may show its last words."
 MOST_UNSAVED = 3
+LAST_PAUSE_S = 60.0
 REPORTED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.LOST)
 _STATE = {
     EventKind.STARTED: AttemptState.RUNNING,
@@ -37,15 +39,14 @@ def unsaved_after(event: ExecutorEvent, unsaved: int) -> int | None:
     cause = event.body.get("cause")
     if event.kind is EventKind.LOST and cause == Cause.STOPPED:
         return max(unsaved, 1)
-    known = all_codes().get(str(event.body.get("code"))) if event.kind is EventKind.FAILED else None
-    if event.kind is EventKind.LOST or (known and known.retry):
+    if event.kind is EventKind.LOST or (event.kind is EventKind.FAILED and _may_pass(event)):
         return unsaved + 1 if unsaved <= (0 if cause == Cause.MEMORY else MOST_UNSAVED) else None
     return None
 
 
 def restart_pause_s(unsaved: int, first_s: float) -> float:
     """How long to wait before an incarnation: not at all, unless the two before it came no further either."""
-    return first_s * 2.0 ** (unsaved - 3) if unsaved > 2 else 0.0
+    return doubled_s(first_s, unsaved - 3, LAST_PAUSE_S) if unsaved > 2 else 0.0
 
 
 def told_cause(event: ExecutorEvent) -> str:
@@ -59,15 +60,20 @@ def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
         code = str(event.body.get("code", "executor.failed"))
         message = str(event.body.get("message", ""))
         hint = str(event.body.get("hint", ""))
-        known = all_codes().get(code)
         view = ErrorView(code=code, message=f"{event.address}: {message}", hint=hint, party=party)
-        return {**error_columns(view), "retryable": bool(known and known.retry)}
+        return {**error_columns(view), "retryable": _may_pass(event)}
     if event.kind is EventKind.LOST:
         cause = str(event.body.get("cause", Cause.UNKNOWN))
         message = f"{event.address}: the executor went away: {cause}."
         view = ErrorView(code="flow.executor_lost", message=message, hint=_lost_hint(cause, party), party=party)
         return {**error_columns(view), "retryable": True}
     return {}
+
+
+def _may_pass(event: ExecutorEvent) -> bool:
+    """Whether the error of an executor that failed is of those that another try may not meet."""
+    known = all_codes().get(str(event.body.get("code")))
+    return bool(known and known.retry)
 
 
 def _lost_hint(cause: str, party: str) -> str:

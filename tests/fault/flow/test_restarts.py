@@ -10,8 +10,8 @@ import pytest
 
 from flow.job.states import AttemptState, JobState
 from flow.pauses import Pauses
-from node_manager.client import EventKind, NodeUnavailable, Order
-from tests.fakes.flow_world import SCIENTIST, Script, World, nothing_job, succeeds
+from node_manager.client import CodeMismatch, EventKind, NodeUnavailable, Order
+from tests.fakes.flow_world import SCIENTIST, Script, World, hangs, nothing_job, succeeds
 
 KILLED: tuple[EventKind, dict[str, object]] = (EventKind.LOST, {"cause": "signal"})
 STARTED: tuple[EventKind, dict[str, object]] = (EventKind.STARTED, {})
@@ -113,6 +113,24 @@ def _losing_room(world: World, order: Order) -> list[tuple[EventKind, dict[str, 
         return succeeds(order)
     world["b"].cluster.rooms.clear()
     return [STARTED, KILLED]
+
+
+def test_one_that_can_never_start_again_is_told_to_the_initiator_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, start = world["b"].cluster, world["b"].cluster.start
+    cluster.script = dies(1)
+    for party in ("a", "c"):
+        world[party].cluster.script = hangs
+
+    def refused(reservation: str, order: Order) -> None:
+        if order.incarnation > 1:
+            raise CodeMismatch("Another release is installed here now.")
+        start(reservation, order)
+
+    monkeypatch.setattr(cluster, "start", refused)
+    view = world.wait(world.submit(nothing_job(retries=0)), "failed", timeout_s=5.0)
+    assert view.error.code == "node.code_mismatch"
 
 
 def test_an_executor_of_a_job_that_was_stopped_does_not_start_again(world: World) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from launcher.federation import LocalFederation
+from launcher.federation import LocalFederation, LocalParty
 
 PARTIES = ("north", "south", "judge")
 ROWS = 40
@@ -79,7 +79,7 @@ def _run(federation: LocalFederation, folder: Path) -> dict[str, Any]:
     return {"job": job, **shown(north, job)}
 
 
-def shown(party: Any, job: str) -> dict[str, Any]:
+def shown(party: LocalParty, job: str) -> dict[str, Any]:
     """What a party shows of the job and of what it keeps, without times."""
     return {
         "metrics": [
