@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flow.client import ENDED_JOB, SAID, EventRow, JobSummary
-from runtime.clock import Clock, SystemClock, moment, span, when
+from runtime.clock import Clock, SystemClock, moment, now_ms, span, when
 from runtime.text import printable, size
 
 SYMBOL = {
@@ -72,8 +72,8 @@ class Renderer:
             return span(job.ended_ms - job.submitted_ms)
         if job.state in ENDED_JOB or not job.submitted_ms:
             return ""
-        now_ms = self._clock.now().timestamp() * 1000
-        return f"{span(max(0, now_ms - job.submitted_ms))} so far"  # who submitted may have a clock that is ahead
+        now = now_ms(self._clock)
+        return f"{span(max(0, now - job.submitted_ms))} so far"  # who submitted may have a clock that is ahead
 
 
 def shown(value: object) -> object:

@@ -27,6 +27,7 @@ from flow.store.tables import job
 from flow.store.writer import Writer
 from party.ids import JobId, new_job_id
 from party.users import User
+from runtime.clock import now_ms
 from runtime.errors import NotFound, PlatformError
 from runtime.suggestions import did_you_mean
 
@@ -115,7 +116,7 @@ class Submissions:
             seed=secrets.token_hex(SEED_BYTES) if spec.settings.seed is None else job_seed(spec.settings.seed),
             code={task.component.reference: task.component.code_digest for task in tasks.values()},
             api=OUR_API,
-            submitted_ms=int(self._database.clock.now().timestamp() * 1000),
+            submitted_ms=now_ms(self._database.clock),
         )
 
     def _checked(self, spec: JobSpec) -> dict[str, BoundTask]:

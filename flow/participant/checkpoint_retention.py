@@ -22,6 +22,7 @@ from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.job_cache import JobRows
 from flow.store.participations import ended_before, live_jobs, require_part
+from runtime.clock import now_ms
 
 SWEEP_S = 600.0
 
@@ -73,9 +74,9 @@ class CheckpointRetention:
         kept = self._store.checkpointed()
         if not kept:
             return SWEEP_S
-        now_ms = int(self._database.clock.now().timestamp() * 1000)
+        now = now_ms(self._database.clock)
         with self._database.read() as connection:
-            over = ended_before(connection, kept, now_ms - self._keep_s * 1000)
+            over = ended_before(connection, kept, now - self._keep_s * 1000)
         for job_id in sorted(over):
             if job_id not in self._used():  # as it is now: deleting takes its time, and a job may come meanwhile
                 self._store.forget(job_id)

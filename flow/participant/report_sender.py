@@ -36,6 +36,7 @@ from flow.store.participations import LEFT, answer_of, change_part
 from flow.store.tables import executor, log_line, metric, part, progress
 from flow.store.telemetry import number
 from flow.views.links import Postponed
+from runtime.clock import now_ms
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 
@@ -127,9 +128,9 @@ class ReportSender:
 
     def _postpone(self, job_id: str, why: str) -> Postponed:
         before = self._postponed.get(job_id)
-        now_ms = int(self._database.clock.now().timestamp() * 1000)
+        now = now_ms(self._database.clock)
         pause_s = min(2 * before.pause_s, self._pauses.last_s) if before else self._pauses.first_s
-        found = self._postponed[job_id] = Postponed(why, before.since_ms if before else now_ms, pause_s)
+        found = self._postponed[job_id] = Postponed(why, before.since_ms if before else now, pause_s)
         return found
 
     def _take_leave(self, row: Any) -> None:
