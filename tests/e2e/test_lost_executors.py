@@ -14,7 +14,7 @@ from launcher.federation import LocalFederation, LocalParty
 from tests.e2e.test_resumed_training import eventually
 
 PARTIES = ("hospital-a", "hospital-b", "coordinator")
-ROUNDS = 60
+ROUNDS = 100
 
 
 def job() -> dict[str, Any]:
@@ -67,11 +67,9 @@ def test_each_executor_is_killed_in_its_turn_and_the_model_is_the_same(
     for number, party in enumerate(PARTIES, start=1):
         eventually(lambda n=number, p=party: step(federation[p], submitted) >= 5 * n)
         os.kill(executors(federation[party], submitted)[1], signal.SIGKILL)
-        saved = step(federation[party], submitted)
-        eventually(
-            lambda p=party: 2 in executors(federation[p], submitted) and steps_of_second(federation[p], submitted)
-        )
-        assert saved <= min(steps_of_second(federation[party], submitted)) <= saved + 1
+        saved, again = step(federation[party], submitted), []
+        eventually(lambda p=party, found=again: found.extend(steps_of_second(federation[p], submitted)) or found)
+        assert saved <= min(again) <= saved + 1
     guest.flow("job", "watch", submitted)
     expected = models(federation, undisturbed)
     assert len(expected) == 1
@@ -88,6 +86,7 @@ def step(party: LocalParty, job_id: str) -> int:
 
 def steps_of_second(party: LocalParty, job_id: str) -> list[int]:
     """The steps that the second incarnation of a party's executor saved."""
-    [log] = (party.home / "state" / "node" / "executors" / job_id).glob("train-1-*-i2/events.jsonl")
-    events = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+    logs = (party.home / "state" / "node" / "executors" / job_id).glob("train-1-*-i2/events.jsonl")
+    lines = [line for log in logs for line in log.read_text().splitlines(keepends=True)]
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
     return [event["body"]["step"] for event in events if event["kind"] == "checkpoint"]
