@@ -19,6 +19,7 @@ PlatformError
     TokenReused           another job, or another user's, was submitted with this submit token
     ManifestMismatch      the manifest is not what this party agreed to
     ApiMismatch           two parties of a job speak no common version of the API of algorithms
+    NotPausable           a job that does not run cannot be paused, nor go on if it is not paused
     JobNotRunning         a report of a job that is not agreed on yet, or has ended
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
@@ -31,7 +32,7 @@ PlatformError
     TableOwned            a table of that name belongs to another user
     DataNotYours          a job would read what belongs to another user
     SourcesUnknown        what a table or model was made of is not known any more
-    NotInitiator          a party gives an order for a job that it does not lead
+    NotInitiator          an order for a job, or its pause, by a party that does not lead it
     JobRefused            a party did not agree to the job
     PolicyForbids         a party's policies changed since it agreed, and forbid the job now
   Unavailable
@@ -139,6 +140,12 @@ class JobNotRunning(Conflict):
     """A report came of a job that is not agreed on yet, or that has ended."""
 
     code = "flow.job_not_running"
+
+
+class NotPausable(Conflict):
+    """Only a job that runs can be paused, and only one that is paused can go on."""
+
+    code = "flow.not_pausable"
 
 
 class PartyLeft(Conflict):

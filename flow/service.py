@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from algorithms.registry import component
 from flow.coordinator.coordinator import Coordinator
 from flow.coordinator.submission import Submissions, Verdict
+from flow.errors import NotInitiator
 from flow.job.binding import Components
 from flow.participant.attempts import Attempts
 from flow.participant.checkpoint_retention import CheckpointRetention, Sweep
 from flow.participant.executor_events import EventReader
 from flow.participant.job_closing import JobClosing
 from flow.participant.leaving import Leaving, Limit
+from flow.participant.pausing import Pausing
 from flow.participant.proposals import Proposals
 from flow.participant.report_sender import Delivery, ReportSender
 from flow.participant.restarts import Restart, Restarts
@@ -87,8 +89,11 @@ class FlowService:
         attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
         self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
+        pausing = Pausing(party, database, rooms.cluster, locks)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
-        self._servicer = FlowServicer(database, self._proposals, attempts, self._closing, self._coordinator.incoming)
+        self._servicer = FlowServicer(
+            database, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming
+        )
         self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
         self._subscription: CallServer | None = None
@@ -178,6 +183,29 @@ class FlowService:
             self._coordinator.cancel(job, None)
         else:
             self._leaving.leave(job, f"Stopped by {user.name}.", told=f"Stopped by a person of {self._party}.")
+
+    def pause(self, job: str, user: User) -> None:
+        """Pause a job that we lead, everywhere: its room is free for others until it goes on.
+
+        Raises:
+            NotInitiator: Another party leads it.
+            NotPausable: It does not run.
+        """
+        self._may_hold(job, user)
+        self._coordinator.pause(job)
+
+    def go_on(self, job: str, user: User) -> None:
+        """Let a paused job go on, from its newest checkpoints. Raises NotInitiator, NotPausable."""
+        self._may_hold(job, user)
+        self._coordinator.go_on(job)
+
+    def _may_hold(self, job: str, user: User) -> None:
+        with self._database.read() as connection:
+            row = self._reader.row(connection, job)
+        if row.initiator != self._party:
+            hint = f"Ask {row.initiator}; 'flow job stop {job}' leaves it, at once and for good."
+            raise NotInitiator(f"Job {job} is led by {row.initiator}, which alone can pause it.", hint=hint)
+        may(user, Verb.STOP, Thing("job", job, row.user_name))
 
     def approve(self, job: str, user: User, digest: str) -> None:
         """Agree to a job that waits for a person of this party, as it was shown under the digest of its proposal.

@@ -10,6 +10,7 @@ from flow.coordinator.incoming import Incoming
 from flow.errors import BadDatabase, StoreUnavailable, UnknownMethod
 from flow.participant.attempts import Attempts
 from flow.participant.job_closing import JobClosing
+from flow.participant.pausing import Pausing
 from flow.participant.proposals import Proposals
 from flow.protocol.messages import (
     AttemptOrder,
@@ -18,6 +19,7 @@ from flow.protocol.messages import (
     Manifest,
     Message,
     Method,
+    PauseOrder,
     Proposal,
     Report,
     ReserveOrder,
@@ -45,7 +47,13 @@ class FlowServicer:
     """The closed list of methods that this Flow answers."""
 
     def __init__(
-        self, database: Database, proposals: Proposals, attempts: Attempts, closing: JobClosing, incoming: Incoming
+        self,
+        database: Database,
+        proposals: Proposals,
+        attempts: Attempts,
+        pausing: Pausing,
+        closing: JobClosing,
+        incoming: Incoming,
     ) -> None:
         self._party = proposals.party
         self._database = database
@@ -53,6 +61,7 @@ class FlowServicer:
         self._methods = {
             Method.PROPOSE: Answerable(Proposal, proposals.propose),
             Method.OPEN: Answerable(Manifest, proposals.open),
+            Method.PAUSE: Answerable(PauseOrder, pausing.pause),
             Method.RESERVE: Answerable(ReserveOrder, attempts.reserve),
             Method.GIVE_BACK: Answerable(AttemptOrder, attempts.give_back),
             Method.START: Answerable(AttemptOrder, attempts.start),

@@ -11,6 +11,7 @@ from flow.cli.data import commands as data
 from flow.cli.data import model
 from flow.cli.exit_codes import epilog
 from flow.cli.job import commands as job
+from flow.cli.job import control
 from flow.cli.party import commands as party
 from flow.cli.screen import Screen
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(party.app, name="party")
 app.add_typer(job.app, name="job")
+job.app.add_typer(control.app)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(user.app, name="user")

@@ -14,7 +14,7 @@ from flow.coordinator.absence import Absence
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.incoming import withdrawn
 from flow.coordinator.party_calls import PartyCalls
-from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, Start, Stop, step
+from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, Start, Stop, TellPause, step
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import IllegalTransition, Moved, PartyLeft, StartedTooLate
 from flow.job.states import JobEvent
@@ -107,10 +107,6 @@ class Actions:
 
     def _carry_out(self, action: Action) -> float | None:
         match action:
-            case Propose():
-                self._parties.propose(action)
-            case Open():
-                self._parties.open(action)
             case Reserve():
                 return self._attempts.reserve(action)
             case Start():
@@ -119,9 +115,20 @@ class Actions:
                 self._attempts.stop(action)
             case Publish():
                 self._attempts.publish(action)
+            case _:
+                self._tell_party(action)
+        return None
+
+    def _tell_party(self, action: Propose | Open | TellPause | End) -> None:
+        match action:
+            case Propose():
+                self._parties.propose(action)
+            case Open():
+                self._parties.open(action)
+            case TellPause():
+                self._parties.tell_pause(action)
             case End():
                 self._parties.end(action)
-        return None
 
     def _give_up(self, action: Action, error: PlatformError) -> None:
         """An error that waiting does not mend."""
@@ -133,6 +140,8 @@ class Actions:
                 self._attempts.give_up(action, told(error, action.party), counted=counted)
             case Stop():
                 self._attempts.note_stopped(action)
+            case TellPause():  # of an older release, which runs on while the others wait
+                self._parties.give_up_pause(action)
             case End():
                 self._parties.give_up_end(action)
             case Propose():

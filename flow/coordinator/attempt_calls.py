@@ -5,7 +5,8 @@ from __future__ import annotations
 from flow.coordinator.absence import Absence
 from flow.coordinator.apply_plan import PlanApplier, note_running
 from flow.coordinator.plan import Publish, Reserve, Start, Stop
-from flow.job.states import AttemptEvent, AttemptState
+from flow.errors import Moved
+from flow.job.states import AttemptEvent, AttemptState, JobState
 from flow.protocol.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
 from flow.rooms.peer_calls import PeerCalls
 from flow.scheduler import JITTER
@@ -76,8 +77,9 @@ class AttemptCalls:
         self._peers.ask(action.party, Method.START, order_of(action), Ack, START_S)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
-            bring(writer, side, attempt_id, _addresses(writer, attempt_id, action.party), AttemptState.RUNNING)
-            note_running(writer, attempt_id)
+            if writer.rows(action.job).job.state != JobState.PAUSED:  # else it is told to park them
+                bring(writer, side, attempt_id, _addresses(writer, attempt_id, action.party), AttemptState.RUNNING)
+                note_running(writer, attempt_id)
 
     def stop(self, action: Stop) -> None:
         """Stop a party's sides of an attempt that ended badly."""
@@ -112,6 +114,7 @@ class AttemptCalls:
         attempt_id = attempt_of(action)
         how = AttemptEvent.FAILED if counted else AttemptEvent.CANCELLED
         with self._applier.write(action.job) as writer:
+            _refuse_paused(writer, action.job)
             seen = writer.rows(attempt_id.job).one(attempt, attempt_id.task, attempt_id.attempt).state
             columns = {**error_columns(error), "counted": counted}
             move_attempt(writer, attempt_id, AttemptState(seen), how, **columns)
@@ -143,9 +146,13 @@ class AttemptCalls:
 
     def _note_reserved(self, attempt_id: AttemptId, addresses: list[str]) -> None:
         with self._applier.write(attempt_id.job) as writer:
+            _refuse_paused(writer, attempt_id.job)
             changes = {"waits": "", "waits_ms": None}
             move_attempt(writer, attempt_id, AttemptState.PENDING, AttemptEvent.RESERVED, **changes)
             bring(writer, side, attempt_id, addresses, AttemptState.RESERVED)
+            sides = writer.rows(attempt_id.job).of(side, attempt_id.task, attempt_id.attempt)
+            if any(row.state != AttemptState.RESERVED for row in sides):  # of one that was paused
+                note_running(writer, attempt_id)
 
 
 def attempt_of(action: Reserve | Start | Stop | Publish) -> AttemptId:
@@ -156,6 +163,12 @@ def attempt_of(action: Reserve | Start | Stop | Publish) -> AttemptId:
 def order_of(action: Reserve | Start | Stop | Publish) -> AttemptOrder:
     """The attempt that an action is about, as an order."""
     return AttemptOrder(job=action.job, task=action.task, attempt=action.attempt)
+
+
+def _refuse_paused(writer: Writer, job_id: str) -> None:
+    """Raise Moved: what was asked for before the job was paused is no longer wanted."""
+    if writer.rows(job_id).job.state == JobState.PAUSED:
+        raise Moved(f"Job {job_id} was paused meanwhile.")
 
 
 def _addresses(writer: Writer, attempt_id: AttemptId, party: str) -> list[str]:

@@ -15,7 +15,20 @@ from flow.coordinator.apply_plan import PlanApplier, next_transition, phase_ends
 from flow.coordinator.attempt_calls import AttemptCalls
 from flow.coordinator.incoming import Incoming, withdrawn
 from flow.coordinator.party_calls import PartyCalls
-from flow.coordinator.plan import End, JobSnapshot, Open, Propose, Publish, Reserve, Start, Stop, Wake, step
+from flow.coordinator.pausing import continue_job, pause_job
+from flow.coordinator.plan import (
+    End,
+    JobSnapshot,
+    Open,
+    Propose,
+    Publish,
+    Reserve,
+    Start,
+    Stop,
+    TellPause,
+    Wake,
+    step,
+)
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import JobNotRunning, Moved, PartyLeft
 from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent
@@ -80,7 +93,7 @@ class Coordinator:
 
     def handlers(self) -> Mapping[type, Handler]:
         """What the scheduler runs for us."""
-        actions = (Propose, Open, Reserve, Start, Stop, Publish, End)
+        actions = (Propose, Open, TellPause, Reserve, Start, Stop, Publish, End)
         found: dict[type, Handler] = dict.fromkeys(actions, self._run_action)
         return {**found, JobStep: self._step, Probe: self._probe}
 
@@ -102,6 +115,19 @@ class Coordinator:
         """End a job because a person said so. An ended job stays as it is."""
         with self._database.write() as writer:
             end_job(writer, job_id, JobEvent.STOPPED, error)
+        self.begin(job_id)
+
+    def pause(self, job_id: str) -> None:
+        """Pause a job because a person said so. Raises NotPausable."""
+        with self._applier.write(job_id) as writer:
+            pause_job(writer, job_id)
+            writer.after_commit(self._freed)
+        self.begin(job_id)
+
+    def go_on(self, job_id: str) -> None:
+        """Let a paused job go on. Raises NotPausable."""
+        with self._applier.write(job_id) as writer:
+            continue_job(writer, job_id)
         self.begin(job_id)
 
     def _heard(self, job_id: str, party: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flow.coordinator.absence import Absence
 from flow.coordinator.apply_plan import PlanApplier
-from flow.coordinator.plan import End, Open, Propose
+from flow.coordinator.plan import End, Open, Propose, TellPause
 from flow.job.states import AttemptState, JobState
 from flow.protocol.manifest import check_answer
 from flow.protocol.messages import (
@@ -17,6 +17,7 @@ from flow.protocol.messages import (
     EndOrder,
     JobOrder,
     Method,
+    PauseOrder,
     Report,
     SignedAnswer,
 )
@@ -71,6 +72,19 @@ class PartyCalls:
         manifest = self._catalogue.manifest(self._database.rows(action.job))
         self._peers.ask(action.party, Method.OPEN, manifest, Ack, ASK_S)
         self._note(action.job, action.party, opened=True)
+
+    def tell_pause(self, action: TellPause) -> None:
+        """Tell a party whether the job is paused or goes on, as it is now."""
+        paused = self._database.rows(action.job).job.state == JobState.PAUSED
+        self._peers.ask(action.party, Method.PAUSE, PauseOrder(job=action.job, paused=paused), Ack, END_S)
+        self._absence.clear(action.job, action.party)
+        with self._applier.write(action.job) as writer:  # what became otherwise meanwhile is due still
+            if paused == (writer.rows(action.job).job.state == JobState.PAUSED):
+                change_party(writer, action.job, action.party, pause_due=False)
+
+    def give_up_pause(self, action: TellPause) -> None:
+        """A party refuses to hear of a pause; nothing more can be done."""
+        self._note(action.job, action.party, pause_due=False)
 
     def end(self, action: End) -> None:
         """Tell a party how the job ended; a party that never heard of it has nothing to clean up."""

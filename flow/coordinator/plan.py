@@ -27,6 +27,7 @@ class PartySnapshot:
     opened: bool = False
     closed: bool = False
     absent: bool = False
+    pause_due: bool = False  # it has not confirmed yet that the job is paused, or goes on
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,14 @@ class Open:
 
 
 @dataclass(frozen=True)
+class TellPause:
+    """Tell a party that the job is paused, or that it goes on."""
+
+    job: str
+    party: str
+
+
+@dataclass(frozen=True)
 class Reserve:
     """Get room at every party of an attempt, all or nothing."""
 
@@ -204,7 +213,7 @@ class Wake:
 
 
 Transition = Agree | Refuse | OpenAttempt | EndAttempt | Finish | MarkClosed
-Action = Propose | Open | Reserve | Start | Stop | Publish | End
+Action = Propose | Open | TellPause | Reserve | Start | Stop | Publish | End
 Instruction = Transition | Action | Wake
 
 _BAD = (AttemptState.FAILED, AttemptState.LOST)
@@ -219,8 +228,9 @@ def step(job: JobSnapshot) -> list[Instruction]:
         return [Finish(JobState.FAILED, late)]
     if job.state is JobState.WAITING:
         return _ask(job)
-    if job.state is JobState.PAUSED:
-        return _watch(job)
+    untold = [TellPause(job.job, party.party) for party in job.parties if party.pause_due]
+    if untold or job.state is JobState.PAUSED:  # nothing starts before all know that it goes on
+        return [*untold, *_watch(job)]
     missing = [Open(job.job, p.party) for p in job.parties if not p.opened]
     if missing:
         return [*missing, *_watch(job)]
@@ -277,6 +287,7 @@ def _drive(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
     """What one attempt needs. A transition comes first if there is one."""
     name = (job.job, attempt.task, attempt.attempt)
     if attempt.state is AttemptState.PENDING:
+        yield from _end_if_bad(attempt)
         yield Reserve(*name)
     elif attempt.state in (AttemptState.RESERVED, AttemptState.RUNNING):
         yield from _follow(job, attempt)
@@ -288,15 +299,19 @@ def _drive(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
 
 def _follow(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
     """An attempt that has room: start what is not started, see whether it has ended."""
-    bad = [side for side in attempt.sides if side.state in (*_BAD, AttemptState.CANCELLED)]
-    if bad:
-        first = next((side for side in bad if side.state is AttemptState.FAILED and not side.retryable), bad[0])
-        state = first.state
-        yield EndAttempt(attempt.task, attempt.attempt, attempt.state, state, first.retryable, first.error)
-    elif attempt.state is AttemptState.RUNNING and all(s.state is AttemptState.SUCCEEDED for s in attempt.sides):
+    yield from _end_if_bad(attempt)
+    if attempt.state is AttemptState.RUNNING and all(s.state is AttemptState.SUCCEEDED for s in attempt.sides):
         yield EndAttempt(attempt.task, attempt.attempt, attempt.state, AttemptState.SUCCEEDED)
     for party in attempt.parties(AttemptState.RESERVED):
         yield Start(job.job, attempt.task, attempt.attempt, party)
+
+
+def _end_if_bad(attempt: AttemptSnapshot) -> Iterator[Instruction]:
+    """The end of an attempt of which a side ended badly, by the side that says most."""
+    bad = [side for side in attempt.sides if side.state in (*_BAD, AttemptState.CANCELLED)]
+    if bad:
+        first = next((side for side in bad if side.state is AttemptState.FAILED and not side.retryable), bad[0])
+        yield EndAttempt(attempt.task, attempt.attempt, attempt.state, first.state, first.retryable, first.error)
 
 
 def _again(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:

@@ -110,6 +110,7 @@ def _party(row: Any) -> PartySnapshot:
         opened=bool(row.opened),
         closed=bool(row.closed),
         absent=row.absent_ms is not None,
+        pause_due=bool(row.pause_due),
     )
 
 

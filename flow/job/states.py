@@ -61,6 +61,7 @@ class AttemptEvent(StrEnum):
     FAILED = "failed"
     LOST = "lost"
     CANCELLED = "cancelled"
+    PAUSED = "paused"  # it was parked: what it had come to is kept, it wants room once more
 
 
 NEXT_JOB: Mapping[JobState, Mapping[JobEvent, JobState]] = {
@@ -96,6 +97,7 @@ NEXT_ATTEMPT: Mapping[AttemptState, Mapping[AttemptEvent, AttemptState]] = {
     AttemptState.PENDING: {
         AttemptEvent.RESERVED: AttemptState.RESERVED,
         AttemptEvent.FAILED: AttemptState.FAILED,
+        AttemptEvent.LOST: AttemptState.LOST,
         AttemptEvent.CANCELLED: AttemptState.CANCELLED,
     },
     AttemptState.RESERVED: {
@@ -110,6 +112,7 @@ NEXT_ATTEMPT: Mapping[AttemptState, Mapping[AttemptEvent, AttemptState]] = {
         AttemptEvent.FAILED: AttemptState.FAILED,
         AttemptEvent.LOST: AttemptState.LOST,
         AttemptEvent.CANCELLED: AttemptState.CANCELLED,
+        AttemptEvent.PAUSED: AttemptState.PENDING,
     },
     AttemptState.SUCCEEDED: {},
     AttemptState.FAILED: {},

@@ -237,6 +237,12 @@ class JobOrder(Message):
     job: JobIdText
 
 
+class PauseOrder(JobOrder):
+    """The job is paused: park what runs of it. Or it goes on: what was parked is reserved and started once more."""
+
+    paused: bool
+
+
 class Withdrawal(Message):
     """A party leaves the job; the initiator ends it."""
 
@@ -308,6 +314,7 @@ class Method(StrEnum):
     PROPOSE = "propose"  # initiator → party: Proposal → SignedAnswer
     ANSWER = "answer"  # party → initiator: SignedAnswer → Ack, after a person decided
     OPEN = "open"  # initiator → party: Manifest → Ack
+    PAUSE = "pause"  # initiator → party: PauseOrder → Ack
     RESERVE = "reserve"  # initiator → party: ReserveOrder → Reserved
     GIVE_BACK = "give_back"  # initiator → party: AttemptOrder → Ack
     START = "start"  # initiator → party: AttemptOrder → Ack

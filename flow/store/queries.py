@@ -38,7 +38,7 @@ from flow.views.jobs import (
     TaskView,
     Waiting,
 )
-from flow.views.why import decide_text
+from flow.views.why import continue_text, decide_text
 from party.ids import Address
 from runtime.bounds import MAX_TIME_MS
 from runtime.errors import PlatformError
@@ -137,8 +137,8 @@ class Reader:
 
     def _to_do(self, item: Waiting, job_id: str) -> Waiting:
         """The same, with what our own people are to do about it."""
-        ours = item.what == "person" and item.who == self._party
-        return item.model_copy(update={"do": decide_text(job_id)}) if ours else item
+        do = {"person": decide_text, "pause": continue_text}.get(item.what) if item.who == self._party else None
+        return item.model_copy(update={"do": do(job_id)}) if do else item
 
     def _parties(self, connection: Connection, of: Row[Any], spec: dict[str, Any]) -> list[PartyView]:
         """What each party said; our own reasons as our own people may read them."""

@@ -66,6 +66,7 @@ job = Table(
     Column("phase_since_ms", BigInteger, nullable=False),
     Column("ran_ms", BigInteger, nullable=False, default=0),
     Column("waited_ms", BigInteger, nullable=False, default=0),
+    Column("paused_ms", BigInteger, nullable=True),  # since when it is paused
     *_error_columns(),
     Index("job_by_state", "state", "closed"),
     Index("job_never_agreed", "initiator", "manifest_digest", "state", "ended_ms", "id"),
@@ -81,6 +82,7 @@ job_party = Table(
     Column("answer", _BIG_TEXT, nullable=False, default=""),
     Column("opened", Boolean, nullable=False, default=False),
     Column("closed", Boolean, nullable=False, default=False),
+    Column("pause_due", Boolean, nullable=False, default=False, server_default=false()),  # of a pause, or its end
     Column("asked_ms", BigInteger, nullable=True),
     Column("absent_ms", BigInteger, nullable=True),
     Column("absent_why", _BIG_TEXT, nullable=False, default=""),

@@ -113,11 +113,11 @@ def mirror_job(writer: Writer, job_id: str, state: JobState, error: ErrorView | 
     if state in ENDED_JOB:
         changes["ended_ms"] = writer.now_ms
         changes["outcome"] = "complete" if state is JobState.SUCCEEDED else ""
-    if state is JobState.RUNNING:
-        changes["started_ms"] = writer.now_ms
     if error is not None:
         changes.update(error_columns(error))
     row = writer.rows(job_id).job
+    if state is JobState.RUNNING and row is not None and row.started_ms is None:
+        changes["started_ms"] = writer.now_ms
     if row is not None and row.state not in (*ENDED_JOB, state):
         writer.change(job, job_id, [()], changes, row.state)
         writer.event(f"job.{state}", job_id, body={"error": error.model_dump()} if error else {})

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from flow.job.states import AttemptState
+from flow.job.states import AttemptState, JobState
 from flow.store.tables import attempt, job_party
 from flow.views.jobs import Waiting
 
@@ -25,12 +25,18 @@ def waiting_now(connection: Connection, row: Row[Any]) -> list[Waiting]:
 
 def waiting(row: Row[Any], parties: Iterable[Row[Any]], attempts: Iterable[Row[Any]]) -> list[Waiting]:
     """The same by rows that were read already."""
-    return [] if row.ended_ms is not None else [*_parties(row, parties), *_room(attempts)]
+    return [] if row.ended_ms is not None else [*_pause(row), *_parties(row, parties), *_room(attempts)]
 
 
 def is_away(code: str) -> bool:
     """Whether the error of a call says that the party was not reached; else it answered that it cannot now."""
     return not code or code.startswith("gateway.")
+
+
+def _pause(row: Row[Any]) -> Iterator[Waiting]:
+    if row.state == JobState.PAUSED:
+        text = f"a person at {row.initiator}, who paused the job, to let it go on"
+        yield Waiting(who=row.initiator, what="pause", text=text, since_ms=row.paused_ms or row.submitted_ms)
 
 
 def _parties(row: Row[Any], parties: Iterable[Row[Any]]) -> Iterator[Waiting]:

@@ -54,7 +54,7 @@ class Waiting(View):
     """One thing a job waits for: who, what, since when (milliseconds of wall time)."""
 
     who: str  # a party id
-    what: str  # "person" | "party" | "room"
+    what: str  # "person" | "pause" | "party" | "room"
     text: str
     since_ms: int
     do: str = ""  # what people of this party are to do about it, if it waits for them

@@ -100,6 +100,11 @@ def decide_text(job: str) -> str:
     return f"'flow job proposal {job}' shows what is asked and how to approve or refuse it"
 
 
+def continue_text(job: str) -> str:
+    """What a person types whose party has paused a job."""
+    return f"'flow job continue {job}' does so"
+
+
 def unconfirmed_text(party: str, why_not: str) -> str:
     """What to say of a party that has not confirmed the end of a job."""
     return f"{party} has not confirmed the end: {why_not}"

@@ -8,7 +8,7 @@ import time
 from hashlib import sha256
 
 from flow.coordinator.submission import Verdict
-from flow.errors import JobInvalid, NotAskedForApproval, Problem, ProposalChanged, TokenReused, UnknownJob
+from flow.errors import JobInvalid, NotAskedForApproval, NotPausable, Problem, ProposalChanged, TokenReused, UnknownJob
 from flow.job.states import ENDED_JOB, AttemptState, JobState
 from flow.protocol.messages import Decision
 from flow.protocol.policy import NO_USER
@@ -131,6 +131,14 @@ class FakeFlowService(FlowService):
     def stop(self, job: str, user: User) -> None:
         if self.job(job).state not in ENDED_JOB:
             self.move(job, JobState.CANCELLED)
+
+    def pause(self, job: str, user: User) -> None:
+        if self.job(job).state is not JobState.RUNNING:
+            raise NotPausable(f"Job {job} is {self.job(job).state}; only one that runs can be paused.")
+        self.move(job, JobState.PAUSED)
+
+    def go_on(self, job: str, user: User) -> None:
+        self.move(job, JobState.RUNNING)
 
     def approve(self, job: str, user: User, digest: str) -> None:
         if self.job(job).state is not JobState.WAITING:

@@ -3,6 +3,7 @@
 $ flow ...        a command; the lines below it are its stdout, without differences of spacing
 ! exit N          how it ends (0 if absent)
 stderr: ...       its stderr
+@ begin JOB       the job runs
 @ play JOB        the job runs to its end
 ...               anything, a whole line or the rest of one
 <JOB> <TIME> <SIZE>   a job id (the same one all along), a time, a size
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from flow.job.states import JobState
 from tests.fakes.flow_party import FakeParty, fake_party, job_json
 from tests.integration.flow_edges.conftest import Command
 
@@ -69,7 +71,7 @@ def party(tmp_path: Path) -> FakeParty:
         yield made
 
 
-@pytest.mark.parametrize("name", ["jobs", "wrong", "data"])
+@pytest.mark.parametrize("name", ["jobs", "wrong", "data", "control"])
 def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, name: str) -> None:
     (folder / "job.json").write_bytes(job_json())
     (folder / "other.json").write_bytes(job_json(name="other"))
@@ -82,7 +84,10 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
     for step in steps((FOLDER / f"{name}.txt").read_text()):
         kind, *words = shlex.split(step.line.replace("<JOB>", job))
         if kind == "@":
-            party.service.play(job, rounds=2)
+            if words[0] == "begin":
+                party.service.move(job, JobState.RUNNING)
+            else:
+                party.service.play(job, rounds=2)
             continue
         done = flow(*words[1:])
         matched = re.fullmatch(pattern(step.out, job), plain(done.out))

@@ -21,6 +21,7 @@ from flow.coordinator.plan import (
     SideSnapshot,
     Start,
     Stop,
+    TellPause,
     Wake,
     phase_now,
     step,
@@ -168,3 +169,17 @@ def test_time_counts_as_waiting_while_a_party_is_absent_or_nothing_runs() -> Non
 
 def test_a_paused_job_starts_nothing() -> None:
     assert step(job(JobState.PAUSED, wait_s=10)) == [Wake(10)]
+
+
+def test_all_parties_hear_of_a_pause_and_of_its_end_before_anything_starts() -> None:
+    parties = (PartySnapshot("a", opened=True), PartySnapshot("b", opened=True, pause_due=True))
+    told = [TellPause("J", "b"), Wake(10)]
+    assert step(job(JobState.PAUSED, parties=parties, wait_s=10)) == told
+    pending = {"one": attempt(S.PENDING, S.PENDING)}
+    assert step(replace(running(**pending), parties=parties, wait_s=10)) == told
+
+
+def test_an_attempt_that_was_paused_wants_room_unless_a_side_of_it_had_failed() -> None:
+    assert step(running(one=attempt(S.PENDING, S.SUCCEEDED, S.PENDING)))[0] == Reserve("J", "one", 1)
+    lost = step(running(one=attempt(S.PENDING, S.LOST, S.PENDING)))
+    assert lost == [EndAttempt("one", 1, S.PENDING, S.LOST)]
