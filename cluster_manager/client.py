@@ -10,6 +10,7 @@ from cluster_manager.errors import (
     OrderMismatch,
     ReservationExpired,
 )
+from cluster_manager.placement import fit_now
 from cluster_manager.wire import ClusterClient, Reservation
 from node_manager.client import NodeStatus
 
@@ -25,6 +26,7 @@ __all__ = [
     "OrderMismatch",
     "Reservation",
     "ReservationExpired",
+    "fit_now",
     "serve",
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node_manager.client import Resources
+from node_manager.client import NodeStatus, Resources
 
 MEBIBYTE = 1 << 20
 MOST_SHOWN = 4
@@ -70,6 +70,13 @@ def never_fits(wanted: Sequence[Resources], capacities: Sequence[Resources]) -> 
     if _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), tuple(capacities)):
         return ""
     return f"{_listed(wanted)} wanted at once, the hosts have {_listed(capacities)}"
+
+
+def fit_now(wanted: Sequence[Resources], nodes: Sequence[NodeStatus]) -> bool:
+    """Whether nodes that answer have all of `wanted` free at once."""
+    answering = (node for node in nodes if node.state == "up" and node.reserved.within(node.capacity))
+    free = tuple(node.capacity - node.reserved for node in answering)
+    return _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), free)
 
 
 def _packed(wanted: Sequence[Resources], left: tuple[Resources, ...]) -> bool:

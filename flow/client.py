@@ -19,6 +19,7 @@ from flow.rest_client.policy import PolicyCalls
 from flow.rest_client.remote_errors import FlowUnreachable
 from flow.rest_client.results import ResultCalls
 from flow.rest_client.tables import TableCalls
+from flow.views.dry_run import DryRunView, Estimate, WouldAnswer, WouldRun
 from flow.views.jobs import (
     ELSEWHERE,
     NOT_RUN,
@@ -75,7 +76,9 @@ __all__ = [
     "AttemptState",
     "AttemptView",
     "ColumnView",
+    "DryRunView",
     "ErrorView",
+    "Estimate",
     "EventRow",
     "FlowClient",
     "FlowUnreachable",
@@ -113,6 +116,8 @@ __all__ = [
     "Validation",
     "Visitors",
     "Waiting",
+    "WouldAnswer",
+    "WouldRun",
     "serve",
     "url_of",
 ]

@@ -37,6 +37,7 @@ PlatformError
     PolicyForbids         a party's policies changed since it agreed, and forbid the job now
   Unavailable
     TooManyJobs           too many jobs of one party have not ended here
+    AskedTooOften         one party asked too often what would be answered to a job
     JobsTooLarge          too many bytes of jobs of one party that have not ended here
     EarlierJobRuns        the job to go on from has not ended at this party yet
     StoreUnavailable      the database cannot be reached now
@@ -239,6 +240,12 @@ class TooManyJobs(Unavailable):
     """As many jobs of the proposing party as may have not ended here."""
 
     code = "flow.too_many_jobs"
+
+
+class AskedTooOften(Unavailable):
+    """As many jobs as may be considered for one party in a minute."""
+
+    code = "flow.asked_too_often"
 
 
 class JobsTooLarge(Unavailable):

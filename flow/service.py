@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from algorithms.registry import component
 from flow.coordinator.coordinator import Coordinator
+from flow.coordinator.dry_run import DryRuns
 from flow.coordinator.submission import Submissions, Verdict
-from flow.errors import NotInitiator
+from flow.errors import JobInvalid, NotInitiator
 from flow.job.binding import Components
 from flow.participant.attempts import Attempts
 from flow.participant.checkpoint_retention import CheckpointRetention, Sweep
@@ -23,12 +24,14 @@ from flow.participant.pausing import Pausing
 from flow.participant.proposals import Proposals
 from flow.participant.report_sender import Delivery, ReportSender
 from flow.participant.restarts import Restart, Restarts
+from flow.participant.weighing import Weighing
 from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
 from flow.protocol.policy import Stance
 from flow.protocol.resuming import Changes, resumed
 from flow.rooms.holdings import Holdings
 from flow.rooms.own_clock import OwnClock
+from flow.rooms.peer_calls import PeerCalls
 from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.servicer import FlowServicer
@@ -36,6 +39,7 @@ from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
+from flow.views.dry_run import DryRunView
 from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
 from flow.views.links import Links
 from flow.views.why import why
@@ -81,10 +85,10 @@ class FlowService:
             party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt
         )
         stance = Stance(party, config.policy, config.parties)
-        self._proposals = Proposals(stance, database, catalogue, rooms, held, retention, scheduler)
-        self._submissions = Submissions(
-            party, database, catalogue, held, config.parties, config.lapsed, self._proposals
-        )
+        weighing = Weighing(stance, database, catalogue, rooms, held, retention)
+        self._proposals = Proposals(weighing, database, catalogue, rooms.gateway, scheduler)
+        self._submissions = Submissions(party, database, catalogue, held, config.parties, config.lapsed, weighing)
+        self._dry_runs = DryRuns(party, database, catalogue, PeerCalls(rooms.gateway, database), weighing)
         locks = self._proposals.locks
         attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
@@ -92,7 +96,7 @@ class FlowService:
         pausing = Pausing(party, database, rooms.cluster, locks)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(
-            database, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming
+            database, weighing, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming
         )
         self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
@@ -172,6 +176,14 @@ class FlowService:
     def validate(self, spec_json: bytes, *, user: User) -> Verdict:
         """What this party would answer to a job.json of this user, and every problem of it that it can see."""
         return self._submissions.validate(spec_json, user)
+
+    def dry_run(self, spec_json: bytes, *, user: User) -> DryRunView:
+        """What every party would answer to a job, what it would run where, send and take; no job is made of it."""
+        try:
+            draft = self._submissions.draft(spec_json, user)
+        except JobInvalid as error:
+            return DryRunView(problems=tuple(asdict(problem) for problem in error.problems))
+        return self._dry_runs.run(draft)
 
     def stop(self, job: str, user: User) -> None:
         """Cancel a job everywhere; a party that does not lead it leaves it. Ended jobs stay as they are."""

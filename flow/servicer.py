@@ -12,6 +12,7 @@ from flow.participant.attempts import Attempts
 from flow.participant.job_closing import JobClosing
 from flow.participant.pausing import Pausing
 from flow.participant.proposals import Proposals
+from flow.participant.weighing import Weighing
 from flow.protocol.messages import (
     AttemptOrder,
     EndOrder,
@@ -49,17 +50,19 @@ class FlowServicer:
     def __init__(
         self,
         database: Database,
+        weighing: Weighing,
         proposals: Proposals,
         attempts: Attempts,
         pausing: Pausing,
         closing: JobClosing,
         incoming: Incoming,
     ) -> None:
-        self._party = proposals.party
+        self._party = weighing.party
         self._database = database
         self._log = get_logger("flow")
         self._methods = {
             Method.PROPOSE: Answerable(Proposal, proposals.propose),
+            Method.CONSIDER: Answerable(Proposal, weighing.consider),
             Method.OPEN: Answerable(Manifest, proposals.open),
             Method.PAUSE: Answerable(PauseOrder, pausing.pause),
             Method.RESERVE: Answerable(ReserveOrder, attempts.reserve),

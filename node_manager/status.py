@@ -45,3 +45,8 @@ class NodeStatus(BaseModel):
     def capacity(self) -> Resources:
         """What orders may use in total."""
         return Resources(cores=self.cores, memory_bytes=self.memory_bytes, gpus=self.gpus)
+
+    @property
+    def reserved(self) -> Resources:
+        """What is promised of that."""
+        return Resources(cores=self.reserved_cores, memory_bytes=self.reserved_memory_bytes, gpus=self.reserved_gpus)

@@ -54,6 +54,8 @@ class Line:
         of_rows: Whether it may hold numbers computed from rows; not so keys, counts and settings.
         key_of: Under whose key its ciphertexts are: somebody's of a role, or that of an end. The gateway lets no other
             pass, nor two keys of one owner in an attempt. None: it does not matter.
+        times: How often at most a sender says it to one receiver in an attempt, for estimates. None: that is not known
+            before.
     """
 
     tag: str
@@ -65,6 +67,7 @@ class Line:
     purpose: str
     of_rows: bool = True
     key_of: Role | End | None = None
+    times: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):

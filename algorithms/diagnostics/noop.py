@@ -36,12 +36,12 @@ class NoopParameters(Parameters):
     rounds: int = Field(1, ge=0, le=1_000_000, description="How often to greet.")
 
 
-def conversation(_terms: Terms[NoopParameters]) -> tuple[Line, ...]:
+def conversation(terms: Terms[NoopParameters]) -> tuple[Line, ...]:
     """The table above as data."""
-    scalar = Protection.PLAIN_SCALAR
+    scalar, rounds = Protection.PLAIN_SCALAR, terms.parameters.rounds
     return (
-        Line("ping", TRAINERS, ARBITER, Kind.INT, MOST_BYTES, scalar, "The number of the round."),
-        Line("pong", ARBITER, TRAINERS, Kind.INT, MOST_BYTES, scalar, "The number of the round."),
+        Line("ping", TRAINERS, ARBITER, Kind.INT, MOST_BYTES, scalar, "The number of the round.", times=rounds),
+        Line("pong", ARBITER, TRAINERS, Kind.INT, MOST_BYTES, scalar, "The number of the round.", times=rounds),
     )
 
 

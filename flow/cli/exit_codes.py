@@ -39,7 +39,7 @@ MEANING: dict[Exit, str] = {
     Exit.UNAVAILABLE: "unavailable: the party's services cannot be reached now; try again",
     Exit.JOB_FAILED: "the job that was watched failed",
     Exit.JOB_CANCELLED: "the job that was watched was cancelled",
-    Exit.JOB_REFUSED: "the job that was watched was refused by a party",
+    Exit.JOB_REFUSED: "the job that was watched was refused by a party, or that of a dry run would be",
     Exit.UNHEALTHY: "the party runs, but a part of it is not healthy",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }

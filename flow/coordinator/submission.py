@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from flow.errors import DataNotYours, JobInvalid, Problem, SourcesUnknown, TokenReused, UnknownSchema
-from flow.job.binding import BoundTask
+from flow.job.binding import BoundJob, BoundTask
 from flow.job.references import OutputInput, TableInput
 from flow.job.spec import JobSpec, parse_job
 from flow.job.states import ENDED_JOB, JobState
-from flow.participant.proposals import Proposals
+from flow.participant.weighing import Weighing
 from flow.protocol.knowledge import earlier_name, wanted
 from flow.protocol.lineage import own_inputs
 from flow.protocol.manifest import OUR_API, job_seed
 from flow.protocol.messages import Decision, Proposal
 from flow.protocol.policy import ModelFacts, Source, TableFacts, withheld
+from flow.protocol.reasons import Decided
 from flow.rooms.holdings import Holdings
 from flow.store.catalogue import Catalogue, Known
 from flow.store.database import Database
@@ -50,6 +51,16 @@ class Verdict:
     others: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A job in which this party itself has found nothing wrong, and what it would answer; it is not stored."""
+
+    spec: JobSpec
+    tasks: Mapping[str, BoundTask]
+    proposal: Proposal
+    decided: Decided
+
+
 class Submissions:
     """Validates and stores jobs that this party leads."""
 
@@ -61,7 +72,7 @@ class Submissions:
         held: Holdings,
         parties: Callable[[], Iterable[str]],
         lapsed: Callable[[], Mapping[str, PlatformError]],
-        proposals: Proposals,
+        weighing: Weighing,
     ) -> None:  # fmt: skip
         self._party = party
         self._database = database
@@ -69,25 +80,29 @@ class Submissions:
         self._held = held
         self._parties = parties
         self._lapsed = lapsed
-        self._proposals = proposals
+        self._weighing = weighing
 
     def validate(self, spec_json: bytes, user: User) -> Verdict:
         """What becomes of a job at this party: what `submit` says of it, then what our own side would answer to it."""
         try:
-            spec = parse_job(spec_json)
-            tasks = self._checked(spec)
+            draft = self.draft(spec_json, user)
         except JobInvalid as error:
             return Verdict(Decision.REFUSE, tuple(error.problems))
+        others = tuple(party for party in draft.spec.parties if party != self._party)
+        return Verdict(draft.decided.answer.decision, tuple(draft.decided.problems), others)
+
+    def draft(self, spec_json: bytes, user: User) -> Draft:
+        """A job as it would be submitted. Raises JobInvalid, with every problem that this party sees."""
+        try:
+            spec = parse_job(spec_json)
+            tasks = self._checked(spec)
         except UnknownSchema as error:
             told = Problem(path="schema", message=error.message.removeprefix("schema: "), hint=error.hint)
-            return Verdict(Decision.REFUSE, (told,))
+            raise JobInvalid([told]) from None
         if problems := tuple(self._of_others(spec, tasks, user)):
-            return Verdict(Decision.REFUSE, problems)
-        proposal = self._proposal(spec, tasks, user)
-        self._catalogue.keep(Known(proposal, spec, tasks))
-        decided = self._proposals.weigh(proposal, spec)
-        others = tuple(party for party in spec.parties if party != self._party)
-        return Verdict(decided.answer.decision, tuple(decided.problems), others)
+            raise JobInvalid(problems)
+        proposal, job = self._proposal(spec, tasks, user), BoundJob(spec, tasks, [])
+        return Draft(spec, tasks, proposal, self._weighing.decided(proposal, job, self._weighing.policy()))
 
     def submit(self, spec_json: bytes, user: User, submit_token: str | None) -> tuple[JobId, bool]:
         """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused, DataNotYours."""
@@ -127,7 +142,7 @@ class Submissions:
             problems += self._own_inputs(tasks)
             problems += [
                 Problem(path=f"tasks.{name}.resources", message=f"{why} at {self._party}.", hint="Ask for less.")
-                for name, why in self._proposals.lacking_room(tasks).items()
+                for name, why in self._weighing.lacking_room(tasks).items()
             ]
         if problems:
             raise JobInvalid(problems)

@@ -1,4 +1,4 @@
-"""This party's side of agreement: look up what is known, decide, sign, remember; people approve or refuse later."""
+"""This party's side of agreement: have it weighed, sign, remember; people approve or refuse later."""
 
 from __future__ import annotations
 
@@ -14,32 +14,26 @@ from flow.errors import (
     ProposalChanged,
     UnknownJob,
 )
-from flow.job.binding import BoundJob, BoundTask
-from flow.job.references import OutputInput
 from flow.job.spec import JobSpec
 from flow.job.states import JobState
 from flow.job.texts import sentences
-from flow.participant.checkpoint_retention import CheckpointRetention
 from flow.participant.job_locks import JobLocks
-from flow.participant.launch import contract_for, resources_for
+from flow.participant.launch import contract_for
 from flow.participant.leaving import Limit
 from flow.participant.report_sender import Delivery
+from flow.participant.weighing import Weighing
 from flow.protocol.agreement import (
     check_proposal,
     decide,
     of_others,
-    outsider,
     review,
 )
-from flow.protocol.knowledge import Knowledge, earlier_name, wanted
-from flow.protocol.lineage import own_inputs
+from flow.protocol.knowledge import earlier_name
 from flow.protocol.manifest import ANSWER_PURPOSE, check_manifest, settled, signed_bytes
 from flow.protocol.messages import Ack, Answer, Decision, Manifest, Proposal, SignedAnswer
-from flow.protocol.policy import ModelFacts, Stance, TableFacts
 from flow.protocol.proposal_view import proposal_view
 from flow.protocol.reasons import Decided, Reason
-from flow.rooms.holdings import Holdings
-from flow.rooms.ports import Rooms
+from flow.rooms.ports import GatewayPort
 from flow.scheduler import Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
@@ -58,10 +52,8 @@ from flow.store.participations import (
 from flow.store.proposal_limits import end_refused, forget_refused, refuse_more
 from flow.store.transitions import mirror_job
 from flow.views.jobs import ErrorView, ProposalView
-from node_manager.client import Resources
 from party.ids import Address
 from party.settings import PolicySettings
-from runtime.errors import PlatformError, Unavailable
 from runtime.log import get_logger
 
 _STATE = {Decision.AGREE: "agreed", Decision.ASK: "asked", Decision.REFUSE: "refused"}
@@ -72,21 +64,17 @@ class Proposals:
 
     def __init__(
         self,
-        stance: Stance,
+        weighing: Weighing,
         database: Database,
         catalogue: Catalogue,
-        rooms: Rooms,
-        held: Holdings,
-        retention: CheckpointRetention,
+        gateway: GatewayPort,
         scheduler: Scheduler,
     ) -> None:
-        self._stance = stance
-        self.party, self._policy = stance.party, stance.policy
+        self._weighing = weighing
+        self.party, self._policy = weighing.party, weighing.policy
         self._database = database
         self._catalogue = catalogue
-        self._gateway, self._cluster = rooms.gateway, rooms.cluster
-        self._held = held
-        self._retention = retention
+        self._gateway = gateway
         self._log = get_logger("flow")
         self.locks = JobLocks()
         self._scheduler = scheduler
@@ -109,13 +97,6 @@ class Proposals:
             if self.locks.is_over(proposal.job, caller):
                 raise UnknownJob(f"Job {proposal.job} was over before {self.party} heard of it.")
             return self._propose(proposal, spec)
-
-    def weigh(self, proposal: Proposal, spec: JobSpec) -> Decided:
-        """What we would answer to a proposal as things are now; nothing of it is kept."""
-        try:
-            return self._weighed(proposal, spec, self._policy())
-        finally:
-            self._catalogue.forget(proposal.job)
 
     def _propose(self, proposal: Proposal, spec: JobSpec) -> SignedAnswer:
         ours = proposal.initiator == self.party
@@ -223,8 +204,8 @@ class Proposals:
             for address, inputs in sides.items()
             for name, brought in inputs.items()
         }
-        know = self._holdings(known.spec, tasks, self._policy(), exact)
-        made = self._made(tasks[task], rows.job_id)
+        know = self._weighing.holdings(known.spec, tasks, self._policy(), exact)
+        made = self._weighing.made(tasks[task], rows.job_id)
         reasons = [
             *review(known.spec, tasks, replace(know, tables={**know.tables, **made})),
             *of_others(known.proposal, tasks, know),
@@ -238,7 +219,7 @@ class Proposals:
         """What a person sees, and what we would answer if that person agreed: both of the same things known."""
         proposal = self._catalogue.proposal(rows)
         job = self._catalogue.bound(proposal, self._catalogue.spec_of(rows))
-        know = self._knowledge(job, self._policy().model_copy(update={"accept": Decision.AGREE}))
+        know = self._weighing.knowledge(job, self._policy().model_copy(update={"accept": Decision.AGREE}))
         decided = decide(proposal, job, know)
         return proposal_view(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
 
@@ -271,79 +252,9 @@ class Proposals:
 
     def _decided(self, proposal: Proposal, spec: JobSpec, policy: PolicySettings) -> Decided:
         """Our answer; what is refused leaves nothing behind."""
-        decided = self._weighed(proposal, spec, policy)
+        decided = self._weighing.outside(proposal, spec, policy) or self._weighing.decided(
+            proposal, self._catalogue.bound(proposal, spec), policy
+        )
         if decided.answer.decision is Decision.REFUSE and proposal.initiator != self.party:
             self._catalogue.forget(proposal.job)
         return decided
-
-    def _weighed(self, proposal: Proposal, spec: JobSpec, policy: PolicySettings) -> Decided:
-        """Our answer; nothing is worked out of what is excluded."""
-        outside = outsider(proposal, spec, self.party, policy, self._stance.strangers(spec.parties))
-        if outside is not None:
-            return outside
-        job = self._catalogue.bound(proposal, spec)
-        return decide(proposal, job, self._knowledge(job, policy))
-
-    def _knowledge(self, job: BoundJob, policy: PolicySettings) -> Knowledge:
-        if job.problems:
-            return self._holdings(job.spec, {}, policy)
-        checkpoints, room = self._retention.offered(job.spec, job.tasks), self.lacking_room(job.tasks)
-        return replace(self._holdings(job.spec, job.tasks, policy), checkpoints=checkpoints, room=room)
-
-    def _holdings(
-        self,
-        spec: JobSpec,
-        tasks: Mapping[str, BoundTask],
-        policy: PolicySettings,
-        exact: Mapping[str, str] | None = None,
-    ) -> Knowledge:
-        """What we know of our tables and models that tasks use; `exact` are the versions of tables agreed on."""
-        tables, models = wanted(tasks, self.party)
-        return Knowledge(
-            party=self.party,
-            policy=policy,
-            now=self._database.clock.now(),
-            tables={text: self._table((exact or {}).get(text, text)) for text in tables},
-            models={text: self._model(text) for text in models},
-            resumed=self._held.resumed(spec, tasks),
-            strangers=self._stance.strangers(spec.parties),
-        )
-
-    def _made(self, task: BoundTask, job: str) -> dict[str, TableFacts | PlatformError]:
-        """The tables that a task about to start reads of tasks before it, by `task.output`."""
-        return {
-            str(reference): self._table(reference.table(job))
-            for _, _, reference, is_table in own_inputs(task, self.party)
-            if is_table and isinstance(reference, OutputInput) and reference.job is None
-        }
-
-    def lacking_room(self, tasks: Mapping[str, BoundTask]) -> dict[str, str]:
-        """Why our hosts can never bear a task, for each such task; a Cluster Manager that is away rules out nothing."""
-        reasons: dict[str, str] = {}
-        asked: dict[tuple[Resources, ...], str] = {(): ""}
-        for name, task in tasks.items():
-            sizes = tuple(resources_for(task, address) for address in task.addresses if address.party == self.party)
-            try:
-                if sizes not in asked:
-                    asked[sizes] = self._cluster.could_fit(sizes)
-            except Unavailable:
-                return {}
-            if asked[sizes]:
-                reasons[name] = asked[sizes]
-        return reasons
-
-    def _table(self, text: str) -> TableFacts | PlatformError:
-        try:
-            return self._held.table(text)
-        except PlatformError as error:
-            if error.retry:
-                raise
-            return error
-
-    def _model(self, reference: str) -> ModelFacts | PlatformError:
-        try:
-            return self._held.model(reference)
-        except PlatformError as error:
-            if error.retry:
-                raise
-            return error

@@ -7,7 +7,7 @@ other knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from algorithms.code_digest import API_MINIMUM, API_VERSION
@@ -45,15 +45,18 @@ def make_manifest(proposal: Proposal, answers: Iterable[SignedAnswer]) -> Manife
 
 def check_answer(signed: SignedAnswer, party: str, proposal: Proposal, verify: Verify) -> None:
     """Raise ManifestMismatch or the verifier's error unless this is the party's own answer to this proposal."""
-    answer = signed.answer
+    require_answer(signed.answer, party, proposal)
+    verify(party, ANSWER_PURPOSE, signed_bytes(signed.answer), _signature(signed))
+
+
+def require_answer(answer: Answer, party: str, proposal: Proposal) -> None:
+    """Raise ManifestMismatch unless the answer is a party's to this proposal, if it is what it says it is."""
     if answer.party != party or answer.job != proposal.job:
         raise ManifestMismatch(f"An answer of {answer.party} to job {answer.job} came from {party}.")
-    said = signed_bytes(answer)
-    if len(said) > MAX_ANSWER_BYTES:
+    if len(signed_bytes(answer)) > MAX_ANSWER_BYTES:
         raise ManifestMismatch(f"The answer of {party} is larger than {MAX_ANSWER_BYTES} bytes.")
     if answer.proposal_digest != proposal_digest(proposal):
         raise ManifestMismatch(f"{party} answered another proposal of job {proposal.job}.")
-    verify(party, ANSWER_PURPOSE, said, _signature(signed))
 
 
 def require_common_api(speaks: Mapping[str, ApiVersions]) -> None:
@@ -88,20 +91,25 @@ def check_manifest(manifest: Manifest, spec: JobSpec, own: SignedAnswer, verify:
 
 
 def settled(manifest: Manifest, tasks: Mapping[str, BoundTask]) -> dict[str, BoundTask]:
-    """The tasks with what the parties' answers say of the models and tables that they bring.
+    """The tasks with what the parties' answers say of the models and tables that they bring. Raises as `answered`."""
+    return answered([signed.answer for signed in manifest.answers], tasks)
+
+
+def answered(answers: Sequence[Answer], tasks: Mapping[str, BoundTask]) -> dict[str, BoundTask]:
+    """The tasks with what answers of all parties say of the models and tables that they bring.
 
     Raises ManifestMismatch if parties bring models of different kinds for one input, or one does not tell its rows.
     """
     told: dict[Place, int] = {}
-    for signed in manifest.answers:
-        for task, sides in signed.answer.tables.items():
+    for answer in answers:
+        for task, sides in answer.tables.items():
             for text, inputs in sides.items():
                 address = Address.parse(text)
-                if address.party == signed.answer.party:
+                if address.party == answer.party:
                     told |= {(task, address, name): t.rows for name, t in inputs.items() if t.rows is not None}
     for task, address, name in sorted(told_places(tasks) - told.keys()):
         raise ManifestMismatch(f"tasks.{task}.inputs.{name}: {address.party} does not tell how many rows it has.")
-    return {name: task.with_models(_models(manifest, task)) for name, task in with_rows(tasks, told).items()}
+    return {name: task.with_models(_models(answers, task)) for name, task in with_rows(tasks, told).items()}
 
 
 def job_seed(number: int) -> str:
@@ -114,14 +122,14 @@ def task_seed(seed: str, task: str) -> str:
     return sha256(bytes.fromhex(seed) + b"/task/" + task.encode()).hexdigest()
 
 
-def _models(manifest: Manifest, task: BoundTask) -> dict[str, str]:
-    """The kinds of the earlier models of a task, by input, as their holders signed them."""
+def _models(answers: Sequence[Answer], task: BoundTask) -> dict[str, str]:
+    """The kinds of the earlier models of a task, by input, as their holders say."""
     found: dict[str, str] = {}
-    for signed in manifest.answers:
-        for name, kind in signed.answer.models.get(task.name, {}).items():
+    for answer in answers:
+        for name, kind in answer.models.get(task.name, {}).items():
             if found.setdefault(name, kind) != kind:
                 raise ManifestMismatch(
-                    f"tasks.{task.name}.inputs.{name}: {signed.answer.party} holds a model of kind {kind}, others of "
+                    f"tasks.{task.name}.inputs.{name}: {answer.party} holds a model of kind {kind}, others of "
                     f"kind {found[name]}."
                 )
     return found

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from flow.errors import BadMessage, UnknownSchema
 from flow.job.problems import from_validation
+from flow.job.spec import MAX_TASKS
 from flow.job.states import AttemptState, JobState
 from flow.job.texts import (
     AddressText,
@@ -153,6 +154,18 @@ class SignedAnswer(Message):
 
     answer: Answer
     signature: SignatureText
+
+
+class Considered(Message):
+    """What a party would answer if this were proposed now. It promises nothing, and so bears no signature.
+
+    Attributes:
+        answer: What it would sign.
+        fits: By task, whether its hosts have room for its sides now; only where it would agree.
+    """
+
+    answer: Answer
+    fits: Annotated[dict[Task, bool], Field(max_length=MAX_TASKS)] = {}
 
 
 class Manifest(Message):
@@ -312,6 +325,7 @@ class Method(StrEnum):
     """The closed list of calls between Flows."""
 
     PROPOSE = "propose"  # initiator → party: Proposal → SignedAnswer
+    CONSIDER = "consider"  # initiator → party: Proposal → Considered, which leaves nothing behind
     ANSWER = "answer"  # party → initiator: SignedAnswer → Ack, after a person decided
     OPEN = "open"  # initiator → party: Manifest → Ack
     PAUSE = "pause"  # initiator → party: PauseOrder → Ack

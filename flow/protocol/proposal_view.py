@@ -58,10 +58,10 @@ def proposal_view(proposal: Proposal, job: BoundJob, know: Knowledge, decided: D
         components={name: task.component for name, task in spec.tasks.items()},
         waits=waits,
         resumes=spec.settings.resume or "",
-        inputs=_first("inputs of ours", cut, (item for task in tasks for item in _inputs(task, know, told))),
-        parameters=_first("parameters", cut, (item for task in tasks for item in _parameters(task))),
-        conversation=_first("messages", cut, (item for task in tasks for item in _conversation(task, know.party))),
-        learns=_first("who learns what", cut, (item for task in tasks for item in _learns(task))),
+        inputs=first("inputs of ours", cut, (item for task in tasks for item in _inputs(task, know, told))),
+        parameters=first("parameters", cut, (item for task in tasks for item in _parameters(task))),
+        conversation=first("messages", cut, (item for task in tasks for item in conversation(task, know.party))),
+        learns=first("who learns what", cut, (item for task in tasks for item in learned(task))),
         warnings=tuple(warnings(known)),
         reasons=decided.reasons,
     )
@@ -99,7 +99,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _first(what: str, cut: list[str], items: Iterator[T]) -> tuple[T, ...]:
+def first(what: str, cut: list[str], items: Iterator[T]) -> tuple[T, ...]:
     """As many as a person may be shown; where there are more, `cut` is told."""
     found = tuple(islice(items, MOST_SHOWN))
     if next(items, None) is not None:
@@ -160,11 +160,22 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
+def lines(task: BoundTask) -> dict[Line, None]:
+    """Every line that may be said in a task, on whichever terms, each once."""
     found: dict[Line, None] = {}
     for terms in task.terms:
         found.update(dict.fromkeys(task.component.conversation(terms)))
-    for line in found:
+    return found
+
+
+def most_bytes(line: Line, task: BoundTask) -> int | None:
+    """The largest message of a line; None while the rows that it follows from are not known."""
+    return line.most_bytes(task.rows or {}) if line.is_bounded or task.rows is not None else None
+
+
+def conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
+    """The lines of a task for people, with what a party does with each."""
+    for line in lines(task):
         senders, receivers = (_named(task.parties, roles) for roles in (line.frm, line.to))
         if not senders or not receivers:
             continue
@@ -178,7 +189,7 @@ def _conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
             receivers=receivers,
             protection=str(line.protection),
             means=_means(line, task),
-            max_bytes=line.most_bytes(task.rows or {}) if line.is_bounded or task.rows is not None else None,
+            max_bytes=most_bytes(line, task),
             we="both" if len(does) > 1 else "".join(does),
         )
 
@@ -191,7 +202,7 @@ def _means(line: Line, task: BoundTask) -> str:
     return f"only {owners} can read it, under whose key it is"
 
 
-def _learns(task: BoundTask) -> Iterator[Learning]:
+def learned(task: BoundTask) -> Iterator[Learning]:
     """By role; where the sides' parameters tell several things, all of them."""
     said: dict[Role, dict[str, None]] = {}
     for terms in task.terms:

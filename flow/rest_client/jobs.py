@@ -12,6 +12,7 @@ from flow.rest_client.http import CONNECT_S, HttpCalls
 from flow.rest_client.paths import part, rows_of
 from flow.rest_client.patience import Waits
 from flow.rest_client.remote_errors import raise_refusal, wrapped
+from flow.views.dry_run import DryRunView
 from flow.views.jobs import (
     MOST_EVENTS,
     MOST_ROWS,
@@ -29,6 +30,7 @@ from flow.views.party import Submitted, Validation
 from runtime.errors import Unavailable
 
 SILENCE_S = 40.0  # streams carry a comment every 15 s
+DRY_RUN_S = 60.0  # a party that does not answer is waited for 20
 RESTART_S = 0.3
 OPENED = ": open"  # the comment that every stream begins with
 
@@ -59,6 +61,10 @@ class JobCalls(HttpCalls):
     def validate(self, spec_json: bytes) -> Validation:
         """What would be wrong with a job."""
         return self._ask(Validation, "POST", "/jobs/validate", content=spec_json)
+
+    def dry_run(self, spec_json: bytes) -> DryRunView:
+        """What every party would answer to a job, without making one; takes as long as the slowest answer."""
+        return self._ask(DryRunView, "POST", "/jobs/dry-run", content=spec_json, timeout=DRY_RUN_S)
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of job.json."""

@@ -13,6 +13,7 @@ from flow.job.states import ENDED_JOB, AttemptState, JobState
 from flow.protocol.messages import Decision
 from flow.protocol.policy import NO_USER
 from flow.service import FlowService
+from flow.views.dry_run import DryRunView
 from flow.views.jobs import (
     MOST_ROWS,
     AttemptView,
@@ -53,6 +54,7 @@ class FakeFlowService(FlowService):
         self._outputs: dict[str, list[OutputRow]] = {}
         self._progress: dict[str, dict[str, ProgressRow]] = {}
         self.proposals: dict[str, ProposalView] = {}
+        self.would = DryRunView()
         self.reasons: dict[str, list[str]] = {}
         self.broken: PlatformError | None = None
         self.closed = False
@@ -112,6 +114,12 @@ class FakeFlowService(FlowService):
         spec = json.loads(spec_json)
         parties = sorted({name for names in spec["roles"].values() for name in names} - {spec["initiator"]})
         return Verdict(Decision.AGREE, others=tuple(parties))
+
+    def dry_run(self, spec_json: bytes, *, user: User) -> DryRunView:
+        found = self.validate(spec_json, user=user)
+        if found.problems:
+            return DryRunView(problems=tuple(vars(problem) for problem in found.problems))
+        return self.would.model_copy(update={"name": json.loads(spec_json)["name"]})
 
     def _problems(self, spec_json: bytes) -> list[Problem]:
         try:

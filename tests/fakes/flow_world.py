@@ -17,7 +17,7 @@ from algorithms.api.component import SAFE_TRAINERS, Component, RoleSpec
 from algorithms.api.conversation import Line, Protection
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Port, PortKind
-from cluster_manager.client import NoCapacity, ReservationExpired
+from cluster_manager.client import NoCapacity, NodeStatus, ReservationExpired
 from flow.pauses import Pauses
 from flow.protocol.messages import Decision, PublishedOutput
 from flow.protocol.policy import ModelFacts, Source, TableFacts
@@ -277,6 +277,10 @@ class FakeCluster:
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         wanted = sum(size.cores for size in sizes)
         return f"{wanted} cores wanted, the largest host has {self.largest}" if wanted > self.largest else ""
+
+    def nodes(self) -> list[NodeStatus]:
+        used = sum(cores for _, cores in self.rooms.values())
+        return [NodeStatus(node="node-1", cores=self.cores, memory_bytes=1 << 40, gpus=0, reserved_cores=used)]
 
     def release(self, reservation_id: str) -> None:
         with self._change:

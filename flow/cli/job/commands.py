@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flow.cli.exit_codes import Exit, exit_for_end
+from flow.cli.job.dry_run import dry_run
 from flow.cli.options import (
     CommandContext,
     OverwriteOption,
@@ -122,6 +123,9 @@ def validate(context: CommandContext, file: FileArgument) -> None:
         )
     if not found.valid:
         raise typer.Exit(Exit.BAD_INPUT)
+
+
+app.command("dry-run")(dry_run)
 
 
 @app.command("schema")

@@ -23,8 +23,8 @@ def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
     yield from (f"  {role}: {', '.join(parties)}" for role, parties in view.roles.items())
     if view.resumes:
         yield f"  It goes on from job {view.resumes}."
-    yield from _part("It would use of ours", (_input(item) for item in view.inputs), "nothing")
-    yield from _part(
+    yield from part("It would use of ours", (_input(item) for item in view.inputs), "nothing")
+    yield from part(
         "Parameters that are not what they are by default",
         (
             f"{p.task}: {p.name} = {_value(p.value)} (default {_value(p.default)})"
@@ -33,20 +33,20 @@ def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
         ),
         "none",
     )
-    yield from _part(
+    yield from part(
         "What would be said",
-        (_line(line) for line in view.conversation),
+        (line_text(line) for line in view.conversation),
         "nothing: no message leaves any party",
     )
-    yield from _part(
+    yield from part(
         "Who would learn what",
         (f"{item.task}: {item.role} ({', '.join(item.parties)}): {item.says}" for item in view.learns),
         "nobody anything",
     )
     if view.warnings:
-        yield from _part("Warnings", view.warnings, "")
+        yield from part("Warnings", view.warnings, "")
     if view.reasons:
-        yield from _part("It would be refused even if approved", view.reasons, "")
+        yield from part("It would be refused even if approved", view.reasons, "")
     yield f"Digest of all this: {view.digest}"
     if view.waits:
         where = f" {asked}" if asked else ""
@@ -59,8 +59,8 @@ def approval_lines(view: ProposalView) -> Iterator[str]:
     yield f"Job {view.job} ({view.name}), proposed by {view.user} of {view.initiator}"
     yield f"Digest of all that is shown of it: {view.digest[:LEAST_DIGEST]}"
     yield from (f"  {task}: {component}" for task, component in view.components.items())
-    yield from _part("It uses of ours", (_input(item) for item in view.inputs), "nothing")
-    yield from _part("Warnings", view.warnings, "none")
+    yield from part("It uses of ours", (_input(item) for item in view.inputs), "nothing")
+    yield from part("Warnings", view.warnings, "none")
 
 
 def require_digest(view: ProposalView, prefix: str) -> None:
@@ -82,7 +82,8 @@ def require_digest(view: ProposalView, prefix: str) -> None:
         )
 
 
-def _part(title: str, lines: Iterable[str], empty: str) -> Iterator[str]:
+def part(title: str, lines: Iterable[str], empty: str) -> Iterator[str]:
+    """A heading and its lines, or that there is nothing."""
     found = list(lines)
     yield f"{title}:" if found else f"{title}: {empty}."
     yield from (f"  {line}" for line in found)
@@ -100,7 +101,8 @@ def _input(item: ProposedInput) -> str:
     return f"{place} = {item.reference}{rows}{roles}{held}{owned}{made}"
 
 
-def _line(line: ProposedLine) -> str:
+def line_text(line: ProposedLine) -> str:
+    """One line of a conversation."""
     who = f"{line.task}: {', '.join(line.senders)} → {', '.join(line.receivers)}"
     bound = "as large as follows from how many rows the tables have"
     room = bound if line.max_bytes is None else f"at most {size(line.max_bytes)}"

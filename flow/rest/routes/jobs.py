@@ -12,6 +12,7 @@ from flow.protocol.messages import Decision
 from flow.rest.access import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, ReadMetric, StopSomeJob, SubmitJob
 from flow.rest.errors import BadRequest
 from flow.rest.vital_checks import DISKS
+from flow.views.dry_run import DryRunView
 from flow.views.jobs import (
     MOST_EVENTS,
     MOST_ROWS,
@@ -30,7 +31,7 @@ router = APIRouter(tags=["jobs"])
 
 MAX_JOBS = 1000
 MAX_JOB_CHARS = 26
-TAKE_A_JOB = frozenset({("POST", "/v1/jobs"), ("POST", "/v1/jobs/validate")})
+TAKE_A_JOB = frozenset({("POST", "/v1/jobs"), ("POST", "/v1/jobs/validate"), ("POST", "/v1/jobs/dry-run")})
 
 Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
 OneTask = Annotated[str | None, Query(description="Only rows of this task.")]
@@ -109,6 +110,12 @@ def validate(known: SubmitJob, spec: Spec) -> Validation:
         problems=tuple({"path": p.path, "message": p.message, "hint": p.hint} for p in found.problems),
         others=found.others,
     )
+
+
+@router.post("/jobs/dry-run", summary="Ask every party about a job without submitting it", openapi_extra=_SPEC)
+def dry_run(known: SubmitJob, spec: Spec) -> DryRunView:
+    """What each party would answer now, what would run where, what would leave, about how long it would take."""
+    return known.backends.service.dry_run(spec, user=known.user)
 
 
 @router.get("/jobs", summary="The newest jobs")

@@ -19,11 +19,41 @@ from pathlib import Path
 import pytest
 
 from flow.job.states import JobState
+from flow.views.dry_run import DryRunView
 from tests.fakes.flow_party import FakeParty, fake_party, job_json
 from tests.integration.flow_edges.conftest import Command
 
 FOLDER = Path(__file__).parent / "transcripts"
 ANY = {"<TIME>": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "<SIZE>": r"[\d.]+ (B|KiB)"}
+
+
+PLACE = {"task": "train", "component": "homo_lr@1", "cores": 1, "memory_bytes": 1 << 30}
+WOULD = DryRunView.model_validate(
+    {
+        "parties": [
+            {"party": "coordinator", "roles": ["arbiter"], "decision": "ask"},
+            {"party": "hospital-a", "roles": ["guest"], "decision": "agree"},
+            {"party": "hospital-b", "roles": ["host"], "decision": "refuse", "reasons": ["There is no table."]},
+            {"party": "hospital-c", "roles": ["host"], "decision": "unknown", "reasons": ["It is away."]},
+        ],
+        "runs": [
+            PLACE | {"address": "guest:hospital-a", "fits": True},
+            PLACE | {"address": "host:hospital-b", "cores": 2, "gpus": 1, "fits": False},
+            PLACE | {"address": "arbiter:coordinator"},
+        ],
+        "conversation": [
+            {
+                "task": "train", "tag": "sum", "purpose": "The sum.", "senders": ["arbiter:coordinator"],
+                "receivers": ["guest:hospital-a"], "protection": "plain", "means": "the receiver reads it",
+                "max_bytes": 4096,
+            }
+        ],
+        "estimates": [
+            {"task": "train", "party": "hospital-a", "most_bytes": 8192, "seconds": 12.0, "steps": 20, "measured": 3},
+            {"task": "train", "party": "coordinator", "unsaid": ["sum", "start"]},
+        ],
+    }
+)  # fmt: skip
 
 
 @dataclass
@@ -71,7 +101,7 @@ def party(tmp_path: Path) -> FakeParty:
         yield made
 
 
-@pytest.mark.parametrize("name", ["jobs", "wrong", "data", "control"])
+@pytest.mark.parametrize("name", ["jobs", "wrong", "data", "control", "people"])
 def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, name: str) -> None:
     (folder / "job.json").write_bytes(job_json())
     (folder / "other.json").write_bytes(job_json(name="other"))
@@ -80,6 +110,7 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
     (folder / "good.csv").write_text("id,y,x\n1,0,0.5\n2,1,0.25\n3,0,1.5\n")
     (folder / "bad.csv").write_text("id,y,x\n1,0,0.5\n2,1\n")
     (folder / "token").write_text("arch_wrong\n")
+    party.service.would = WOULD
     flow, job = Command(party), ""
     for step in steps((FOLDER / f"{name}.txt").read_text()):
         kind, *words = shlex.split(step.line.replace("<JOB>", job))
