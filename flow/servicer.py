@@ -75,6 +75,7 @@ class FlowServicer:
             Method.ANSWER: Answerable(SignedAnswer, incoming.answer),
             Method.REPORT: Answerable(Report, incoming.report),
             Method.WITHDRAW: Answerable(Withdrawal, incoming.withdraw),
+            Method.LEFT: Answerable(Withdrawal, closing.departed),
         }
 
     def answer(self, call: IncomingCall) -> bytes:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flow.errors import UnknownJob
+from flow.errors import BadMessage, UnknownJob
 from flow.job.states import ENDED_ATTEMPT, AttemptState, JobState
 from flow.participant.checkpoint_retention import CheckpointRetention
 from flow.participant.job_locks import JobLocks
 from flow.participant.leaving import Leaving
 from flow.participant.running import REPORTED, side_report
-from flow.protocol.messages import Ack, EndOrder, JobOrder, Report
+from flow.protocol.messages import Ack, EndOrder, JobOrder, Report, Withdrawal
 from flow.protocol.policy import Stance
 from flow.rooms.ports import Rooms
 from flow.store.database import Database
-from flow.store.participations import LEFT, answer_of, change_part, led_by, refuse_left
+from flow.store.participations import LEFT, answer_of, change_part, led_by, parties_of, refuse_left, require_part
 from flow.store.proposal_limits import forget_refused
 from flow.store.tables import executor, job
 from flow.store.transitions import cancel_executors, cancel_open, error_of, mirror_job
@@ -105,6 +105,20 @@ class JobClosing:
             return error
         ours = (error_of(row) for row in ran)
         return next((own for own in ours if own is not None and own.code == error.code), error)
+
+    def departed(self, told: Withdrawal, caller: str) -> Ack:
+        """Another party left the job, and its initiator does not hear of it: so do we, and tell it when it returns.
+
+        Raises UnknownJob unless the caller takes part in the job, and BadMessage where the initiator is one of us two.
+        """
+        rows = require_part(self._database.rows(told.job))
+        if caller not in parties_of(rows):
+            raise UnknownJob(f"There is no job {told.job} here with {caller}.")
+        if rows.part.initiator in (caller, self._party):
+            raise BadMessage(f"{caller} tells {self._party} that it left job {told.job}, which one of them leads.")
+        if rows.part.state in ("agreed", "open"):
+            self._leaving.leave(told.job, f"{caller} left it. {told.reason}".rstrip())
+        return Ack()
 
     def probe(self, order: JobOrder, caller: str) -> Report:
         """Where our sides are."""

@@ -32,12 +32,12 @@ from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.job_cache import JobRows, Key
-from flow.store.participations import LEFT, answer_of, change_part
+from flow.store.participations import LEFT, answer_of, change_part, parties_of
 from flow.store.tables import executor, log_line, metric, part, progress
 from flow.store.telemetry import number
 from flow.views.links import Postponed
 from runtime.clock import now_ms
-from runtime.errors import PlatformError
+from runtime.errors import PlatformError, Unavailable
 from runtime.log import get_logger
 
 ROWS = 2_000
@@ -88,6 +88,7 @@ class ReportSender:
         self._scheduler = scheduler
         self._pauses = pauses
         self._postponed: dict[str, Postponed] = {}
+        self._heard_of: dict[str, set[str]] = {}  # by job that we left: the parties that were told so
         self._progress_sent: dict[str, int] = {}
         self._log = get_logger("flow")
 
@@ -107,10 +108,11 @@ class ReportSender:
         rows = self._database.rows(key.job)
         if rows.part is None or rows.part.state == "ended":
             self._postponed.pop(key.job, None)
+            self._heard_of.pop(key.job, None)
             return None
         try:
             if rows.part.state in LEFT:
-                self._take_leave(rows.part)
+                self._take_leave(rows)
                 return None
             more = self._send(rows)
         except (NotInitiator, JobNotRunning) as error:
@@ -133,14 +135,36 @@ class ReportSender:
         found = self._postponed[job_id] = Postponed(why, before.since_ms if before else now, pause_s)
         return found
 
-    def _take_leave(self, row: Any) -> None:
+    def _take_leave(self, rows: JobRows) -> None:
         """Of a job that we left: close what is open here, and tell its initiator; neither waits for the other."""
+        row = rows.part
         with ExitStack() as both:
             both.callback(self._clear, row.job)
             if row.withdrawal:
-                self._ask(row, Method.WITHDRAW, Withdrawal(job=row.job, reason=row.withdrawal))
+                message = Withdrawal(job=row.job, reason=row.withdrawal)
+                try:
+                    self._ask(row, Method.WITHDRAW, message)
+                except Unavailable:
+                    if row.job in self._postponed:  # it was not there the last time either
+                        self._spread(rows, message)
+                    raise
                 with self._database.write() as writer:
                     change_part(writer, row.job, withdrawal="")
+                self._heard_of.pop(row.job, None)
+
+    def _spread(self, rows: JobRows, message: Withdrawal) -> None:
+        """Tell the other parties, once each since our start: who leads the job does not end it for them now."""
+        if not rows.job.manifest_digest:
+            return  # nothing of it runs anywhere
+        told = self._heard_of.setdefault(message.job, set())
+        for party in sorted(parties_of(rows) - {self._party, rows.part.initiator} - told):
+            try:
+                self._peers.ask(party, Method.LEFT, message, Ack, SEND_S)
+            except PlatformError as error:
+                self._log.info("departure.not_told", job=message.job, party=party, code=error.code)
+                if error.retry:
+                    continue
+            told.add(party)
 
     def _send(self, rows: JobRows) -> bool:
         """Everything that is due; whether there is more."""

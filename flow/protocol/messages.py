@@ -257,7 +257,7 @@ class PauseOrder(JobOrder):
 
 
 class Withdrawal(Message):
-    """A party leaves the job; the initiator ends it."""
+    """The sender leaves the job, which does not go on without it."""
 
     job: JobIdText
     reason: ShownSentence
@@ -338,6 +338,7 @@ class Method(StrEnum):
     PROBE = "probe"  # initiator → party: JobOrder → Report, states only
     REPORT = "report"  # party → initiator: Report → Ack
     WITHDRAW = "withdraw"  # party → initiator: Withdrawal → Ack
+    LEFT = "left"  # party → party: Withdrawal → Ack, where the initiator was not reached
 
 
 M = TypeVar("M", bound=Message)
