@@ -219,20 +219,25 @@ class FlowService:
             raise NotInitiator(f"Job {job} is led by {row.initiator}, which alone can pause it.", hint=hint)
         may(user, Verb.STOP, Thing("job", job, row.user_name))
 
-    def approve(self, job: str, user: User, digest: str) -> None:
+    def approve(self, job: str, user: User, digest: str, note: str = "") -> None:
         """Agree to a job that waits for a person of this party, as it was shown under the digest of its proposal.
+
+        The note is kept for people of this party.
 
         Raises:
             NotAskedForApproval: It does not wait for a person here.
             ProposalChanged: Something else would be shown now.
         """
         may(user, Verb.APPROVE, Thing("job", job))
-        self._proposals.approve(job, user.name, digest)
+        self._proposals.approve(job, user.name, digest, note)
 
-    def refuse(self, job: str, user: User, reason: str = "") -> None:
-        """Refuse a job that waits for a person of this party. Raises NotAskedForApproval."""
+    def refuse(self, job: str, user: User, reason: str = "", note: str = "") -> None:
+        """Refuse a job that waits for a person of this party; all parties are told the reason, ours alone the note.
+
+        Raises NotAskedForApproval.
+        """
         may(user, Verb.APPROVE, Thing("job", job))
-        self._proposals.refuse(job, user.name, reason)
+        self._proposals.refuse(job, user.name, reason, note)
 
     def proposal(self, job: str) -> ProposalView:
         """What a person of this party decides about: inputs, parameters, what leaves, who learns what.

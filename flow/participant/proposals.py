@@ -164,8 +164,10 @@ class Proposals:
         self._catalogue.keep(replace(known, manifest=manifest, tasks=tasks))
         return Ack()
 
-    def approve(self, job_id: str, user: str, digest: str) -> None:
+    def approve(self, job_id: str, user: str, digest: str, note: str = "") -> None:
         """A person of ours agrees to what was shown under this digest; a lack of room may still refuse.
+
+        The note is for our own people.
 
         Raises:
             NotAskedForApproval: The job does not wait for a person of ours.
@@ -178,21 +180,22 @@ class Proposals:
                 raise ProposalChanged(job_id)
             if decided.answer.decision is Decision.REFUSE and rows.part.initiator != self.party:
                 self._catalogue.forget(job_id)
-            self._decide_later(rows, decided, {"user": user, "seen": digest})
+            self._decide_later(rows, decided, {"user": user, "seen": digest}, note)
 
-    def refuse(self, job_id: str, user: str, reason: str) -> None:
-        """A person of ours refuses. Raises NotAskedForApproval."""
+    def refuse(self, job_id: str, user: str, reason: str, note: str = "") -> None:
+        """A person of ours refuses; the reason is told to the others, the note is not. Raises NotAskedForApproval."""
         with self.locks.of(job_id):
             rows = self._asked(job_id)
             policy = self._policy().model_copy(update={"accept": Decision.REFUSE})
             decided = self._decided(self._catalogue.proposal(rows), self._catalogue.spec_of(rows), policy)
             said = sentences([reason or "A person refused."])
             refused = Decided(decided.answer.model_copy(update={"reasons": said}), tuple(Reason(each) for each in said))
-            self._decide_later(rows, refused, {"user": user})
+            self._decide_later(rows, refused, {"user": user}, note)
 
     def show(self, job_id: str) -> ProposalView:
         """What a person decides about, as things are now. Raises UnknownJob, UnreadableJob."""
-        return self._seen(require_part(self._database.rows(job_id)))[0]
+        rows = require_part(self._database.rows(job_id))
+        return self._seen(rows)[0].model_copy(update={"by": rows.part.decided_by, "note": rows.part.note})
 
     def require_allowed(self, rows: JobRows, task: str) -> None:
         """Hold a job that we agreed to, a task of which starts, against our policies now. Raises PolicyForbids."""
@@ -229,14 +232,15 @@ class Proposals:
             raise NotAskedForApproval(f"Job {job_id} does not wait for a person of {self.party}; it is {state} here.")
         return rows
 
-    def _decide_later(self, rows: JobRows, decided: Decided, by: Mapping[str, str]) -> None:
+    def _decide_later(self, rows: JobRows, decided: Decided, by: Mapping[str, str], note: str) -> None:
         job_id, answer, signed = rows.job_id, decided.answer, self._sign(decided.answer)
         initiator = rows.part.initiator
         with self._database.write() as writer:
             text = signed.model_dump_json(by_alias=True)
             reasons = json.dumps(decided.reasons)
-            change_part(writer, job_id, state=_STATE[answer.decision], answer=text, answer_due=True, reasons=reasons)
-            said = {"reasons": [*decided.reasons], **by}
+            decision = {"decided_by": by["user"], "note": note, "reasons": reasons}
+            change_part(writer, job_id, state=_STATE[answer.decision], answer=text, answer_due=True, **decision)
+            said = {"reasons": [*decided.reasons], **by, **({"note": note} if note else {})}
             writer.event(f"party.{answer.decision}", job_id, place=("", 0, self.party), body=said)
             if initiator != self.party:
                 change_party(writer, job_id, self.party, decision=str(answer.decision), answer=text)

@@ -72,7 +72,7 @@ def proposal_view(proposal: Proposal, job: BoundJob, know: Knowledge, decided: D
 
 def _digest(proposal: Proposal, view: ProposalView, know: Knowledge) -> str:
     """Of what is proposed, what a person is shown of it and our rules for it; not of room, which comes and goes."""
-    seen = json.loads(view.model_dump_json(exclude={"waits", "digest"}))
+    seen = json.loads(view.model_dump_json(exclude={"waits", "digest", "by", "note"}))
     room = {reason.full for reason in lacking(know)}
     seen["reasons"] = [reason for reason in view.reasons if reason not in room]
     return canonical_digest({"proposal": proposal_digest(proposal), "shown": seen, "rules": _rules(know)})

@@ -99,13 +99,13 @@ class JobCalls(HttpCalls):
         """What a person of the party decides about: inputs, parameters, what leaves, who learns what."""
         return self._ask(ProposalView, "GET", f"/jobs/{part(job)}/proposal")
 
-    def approve(self, job: str, digest: str) -> JobView:
+    def approve(self, job: str, digest: str, note: str = "") -> JobView:
         """Agree to a job that waits for a person here, as `proposal` showed it under this digest."""
-        return self._ask(JobView, "POST", f"/jobs/{part(job)}/approve", json={"digest": digest})
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/approve", json={"digest": digest, **_noted(note)})
 
-    def refuse(self, job: str, reason: str = "") -> JobView:
+    def refuse(self, job: str, reason: str = "", note: str = "") -> JobView:
         """Refuse a job that waits for a person here."""
-        return self._ask(JobView, "POST", f"/jobs/{part(job)}/refuse", json={"reason": reason})
+        return self._ask(JobView, "POST", f"/jobs/{part(job)}/refuse", json={"reason": reason, **_noted(note)})
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         """All metrics with an id above `since`."""
@@ -225,3 +225,7 @@ class JobCalls(HttpCalls):
                     yield None
                 elif field == "data":
                     yield EventRow.model_validate_json(value)
+
+
+def _noted(note: str) -> dict[str, str]:
+    return {"note": note} if note else {}  # an older release knows no notes

@@ -144,7 +144,9 @@ class Reader:
         """What each party said; our own reasons as our own people may read them."""
         rows = connection.execute(select(job_party).where(job_party.c.job == of.id)).all()
         known = {row.party: row for row in rows}
-        own = connection.execute(select(part.c.reasons).where(part.c.job == of.id)).scalar_one_or_none()
+        own = connection.execute(
+            select(part.c.reasons, part.c.decided_by, part.c.note).where(part.c.job == of.id)
+        ).first()
         over = of.initiator == self._party and of.ended_ms is not None
         unheard = "" if of.initiator == self._party else UNKNOWN
         found = []
@@ -152,12 +154,15 @@ class Reader:
             row = known.get(party)
             said = _said(row.job, row.answer) if row is not None and row.answer else None
             reasons = said.reasons if said else ()
+            ours = own if party == self._party else None
             found.append(
                 PartyView(
                     party=party,
                     roles=tuple(role for role, parties in spec["roles"].items() if party in parties),
                     decision=row.decision if row is not None else unheard,
-                    reasons=tuple(json.loads(own)) if own and party == self._party else reasons,
+                    reasons=tuple(json.loads(ours.reasons)) if ours and ours.reasons else reasons,
+                    by=printable(ours.decided_by) if ours else "",
+                    note=printable(ours.note) if ours else "",
                     warnings=said.warnings if said else (),
                     unconfirmed=row.absent_why if over and row is not None and not row.closed else "",
                 )

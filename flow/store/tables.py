@@ -143,6 +143,8 @@ part = Table(
     Column("ran_ms", BigInteger, nullable=False, default=0, server_default="0"),  # how long our executors told news
     Column("heard_ms", BigInteger, nullable=False, default=0, server_default="0"),  # when they told the last
     Column("bytes", BigInteger, nullable=False, default=0, server_default="0"),  # what the documents of a job take
+    Column("decided_by", String(100), nullable=False, default="", server_default=""),  # the person who was asked
+    Column("note", String(1000), nullable=False, default="", server_default=""),  # theirs, for our own people
     **_MYSQL,
 )
 

@@ -109,6 +109,8 @@ class PartyView(View):
     decision: str  # "" (not asked yet) | "agree" | "ask" | "refuse" | "unknown" (here, of a job that another leads)
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    by: str = ""  # of our own: the person who decided, where one was asked
+    note: str = ""  # theirs, for our own people
     unconfirmed: str = ""  # the job has ended, and why the party has not confirmed that, as its initiator knows
 
 
@@ -302,7 +304,9 @@ class ProposalView(View):
     learns: tuple[Learning, ...] = ()
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()  # why it would be refused now, whoever approves
-    digest: str = ""  # of what is proposed, of all of the above but `waits` and lack of room, and of our rules for it
+    by: str = ""  # who of our people decided, if one was asked and has
+    note: str = ""  # theirs, told to nobody else
+    digest: str = ""  # of what is proposed, of what is shown of it but who decided and lack of room, and of our rules
 
 
 class PolicyView(PolicySettings):

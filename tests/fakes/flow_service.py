@@ -148,17 +148,24 @@ class FakeFlowService(FlowService):
     def go_on(self, job: str, user: User) -> None:
         self.move(job, JobState.RUNNING)
 
-    def approve(self, job: str, user: User, digest: str) -> None:
+    def approve(self, job: str, user: User, digest: str, note: str = "") -> None:
         if self.job(job).state is not JobState.WAITING:
             raise NotAskedForApproval(f"Job {job} does not wait for you.")
         if self.proposal(job).digest != digest:
             raise ProposalChanged(job)
+        self._decided(job, user, note)
         self.move(job, JobState.AGREED)
 
-    def refuse(self, job: str, user: User, reason: str = "") -> None:
+    def refuse(self, job: str, user: User, reason: str = "", note: str = "") -> None:
         if self.job(job).state is not JobState.WAITING:
             raise NotAskedForApproval(f"Job {job} does not wait for you.")
+        self._decided(job, user, note)
         self.move(job, JobState.REFUSED, error=ErrorView(code="flow.job_refused", message=reason or "No."))
+
+    def _decided(self, job: str, user: User, note: str) -> None:
+        by = {"by": user.name, "note": note}
+        parties = [p.model_copy(update=by if p.party == "hospital-a" else {}) for p in self._jobs[job].parties]
+        self.change(job, parties=tuple(parties))
 
     # -- views
     def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:

@@ -29,6 +29,7 @@ JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.",
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A job.json.", show_default=False)]
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only this task.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Stay and show every round until the job ends.")]
+NoteOption = Annotated[str, typer.Option("--note", help="Kept with the decision, for people of this party only.")]
 SinceOption = Annotated[int, typer.Option("--since", min=0, help="Only rows with a greater id.")]
 
 
@@ -285,6 +286,7 @@ def approve(
         str,
         typer.Option("--digest", metavar="PREFIX", help="Of what 'flow job proposal' showed: only if it is still so."),
     ] = "",
+    note: NoteOption = "",
 ) -> None:
     """Agree to a job that waits for a person of this party, as it is shown now; with --digest as it was seen."""
     from flow.cli.job.proposal_text import approval_lines, require_digest
@@ -294,7 +296,7 @@ def approve(
         require_digest(view, digest)
         for line in approval_lines(view) if view.waits and not context.screen.as_json else ():
             context.screen.line(line)
-        agreed = flow.approve(job, view.digest)
+        agreed = flow.approve(job, view.digest, note)
     others = ", ".join(sorted({waiting.who for waiting in agreed.waiting_for if waiting.who != view.party}))
     text = f"{agreed.id}: {view.party} agrees." + (f" The job waits for {others}." if others else "")
     context.screen.result(agreed.model_dump(mode="json"), text)
@@ -306,10 +308,11 @@ def refuse(
     context: CommandContext,
     job: JobArgument,
     reason: Annotated[str, typer.Option("--reason", help="Told to the others.")] = "",
+    note: NoteOption = "",
 ) -> None:
     """Refuse a job that waits for a person of this party."""
     with context.client() as flow:
-        view = flow.refuse(job, reason)
+        view = flow.refuse(job, reason, note)
     context.screen.result(view.model_dump(mode="json"), f"{view.id}: refused. The initiator ends the job.")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from flow.cli.job.text import decided_text
 from flow.client import ProposalView, ProposedInput, ProposedLine
 from flow.errors import ProposalChanged
 from flow.views.times import clock_text
@@ -47,6 +48,8 @@ def proposal_lines(view: ProposalView, asked: str = "") -> Iterator[str]:
         yield from part("Warnings", view.warnings, "")
     if view.reasons:
         yield from part("It would be refused even if approved", view.reasons, "")
+    if view.by:
+        yield f"Here it was {decided_text(view.by, view.note)}"
     yield f"Digest of all this: {view.digest}"
     if view.waits:
         where = f" {asked}" if asked else ""

@@ -31,6 +31,11 @@ def verdict_text(found: Validation) -> str:
     return f"this party would {would} the job.{others}"
 
 
+def decided_text(by: str, note: str) -> str:
+    """Who of this party's people decided, and what they noted."""
+    return f"decided by {by}: {note}" if note else f"decided by {by}"
+
+
 def job_lines(job: JobView) -> Iterator[str]:
     """Everything about a job."""
     yield f"{job.id}  {job.name}"
@@ -57,6 +62,8 @@ def job_lines(job: JobView) -> Iterator[str]:
 
 
 def _remarks(party: PartyView) -> Iterator[str]:
+    if party.by:
+        yield decided_text(party.by, party.note)
     yield from party.reasons
     if party.unconfirmed:
         yield unconfirmed_text(party.party, party.unconfirmed)

@@ -31,10 +31,14 @@ router = APIRouter(tags=["jobs"])
 
 MAX_JOBS = 1000
 MAX_JOB_CHARS = 26
+MAX_NOTE_CHARS = 1000
 TAKE_A_JOB = frozenset({("POST", "/v1/jobs"), ("POST", "/v1/jobs/validate"), ("POST", "/v1/jobs/dry-run")})
 
 Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
 OneTask = Annotated[str | None, Query(description="Only rows of this task.")]
+
+
+Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS, description="For people of this party only.")]
 
 
 class Reason(BaseModel):
@@ -42,6 +46,7 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     reason: str = Field(default="", max_length=1000)
+    note: Note = ""
 
 
 class Approval(BaseModel):
@@ -49,6 +54,7 @@ class Approval(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["digest"]})
     digest: str = Field(default="", max_length=64, description="`digest` of the proposal that was shown.")
+    note: Note = ""
 
 
 class Resumption(BaseModel):
@@ -185,14 +191,15 @@ def approve(known: ApproveJob, job: str, body: Annotated[Approval | None, Body()
             hint=f"Send the 'digest' of /v1/jobs/{job}/proposal.",
             field="digest",
         )
-    known.backends.service.approve(job, known.user, body.digest)
+    known.backends.service.approve(job, known.user, body.digest, body.note)
     return known.backends.service.job(job)
 
 
 @router.post("/jobs/{job}/refuse", status_code=202, summary="Refuse a job that waits for a person here")
 def refuse(known: ApproveJob, job: str, body: Annotated[Reason | None, Body()] = None) -> JobView:
     """The party refuses, which ends the job."""
-    known.backends.service.refuse(job, known.user, body.reason if body else "")
+    said = body or Reason()
+    known.backends.service.refuse(job, known.user, said.reason, said.note)
     return known.backends.service.job(job)
 
 

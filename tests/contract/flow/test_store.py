@@ -441,7 +441,7 @@ def test_the_documents_of_older_jobs_are_counted_and_kept_once_from_the_first_st
         for table, old in (("job", "manifest"), ("part", "manifest"), ("part", "proposal")):  # as it was after 0004
             writer.run(text(f"ALTER TABLE {table} ADD COLUMN {old} TEXT"))
         later = (("executor", name) for name in ("differing", "unsaved", "restart_due"))
-        paused = (("job", "paused_ms"), ("job_party", "pause_due"))
+        paused = (("job", "paused_ms"), ("job_party", "pause_due"), ("part", "decided_by"), ("part", "note"))
         for table, gone in (("part", "bytes"), ("job_party", "absent_code"), *later, *paused):
             writer.run(text(f"ALTER TABLE {table} DROP COLUMN {gone}"))
         writer.run(text("UPDATE part SET manifest = ''"))

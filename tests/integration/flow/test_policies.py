@@ -113,6 +113,27 @@ def test_a_person_is_shown_what_there_is_to_decide_about(world: World) -> None:
     assert by == [{"reasons": [], "user": SCIENTIST.name, "seen": view.digest}]
 
 
+@pytest.mark.parametrize("agrees", [True, False])
+def test_a_note_stays_with_the_decision_and_at_its_party(world: World, agrees: bool) -> None:
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
+    job = world.submit(train_job())
+    world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
+    flow = world["b"].flow
+    assert flow is not None
+    digest, note = flow.proposal(job).digest, "Board of 3 May."
+    flow.approve(job, SCIENTIST, digest, note) if agrees else flow.refuse(job, SCIENTIST, "Not now.", note)
+    world.wait_closed(job)
+    own = next(party for party in flow.job(job).parties if party.party == "b")
+    assert (own.by, own.note) == (SCIENTIST.name, note)
+    shown = flow.proposal(job)
+    assert (shown.by, shown.note, shown.digest) == (SCIENTIST.name, note, digest)
+    assert [e.body["note"] for e in flow.events(job) if "note" in e.body] == [note]
+    others = [other.flow for other in (world["a"], world["c"]) if other.flow]
+    for each in others:
+        told = [each.job(job).model_dump_json(), *(event.model_dump_json() for event in each.events(job))]
+        assert note not in "".join(told)
+
+
 def test_an_approval_of_something_else_than_what_is_asked_now_leaves_the_job_waiting(world: World) -> None:
     world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     job = world.submit(train_job())
