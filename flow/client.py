@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flow.errors import Problem, ProposalChanged
 from flow.job.states import ENDED_JOB, AttemptState, JobState
 from flow.rest.visitors import VISITOR_PURPOSE, Visitors
+from flow.rest_client.control import ControlCalls
 from flow.rest_client.jobs import JobCalls
 from flow.rest_client.party import PartyCalls
 from flow.rest_client.people import PeopleCalls
@@ -130,7 +131,7 @@ def url_of(home: PartyHome) -> str:
     return f"http://{near}"
 
 
-class FlowClient(JobCalls, TableCalls, ResultCalls, PartyCalls, PeopleCalls, PolicyCalls):
+class FlowClient(JobCalls, ControlCalls, TableCalls, ResultCalls, PartyCalls, PeopleCalls, PolicyCalls):
     """One user's view of one party. Thread-safe; close it when done, or use it in a `with` block."""
 
     @classmethod

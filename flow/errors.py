@@ -24,6 +24,7 @@ PlatformError
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
     UnreadableJob         what an older release stored of a job is beyond today's bounds
+    TooManyNotes          as many notes as there may be on a job
     TimedOut              a job ran or waited longer than its settings allow
     StartedTooLate        the reservation of an attempt had expired before it was started
     NotAskedForApproval   there is nothing to approve or to refuse
@@ -216,6 +217,12 @@ class JobRefused(Denied):
     """A party did not agree to the job."""
 
     code = "flow.job_refused"
+
+
+class TooManyNotes(Conflict):
+    """There are as many notes on the job as there may be."""
+
+    code = "flow.too_many_notes"
 
 
 class TimedOut(Conflict):

@@ -15,6 +15,8 @@ from flow.coordinator.dry_run import DryRuns
 from flow.coordinator.submission import Submissions, Verdict
 from flow.errors import JobInvalid, NotInitiator
 from flow.job.binding import Components
+from flow.job.overrides import Changes
+from flow.job.rerunning import cloned, rerun
 from flow.participant.attempts import Attempts
 from flow.participant.checkpoint_retention import CheckpointRetention, Sweep
 from flow.participant.executor_events import EventReader
@@ -28,7 +30,7 @@ from flow.participant.weighing import Weighing
 from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
 from flow.protocol.policy import Stance
-from flow.protocol.resuming import Changes, resumed
+from flow.protocol.resuming import resumed
 from flow.rooms.holdings import Holdings
 from flow.rooms.own_clock import OwnClock
 from flow.rooms.peer_calls import PeerCalls
@@ -37,6 +39,7 @@ from flow.scheduler import Scheduler
 from flow.servicer import FlowServicer
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
+from flow.store.notes import add_note
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
 from flow.views.dry_run import DryRunView
@@ -172,6 +175,34 @@ class FlowService:
         may(user, Verb.READ, Thing("job", job))
         spec = resumed(self.job(job).spec, job, changes)
         return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token)
+
+    def clone(
+        self, job: str, changes: Changes, *, user: User, first: str = "", submit_token: str | None = None
+    ) -> tuple[JobId, list[str]]:
+        """Submit a job once more, with other parameters; from the task `first` on if one is named.
+
+        Returns:
+            The new job's id, and the tasks that it takes as they are.
+
+        Raises:
+            UnknownJob: There is no such job.
+            JobInvalid: There is no such task, and whatever else `submit` raises.
+        """
+        may(user, Verb.READ, Thing("job", job))
+        view, reused = self.job(job), list[str]()
+        spec = cloned(view.spec, changes)
+        if first:
+            finished = [task.name for task in view.tasks if task.published]
+            kept = self._held.unchanged(job, finished)
+            spec, reused = rerun(view.spec, job, first, kept, changes)
+        return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token), reused
+
+    def note(self, job: str, user: User, text: str) -> None:
+        """Write a note on a job, for people of this party. Raises UnknownJob, TooManyNotes."""
+        may(user, Verb.NOTE, Thing("job", job))
+        self.job(job)
+        with self._database.write() as writer:
+            add_note(writer, job, user.name, text)
 
     def validate(self, spec_json: bytes, *, user: User) -> Verdict:
         """What this party would answer to a job.json of this user, and every problem of it that it can see."""

@@ -54,6 +54,7 @@ class Verb(StrEnum):
     READ = "read"
     SUBMIT = "submit"
     STOP = "stop"
+    NOTE = "note"
     APPROVE = "approve"
     UPLOAD = "upload"
     EXPORT = "export"
@@ -95,15 +96,18 @@ _ANY: dict[str, dict[str, frozenset[str]]] = {
     UserRole.SCIENTIST: {
         Verb.READ: _kinds("job event metric log party table model report"),
         Verb.SUBMIT: _kinds("job"),
+        Verb.NOTE: _kinds("job"),
         Verb.UPLOAD: _kinds("table"),
     },
     UserRole.OPERATOR: {
         Verb.READ: _kinds("job event metric log party service table"),
         Verb.STOP: _kinds("job"),
+        Verb.NOTE: _kinds("job"),
     },
     UserRole.OFFICER: {
         Verb.READ: _kinds("job event metric ledger party user policy table model report"),
         Verb.APPROVE: _kinds("job"),
+        Verb.NOTE: _kinds("job"),
         Verb.TRUST: _kinds("party"),
         Verb.MANAGE: _kinds("user policy table model"),
         Verb.DELETE: _kinds("table model"),

@@ -9,36 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flow.errors import CheckpointPastEnd, JobInvalid, Problem
+from flow.errors import CheckpointPastEnd
 from flow.job.binding import BoundTask
-from flow.job.overrides import merged
+from flow.job.overrides import Changes, with_parameters
 from flow.protocol.exposure import weakest
 from flow.protocol.messages import Manifest
 from node_manager.client import ResumePoint
-from runtime.suggestions import did_you_mean
-
-Changes = Mapping[str, Mapping[str, Any]]
-"""New common values of parameters, by task."""
 
 
 def resumed(spec: Mapping[str, Any], job: str, changes: Changes) -> dict[str, Any]:
-    """The job.json that goes on from a job: its own, with other parameters. Overrides by role or party stay.
-
-    Raises:
-        JobInvalid: A change names a task that the job does not have.
-    """
-    tasks = dict(spec["tasks"])
-    unknown = [name for name in changes if name not in tasks]
-    if unknown:
-        raise JobInvalid(
-            [
-                Problem(path=f"tasks.{n}", message=f"there is no task '{n}' in this job.", hint=did_you_mean(n, tasks))
-                for n in unknown
-            ]
-        )
-    for name, values in changes.items():
-        tasks[name] = {**tasks[name], "parameters": merged(tasks[name].get("parameters", {}), values)}
-    return {**spec, "settings": {**spec.get("settings", {}), "resume": job}, "tasks": tasks}
+    """The job.json that goes on from a job: its own, with other parameters. Raises JobInvalid."""
+    return {**with_parameters(spec, changes), "settings": {**spec.get("settings", {}), "resume": job}}
 
 
 def goes_on(task: BoundTask, earlier: BoundTask) -> bool:

@@ -87,14 +87,6 @@ class JobCalls(HttpCalls):
         """Cancel a job everywhere."""
         return self._ask(JobView, "POST", f"/jobs/{part(job)}/stop")
 
-    def pause(self, job: str) -> JobView:
-        """Pause a job everywhere."""
-        return self._ask(JobView, "POST", f"/jobs/{part(job)}/pause")
-
-    def go_on(self, job: str) -> JobView:
-        """Let a paused job go on."""
-        return self._ask(JobView, "POST", f"/jobs/{part(job)}/continue")
-
     def proposal(self, job: str) -> ProposalView:
         """What a person of the party decides about: inputs, parameters, what leaves, who learns what."""
         return self._ask(ProposalView, "GET", f"/jobs/{part(job)}/proposal")

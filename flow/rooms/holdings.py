@@ -19,6 +19,7 @@ from flow.rooms.ports import StorePort
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.participations import answer_of
+from party.ids import Address
 from runtime.errors import NotFound
 from storage.client import OutputRef
 
@@ -54,6 +55,11 @@ class Holdings:
         node = Node(reference, is_table=False)
         holders = self._holders(OutputRef.parse(reference))
         return replace(facts, holders=holders, owner=self._maker(node), made_of=self.made_of([node]))
+
+    def unchanged(self, job_id: str, tasks: Iterable[str]) -> list[str]:
+        """Those of a job's tasks for which every table of ours that they read is still the newest of its name."""
+        known = self._recorded(job_id)
+        return [] if known is None else [task for task in tasks if self._is_unchanged(known, task)]
 
     def made_of(self, nodes: Iterable[Node]) -> tuple[Source, ...]:
         """All that tables and models were made of here, by however many steps. Raises SourcesUnknown."""
@@ -92,6 +98,21 @@ class Holdings:
         except SourcesUnknown:
             return NO_USER
         return NO_USER if len(owners) > 1 else next(iter(owners), "")
+
+    def _is_unchanged(self, known: _Recorded, task: str) -> bool:
+        for address, brought in known.agreed.get(task, {}).items():
+            inputs = known.tasks[task].sides[Address.parse(address)].inputs
+            read = {str(inputs[name]): table.reference for name, table in brought.items()}
+            if any(self._newest(text) != exact for text, exact in read.items() if not text.startswith("job:")):
+                return False
+        return True
+
+    def _newest(self, text: str) -> str:
+        """The exact version that a table's name stands for now; empty if there is none."""
+        try:
+            return self._store.table(text).reference
+        except NotFound:
+            return ""
 
     # -- our record of jobs ------------------------------------------------------------------------------------------
     def _maker(self, node: Node) -> str:

@@ -14,6 +14,7 @@ from flow.job.binding import Components
 from flow.job.references import needs_of
 from flow.job.states import AttemptState, JobState
 from flow.protocol.messages import Answer, SignedAnswer
+from flow.store.notes import notes_of
 from flow.store.stored import stored
 from flow.store.tables import attempt, event, executor, job, job_party, log_line, metric, output, part, progress, side
 from flow.store.telemetry import number
@@ -95,6 +96,7 @@ class Reader:
             own_error=self._own_error(connection, job_id, error) if row.ended_ms is not None else None,
             parties=tuple(self._parties(connection, row, spec)),
             tasks=tuple(tasks),
+            notes=notes_of(connection, job_id),
             manifest_digest=row.manifest_digest,
             closed=bool(row.closed),
             spec=spec,

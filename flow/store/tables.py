@@ -222,6 +222,18 @@ progress = Table(
     **_MYSQL,
 )
 
+note = Table(
+    "note",
+    metadata,
+    Column("id", _COUNTER, primary_key=True, autoincrement=True),
+    Column("job", _ID, nullable=False),
+    Column("user_name", String(100), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("text", _BIG_TEXT, nullable=False),
+    Index("note_by_job", "job", "id"),
+    **_MYSQL,
+)
+
 output = Table(
     "output",
     metadata,

@@ -132,6 +132,14 @@ class JobSummary(View):
     left: str = ""  # why this party left the job, if it did
 
 
+class NoteView(View):
+    """What a person of this party noted on a job."""
+
+    user: str
+    at_ms: int
+    text: str
+
+
 class JobView(JobSummary):
     """Everything about a job except its rows of metrics, logs and events."""
 
@@ -139,6 +147,7 @@ class JobView(JobSummary):
     own_error: ErrorView | None = None  # what failed at this party, in full, where `error` tells of another
     parties: tuple[PartyView, ...] = ()
     tasks: tuple[TaskView, ...] = ()
+    notes: tuple[NoteView, ...] = ()
     manifest_digest: str = ""
     closed: bool = False  # every party has cleaned up
     spec: dict[str, object]  # the job.json as submitted

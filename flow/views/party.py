@@ -23,6 +23,12 @@ class Submitted(View):
     id: str
 
 
+class SubmittedAgain(Submitted):
+    """A job that was submitted once more."""
+
+    reused: tuple[str, ...] = Field(default=(), description="Tasks of the earlier job whose outputs it takes.")
+
+
 class Validation(View):
     """What `validate` found."""
 

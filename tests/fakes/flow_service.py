@@ -9,6 +9,8 @@ from hashlib import sha256
 
 from flow.coordinator.submission import Verdict
 from flow.errors import JobInvalid, NotAskedForApproval, NotPausable, Problem, ProposalChanged, TokenReused, UnknownJob
+from flow.job.overrides import Changes
+from flow.job.rerunning import cloned, rerun
 from flow.job.states import ENDED_JOB, AttemptState, JobState
 from flow.protocol.messages import Decision
 from flow.protocol.policy import NO_USER
@@ -23,6 +25,7 @@ from flow.views.jobs import (
     JobView,
     LogRow,
     MetricRow,
+    NoteView,
     OutputRow,
     PartyView,
     ProgressRow,
@@ -147,6 +150,20 @@ class FakeFlowService(FlowService):
 
     def go_on(self, job: str, user: User) -> None:
         self.move(job, JobState.RUNNING)
+
+    def clone(
+        self, job: str, changes: Changes, *, user: User, first: str = "", submit_token: str | None = None
+    ) -> tuple[JobId, list[str]]:
+        view = self.job(job)
+        spec, reused = cloned(view.spec, changes), []
+        if first:
+            finished = [task.name for task in view.tasks if task.published]
+            spec, reused = rerun(view.spec, job, first, finished, changes)
+        return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token), reused
+
+    def note(self, job: str, user: User, text: str) -> None:
+        note = NoteView(user=user.name, at_ms=self.now_ms, text=text)
+        self.change(job, notes=(*self.job(job).notes, note))
 
     def approve(self, job: str, user: User, digest: str, note: str = "") -> None:
         if self.job(job).state is not JobState.WAITING:

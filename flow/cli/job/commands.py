@@ -30,6 +30,10 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A job.json."
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only this task.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Stay and show every round until the job ends.")]
 NoteOption = Annotated[str, typer.Option("--note", help="Kept with the decision, for people of this party only.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TASK.PARAMETER=VALUE", help="A new value, JSON or text. May be repeated."),
+]
 SinceOption = Annotated[int, typer.Option("--since", min=0, help="Only rows with a greater id.")]
 
 
@@ -49,7 +53,7 @@ def submit(
         context.source = str(file)
         job = flow.submit(spec, submit_token=submit_token)
         context.source = ""
-        _submitted(context, flow, job, watch=watch)
+        submitted(context, flow, job, watch=watch)
 
 
 @app.command("run")
@@ -93,16 +97,13 @@ def run(  # noqa: PLR0913 - one parameter an option
 def resume(
     context: CommandContext,
     job: JobArgument,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TASK.PARAMETER=VALUE", help="A new value, JSON or text. May be repeated."),
-    ] = None,
+    changes: SetOption = None,
     watch: WatchOption = False,
 ) -> None:
     """Go on from the checkpoints of a job that failed or was stopped, as a new job. Its id is printed at once."""
     parameters = parameter_changes(changes or [])
     with context.client() as flow:
-        _submitted(context, flow, flow.resume(job, parameters), watch=watch)
+        submitted(context, flow, flow.resume(job, parameters), watch=watch)
 
 
 @app.command("validate")
@@ -333,7 +334,8 @@ def _get(context: CommandContext, job: str, folder: Path, tables: TableForm, *, 
     context.screen.result(taken, f"Wrote {len(taken)} files to {folder}.")
 
 
-def _submitted(context: CommandContext, flow: FlowClient, job: str, *, watch: bool) -> None:
+def submitted(context: CommandContext, flow: FlowClient, job: str, *, watch: bool) -> None:
+    """Print the id of a job that was submitted; stay with it if asked."""
     if not watch:
         context.screen.result({"job": job}, job)
         return

@@ -47,6 +47,7 @@ def job_lines(job: JobView) -> Iterator[str]:
     if job.left:
         yield f"left       {job.left}"
     yield from (f"error      {error.text}" for error in (job.own_error, job.error) if error)
+    yield from (f"note       {note.text} ({note.user}, {clock_text(note.at_ms)})" for note in job.notes)
     for waiting in job.waiting_for if job.state not in ENDED_JOB else ():
         do = f": {waiting.do}" if waiting.do else ""
         yield f"waits      {waiting.text} (since {clock_text(waiting.since_ms)}){do}"

@@ -163,20 +163,6 @@ def stop(known: StopSomeJob, job: str) -> JobView:
     return service.job(job)
 
 
-@router.post("/jobs/{job}/pause", status_code=202, summary="Pause a job everywhere")
-def pause(known: StopSomeJob, job: str) -> JobView:
-    """Who may stop it may, at the party that leads it; its room is free for others. One that is paused stays so."""
-    known.backends.service.pause(job, known.user)
-    return known.backends.service.job(job)
-
-
-@router.post("/jobs/{job}/continue", status_code=202, summary="Let a paused job go on")
-def go_on(known: StopSomeJob, job: str) -> JobView:
-    """From its newest checkpoints, as soon as there is room everywhere; one that runs stays so."""
-    known.backends.service.go_on(job, known.user)
-    return known.backends.service.job(job)
-
-
 @router.post(
     "/jobs/{job}/approve",
     status_code=202,

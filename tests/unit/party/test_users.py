@@ -31,10 +31,11 @@ from runtime.errors import Denied, FileExposed
 
 ALLOWED = {
     "scientist": """read job, read event, read metric, read log, read party, read table, read model, read report,
-                    submit job, upload table""",
-    "operator": """read job, read event, read metric, read log, read party, read service, read table, stop job""",
+                    submit job, note job, upload table""",
+    "operator": """read job, read event, read metric, read log, read party, read service, read table, stop job,
+                   note job""",
     "officer": """read job, read event, read metric, read ledger, read party, read user, read policy, read table,
-                  read model, read report, approve job, trust party, manage user, manage policy,
+                  read model, read report, approve job, note job, trust party, manage user, manage policy,
                   manage table, manage model, delete table, delete model""",
     "auditor": """read job, read event, read metric, read log, read ledger, read party, read user, read policy,
                   read service, read table, read model, read report""",
