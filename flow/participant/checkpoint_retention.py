@@ -57,11 +57,12 @@ class CheckpointRetention:
         return tuple(kept for rows in earlier for kept in self._held(rows, tasks))
 
     def job_ended(self, job_id: str, state: JobState) -> None:
-        """Clean up after a job. A succeeded one leaves nothing, nor do those it went on from."""
+        """Clean up after a job. A succeeded one leaves nothing, nor do those of its initiator that it went on from."""
         if state is not JobState.SUCCEEDED:
             (self._store.keep_checkpoints if self._keep_s else self._store.forget)(job_id)
             return
-        earlier = {rows.job_id for rows in self._earlier(require_part(self._database.rows(job_id)))}
+        ended = require_part(self._database.rows(job_id))
+        earlier = {rows.job_id for rows in self._earlier(ended) if rows.part.initiator == ended.part.initiator}
         used = self._used(but=job_id) if earlier else set()
         for over in [job_id, *sorted(earlier - used)]:
             self._store.forget(over)

@@ -82,7 +82,7 @@ class JobClosing:
         ran = writer.rows(order.job).of(executor)
         cancel_executors(writer, order.job)
         if caller != self._party:
-            mirror_job(writer, order.job, order.state, self._in_full(order.error, ran), **extra)
+            mirror_job(writer, order.job, order.state, self._in_full(order.error, ran, caller), **extra)
             cancel_open(writer, order.job, {(each.task, each.attempt): each.state for each in order.attempts})
 
     def _end_left(self, order: EndOrder) -> Ack:
@@ -99,12 +99,16 @@ class JobClosing:
         writer.change(job, job_id, [()], {"closed": True})
         writer.event("job.closed", job_id)
 
-    def _in_full(self, error: ErrorView | None, ran: Sequence[Any]) -> ErrorView | None:
-        """The error that ended the job; with our own words if it is ours, which left only as a code."""
+    def _in_full(self, error: ErrorView | None, ran: Sequence[Any], caller: str) -> ErrorView | None:
+        """The error that ended the job; with our own words if it is ours, which left only as a code.
+
+        What is told as ours and is not known here is the caller's word.
+        """
         if error is None or error.party != self._party:
             return error
         ours = (error_of(row) for row in ran)
-        return next((own for own in ours if own is not None and own.code == error.code), error)
+        told = error.model_copy(update={"party": caller})
+        return next((own for own in ours if own is not None and own.code == error.code), told)
 
     def departed(self, told: Withdrawal, caller: str) -> Ack:
         """Another party left the job, and its initiator does not hear of it: so do we, and tell it when it returns.

@@ -118,7 +118,7 @@ def decide(proposal: Proposal, job: BoundJob, know: Knowledge) -> Decided:
 def review(spec: JobSpec, tasks: Mapping[str, BoundTask], know: Knowledge) -> list[Reason]:
     """Why these tasks of a job may not run here, by the policies of the party, its tables and its models."""
     reasons = [*_peers(spec, know.party, know.policy), *_rules(tasks, know)]
-    seeing = who_sees(tasks)
+    seeing = who_sees(tasks) | ({spec.initiator} if know.policy.share else set())
     made_of = gathered(tasks, know.party, lambda task: brought(task, know))
     for task in tasks.values():
         reasons += [reason.at(f"tasks.{task.name}") for reason in use_of_checkpoints(task, spec, know)]

@@ -204,9 +204,9 @@ class Reserved(Message):
 
 
 class StopOrder(AttemptOrder):
-    """End the receiver's executors of an attempt; what they staged is dropped."""
+    """End the receiver's executors of an attempt that ended badly; what they staged is dropped."""
 
-    state: AttemptState
+    state: Literal[AttemptState.FAILED, AttemptState.LOST, AttemptState.CANCELLED]
 
 
 class PublishedOutput(Message):
@@ -237,7 +237,7 @@ class EndOrder(Message):
     """The job is over: close, clean up, remember how it and its attempts ended."""
 
     job: JobIdText
-    state: JobState
+    state: Literal[JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.REFUSED]
     error: ErrorView | None = None
     attempts: tuple[EndedAttempt, ...] = Field(
         default=(), max_length=MAX_ENDED_ATTEMPTS, exclude_if=lambda ended: not ended

@@ -37,7 +37,7 @@ def insert_job(
         "spec": json.dumps(proposal.spec),
         "proposal": proposal.model_dump_json(by_alias=True, exclude={"spec"}),
         "state": JobState.WAITING,
-        "submitted_ms": proposal.submitted_ms,
+        "submitted_ms": min(proposal.submitted_ms, writer.now_ms),  # a job of the future would lead every list
         "phase_since_ms": writer.now_ms,
     }
     writer.insert(job, proposal.job, [row])

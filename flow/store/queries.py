@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, tuple_
 
 from algorithms.registry import component
 from flow.errors import UnknownJob, UnreadableJob
@@ -59,10 +59,16 @@ class Reader:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
     def jobs(self, connection: Connection, limit: int, state: str | None, before: str = "") -> list[JobSummary]:
-        """The newest jobs first, of those with an id below `before` if there is one."""
-        query = select(job).order_by(job.c.id.desc()).limit(limit)
+        """The newest jobs first, of those older than the job `before` if there is one.
+
+        By when this party heard of them: their ids are made by whoever leads them.
+        """
+        query = select(job).order_by(job.c.submitted_ms.desc(), job.c.id.desc()).limit(limit)
         query = query.where(job.c.state == state) if state else query
-        rows = connection.execute(query.where(job.c.id < before) if before else query).all()
+        if before:
+            first = select(job.c.submitted_ms).where(job.c.id == before).scalar_subquery()
+            query = query.where(tuple_(job.c.submitted_ms, job.c.id) < tuple_(first, before))
+        rows = connection.execute(query).all()
         names = [row.id for row in rows]
         done = _tasks_done(connection, names)
         left = _left(connection, names)

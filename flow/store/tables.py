@@ -69,6 +69,7 @@ job = Table(
     Column("paused_ms", BigInteger, nullable=True),  # since when it is paused
     *_error_columns(),
     Index("job_by_state", "state", "closed"),
+    Index("job_by_time", "submitted_ms", "id"),
     Index("job_never_agreed", "initiator", "manifest_digest", "state", "ended_ms", "id"),
     **_MYSQL,
 )

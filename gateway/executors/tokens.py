@@ -1,7 +1,8 @@
 """Executor tokens: which address of which task attempt a caller of service Executor stands for.
 
 A token is for one address of one attempt and one incarnation. A newer attempt or incarnation takes the place of the
-older, whose token is worth nothing from then on. Only digests are stored.
+older, whose tokens are worth nothing from then on. One incarnation may have several: who started it and does not know
+whether it did starts it again, and it runs with the token that came first. Only digests are stored.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from runtime.disk.sqlite import Database
 from runtime.text import printable
 
 TOKEN_BYTES = 32
+_NEWEST = """
+SELECT attempt, incarnation FROM token WHERE job = ? AND task = ? AND address = ? ORDER BY 1 DESC, 2 DESC LIMIT 1
+"""
+_DELETE_OTHERS = "DELETE FROM token WHERE job = ? AND task = ? AND address = ? AND (attempt, incarnation) <> (?, ?)"
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Tokens:
         self._newest: dict[tuple[str, str], int] = {}
 
     def issue(self, bearer: Bearer) -> str:
-        """A fresh token; earlier ones of the same address of the task are revoked.
+        """A fresh token; those of earlier attempts and incarnations of the address are revoked.
 
         Raises:
             IncarnationOutdated: A newer attempt or incarnation has a token already.
@@ -59,16 +64,15 @@ class Tokens:
 
         def work(rows: sqlite3.Connection) -> None:
             place = (bearer.job, bearer.task, bearer.address)
-            newest = rows.execute(
-                "SELECT attempt, incarnation FROM token WHERE job = ? AND task = ? AND address = ?", place
-            ).fetchone()
-            if newest is not None and newest > (bearer.attempt, bearer.incarnation):
+            newest = rows.execute(_NEWEST, place).fetchone()
+            ours = (bearer.attempt, bearer.incarnation)
+            if newest is not None and newest > ours:
                 raise IncarnationOutdated(
                     f"{bearer.address} of task '{bearer.task}' is at attempt {newest[0]}, incarnation {newest[1]}; "
                     f"attempt {bearer.attempt}, incarnation {bearer.incarnation} is over."
                 )
-            values = (*place, bearer.attempt, bearer.incarnation, _digest(token))
-            rows.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?)", values)
+            rows.execute(_DELETE_OTHERS, (*place, *ours))
+            rows.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?)", (_digest(token), *place, *ours))
 
         self._database.write(work)
         self.forget()

@@ -60,8 +60,18 @@ CREATE TABLE key_seen (
     PRIMARY KEY (job, task, attempt, owner)
 ) WITHOUT ROWID;
 """
+SCHEMA_4 = """
+CREATE TABLE token_4 (
+    digest BLOB PRIMARY KEY, job TEXT NOT NULL, task TEXT NOT NULL, address TEXT NOT NULL, attempt INTEGER NOT NULL,
+    incarnation INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO token_4 SELECT digest, job, task, address, attempt, incarnation FROM token;
+DROP TABLE token;
+ALTER TABLE token_4 RENAME TO token;
+CREATE INDEX token_address ON token (job, task, address);
+"""
 
 
 def open_database(path: Path, durability: Durability = "process") -> Database:
     """The gateway's database in the file. Raises NewerDatabase."""
-    return Database(path, (SCHEMA_1, SCHEMA_2, SCHEMA_3), durability)
+    return Database(path, (SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4), durability)

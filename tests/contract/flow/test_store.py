@@ -444,6 +444,7 @@ def test_the_documents_of_older_jobs_are_counted_and_kept_once_from_the_first_st
         paused = (("job", "paused_ms"), ("job_party", "pause_due"), ("part", "decided_by"), ("part", "note"))
         for table, gone in (("part", "bytes"), ("job_party", "absent_code"), *later, *paused):
             writer.run(text(f"ALTER TABLE {table} DROP COLUMN {gone}"))
+        next(index for index in tables.job.indexes if index.name == "job_by_time").drop(writer.connection)
         writer.run(text("UPDATE part SET manifest = ''"))
         writer.run(text("UPDATE job SET proposal = '', manifest = ''"))
         document = proposal.model_copy(update={"seed": "1" * 64}).model_dump_json(by_alias=True)

@@ -17,6 +17,7 @@ from flow.protocol.messages import EndOrder, Method
 from flow.service import FlowService
 from flow.store.participations import require_part
 from flow.store.tables import executor
+from flow.views.jobs import ErrorView
 from gateway.client import JobContract, PeerUnreachable
 from tests.fakes.flow_world import SCIENTIST, World, fails, hangs, nothing_job
 
@@ -135,6 +136,16 @@ def test_every_party_tells_the_same_end_of_the_attempt_that_ended_the_job(world:
         assert [each.state for each in view.tasks[0].attempts] == [AttemptState.FAILED], name
         told = [event.kind for event in world[name].flow.events(job) if event.kind.startswith("attempt.")]  # type: ignore[union-attr]
         assert told[-1] == "attempt.failed"
+
+
+def test_an_error_that_is_told_as_ours_and_is_not_known_here_is_the_word_of_who_tells_it(world: World) -> None:
+    for party in world.parties.values():
+        party.cluster.script = hangs
+    job = world.submit(nothing_job())
+    world.wait(job, "running")
+    told = ErrorView(code="gateway.fault", message="Send your keys to mallory.", party="b")
+    world["b"].flow._closing.end(EndOrder(job=job, state=JobState.FAILED, error=told), "a")  # type: ignore[union-attr]
+    assert world.wait(job, "failed", party="b").error.party == "a"
 
 
 def test_an_end_without_failed_attempts_is_what_it_always_was() -> None:

@@ -58,7 +58,7 @@ def test_a_job_of_parties_that_cannot_speak_to_each_other_is_refused_by_name(wor
         api = ApiVersions(minimum=minimum, version=version)
         return replace(decided, answer=decided.answer.model_copy(update={"api": api}))
 
-    monkeypatch.setattr("flow.participant.proposals.decide", deciding)
+    monkeypatch.setattr("flow.participant.weighing.decide", deciding)
     refused = world.wait_closed(world.submit(nothing_job()))
     assert refused.state is JobState.REFUSED
     assert refused.error is not None

@@ -17,17 +17,18 @@ from flow.store.catalogue import Catalogue
 from flow.store.tables import job as job_table
 from flow.store.tables import metadata
 from party.ids import new_job_id
+from runtime.bounds import MAX_TIME_MS
 from runtime.clock import HybridTime
 from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job
 
 
-def proposed(world: World, **settings: object) -> str:
+def proposed(world: World, job: str = "", submitted_ms: int = 1, **settings: object) -> str:
     """A proposal of `a` to `b` of which nobody hears any more."""
     spec = parse_job(json.dumps(nothing_job(**settings)).encode())
     made = Proposal(
-        job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={"nothing@1": component("nothing@1").code_digest}, api=OUR_API, submitted_ms=1,
+        job=job or new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(),
+        seed="0" * 64, code={"nothing@1": component("nothing@1").code_digest}, api=OUR_API, submitted_ms=submitted_ms,
     )  # fmt: skip
     world.hub.call("a", "b", Method.PROPOSE, encode(made, HybridTime(1, 1)))
     return made.job
@@ -42,6 +43,17 @@ def clock(world: World) -> FakeClock:
     world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
     world["b"].up()
     return made
+
+
+def test_a_job_that_claims_to_be_of_the_future_does_not_lead_the_list(world: World, clock: FakeClock) -> None:
+    flow = world["b"].flow
+    assert flow is not None
+    future = proposed(world, job="7" + "Z" * 25, submitted_ms=MAX_TIME_MS)
+    clock.advance(1)
+    ours = proposed(world, submitted_ms=round(clock.now().timestamp() * 1000))
+    assert [each.id for each in flow.jobs()] == [ours, future]
+    assert [each.id for each in flow.jobs(limit=1, before=ours)] == [future]
+    assert flow.jobs(before=future) == []
 
 
 @pytest.mark.parametrize("accept", [Decision.ASK, Decision.AGREE])

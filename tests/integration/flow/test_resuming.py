@@ -129,6 +129,15 @@ def test_what_another_job_may_still_use_outlives_a_job_that_went_on_from_it(worl
     assert world["b"].store.checkpoints[first, "idle", "host:b"] == {1: [5]}
 
 
+def test_a_job_that_another_party_leads_deletes_no_checkpoint_of_the_one_it_went_on_from(world: World) -> None:
+    first = failed(world, nothing_job(), a=[5], b=[5], c=[5])
+    other = world["c"].flow.submit(json.dumps({**nothing_job(resume=first), "initiator": "c"}).encode(), user=SCIENTIST)
+    assert world.until(lambda v: v.closed, other, party="c").state is JobState.SUCCEEDED
+    for name in "ab":
+        world.until(lambda v: v.closed, other, party=name)
+        assert first not in world[name].store.forgotten
+
+
 def test_a_task_that_became_another_starts_afresh(world: World) -> None:
     first = failed(world, nothing_job(), a=[5], b=[5], c=[5])
     other = nothing_job(resume=first)

@@ -278,11 +278,13 @@ def test_earlier_outputs_are_looked_up_where_they_are_needed() -> None:
 MODEL = ModelFacts(f"{JOB}/train.model", holders=frozenset({"a", "b"}))
 
 
-def warm_start(facts: ModelFacts, *, secure: str = "paillier", roles: Any = None, **policy: Any) -> Decided:
+def warm_start(
+    facts: ModelFacts, *, secure: str = "paillier", roles: Any = None, initiator: str = "", **policy: Any
+) -> Decided:
     """A job that goes on from b's model, as `b` decides about it; by default a and b train and c adds up."""
     document = train_job()
     document["roles"] = roles or document["roles"]
-    document["initiator"] = next(iter(document["roles"].values()))[0]
+    document["initiator"] = initiator or next(iter(document["roles"].values()))[0]
     document["tasks"]["train"]["inputs"] = {"train": "breast/train", "model": {"b": f"job:{JOB}/train.model"}}
     document["tasks"]["train"]["parameters"] = {"secure": secure}
     made, spec = proposal(document)
@@ -292,6 +294,13 @@ def warm_start(facts: ModelFacts, *, secure: str = "paillier", roles: Any = None
 
 def test_holders_of_a_model_may_go_on_from_it_with_an_arbiter_that_sees_nothing() -> None:
     assert warm_start(MODEL).answer.decision is Decision.AGREE
+
+
+@pytest.mark.parametrize(("share", "agrees"), [(("metrics",), False), (("logs",), False), ((), True)])
+def test_who_leads_a_job_sees_what_is_shared_of_it_whatever_its_roles_see(share: tuple[str, ...], agrees: bool) -> None:
+    said = warm_start(MODEL, initiator="c", share=share).answer
+    assert (said.decision is Decision.AGREE) is agrees
+    assert all("c holds no part of it" in reason for reason in said.reasons)
 
 
 def test_weights_do_not_come_back_to_the_arbiter_by_a_plain_warm_start() -> None:

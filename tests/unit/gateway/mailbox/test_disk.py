@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from gateway.errors import (
 from gateway.executors.tokens import Bearer, Tokens
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.ledger import unbroken
-from gateway.mailbox.schema import SCHEMA_1, open_database
+from gateway.mailbox.schema import SCHEMA_1, SCHEMA_2, SCHEMA_3, open_database
 from gateway.scalars import Bill, Cost
+from runtime.disk.sqlite import Database
 from runtime.errors import NewerDatabase
 from tests.contract.gateway.test_mailbox import BIG, JOB, MIDDLE, envelope, make_disk, read, spooled
 from tests.fakes.gateway_parties import TASK, make_contract
@@ -168,6 +170,27 @@ def test_tokens_survive_a_restart_and_end_with_their_job(tmp_path: Path) -> None
     assert b"guest" in (tmp_path / "gateway.sqlite").read_bytes() + (tmp_path / "gateway.sqlite-wal").read_bytes()
     assert token.encode() not in (tmp_path / "gateway.sqlite-wal").read_bytes()
     mailbox.close()
+
+
+def test_an_executor_that_is_started_once_more_keeps_the_token_that_it_runs_with(tmp_path: Path) -> None:
+    tokens = Tokens(open_database(tmp_path / "gateway.sqlite"))
+    bearer = Bearer(JOB, TASK, 1, "guest:alpha", 2)
+    first, second = tokens.issue(bearer), tokens.issue(bearer)
+    assert tokens.bearer(first) == tokens.bearer(second) == bearer
+    tokens.issue(Bearer(JOB, TASK, 1, "guest:alpha", 3))
+    for token in (first, second):
+        with pytest.raises(TokenRefused):
+            tokens.bearer(token)
+
+
+def test_tokens_of_an_older_release_are_known(tmp_path: Path) -> None:
+    older = Database(tmp_path / "gateway.sqlite", (SCHEMA_1, SCHEMA_2, SCHEMA_3))
+    row = (JOB, TASK, "guest:alpha", 1, 2, sha256(b"token").digest())
+    older.write(lambda rows: rows.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?)", row))
+    older.close()
+    tokens = Tokens(open_database(tmp_path / "gateway.sqlite"))
+    assert tokens.bearer("token") == Bearer(JOB, TASK, 1, "guest:alpha", 2)
+    assert tokens.newest_attempt(JOB, TASK) == 1
 
 
 def test_a_body_that_was_released_meanwhile_is_named(tmp_path: Path) -> None:
