@@ -14,6 +14,7 @@ from flow.coordinator.coordinator import Coordinator
 from flow.coordinator.dry_run import DryRuns
 from flow.coordinator.submission import Submissions, Verdict
 from flow.errors import JobInvalid, NotInitiator
+from flow.hook import CallHook, Hook, HookCalls, hook_of
 from flow.job.binding import Components
 from flow.job.overrides import Changes
 from flow.job.rerunning import cloned, rerun
@@ -66,6 +67,7 @@ class FlowConfig:
     lapsed: Callable[[], Mapping[str, PlatformError]] = dict
     components: Components = component
     keep_checkpoints_s: int = KEEP_CHECKPOINTS_S
+    hook: Hook | None = None
     pauses: Pauses = field(default_factory=Pauses)
 
 
@@ -80,6 +82,7 @@ class FlowService:
         self._database = database = Database(config.database_url, clock)
         self._reader = Reader(party, config.components)
         self._scheduler = scheduler = Scheduler()
+        self._hook = HookCalls(party, database, config.hook, lambda: scheduler.poke(CallHook()))
         catalogue = Catalogue(config.components)
         self._held = held = Holdings(party, database, catalogue, rooms.store)
         self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, scheduler, config.pauses)
@@ -121,6 +124,7 @@ class FlowService:
             parties=lambda: (settings.party, *home.trusted()),
             lapsed=home.lapsed,
             keep_checkpoints_s=settings.flow.keep_checkpoints_s,
+            hook=hook_of(home),
         )
         return cls(config, rooms)
 
@@ -134,6 +138,7 @@ class FlowService:
                 Limit: self._leaving.check,
                 Restart: self._restarts.carry_out,
                 Sweep: self._retention.sweep,
+                CallHook: self._hook.carry_out,
             }
         )
         self._coordinator.start()
@@ -141,6 +146,8 @@ class FlowService:
         self._leaving.start()
         self._restarts.start()
         self._scheduler.poke(Sweep())
+        self._hook.start()
+        self._scheduler.poke(CallHook())
         self._events.start()
         self._subscription = self._gateway.serve_calls(self._servicer.answer)
 

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -52,6 +53,14 @@ def _checked_size(text: str) -> str:
 
 def _checked_peer(text: str) -> str:
     return text if text == "*" else _checked_party(text)
+
+
+def _refuse_insecure(url: str) -> None:
+    """An address for signed requests: https, or http on this host."""
+    parts = urlsplit(url)
+    near = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not parts.hostname or not (parts.scheme == "https" or near) or parts.username or parts.fragment:
+        raise ValueError("url is not like https://host/path (http only on this host; no user, no fragment)")
 
 
 Listen = Annotated[str, AfterValidator(_checked_listen)]
@@ -151,6 +160,26 @@ class StoreSettings(_Section):
     uri: str = Field(default="", description="A folder or URI that all hosts of this party reach; empty: HOME/store.")
 
 
+class HookSettings(_Section):
+    """A program of ours that is told of each job that is over."""
+
+    url: str = Field(
+        default="", max_length=2_000, description="An https address that takes a POST; empty: nobody is told."
+    )
+    secret_file: str = Field(default="", description="A private file; requests are signed with what stands in it.")
+    ca_file: str = Field(
+        default="", description="Certificates (PEM) of the authorities behind that address; empty: the host's own."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.url:
+            _refuse_insecure(self.url)
+            if not self.secret_file:
+                raise ValueError("url needs secret_file, the path of a private file")
+        return self
+
+
 class PolicySettings(_Section):
     """What this party agrees to when another party proposes a job."""
 
@@ -200,6 +229,7 @@ class PartySettings(_Section):
     node: NodeSettings = NodeSettings()
     store: StoreSettings = StoreSettings()
     policy: PolicySettings = PolicySettings()
+    hooks: HookSettings = HookSettings()
 
     @property
     def party_id(self) -> PartyId:

@@ -7,7 +7,7 @@ The rows of jobs at work are in memory as well: see `flow.store.job_cache`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Lock
@@ -55,6 +55,7 @@ class Database:
         self._newest = 0
         self._hlc = HybridTime(0, 0)
         self._apart: dict[str, Apart] = {}
+        self.at_end: Callable[[], None] | None = None  # called once a job has ended; then it is noted in `hook_call`
         try:
             self._bring_up(url)
             self._recover()
@@ -99,6 +100,7 @@ class Database:
             with wrapped(), self._engine.connect() as plain:
                 connection = plain.execution_options(**{_WRITING: True})
                 writer = Writer(connection, self._cache, self.hlc, self.clock)
+                writer.at_end = self.at_end
                 try:
                     with connection.begin():
                         yield writer

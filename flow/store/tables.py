@@ -263,6 +263,15 @@ event = Table(
     **_MYSQL,
 )
 
+hook_call = Table(
+    "hook_call",
+    metadata,
+    Column("job", _ID, primary_key=True),  # one that is over, which the party's hook is to hear
+    Column("tries", Integer, nullable=False, default=0),
+    Column("next_ms", BigInteger, nullable=False),
+    **_MYSQL,
+)
+
 event_log = Table(
     "event_log",
     metadata,

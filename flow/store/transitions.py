@@ -96,6 +96,8 @@ def move_job(
     writer.change(job, job_id, [()], changes, seen)
     body: dict[str, object] = {"error": error.model_dump()} if error else {}
     writer.event(f"job.{new}", job_id, body=body)
+    if new in ENDED_JOB:
+        writer.note_end(job_id)
     return new
 
 
@@ -121,6 +123,8 @@ def mirror_job(writer: Writer, job_id: str, state: JobState, error: ErrorView | 
     if row is not None and row.state not in (*ENDED_JOB, state):
         writer.change(job, job_id, [()], changes, row.state)
         writer.event(f"job.{state}", job_id, body={"error": error.model_dump()} if error else {})
+        if state in ENDED_JOB:
+            writer.note_end(job_id)
 
 
 def new_attempt(writer: Writer, attempt_id: AttemptId, addresses: Iterable[Address]) -> None:

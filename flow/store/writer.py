@@ -26,6 +26,7 @@ class Writer:
 
     Attributes:
         seen: The jobs that it looked at or changed, as it leaves them.
+        at_end: Who waits for jobs to end, if anybody does.
         unseen: Whether it changed rows that are kept in memory in a way that memory cannot follow.
     """
 
@@ -36,6 +37,7 @@ class Writer:
         self.seen: dict[str, JobRows] = {}
         self.unseen = False
         self.afterwards: list[Callable[[], None]] = []
+        self.at_end: Callable[[], None] | None = None
         self._cache = live
         self._tick = tick
         self._events: list[dict[str, object]] = []
@@ -111,6 +113,12 @@ class Writer:
     def after_commit(self, act: Callable[[], None]) -> None:
         """Do something once this is stored, never if it is not."""
         self.afterwards.append(act)
+
+    def note_end(self, job_id: str) -> None:
+        """A job is over: whoever waits for that is to be told."""
+        if self.at_end is not None:
+            self.insert_new(tables.hook_call, [{"job": job_id, "tries": 0, "next_ms": self.now_ms}])
+            self.after_commit(self.at_end)
 
     def run(self, statement: Executable, *, followed: bool = False) -> CursorResult[Any]:
         """Execute a statement. One that changes what is kept in memory, and is not `followed` there, empties memory."""

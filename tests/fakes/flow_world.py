@@ -18,6 +18,7 @@ from algorithms.api.conversation import Line, Protection
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Port, PortKind
 from cluster_manager.client import NoCapacity, NodeStatus, ReservationExpired
+from flow.hook import Hook
 from flow.pauses import Pauses
 from flow.protocol.messages import Decision, PublishedOutput
 from flow.protocol.policy import ModelFacts, Source, TableFacts
@@ -425,6 +426,7 @@ class FakeParty:
     trusts: set[str] | None = None  # everybody
     lapsed: dict[str, PlatformError] = field(default_factory=dict)
     keep_checkpoints_s: int = 3600
+    hook: Hook | None = None
     url: str = ""
     flow: FlowService | None = None
     clock: Clock | None = None
@@ -439,6 +441,7 @@ class FakeParty:
             lapsed=lambda: self.lapsed,
             components=component,
             keep_checkpoints_s=self.keep_checkpoints_s,
+            hook=self.hook,
             pauses=self.pauses,
         )
         self.cluster.reopen()

@@ -449,7 +449,7 @@ def test_the_documents_of_older_jobs_are_counted_and_kept_once_from_the_first_st
         writer.run(text("UPDATE job SET proposal = '', manifest = ''"))
         document = proposal.model_copy(update={"seed": "1" * 64}).model_dump_json(by_alias=True)
         writer.run(text("UPDATE part SET proposal = :document").bindparams(document=document))
-        for table in ("event_log", "health", "note"):
+        for table in ("event_log", "health", "note", "hook_call"):
             writer.run(text(f"DROP TABLE {table}"))
         writer.run(text("CREATE TABLE `cursor` (name VARCHAR(40) PRIMARY KEY, position BIGINT NOT NULL)"))
         writer.run(text("UPDATE alembic_version SET version_num = '0004'"))

@@ -88,6 +88,9 @@ def test_every_rendered_key_has_a_comment_above_it() -> None:
         (('party = "alice"', 'party = "Alice"'), r"party: party id 'Alice' is not a legal name"),
         (("127.0.0.1:1001", "127.0.0.1"), r"gateway\.listen: '127\.0\.0\.1' is not an address"),
         (("[board]", '[node]\nmemory = "8GB"\n[board]'), r"node\.memory: '8GB' is not a size"),
+        (("[board]", '[hooks]\nurl = "http://elsewhere/x"\n[board]'), r"hooks: url is not like https://host/path"),
+        (("[board]", '[hooks]\nurl = "https://u@h/x"\n[board]'), r"hooks: url is not like"),
+        (("[board]", '[hooks]\nurl = "https://h/x"\n[board]'), r"hooks: url needs secret_file"),
         (("[board]", "[node]\ncores = 0\n[board]"), r"node\.cores: input should be greater than or equal to 1, not 0"),
         (("[board]", '[node]\ngpus = "all"\n[board]'), r"node\.gpus: "),
         (
