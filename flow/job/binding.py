@@ -8,7 +8,7 @@ job says the same, so that a job costs what it says and not what it says times i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -136,7 +136,7 @@ class _Binder:
         component = self._components.get(name)
         if component is None:
             return None
-        addresses = self._addresses(name, task, component)
+        addresses = self._addresses(name, component)
         self._check_names(name, task, component)
         own = task.own_places
         given = _Said(task.parameters, self._places, component.parameters.model_fields)
@@ -188,8 +188,8 @@ class _Binder:
             raise _EnoughProblems
 
     # -- who ---------------------------------------------------------------------------------------------------------
-    def _addresses(self, name: str, task: TaskSpec, component: Component) -> list[Address]:
-        roles = task.roles if task.roles is not None else tuple(r for r in self._spec.roles if r in component.roles)
+    def _addresses(self, name: str, component: Component) -> list[Address]:
+        roles = self._roles(name, component)
         for role in roles:
             if role not in component.roles:
                 self._complain(
@@ -203,6 +203,11 @@ class _Binder:
         if not addresses:
             self._complain(f"tasks.{name}.roles", "nobody takes part in this task.")
         return [address for address in addresses if address.role in component.roles]
+
+    def _roles(self, name: str, component: Component) -> tuple[Role, ...]:
+        """The roles that a task runs as."""
+        named = self._spec.tasks[name].roles
+        return named if named is not None else tuple(role for role in self._spec.roles if role in component.roles)
 
     def _check_whole(self, name: str, component: Component, sides: Iterable[Terms[Parameters]]) -> None:
         """The component's rules for the whole task, with the parameters of each side as that side will run them."""
@@ -324,6 +329,18 @@ class _Binder:
             self._complain(
                 path, f"'{address}' holds no part of '{reference}': {maker.reference} gives it to "
                 f"{', '.join(sorted(output.roles))}.", "Leave the role out of this task with its key roles.",
+            )  # fmt: skip
+        else:
+            made_as = [role for role in self._roles(reference.task, maker) if role in output.roles]
+            self._check_maker(path, reference, made_as, address)
+
+    def _check_maker(self, path: str, reference: OutputInput, roles: Collection[Role], address: Address) -> None:
+        """Find an output that is not made where it is read: its task does not run there."""
+        if not any(address.party in self._spec.roles.get(role, ()) for role in roles):
+            self._complain(
+                path, f"'{address}' holds no part of '{reference}': that task makes it as "
+                f"{', '.join(sorted(roles)) or 'nobody'}, which {address.party} is not.",
+                f"Add the role to tasks.{reference.task}.roles, or leave it out of this task.",
             )  # fmt: skip
 
 

@@ -156,3 +156,13 @@ def test_references_are_tables_outputs_or_outputs_of_earlier_jobs() -> None:
         with pytest.raises(BadReference):
             parse_reference(text)
     assert needs_of({"x": "train.model", "y": {"guest": "a/b", "b": "prep.table"}, "z": "??"}) == {"train", "prep"}
+
+
+def test_an_output_is_read_only_where_its_task_runs() -> None:
+    document = with_train(roles=["host", "arbiter"])
+    assert problems(document)["tasks.score.inputs.model"] == (
+        "'guest:a' holds no part of 'train.model': that task makes it as host, which a is not. "
+        "Add the role to tasks.train.roles, or leave it out of this task."
+    )
+    document["roles"]["host"] = ["b", "a"]  # the party's other role makes it
+    assert "tasks.score.inputs.model" not in problems(document)
