@@ -21,6 +21,7 @@ from flow.rest_client.remote_errors import FlowUnreachable
 from flow.rest_client.results import ResultCalls
 from flow.rest_client.tables import TableCalls
 from flow.views.dry_run import DryRunView, Estimate, WouldAnswer, WouldRun
+from flow.views.history import HistoryLine, HistoryView
 from flow.views.jobs import (
     ELSEWHERE,
     NOT_RUN,
@@ -85,6 +86,8 @@ __all__ = [
     "FlowUnreachable",
     "HeadView",
     "Health",
+    "HistoryLine",
+    "HistoryView",
     "JobState",
     "JobSummary",
     "JobView",

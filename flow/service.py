@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from algorithms.registry import component
 from flow.coordinator.coordinator import Coordinator
 from flow.coordinator.dry_run import DryRuns
+from flow.coordinator.history import Histories
 from flow.coordinator.submission import Submissions, Verdict
 from flow.errors import JobInvalid, NotInitiator
 from flow.hook import CallHook, Hook, HookCalls, hook_of
@@ -44,6 +45,7 @@ from flow.store.notes import add_note
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
 from flow.views.dry_run import DryRunView
+from flow.views.history import HistoryView
 from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
 from flow.views.links import Links
 from flow.views.why import why
@@ -94,7 +96,9 @@ class FlowService:
         weighing = Weighing(stance, database, catalogue, rooms, held, retention)
         self._proposals = Proposals(weighing, database, catalogue, rooms.gateway, scheduler)
         self._submissions = Submissions(party, database, catalogue, held, config.parties, config.lapsed, weighing)
-        self._dry_runs = DryRuns(party, database, catalogue, PeerCalls(rooms.gateway, database), weighing)
+        peers = PeerCalls(rooms.gateway, database)
+        self._dry_runs = DryRuns(party, database, catalogue, peers, weighing)
+        self._histories = Histories(party, database, self._reader, peers)
         locks = self._proposals.locks
         attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
@@ -102,7 +106,13 @@ class FlowService:
         pausing = Pausing(party, database, rooms.cluster, locks)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(
-            database, weighing, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming
+            database,
+            self._proposals,
+            attempts,
+            pausing,
+            self._closing,
+            self._coordinator.incoming,
+            self._histories,
         )
         self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
@@ -363,6 +373,10 @@ class FlowService:
         with self._database.read() as connection:
             self._reader.row(connection, job)
             return self._reader.moves(connection, job, newest)
+
+    def history(self, job: str, party: str = "", after: str = "", limit: int = 1000) -> HistoryView:
+        """What happened to a job, at every party as far as they tell it, in one order. Raises UnknownJob."""
+        return self._histories.history(job, party, after, limit)
 
     def try_database(self) -> str:
         """Write one row. Raises StoreUnavailable."""

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from flow.coordinator.history import Histories
 from flow.coordinator.incoming import Incoming
 from flow.errors import BadDatabase, StoreUnavailable, UnknownMethod
 from flow.participant.attempts import Attempts
 from flow.participant.job_closing import JobClosing
 from flow.participant.pausing import Pausing
 from flow.participant.proposals import Proposals
-from flow.participant.weighing import Weighing
 from flow.protocol.messages import (
     AttemptOrder,
     EndOrder,
+    HistoryOrder,
     JobOrder,
     Manifest,
     Message,
@@ -50,19 +51,19 @@ class FlowServicer:
     def __init__(
         self,
         database: Database,
-        weighing: Weighing,
         proposals: Proposals,
         attempts: Attempts,
         pausing: Pausing,
         closing: JobClosing,
         incoming: Incoming,
+        histories: Histories,
     ) -> None:
-        self._party = weighing.party
+        self._party = proposals.party
         self._database = database
         self._log = get_logger("flow")
         self._methods = {
             Method.PROPOSE: Answerable(Proposal, proposals.propose),
-            Method.CONSIDER: Answerable(Proposal, weighing.consider),
+            Method.CONSIDER: Answerable(Proposal, proposals.weighing.consider),
             Method.OPEN: Answerable(Manifest, proposals.open),
             Method.PAUSE: Answerable(PauseOrder, pausing.pause),
             Method.RESERVE: Answerable(ReserveOrder, attempts.reserve),
@@ -71,6 +72,7 @@ class FlowServicer:
             Method.STOP: Answerable(StopOrder, attempts.stop),
             Method.PUBLISH: Answerable(AttemptOrder, attempts.publish),
             Method.END: Answerable(EndOrder, closing.end),
+            Method.HISTORY: Answerable(HistoryOrder, histories.tell),
             Method.PROBE: Answerable(JobOrder, closing.probe),
             Method.ANSWER: Answerable(SignedAnswer, incoming.answer),
             Method.REPORT: Answerable(Report, incoming.report),

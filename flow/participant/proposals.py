@@ -70,7 +70,7 @@ class Proposals:
         gateway: GatewayPort,
         scheduler: Scheduler,
     ) -> None:
-        self._weighing = weighing
+        self.weighing = weighing
         self.party, self._policy = weighing.party, weighing.policy
         self._database = database
         self._catalogue = catalogue
@@ -207,8 +207,8 @@ class Proposals:
             for address, inputs in sides.items()
             for name, brought in inputs.items()
         }
-        know = self._weighing.holdings(known.spec, tasks, self._policy(), exact)
-        made = self._weighing.made(tasks[task], rows.job_id)
+        know = self.weighing.holdings(known.spec, tasks, self._policy(), exact)
+        made = self.weighing.made(tasks[task], rows.job_id)
         reasons = [
             *review(known.spec, tasks, replace(know, tables={**know.tables, **made})),
             *of_others(known.proposal, tasks, know),
@@ -222,7 +222,7 @@ class Proposals:
         """What a person sees, and what we would answer if that person agreed: both of the same things known."""
         proposal = self._catalogue.proposal(rows)
         job = self._catalogue.bound(proposal, self._catalogue.spec_of(rows))
-        know = self._weighing.knowledge(job, self._policy().model_copy(update={"accept": Decision.AGREE}))
+        know = self.weighing.knowledge(job, self._policy().model_copy(update={"accept": Decision.AGREE}))
         decided = decide(proposal, job, know)
         return proposal_view(proposal, job, know, decided, waits=rows.part.state == "asked"), decided
 
@@ -256,7 +256,7 @@ class Proposals:
 
     def _decided(self, proposal: Proposal, spec: JobSpec, policy: PolicySettings) -> Decided:
         """Our answer; what is refused leaves nothing behind."""
-        decided = self._weighing.outside(proposal, spec, policy) or self._weighing.decided(
+        decided = self.weighing.outside(proposal, spec, policy) or self.weighing.decided(
             proposal, self._catalogue.bound(proposal, spec), policy
         )
         if decided.answer.decision is Decision.REFUSE and proposal.initiator != self.party:

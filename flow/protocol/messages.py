@@ -45,6 +45,7 @@ MAX_REPORT_ROWS = 5_000
 MAX_SIDES = 5_000
 MAX_STEPS = 10_000
 MAX_ENDED_ATTEMPTS = 1_000
+MAX_PAST_EVENTS = 1_000
 
 Value = float  # what an algorithm measured, infinite or not a number included
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -256,6 +257,32 @@ class PauseOrder(JobOrder):
     paused: bool
 
 
+class HistoryOrder(JobOrder):
+    """What happened to the receiver's side of a job, after its event with an id."""
+
+    since: Count = 0
+
+
+class PastEvent(Message):
+    """One thing that happened at the sender, without words: `cause` is a code, or the kind of a loss."""
+
+    id: Count
+    hlc: Label
+    kind: Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z_]+$", max_length=40)]
+    task: Task | Literal[""] = ""
+    attempt: Count = 0
+    address: AddressText | Literal[""] = ""
+    incarnation: Count = 0
+    cause: ShownLabel = ""
+
+
+class History(Message):
+    """What happened at the sender, oldest first, and whether there is more."""
+
+    events: Annotated[tuple[PastEvent, ...], Field(max_length=MAX_PAST_EVENTS)] = ()
+    more: bool = False
+
+
 class Withdrawal(Message):
     """The sender leaves the job, which does not go on without it."""
 
@@ -336,6 +363,7 @@ class Method(StrEnum):
     PUBLISH = "publish"  # initiator → party: AttemptOrder → Published
     END = "end"  # initiator → party: EndOrder → Ack
     PROBE = "probe"  # initiator → party: JobOrder → Report, states only
+    HISTORY = "history"  # initiator → party: HistoryOrder → History
     REPORT = "report"  # party → initiator: Report → Ack
     WITHDRAW = "withdraw"  # party → initiator: Withdrawal → Ack
     LEFT = "left"  # party → party: Withdrawal → Ack, where the initiator was not reached

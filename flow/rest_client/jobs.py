@@ -13,6 +13,7 @@ from flow.rest_client.paths import part, rows_of
 from flow.rest_client.patience import Waits
 from flow.rest_client.remote_errors import raise_refusal, wrapped
 from flow.views.dry_run import DryRunView
+from flow.views.history import HistoryLine, HistoryView
 from flow.views.jobs import (
     MOST_EVENTS,
     MOST_ROWS,
@@ -127,6 +128,20 @@ class JobCalls(HttpCalls):
         """What happened to a job so far."""
         asked = {"limit": MOST_EVENTS}
         return self._all_rows(list[EventRow], f"/jobs/{part(job)}/timeline", MOST_EVENTS, asked)
+
+    def history(self, job: str, party: str = "", after: str = "", limit: int = 1000) -> HistoryView:
+        """What happened to a job at every party, in one order, after the line with a key."""
+        asked = {"party": party, "after": after, "limit": limit}
+        return self._ask(HistoryView, "GET", f"/jobs/{part(job)}/history", params=asked)
+
+    def whole_history(self, job: str, party: str = "") -> HistoryView:
+        """All of it; `untold` is what was said at the end."""
+        found, lines = self.history(job, party), list[HistoryLine]()
+        while True:
+            lines += found.lines
+            if not (found.more and found.lines):
+                return found.model_copy(update={"lines": tuple(lines)})
+            found = self.history(job, party, found.lines[-1].key)
 
     def moves(self, job: str, newest: int) -> list[EventRow]:
         """The newest few events of a job that tell of more than recorded rows, oldest first."""

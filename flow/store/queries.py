@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, func, select, tuple_
+from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from algorithms.registry import component
 from flow.errors import UnknownJob, UnreadableJob
@@ -281,6 +281,10 @@ class Reader:
         """Events with an id above `since`, oldest first."""
         query = select(event).where(event.c.id > since).order_by(event.c.id).limit(limit)
         return _each(connection.execute(query.where(event.c.job == job_id) if job_id else query), _event)
+
+    def event_rows(self, connection: Connection, query: Select[Any]) -> list[EventRow]:
+        """The events that a query of their table finds."""
+        return _each(connection.execute(query), _event)
 
     def moves(self, connection: Connection, job_id: str, newest: int) -> list[EventRow]:
         """The newest few events of a job that tell of more than rows that were recorded; oldest first."""

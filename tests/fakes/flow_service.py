@@ -16,6 +16,7 @@ from flow.protocol.messages import Decision
 from flow.protocol.policy import NO_USER
 from flow.service import FlowService
 from flow.views.dry_run import DryRunView
+from flow.views.history import HistoryView, Past, history
 from flow.views.jobs import (
     MOST_ROWS,
     AttemptView,
@@ -247,6 +248,10 @@ class FakeFlowService(FlowService):
     def moves(self, job: str, newest: int) -> list[EventRow]:
         self.job(job)
         return [e for e in self.events(job) if not e.kind.endswith("recorded")][-newest:]
+
+    def history(self, job: str, party: str = "", after: str = "", limit: int = 1000) -> HistoryView:
+        past = Past(tuple(self.moves(job, MOST_ROWS)))
+        return history({"hospital-a": past}, 1 << 43, party, after, limit)
 
     def try_database(self):
         return "fake"

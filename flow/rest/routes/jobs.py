@@ -13,6 +13,7 @@ from flow.rest.access import Anybody, ApproveJob, ReadEvent, ReadJob, ReadLog, R
 from flow.rest.errors import BadRequest
 from flow.rest.vital_checks import DISKS
 from flow.views.dry_run import DryRunView
+from flow.views.history import HistoryView
 from flow.views.jobs import (
     MOST_EVENTS,
     MOST_ROWS,
@@ -32,6 +33,7 @@ router = APIRouter(tags=["jobs"])
 MAX_JOBS = 1000
 MAX_JOB_CHARS = 26
 MAX_NOTE_CHARS = 1000
+MAX_KEY_CHARS = 120
 TAKE_A_JOB = frozenset({("POST", "/v1/jobs"), ("POST", "/v1/jobs/validate"), ("POST", "/v1/jobs/dry-run")})
 
 Since = Annotated[int, Query(ge=0, lt=1 << 63, description="Only rows with a greater id.")]
@@ -232,6 +234,18 @@ def timeline(
     """The same events that the stream carries, without numbers."""
     known.backends.service.job(job)
     return known.backends.service.events(job, since, limit)
+
+
+@router.get("/jobs/{job}/history", summary="What happened at every party, in one order")
+def history(
+    known: ReadEvent,
+    job: str,
+    party: Annotated[str, Query(max_length=63, description="Only what it tells, or what is about it.")] = "",
+    after: Annotated[str, Query(max_length=MAX_KEY_CHARS, description="Only what comes after the line `key`.")] = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 1000,
+) -> HistoryView:
+    """Oldest first, without rows that were recorded. Of a job that this party leads the others are asked for theirs."""
+    return known.backends.service.history(job, party, after, limit)
 
 
 @router.get("/jobs/{job}/moves", summary="What happened last, as a list")
