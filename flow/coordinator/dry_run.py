@@ -13,7 +13,6 @@ from flow.coordinator.submission import Draft
 from flow.job.states import AttemptState
 from flow.participant.weighing import Weighing
 from flow.protocol.dry_run_view import Heard, dry_run_view
-from flow.protocol.estimate import Took, alike, steps_of
 from flow.protocol.manifest import require_answer
 from flow.protocol.messages import Considered, Method, Proposal
 from flow.rooms.peer_calls import PeerCalls
@@ -21,6 +20,7 @@ from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.tables import job, side
 from flow.views.dry_run import DryRunView
+from flow.views.estimate import Took, alike, steps_of
 from party.ids import Address
 from runtime.errors import PlatformError
 

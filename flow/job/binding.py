@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from algorithms.api.component import Component, Terms, by_role
 from algorithms.api.context import Rows
+from algorithms.api.conversation import Line
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Port, PortKind
 from flow.errors import Problem
@@ -76,6 +77,15 @@ class BoundTask:
         each = {id(side): side for side in self.sides.values()}.values()
         found = {json.dumps(side.parameters, sort_keys=True): side for side in each}
         return tuple(self.terms_of(side) for side in found.values())
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line that may be said in it, on whichever terms, each once."""
+        return tuple(dict.fromkeys(line for terms in self.terms for line in self.component.conversation(terms)))
+
+    def most_bytes(self, line: Line) -> int | None:
+        """The largest message of a line; None while the rows that it follows from are not known."""
+        return line.most_bytes(self.rows or {}) if line.is_bounded or self.rows is not None else None
 
     def with_models(self, kinds: Mapping[str, str]) -> BoundTask:
         """The task with the kinds of models, by input, that were not known before."""

@@ -9,11 +9,11 @@ from flow.errors import ManifestMismatch, UnknownMethod
 from flow.job.binding import BoundTask
 from flow.job.spec import JobSpec
 from flow.protocol.agreement import warnings
-from flow.protocol.estimate import Took, estimates, whole_seconds
 from flow.protocol.manifest import answered
 from flow.protocol.messages import Considered, Decision
 from flow.protocol.proposal_view import conversation, first, learned
 from flow.views.dry_run import DryRunView, WouldAnswer, WouldRun
+from flow.views.estimate import Took, estimates, whole_seconds
 from flow.views.jobs import UNKNOWN
 from runtime.errors import PlatformError
 

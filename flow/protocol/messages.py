@@ -6,14 +6,11 @@ receiver knows who speaks. Every order names (job, task, attempt) and may be rep
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from flow.errors import BadMessage, UnknownSchema
-from flow.job.problems import from_validation
 from flow.job.spec import MAX_TASKS
 from flow.job.states import AttemptState, JobState
 from flow.job.texts import (
@@ -30,18 +27,15 @@ from flow.job.texts import (
     SignatureText,
     Task,
 )
+from flow.protocol.envelope import M as M
+from flow.protocol.envelope import Message as Message
+from flow.protocol.envelope import decode as decode
+from flow.protocol.envelope import encode as encode
 from flow.views.jobs import ErrorView
 from runtime.bounds import Attempt, Count, Incarnation, TimeMs
-from runtime.canonical import parse_json
-from runtime.clock import HybridTime
-from runtime.errors import PlatformError
 from storage.client import TableRoles
 
-MESSAGE_SCHEMA = 1
-MAX_MESSAGE_BYTES = 8 << 20
 MAX_REPORT_ROWS = 5_000
-
-
 MAX_SIDES = 5_000
 MAX_STEPS = 10_000
 MAX_ENDED_ATTEMPTS = 1_000
@@ -49,12 +43,6 @@ MAX_PAST_EVENTS = 1_000
 
 Value = float  # what an algorithm measured, infinite or not a number included
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-
-
-class Message(BaseModel):
-    """The base of every order and reply: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class Decision(StrEnum):
@@ -144,8 +132,8 @@ class Answer(Message):
     decision: Decision
     reasons: Sentences = ()
     warnings: Sentences = ()
-    tables: dict[Task, dict[AddressText, dict[Label, BroughtTable]]] = {}
-    models: dict[Task, dict[Label, Label]] = {}
+    tables: dict[Task, dict[AddressText, dict[Label, BroughtTable]]] = Field(default_factory=dict)
+    models: dict[Task, dict[Label, Label]] = Field(default_factory=dict)
     share: Annotated[tuple[Label, ...], Field(max_length=100)] = ()
     checkpoints: Annotated[tuple[KeptSteps, ...], Field(max_length=MAX_SIDES)] = ()
 
@@ -166,7 +154,7 @@ class Considered(Message):
     """
 
     answer: Answer
-    fits: Annotated[dict[Task, bool], Field(max_length=MAX_TASKS)] = {}
+    fits: Annotated[dict[Task, bool], Field(default_factory=dict, max_length=MAX_TASKS)]
 
 
 class Manifest(Message):
@@ -367,42 +355,3 @@ class Method(StrEnum):
     REPORT = "report"  # party → initiator: Report → Ack
     WITHDRAW = "withdraw"  # party → initiator: Withdrawal → Ack
     LEFT = "left"  # party → party: Withdrawal → Ack, where the initiator was not reached
-
-
-M = TypeVar("M", bound=Message)
-
-
-def encode(message: Message, hlc: HybridTime) -> bytes:
-    """The bytes of a message."""
-    body = message.model_dump_json(by_alias=True)
-    return f'{{"schema":{MESSAGE_SCHEMA},"hlc":"{hlc}","body":{body}}}'.encode()
-
-
-def decode(kind: type[M], data: bytes) -> tuple[M, HybridTime]:
-    """The message in the bytes and its sender's clock.
-
-    Raises:
-        BadMessage: It is not a message of this kind.
-        UnknownSchema: It is of another version.
-    """
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise BadMessage(f"A message is larger than {MAX_MESSAGE_BYTES} bytes.")
-    try:
-        outer = parse_json(data, "A message between Flows")
-    except PlatformError as error:
-        raise BadMessage(error.message) from None
-    if not isinstance(outer, dict) or "schema" not in outer:
-        raise BadMessage("A message between Flows carries no schema version.")
-    if outer["schema"] != MESSAGE_SCHEMA:
-        raise UnknownSchema(
-            f"A message between Flows is of version {str(outer['schema'])[:20]}, this release speaks {MESSAGE_SCHEMA}.",
-            hint="Bring both parties to the same release.",
-        )
-    try:
-        reading = HybridTime.parse(str(outer["hlc"]))
-        return kind.model_validate_json(json.dumps(outer["body"])), reading
-    except ValidationError as error:
-        told = "; ".join(f"{p.path}: {p.message}".removeprefix(": ") for p in from_validation(error, kind)[:3])
-        raise BadMessage(f"A message does not have the form of {kind.__name__}: {told}") from None
-    except (KeyError, ValueError):
-        raise BadMessage("A message between Flows carries no body, or no reading of a clock.") from None

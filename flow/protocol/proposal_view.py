@@ -160,22 +160,9 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def lines(task: BoundTask) -> dict[Line, None]:
-    """Every line that may be said in a task, on whichever terms, each once."""
-    found: dict[Line, None] = {}
-    for terms in task.terms:
-        found.update(dict.fromkeys(task.component.conversation(terms)))
-    return found
-
-
-def most_bytes(line: Line, task: BoundTask) -> int | None:
-    """The largest message of a line; None while the rows that it follows from are not known."""
-    return line.most_bytes(task.rows or {}) if line.is_bounded or task.rows is not None else None
-
-
 def conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
     """The lines of a task for people, with what a party does with each."""
-    for line in lines(task):
+    for line in task.lines:
         senders, receivers = (_named(task.parties, roles) for roles in (line.frm, line.to))
         if not senders or not receivers:
             continue
@@ -189,7 +176,7 @@ def conversation(task: BoundTask, party: str) -> Iterator[ProposedLine]:
             receivers=receivers,
             protection=str(line.protection),
             means=_means(line, task),
-            max_bytes=most_bytes(line, task),
+            max_bytes=task.most_bytes(line),
             we="both" if len(does) > 1 else "".join(does),
         )
 

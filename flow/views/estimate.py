@@ -9,7 +9,6 @@ from statistics import median
 from typing import NamedTuple
 
 from flow.job.binding import BoundSide, BoundTask
-from flow.protocol.proposal_view import lines, most_bytes
 from flow.views.dry_run import Estimate
 
 
@@ -93,9 +92,9 @@ def _leaving(task: BoundTask, party: str) -> tuple[int | None, tuple[str, ...]]:
     total, unsaid = 0, list[str]()
     ours = [address for address in task.addresses if address.party == party]
     others = [address for address in task.addresses if address.party != party]
-    for line in lines(task):
+    for line in task.lines:
         pairs = sum(a.role in line.frm for a in ours) * sum(a.role in line.to for a in others)
-        most = most_bytes(line, task)
+        most = task.most_bytes(line)
         if pairs and (most is None or line.times is None):
             unsaid.append(line.tag)
         elif pairs and most is not None and line.times is not None:

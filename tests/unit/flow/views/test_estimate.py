@@ -9,7 +9,7 @@ import pytest
 from algorithms.api.conversation import Line, Protection
 from flow.job.binding import BoundTask, bind
 from flow.job.spec import parse_job
-from flow.protocol.estimate import Took, alike, estimates, whole_seconds
+from flow.views.estimate import Took, alike, estimates, whole_seconds
 from party.ids import Role
 from storage.client import Kind
 from tests.fakes.flow_world import TRAIN, TRAINERS, component
