@@ -24,6 +24,7 @@ PlatformError
     PartyLeft             the party left the job and takes no order for it
     TooManyAttempts       the order is for more attempts than the manifest allows
     UnreadableJob         what an older release stored of a job is beyond today's bounds
+    InUse                 a table or model that a job needs which is not over
     TooManyNotes          as many notes as there may be on a job
     TimedOut              a job ran or waited longer than its settings allow
     StartedTooLate        the reservation of an attempt had expired before it was started
@@ -217,6 +218,12 @@ class JobRefused(Denied):
     """A party did not agree to the job."""
 
     code = "flow.job_refused"
+
+
+class InUse(Conflict):
+    """A job that is not over needs the table or model that was to be deleted."""
+
+    code = "flow.in_use"
 
 
 class TooManyNotes(Conflict):

@@ -14,7 +14,7 @@ from flow.coordinator.coordinator import Coordinator
 from flow.coordinator.dry_run import DryRuns
 from flow.coordinator.history import Histories
 from flow.coordinator.submission import Submissions, Verdict
-from flow.errors import JobInvalid, NotInitiator
+from flow.errors import InUse, JobInvalid, NotInitiator
 from flow.hook import CallHook, Hook, HookCalls, hook_of
 from flow.job.binding import Components
 from flow.job.overrides import Changes
@@ -347,6 +347,16 @@ class FlowService:
         Empty: nobody's. `NO_USER` if it is of several users, or if the job is not known.
         """
         return self._held.owner_of_outputs(job)
+
+    def refuse_needed(self, references: Iterable[str], *, is_table: bool) -> None:
+        """Raise InUse, naming the job, if one that is not over needs one of these tables or models."""
+        found = self._held.needed_by(references, is_table=is_table)
+        if found is not None:
+            what = "Table" if is_table else "Model"
+            raise InUse(
+                f"{what} {found[0]} is needed by job {found[1]}, which is not over.",
+                hint=f"Delete it afterwards; 'flow job show {found[1]}' tells how far the job is.",
+            )
 
     def outputs(self, job: str) -> list[OutputRow]:
         """Published outputs that this party knows of. Raises UnknownJob."""

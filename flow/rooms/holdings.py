@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from flow.errors import JobInvalid, SourcesUnknown, UnreadableJob
 from flow.job.binding import BoundTask
 from flow.job.spec import JobSpec
+from flow.job.states import AttemptState
 from flow.protocol.lineage import AgreedTables, Node, read_by
 from flow.protocol.policy import NO_USER, ModelFacts, Source, TableFacts
 from flow.rooms.ports import StorePort
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
-from flow.store.participations import answer_of
+from flow.store.participations import answer_of, live_jobs
+from flow.store.tables import attempt
 from party.ids import Address
 from runtime.errors import NotFound
 from storage.client import OutputRef
@@ -61,6 +63,17 @@ class Holdings:
         known = self._recorded(job_id)
         return [] if known is None else [task for task in tasks if self._is_unchanged(known, task)]
 
+    def needed_by(self, references: Iterable[str], *, is_table: bool) -> tuple[str, str] | None:
+        """One of these tables or models, by exact reference, and a job that is not over and reads it still."""
+        wanted = {name: reference for reference in references for name in (reference, reference.partition("@")[0])}
+        with self._database.read() as connection:
+            names = live_jobs(connection)
+        for job_id in names:
+            for node in self._still_reads(job_id):
+                if node.is_table == is_table and node.reference in wanted:
+                    return wanted[node.reference], job_id
+        return None
+
     def made_of(self, nodes: Iterable[Node]) -> tuple[Source, ...]:
         """All that tables and models were made of here, by however many steps. Raises SourcesUnknown."""
         return self._sources([before for node in nodes for before in self._before(node)])
@@ -98,6 +111,15 @@ class Holdings:
         except SourcesUnknown:
             return NO_USER
         return NO_USER if len(owners) > 1 else next(iter(owners), "")
+
+    def _still_reads(self, job_id: str) -> set[Node]:
+        """What those tasks of a job read that have not succeeded."""
+        known = self._recorded(job_id)
+        if known is None:
+            return set()
+        tries = self._database.rows(job_id).of(attempt)
+        done = {row.task for row in tries if row.state == AttemptState.SUCCEEDED}
+        return {node for task in known.tasks if task not in done for node in self._read_by(known, task)}
 
     def _is_unchanged(self, known: _Recorded, task: str) -> bool:
         for address, brought in known.agreed.get(task, {}).items():

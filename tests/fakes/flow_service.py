@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterable
 from hashlib import sha256
 
 from flow.coordinator.submission import Verdict
-from flow.errors import JobInvalid, NotAskedForApproval, NotPausable, Problem, ProposalChanged, TokenReused, UnknownJob
+from flow.errors import (
+    InUse,
+    JobInvalid,
+    NotAskedForApproval,
+    NotPausable,
+    Problem,
+    ProposalChanged,
+    TokenReused,
+    UnknownJob,
+)
 from flow.job.overrides import Changes
 from flow.job.rerunning import cloned, rerun
 from flow.job.states import ENDED_JOB, AttemptState, JobState
@@ -60,6 +70,7 @@ class FakeFlowService(FlowService):
         self.proposals: dict[str, ProposalView] = {}
         self.would = DryRunView()
         self.reasons: dict[str, list[str]] = {}
+        self.needed: dict[str, str] = {}  # by table or model: a job that is not over
         self.broken: PlatformError | None = None
         self.closed = False
         self.now_ms = START_MS
@@ -229,6 +240,11 @@ class FakeFlowService(FlowService):
     def owner_of_outputs(self, job: str) -> str:
         view = self._jobs.get(job)
         return NO_USER if view is None else view.user if view.initiator == "hospital-a" else ""
+
+    def refuse_needed(self, references: Iterable[str], *, is_table: bool) -> None:
+        for reference in references:
+            if reference in self.needed:
+                raise InUse(f"{reference} is needed by job {self.needed[reference]}, which is not over.")
 
     def outputs(self, job: str) -> list[OutputRow]:
         self.job(job)

@@ -75,9 +75,10 @@ def model_file(known: ExportSomeModel, job: str, output: str, role: Role = None)
 
 @router.delete("/models/{job}/{output}", status_code=204, summary="Delete a model")
 def delete(known: DeleteSomeModel, job: str, output: str) -> None:
-    """This party's part of it, as every role; its owner or an officer may."""
+    """This party's part of it, as every role; its owner or an officer may. One that a job needs stays."""
     ref = OutputRef.parse(f"{job}/{output}")
     known.may("delete", Thing("model", str(ref), known.backends.owner_of(ref.job)))
+    known.backends.service.refuse_needed([str(ref)], is_table=False)
     known.backends.store.models.delete(ref)
 
 

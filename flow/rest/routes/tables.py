@@ -240,10 +240,12 @@ def head(
 
 @router.delete("/tables/{namespace}/{name}", status_code=204, summary="Delete a table")
 def delete(known: DeleteSomeTable, namespace: str, name: str, version: Version = None) -> None:
-    """All versions, or one; its owner or an officer may."""
+    """All versions, or one; its owner or an officer may. One that a job needs stays: `409 flow.in_use`."""
     store, reference = known.backends.tables, table_reference(namespace, name, version)
-    for exact in store.references(reference):
+    every = store.references(reference)
+    for exact in every:
         known.may("delete", Thing("table", reference, _owner(known, exact)))
+    known.backends.service.refuse_needed(map(str, every), is_table=True)
     store.delete(reference)
 
 

@@ -18,7 +18,7 @@ from flow.rest_client.patience import Patience
 from flow.views.jobs import ErrorView
 from gateway.client import GatewayDown
 from runtime.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
-from storage.client import TableRoles
+from storage.client import Model, TableRoles
 from tests.fakes.flow_party import FakeParty, job_json
 from tests.fakes.flow_service import waiting_for_person
 from tests.fakes.nodes import eventually
@@ -242,6 +242,21 @@ def test_a_version_that_cannot_be_read_is_named_and_the_next_is_uploaded(party: 
     assert shown == {1: True, 2: False}
     party.client.delete("bad/table")
     assert not [view for view in party.client.tables() if view.name == "bad/table"]
+
+
+def test_a_table_and_a_model_that_a_job_needs_stay(party: FakeParty, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,x\n1,2\n")
+    party.client.upload(tmp_path / "t.csv", "near/needed")
+    model = "01M84NKVCS9025W7T6P1XBY3P8/train.model"
+    party.store.models.save(model, Model("toy", 1, {}, {}))
+    party.service.needed = {"near/needed@1": "01M8", model: "01M8"}
+    for delete, name in ((party.client.delete, "near/needed"), (party.client.delete_model, model)):
+        with pytest.raises(Conflict, match="is needed by job 01M8") as refused:
+            delete(name)
+        assert refused.value.code == "flow.in_use"
+    party.service.needed = {}
+    party.client.delete("near/needed")
+    party.client.delete_model(model)
 
 
 def test_a_table_is_deleted_whatever_is_wrong_with_another(party: FakeParty, tmp_path: Path) -> None:
