@@ -102,12 +102,13 @@ def _past(row: EventRow) -> PastEvent:
         attempt=row.attempt,
         address=str(row.body.get("address", "")),
         incarnation=incarnation if isinstance(incarnation, int) else 0,
-        cause=str(row.body.get("code") or row.body.get("cause") or ""),
+        code=str(row.body.get("code", "")),
+        cause=str(row.body.get("cause", "")),
     )
 
 
 def _row(past: PastEvent, job_id: str, party: str) -> EventRow:
-    body: dict[str, Any] = {"address": past.address, "cause": past.cause}
+    body: dict[str, Any] = {"address": past.address, "cause": past.cause, "code": past.code}
     if past.incarnation:
         body["incarnation"] = past.incarnation
     place = {"task": past.task, "attempt": past.attempt, "party": party}

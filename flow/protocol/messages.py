@@ -252,7 +252,7 @@ class HistoryOrder(JobOrder):
 
 
 class PastEvent(Message):
-    """One thing that happened at the sender, without words: `cause` is a code, or the kind of a loss."""
+    """One thing that happened at the sender, without words: `cause` is the kind of a loss."""
 
     id: Count
     hlc: Label
@@ -261,6 +261,7 @@ class PastEvent(Message):
     attempt: Count = 0
     address: AddressText | Literal[""] = ""
     incarnation: Count = 0
+    code: ShownLabel = ""
     cause: ShownLabel = ""
 
 

@@ -58,6 +58,8 @@ class HistoryLine(View):
     incarnation: int = 0
     what: str = Field(description="The same in words.")
     cause: str = Field(default="", description="Why, or by whom, as far as it is known here.")
+    code: str = Field(default="", description="The code of the error that is the cause.")
+    note: str = Field(default="", description="What a person of this party noted with it.")
 
 
 class HistoryView(View):
@@ -122,7 +124,9 @@ def _lines(teller: str, past: Past, now_ms: int) -> Iterator[HistoryLine]:
             address=address,
             incarnation=incarnation,
             what=what_text(event, address, incarnation),
-            cause=printable(cause_text(event.body)),
+            cause=printable("; ".join(_causes(event.body))),
+            code=printable(_code(event.body)),
+            note=printable(str(event.body.get("note", ""))),
         )
 
 
@@ -151,24 +155,22 @@ def what_text(event: EventRow, address: str, incarnation: int) -> str:
     return f"the {thing} {words}"
 
 
-def cause_text(body: Mapping[str, object]) -> str:
-    """Why, or by whom, from what an event says beside its kind."""
-    return "; ".join(_causes(body))
-
-
 def _causes(body: Mapping[str, object]) -> Iterator[str]:
     if user := body.get("user"):
         yield f"by {user}"
-    if note := body.get("note"):
-        yield f"noting: {note}"
     error = body.get("error")
     if isinstance(error, dict):
-        yield f"{error.get('message', '')} [{error.get('code', '')}]".strip()
+        yield str(error.get("message", ""))
     yield from _texts(body.get("reasons"))
-    for name in ("reason", "why", "for", "cause", "code"):
+    for name in ("reason", "why", "for", "cause"):
         yield from _texts([body.get(name)])
     if "step" in body and "job" in body:
         yield f"step {body['step']} of job {body['job']}"
+
+
+def _code(body: Mapping[str, object]) -> str:
+    error = body.get("error")
+    return str((error if isinstance(error, dict) else body).get("code", ""))
 
 
 def _texts(values: object) -> Iterable[str]:
@@ -178,5 +180,7 @@ def _texts(values: object) -> Iterable[str]:
 def line_text(line: HistoryLine) -> str:
     """One line for people: when, who tells it, of which attempt, what happened, why."""
     place = f" {line.task}/{line.attempt}" if line.task else ""
-    cause = f" ({line.cause})" if line.cause else ""
+    code, note = f"[{line.code}]" if line.code else "", f"noting: {line.note}" if line.note else ""
+    causes = "; ".join(text for text in (f"{line.cause} {code}".strip(), note) if text)
+    cause = f" ({causes})" if causes else ""
     return f"{clock_text(line.at_ms)}.{line.at_ms % 1000:03d}  {line.teller}{place}: {line.what}{cause}"

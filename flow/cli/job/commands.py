@@ -9,6 +9,7 @@ import typer
 
 from flow.cli.exit_codes import Exit, exit_for_end
 from flow.cli.job.dry_run import dry_run
+from flow.cli.job.export import export
 from flow.cli.job.history import history
 from flow.cli.options import (
     CommandContext,
@@ -130,6 +131,7 @@ def validate(context: CommandContext, file: FileArgument) -> None:
 
 app.command("dry-run")(dry_run)
 app.command("history")(history)
+app.command("export")(export)
 
 
 @app.command("schema")

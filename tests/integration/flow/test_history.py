@@ -44,7 +44,7 @@ def test_the_words_of_an_error_stay_where_it_happened(world: World) -> None:
     world["b"].cluster.script = fails(message="row 7 is 3.14")
     job = world.submit(nothing_job(retries=0))
     world.wait_closed(job)
-    assert "algorithms.bad_labels" in [line.cause for line in world.a.history(job).lines if line.teller == "b"]
+    assert "algorithms.bad_labels" in [line.code for line in world.a.history(job).lines if line.teller == "b"]
     assert "3.14" not in world.a.history(job).model_dump_json()
     assert "3.14" not in told(world, job, "a").model_dump_json()
 

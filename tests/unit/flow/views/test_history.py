@@ -68,7 +68,7 @@ def test_pages_follow_each_other_without_a_gap_and_each_party_can_be_asked_for()
         ("job.failed", {"body": {"error": {"code": "x.y", "message": "No."}}}, "a: the job failed (No. [x.y])"),
         ("party.agree", {"party": "b", "body": {"user": "eve", "note": "Fine."}}, "b agrees (by eve; noting: Fine.)"),
         ("party.refuse", {"party": "b", "body": {"reasons": ["No.", "Never."]}}, "b refuses (No.; Never.)"),
-        ("party.absent", {"party": "b", "body": {"code": "gateway.x"}}, "b cannot be reached (gateway.x)"),
+        ("party.absent", {"party": "b", "body": {"code": "gateway.x"}}, "b cannot be reached ([gateway.x])"),
         ("attempt.pending", {"task": "t", "attempt": 2}, "a t/2: the attempt wants room"),
         ("attempt.waits", {"task": "t", "attempt": 1, "body": {"for": "2 cores"}}, "waits for room (2 cores)"),
         ("side.lost", {"task": "t", "attempt": 1, "body": {"address": "host:b"}}, "host:b lost, as its party told"),
