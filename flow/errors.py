@@ -27,6 +27,7 @@ PlatformError
     InUse                 a table or model that a job needs which is not over
     TooManyNotes          as many notes as there may be on a job
     TimedOut              a job ran or waited longer than its settings allow
+    CheckpointGone        an attempt would go on from a checkpoint that is not there any more
     StartedTooLate        the reservation of an attempt had expired before it was started
     NotAskedForApproval   there is nothing to approve or to refuse
     ProposalChanged       an approval names something else than what there is to approve now
@@ -242,6 +243,12 @@ class StartedTooLate(Conflict):
     """The reservation of an attempt had expired before it was started."""
 
     code = "flow.reservation_expired"
+
+
+class CheckpointGone(Conflict):
+    """An attempt would go on from a checkpoint that is not there any more; the next one goes on from what is."""
+
+    code = "flow.checkpoint_gone"
 
 
 class PolicyForbids(Denied):

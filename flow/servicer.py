@@ -31,6 +31,7 @@ from flow.protocol.messages import (
     decode,
     encode,
 )
+from flow.protocol.resuming import StartOrder
 from flow.store.database import Database
 from gateway.client import IncomingCall
 from runtime.errors import PlatformError, public_sentence
@@ -68,7 +69,7 @@ class FlowServicer:
             Method.PAUSE: Answerable(PauseOrder, pausing.pause),
             Method.RESERVE: Answerable(ReserveOrder, attempts.reserve),
             Method.GIVE_BACK: Answerable(AttemptOrder, attempts.give_back),
-            Method.START: Answerable(AttemptOrder, attempts.start),
+            Method.START: Answerable(StartOrder, attempts.start),
             Method.STOP: Answerable(StopOrder, attempts.stop),
             Method.PUBLISH: Answerable(AttemptOrder, attempts.publish),
             Method.END: Answerable(EndOrder, closing.end),

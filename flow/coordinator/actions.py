@@ -16,7 +16,7 @@ from flow.coordinator.incoming import withdrawn
 from flow.coordinator.party_calls import PartyCalls
 from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, Start, Stop, TellPause, step
 from flow.coordinator.snapshot import Snapshots
-from flow.errors import IllegalTransition, Moved, PartyLeft, StartedTooLate
+from flow.errors import CheckpointGone, IllegalTransition, Moved, PartyLeft, StartedTooLate
 from flow.job.states import JobEvent
 from flow.pauses import Pauses
 from flow.scheduler import JITTER
@@ -136,7 +136,7 @@ class Actions:
             case Reserve():
                 self._attempts.give_up(action, told(error), counted=True)
             case Start():
-                counted = error.code != StartedTooLate.code
+                counted = error.code not in (StartedTooLate.code, CheckpointGone.code)
                 self._attempts.give_up(action, told(error, action.party), counted=counted)
             case Stop():
                 self._attempts.note_stopped(action)

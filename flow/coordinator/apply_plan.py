@@ -28,7 +28,16 @@ from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.participations import answers_of
 from flow.store.tables import attempt, job
-from flow.store.transitions import HOW, cancel_open, error_columns, move_attempt, move_job, new_attempt, told
+from flow.store.transitions import (
+    HOW,
+    cancel_open,
+    error_columns,
+    move_attempt,
+    move_job,
+    new_attempt,
+    put_beginning,
+    told,
+)
 from flow.store.writer import Writer
 from party.ids import AttemptId, JobId, TaskName
 
@@ -90,11 +99,7 @@ class PlanApplier:
             case Refuse():
                 move_job(writer, snapshot.job, snapshot.state, JobEvent.REFUSED, transition.error)
             case OpenAttempt():
-                known = self._catalogue.of_job(writer.rows(snapshot.job))
-                attempt_id = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
-                new_attempt(writer, attempt_id, known.tasks[transition.task].addresses)
-                if known.spec.settings.resume is not None:
-                    self._tell_resume(writer, attempt_id, known.tasks[transition.task])
+                self._open_attempt(writer, snapshot.job, transition)
             case EndAttempt():
                 attempt_id = AttemptId(JobId(snapshot.job), TaskName(transition.task), transition.attempt)
                 extra = {**error_columns(transition.error), "retryable": transition.retryable}
@@ -106,6 +111,17 @@ class PlanApplier:
             case MarkClosed():
                 writer.change(job, snapshot.job, [()], {"closed": True})
                 writer.event("job.closed", snapshot.job)
+
+    def _open_attempt(self, writer: Writer, job_id: str, wanted: OpenAttempt) -> None:
+        known = self._catalogue.of_job(writer.rows(job_id))
+        attempt_id = AttemptId(JobId(job_id), TaskName(wanted.task), wanted.attempt)
+        if wanted.came_further:
+            writer.change(attempt, job_id, [(wanted.task, wanted.attempt - 1)], {"counted": False})
+        new_attempt(writer, attempt_id, known.tasks[wanted.task].addresses)
+        if wanted.goes_on is not None:
+            put_beginning(writer, attempt_id, wanted.goes_on.attempt, wanted.goes_on.step)
+        elif known.spec.settings.resume is not None:
+            self._tell_resume(writer, attempt_id, known.tasks[wanted.task])
 
     def _agree(self, writer: Writer, snapshot: JobSnapshot) -> None:
         rows = writer.rows(snapshot.job)

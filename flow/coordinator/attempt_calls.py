@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from flow.coordinator.absence import Absence
 from flow.coordinator.apply_plan import PlanApplier, note_running
 from flow.coordinator.plan import Publish, Reserve, Start, Stop
 from flow.errors import Moved
 from flow.job.states import AttemptEvent, AttemptState, JobState
-from flow.protocol.messages import Ack, AttemptOrder, Method, Published, Reserved, ReserveOrder, StopOrder
+from flow.protocol.messages import (
+    Ack,
+    AttemptOrder,
+    KeptSteps,
+    Method,
+    Published,
+    Reserved,
+    ReserveOrder,
+    StopOrder,
+)
+from flow.protocol.resuming import CommonStep, StartOrder, Stopped
 from flow.rooms.peer_calls import PeerCalls
 from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.job_cache import Key
 from flow.store.tables import attempt, output, side
-from flow.store.transitions import bring, error_columns, move_attempt
+from flow.store.transitions import beginning_of, bring, error_columns, move_attempt
 from flow.store.writer import Writer
 from flow.views.jobs import ErrorView
 from party.ids import AttemptId, JobId, TaskName
@@ -74,7 +87,10 @@ class AttemptCalls:
     def start(self, action: Start) -> None:
         """Start a party's sides."""
         attempt_id = attempt_of(action)
-        self._peers.ask(action.party, Method.START, order_of(action), Ack, START_S)
+        began = beginning_of(self._database.rows(action.job), action)
+        point = CommonStep(attempt=began.attempt, step=began.step) if began is not None else None
+        order = StartOrder(job=action.job, task=action.task, attempt=action.attempt, goes_on=point)
+        self._peers.ask(action.party, Method.START, order, Ack, START_S)
         self._absence.clear(action.job, action.party)
         with self._applier.write(action.job) as writer:
             if writer.rows(action.job).job.state != JobState.PAUSED:  # else it is told to park them
@@ -85,17 +101,17 @@ class AttemptCalls:
         """Stop a party's sides of an attempt that ended badly."""
         state = self._database.rows(action.job).one(attempt, action.task, action.attempt).state
         order = StopOrder(job=action.job, task=action.task, attempt=action.attempt, state=AttemptState(state))
-        self._peers.ask(action.party, Method.STOP, order, Ack, START_S)
+        reply = self._peers.ask(action.party, Method.STOP, order, Stopped, START_S)
         self._absence.clear(action.job, action.party)
-        self.note_stopped(action)
+        self.note_stopped(action, reply.checkpoints)
 
-    def note_stopped(self, action: Stop) -> None:
-        """The party's sides are over."""
+    def note_stopped(self, action: Stop, kept: Iterable[KeptSteps] = ()) -> None:
+        """The party's sides are over; `kept` is what they hold."""
         attempt_id = attempt_of(action)
         with self._applier.write(action.job) as writer:
             addresses = _addresses(writer, attempt_id, action.party)
             bring(writer, side, attempt_id, addresses, AttemptState.CANCELLED)
-            writer.change(side, action.job, _keys(attempt_id, addresses), {"stopped": True})
+            _put_kept(writer, attempt_id, addresses, kept)
 
     def publish(self, action: Publish) -> None:
         """Make a party's outputs visible; note where they are."""
@@ -169,6 +185,18 @@ def _refuse_paused(writer: Writer, job_id: str) -> None:
     """Raise Moved: what was asked for before the job was paused is no longer wanted."""
     if writer.rows(job_id).job.state == JobState.PAUSED:
         raise Moved(f"Job {job_id} was paused meanwhile.")
+
+
+def _put_kept(writer: Writer, attempt_id: AttemptId, addresses: Iterable[str], told: Iterable[KeptSteps]) -> None:
+    """Write down what was told when sides were stopped: of these addresses, of attempts of this task until then."""
+    by_address: dict[str, dict[int, tuple[int, ...]]] = {address: {} for address in addresses}
+    for kept in told:
+        of_task = (kept.job, kept.task) == (attempt_id.job, attempt_id.task)
+        if of_task and kept.attempt <= attempt_id.attempt and kept.address in by_address:
+            by_address[kept.address][kept.attempt] = kept.steps
+    for address, steps in by_address.items():
+        key = (attempt_id.task, attempt_id.attempt, address)
+        writer.change(side, attempt_id.job, [key], {"stopped": True, "kept": json.dumps(steps)})
 
 
 def _addresses(writer: Writer, attempt_id: AttemptId, party: str) -> list[str]:

@@ -14,6 +14,10 @@ from flow.errors import TimedOut
 from flow.job.states import ENDED_JOB, AttemptState, JobState, most_attempts
 from flow.protocol.messages import Decision
 from flow.views.jobs import ErrorView
+from node_manager.client import ResumePoint
+from runtime.limits.pauses import doubled_s
+
+FIRST_REST_S, LAST_REST_S = 0.5, 60.0  # between an attempt that came no further and the next
 
 
 # -- the snapshot -----------------------------------------------------------------------------------------------------
@@ -45,7 +49,14 @@ class SideSnapshot:
 
 @dataclass(frozen=True)
 class AttemptSnapshot:
-    """The last attempt of a task; `tries` counts those before it that used up a retry."""
+    """The last attempt of a task.
+
+    Attributes:
+        tries: How many before it used up a retry.
+        rested_s: How long ago it was seen to have ended.
+        left: Once every side is stopped, the step that all of them still have of this job.
+        further: Whether that is a later one than it began with.
+    """
 
     task: str
     attempt: int
@@ -55,6 +66,9 @@ class AttemptSnapshot:
     retryable: bool = False
     error: ErrorView | None = None
     sides: tuple[SideSnapshot, ...] = ()
+    rested_s: float = 0
+    left: ResumePoint | None = None
+    further: bool = False
 
     def parties(self, *states: AttemptState) -> tuple[str, ...]:
         """The parties with a side in one of the states, in id order."""
@@ -102,10 +116,12 @@ class Refuse:
 
 @dataclass(frozen=True)
 class OpenAttempt:
-    """Write a new attempt that wants room."""
+    """Write a new attempt that wants room; if the one before it came further, that one used up no retry."""
 
     task: str
     attempt: int
+    goes_on: ResumePoint | None = None
+    came_further: bool = False
 
 
 @dataclass(frozen=True)
@@ -315,16 +331,22 @@ def _end_if_bad(attempt: AttemptSnapshot) -> Iterator[Instruction]:
 
 
 def _again(job: JobSnapshot, attempt: AttemptSnapshot) -> Iterator[Instruction]:
-    """An attempt that ended badly: stop what is left of it, then try again or give up."""
+    """An attempt that ended badly: stop what is left of it, then try again after a rest, or give up."""
     retry = (attempt.retryable or not attempt.counted) and attempt.attempt < most_attempts(job.retries)
-    left = job.retries - attempt.tries
-    if not retry or (attempt.counted and left <= 0):
+    if not retry:
         yield Finish(JobState.FAILED, attempt.error)
         return
-    going = sorted({side.party for side in attempt.sides if not side.stopped})
-    if not going:
-        yield OpenAttempt(attempt.task, attempt.attempt + 1)
-    yield from (Stop(job.job, attempt.task, attempt.attempt, party) for party in going)
+    if going := sorted({side.party for side in attempt.sides if not side.stopped}):
+        yield from (Stop(job.job, attempt.task, attempt.attempt, party) for party in going)
+        return
+    counted = attempt.counted and not attempt.further
+    rest_s = doubled_s(FIRST_REST_S, attempt.tries, LAST_REST_S) - attempt.rested_s if counted else 0.0
+    if counted and attempt.tries >= job.retries:
+        yield Finish(JobState.FAILED, attempt.error)
+    elif rest_s > 0:
+        yield Wake(rest_s)
+    else:
+        yield OpenAttempt(attempt.task, attempt.attempt + 1, attempt.left, attempt.further)
 
 
 def _close(job: JobSnapshot) -> list[Instruction]:

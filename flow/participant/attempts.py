@@ -5,23 +5,40 @@ Every handler may be called again at any time: it looks at what is recorded, doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from cluster_manager.client import NoCapacity, ReservationExpired
-from flow.errors import BadMessage, StartedTooLate, TooManyAttempts, UnknownJob
+from flow.errors import BadMessage, CheckpointGone, StartedTooLate, TooManyAttempts, UnknownJob
 from flow.job.binding import BoundTask
 from flow.job.states import AttemptEvent, AttemptState, JobState, most_attempts
 from flow.participant.job_locks import JobLocks
 from flow.participant.launch import Launch, order_for, resources_for
-from flow.protocol.messages import Ack, AttemptOrder, Published, Reserved, ReserveOrder, StopOrder
+from flow.protocol.messages import (
+    Ack,
+    AttemptOrder,
+    KeptSteps,
+    Published,
+    Reserved,
+    ReserveOrder,
+    StopOrder,
+)
+from flow.protocol.resuming import CommonStep, StartOrder, Stopped
 from flow.rooms.ports import Rooms
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.job_cache import JobRows, key_of
 from flow.store.participations import LEFT, led_by, put_reserved, refuse_left
 from flow.store.tables import executor, output
-from flow.store.transitions import bring, cancel_executors, mirror_attempt, mirror_job, move_each
+from flow.store.transitions import (
+    beginning_of,
+    bring,
+    cancel_executors,
+    mirror_attempt,
+    mirror_job,
+    move_each,
+    put_beginning,
+)
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.errors import PlatformError
 
@@ -91,13 +108,21 @@ class Attempts:
                             mirror_attempt(writer, attempt_id, AttemptState.PENDING)
             return Ack()
 
-    def start(self, order: AttemptOrder, caller: str) -> Ack:
-        """Start our executors in the room held for them. Raises StartedTooLate; PolicyForbids if policies changed."""
+    def start(self, order: StartOrder, caller: str) -> Ack:
+        """Start our executors in the room held for them.
+
+        Raises:
+            StartedTooLate: The room is not held any more.
+            CheckpointGone: We do not hold what they are to go on from.
+            PolicyForbids: Policies changed since we agreed.
+        """
         with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
             ours = {row.address: row for row in rows.of(executor, order.task, order.attempt)}
             if any(row.state == AttemptState.RESERVED for row in ours.values()):
                 self._require_allowed(rows, order.task)
+                if order.goes_on is not None:
+                    rows = self._take_beginning(rows, order, order.goes_on, self._mine(task))
             started: list[str] = []
             try:
                 for address in self._mine(task):
@@ -121,7 +146,8 @@ class Attempts:
         manifest, tasks = self._catalogue.agreed(rows)
         token = self._gateway.issue_token(row.job, row.task, row.attempt, row.address, row.incarnation)
         gateway, store = self._places
-        launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation)
+        resume = beginning_of(rows, row)
+        launch = Launch(gateway=gateway, store=store, token=token, incarnation=row.incarnation, resume=resume)
         order = order_for(manifest, tasks[row.task], Address.parse(row.address), attempt_of(row), launch)
         try:
             self._cluster.start(row.reservation, order)
@@ -138,12 +164,12 @@ class Attempts:
             writer.change(executor, row.job, [key_of(executor, row)], changes, row.state)
             return writer.rows(row.job).one(executor, *key_of(executor, row))
 
-    def stop(self, order: StopOrder, caller: str) -> Ack:
-        """End our executors of an attempt, give their room back, drop what they staged."""
+    def stop(self, order: StopOrder, caller: str) -> Stopped:
+        """End our executors of an attempt, give their room back, drop what they staged; tell what they saved."""
         with self._locks.of(order.job):
             rows = led_by(self._database.rows(order.job), caller)
             if rows.part.state in LEFT:
-                return Ack()  # it was ended when we left
+                return Stopped()  # it was ended when we left
             attempt_id = attempt_of(order)
             ours = rows.of(executor, order.task, order.attempt)
             with self._database.write() as writer:  # first, so that their end is not taken for a loss
@@ -154,7 +180,7 @@ class Attempts:
                 self._cluster.stop(order.job, order.task, order.attempt)
                 self._release(row.reservation for row in ours if row.reservation)
             self._store.discard(attempt_id)
-            return Ack()
+            return Stopped(checkpoints=tuple(self._kept(rows, order.task)))
 
     def publish(self, order: AttemptOrder, caller: str) -> Published:
         """Make what our executors staged visible."""
@@ -179,6 +205,28 @@ class Attempts:
             if mirror:
                 mirror_attempt(writer, attempt_of(order), AttemptState.RUNNING)
                 mirror_job(writer, order.job, JobState.RUNNING)
+
+    def _take_beginning(self, rows: JobRows, order: StartOrder, begin: CommonStep, ours: Iterable[Address]) -> JobRows:
+        """Take over from where an attempt goes on, if all our addresses can."""
+        for address in ours:
+            held = self._store.held(order.job, order.task, address).get(begin.attempt, ())
+            if begin.attempt >= order.attempt or begin.step not in held:
+                raise CheckpointGone(
+                    f"{self._party} has no checkpoint of {address} after step {begin.step} of attempt {begin.attempt}."
+                )
+        known = beginning_of(rows, order)
+        if known is not None and (known.attempt, known.step) == (begin.attempt, begin.step):
+            return rows  # where we lead, it is written down already
+        with self._database.write() as writer:
+            put_beginning(writer, attempt_of(order), begin.attempt, begin.step)
+            return writer.rows(order.job)
+
+    def _kept(self, rows: JobRows, task: str) -> Iterator[KeptSteps]:
+        if rows.part.state != "open":
+            return
+        for address in sorted({row.address for row in rows.of(executor, task)}):
+            for number, steps in self._store.held(rows.job_id, task, Address.parse(address)).items():
+                yield KeptSteps(job=rows.job_id, task=task, attempt=number, address=address, steps=tuple(steps))
 
     # -- what is there -----------------------------------------------------------------------------------------------
     def _open_task(self, order: AttemptOrder, caller: str) -> tuple[JobRows, BoundTask]:

@@ -13,18 +13,22 @@ from flow.protocol.manifest import task_seed
 from flow.protocol.messages import Manifest
 from flow.protocol.resuming import resume_point
 from gateway.client import ContractLine, JobContract
-from node_manager.client import Input, Order, Resources
+from node_manager.client import Input, Order, Resources, ResumePoint
 from party.ids import Address, AttemptId
 
 
 @dataclass(frozen=True, repr=False)
 class Launch:
-    """What an executor of this party runs against: its gateway's local door, the party's store, its own token."""
+    """What an executor of this party runs against: its gateway's local door, the party's store, its own token.
+
+    `resume` is what an earlier attempt left, where the attempt goes on from that.
+    """
 
     gateway: str
     store: str
     token: str
     incarnation: int
+    resume: ResumePoint | None = None
 
 
 def contract_for(manifest: Manifest, tasks: Mapping[str, BoundTask], party: str) -> JobContract:
@@ -75,7 +79,7 @@ def order_for(manifest: Manifest, task: BoundTask, address: Address, attempt_id:
         gateway=launch.gateway,
         token=launch.token,
         store=launch.store,
-        resume=resume_point(manifest, task),
+        resume=launch.resume or resume_point(manifest, task),
         models=dict(task.models),
         rows={name: {str(at): count for at, count in counts.items()} for name, counts in (task.rows or {}).items()},
     )

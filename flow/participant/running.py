@@ -66,7 +66,7 @@ def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
         cause = str(event.body.get("cause", Cause.UNKNOWN))
         message = f"{event.address}: the executor went away: {cause}."
         view = ErrorView(code="flow.executor_lost", message=message, hint=_lost_hint(cause, party), party=party)
-        return {**error_columns(view), "retryable": True}
+        return {**error_columns(view), "retryable": cause != Cause.MEMORY}  # another try has no more of it
     return {}
 
 

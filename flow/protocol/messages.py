@@ -89,7 +89,7 @@ class Proposal(Message):
 
 
 class KeptSteps(Message):
-    """The steps of an earlier job's attempt for which an address of the sender still has a checkpoint."""
+    """The steps of a job's attempt for which an address of the sender still has a checkpoint."""
 
     job: JobIdText
     task: Task
@@ -347,8 +347,8 @@ class Method(StrEnum):
     PAUSE = "pause"  # initiator → party: PauseOrder → Ack
     RESERVE = "reserve"  # initiator → party: ReserveOrder → Reserved
     GIVE_BACK = "give_back"  # initiator → party: AttemptOrder → Ack
-    START = "start"  # initiator → party: AttemptOrder → Ack
-    STOP = "stop"  # initiator → party: StopOrder → Ack
+    START = "start"  # initiator → party: StartOrder → Ack
+    STOP = "stop"  # initiator → party: StopOrder → Stopped
     PUBLISH = "publish"  # initiator → party: AttemptOrder → Published
     END = "end"  # initiator → party: EndOrder → Ack
     PROBE = "probe"  # initiator → party: JobOrder → Report, states only

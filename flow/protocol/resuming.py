@@ -1,20 +1,46 @@
 """Going on from an earlier job: its document changed, what a party offers of it, where a task goes on. Pure.
 
 Every party signs which checkpoints it still holds for its own addresses. The manifest carries all answers, so each
-party finds the same point by itself, and opens no checkpoint that it did not offer.
+party finds the same point by itself, and opens no checkpoint that it did not offer. A later attempt of a task goes on
+likewise from what earlier ones left; there the initiator finds the point, and each party opens only what it holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from flow.errors import CheckpointPastEnd
 from flow.job.binding import BoundTask
 from flow.job.overrides import Changes, with_parameters
 from flow.protocol.exposure import weakest
-from flow.protocol.messages import Manifest
+from flow.protocol.messages import MAX_SIDES, AttemptOrder, KeptSteps, Manifest, Message
 from node_manager.client import ResumePoint
+from party.ids import Address
+from runtime.bounds import Attempt, Count
+
+
+class CommonStep(Message):
+    """A step of an earlier attempt for which every address of the task had a checkpoint."""
+
+    attempt: Attempt
+    step: Count
+
+
+class StartOrder(AttemptOrder):
+    """Start the receiver's executors of an attempt; `goes_on` says from where, unless the job begins there itself."""
+
+    goes_on: CommonStep | None = Field(default=None, exclude_if=lambda point: point is None)
+
+
+class Stopped(Message):
+    """The sender's executors of an attempt are over; what its addresses hold of this job's attempts of the task."""
+
+    checkpoints: Annotated[tuple[KeptSteps, ...], Field(max_length=MAX_SIDES)] = Field(
+        default=(), exclude_if=lambda kept: not kept
+    )
 
 
 def resumed(spec: Mapping[str, Any], job: str, changes: Changes) -> dict[str, Any]:
@@ -47,23 +73,36 @@ def require_in_reach(manifest: Manifest, tasks: Mapping[str, BoundTask]) -> None
 
 
 def resume_point(manifest: Manifest, task: BoundTask) -> ResumePoint | None:
-    """Where every address of a task goes on from: the furthest step they share of the newest job with one.
+    """Where every address of a task goes on from in its first attempt, by what the parties hold of earlier jobs."""
+    kept = (
+        kept
+        for signed in manifest.answers
+        for kept in signed.answer.checkpoints
+        if kept.task == task.name and Address.parse(kept.address).party == signed.answer.party
+    )
+    return common_point(kept, map(str, task.addresses))
 
-    A later attempt of a job may have started afresh and got less far than an earlier one. None if they share no step:
-    the task starts afresh.
+
+def common_point(kept: Iterable[KeptSteps], addresses: Iterable[str]) -> ResumePoint | None:
+    """The furthest step that all addresses of a task share, of the newest job with one.
+
+    A later attempt of a job may have started afresh and got less far than an earlier one. None if they share no step.
     """
+    everybody = tuple(addresses)
     held: dict[tuple[str, int], dict[str, set[int]]] = {}
-    for signed in manifest.answers:
-        own = {str(address) for address in task.addresses if address.party == signed.answer.party}
-        for kept in signed.answer.checkpoints:
-            if kept.task == task.name and kept.address in own:
-                held.setdefault((kept.job, kept.attempt), {})[kept.address] = set(kept.steps)
+    for each in kept:
+        held.setdefault((each.job, each.attempt), {})[each.address] = set(each.steps)
     shared = {
         (job, step, attempt)
         for (job, attempt), sides in held.items()
-        for step in set.intersection(*(sides.get(str(address), set()) for address in task.addresses))
+        for step in set.intersection(*(sides.get(address, set()) for address in everybody))
     }
     if not shared:
         return None
     job, step, attempt = max(shared)  # ids sort by time
     return ResumePoint(job=job, attempt=attempt, step=step)
+
+
+def came_further(left: ResumePoint | None, began: ResumePoint | None) -> bool:
+    """Whether an attempt left a further step in common than it began with."""
+    return left is not None and (began is None or left.step > began.step)

@@ -371,6 +371,8 @@ def _attempt(row: Row[Any], sides: list[Row[Any]], how_far: dict[tuple[str, int,
     return AttemptView(
         attempt=row.attempt,
         state=AttemptState(row.state),
+        from_attempt=row.from_attempt,
+        from_step=row.from_step,
         created_ms=row.created_ms,
         started_ms=row.started_ms,
         ended_ms=row.ended_ms,

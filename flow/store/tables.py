@@ -100,6 +100,8 @@ attempt = Table(
     Column("state", String(20), nullable=False),
     Column("counted", Boolean, nullable=False, default=True),
     Column("retryable", Boolean, nullable=False, default=False),
+    Column("from_attempt", Integer, nullable=True),  # the earlier attempt from whose checkpoints it goes on
+    Column("from_step", BigInteger, nullable=True),  # after which step of that
     Column("waits", _BIG_TEXT, nullable=False, default=""),
     Column("waits_ms", BigInteger, nullable=True),
     Column("created_ms", BigInteger, nullable=False),
@@ -119,6 +121,7 @@ side = Table(
     Column("party", _NAME, nullable=False),
     Column("state", String(20), nullable=False),
     Column("stopped", Boolean, nullable=False, default=False),
+    Column("kept", _BIG_TEXT, nullable=True),  # the checkpoints it then held, by attempt of the task; JSON
     Column("published", Boolean, nullable=False, default=False),
     Column("retryable", Boolean, nullable=False, default=False),
     Column("started_ms", BigInteger, nullable=True),

@@ -22,10 +22,11 @@ from flow.job.states import (
     attempt_after,
     job_after,
 )
-from flow.store.job_cache import key_of
+from flow.store.job_cache import JobRows, key_of
 from flow.store.tables import attempt, executor, job, side
 from flow.store.writer import Writer
 from flow.views.jobs import ErrorView
+from node_manager.client import ResumePoint
 from party.ids import Address, AttemptId
 from runtime.errors import PlatformError, public_sentence
 
@@ -258,6 +259,26 @@ def restart_executor(writer: Writer, row: Any, unsaved: int, body: Mapping[str, 
     place = (row.task, row.attempt, row.address.partition(":")[2])
     said = {"address": row.address, "incarnation": row.incarnation + 1, **body}
     writer.event("executor.restarted", row.job, place=place, body=said)
+
+
+def began_with(row: Any) -> ResumePoint | None:
+    """The checkpoint of an earlier attempt that an attempt goes on from, by its row."""
+    if row is None or row.from_attempt is None:
+        return None
+    return ResumePoint(job=row.job, attempt=row.from_attempt, step=row.from_step)
+
+
+def put_beginning(writer: Writer, attempt_id: AttemptId, number: int, step: int) -> None:
+    """Write down from which step of which attempt an attempt goes on."""
+    changes = {"from_attempt": number, "from_step": step}
+    writer.change(attempt, attempt_id.job, [(attempt_id.task, attempt_id.attempt)], changes)
+    body = {"job": attempt_id.job, "attempt": number, "step": step}
+    writer.event("task.resumes", attempt_id.job, place=(attempt_id.task, attempt_id.attempt, ""), body=body)
+
+
+def beginning_of(rows: JobRows, attempt_id: Any) -> ResumePoint | None:
+    """The same of the attempt that an order or a row is about."""
+    return began_with(rows.one(attempt, attempt_id.task, attempt_id.attempt))
 
 
 def _cancel(writer: Writer, table: Table, rows: Sequence[Any]) -> None:

@@ -75,10 +75,12 @@ class SideView(View):
 
 
 class AttemptView(View):
-    """One try of a task."""
+    """One try of a task; it may go on from a step of an earlier one."""
 
     attempt: int
     state: AttemptState
+    from_attempt: int | None = None
+    from_step: int | None = None
     created_ms: int
     started_ms: int | None = None
     ended_ms: int | None = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flow.participant.running import MOST_UNSAVED
 from launcher.federation import LocalFederation, LocalParty
 from tests.e2e.test_resumed_training import eventually
 
@@ -76,6 +78,36 @@ def test_each_executor_is_killed_in_its_turn_and_the_model_is_the_same(
     assert models(federation, submitted) == expected
     view = guest.flow_json("job", "show", submitted)
     assert [[a["attempt"] for a in task["attempts"]] for task in view["tasks"]] == [[1], [1]]
+
+
+def test_an_attempt_that_came_no_further_is_followed_by_one_from_the_last_common_checkpoint(
+    federation: LocalFederation, undisturbed: str, tmp_path: Path
+) -> None:
+    guest, host = federation["hospital-a"], federation["hospital-b"]
+    (tmp_path / "job.json").write_text(json.dumps(job()))
+    submitted = guest.flow_json("job", "submit", tmp_path / "job.json")["job"]
+    eventually(lambda: step(host, submitted) >= 5)
+    os.kill(executors(federation["coordinator"], submitted)[1], signal.SIGSTOP)
+    eventually(lambda: stands(host, submitted))
+    for incarnation in range(1, 1 + MOST_UNSAVED + 2):
+        eventually(lambda n=incarnation: n in executors(host, submitted))
+        os.kill(executors(host, submitted)[incarnation], signal.SIGKILL)
+    guest.flow("job", "watch", submitted)
+    assert models(federation, submitted) == models(federation, undisturbed)
+    view = guest.flow_json("job", "show", submitted)
+    first, second = view["tasks"][1]["attempts"]
+    assert (first["state"], second["from_attempt"]) == ("lost", 1)
+    assert second["from_step"] >= 4
+    rows = guest.flow_json("job", "metrics", submitted)
+    again = {row["step"] for row in rows if row["attempt"] == 2 and row["step"]}
+    assert (min(again), max(again)) == (second["from_step"], ROUNDS), "of a round is told in the one after it"
+
+
+def stands(party: LocalParty, job_id: str) -> bool:
+    """Whether the training has saved nothing for a while."""
+    before = step(party, job_id)
+    time.sleep(1.0)
+    return step(party, job_id) == before
 
 
 def step(party: LocalParty, job_id: str) -> int:

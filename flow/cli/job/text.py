@@ -71,7 +71,8 @@ def _remarks(party: PartyView) -> Iterator[str]:
 
 
 def _attempt_lines(attempt: AttemptView) -> Iterator[str]:
-    yield f"             attempt {attempt.attempt}: {attempt.state}"
+    begins = f", from step {attempt.from_step} of attempt {attempt.from_attempt}" if attempt.from_attempt else ""
+    yield f"             attempt {attempt.attempt}: {attempt.state}{begins}"
     for side in attempt.sides:
         progress = f" {side.done}/{side.total}" if side.total else ""
         failed = f": {side.error.text}" if side.error else ""

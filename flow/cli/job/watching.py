@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow, Waiting
@@ -77,7 +77,7 @@ class Watcher:
         elif kind == "attempt" and what in ("running", "failed", "lost"):
             self._once(f"{event.task}: attempt {event.attempt} {what}")
         elif event.kind == "task.resumes":
-            self._once(f"{event.task}: {_resumes(event.body)}")
+            self._once(f"{event.task}: {_resumes(event)}")
         elif event.kind == "task.published":
             self._once(f"{event.task}: succeeded")
         elif kind == "party" and what in _PARTY_SAYS:
@@ -120,9 +120,12 @@ class Watcher:
         self._round, self._values = None, []
 
 
-def _resumes(body: Mapping[str, object]) -> str:
+def _resumes(event: EventRow) -> str:
+    body = event.body
     if not body:
         return "no checkpoint that all parties share, starts afresh"
+    if body["job"] == event.job:
+        return f"attempt {event.attempt}, from step {body['step']} of attempt {body['attempt']}"
     return f"goes on from step {body['step']} of job {body['job']}"
 
 

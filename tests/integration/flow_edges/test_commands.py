@@ -200,6 +200,14 @@ def test_resume_submits_the_earlier_job_with_its_changes(party: FakeParty, flow:
     assert "tasks.trian: there is no task 'trian' in this job; did you mean 'train'?" in wrong.err
 
 
+def test_a_later_attempt_that_goes_on_from_an_earlier_one_is_told_as_such(party: FakeParty, flow: Command) -> None:
+    job = party.client.submit(job_json())
+    body = {"job": job, "attempt": 1, "step": 40}
+    party.service.event("task.resumes", job, task="train", attempt=2, body=body)
+    party.service.play(job, rounds=1)
+    assert "train: attempt 2, from step 40 of attempt 1" in flow("job", "watch", job).out
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

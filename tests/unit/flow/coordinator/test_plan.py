@@ -3,12 +3,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from flow.coordinator.plan import (
     Agree,
     AttemptSnapshot,
     End,
     EndAttempt,
     Finish,
+    Instruction,
     JobSnapshot,
     MarkClosed,
     Open,
@@ -28,9 +31,11 @@ from flow.coordinator.plan import (
 )
 from flow.job.states import AttemptState, JobState
 from flow.views.jobs import ErrorView
+from node_manager.client import ResumePoint
 
 ERROR = ErrorView(code="x.y", message="it broke", party="b")
 S = AttemptState
+POINT = ResumePoint(job="J", attempt=1, step=7)
 
 
 def job(state: JobState = JobState.RUNNING, **changes: Any) -> JobSnapshot:
@@ -109,9 +114,44 @@ def test_a_failure_that_no_retry_mends_ends_the_job() -> None:
 def test_a_loss_stops_the_others_then_opens_the_next_attempt() -> None:
     lost = attempt(S.LOST, S.RUNNING, S.LOST, retryable=True, error=ERROR)
     assert step(running(one=lost))[:-1] == [Stop("J", "one", 1, "a"), Stop("J", "one", 1, "b")]
-    stopped = replace(lost, sides=tuple(replace(s, stopped=True) for s in lost.sides))
-    assert step(running(one=stopped)) == [OpenAttempt("one", 2)]
-    assert step(running(one=replace(stopped, tries=1))) == [Finish(JobState.FAILED, ERROR)]
+    assert step(running(one=ended(rested_s=60))) == [OpenAttempt("one", 2)]
+
+
+def ended(**changes: Any) -> AttemptSnapshot:
+    """A lost attempt whose sides are all stopped."""
+    lost = attempt(S.LOST, S.CANCELLED, S.LOST, retryable=True, error=ERROR)
+    return replace(lost, sides=tuple(replace(s, stopped=True) for s in lost.sides), **changes)
+
+
+@pytest.mark.parametrize(
+    ("tries", "rested_s", "further", "number", "then"),
+    [
+        pytest.param(0, 0.0, False, 1, Wake(0.5), id="rests first"),
+        pytest.param(0, 0.4, False, 1, Wake(0.1), id="the rest of it"),
+        pytest.param(3, 1.0, False, 4, Wake(3.0), id="twice as long each time"),
+        pytest.param(9, 1.0, False, 9, Wake(59.0), id="a minute at most"),
+        pytest.param(3, 4.0, False, 4, OpenAttempt("one", 5), id="rested"),
+        pytest.param(0, 0.0, True, 1, OpenAttempt("one", 2, POINT, came_further=True), id="came further: at once"),
+        pytest.param(9, 0.0, True, 9, OpenAttempt("one", 10, POINT, came_further=True), id="and uses up no retry"),
+        pytest.param(10, 60.0, False, 11, Finish(JobState.FAILED, ERROR), id="no retry is left"),
+        pytest.param(0, 60.0, True, 31, Finish(JobState.FAILED, ERROR), id="not for ever, however far it comes"),
+    ],
+)
+def test_an_attempt_that_came_further_uses_up_no_retry_and_others_rest(
+    tries: int, rested_s: float, further: bool, number: int, then: Instruction
+) -> None:
+    left = POINT if further else None
+    over = ended(tries=tries, rested_s=rested_s, further=further, left=left, attempt=number)
+    first = step(job(attempts={"one": over}, retries=10))[0]
+    assert (round(first.seconds, 6) if isinstance(first, Wake) else first) == (
+        then.seconds if isinstance(then, Wake) else then
+    )
+
+
+def test_what_parties_still_hold_is_asked_before_a_job_fails_for_want_of_a_retry() -> None:
+    lost = attempt(S.LOST, S.RUNNING, S.LOST, retryable=True, error=ERROR, tries=1)
+    assert step(running(one=lost))[:-1] == [Stop("J", "one", 1, "a"), Stop("J", "one", 1, "b")]
+    assert step(running(one=ended(tries=1))) == [Finish(JobState.FAILED, ERROR)]
 
 
 def test_room_that_expired_does_not_use_up_a_retry() -> None:

@@ -13,7 +13,7 @@ from flow.job.spec import parse_job
 from flow.participant.launch import Launch, order_for
 from flow.protocol.manifest import OUR_API, make_manifest, proposal_digest, signed_bytes
 from flow.protocol.messages import Answer, Decision, KeptSteps, Manifest, Proposal, SignedAnswer
-from flow.protocol.resuming import goes_on, resume_point, resumed
+from flow.protocol.resuming import came_further, goes_on, resume_point, resumed
 from node_manager.client import ResumePoint
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.canonical import canonical_digest
@@ -95,6 +95,31 @@ def test_a_party_offers_for_its_own_addresses_only() -> None:
     everything = [kept(side, 5) for side in SIDES.values()]
     assert point(a=everything, c=[kept("arbiter:c", 5)]) is None
     assert point(a=everything, b=everything, c=everything) == ResumePoint(job=NEWER, attempt=1, step=5)
+
+
+@pytest.mark.parametrize(
+    ("left", "began", "further"),
+    [
+        (None, None, False),
+        (None, ResumePoint(job=JOB, attempt=1, step=3), False),
+        (ResumePoint(job=JOB, attempt=1, step=0), None, True),
+        (ResumePoint(job=JOB, attempt=1, step=3), ResumePoint(job=JOB, attempt=1, step=3), False),
+        (ResumePoint(job=JOB, attempt=2, step=3), ResumePoint(job=JOB, attempt=1, step=3), False),
+        (ResumePoint(job=JOB, attempt=2, step=4), ResumePoint(job=JOB, attempt=1, step=3), True),
+    ],
+)
+def test_an_attempt_came_further_if_it_left_a_later_step_than_it_began_with(
+    left: ResumePoint | None, began: ResumePoint | None, further: bool
+) -> None:
+    assert came_further(left, began) is further
+
+
+def test_what_an_earlier_attempt_left_goes_before_what_an_earlier_job_did() -> None:
+    agreed = manifest(**{party: [kept(side, 5)] for party, side in SIDES.items()})
+    own = ResumePoint(job=JOB, attempt=1, step=7)
+    launch = Launch(gateway="sock", store="store", token="secret", incarnation=1, resume=own)
+    name = AttemptId(JobId(JOB), TaskName("train"), 2)
+    assert order_for(agreed, TASKS["train"], Address.parse("guest:a"), name, launch).resume == own
 
 
 def test_every_executor_is_told_the_point() -> None:
