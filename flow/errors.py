@@ -28,6 +28,7 @@ PlatformError
     TooManyNotes          as many notes as there may be on a job
     TimedOut              a job ran or waited longer than its settings allow
     CheckpointGone        an attempt would go on from a checkpoint that is not there any more
+    JobForgotten          a party of a running job knows nothing of it: it lost its database
     StartedTooLate        the reservation of an attempt had expired before it was started
     NotAskedForApproval   there is nothing to approve or to refuse
     ProposalChanged       an approval names something else than what there is to approve now
@@ -44,6 +45,7 @@ PlatformError
     JobsTooLarge          too many bytes of jobs of one party that have not ended here
     EarlierJobRuns        the job to go on from has not ended at this party yet
     StoreUnavailable      the database cannot be reached now
+    MessagesLost          a party's gateway lost the messages of an attempt that ran
 """
 
 from __future__ import annotations
@@ -239,6 +241,12 @@ class TimedOut(Conflict):
     code = "flow.timed_out"
 
 
+class JobForgotten(Conflict):
+    """A party of a running job, or its initiator, knows nothing of it any more."""
+
+    code = "flow.job_forgotten"
+
+
 class StartedTooLate(Conflict):
     """The reservation of an attempt had expired before it was started."""
 
@@ -303,3 +311,9 @@ class FileThere(Conflict):
     """A file that would be written is there already."""
 
     code = "flow.file_there"
+
+
+class MessagesLost(Unavailable):
+    """A party's gateway lost its store, and with it messages of an attempt that ran; the task is tried again."""
+
+    code = "flow.messages_lost"

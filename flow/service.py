@@ -19,6 +19,7 @@ from flow.hook import CallHook, Hook, HookCalls, hook_of
 from flow.job.binding import Components
 from flow.job.overrides import Changes
 from flow.job.rerunning import cloned, rerun
+from flow.lost_stores.reconciling import AskLeader, Reconcile, Reconciling
 from flow.participant.attempts import Attempts
 from flow.participant.checkpoint_retention import CheckpointRetention, Sweep
 from flow.participant.executor_events import EventReader
@@ -106,16 +107,11 @@ class FlowService:
         pausing = Pausing(party, database, rooms.cluster, locks)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(
-            database,
-            self._proposals,
-            attempts,
-            pausing,
-            self._closing,
-            self._coordinator.incoming,
-            self._histories,
+            database, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming, self._histories
         )
         self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
+        self._reconciling = Reconciling(party, database, catalogue, rooms, locks, self._leaving, scheduler)
         self._subscription: CallServer | None = None
 
     @classmethod
@@ -147,6 +143,8 @@ class FlowService:
                 Delivery: self._sender.deliver,
                 Limit: self._leaving.check,
                 Restart: self._restarts.carry_out,
+                Reconcile: self._reconciling.look,
+                AskLeader: self._reconciling.ask,
                 Sweep: self._retention.sweep,
                 CallHook: self._hook.carry_out,
             }
@@ -155,6 +153,7 @@ class FlowService:
         self._sender.start()
         self._leaving.start()
         self._restarts.start()
+        self._scheduler.poke(Reconcile())
         self._scheduler.poke(Sweep())
         self._hook.start()
         self._scheduler.poke(CallHook())

@@ -12,11 +12,11 @@ from threading import Lock
 
 from flow.coordinator.absence import Absence
 from flow.coordinator.attempt_calls import AttemptCalls
-from flow.coordinator.incoming import withdrawn
+from flow.coordinator.incoming import forgotten, withdrawn
 from flow.coordinator.party_calls import PartyCalls
 from flow.coordinator.plan import Action, End, Open, Propose, Publish, Reserve, Start, Stop, TellPause, step
 from flow.coordinator.snapshot import Snapshots
-from flow.errors import CheckpointGone, IllegalTransition, Moved, PartyLeft, StartedTooLate
+from flow.errors import CheckpointGone, IllegalTransition, Moved, PartyLeft, StartedTooLate, UnknownJob
 from flow.job.states import JobEvent
 from flow.pauses import Pauses
 from flow.scheduler import JITTER
@@ -99,6 +99,8 @@ class Actions:
                     withdrawn(refusal.message, "" if isinstance(action, Reserve) else action.party),
                     JobEvent.STOPPED,
                 )
+            elif refusal.code == UnknownJob.code and isinstance(action, Open | Start | Publish):
+                self._fail_job(action.job, forgotten(action.party))
             else:
                 self._give_up(action, refusal)
         except (Moved, IllegalTransition):

@@ -13,7 +13,7 @@ from flow.coordinator.absence import Absence
 from flow.coordinator.actions import Actions
 from flow.coordinator.apply_plan import PlanApplier, next_transition, phase_ends
 from flow.coordinator.attempt_calls import AttemptCalls
-from flow.coordinator.incoming import Incoming, withdrawn
+from flow.coordinator.incoming import Incoming, forgotten, withdrawn
 from flow.coordinator.party_calls import PartyCalls
 from flow.coordinator.pausing import continue_job, pause_job
 from flow.coordinator.plan import (
@@ -30,7 +30,7 @@ from flow.coordinator.plan import (
     step,
 )
 from flow.coordinator.snapshot import Snapshots
-from flow.errors import JobNotRunning, Moved, PartyLeft
+from flow.errors import JobNotRunning, Moved, PartyLeft, UnknownJob
 from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent
 from flow.pauses import Pauses
 from flow.rooms.clock_evidence import LOOK_AGAIN_S
@@ -117,6 +117,11 @@ class Coordinator:
             end_job(writer, job_id, JobEvent.STOPPED, error)
         self.begin(job_id)
 
+    def _fail(self, job_id: str, error: ErrorView) -> None:
+        with self._database.write() as writer:
+            end_job(writer, job_id, JobEvent.FAILED, error)
+        self.begin(job_id)
+
     def pause(self, job_id: str) -> None:
         """Pause a job because a person said so. Raises NotPausable."""
         with self._applier.write(job_id) as writer:
@@ -188,6 +193,9 @@ class Coordinator:
         except PlatformError as error:
             if error.code == PartyLeft.code:
                 self.cancel(key.job, withdrawn(error.message, key.party))
+                return None
+            if error.code == UnknownJob.code:
+                self._fail(key.job, forgotten(key.party))
                 return None
             self._absence.note(key.job, key.party, error)
         else:

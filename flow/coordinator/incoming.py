@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flow.coordinator.apply_plan import PlanApplier
 from flow.coordinator.party_calls import note_answer
 from flow.coordinator.reports import Reports, led_with
+from flow.errors import JobForgotten
 from flow.job.states import JobEvent
 from flow.protocol.manifest import check_answer
 from flow.protocol.messages import Ack, Report, SignedAnswer, Withdrawal
@@ -21,6 +22,12 @@ Verify = Callable[[str, str, bytes, bytes], None]
 def withdrawn(message: str, party: str = "") -> ErrorView:
     """Why a job is cancelled that a party left."""
     return ErrorView(code="flow.withdrawn", message=message, hint="Talk to that party.", party=party)
+
+
+def forgotten(party: str) -> ErrorView:
+    """Why a job fails of which a party that ran it knows nothing any more."""
+    message = f"{party} knows nothing of the job any more: it lost its database, or uses another."
+    return ErrorView(code=JobForgotten.code, message=message, hint="Submit it again.", party=party)
 
 
 class Incoming:

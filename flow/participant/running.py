@@ -9,6 +9,7 @@ from flow.job.states import AttemptState
 from flow.protocol.messages import SideReport
 from flow.store.transitions import error_columns, error_of, for_another_party
 from flow.views.jobs import ErrorView
+from gateway.client import TokenRefused
 from node_manager.client import Cause, EventKind, ExecutorEvent
 from runtime.errors import all_codes
 from runtime.limits.pauses import doubled_s
@@ -71,9 +72,13 @@ def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
 
 
 def _may_pass(event: ExecutorEvent) -> bool:
-    """Whether the error of an executor that failed is of those that another try may not meet."""
-    known = all_codes().get(str(event.body.get("code")))
-    return bool(known and known.retry)
+    """Whether the error of an executor that failed is of those that another try may not meet.
+
+    The token of an incarnation that is not outdated is refused only by a gateway that lost its store.
+    """
+    code = str(event.body.get("code"))
+    known = all_codes().get(code)
+    return code == TokenRefused.code or bool(known and known.retry)
 
 
 def _lost_hint(cause: str, party: str) -> str:

@@ -29,6 +29,9 @@ class GatewayPort(Protocol):
     def close_job(self, job: str) -> object:
         """End a job's messages."""
 
+    def jobs(self) -> Sequence[str]:
+        """The jobs whose messages pass."""
+
     def issue_token(self, job: str, task: str, attempt: int, address: str, incarnation: int) -> str:
         """A token for one executor."""
 

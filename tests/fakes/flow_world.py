@@ -193,6 +193,9 @@ class FakeGateway:
         self.open.pop(job, None)
         self.closed.append(job)
 
+    def jobs(self) -> list[str]:
+        return sorted(self.open)
+
     def issue_token(self, job: str, task: str, attempt: int, address: str, incarnation: int) -> str:
         self.tokens.append((job, task, attempt, address, incarnation))
         return f"token-{len(self.tokens)}"
