@@ -115,6 +115,10 @@ def told(event: EventRow) -> str:
         }
         by = f" ({event.body['user']})" if "user" in event.body else ""
         return f"{event.party or 'A party'} {said.get(what, words)}{by}"
+    if event.kind == "executor.restarted":
+        return f"{event.task}: {event.body.get('address', event.party)}: {event.body.get('text', words)}"
+    if thing == "gateway":
+        return "Our own gateway is back" if what == "back" else "Our own gateway does not answer"
     if thing == "task":
         return f"{event.task}: results are visible"
     if thing == "side":

@@ -45,6 +45,7 @@ from flow.store.database import Database
 from flow.store.notes import add_note
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
+from flow.store.waiting import restarts
 from flow.views.dry_run import DryRunView
 from flow.views.history import HistoryView
 from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
@@ -309,7 +310,8 @@ class FlowService:
         """How far the job is, what it waits for or how it ended, in sentences. Raises UnknownJob."""
         with self._database.read() as connection:
             view, state = self._reader.job(connection, job), part_state(connection, job)
-        return why(view, state, self._links(), self._sender.postponed(job))
+            again = restarts(connection, job)
+        return why(view, state, self._links(), self._sender.postponed(job), again)
 
     def clocks_apart(self) -> dict[str, Apart]:
         """How far the clocks of other parties were from ours in their last messages, where that is too far."""

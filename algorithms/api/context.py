@@ -158,9 +158,9 @@ class Context:
             self.events.metric(name, step, float(value))
 
     @contextmanager
-    def progress(self, total: int, what: str) -> Iterator[Callable[[int], None]]:
-        """A callback that shows how far the work is."""
-        self.events.progress(0, total, what)
+    def progress(self, total: int, what: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """A callback that shows how far the work is; `done` is how far it was when it went on from a checkpoint."""
+        self.events.progress(done, total, what)
         yield lambda done: self.events.progress(done, total, what)
 
     def _missing(self, kind: str, name: str) -> MissingInput:

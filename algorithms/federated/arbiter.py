@@ -20,7 +20,7 @@ def coordinate(ctx: Context, parameters: TrainingParameters) -> None:
     progress_part: Any = checkpoint["progress"] if checkpoint else {"rounds": 0, "stopped": False}
     t, stopped = progress_part["rounds"], progress_part["stopped"]
     adder = Adder(ctx, parameters)
-    with ctx.progress(parameters.rounds, "rounds") as progress:
+    with ctx.progress(parameters.rounds, "rounds", t) as progress:
         while t < parameters.rounds and not stopped:
             adder.add(t)
             stopped = parameters.tolerance > 0 and _told_to_stop(ctx, t)

@@ -55,7 +55,7 @@ def train(
     state = State.from_parts(checkpoint, fresh) if checkpoint else fresh
     contributor = Contributor(ctx, parameters, parameters.rounds - state.rounds, joined.common, state.sums)
     rounds = _Rounds(ctx, learner, joined, contributor)
-    with ctx.progress(parameters.rounds, "rounds") as progress:
+    with ctx.progress(parameters.rounds, "rounds", state.rounds) as progress:
         while state.rounds < parameters.rounds and not state.stopped:
             t = state.rounds
             batches = ctx.mini_batches(joining.rows, parameters.local.batch_size, parameters.local.epochs, t)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from flow.store.database import Database
 from flow.store.participations import change_party
 from flow.store.tables import job_party
-from flow.store.waiting import is_away
+from flow.store.waiting import is_away, is_own_gateway
 from runtime.errors import PlatformError
 from runtime.problems import MAX_CODE_CHARS
 
@@ -52,8 +52,7 @@ class Absence:
             row = writer.rows(job).one(job_party, party)
             if row is not None and row.absent_ms is None:
                 changes["absent_ms"] = writer.now_ms
-                kind = "party.absent" if is_away(error.code) else "party.hindered"
-                writer.event(kind, job, place=("", 0, party), body={"code": error.code})
+                writer.event(_kind(error.code), job, place=("", 0, party), body={"code": error.code})
             if row is not None:
                 change_party(writer, job, party, **changes)
         with self._lock:
@@ -68,6 +67,14 @@ class Absence:
         with self._database.write() as writer:
             row = writer.rows(job).one(job_party, party)
             if row is not None and row.absent_ms is not None:
+                kind = "gateway.back" if is_own_gateway(row.absent_code) else "party.back"
                 change_party(writer, job, party, absent_ms=None, absent_why="", absent_code="")
-                writer.event("party.back", job, place=("", 0, party))
+                writer.event(kind, job, place=("", 0, party))
         return True
+
+
+def _kind(code: str) -> str:
+    """Which event tells of the first call that failed: our own gateway is to blame before another party is."""
+    if is_own_gateway(code):
+        return "gateway.down"
+    return "party.absent" if is_away(code) else "party.hindered"

@@ -21,6 +21,7 @@ from flow.participant.running import (
     differing,
     end_columns,
     restart_pause_s,
+    restart_text,
     state_in,
     told_cause,
     unsaved_after,
@@ -44,6 +45,7 @@ T = TypeVar("T")
 
 BATCH = 1_000
 WAITING = 20_000
+REMEMBERED = 1_000
 FIRST_PAUSE_S = 0.1
 _UNTOLD = (EventKind.STARTED, EventKind.LOG)  # what is not told to the initiator by itself
 
@@ -76,6 +78,7 @@ class EventReader:
         self._placing = Lock()
         self._since: dict[str, int] | None = None  # what to ask from first; later the store is read again
         self._places: dict[str, int] = {}  # the last sequence recorded, by event log
+        self._saved: dict[tuple[str, str, int, str], int] = {}  # the step of the last checkpoint, for words
         self._log = get_logger("flow")
 
     def start(self) -> None:
@@ -176,10 +179,13 @@ class EventReader:
             if row is None or row.incarnation != event.incarnation:
                 continue
             going_on = is_open and row.state not in ENDED_ATTEMPT
-            if event.kind is EventKind.CHECKPOINT and row.unsaved:
+            if event.kind is EventKind.CHECKPOINT:
+                self._note_saved(event)
                 writer.change(executor, job, [key_of(executor, row)], {"unsaved": 0})
             elif going_on and (unsaved := unsaved_after(event, row.unsaved)):
-                restart_executor(writer, row, unsaved, body={"cause": told_cause(event)})
+                text = restart_text(event, row.incarnation + 1, self._saved.get(_side_of(event)))
+                insert_logs(writer, job, [_restart_line(event, text)])
+                restart_executor(writer, row, unsaved, body={"cause": told_cause(event), "text": text})
                 writer.after_commit(partial(self._restart, job, restart_pause_s(unsaved, self._pauses.restart_s)))
             elif state := state_in(event):
                 attempt = AttemptId(JobId(event.job), TaskName(event.task), event.attempt)
@@ -187,6 +193,12 @@ class EventReader:
                 if event.kind is EventKind.FAILED and event.body.get("alike"):
                     columns["differing"] = differing(event, parties_of(writer.rows(job)))
                 bring(writer, executor, attempt, [event.address], state, **columns)
+
+    def _note_saved(self, event: ExecutorEvent) -> None:
+        self._saved.pop(_side_of(event), None)
+        self._saved[_side_of(event)] = int(str(event.body.get("step", 0)))
+        while len(self._saved) > REMEMBERED:
+            del self._saved[next(iter(self._saved))]
 
     def _read(self, form: Callable[[ExecutorEvent], T], kind: EventKind, events: Sequence[ExecutorEvent]) -> list[T]:
         """The events of a kind in their form; one that has none is left out, so that it stops no other."""
@@ -228,6 +240,24 @@ def _log_line(event: ExecutorEvent) -> LogReport:
         sequence=event.sequence,
         level=str(event.body.get("level", "info")),
         text=str(event.body.get("text", "")),
+        at_ms=event.at_ms,
+    )
+
+
+def _side_of(event: ExecutorEvent) -> tuple[str, str, int, str]:
+    return event.job, event.task, event.attempt, event.address
+
+
+def _restart_line(event: ExecutorEvent, text: str) -> LogReport:
+    """The party's own word, before the first of the next incarnation."""
+    return LogReport(
+        task=event.task,
+        attempt=event.attempt,
+        address=event.address,
+        incarnation=event.incarnation + 1,
+        sequence=0,
+        level="warning",
+        text=text,
         at_ms=event.at_ms,
     )
 

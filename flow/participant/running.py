@@ -26,6 +26,15 @@ _STATE = {
 }
 
 
+_ENDED = {
+    str(Cause.MEMORY): "killed (it used more memory than its order allows)",
+    str(Cause.SIGNAL): "killed",
+    str(Cause.STOPPED): "stopped with its party's services",
+    str(Cause.NOT_STARTED): "not started",
+    str(Cause.UNKNOWN): "ended while nobody watched",
+}
+
+
 def state_in(event: ExecutorEvent) -> AttemptState | None:
     """The state that an event tells of, if it does."""
     return _STATE.get(event.kind)
@@ -53,6 +62,20 @@ def restart_pause_s(unsaved: int, first_s: float) -> float:
 def told_cause(event: ExecutorEvent) -> str:
     """Why an executor ended that starts again: the cause of its loss, or the code of its error."""
     return str(event.body.get("cause") or event.body.get("code") or Cause.UNKNOWN)
+
+
+def restart_text(event: ExecutorEvent, incarnation: int, step: int | None) -> str:
+    """What people are told of an executor that starts again: `step` is that of its last checkpoint, where it is known.
+
+    Example: `executor killed (signal 9), starts again as incarnation 2 from step 69`.
+    """
+    if event.kind is EventKind.FAILED:
+        what = f"failed ({told_cause(event)})"
+    elif "signal" in event.body and event.body.get("cause") == Cause.SIGNAL:
+        what = f"killed (signal {event.body['signal']})"
+    else:
+        what = _ENDED.get(told_cause(event), f"lost ({told_cause(event)})")
+    return f"executor {what}, starts again as incarnation {incarnation}" + (f" from step {step}" if step else "")
 
 
 def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flow.job.states import JobState
-from flow.views.jobs import ELSEWHERE, UNKNOWN, JobView
+from flow.views.jobs import ELSEWHERE, UNKNOWN, EventRow, JobView
 from flow.views.links import Links, Postponed
 from flow.views.times import clock_text
+from runtime.clock import HybridTime
 
 
-def why(view: JobView, part_state: str, links: Links, postponed: Postponed | None = None) -> list[str]:
+def why(
+    view: JobView, part_state: str, links: Links, postponed: Postponed | None = None, restarts: Sequence[EventRow] = ()
+) -> list[str]:
     """The sentences; none for a job that goes on and waits for nothing, unless it says how far it is.
 
     Args:
@@ -18,6 +21,7 @@ def why(view: JobView, part_state: str, links: Links, postponed: Postponed | Non
         part_state: The state of this party's own part.
         links: Our lines to the other parties.
         postponed: What its initiator did not take of us.
+        restarts: The executors of ours that started again, oldest first.
     """
     if view.ended_ms is not None:
         return list(_ended(view))
@@ -25,7 +29,7 @@ def why(view: JobView, part_state: str, links: Links, postponed: Postponed | Non
     if postponed and not found:
         since = clock_text(postponed.since_ms)
         found.append(f"{view.initiator}, which leads it, takes no report (since {since}): {postponed.why}")
-    return [*_runs(view), *(found or _idle(view, links.party)), *_clocks(view, links)]
+    return [*_runs(view), *_restarted(view, restarts), *(found or _idle(view, links.party)), *_clocks(view, links)]
 
 
 def _ended(view: JobView) -> Iterator[str]:
@@ -44,6 +48,15 @@ def _runs(view: JobView) -> Iterator[str]:
         far = [f"{side.address} has done {side.done} of {side.total}" for side in task.attempts[-1].sides if side.total]
         if far:
             yield f"Task {task.name} runs: {', '.join(far)}."
+
+
+def _restarted(view: JobView, restarts: Sequence[EventRow]) -> Iterator[str]:
+    """Of each executor whose task runs the last restart."""
+    running = {(task.name, task.attempts[-1].attempt) for task in view.tasks if task.state == "running"}
+    last = {(row.task, row.body.get("address")): row for row in restarts if (row.task, row.attempt) in running}
+    for row in last.values():
+        at_ms = HybridTime.parse(row.hlc).wall_ms
+        yield f"{row.body.get('address')}: {row.body.get('text', 'started again')} ({clock_text(at_ms)})."
 
 
 def _waits(view: JobView, part_state: str) -> Iterator[str]:
@@ -72,7 +85,8 @@ def _answers(view: JobView) -> str:
 
 def _away(view: JobView, links: Links) -> Iterator[str]:
     """The lines to the job's parties that do not work, but those that the job is known to wait for."""
-    yield from links.gateway()
+    if not any(waiting.what == "gateway" for waiting in view.waiting_for):
+        yield from links.gateway()
     named = {waiting.who for waiting in view.waiting_for if waiting.what == "party"}
     for party in view.parties:
         said = links.away(party.party)

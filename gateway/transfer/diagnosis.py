@@ -49,6 +49,8 @@ def diagnose(card: Card, address: str, keys: PartyKeys, own: str) -> PeerUnreach
             tls = _context(keys).wrap_socket(connection, server_hostname=knock(own, party))
         except TimeoutError:
             return _silent(party, address)
+        except (ssl.SSLEOFError, ConnectionError):
+            return _nobody_behind(party, address)
         except OSError:
             return _not_a_gateway(party, address)
         with tls:
@@ -101,6 +103,14 @@ def _silent(party: str, address: str) -> PeerSilent:
     return PeerSilent(
         f"{address} of {party} does not answer: the host is off, or a firewall stands between.",
         hint=f"It is tried again; ask {party} whether it runs and which port is open.",
+    )
+
+
+def _nobody_behind(party: str, address: str) -> PeerNotListening:
+    """What to say of a connection that is closed before anything comes back, as a forwarder of TCP does."""
+    return PeerNotListening(
+        f"Something listens at {address}, but nobody answers behind it: {party} is down, or is forwarded to elsewhere.",
+        hint=f"It is tried again; ask {party} whether it runs.",
     )
 
 

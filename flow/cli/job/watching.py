@@ -78,6 +78,10 @@ class Watcher:
             self._once(f"{event.task}: attempt {event.attempt} {what}")
         elif event.kind == "task.resumes":
             self._once(f"{event.task}: {_resumes(event)}")
+        elif event.kind == "executor.restarted":
+            self._screen.line(f"{event.task}: {event.body.get('address')}: {event.body.get('text', 'starts again')}")
+        elif event.kind == "gateway.down":
+            self._screen.line("our own gateway does not answer")
         elif event.kind == "task.published":
             self._once(f"{event.task}: succeeded")
         elif kind == "party" and what in _PARTY_SAYS:

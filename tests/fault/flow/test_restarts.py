@@ -10,6 +10,7 @@ import pytest
 
 from flow.job.states import AttemptState, JobState
 from flow.pauses import Pauses
+from gateway.client import GatewayDown
 from node_manager.client import CodeMismatch, EventKind, NodeUnavailable, Order
 from tests.fakes.flow_world import SCIENTIST, Script, World, hangs, nothing_job, succeeds
 
@@ -20,7 +21,7 @@ SAVED: tuple[EventKind, dict[str, object]] = (EventKind.CHECKPOINT, {"step": 1})
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, pauses=Pauses(restart_s=0.02, last_follow_s=0.1)).up()
+    made = World(tmp_path, pauses=Pauses(restart_s=0.02, last_follow_s=0.1, probe_s=0.2)).up()
     yield made
     made.down()
 
@@ -140,3 +141,34 @@ def test_an_executor_of_a_job_that_was_stopped_does_not_start_again(world: World
     world.a.stop(job, SCIENTIST)
     assert world.wait_closed(job).state is JobState.CANCELLED
     assert [order.incarnation for order in world["b"].cluster.orders] == [1]
+
+
+def test_logs_and_why_tell_of_an_executor_that_was_killed_and_starts_again(world: World) -> None:
+    saved: tuple[EventKind, dict[str, object]] = (EventKind.CHECKPOINT, {"step": 69})
+    killed: tuple[EventKind, dict[str, object]] = (EventKind.LOST, {"cause": "signal", "signal": 9})
+    world["b"].cluster.script = lambda order: [STARTED, saved, killed] if order.incarnation == 1 else hangs(order)
+    job = world.submit(nothing_job())
+    flow = world["b"].flow
+    assert flow is not None
+    world.until(lambda _: len(world["b"].cluster.orders) == 2, job)
+    text = "executor killed (signal 9), starts again as incarnation 2 from step 69"
+    assert [(row.text, row.incarnation, row.level) for row in flow.logs(job)] == [(text, 2, "warning")]
+    assert any(said.startswith(f"host:b: {text} (2") for said in flow.why(job))
+
+
+def test_a_party_whose_own_gateway_is_down_blames_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world["b"].cluster.script = hangs
+    job = world.submit(nothing_job())
+    world.wait(job, JobState.RUNNING)
+
+    def no_gateway(*_: object) -> bytes:
+        raise GatewayDown("The gateway does not answer at /x.", hint="See: flow party status")
+
+    monkeypatch.setattr(world["a"].gateway, "call", no_gateway)
+    monkeypatch.setattr(world["a"].gateway, "peers", no_gateway)
+    view = world.until(lambda view: bool(view.waiting_for), job)
+    assert [(one.who, one.what) for one in view.waiting_for] == [("a", "gateway")]
+    (said,) = [said for said in world.a.why(job) if "gateway" in said]
+    assert said.startswith("It waits for the gateway of a, which does not answer (since ")
+    assert not any("absent" in said for said in world.a.why(job))
+    assert {event.kind for event in world.a.events(job)} >= {"gateway.down"}

@@ -117,3 +117,19 @@ def test_a_long_run_holds_no_more_messages_than_a_short_one(tmp_path):
         run("homo_lr", LR | {"rounds": rounds}, tables, exchange, fresh())
         held.append(sum(body is not None for body in exchange.inner._messages.values()))
     assert held[0] == held[1]
+
+
+def test_progress_begins_where_the_checkpoint_is(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "algorithms.local_run._LocalRun.progress", lambda self, done, total, what: told.append((self.address, done))
+    )
+    tables, exchange, memories = tables_of(tmp_path, breast()), StoredExchange(), fresh()
+    exchange.fail_at = ("update", 2, GUEST)
+    with pytest.raises(Killed):
+        run("homo_lr", LR, tables, exchange, memories)
+    exchange.reopen()
+    told.clear()
+    run("homo_lr", LR, tables, exchange, memories)
+    assert min(done for address, done in told if address == GUEST) == 2
+    assert min(done for address, done in told if address == ARBITER) == 2

@@ -86,6 +86,26 @@ def test_another_program_at_the_address_is_told(homes: dict[str, PartyHome]) -> 
         answering.join()
 
 
+def test_a_forwarder_with_nobody_behind_it_is_told(homes: dict[str, PartyHome]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as forwarder:
+
+        def hang_up() -> None:
+            for _ in range(2):
+                caller, _ = forwarder.accept()
+                caller.recv(1)  # the rest unread: the second connection is reset
+                caller.close()
+
+        answering = threading.Thread(target=hang_up)
+        answering.start()
+        address = f"127.0.0.1:{forwarder.getsockname()[1]}"
+        for _ in range(2):
+            problem = diagnose(homes["beta"].card, address, homes["alpha"].keys, "alpha")
+            assert problem is not None
+            assert problem.code == "gateway.peer_not_listening"
+            assert "nobody answers behind it" in str(problem)
+        answering.join()
+
+
 def peer_of(admin: GatewayAdmin) -> PeerStatus:
     (peer,) = admin.peers()
     return peer

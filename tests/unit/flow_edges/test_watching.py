@@ -74,3 +74,9 @@ def test_a_job_that_waits_for_a_person_already_says_so_first(capsys: pytest.Capt
     )  # fmt: skip
     Watcher(Screen()).show(job)
     assert capsys.readouterr().out.splitlines() == ["01J  breast", "waits for a person at b to approve the job"]
+
+
+def test_an_executor_that_starts_again_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"address": "host:b", "text": "executor killed (signal 9), starts again as incarnation 2"}
+    Watcher(Screen()).show(event("executor.restarted").model_copy(update={"body": body}))
+    assert capsys.readouterr().out == "train: host:b: executor killed (signal 9), starts again as incarnation 2\n"

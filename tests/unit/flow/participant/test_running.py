@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flow.participant.running import end_columns
+from flow.participant.running import end_columns, restart_text
 from node_manager.client import Cause, EventKind, ExecutorEvent
 
 
@@ -27,3 +27,23 @@ def test_only_an_executor_that_may_have_been_killed_for_memory_is_said_to_need_m
 def test_an_executor_that_was_stopped_with_its_party_says_so() -> None:
     assert lost(cause="stopped")["error_hint"] == "The services of b were stopped, and the executor with them."
     assert lost(cause="signal 15")["error_hint"] == lost()["error_hint"] == "`flow job logs` may show its last words."
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "step", "what"),
+    [
+        (EventKind.LOST, {"cause": "signal", "signal": 9}, 69, "killed (signal 9)"),
+        (EventKind.LOST, {"cause": "stopped", "signal": 15}, None, "stopped with its party's services"),
+        (EventKind.LOST, {"cause": "exit"}, None, "lost (exit)"),
+        (EventKind.FAILED, {"code": "x.y"}, 3, "failed (x.y)"),
+    ],
+)
+def test_people_read_why_an_executor_starts_again_and_from_where(
+    kind: EventKind, body: dict[str, object], step: int | None, what: str
+) -> None:
+    event = ExecutorEvent(
+        schema=1, job="01J", task="train", attempt=1, address="host:b", incarnation=1, sequence=1, at_ms=1,
+        kind=kind, body=body,
+    )  # fmt: skip
+    again = f"executor {what}, starts again as incarnation 2"
+    assert restart_text(event, 2, step) == (f"{again} from step {step}" if step else again)
