@@ -40,7 +40,7 @@ _PARTY = {
     "left": "left the job",
     **{str(decision): said for decision, said in SAID.items()},
 }
-_TASK = {"published": "made its outputs of the task visible", "resumes": "goes on from an earlier job's checkpoint"}
+_TASK = {"resumes": "goes on from an earlier job's checkpoint"}
 
 
 class HistoryLine(View):
@@ -145,6 +145,8 @@ def what_text(event: EventRow, address: str, incarnation: int) -> str:
         return _JOB.get(what, f"the job is {words}")
     if thing == "party":
         return f"{event.party} {_PARTY.get(what, words)}"
+    if event.kind == "task.published":
+        return f"{event.party} made its outputs of the task visible"
     if thing == "task":
         return _TASK.get(what, words)
     if thing == "executor":

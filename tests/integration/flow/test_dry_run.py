@@ -32,12 +32,12 @@ def rows(world: World) -> dict[str, int]:
     return found
 
 
-def said(world: World, method: Method, frm: str = "a", **changes: Any) -> Any:
+def said(world: World, method: Method, frm: str = "a", job: str = "", **changes: Any) -> Any:
     """What `b` says to a proposal of `a`."""
-    spec = parse_job(json.dumps(train_job()).encode())
+    spec = parse_job(json.dumps(train_job() | changes).encode())
     made = Proposal(
-        job=new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(), seed="0" * 64,
-        code={"train@1": component("train@1").code_digest}, api=OUR_API, submitted_ms=1, **changes,
+        job=job or new_job_id(), initiator="a", user="ann", spec=spec.document(), spec_digest=spec.digest(),
+        seed="0" * 64, code={"train@1": component("train@1").code_digest}, api=OUR_API, submitted_ms=1,
     )  # fmt: skip
     kind = Considered if method is Method.CONSIDER else SignedAnswer
     reply = decode(kind, world.hub.call(frm, "b", method, encode(made, HybridTime(1, 1))))[0]
@@ -99,6 +99,17 @@ def test_a_question_is_told_exactly_what_a_proposal_is(world: World, accept: Dec
 def test_only_the_initiator_of_a_job_asks_about_it(world: World) -> None:
     with pytest.raises(NotInitiator):
         said(world, Method.CONSIDER, frm="c")
+
+
+def test_a_question_under_the_id_of_a_job_changes_nothing_of_that(world: World) -> None:
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.ASK})
+    job = world.submit(train_job())
+    world.until(lambda view: any(waiting.who == "b" for waiting in view.waiting_for), job)
+    flow = world["b"].flow
+    assert flow is not None
+    before = flow.proposal(job)
+    said(world, Method.CONSIDER, job=job, name="other")
+    assert flow.proposal(job) == before
 
 
 def test_a_party_asks_as_often_a_minute_as_it_may(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_pages_follow_each_other_without_a_gap_and_each_party_can_be_asked_for()
         ("attempt.pending", {"task": "t", "attempt": 2}, "a t/2: the attempt wants room"),
         ("attempt.waits", {"task": "t", "attempt": 1, "body": {"for": "2 cores"}}, "waits for room (2 cores)"),
         ("side.lost", {"task": "t", "attempt": 1, "body": {"address": "host:b"}}, "host:b lost, as its party told"),
-        ("task.published", {"task": "t", "attempt": 1}, "made its outputs of the task visible"),
+        ("task.published", {"task": "t", "attempt": 1, "party": "b"}, "a t/1: b made its outputs of the task visible"),
         ("something.new", {}, "a: the something new"),
     ],
 )
