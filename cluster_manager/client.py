@@ -11,6 +11,8 @@ from cluster_manager.errors import (
     ReservationExpired,
 )
 from cluster_manager.placement import fit_now
+from cluster_manager.queue import BEFORE_ALL, Turn
+from cluster_manager.queue_view import Place
 from cluster_manager.wire import ClusterClient, Reservation
 from node_manager.client import NodeStatus
 
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     from party.home import PartyHome
 
 __all__ = [
+    "BEFORE_ALL",
     "ClusterClient",
     "ClusterUnavailable",
     "NoCapacity",
     "NodeStatus",
     "OrderMismatch",
+    "Place",
     "Reservation",
     "ReservationExpired",
+    "Turn",
     "fit_now",
     "serve",
 ]

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from cluster_manager.errors import NoCapacity, OrderMismatch
 from cluster_manager.nodes import Member, Members
-from cluster_manager.placement import Candidate, choose, never_fits
+from cluster_manager.placement import Candidate, never_fits
+from cluster_manager.queue import BEFORE_ALL, Claim, Turn, Wait, decide, outcome, standings
+from cluster_manager.queue_view import Place, held_place, waiting_place
 from cluster_manager.relay import Relay
-from cluster_manager.reservations import ClusterStore, StoredReservation
+from cluster_manager.reservations import ClusterStore, StoredReservation, Taken
 from node_manager.client import NOTHING, NodeStatus, NodeUnavailable, Order, Resources
 from party.ids import AttemptId
 from runtime.errors import PlatformError
@@ -71,20 +73,37 @@ class ClusterManager:
         return metrics("cluster_manager").text() + labelled(found, "node")
 
     def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> StoredReservation:
-        """Reserve for one executor. Raises NoCapacity, saying why each node cannot bear it."""
+        """Reserve for one executor that lost its room, before all others. Raises what `reserve_all` raises."""
+        return self.reserve_all(attempt, {address: resources}, lease_s, BEFORE_ALL)[address]
 
-        def place(reserved: dict[str, Resources]) -> str:
-            choice = choose(resources, self._candidates(reserved))
-            if choice.address is None:
-                hint = "" if choice.can_ever_fit else "No node of this party is ever that large: ask for less."
-                _NO_CAPACITY.inc()
-                why = "; ".join(choice.reasons)
-                raise NoCapacity(f"No node can bear {address} of {attempt} now: {why}.", hint=hint)
-            return choice.address
+    def reserve_all(
+        self, attempt: AttemptId, sizes: Mapping[str, Resources], lease_s: float, turn: Turn
+    ) -> dict[str, StoredReservation]:
+        """Reserve for all executors of an attempt here when it is their turn.
 
-        reserved = self._store.reserve(attempt, address, resources, min(lease_s, MAX_LEASE_S), place)
+        Raises NoCapacity, saying why not now; their place in the queue is kept for as long as they ask again.
+        """
+
+        def place(missing: Claim, taken: Taken) -> dict[str, str] | Wait:
+            return decide(missing, taken.claims, taken.at_work, self._candidates(taken.amounts))
+
+        reserved = self._store.reserve(Claim(attempt, sizes, turn), min(lease_s, MAX_LEASE_S), place)
+        if isinstance(reserved, Wait):
+            _NO_CAPACITY.inc()
+            who = ", ".join(sizes)
+            raise NoCapacity(f"There is no room for {who} of {attempt} now: {reserved.why}.", hint=reserved.help)
         _RESERVED.inc()
         return reserved
+
+    def queue(self) -> list[Place]:
+        """What has room and then what waits for it, in the order in which it gets it."""
+        held, taken = self._store.queue()
+        nodes = self._candidates(taken.amounts)
+        waiting = standings(taken.claims, taken.at_work, nodes)
+        return [
+            *(held_place(each, self.name_of(each.host)) for each in held),
+            *(waiting_place(each, outcome(each, nodes)) for each in waiting),
+        ]
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         """Why executors of these sizes can never run at the same time; empty if they could, if not now.
@@ -158,7 +177,7 @@ class ClusterManager:
             raise NodeUnavailable(f"The node at {host} is no longer one of ours.", hint="Reserve again.")
         return member
 
-    def _candidates(self, reserved: dict[str, Resources]) -> list[Candidate]:
+    def _candidates(self, reserved: Mapping[str, Resources]) -> list[Candidate]:
         now = time.monotonic()
         return [
             Candidate(

@@ -6,8 +6,8 @@ choice; ties go by address, so that the same question has the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from node_manager.client import NodeStatus, Resources
 
@@ -60,6 +60,55 @@ def choose(wanted: Resources, candidates: Sequence[Candidate]) -> Choice:
     return Choice(None, tuple(reasons), any(wanted.within(c.capacity) for c in candidates) or not candidates)
 
 
+def spread(sizes: Mapping[str, Resources], nodes: Sequence[Candidate]) -> dict[str, str] | None:
+    """The node of each size, so that all go at once, each on the least loaded that leaves room for the rest; or None.
+
+    `sizes` are few: those of one attempt.
+    """
+    return _spread(_largest_first(sizes), tuple(nodes))
+
+
+def keep_room(sizes: Mapping[str, Resources], nodes: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The nodes with room for all sizes counted as reserved where they fit soonest; as they are if that is never.
+
+    Where they do not fit now, that is where the smallest part of what is wanted is missing.
+    """
+    able = [node for node in nodes if not node.silent]
+    if not able or never_fits(list(sizes.values()), [node.capacity for node in able]):
+        return tuple(nodes)
+    places = spread(sizes, nodes)
+    kept = {node.address: node for node in nodes}
+    for name, size in _largest_first(sizes):
+        large = [kept[node.address] for node in able if size.within(node.capacity)]
+        soonest = places[name] if places else min(large, key=lambda node: _lacking(size, node)).address
+        kept[soonest] = _with(kept[soonest], size)
+    return tuple(kept.values())
+
+
+def _spread(sizes: Sequence[tuple[str, Resources]], nodes: tuple[Candidate, ...]) -> dict[str, str] | None:
+    if not sizes:
+        return {}
+    (name, size), *rest = sizes
+    tried = set()
+    fitting = [node for node in nodes if not _against(size, node)]
+    for node in sorted(fitting, key=lambda node: (-_left(size, node), node.address)):
+        if (node.capacity, node.reserved) in tried:
+            continue  # nodes alike are tried once
+        tried.add((node.capacity, node.reserved))
+        found = _spread(rest, tuple(_with(each, size) if each is node else each for each in nodes))
+        if found is not None:
+            return {name: node.address, **found}
+    return None
+
+
+def _largest_first(sizes: Mapping[str, Resources]) -> list[tuple[str, Resources]]:
+    return sorted(sizes.items(), key=lambda each: (-each[1].gpus, -each[1].cores, -each[1].memory_bytes, each[0]))
+
+
+def _with(node: Candidate, size: Resources) -> Candidate:
+    return replace(node, reserved=node.reserved + size)
+
+
 def never_fits(wanted: Sequence[Resources], capacities: Sequence[Resources]) -> str:
     """Why nodes of these capacities, all of them empty, cannot bear all of `wanted` at once; empty if they can."""
     for field, (name, unit) in _SHOWN.items():
@@ -109,6 +158,16 @@ def _against(wanted: Resources, candidate: Candidate) -> str:
         if reserved + needed > has:
             return f"{max(0, has - reserved) // unit} of {has // unit} {name} free, {needed // unit} wanted"
     return ""
+
+
+def _lacking(wanted: Resources, node: Candidate) -> tuple[float, float, str]:
+    """Smaller is sooner: the largest part of any resource that is wanted and not free, then how loaded the node is."""
+    missing = 0.0
+    for field in _SHOWN:
+        asked, has, reserved = (getattr(size, field) for size in (wanted, node.capacity, node.reserved))
+        if asked:
+            missing = max(missing, (reserved + asked - has) / asked)
+    return missing, -_left(wanted, node), node.address
 
 
 def _left(wanted: Resources, candidate: Candidate) -> float:

@@ -1,26 +1,27 @@
-"""What is promised to whom, and for how long.
+"""What is promised to whom, and for how long; who waits for it.
 
-Leases are judged by the database's clock, inside the transaction that relies on them; no other clock is asked. A
-reservation whose executor was started does not expire: it is given back, or its job ends.
+Leases and claims are judged by the database's clock, inside the transaction that relies on them; no other clock is
+asked. A reservation whose executor was started does not expire: it is given back, or its job ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
 from ulid import ULID
 
+from cluster_manager.claims import CLAIM_TABLE, NOW, claims_of, drop_claim, drop_claims, put_claim
 from cluster_manager.errors import ReservationExpired
+from cluster_manager.queue import Claim, Wait
 from node_manager.client import Resources
 from party.ids import AttemptId
 from runtime.disk.sqlite import Database
 
-_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
-_LIVE = f"(started = 1 OR lease_until > {_NOW})"
+_LIVE = f"(started = 1 OR lease_until > {NOW})"
 _SUMS = "host, SUM(cores), SUM(memory_bytes), SUM(gpus)"
 _RESERVED = f"SELECT {_SUMS} FROM reservation WHERE {_LIVE} GROUP BY host"  # noqa: S608  constants
 _FIRST = """
@@ -40,17 +41,43 @@ DROP TABLE news;
 DROP TABLE ended;
 """
 _WITHOUT_NODES = "DROP TABLE node;"
+_WITH_CLAIMS = f"""
+ALTER TABLE reservation ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE reservation ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+{CLAIM_TABLE}
+"""
 
 
 @dataclass(frozen=True)
 class StoredReservation:
-    """A part of the node at `host` that is promised to one executor; `id` names it when that is started."""
+    """A part of the node at `host` that is promised to one executor; `id` names it when that is started.
+
+    `owner` and `priority` are those of the turn in which it was made.
+    """
 
     id: str
     host: str
     attempt: AttemptId
     address: str
     resources: Resources
+    owner: str = ""
+    priority: int = 0
+    started: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is known where it is decided about a claim.
+
+    Attributes:
+        amounts: What is promised on each node.
+        at_work: The jobs to which something is promised, by owner.
+        claims: What is waited for.
+    """
+
+    amounts: Mapping[str, Resources] = field(default_factory=dict)
+    at_work: Mapping[str, set[str]] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
 
 
 class ClusterStore:
@@ -59,45 +86,54 @@ class ClusterStore:
     def __init__(self, path: Path, nodes: Collection[str]) -> None:
         """Open the file. Raises NewerDatabase."""
         self._nodes = nodes
-        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS, _WITHOUT_NODES))
+        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS, _WITHOUT_NODES, _WITH_CLAIMS))
 
     def reserve(
-        self,
-        attempt: AttemptId,
-        address: str,
-        resources: Resources,
-        lease_s: float,
-        place: Callable[[dict[str, Resources]], str],
-    ) -> StoredReservation:
-        """Reserve where `place` says, given what is reserved on each node; the same again renews the lease.
+        self, wanted: Claim, lease_s: float, decide: Callable[[Claim, Taken], Mapping[str, str] | Wait]
+    ) -> dict[str, StoredReservation] | Wait:
+        """Reserve for each address of an attempt where `decide` says; or hold nothing for it and file the claim.
 
-        Unless its node is no longer one of ours: then it is reserved anew. Whatever `place` raises is raised, and
-        nothing is promised.
+        What is reserved for it already has its lease renewed, unless its node is no longer one of ours: then it is
+        reserved anew. `decide` is asked about the rest.
         """
-        side = (attempt.job, attempt.task, attempt.attempt, address)
 
-        def work(rows: Connection) -> StoredReservation:
+        def work(rows: Connection) -> dict[str, StoredReservation] | Wait:
             rows.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant
-            found = _find(rows, "job = ? AND task = ? AND attempt = ? AND address = ?", side)
-            if found is not None and found.resources == resources and found.host in self._nodes:
-                until = f"UPDATE reservation SET lease_until = {_NOW} + ? WHERE id = ?"  # noqa: S608  a constant
-                rows.execute(until, (lease_s, found.id))
-                return found
-            if found is not None:
-                rows.execute("DELETE FROM reservation WHERE id = ?", (found.id,))
-            made = StoredReservation(str(ULID()), place(_amounts(rows.execute(_RESERVED))), attempt, address, resources)
-            sizes = (resources.cores, resources.memory_bytes, resources.gpus)
-            insert = f"INSERT INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_NOW} + ?, 0)"  # noqa: S608  a constant
-            rows.execute(insert, (made.id, *side, made.host, *sizes, lease_s))
-            return made
+            held = self._held(rows, wanted)
+            missing = _without(wanted, held)
+            places = decide(missing, _taken(rows)) if missing.sizes else {}
+            if isinstance(places, Wait):
+                at_work = [address for address, each in held.items() if each.started]
+                put_claim(rows, _without(wanted, at_work))
+                unused = [(each.id,) for each in held.values() if not each.started]
+                rows.executemany("DELETE FROM reservation WHERE id = ?", unused)
+                return places
+            drop_claim(rows, wanted.attempt)
+            renewed = f"UPDATE reservation SET lease_until = {NOW} + ? WHERE id = ?"  # noqa: S608  a constant
+            rows.executemany(renewed, [(lease_s, each.id) for each in held.values()])
+            made = {address: _insert(rows, missing, address, host, lease_s) for address, host in places.items()}
+            return {**held, **made}
 
         return self._database.write(work)
+
+    def _held(self, rows: Connection, wanted: Claim) -> dict[str, StoredReservation]:
+        """What is reserved for the claim already; what is of another size, or on a node that is gone, is given back."""
+        found = {}
+        of = "job = ? AND task = ? AND attempt = ? AND address = ?"
+        for address, size in wanted.sizes.items():
+            attempt = wanted.attempt
+            one = next(_find(rows, of, (attempt.job, attempt.task, attempt.attempt, address)), None)
+            if one is not None and one.resources == size and one.host in self._nodes:
+                found[address] = one
+            elif one is not None:
+                rows.execute("DELETE FROM reservation WHERE id = ?", (one.id,))
+        return found
 
     def begin(self, reservation_id: str) -> StoredReservation:
         """Mark a reservation as used. Raises ReservationExpired if its lease ran out or it was given back."""
 
         def work(rows: Connection) -> StoredReservation:
-            found = _find(rows, f"id = ? AND {_LIVE}", (reservation_id,))
+            found = next(_find(rows, f"id = ? AND {_LIVE}", (reservation_id,)), None)
             if found is None:
                 raise ReservationExpired(
                     f"The reservation {reservation_id[:40]} has expired or was given back.", hint="Reserve again."
@@ -119,9 +155,18 @@ class ClusterStore:
         """What is promised on each node now."""
         return _amounts(self._database.read(_RESERVED))
 
+    def queue(self) -> tuple[list[StoredReservation], Taken]:
+        """What is promised now, and what is known to who decides."""
+        return self._database.write(lambda rows: (list(_find(rows, _LIVE, ())), _taken(rows)))
+
     def end_job(self, job: str) -> None:
-        """Give back what the job holds."""
-        self._change("DELETE FROM reservation WHERE job = ?", (job,))
+        """Give back what the job holds; it waits for nothing any more."""
+
+        def work(rows: Connection) -> None:
+            rows.execute("DELETE FROM reservation WHERE job = ?", (job,))
+            drop_claims(rows, job)
+
+        self._database.write(work)
 
     def close(self) -> None:
         """Close the file."""
@@ -131,13 +176,34 @@ class ClusterStore:
         self._database.write(lambda rows: rows.execute(statement, values))
 
 
-def _find(rows: Connection, where: str, values: tuple[object, ...]) -> StoredReservation | None:
-    columns = "id, host, job, task, attempt, address, cores, memory_bytes, gpus"
+def _without(claim: Claim, addresses: Collection[str]) -> Claim:
+    rest = {address: size for address, size in claim.sizes.items() if address not in addresses}
+    return Claim(claim.attempt, rest, claim.turn)
+
+
+def _taken(rows: Connection) -> Taken:
+    at_work: dict[str, set[str]] = {}
+    for owner, job in rows.execute(f"SELECT DISTINCT owner, job FROM reservation WHERE {_LIVE}"):  # noqa: S608  a constant
+        at_work.setdefault(owner, set()).add(job)
+    return Taken(_amounts(rows.execute(_RESERVED)), at_work, tuple(claims_of(rows)))
+
+
+def _insert(rows: Connection, claim: Claim, address: str, host: str, lease_s: float) -> StoredReservation:
+    size, attempt, turn = claim.sizes[address], claim.attempt, claim.turn
+    made = StoredReservation(str(ULID()), host, attempt, address, size, turn.owner, turn.priority)
+    side = (made.id, attempt.job, attempt.task, attempt.attempt, address, host)
+    values = (*side, size.cores, size.memory_bytes, size.gpus, lease_s, turn.owner, turn.priority)
+    insert = f"INSERT INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {NOW} + ?, 0, ?, ?)"  # noqa: S608  a constant
+    rows.execute(insert, values)
+    return made
+
+
+def _find(rows: Connection, where: str, values: tuple[object, ...]) -> Iterator[StoredReservation]:
+    columns = "id, host, job, task, attempt, address, owner, priority, started, cores, memory_bytes, gpus"
     query = f"SELECT {columns} FROM reservation WHERE {where}"  # noqa: S608  constants
-    row = rows.execute(query, values).fetchone()
-    if row is None:
-        return None
-    return StoredReservation(row[0], row[1], AttemptId(row[2], row[3], row[4]), row[5], _resources(*row[6:]))
+    for name, host, job, task, attempt, address, owner, priority, started, *size in rows.execute(query, values):
+        at = AttemptId(job, task, attempt)
+        yield StoredReservation(name, host, at, address, _resources(*size), owner, priority, bool(started))
 
 
 def _amounts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Resources]:

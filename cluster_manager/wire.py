@@ -13,6 +13,8 @@ import grpc
 from cluster_manager.errors import ClusterUnavailable
 from cluster_manager.proto import cluster_v1_pb2 as pb
 from cluster_manager.proto import cluster_v1_pb2_grpc as rpc
+from cluster_manager.queue import BEFORE_ALL, Turn
+from cluster_manager.queue_view import Place
 from node_manager.client import (
     ExecutorEvent,
     NodeStatus,
@@ -55,12 +57,19 @@ class ClusterServicer(rpc.ClusterManagerServicer):
             return pb.NodesReply(statuses=[document(s) for s in self._manager.nodes()])
 
     def Reserve(self, request: pb.ReserveRequest, context: grpc.ServicerContext) -> pb.ReserveReply:  # noqa: N802
-        """A reservation for one executor."""
+        """A reservation for each executor of an attempt."""
         attempt = AttemptId(JobId(request.job), TaskName(request.task), request.attempt)
+        turn = Turn(request.turn.priority, request.turn.since_ms, request.turn.owner, request.turn.most)
         with answering(context):
-            size = Resources(cores=request.cores, memory_bytes=request.memory_bytes, gpus=request.gpus)
-            made = self._manager.reserve(attempt, request.address, size, request.lease_s)
-            return pb.ReserveReply(id=made.id, node=self._manager.name_of(made.host))
+            sizes = {address: Resources.model_validate_json(size) for address, size in request.sizes.items()}
+            made = self._manager.reserve_all(attempt, sizes, request.lease_s, turn)
+            told = {at: pb.Reservation(id=one.id, node=self._manager.name_of(one.host)) for at, one in made.items()}
+            return pb.ReserveReply(made=told)
+
+    def Queue(self, request: pb.QueueRequest, context: grpc.ServicerContext) -> pb.QueueReply:  # noqa: ARG002, N802
+        """What has room and what waits for it."""
+        with answering(context):
+            return pb.QueueReply(places=[place.model_dump_json().encode() for place in self._manager.queue()])
 
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.Done:  # noqa: N802
         """A reservation given back."""
@@ -131,23 +140,33 @@ class ClusterClient:
             return [parse_status(status) for status in reply.statuses]
 
     def reserve(self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float) -> Reservation:
-        """Reserve for one executor, for `lease_s` seconds; the same again renews the lease.
+        """Reserve for one executor that lost its room, before all others. Raises what `reserve_all` raises."""
+        return self.reserve_all(attempt, {str(address): resources}, lease_s, BEFORE_ALL)[str(address)]
 
-        Raises NoCapacity, saying why each node cannot bear it.
+    def reserve_all(
+        self, attempt: AttemptId, sizes: Mapping[str, Resources], lease_s: float, turn: Turn
+    ) -> dict[str, Reservation]:
+        """Reserve for executors of an attempt, by address, for `lease_s` seconds; the same again renews the lease.
+
+        Raises NoCapacity, saying why not now; their place in the queue is kept for as long as this is asked again.
         """
         request = pb.ReserveRequest(
             job=attempt.job,
             task=attempt.task,
             attempt=attempt.attempt,
-            address=str(address),
-            cores=resources.cores,
-            memory_bytes=resources.memory_bytes,
-            gpus=resources.gpus,
+            sizes={address: size.model_dump_json().encode() for address, size in sizes.items()},
             lease_s=lease_s,
+            turn=pb.Turn(priority=turn.priority, since_ms=turn.since_ms, owner=turn.owner, most=turn.most),
         )
         with asking(self._who, ClusterUnavailable):
             reply: pb.ReserveReply = self._stub.Reserve(request, timeout=CALL_S)
-            return Reservation(reply.id, reply.node)
+            return {address: Reservation(made.id, made.node) for address, made in reply.made.items()}
+
+    def queue(self) -> list[Place]:
+        """What has room and then what waits for it, in the order in which it gets it."""
+        with asking(self._who, ClusterUnavailable):
+            reply: pb.QueueReply = self._stub.Queue(pb.QueueRequest(), timeout=CALL_S)
+            return [Place.model_validate_json(place) for place in reply.places]
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back. May be repeated."""

@@ -13,6 +13,8 @@ class Pauses:
         first_s, last_s: Between tries of a call to another party that does not answer.
         last_end_s: The last between tries to tell a party that a job is over.
         room_s: Before room is asked for again, at most.
+        hold_s: Before room is given back that was got at some parties, while others have none.
+        patience_s: Before what has waited for room so long gives nothing back.
         probe_s: Before a party whose sides run is asked again how they are.
         restart_s: The first before an executor starts again that came no further the last time.
         last_follow_s: The last between tries to follow what executors tell.
@@ -22,6 +24,8 @@ class Pauses:
     last_s: float = 10.0
     last_end_s: float = 60.0
     room_s: float = 3.0
+    hold_s: float = 5.0
+    patience_s: float = 600.0
     probe_s: float = 10.0
     restart_s: float = 1.0
     last_follow_s: float = 2.0

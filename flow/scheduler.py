@@ -91,12 +91,19 @@ class Scheduler:
             if not known and self._finished.get(key, 0) < since:
                 self._poke(key, time.monotonic() + delay_s)
 
-    def hurry(self, match: Callable[[Any], bool], after_s: Callable[[Any], float] = lambda _: 0.0) -> None:
-        """Make every waiting key that matches due now, or after the few moments that put it in its turn."""
+    def hurry(self, match: Callable[[Any], bool]) -> None:
+        """Make every waiting key that matches due now."""
         with self._change:
             now = time.monotonic()
             for key in [key for key, at in self._due.items() if at > now and match(key)]:
-                self._poke(key, now + after_s(key))
+                self._poke(key, now)
+
+    def hurry_first(self, match: Callable[[Any], bool], order: Callable[[Any], Any], most: int) -> None:
+        """Make the first few in an order, of the keys that match and wait or run, due now, and in that order."""
+        with self._change:
+            now = time.monotonic()
+            for key in sorted(filter(match, {*self._due, *self._running}), key=order)[:most]:
+                self._poke(key, now)
 
     def _poke(self, key: Hashable, at: float) -> None:
         if key in self._running:

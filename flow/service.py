@@ -101,8 +101,8 @@ class FlowService:
         peers = PeerCalls(rooms.gateway, database)
         self._dry_runs = DryRuns(party, database, catalogue, peers, weighing)
         self._histories = Histories(party, database, self._reader, peers)
-        locks = self._proposals.locks
-        attempts = Attempts(party, database, catalogue, rooms, locks, self._proposals.require_allowed)
+        locks, allowed = self._proposals.locks, self._proposals.require_allowed
+        attempts = Attempts(party, database, catalogue, rooms, locks, allowed, config.policy)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
         self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
         pausing = Pausing(party, database, rooms.cluster, locks)

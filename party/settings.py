@@ -25,6 +25,7 @@ SETTINGS_SCHEMA = 1
 MAX_SETTINGS_BYTES = 1 << 20
 MAX_USER = (1 << 31) - 1
 KEEP_CHECKPOINTS_S = 7 * 24 * 3600
+MIDDLE_PRIORITY = 5  # of a job that says nothing about it
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -204,6 +205,20 @@ class PolicySettings(_Section):
         default=DEFAULT_PROTECTION,
         description='How well numbers computed from rows are hidden when they leave: "plain", "masked", "encrypted"; '
         'or by component, { "homo_lr" = "encrypted", "*" = "masked" }.',
+    )
+
+    max_priority: int = Field(
+        default=MIDDLE_PRIORITY,
+        ge=0,
+        le=9,
+        description="The most that settings.priority of other parties' jobs counts for where jobs wait for room here; "
+        f"{MIDDLE_PRIORITY} is that of a job which says nothing.",
+    )
+    max_running_jobs_per_peer: int = Field(
+        default=0, ge=0, description="How many jobs of one other party have executors here at once; 0: any number."
+    )
+    max_running_jobs_per_user: int = Field(
+        default=0, ge=0, description="How many jobs of one of our users have executors here at once; 0: any number."
     )
 
     def unsaid(self) -> tuple[str, ...]:

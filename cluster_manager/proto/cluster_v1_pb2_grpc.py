@@ -44,6 +44,11 @@ class ClusterManagerStub:
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveRequest.SerializeToString,
                 response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveReply.FromString,
                 _registered_method=True)
+        self.Queue = channel.unary_unary(
+                '/archipelago.cluster.v1.ClusterManager/Queue',
+                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.QueueRequest.SerializeToString,
+                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.QueueReply.FromString,
+                _registered_method=True)
         self.Release = channel.unary_unary(
                 '/archipelago.cluster.v1.ClusterManager/Release',
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.SerializeToString,
@@ -91,7 +96,15 @@ class ClusterManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reserve(self, request, context):
-        """Reserve for one executor until the lease runs out; the same again renews it.
+        """Reserve for all executors of an attempt here until the lease runs out; the same again renews it. Where there is no
+        room it has a place in the queue for as long as it asks again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Queue(self, request, context):
+        """What has room and what waits for it, in the order in which it gets it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +169,11 @@ def add_ClusterManagerServicer_to_server(servicer, server):
                     servicer.Reserve,
                     request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveRequest.FromString,
                     response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveReply.SerializeToString,
+            ),
+            'Queue': grpc.unary_unary_rpc_method_handler(
+                    servicer.Queue,
+                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.QueueRequest.FromString,
+                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.QueueReply.SerializeToString,
             ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
@@ -247,6 +265,33 @@ class ClusterManager:
             '/archipelago.cluster.v1.ClusterManager/Reserve',
             cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveRequest.SerializeToString,
             cluster__manager_dot_proto_dot_cluster__v1__pb2.ReserveReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Queue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/archipelago.cluster.v1.ClusterManager/Queue',
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.QueueRequest.SerializeToString,
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.QueueReply.FromString,
             options,
             channel_credentials,
             insecure,

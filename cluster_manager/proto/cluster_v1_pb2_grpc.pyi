@@ -35,7 +35,11 @@ class ClusterManagerStub:
     def __new__(cls, channel: _aio.Channel) -> ClusterManagerAsyncStub: ...
     Nodes: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodesRequest, _cluster_v1_pb2.NodesReply]
     Reserve: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]
-    """Reserve for one executor until the lease runs out; the same again renews it."""
+    """Reserve for all executors of an attempt here until the lease runs out; the same again renews it. Where there is no
+    room it has a place in the queue for as long as it asks again.
+    """
+    Queue: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.QueueRequest, _cluster_v1_pb2.QueueReply]
+    """What has room and what waits for it, in the order in which it gets it."""
     Release: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]
     CouldFit: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]
     """Whether the executors, all at once, could ever run at the same time."""
@@ -54,7 +58,11 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Nodes: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.NodesRequest, _cluster_v1_pb2.NodesReply]  # type: ignore[assignment]
     Reserve: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReserveRequest, _cluster_v1_pb2.ReserveReply]  # type: ignore[assignment]
-    """Reserve for one executor until the lease runs out; the same again renews it."""
+    """Reserve for all executors of an attempt here until the lease runs out; the same again renews it. Where there is no
+    room it has a place in the queue for as long as it asks again.
+    """
+    Queue: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.QueueRequest, _cluster_v1_pb2.QueueReply]  # type: ignore[assignment]
+    """What has room and what waits for it, in the order in which it gets it."""
     Release: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     CouldFit: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]  # type: ignore[assignment]
     """Whether the executors, all at once, could ever run at the same time."""
@@ -82,7 +90,17 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.ReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.ReserveReply, _abc.Awaitable[_cluster_v1_pb2.ReserveReply]]:
-        """Reserve for one executor until the lease runs out; the same again renews it."""
+        """Reserve for all executors of an attempt here until the lease runs out; the same again renews it. Where there is no
+        room it has a place in the queue for as long as it asks again.
+        """
+
+    @_abc_1.abstractmethod
+    def Queue(
+        self,
+        request: _cluster_v1_pb2.QueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_v1_pb2.QueueReply, _abc.Awaitable[_cluster_v1_pb2.QueueReply]]:
+        """What has room and what waits for it, in the order in which it gets it."""
 
     @_abc_1.abstractmethod
     def Release(

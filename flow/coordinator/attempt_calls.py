@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 
 from flow.coordinator.absence import Absence
@@ -10,6 +11,7 @@ from flow.coordinator.apply_plan import PlanApplier, note_running
 from flow.coordinator.plan import Publish, Reserve, Start, Stop
 from flow.errors import Moved
 from flow.job.states import AttemptEvent, AttemptState, JobState
+from flow.pauses import Pauses
 from flow.protocol.messages import (
     Ack,
     AttemptOrder,
@@ -30,6 +32,7 @@ from flow.store.transitions import beginning_of, bring, error_columns, move_atte
 from flow.store.writer import Writer
 from flow.views.jobs import ErrorView
 from party.ids import AttemptId, JobId, TaskName
+from runtime.clock import now_ms
 from runtime.errors import PlatformError, Unavailable
 from runtime.log import get_logger
 
@@ -43,23 +46,31 @@ class AttemptCalls:
     """One method an action; each returns when the parties have answered and the store knows it."""
 
     def __init__(
-        self, database: Database, peers: PeerCalls, absence: Absence, applier: PlanApplier, room_pause_s: float
+        self, database: Database, peers: PeerCalls, absence: Absence, applier: PlanApplier, pauses: Pauses
     ) -> None:
         self._database = database
         self._peers = peers
         self._absence = absence
         self._applier = applier
-        self._room_pause_s = room_pause_s
+        self._pauses = pauses
+        self._held_since: dict[Reserve, float] = {}  # of what got room at some parties, by the monotonic clock
         self._log = get_logger("flow")
 
     def reserve(self, action: Reserve) -> float | None:
         """Get room at every party, in id order; give everything back at the first no.
 
+        It is not given back at once, since parties are freed of one job at different moments; and what waited for long
+        keeps what it got until it has the rest, so that nobody goes ahead at one party while it waits at the next. As
+        all ask in the same order, no two can wait for each other.
+
         Returns:
             Seconds until it should be tried again, or None once there is room.
         """
         attempt_id = attempt_of(action)
-        rows = self._database.rows(action.job).of(side, action.task, action.attempt)
+        stored = self._database.rows(action.job)
+        rows = stored.of(side, action.task, action.attempt)
+        if stored.one(attempt, action.task, action.attempt).state != AttemptState.PENDING:
+            return None  # it was hurried while it got room
         held: list[str] = []
         for party in sorted({row.party for row in rows}):
             try:
@@ -73,10 +84,10 @@ class AttemptCalls:
                 self._give_back(held, action)
                 raise
             if refusal:
-                self._give_back(held, action)
-                self._note_wait(attempt_id, f"{party}: {refusal}")
-                return self._room_pause()
+                waited_s = self._note_wait(attempt_id, f"{party}: {refusal}")
+                return self._hold(held, action, waited_s)
             held.append(party)
+        self._held_since.pop(action, None)
         try:
             self._note_reserved(attempt_id, [row.address for row in rows])
         except PlatformError:
@@ -148,17 +159,31 @@ class AttemptCalls:
             except PlatformError as error:  # its lease ends by itself
                 self._log.info("room.not_given_back", job=action.job, party=party, code=error.code)
 
-    def _room_pause(self) -> float:
-        return self._room_pause_s * JITTER.uniform(0.3, 1.0)  # so that two jobs part ways
+    def _hold(self, held: list[str], action: Reserve, waited_s: float) -> float:
+        """Keep what was got for now, or give it back; seconds until room is asked for again."""
+        now = time.monotonic()
+        if held and now - self._held_since.setdefault(action, now) < self._pauses.hold_s:
+            return self._pauses.first_s
+        self._held_since.pop(action, None)
+        if waited_s < self._pauses.patience_s:
+            self._give_back(held, action)
+        return self._room_pause()
 
-    def _note_wait(self, attempt_id: AttemptId, text: str) -> None:
-        with self._database.write() as writer:
-            key = (attempt_id.task, attempt_id.attempt)
-            row = writer.rows(attempt_id.job).one(attempt, *key)
-            since = (row.waits_ms or writer.now_ms) if text else None
-            writer.change(attempt, attempt_id.job, [key], {"waits": text, "waits_ms": since})
-            if text and text != row.waits:
-                writer.event("attempt.waits", attempt_id.job, place=(*key, ""), body={"for": text})
+    def _room_pause(self) -> float:
+        return self._pauses.room_s * JITTER.uniform(0.3, 1.0)  # so that two jobs part ways
+
+    def _note_wait(self, attempt_id: AttemptId, text: str) -> float:
+        """What it waits for now; for how many seconds it has waited for room."""
+        key = (attempt_id.task, attempt_id.attempt)
+        row = self._database.rows(attempt_id.job).one(attempt, *key)
+        if text != row.waits:
+            with self._database.write() as writer:
+                row = writer.rows(attempt_id.job).one(attempt, *key)
+                changes = {"waits": text, "waits_ms": (row.waits_ms or writer.now_ms) if text else None}
+                writer.change(attempt, attempt_id.job, [key], changes)
+                if text:
+                    writer.event("attempt.waits", attempt_id.job, place=(*key, ""), body={"for": text})
+        return (now_ms(self._database.clock) - row.waits_ms) / 1000 if text and row.waits_ms else 0.0
 
     def _note_reserved(self, attempt_id: AttemptId, addresses: list[str]) -> None:
         with self._applier.write(attempt_id.job) as writer:

@@ -45,8 +45,7 @@ from flow.store.transitions import end_job
 from flow.views.jobs import ErrorView
 from runtime.errors import PlatformError
 
-PRIORITY_STEP_S = 0.02
-MAX_PRIORITY = 9
+HURRIED = 8
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Coordinator:
         self._applier = PlanApplier(database, self._snapshots, catalogue, self._freed)
         peers = PeerCalls(gateway, database)
         self._parties = PartyCalls(database, catalogue, peers, self._absence, self._applier, gateway.verify)
-        attempts = AttemptCalls(database, peers, self._absence, self._applier, pauses.room_s)
+        attempts = AttemptCalls(database, peers, self._absence, self._applier, pauses)
         self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts, pauses)
         self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard)
         self._scheduler = scheduler
@@ -178,12 +177,11 @@ class Coordinator:
         return self._snapshots.take(job_id)
 
     def _freed(self) -> None:
-        """Room may have become free."""
-        self._scheduler.hurry(lambda key: isinstance(key, Reserve), self._turn)
+        """Room may have become free: who is first asks at once, the rest in its time."""
+        self._scheduler.hurry_first(lambda key: isinstance(key, Reserve), self._turn, HURRIED)
 
-    def _turn(self, key: Reserve) -> float:
-        """Seconds by which a less urgent job asks for room later."""
-        return (MAX_PRIORITY - self._catalogue.priority(key.job)) * PRIORITY_STEP_S
+    def _turn(self, key: Reserve) -> tuple[int, str]:
+        return -self._catalogue.priority(key.job), key.job
 
     def _probe(self, key: Probe) -> float | None:
         if key.party not in _running_parties(self._snapshots.take(key.job)):

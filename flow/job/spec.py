@@ -16,7 +16,7 @@ from flow.errors import BadMessage, JobInvalid, Problem, UnknownSchema
 from flow.job.problems import from_validation
 from flow.job.texts import Label, Reference
 from party.ids import JOB_ID_PATTERN, Role, task_name
-from party.settings import Party, as_value_error, size_bytes
+from party.settings import MIDDLE_PRIORITY, Party, as_value_error, size_bytes
 from runtime.canonical import canonical_digest, parse_json
 from runtime.errors import PlatformError
 from runtime.suggestions import did_you_mean
@@ -67,7 +67,8 @@ class JobSettings(_Section):
     """How long, how often, how urgent, from which seed, from which job on."""
 
     priority: Annotated[int, Field(ge=0, le=9)] = Field(
-        default=5, description="Higher goes first where both wait for room."
+        default=MIDDLE_PRIORITY,
+        description="Higher goes first where both wait for room; other parties may let it count for less.",
     )
     timeout_s: Seconds = Field(default=3600, description="Running time after which the job fails.")
     wait_s: Seconds = Field(

@@ -5,10 +5,10 @@ Every handler may be called again at any time: it looks at what is recorded, doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from cluster_manager.client import NoCapacity, ReservationExpired
+from cluster_manager.client import NoCapacity, ReservationExpired, Turn
 from flow.errors import BadMessage, CheckpointGone, StartedTooLate, TooManyAttempts, UnknownJob
 from flow.job.binding import BoundTask
 from flow.job.states import AttemptEvent, AttemptState, JobState, most_attempts
@@ -25,6 +25,7 @@ from flow.protocol.messages import (
 )
 from flow.protocol.resuming import CommonStep, StartOrder, Stopped
 from flow.rooms.ports import Rooms
+from flow.rooms.turns import turn_of
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.job_cache import JobRows, key_of
@@ -40,6 +41,7 @@ from flow.store.transitions import (
     put_beginning,
 )
 from party.ids import Address, AttemptId, JobId, TaskName
+from party.settings import PolicySettings
 from runtime.errors import PlatformError
 
 HOLD_S = 30.0
@@ -56,6 +58,7 @@ class Attempts:
         rooms: Rooms,
         locks: JobLocks,
         require_allowed: Callable[[JobRows, str], None],
+        policy: Callable[[], PolicySettings],
     ) -> None:
         self._party = party
         self._database = database
@@ -64,23 +67,23 @@ class Attempts:
         self._places = (rooms.executor_door, rooms.store_uri)
         self._locks = locks
         self._require_allowed = require_allowed
+        self._policy = policy
 
     def reserve(self, order: ReserveOrder, caller: str) -> Reserved:
         """Hold room for all our addresses, or for none."""
         with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
             attempt_id = attempt_of(order)
-            held: dict[str, Mapping[str, object]] = {}
-            for address in self._mine(task):
-                row = rows.one(executor, order.task, order.attempt, str(address))
-                if row is not None and row.state not in (AttemptState.PENDING, AttemptState.RESERVED):
-                    continue  # was started already
-                try:
-                    room = self._cluster.reserve(attempt_id, str(address), resources_for(task, address), order.lease_s)
-                except NoCapacity as error:
-                    self._release(str(each["reservation"]) for each in held.values())
-                    return Reserved(reserved=False, reason=f"{error.message} {error.hint}".rstrip())
-                held[str(address)] = {"reservation": room.id, "node": room.node}
+            wanted = {}
+            for address in map(str, self._mine(task)):
+                row = rows.one(executor, order.task, order.attempt, address)
+                if row is None or row.state in (AttemptState.PENDING, AttemptState.RESERVED):
+                    wanted[address] = resources_for(task, Address.parse(address))  # the rest was started already
+            try:
+                rooms = self._cluster.reserve_all(attempt_id, wanted, order.lease_s, self._turn(rows))
+            except NoCapacity as error:
+                return Reserved(reserved=False, reason=f"{error.message} {error.hint}".rstrip())
+            held = {address: {"reservation": room.id, "node": room.node} for address, room in rooms.items()}
             with self._database.write() as writer:
                 until_ms = writer.now_ms + int(order.lease_s * 1000)
                 put_reserved(
@@ -241,6 +244,16 @@ class Attempts:
         if order.attempt > most:
             raise TooManyAttempts(f"Job {order.job} allows {most} attempts of a task, not {order.attempt}.")
         return rows, known.tasks[order.task]
+
+    def _turn(self, rows: JobRows) -> Turn:
+        return turn_of(
+            self._party,
+            self._policy(),
+            initiator=rows.part.initiator,
+            user=rows.job.user_name,
+            wish=self._catalogue.of_job(rows).spec.settings.priority,
+            since_ms=rows.part.since_ms,
+        )
 
     def _mine(self, task: BoundTask) -> list[Address]:
         return [address for address in task.addresses if address.party == self._party]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster_manager.client import NodeStatus, Reservation
+from cluster_manager.client import NodeStatus, Place, Reservation, Turn
 from flow.protocol.messages import PublishedOutput
 from flow.protocol.policy import ModelFacts, Source, TableFacts
 from gateway.client import CallServer, GatewayHealth, IncomingCall, JobContract, PeerStatus, Stranger
@@ -61,7 +61,15 @@ class ClusterPort(Protocol):
     """The Cluster Manager, as Flow uses it (`cluster_manager.client.ClusterClient`)."""
 
     def reserve(self, attempt: AttemptId, address: str, resources: Resources, lease_s: float) -> Reservation:
-        """Hold a part of a node. Raises NoCapacity."""
+        """Hold a part of a node for one that lost its room, before all others. Raises NoCapacity."""
+
+    def reserve_all(
+        self, attempt: AttemptId, sizes: Mapping[str, Resources], lease_s: float, turn: Turn
+    ) -> Mapping[str, Reservation]:
+        """Hold parts of nodes for executors of an attempt, by address, when it is their turn. Raises NoCapacity."""
+
+    def queue(self) -> Sequence[Place]:
+        """What has room and then what waits for it, in the order in which it gets it."""
 
     def release(self, reservation_id: str) -> None:
         """Give it back."""

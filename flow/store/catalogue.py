@@ -15,10 +15,10 @@ from flow.protocol.manifest import settled
 from flow.protocol.messages import Manifest, Proposal
 from flow.store.job_cache import JobRows
 from flow.store.participations import manifest_of, proposal_of
+from party.settings import MIDDLE_PRIORITY
 
 KEPT = 256
 KEPT_SIDES = 50_000  # of all that are kept
-MIDDLE_PRIORITY = 5
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from algorithms.api.component import SAFE_TRAINERS, Component, RoleSpec
 from algorithms.api.conversation import Line, Protection
 from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Port, PortKind
-from cluster_manager.client import NoCapacity, NodeStatus, ReservationExpired
+from cluster_manager.client import NoCapacity, NodeStatus, ReservationExpired, Turn
 from flow.hook import Hook
 from flow.pauses import Pauses
 from flow.protocol.messages import Decision, PublishedOutput
@@ -278,6 +278,19 @@ class FakeCluster:
             self.rooms[room.id] = (room, resources.cores)
             return room
 
+    def reserve_all(
+        self, attempt: AttemptId, sizes: Mapping[str, Resources], lease_s: float, turn: Turn
+    ) -> dict[str, Room]:
+        made: dict[str, Room] = {}
+        try:
+            for address, size in sizes.items():
+                made[address] = self.reserve(attempt, address, size, lease_s)
+        except NoCapacity:
+            for room in made.values():
+                self.release(room.id)
+            raise
+        return made
+
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         wanted = sum(size.cores for size in sizes)
         return f"{wanted} cores wanted, the largest host has {self.largest}" if wanted > self.largest else ""
@@ -474,7 +487,7 @@ class World:
                 FakeGateway(self.hub, name),
                 FakeCluster(),
                 FakeStore(name, "breast/train"),
-                pauses=pauses or Pauses(),
+                pauses=pauses or Pauses(hold_s=0.2),
             )
             for name in names or ("a", "b", "c")
         }

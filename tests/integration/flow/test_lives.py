@@ -25,6 +25,7 @@ from runtime.clock import HybridTime, apart_text
 from runtime.errors import Denied, Unavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.flow_world import SCIENTIST, World, digest_of, fails, hangs, nothing_job, succeeds, train_job
+from tests.fakes.nodes import eventually
 
 
 def test_a_job_that_does_nothing_succeeds_and_leaves_nothing(world: World) -> None:
@@ -401,7 +402,7 @@ def test_a_job_that_does_not_fit_waits_and_blocks_nobody(world: World) -> None:
     assert (view.waiting_for[0].who, view.waiting_for[0].what) == ("b", "room")
     said = "It waits for room for task idle at b: needs 99 cores, 4 are free (since …)."
     assert without_times(world.a.why(waits)) == [said]
-    assert world["a"].cluster.rooms == {}
+    eventually(lambda: world["a"].cluster.rooms == {})
     assert world.wait(world.submit(nothing_job()), "succeeded").state == "succeeded"
     world["b"].cluster.cores = 99
     assert world.wait(waits, "succeeded").waiting_for == ()

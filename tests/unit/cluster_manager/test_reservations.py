@@ -7,16 +7,14 @@ import time
 
 import pytest
 
-from cluster_manager.errors import NoCapacity, ReservationExpired
-from cluster_manager.reservations import ClusterStore
+from cluster_manager.claims import LAPSES_S
+from cluster_manager.errors import ReservationExpired
+from cluster_manager.queue import Claim, Turn, Wait
+from cluster_manager.reservations import ClusterStore, Taken
 from node_manager.client import Resources
 from party.ids import AttemptId
 
 ONE = Resources(cores=1, memory_bytes=1 << 30)
-
-
-def attempt(n=1):
-    return AttemptId("JOB1", "task", n)
 
 
 @pytest.fixture
@@ -26,8 +24,21 @@ def store(tmp_path):
     store.close()
 
 
+def claim(n=1, *, job="JOB1", owner="", **sizes):
+    sizes = {address.replace("_", ":"): size for address, size in sizes.items()} or {"guest:a": ONE}
+    return Claim(AttemptId(job, "task", n), sizes, Turn(5, 7, owner))
+
+
+def at(where):
+    return lambda missing, taken: dict.fromkeys(missing.sizes, where)
+
+
+def full(missing, taken):
+    return Wait("full")
+
+
 def reserve(store, n=1, lease_s=60.0, amount=ONE, where="unix:n"):
-    return store.reserve(attempt(n), "guest:a", amount, lease_s, lambda reserved: where)
+    return store.reserve(claim(n, guest_a=amount), lease_s, at(where))["guest:a"]
 
 
 def test_a_reservation_counts_until_it_is_given_back(store):
@@ -41,8 +52,8 @@ def test_a_reservation_counts_until_it_is_given_back(store):
 def test_placement_sees_what_is_reserved_already(store):
     reserve(store, 1)
     seen = []
-    store.reserve(attempt(2), "guest:a", ONE, 60, lambda reserved: seen.append(reserved) or "unix:n")
-    assert seen == [{"unix:n": ONE}]
+    store.reserve(claim(2, job="JOB2"), 60, lambda missing, taken: seen.append(taken) or {"guest:a": "unix:n"})
+    assert seen == [Taken({"unix:n": ONE}, {"": {"JOB1"}})]
     assert store.reserved() == {"unix:n": ONE + ONE}
 
 
@@ -78,13 +89,55 @@ def test_a_started_reservation_does_not_expire_unless_nothing_was_started(store)
     assert store.reserved() == {}
 
 
-def test_nothing_is_promised_when_no_node_can_bear_it(store):
-    def full(reserved):
-        raise NoCapacity("full")
-
-    with pytest.raises(NoCapacity):
-        store.reserve(attempt(), "guest:a", ONE, 60, full)
+def test_nothing_is_promised_when_there_is_no_room_but_its_place_is_kept(store):
+    wanted = claim(guest_a=ONE, arbiter_a=ONE)
+    assert store.reserve(wanted, 60, full) == Wait("full")
     assert store.reserved() == {}
+    assert store.queue() == ([], Taken(claims=(wanted,)))
+    made = store.reserve(wanted, 60, at("unix:n"))
+    assert sorted(made) == ["arbiter:a", "guest:a"]
+    held, taken = store.queue()
+    assert {each.address: each for each in held} == made
+    assert taken == Taken({"unix:n": ONE + ONE}, {"": {"JOB1"}})
+
+
+def test_what_was_held_is_given_back_when_the_rest_finds_no_room_but_not_what_was_started(store):
+    both = claim(guest_a=ONE, arbiter_a=ONE)
+    reserve(store)
+    store.reserve(both, 60, full)
+    assert (store.reserved(), store.queue()[1].claims) == ({}, (both,))
+    store.begin(reserve(store).id)
+    store.reserve(both, 60, full)
+    assert (store.reserved(), store.queue()[1].claims) == ({"unix:n": ONE}, (claim(arbiter_a=ONE),))
+
+
+def pass_time(store, seconds):
+    store._database.write(lambda rows: rows.execute("UPDATE claim SET until = until - ?", (seconds,)))
+
+
+def test_a_claim_that_is_not_renewed_lapses(store):
+    store.reserve(claim(), 60, full)
+    pass_time(store, 0.6 * LAPSES_S)
+    store.reserve(claim(), 60, full)
+    pass_time(store, 0.6 * LAPSES_S)
+    assert store.queue()[1].claims == (claim(),)
+    pass_time(store, 0.6 * LAPSES_S)
+    assert store.queue()[1].claims == ()
+
+
+def test_a_task_has_one_claim_and_a_job_that_ended_none(store):
+    store.reserve(claim(1), 60, full)
+    store.reserve(claim(2), 60, full)
+    store.reserve(claim(1, job="JOB2", owner="bank-b"), 60, full)
+    assert store.queue()[1].claims == (claim(2), claim(1, job="JOB2", owner="bank-b"))
+    store.end_job("JOB1")
+    assert store.queue()[1].claims == (claim(1, job="JOB2", owner="bank-b"),)
+
+
+def test_which_jobs_of_whom_have_room_is_known(store):
+    for job, owner in (("JOB1", "ann"), ("JOB2", "ann"), ("JOB3", "bank-b")):
+        store.reserve(claim(job=job, owner=owner, guest_a=ONE, arbiter_a=ONE), 60, at("unix:n"))
+    assert store.queue()[1].at_work == {"ann": {"JOB1", "JOB2"}, "bank-b": {"JOB3"}}
 
 
 def test_reservations_survive_a_reopening(tmp_path):
@@ -96,18 +149,17 @@ def test_reservations_survive_a_reopening(tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_of_an_older_release_only_its_reservations_are_kept(tmp_path, version):
     first = (
         "CREATE TABLE node (address TEXT PRIMARY KEY, epoch TEXT NOT NULL, cursor INTEGER NOT NULL);"
         "CREATE TABLE news (sequence INTEGER PRIMARY KEY, event TEXT NOT NULL);"
         "CREATE TABLE ended (job TEXT PRIMARY KEY, at REAL NOT NULL);"
     )
-    second = "CREATE TABLE node (address TEXT PRIMARY KEY);"
+    older = (first, "CREATE TABLE node (address TEXT PRIMARY KEY);", "")
     with sqlite3.connect(tmp_path / "c.sqlite") as old:
         old.executescript(
-            (first if version == 1 else second)
-            + "CREATE TABLE reservation (id TEXT PRIMARY KEY, job TEXT NOT NULL, task TEXT NOT NULL,"
+            older[version - 1] + "CREATE TABLE reservation (id TEXT PRIMARY KEY, job TEXT NOT NULL, task TEXT NOT NULL,"
             " attempt INTEGER NOT NULL, address TEXT NOT NULL, host TEXT NOT NULL, cores INTEGER NOT NULL,"
             " memory_bytes INTEGER NOT NULL, gpus INTEGER NOT NULL, lease_until REAL NOT NULL,"
             " started INTEGER NOT NULL DEFAULT 0, UNIQUE (job, task, attempt, address));"
@@ -119,7 +171,7 @@ def test_of_an_older_release_only_its_reservations_are_kept(tmp_path, version):
         assert store.reserved() == {"unix:n": ONE}
         store.close()
     with sqlite3.connect(tmp_path / "c.sqlite") as new:
-        assert [*new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")] == [("reservation",)]
+        assert [*new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")] == [("reservation",), ("claim",)]
 
 
 def test_the_end_of_a_job_gives_its_reservations_back(store):

@@ -98,6 +98,19 @@ def test_late_work_can_be_hurried_and_brought_forward(bench: Bench) -> None:
     assert bench.next() == "a"
 
 
+def test_the_first_few_in_an_order_are_hurried_whether_they_wait_or_run(bench: Bench) -> None:
+    bench.gate.clear()
+    bench.scheduler.poke(Work("b"))
+    assert bench.next() == "b"
+    for name in "dac":
+        bench.scheduler.poke(Work(name), 60)
+    bench.scheduler.hurry_first(lambda key: key != Work("a"), lambda key: key.name, 2)
+    assert bench.next() == "c"
+    bench.gate.set()
+    assert bench.next() == "b"
+    assert bench.ran.empty()
+
+
 def test_work_that_fails_is_tried_again_and_stops_nobody(bench: Bench) -> None:
     bench.answers["a"] = [Unavailable("away"), RuntimeError("broken"), None]
     bench.scheduler.poke(Work("a"))
