@@ -186,6 +186,7 @@ class ClusterManager:
                 capacity=member.status.capacity,
                 reserved=reserved.get(member.address, NOTHING),
                 silent=member.silent(now),
+                pressure=member.status.pressure,
             )
             for member in self._members.all()
             if member.status is not None

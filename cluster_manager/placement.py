@@ -25,6 +25,7 @@ class Candidate:
         node: Its name, for people.
         capacity, reserved: What it has in all; what is promised already.
         silent: Whether it has not been heard from lately.
+        pressure: Why it takes no more for now, in its own words; empty if it does.
     """
 
     address: str
@@ -32,6 +33,7 @@ class Candidate:
     capacity: Resources
     reserved: Resources
     silent: bool = False
+    pressure: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def never_fits(wanted: Sequence[Resources], capacities: Sequence[Resources]) -> 
 
 def fit_now(wanted: Sequence[Resources], nodes: Sequence[NodeStatus]) -> bool:
     """Whether nodes that answer have all of `wanted` free at once."""
-    answering = (node for node in nodes if node.state == "up" and node.reserved.within(node.capacity))
+    able = (node for node in nodes if node.state == "up" and not node.pressure)
+    answering = (node for node in able if node.reserved.within(node.capacity))
     free = tuple(node.capacity - node.reserved for node in answering)
     return _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), free)
 
@@ -153,6 +156,8 @@ def _against(wanted: Resources, candidate: Candidate) -> str:
     """Why the candidate cannot take it now, or the empty string."""
     if candidate.silent:
         return "it has not been heard from"
+    if candidate.pressure:
+        return candidate.pressure
     for field, (name, unit) in _SHOWN.items():
         needed, has, reserved = (getattr(size, field) for size in (wanted, candidate.capacity, candidate.reserved))
         if reserved + needed > has:

@@ -48,6 +48,7 @@ class Assignment(BaseModel):
         doorbell: Path of the Node Manager's datagram socket.
         received_at: Monotonic time at which the order came in.
         gpus: Indexes of the GPUs that the executor may see.
+        groups: Where it writes itself into the control groups that hold it to its limits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,7 @@ class Assignment(BaseModel):
     doorbell: str
     received_at: float
     gpus: tuple[int, ...] = ()
+    groups: tuple[Path, ...] = ()
 
     def encode(self) -> bytes:
         """One record for the socket pair."""

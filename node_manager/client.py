@@ -19,7 +19,7 @@ from node_manager.errors import (
     UnknownWireVersion,
 )
 from node_manager.events import FINAL, EventKind, ExecutorEvent
-from node_manager.last_event import CRASH_CODE, Cause, failure_body
+from node_manager.last_event import CRASH_CODE, OVERRUNS, Cause, failure_body, overrun_text
 from node_manager.order import NOTHING, Input, Order, Resources, ResumePoint
 from node_manager.status import NodeStatus
 from node_manager.wire import EventStream, NodeClient, document, parse_event, parse_order, parse_status
@@ -34,6 +34,7 @@ __all__ = [
     "MOST_BYTES",
     "MOST_EVENTS",
     "NOTHING",
+    "OVERRUNS",
     "Cause",
     "CodeMismatch",
     "EventKind",
@@ -56,6 +57,7 @@ __all__ = [
     "document",
     "end_left_over",
     "failure_body",
+    "overrun_text",
     "parse_event",
     "parse_order",
     "parse_status",

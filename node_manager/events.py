@@ -172,6 +172,8 @@ class _Lost(_Body):
     text: Sentence = ""
     signal: Count | None = None
     exit_code: Count | None = None
+    used: Count | None = None
+    limit: Count | None = None
 
 
 _BODIES: dict[EventKind, type[_Body]] = {

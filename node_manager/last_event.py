@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from enum import StrEnum
+from typing import NamedTuple
 
 from runtime.disk.faults import fault_of
 from runtime.errors import PlatformError
+from runtime.text import size
 
 CRASH_CODE = "executor.crashed"
 CRASH_HINT = "The people of its own party see the traceback: flow job logs JOB."
@@ -19,9 +21,25 @@ class Cause(StrEnum):
     EXIT = "exit"  # it ended by itself without a last word
     SIGNAL = "signal"  # somebody or something killed it
     MEMORY = "memory"  # it outgrew its order and was killed
+    PROCESSES = "processes"  # it, and what it started, were too many and were killed
+    DISK = "disk"  # its working folder became too large and it was killed
     STOPPED = "stopped"  # it was told to stop
     NOT_STARTED = "not-started"  # the order was taken, but no process was made
     UNKNOWN = "unknown"  # it ended while nobody watched
+
+
+class Overrun(NamedTuple):
+    """How much of something was used, and how much of it was allowed: bytes, or processes."""
+
+    used: int
+    limit: int
+
+
+def overrun_text(cause: str, used: int, limit: int) -> str:
+    """`used 1.2 GiB of 1.0 GiB`, for the cause of a loss."""
+    if cause == Cause.PROCESSES:
+        return f"{used} of {limit} processes"
+    return f"used {size(used)} of {size(limit)}"
 
 
 def failure_body(error: BaseException, address: str) -> dict[str, object]:
@@ -37,12 +55,15 @@ def failure_body(error: BaseException, address: str) -> dict[str, object]:
     return body | ({"alike": named.alike} if named.alike else {})
 
 
-def lost_body(status: int | None, decided: Cause | None, *, kernel_oom: bool = False) -> dict[str, object]:
+def lost_body(
+    status: int | None, decided: Cause | None, overrun: Overrun | None = None, *, kernel_oom: bool = False
+) -> dict[str, object]:
     """The body of a LOST event.
 
     Args:
         status: What `waitpid` returned, or None where nobody saw the end.
         decided: What the Node Manager itself did to the process, if anything.
+        overrun: What it had used too much of, where that is why.
         kernel_oom: Whether the kernel killed something for memory while the executor ran.
     """
     body: dict[str, object] = {}
@@ -60,11 +81,22 @@ def lost_body(status: int | None, decided: Cause | None, *, kernel_oom: bool = F
         body["exit_code"] = code
         text = f"Ended with exit code {code} and no last word."
         cause = decided or Cause.EXIT
+    if overrun is not None and cause in OVERRUNS:
+        body |= overrun._asdict()
+        text = f"{OVERRUNS[cause]}: {overrun_text(cause, *overrun)}."
+    elif cause in OVERRUNS:
+        text = f"{OVERRUNS[cause]}."
     return {"cause": cause.value, "text": _SAID.get(cause, text), **body}
 
 
+OVERRUNS = {
+    Cause.MEMORY: "Killed because it used more memory than its order allows",
+    Cause.PROCESSES: "Killed because it had started more processes than an executor may",
+    Cause.DISK: "Killed because its working folder had become larger than it may",
+}
+
+
 _SAID = {
-    Cause.MEMORY: "Killed because it used more memory than its order allows.",
     Cause.STOPPED: "Stopped by order.",
     Cause.NOT_STARTED: "The order was taken, but no process was made.",
 }

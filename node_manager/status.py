@@ -18,6 +18,8 @@ class NodeStatus(BaseModel):
         executors: Working folders (`job/task-attempt-role-party-iN`) of those that run now.
         isolation: How executors are kept from what they need not see: "user", "sandbox", "partly", "none"; or empty.
         isolation_text: The same in words, with a remedy where there is none.
+        limits_text: How executors are held to their limits, in words.
+        pressure: Why it takes no more executors for now, in words; empty if it does.
         warm: Whether the warm parent has finished its imports.
         state: "up", or "silent" when its Cluster Manager has not heard from it lately.
         reserved_cores, reserved_memory_bytes, reserved_gpus: Filled in by the Cluster Manager.
@@ -36,6 +38,8 @@ class NodeStatus(BaseModel):
     warm: bool = False
     isolation: str = ""
     isolation_text: str = ""
+    limits_text: str = ""
+    pressure: str = ""
     state: str = "up"
     reserved_cores: int = 0
     reserved_memory_bytes: int = 0

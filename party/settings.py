@@ -52,6 +52,11 @@ def _checked_size(text: str) -> str:
     return text
 
 
+def _fixed_size(text: str) -> str:
+    size_bytes(text)
+    return text
+
+
 def _checked_peer(text: str) -> str:
     return text if text == "*" else _checked_party(text)
 
@@ -67,6 +72,7 @@ def _refuse_insecure(url: str) -> None:
 Listen = Annotated[str, AfterValidator(_checked_listen)]
 Party = Annotated[str, AfterValidator(_checked_party)]
 Size = Annotated[str, AfterValidator(_checked_size)]
+FixedSize = Annotated[str, AfterValidator(_fixed_size)]
 Peer = Annotated[str, AfterValidator(_checked_peer)]
 Auto = Literal["auto"]
 Accept = Literal["agree", "ask", "refuse"]
@@ -144,6 +150,15 @@ class NodeSettings(_Section):
     executor_user: Annotated[int, Field(ge=1, le=MAX_USER)] | Auto = Field(
         default="auto",
         description='Whom executors run as where services run as root: a free user number, or "auto".',
+    )
+    executor_processes: int = Field(
+        default=1024,
+        ge=64,
+        le=1_000_000,
+        description="How many processes and threads one executor may have, with all that it starts.",
+    )
+    executor_disk: FixedSize = Field(
+        default="16GiB", description="How large the working folder of one executor may become."
     )
     preload: tuple[str, ...] = Field(
         default=("numpy", "pyarrow", "torch"), description="Modules that the warm parent imports where installed."

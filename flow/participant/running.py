@@ -10,7 +10,7 @@ from flow.protocol.messages import SideReport
 from flow.store.transitions import error_columns, error_of, for_another_party
 from flow.views.jobs import ErrorView
 from gateway.client import TokenRefused
-from node_manager.client import Cause, EventKind, ExecutorEvent
+from node_manager.client import OVERRUNS, Cause, EventKind, ExecutorEvent, overrun_text
 from runtime.errors import all_codes
 from runtime.limits.pauses import doubled_s
 
@@ -28,6 +28,8 @@ _STATE = {
 
 _ENDED = {
     str(Cause.MEMORY): "killed (it used more memory than its order allows)",
+    str(Cause.PROCESSES): "killed (it had started more processes than it may)",
+    str(Cause.DISK): "killed (its working folder had become larger than it may)",
     str(Cause.SIGNAL): "killed",
     str(Cause.STOPPED): "stopped with its party's services",
     str(Cause.NOT_STARTED): "not started",
@@ -44,13 +46,13 @@ def unsaved_after(event: ExecutorEvent, unsaved: int) -> int | None:
     """How many incarnations of an executor began since its last checkpoint, once it starts again after this event.
 
     None if it does not start again: it goes on, succeeded, failed for a reason that another try does not change, came
-    no further too often, or outgrew its memory without a checkpoint. One that its own party stopped is not counted.
+    no further too often, or outgrew its limits without a checkpoint. One that its own party stopped is not counted.
     """
     cause = event.body.get("cause")
     if event.kind is EventKind.LOST and cause == Cause.STOPPED:
         return max(unsaved, 1)
     if event.kind is EventKind.LOST or (event.kind is EventKind.FAILED and _may_pass(event)):
-        return unsaved + 1 if unsaved <= (0 if cause == Cause.MEMORY else MOST_UNSAVED) else None
+        return unsaved + 1 if unsaved <= (0 if cause in OVERRUNS else MOST_UNSAVED) else None
     return None
 
 
@@ -88,10 +90,18 @@ def end_columns(event: ExecutorEvent, party: str) -> dict[str, object]:
         return {**error_columns(view), "retryable": _may_pass(event)}
     if event.kind is EventKind.LOST:
         cause = str(event.body.get("cause", Cause.UNKNOWN))
-        message = f"{event.address}: the executor went away: {cause}."
+        message = f"{event.address}: the executor went away: {cause}{_numbers(event, cause)}."
         view = ErrorView(code="flow.executor_lost", message=message, hint=_lost_hint(cause, party), party=party)
-        return {**error_columns(view), "retryable": cause != Cause.MEMORY}  # another try has no more of it
+        return {**error_columns(view), "retryable": cause not in OVERRUNS}  # another try may use no more
     return {}
+
+
+def _numbers(event: ExecutorEvent, cause: str) -> str:
+    """How much of what it had used too much, where its Node Manager has measured it."""
+    used, limit = event.body.get("used"), event.body.get("limit")
+    if cause in OVERRUNS and isinstance(used, int) and isinstance(limit, int):
+        return f" ({overrun_text(cause, used, limit)})"
+    return ""
 
 
 def _may_pass(event: ExecutorEvent) -> bool:
@@ -109,6 +119,8 @@ def _lost_hint(cause: str, party: str) -> str:
     hints = {
         Cause.STOPPED: f"The services of {party} were stopped, and the executor with them.",
         Cause.MEMORY: f"Ask for more memory under resources. {_LAST_WORDS}",
+        Cause.PROCESSES: f"It starts too many; executor_processes under [node] of {party} is the limit. {_LAST_WORDS}",
+        Cause.DISK: f"It writes too much; executor_disk under [node] of {party} is the limit. {_LAST_WORDS}",
         Cause.SIGNAL: f"{_LAST_WORDS} If the host killed it for memory, ask for more under resources.",
         Cause.NOT_STARTED: f"The log of the Node Manager of {party} says why.",
     }

@@ -165,6 +165,7 @@ class PartyStatus(View):
     strangers: tuple[StrangerView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
     isolation: str = Field(default="", description="By host: how executors are kept from what they need not see.")
+    limits: str = Field(default="", description="By host: how executors are held to their limits.")
     notes: tuple[str, ...] = Field(default=(), description="What a person of this party should know or decide.")
 
 

@@ -12,6 +12,7 @@ from node_manager.order import Resources
 from node_manager.supervisor.host import find_capacity
 from party import seal
 from party.home import PartyHome
+from party.settings import size_bytes
 
 ALWAYS_PRELOAD = ("sklearn.metrics",)  # used by role functions, slow to import
 TASK_KEY_PURPOSE = b"archipelago/task-key/v1"
@@ -62,6 +63,9 @@ class NodeConfig:
         confinement: What executors must not be or see.
         heartbeat_s: How often who watches hears the live status.
         log_bounds: What is taken of one executor's event log.
+        processes: How many processes an executor may be, with all that it starts.
+        disk_bytes: How large its working folder may become.
+        groups: Whether control groups may be used where the host has them.
     """
 
     name: str
@@ -74,6 +78,9 @@ class NodeConfig:
     confinement: Confinement = Confinement()
     heartbeat_s: float = 2.0
     log_bounds: LogBounds = BOUNDS
+    processes: int = 1024
+    disk_bytes: int = 16 << 30
+    groups: bool = True
 
     @staticmethod
     def of(home: PartyHome) -> NodeConfig:
@@ -92,5 +99,7 @@ class NodeConfig:
             ),
             preload=(*node.preload, *ALWAYS_PRELOAD),
             confinement=Confinement.of(home),
+            processes=node.executor_processes,
+            disk_bytes=size_bytes(node.executor_disk),
             task_key=lambda job, task: seal.derive(master, TASK_KEY_PURPOSE, f"{job}/{task}"),
         )

@@ -7,6 +7,7 @@ import time
 
 from node_manager.descent import Home, abandoned, end_with_family, families, living
 from node_manager.folders import read_process, working_folders
+from node_manager.limits.find import find_enforcement
 from node_manager.process import ProcessId
 from node_manager.supervisor.config import Confinement
 from party.errors import AlreadyRunning
@@ -27,7 +28,11 @@ def end_left_over(home: PartyHome) -> int:
             running = _running(home)
             _end(running)
             folders = home.state("node") / "executors"
-            return len(running) + _end_abandoned(Home(Confinement.of(home).uid, home.root, folders))
+            abandoned_too = _end_abandoned(Home(Confinement.of(home).uid, home.root, folders))
+            groups = find_enforcement(home.state("node"), cores=1)
+            groups.keep_only(())
+            groups.close()
+            return len(running) + abandoned_too
     except AlreadyRunning:
         return 0
 

@@ -10,6 +10,8 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from node_manager.assignment import Assignment
 from node_manager.descent import end_with_family, families, living
 from node_manager.errors import ForkFailed, NodeStopping, StaleIncarnation
@@ -29,15 +31,16 @@ from node_manager.folders import (
     write_json,
 )
 from node_manager.last_event import Cause
+from node_manager.limits.amounts import pressure
 from node_manager.order import Order, OrderHead
-from node_manager.process import become_subreaper, cease_subreaper, kernel_oom_kills
+from node_manager.process import anonymous_bytes, become_subreaper, cease_subreaper, kernel_oom_kills
 from node_manager.status import NodeStatus
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.follow import EventLogs
 from node_manager.supervisor.host import Load
 from node_manager.supervisor.running_executors import Running, RunningExecutors
 from node_manager.supervisor.supervisor import Supervisor
-from runtime.disk.faults import refuse_unwritable
+from runtime.disk.faults import free_bytes, refuse_unwritable, total_bytes
 from runtime.disk.files import private_folder
 from runtime.errors import InvalidInput, PlatformError
 from runtime.log import get_logger
@@ -97,7 +100,14 @@ class NodeManager:
             warm=self._supervisor.parent.ready,
             isolation=found.mode if found else "",
             isolation_text=found.text if found else "",
+            limits_text=self._supervisor.enforcement.text,
+            pressure=self._pressure(),
         )
+
+    def _pressure(self) -> str:
+        memory = psutil.virtual_memory()
+        state = self._config.state
+        return pressure(memory.available, memory.total, free_bytes(state), total_bytes(state))
 
     def start(self, order: Order) -> int:
         """The pid of the executor of this order; the same order again gives the same pid.
@@ -190,6 +200,7 @@ class NodeManager:
                 doorbell=str(self._config.doorbell),
                 received_at=received_at,
                 gpus=running.gpus,
+                groups=self._group_of(running),
             )
             with suppress(ForkFailed):  # the supervisor notices as well, makes another parent and fails `started`
                 self._supervisor.parent.send(assignment)
@@ -203,9 +214,21 @@ class NodeManager:
                     raise ForkFailed("No process could be made for the order.", hint="Try again.") from problem
                 running.started = type(running.started)()
 
+    def _group_of(self, running: Running) -> tuple[Path, ...]:
+        """Without one it is watched."""
+        try:
+            inherited = anonymous_bytes(self._supervisor.parent.pid)
+            limits = self._supervisor.overruns.limits(running.resources, inherited)
+            return self._supervisor.enforcement.make(running.key.folder, limits)
+        except OSError as problem:
+            _log.warning("No control group could be made", executor=running.key.folder, reason=str(problem))
+            self._supervisor.enforcement.remove(running.key.folder)
+            return ()
+
     def _give_up(self, running: Running) -> None:
         self._executors.remove(running)
         running.ended.set()
+        self._supervisor.enforcement.remove(running.key.folder)
         forget_folder(running.folder)
 
     def _give_up_waiting(self) -> None:
@@ -231,6 +254,7 @@ class NodeManager:
                 if number is signal.SIGTERM:
                     running.process.signal_group(number)
                 else:
+                    self._supervisor.enforcement.kill(running.key.folder)
                     end_with_family(running.process)
             deadline = time.monotonic() + wait_s
             for running in chosen:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from node_manager.errors import NoGpuLeft
 from node_manager.folders import ExecutorKey
-from node_manager.last_event import Cause
+from node_manager.last_event import Cause, Overrun
 from node_manager.order import Resources
 from node_manager.process import ProcessId
 
@@ -25,7 +25,7 @@ class Running:
         started: Resolves to the pid. ended: set after its end is recorded.
         inherited_bytes: What it had from its parent, which does not count against it.
         oom_kills: The kernel's count when it began.
-        decided: What we did to it, if anything.
+        decided: What we did to it, if anything; overrun: what it had used too much of, where that is why.
         gone_at: When it was seen gone without an exit file, while there was room for one.
         unwritten: How it ended, for its exit file, as long as the disk does not take it.
     """
@@ -41,6 +41,7 @@ class Running:
     inherited_bytes: int = 0
     oom_kills: int = 0
     decided: Cause | None = None
+    overrun: Overrun | None = None
     gone_at: float | None = None
     unwritten: dict[str, object] = field(default_factory=dict)
 

@@ -16,14 +16,16 @@ from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
-from node_manager.descent import Home, abandoned, confined, end_left_behind, families
+from node_manager.descent import Home, abandoned, confined, end_left_behind
 from node_manager.errors import ForkFailed
 from node_manager.events import EventKind, ExecutorEvent, checked
 from node_manager.folders import END, EXIT, PROCESS, SCHEMA, last_words, number, read_json, read_process, write_json
 from node_manager.last_event import Cause, lost_body
-from node_manager.process import ProcessId, anonymous_bytes, bytes_of_family, kernel_oom_kills, signal_group
+from node_manager.limits.find import find_enforcement, watched
+from node_manager.process import ProcessId, kernel_oom_kills, signal_group
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.follow import EventLogs
+from node_manager.supervisor.overruns import Overruns
 from node_manager.supervisor.running_executors import Running, RunningExecutors
 from node_manager.supervisor.spawn import WarmParentProcess
 from runtime.disk.faults import free_bytes
@@ -36,7 +38,6 @@ IDLE_TICK_S = 5.0
 LOOK_EVERY_S = 2.0
 EXIT_FILE_WAIT_S = 2.0
 RESTART_PAUSE_S = 1.0
-MEMORY_HEADROOM = 1.1
 MOST_RINGS = 1_000
 _MAX_FOLDER_BYTES = 512
 _BELL_MODE = 0o666  # executors may have a user of their own; the folder is the party's alone
@@ -56,6 +57,10 @@ class Supervisor:
         self._waker, self._wake = socket.socketpair()
         for quiet in (self._waker, self._wake, self._bell):
             quiet.setblocking(False)
+        self.enforcement = (
+            find_enforcement(config.state, config.capacity.cores) if config.groups else watched("they are switched off")
+        )
+        self.overruns = Overruns(config, self.enforcement)
         self._closing = False
         self._orphans = False
         confinement = config.confinement
@@ -69,6 +74,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to watch, once nothing is left of executors that ended while nobody did."""
+        self.enforcement.keep_only([running.key.folder for running in self._executors.all()])
         self._end_abandoned()
         self._thread.start()
 
@@ -108,6 +114,7 @@ class Supervisor:
         for ours in (self._bell, self._waker, self._wake):
             ours.close()
         self._config.doorbell.unlink(missing_ok=True)
+        self.enforcement.close()
 
     # The warm parent
 
@@ -237,7 +244,10 @@ class Supervisor:
         self._unfollow(running)
         if (running.folder / PROCESS).exists():  # so quick that its end is known before the warm parent's answer
             self._identify(running)
-        body = lost_body(status, running.decided, kernel_oom=kernel_oom_kills() > running.oom_kills)
+        self.overruns.note_end(running)
+        self.enforcement.remove(name)
+        killed_for_memory = not self.enforcement.has_groups and kernel_oom_kills() > running.oom_kills
+        body = lost_body(status, running.decided, running.overrun, kernel_oom=killed_for_memory)
         if body["cause"] != Cause.EXIT:
             _LOST.labels(str(body["cause"])).inc()
             _log.warning("Executor lost", executor=name, cause=str(body["cause"]))
@@ -262,7 +272,7 @@ class Supervisor:
 
     def _tick(self) -> None:
         look = time.monotonic() - self._looked_at >= LOOK_EVERY_S
-        self._check_memory(whole_families=look)
+        self.overruns.check(self._executors.all(), thorough=look)
         for running in self._executors.all():
             if running.gone_at is not None:
                 self._reap_orphan(running)
@@ -271,20 +281,9 @@ class Supervisor:
         if look and self._orphans:
             self._end_orphans()
         if look:
+            self.enforcement.tidy()
             self._logs.forget_old()
             self._looked_at = time.monotonic()
-
-    def _check_memory(self, *, whole_families: bool) -> None:
-        """Kill what outgrew its order: executors themselves often, with all that they started more rarely."""
-        watched = {r.process: r for r in self._executors.all() if r.process is not None and r.process_file is not None}
-        pids = [process.pid for process in watched]
-        beneath = families(pids) if whole_families else {}
-        used = {pid: bytes_of_family(pid, beneath[pid]) if pid in beneath else anonymous_bytes(pid) for pid in pids}
-        for process, running in watched.items():
-            grown = used[process.pid] - running.inherited_bytes
-            if running.decided is None and grown > running.resources.memory_bytes * MEMORY_HEADROOM:
-                running.decided = Cause.MEMORY
-                process.signal_group(signal.SIGKILL)
 
     def _woken(self) -> None:
         with suppress(BlockingIOError):

@@ -91,6 +91,15 @@ def free_bytes(path: Path) -> int | None:
     return status.f_bavail * status.f_frsize
 
 
+def total_bytes(path: Path) -> int | None:
+    """Bytes of the disk that holds `path`, used ones too; None where the system does not say."""
+    try:
+        status = os.statvfs(_nearest(path))
+    except OSError:
+        return None
+    return status.f_blocks * status.f_frsize
+
+
 def disk_of(path: Path) -> str:
     """Where the disk that holds `path` is mounted."""
     here = _nearest(path).resolve()

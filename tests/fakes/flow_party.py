@@ -67,10 +67,12 @@ class FakeGateway:
 
 @dataclass
 class FakeCluster:
-    """One idle host, and how it keeps executors from what they need not see."""
+    """One idle host, how it keeps executors from what they need not see, and how to their limits."""
 
     isolation: str = ""
     isolation_text: str = ""
+    limits_text: str = ""
+    pressure: str = ""
 
     def metrics(self) -> bytes:
         return b"archipelago_cluster_manager_no_capacity_total 0.0\n"
@@ -87,6 +89,8 @@ class FakeCluster:
                 executors=("a",),
                 isolation=self.isolation,
                 isolation_text=self.isolation_text,
+                limits_text=self.limits_text,
+                pressure=self.pressure,
             )
         ]
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -165,6 +166,28 @@ def breed(ctx, p):
             if os.fork():
                 os._exit(0)
     ctx.events.log("info", f"{os.getuid()}")
+
+
+def bomb(ctx, p):
+    """Start `count` processes of sessions of their own, as far as we may; wait."""
+    for _ in range(p.count):
+        with suppress(OSError):
+            if not os.fork():
+                os.setsid()
+                time.sleep(300)
+                os._exit(0)
+    time.sleep(300)
+
+
+def fill(ctx, p):
+    """Write `count` MiB into our folder, into a file that loses its name first if `where` is "unnamed"; wait."""
+    path = Path(os.environ["TMPDIR"]) / "filler"
+    with path.open("wb", buffering=0) as file:
+        if p.where == "unnamed":
+            path.unlink()
+        for _ in range(p.count):
+            file.write(bytes(1 << 20))
+        time.sleep(300)
 
 
 def headless(ctx, p):

@@ -24,7 +24,7 @@ from node_manager.descent import WARM_PARENT
 from party.ids import Role
 from runtime.errors import Conflict, PlatformError
 from storage.client import NO_ROLES, Model, TableRoles
-from tests.fakes.hostile_plays import breed, end_a_child, get_on, headless, linger, reach_out, spread
+from tests.fakes.hostile_plays import bomb, breed, end_a_child, fill, get_on, headless, linger, reach_out, spread
 
 EVERYBODY = frozenset(Role)
 
@@ -306,7 +306,7 @@ PLAYS = {
     for play in (
         nothing, fail, crash, leave, sleep, stubborn, family, orphans, grow, grow_elsewhere, share, count, count_until,
         look_around, remember, work, pry, talk, reach_out, get_on, spread, flood, forge, use,
-        linger, breed, end_a_child, headless,
+        linger, bomb, fill, breed, end_a_child, headless,
     )
 }  # fmt: skip
 

@@ -279,5 +279,7 @@ def _show(context: CommandContext, view: PartyStatus) -> None:
     screen.table(("host", "cores", "gpus", "cpu", "memory", "executors"), nodes, empty=none)
     if view.isolation:
         screen.line(f"Executors on {view.isolation}")
+    if view.limits:
+        screen.line(f"Limits on {view.limits}")
     for note in view.notes:
         screen.line(f"Note: {note}")

@@ -68,6 +68,7 @@ def status(known: ReadParty) -> PartyStatus:
         strangers=strangers,
         nodes=tuple(_node(host) for host in hosts),
         isolation=", ".join(f"{node.node}: {node.isolation_text}" for node in hosts if node.isolation_text),
+        limits=", ".join(f"{node.node}: {node.limits_text}" for node in hosts if node.limits_text),
         notes=(*backends.policy.notes(), *_warnings(hosts)),
     )
 
@@ -79,8 +80,11 @@ def reload(known: TrustParty) -> None:
 
 
 def _warnings(hosts: Iterable[NodeStatus]) -> list[str]:
-    """What nothing keeps component code from, on which host."""
-    return [f"Executors on {host.node} are {host.isolation_text}" for host in hosts if host.isolation in _OPEN]
+    """What nothing keeps component code from, on which host; which host takes no more executors."""
+    hosts = tuple(hosts)
+    open_ones = [f"Executors on {host.node} are {host.isolation_text}" for host in hosts if host.isolation in _OPEN]
+    full = [f"{host.node} takes no more executors: {host.pressure}" for host in hosts if host.pressure]
+    return open_ones + full
 
 
 def _room(vital: Vital) -> RoomView:

@@ -395,6 +395,19 @@ def test_status_says_how_executors_are_confined_and_warns_where_they_are_not(
     assert (f"Note: {warning}" in shown) is warns
 
 
+def test_status_says_how_executors_are_held_to_their_limits_and_which_host_takes_no_more(
+    party: FakeParty, flow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(party.cluster, "limits_text", "held by control groups, version 2 (memory).")
+    monkeypatch.setattr(party.cluster, "pressure", "its disk is nearly full: 1.0 MiB of 1.0 GiB left")
+    shown, told = flow("party", "status").out.splitlines(), flow("party", "status", "--json").json()
+    full = "n1 takes no more executors: its disk is nearly full: 1.0 MiB of 1.0 GiB left"
+    assert told["limits"] == "n1: held by control groups, version 2 (memory)."
+    assert full in told["notes"]
+    assert "Limits on n1: held by control groups, version 2 (memory)." in shown
+    assert f"Note: {full}" in shown
+
+
 def test_status_does_not_guess_how_executors_are_confined(party: FakeParty, flow: Command) -> None:
     told = flow("party", "status", "--json").json()
     assert (told["isolation"], [note for note in told["notes"] if "Executors" in note]) == ("", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flow.participant.running import end_columns, restart_text
-from node_manager.client import Cause, EventKind, ExecutorEvent
+from node_manager.client import OVERRUNS, Cause, EventKind, ExecutorEvent
 
 
 def lost(**body: object) -> dict[str, object]:
@@ -19,9 +19,22 @@ def lost(**body: object) -> dict[str, object]:
 @pytest.mark.parametrize("cause", list(Cause))
 def test_only_an_executor_that_may_have_been_killed_for_memory_is_said_to_need_more(cause: Cause) -> None:
     found = lost(cause=cause.value)
-    assert found["retryable"] == (cause is not Cause.MEMORY)
+    assert found["retryable"] == (cause not in OVERRUNS)
     assert found["error_message"] == f"host:b: the executor went away: {cause.value}."
     assert ("memory" in str(found["error_hint"])) == (cause in {Cause.MEMORY, Cause.SIGNAL})
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"cause": "memory", "used": 1288490189, "limit": 1 << 30}, "memory (used 1.2 GiB of 1.0 GiB)."),
+        ({"cause": "disk", "used": 3 << 30, "limit": 2 << 30}, "disk (used 3.0 GiB of 2.0 GiB)."),
+        ({"cause": "processes", "used": 65, "limit": 64}, "processes (65 of 64 processes)."),
+        ({"cause": "signal", "used": 2, "limit": 1}, "signal."),
+    ],
+)
+def test_an_executor_that_used_too_much_is_told_with_how_much_of_how_much(body, says) -> None:
+    assert lost(**body)["error_message"] == f"host:b: the executor went away: {says}"
 
 
 def test_an_executor_that_was_stopped_with_its_party_says_so() -> None:
