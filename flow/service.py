@@ -19,6 +19,7 @@ from flow.hook import CallHook, Hook, HookCalls, hook_of
 from flow.job.binding import Components
 from flow.job.overrides import Changes
 from flow.job.rerunning import cloned, rerun
+from flow.lost_stores.missing import FindMissing, MissingExecutors
 from flow.lost_stores.reconciling import AskLeader, Reconcile, Reconciling
 from flow.participant.attempts import Attempts
 from flow.participant.checkpoint_retention import CheckpointRetention, Sweep
@@ -113,6 +114,7 @@ class FlowService:
         self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
         self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
         self._reconciling = Reconciling(party, database, catalogue, rooms, locks, self._leaving, scheduler)
+        self._missing = MissingExecutors(database, rooms.cluster, self._events)
         self._subscription: CallServer | None = None
 
     @classmethod
@@ -146,6 +148,7 @@ class FlowService:
                 Restart: self._restarts.carry_out,
                 Reconcile: self._reconciling.look,
                 AskLeader: self._reconciling.ask,
+                FindMissing: self._missing.look,
                 Sweep: self._retention.sweep,
                 CallHook: self._hook.carry_out,
             }
@@ -154,10 +157,9 @@ class FlowService:
         self._sender.start()
         self._leaving.start()
         self._restarts.start()
-        self._scheduler.poke(Reconcile())
-        self._scheduler.poke(Sweep())
         self._hook.start()
-        self._scheduler.poke(CallHook())
+        for key in (Sweep(), CallHook(), Reconcile(), FindMissing()):
+            self._scheduler.poke(key)
         self._events.start()
         self._subscription = self._gateway.serve_calls(self._servicer.answer)
 

@@ -7,7 +7,7 @@ whose last event is stored is acknowledged: its node need not keep it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, Full, Queue
@@ -95,6 +95,11 @@ class EventReader:
         with suppress(Full):  # then the recorder is busy and sees that we are closed
             self._queue.put_nowait(None)
         self._threads[1].join(grace_s)
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """The last sequence recorded, by event log."""
+        return self._places
 
     def _follow(self) -> None:
         pause = FIRST_PAUSE_S

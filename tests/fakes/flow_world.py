@@ -28,6 +28,7 @@ from gateway.calls.calls import MAX_CALL_BYTES
 from gateway.client import GatewayHealth, JobContract, NoSubscriber, PeerStatus, PeerUnknown, PeerUnreachable
 from gateway.errors import CallTooLarge
 from node_manager.client import EventKind, ExecutorEvent, Order, Resources
+from node_manager.events import log_name
 from party.ids import Address, AttemptId, Role
 from party.settings import PolicySettings
 from party.users import User, make_user
@@ -297,7 +298,17 @@ class FakeCluster:
 
     def nodes(self) -> list[NodeStatus]:
         used = sum(cores for _, cores in self.rooms.values())
-        return [NodeStatus(node="node-1", cores=self.cores, memory_bytes=1 << 40, gpus=0, reserved_cores=used)]
+        made = NodeStatus(node="node-1", cores=self.cores, memory_bytes=1 << 40, gpus=0, reserved_cores=used)
+        return [made.model_copy(update={"executors": tuple(self._executors())})]
+
+    def _executors(self) -> Iterator[str]:
+        for order in list(self.orders):
+            if (order.job, order.task, order.attempt, order.address) in self._running:
+                yield log_name(order.job, order.task, order.attempt, order.address, order.incarnation)
+
+    def forget_executors(self) -> None:
+        """The node lost its working folders: what ran is killed, and nobody tells."""
+        self._running.clear()
 
     def release(self, reservation_id: str) -> None:
         with self._change:
@@ -328,6 +339,7 @@ class FakeCluster:
     def end_job(self, job: str) -> None:
         self.ended.append(job)
         with self._change:
+            self._running = {key for key in self._running if key[0] != job}
             for room_id in [i for i, (room, _) in self.rooms.items() if room.attempt.job == job]:
                 del self.rooms[room_id]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flow.lost_stores import reconciling
+from flow.lost_stores import missing, reconciling
 from flow.pauses import Pauses
+from node_manager.client import EventKind
 from tests.fakes.flow_world import FakeParty, World, hangs, nothing_job, succeeds
 
 PAUSES = Pauses(probe_s=0.1)
@@ -16,7 +17,9 @@ PAUSES = Pauses(probe_s=0.1)
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(reconciling, "LOOK_EVERY_S", 0.05)
+    for module in (reconciling, missing):
+        monkeypatch.setattr(module, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(missing, "MISSING_S", 0.2)
     made = World(tmp_path, pauses=PAUSES)
     for party in made.parties.values():
         party.cluster.script = hangs
@@ -69,3 +72,16 @@ def test_a_job_whose_initiator_lost_its_database_is_left(world: World) -> None:
         assert (view.error.code, world[name].cluster.ended) == ("flow.job_forgotten", [job])
         assert "a, which led it, knows nothing of it any more" in view.error.message
     assert job in world["a"].cluster.ended
+
+
+def test_an_executor_that_its_node_forgot_starts_again_in_its_attempt(world: World) -> None:
+    job = _running(world)
+    cluster = world["b"].cluster
+    cluster.script = succeeds
+    cluster.forget_executors()
+    for party in ("a", "c"):
+        for order in world[party].cluster.orders:
+            world[party].cluster.tell(order, EventKind.SUCCEEDED, seconds=0.0)
+    view = world.wait(job, "succeeded", "failed")
+    assert (view.state, len(view.tasks[0].attempts)) == ("succeeded", 1)
+    assert [order.incarnation for order in cluster.orders] == [1, 2]
