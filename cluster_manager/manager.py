@@ -128,7 +128,7 @@ class ClusterManager:
         reservation = self._store.begin(reservation_id)
         try:
             _check(reservation, order)
-            pid = self._member(reservation.host).client.start(order)
+            pid = self._member(reservation.host).client.start(order.model_copy(update={"reservation": reservation_id}))
         except PlatformError:
             self._store.not_begun(reservation_id)
             raise

@@ -103,6 +103,8 @@ class Members:
 
     def _read(self, member: Member) -> None:
         for status in member.client.watch():
+            if member.status is None and (adopted := self._store.adopt(member.address, status.held)):
+                _log.warning("Reservations made again of what runs", node=member.address, reservations=adopted)
             member.status = status
             member.heard_at = self._monotonic()
             if member.gone.is_set():

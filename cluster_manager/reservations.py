@@ -17,7 +17,7 @@ from ulid import ULID
 from cluster_manager.claims import CLAIM_TABLE, NOW, claims_of, drop_claim, drop_claims, put_claim
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.queue import Claim, Wait
-from node_manager.client import Resources
+from node_manager.client import HeldRoom, Resources
 from party.ids import AttemptId
 from runtime.disk.sqlite import Database
 
@@ -143,6 +143,22 @@ class ClusterStore:
 
         return self._database.write(work)
 
+    def adopt(self, host: str, held: Iterable[HeldRoom]) -> int:
+        """Reserve what executors at a node run in where it is not known: this file was lost. Returns how many."""
+        rooms = [
+            (room.reservation, room.job, room.task, room.attempt, room.address, host, *_sizes(room.resources))
+            for room in held
+        ]
+        columns = "id, job, task, attempt, address, host, cores, memory_bytes, gpus, lease_until, started"
+        insert = f"INSERT OR IGNORE INTO reservation ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1)"  # noqa: S608  a constant
+
+        def work(rows: Connection) -> int:
+            before = rows.total_changes
+            rows.executemany(insert, rooms)
+            return rows.total_changes - before
+
+        return self._database.write(work) if rooms else 0
+
     def not_begun(self, reservation_id: str) -> None:
         """Nothing was started in it after all: its lease counts again."""
         self._change("UPDATE reservation SET started = 0 WHERE id = ?", (reservation_id,))
@@ -212,3 +228,7 @@ def _amounts(rows: Iterable[tuple[Any, ...]]) -> dict[str, Resources]:
 
 def _resources(cores: int, memory_bytes: int, gpus: int) -> Resources:
     return Resources(cores=cores, memory_bytes=memory_bytes, gpus=gpus)
+
+
+def _sizes(resources: Resources) -> tuple[int, int, int]:
+    return resources.cores, resources.memory_bytes, resources.gpus

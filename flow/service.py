@@ -153,11 +153,8 @@ class FlowService:
                 CallHook: self._hook.carry_out,
             }
         )
-        self._coordinator.start()
-        self._sender.start()
-        self._leaving.start()
-        self._restarts.start()
-        self._hook.start()
+        for each in (self._coordinator, self._sender, self._leaving, self._restarts, self._hook):
+            each.start()
         for key in (Sweep(), CallHook(), Reconcile(), FindMissing()):
             self._scheduler.poke(key)
         self._events.start()

@@ -21,7 +21,7 @@ from node_manager.errors import (
 from node_manager.events import FINAL, EventKind, ExecutorEvent
 from node_manager.last_event import CRASH_CODE, OVERRUNS, Cause, failure_body, overrun_text
 from node_manager.order import NOTHING, Input, Order, Resources, ResumePoint
-from node_manager.status import NodeStatus
+from node_manager.status import HeldRoom, NodeStatus
 from node_manager.wire import EventStream, NodeClient, document, parse_event, parse_order, parse_status
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "EventStream",
     "ExecutorEvent",
     "ForkFailed",
+    "HeldRoom",
     "Input",
     "NoGpuLeft",
     "NodeClient",

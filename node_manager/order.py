@@ -72,6 +72,7 @@ class OrderHead(BaseModel):
         job, task, attempt, incarnation: Which try this is; an older incarnation is refused everywhere.
         address: Who the executor is.
         resources: What it may use.
+        reservation: By which name its Cluster Manager knows the room that it runs in; none in orders of older releases.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,6 +82,7 @@ class OrderHead(BaseModel):
     incarnation: int
     address: str
     resources: Annotated[Resources, AfterValidator(_enough)]
+    reservation: str = ""
 
 
 class Order(OrderHead):

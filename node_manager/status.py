@@ -7,6 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from node_manager.order import Resources
 
 
+class HeldRoom(BaseModel):
+    """The room of an executor that runs, as its Cluster Manager has reserved it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    reservation: str
+    job: str
+    task: str
+    attempt: int
+    address: str
+    resources: Resources
+
+
 class NodeStatus(BaseModel):
     """One host: what it can bear and how busy it is now.
 
@@ -16,6 +28,7 @@ class NodeStatus(BaseModel):
         cpu_percent, memory_used: The whole host's load now.
         gpu_percent: How busy each GPU is; empty where that is not known.
         executors: Working folders (`job/task-attempt-role-party-iN`) of those that run now.
+        held: The rooms that they run in, as far as their orders name them.
         isolation: How executors are kept from what they need not see: "user", "sandbox", "partly", "none"; or empty.
         isolation_text: The same in words, with a remedy where there is none.
         limits_text: How executors are held to their limits, in words.
@@ -35,6 +48,7 @@ class NodeStatus(BaseModel):
     memory_used: int = 0
     gpu_percent: tuple[float, ...] = ()
     executors: tuple[str, ...] = ()
+    held: tuple[HeldRoom, ...] = ()
     warm: bool = False
     isolation: str = ""
     isolation_text: str = ""

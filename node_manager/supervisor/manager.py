@@ -34,7 +34,7 @@ from node_manager.last_event import Cause
 from node_manager.limits.amounts import pressure
 from node_manager.order import Order, OrderHead
 from node_manager.process import anonymous_bytes, become_subreaper, cease_subreaper, kernel_oom_kills
-from node_manager.status import NodeStatus
+from node_manager.status import HeldRoom, NodeStatus
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.follow import EventLogs
 from node_manager.supervisor.host import Load
@@ -97,6 +97,7 @@ class NodeManager:
             memory_used=memory_used,
             gpu_percent=gpu_percent,
             executors=tuple(sorted(running.key.folder for running in self._executors.all())),
+            held=tuple(_held(running) for running in self._executors.all() if running.reservation),
             warm=self._supervisor.parent.ready,
             isolation=found.mode if found else "",
             isolation_text=found.text if found else "",
@@ -176,7 +177,7 @@ class NodeManager:
             )
 
     def _enrol(self, key: ExecutorKey, order: Order) -> tuple[Running, bool]:
-        fresh = Running(key, self._folders / key.folder, order.resources, oom_kills=kernel_oom_kills())
+        fresh = _running(key, self._folders / key.folder, order)
         running = self._executors.add(fresh)
         if running is fresh:
             try:
@@ -281,10 +282,26 @@ class NodeManager:
                 end_with_family(known[0])
             forget_folder(folder)
             return
-        running = Running(key, folder, order.resources, oom_kills=kernel_oom_kills())
+        running = _running(key, folder, order)
         self._executors.add(running)
         if read_json(folder / PROCESS) is None and read_json(folder / EXIT) is None:
             running.decided = Cause.NOT_STARTED
             write_json(folder / EXIT, NEVER_STARTED)
         _log.info("Executor adopted", executor=key.folder)
         self._supervisor.watch(running)
+
+
+def _running(key: ExecutorKey, folder: Path, order: OrderHead) -> Running:
+    return Running(key, folder, order.resources, oom_kills=kernel_oom_kills(), reservation=order.reservation)
+
+
+def _held(running: Running) -> HeldRoom:
+    key = running.key
+    return HeldRoom(
+        reservation=running.reservation,
+        job=key.job,
+        task=key.task,
+        attempt=key.attempt,
+        address=key.address,
+        resources=running.resources,
+    )

@@ -27,6 +27,7 @@ class Running:
         oom_kills: The kernel's count when it began.
         decided: What we did to it, if anything; overrun: what it had used too much of, where that is why.
         gone_at: When it was seen gone without an exit file, while there was room for one.
+        reservation: By which name the Cluster Manager knows its room; empty if its order does not say.
         unwritten: How it ended, for its exit file, as long as the disk does not take it.
     """
 
@@ -44,6 +45,7 @@ class Running:
     overrun: Overrun | None = None
     gone_at: float | None = None
     unwritten: dict[str, object] = field(default_factory=dict)
+    reservation: str = ""
 
 
 class RunningExecutors:

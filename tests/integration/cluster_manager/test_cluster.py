@@ -6,6 +6,7 @@ import itertools
 import re
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -241,3 +242,21 @@ def test_a_home_gives_its_own_node(tmp_path):
     client.close()
     service.stop(2)
     service.stop(2)
+
+
+def test_a_cluster_manager_that_lost_its_file_knows_again_what_runs_and_where(cluster, client, order_of):
+    order = order_of("count", count=1000, seconds=0.05)
+    reservation = reserve(client, order)
+    client.start(reservation.id, order)
+    cluster.service.stop(1)
+    for file in cluster.folder.glob("c.sqlite*"):
+        file.unlink()
+    cluster.start()
+    eventually(lambda: _reserved_cores(client) == 1, 20)
+    client.release(reservation.id)
+    assert _reserved_cores(client) == 0
+
+
+def _reserved_cores(client):
+    with suppress(ClusterUnavailable):  # not yet
+        return sum(status.reserved_cores for status in client.nodes())

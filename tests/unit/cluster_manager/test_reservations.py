@@ -11,7 +11,7 @@ from cluster_manager.claims import LAPSES_S
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.queue import Claim, Turn, Wait
 from cluster_manager.reservations import ClusterStore, Taken
-from node_manager.client import Resources
+from node_manager.client import HeldRoom, Resources
 from party.ids import AttemptId
 
 ONE = Resources(cores=1, memory_bytes=1 << 30)
@@ -179,3 +179,19 @@ def test_the_end_of_a_job_gives_its_reservations_back(store):
     store.end_job("JOB1")
     store.end_job("JOB1")
     assert store.reserved() == {}
+
+
+def test_what_runs_is_reserved_again_by_its_name_once_the_file_is_lost(store):
+    room = HeldRoom(reservation="R1", job="JOB1", task="task", attempt=1, address="guest:a", resources=ONE)
+    assert (store.adopt("unix:n", [room]), store.adopt("unix:n", [room])) == (1, 0)
+    assert store.reserved() == {"unix:n": ONE}
+    assert store.begin("R1").attempt == AttemptId("JOB1", "task", 1)  # of its next incarnation
+    store.release("R1")
+    assert store.reserved() == {}
+
+
+def test_what_is_known_to_be_reserved_stays_as_it_is(store):
+    made = reserve(store)
+    room = HeldRoom(reservation="R1", job="JOB1", task="task", attempt=1, address="guest:a", resources=ONE)
+    assert store.adopt("unix:n", [room]) == 0
+    assert store.begin(made.id) == made
