@@ -63,6 +63,7 @@ from flow.views.party import (
     UserView,
     Validation,
 )
+from flow.views.queue import QueuedExecutor, QueueEntry
 from runtime.addresses import WILDCARDS, HostPort, parse_listen
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ __all__ = [
     "ProposedInput",
     "ProposedLine",
     "ProposedParameter",
+    "QueueEntry",
+    "QueuedExecutor",
     "ReportView",
     "RoomView",
     "Session",

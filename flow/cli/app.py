@@ -13,6 +13,7 @@ from flow.cli.exit_codes import epilog
 from flow.cli.job import commands as job
 from flow.cli.job import control
 from flow.cli.party import commands as party
+from flow.cli.queue import queue
 from flow.cli.screen import Screen
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ job.app.add_typer(control.app)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(user.app, name="user")
+app.command("queue")(queue)
 
 
 def _version(wanted: bool) -> None:

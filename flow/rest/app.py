@@ -15,7 +15,7 @@ from starlette.types import Scope
 from flow.rest import errors
 from flow.rest.access import Anybody, guarded, open_routes, token_of
 from flow.rest.backends import Backends
-from flow.rest.routes import control, jobs, logins, metrics, party, policy, results, streams, tables, users
+from flow.rest.routes import control, jobs, logins, metrics, party, policy, queue, results, streams, tables, users
 from runtime.http.guard import Guard
 
 THREADS = 64  # requests that may wait for the database or the disk at the same time
@@ -25,7 +25,7 @@ MOST_OF_STRANGERS = 16 << 10
 MOST_OF_A_BODY = 64 << 10  # JSON that is read between two other requests: four milliseconds
 MOST_OF_A_JOB = 1 << 20  # read in a thread of its own
 
-PARTS = (party, metrics, policy, users, logins, jobs, control, streams, tables, results)
+PARTS = (party, queue, metrics, policy, users, logins, jobs, control, streams, tables, results)
 
 
 def create_app(backends: Backends) -> FastAPI:

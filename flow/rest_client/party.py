@@ -7,6 +7,7 @@ import httpx
 from flow.rest_client.http import HttpCalls
 from flow.rest_client.remote_errors import raise_refusal
 from flow.views.party import Health, PartyStatus
+from flow.views.queue import QueueEntry
 
 
 class PartyCalls(HttpCalls):
@@ -22,6 +23,10 @@ class PartyCalls(HttpCalls):
     def status(self) -> PartyStatus:
         """The party's services, peers and hosts."""
         return self._ask(PartyStatus, "GET", "/party")
+
+    def queue(self) -> list[QueueEntry]:
+        """What has room at the party and what waits for it, in order."""
+        return self._ask(list[QueueEntry], "GET", "/queue")
 
     def service_metrics(self) -> str:
         """What the party's services count of themselves, as Prometheus reads it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from cluster_manager.client import NodeStatus
+from cluster_manager.client import NodeStatus, Place
 from flow.client import FlowClient
 from flow.policy_book import PolicyBook
 from flow.rest.app import create_app
@@ -73,6 +73,10 @@ class FakeCluster:
     isolation_text: str = ""
     limits_text: str = ""
     pressure: str = ""
+    places: list[Place] = field(default_factory=list)
+
+    def queue(self) -> list[Place]:
+        return self.places
 
     def metrics(self) -> bytes:
         return b"archipelago_cluster_manager_no_capacity_total 0.0\n"

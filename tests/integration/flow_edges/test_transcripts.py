@@ -5,6 +5,7 @@ $ flow ...        a command; the lines below it are its stdout, without differen
 stderr: ...       its stderr
 @ begin JOB       the job runs
 @ play JOB        the job runs to its end
+@ wait JOB        it waits for room, behind another
 ...               anything, a whole line or the rest of one
 <JOB> <TIME> <SIZE>   a job id (the same one all along), a time, a size
 """
@@ -18,8 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster_manager.client import Place
 from flow.job.states import JobState
 from flow.views.dry_run import DryRunView
+from node_manager.client import Resources
 from tests.fakes.flow_party import FakeParty, fake_party, job_json
 from tests.integration.flow_edges.conftest import Command
 
@@ -53,6 +56,18 @@ WOULD = DryRunView.model_validate(
             {"task": "train", "party": "coordinator", "unsaid": ["sum", "start"]},
         ],
     }
+)  # fmt: skip
+
+OTHER = "01M84NKVCS9025W7T6P1XBY3P8"
+ROOM = Resources(cores=2, memory_bytes=1 << 30)
+PLACE = {"task": "train", "attempt": 1, "priority": 5, "owner": "hospital-b"}
+RUNS = [
+    Place(state="started", job=OTHER, sizes={at: ROOM}, nodes={at: "n1"}, **PLACE)
+    for at in ("arbiter:hospital-a", "host:hospital-a")
+]
+WAITS = Place(
+    state="waits", job="", sizes={"guest:hospital-a": ROOM}, since_ms=1_767_225_600_000, behind=(OTHER,),
+    why="n1: 0 of 4 cores free, 2 wanted; other jobs are before it", **PLACE,
 )  # fmt: skip
 
 
@@ -101,7 +116,7 @@ def party(tmp_path: Path) -> FakeParty:
         yield made
 
 
-@pytest.mark.parametrize("name", ["jobs", "wrong", "data", "control", "people"])
+@pytest.mark.parametrize("name", ["jobs", "wrong", "data", "control", "people", "queue"])
 def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, name: str) -> None:
     (folder / "job.json").write_bytes(job_json())
     (folder / "other.json").write_bytes(job_json(name="other"))
@@ -117,6 +132,8 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
         if kind == "@":
             if words[0] == "begin":
                 party.service.move(job, JobState.RUNNING)
+            elif words[0] == "wait":
+                party.cluster.places = [*RUNS, WAITS.model_copy(update={"job": job})]
             else:
                 party.service.play(job, rounds=2)
             continue
