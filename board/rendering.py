@@ -112,6 +112,8 @@ def told(event: EventRow) -> str:
             "absent": "is absent",
             "hindered": "cannot go on now",
             "back": "is back",
+            "stalled": f"waits: {event.body.get('codes')}",
+            "goes_on": "goes on",
         }
         by = f" ({event.body['user']})" if "user" in event.body else ""
         return f"{event.party or 'A party'} {said.get(what, words)}{by}"

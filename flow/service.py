@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from algorithms.registry import component
 from flow.coordinator.coordinator import Coordinator
@@ -36,9 +36,11 @@ from flow.policy_book import PolicyBook
 from flow.protocol.policy import Stance
 from flow.protocol.resuming import resumed
 from flow.rooms.holdings import Holdings
+from flow.rooms.looks import Look, Looks, Tell
 from flow.rooms.own_clock import OwnClock
 from flow.rooms.peer_calls import PeerCalls
 from flow.rooms.ports import Rooms
+from flow.rooms.stalls import Stalls
 from flow.scheduler import Scheduler
 from flow.servicer import FlowServicer
 from flow.store.catalogue import Catalogue
@@ -50,14 +52,13 @@ from flow.store.waiting import restarts
 from flow.views.dry_run import DryRunView
 from flow.views.history import HistoryView
 from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
-from flow.views.links import Links
 from flow.views.why import why
 from gateway.client import CallServer
 from party.home import PartyHome
 from party.ids import JobId
 from party.settings import KEEP_CHECKPOINTS_S, PolicySettings
 from party.users import Thing, User, Verb, may
-from runtime.clock import Apart, Clock, SystemClock, now_ms
+from runtime.clock import Apart, Clock, SystemClock
 from runtime.errors import PlatformError
 
 
@@ -90,7 +91,9 @@ class FlowService:
         self._hook = HookCalls(party, database, config.hook, lambda: scheduler.poke(CallHook()))
         catalogue = Catalogue(config.components)
         self._held = held = Holdings(party, database, catalogue, rooms.store)
-        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, scheduler, config.pauses)
+        stalls = Stalls(database)
+        self._coordinator = Coordinator(party, database, catalogue, rooms.gateway, scheduler, config.pauses, stalls)
+        self._looks = Looks(party, database, rooms, stalls, scheduler, self._coordinator.begin)
         doubt = OwnClock(clock, rooms.gateway).doubt
         self._retention = retention = CheckpointRetention(
             party, database, catalogue, rooms.store, config.keep_checkpoints_s, doubt
@@ -112,7 +115,8 @@ class FlowService:
             database, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming, self._histories
         )
         self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
-        self._events = EventReader(party, database, rooms.cluster, self._sender.due, self._restarts.due, config.pauses)
+        heard = self._looks.hearing(self._sender.due)
+        self._events = EventReader(party, database, rooms.cluster, heard, self._restarts.due, config.pauses)
         self._reconciling = Reconciling(party, database, catalogue, rooms, locks, self._leaving, scheduler)
         self._missing = MissingExecutors(database, rooms.cluster, self._events)
         self._subscription: CallServer | None = None
@@ -151,11 +155,13 @@ class FlowService:
                 FindMissing: self._missing.look,
                 Sweep: self._retention.sweep,
                 CallHook: self._hook.carry_out,
+                Look: self._looks.look,
+                Tell: self._looks.tell,
             }
         )
         for each in (self._coordinator, self._sender, self._leaving, self._restarts, self._hook):
             each.start()
-        for key in (Sweep(), CallHook(), Reconcile(), FindMissing()):
+        for key in (Sweep(), CallHook(), Reconcile(), FindMissing(), Look()):
             self._scheduler.poke(key)
         self._events.start()
         self._subscription = self._gateway.serve_calls(self._servicer.answer)
@@ -298,30 +304,23 @@ class FlowService:
     def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:
         """The newest jobs first, of those older than the job `before` if one is named."""
         with self._database.read() as connection:
-            return self._reader.jobs(connection, limit, state, before)
+            return [self._looks.with_waits(line) for line in self._reader.jobs(connection, limit, state, before)]
 
     def job(self, job: str) -> JobView:
         """One job. Raises UnknownJob."""
         with self._database.read() as connection:
-            return self._reader.job(connection, job)
+            return self._looks.with_waits(self._reader.job(connection, job))
 
     def why(self, job: str) -> list[str]:
         """How far the job is, what it waits for or how it ended, in sentences. Raises UnknownJob."""
         with self._database.read() as connection:
-            view, state = self._reader.job(connection, job), part_state(connection, job)
+            view, state = self._looks.with_waits(self._reader.job(connection, job)), part_state(connection, job)
             again = restarts(connection, job)
-        return why(view, state, self._links(), self._sender.postponed(job), again)
+        return why(view, state, self._looks.links(), self._sender.postponed(job), again)
 
     def clocks_apart(self) -> dict[str, Apart]:
         """How far the clocks of other parties were from ours in their last messages, where that is too far."""
         return self._database.clocks_apart()
-
-    def _links(self) -> Links:
-        links = Links(self._party, now_ms(self._database.clock), clocks=self.clocks_apart())
-        try:
-            return replace(links, peers={peer.party: peer for peer in self._gateway.peers()})
-        except PlatformError as error:
-            return replace(links, peers=None, down=str(error))
 
     def metrics(self, job: str, task: str | None = None, since: int = 0) -> list[MetricRow]:
         """Metrics with an id above `since`, oldest first. Raises UnknownJob."""

@@ -18,7 +18,7 @@ from node_manager.errors import (
     StaleIncarnation,
     UnknownWireVersion,
 )
-from node_manager.events import FINAL, EventKind, ExecutorEvent
+from node_manager.events import FINAL, EventKind, ExecutorEvent, log_name
 from node_manager.last_event import CRASH_CODE, OVERRUNS, Cause, failure_body, overrun_text
 from node_manager.order import NOTHING, Input, Order, Resources, ResumePoint
 from node_manager.status import HeldRoom, NodeStatus
@@ -58,6 +58,7 @@ __all__ = [
     "document",
     "end_left_over",
     "failure_body",
+    "log_name",
     "overrun_text",
     "parse_event",
     "parse_order",

@@ -37,6 +37,11 @@ class ProcessId:
             return False
         return fields[_STATE_FIELD] not in _ENDED or int(fields[_THREADS_FIELD]) > 1
 
+    def stopped(self) -> bool:
+        """Whether a signal has stopped this very process."""
+        fields = _stat(self.pid)
+        return bool(fields) and int(fields[_START_TIME_FIELD]) == self.start_ticks and is_stopped(self.pid)
+
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the process group that this process leads, if it still runs."""
         if self.alive():
@@ -47,6 +52,11 @@ class ProcessId:
         if self.alive():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, signal.SIGKILL)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal, or a debugger, has stopped a process."""
+    return _stat(pid)[:1] in (["T"], ["t"])
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

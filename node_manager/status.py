@@ -33,6 +33,7 @@ class NodeStatus(BaseModel):
         isolation_text: The same in words, with a remedy where there is none.
         limits_text: How executors are held to their limits, in words.
         pressure: Why it takes no more executors for now, in words; empty if it does.
+        stopped: Those of them that a signal has stopped; parent_stopped: whether one has stopped the warm parent.
         warm: Whether the warm parent has finished its imports.
         state: "up", or "silent" when its Cluster Manager has not heard from it lately.
         reserved_cores, reserved_memory_bytes, reserved_gpus: Filled in by the Cluster Manager.
@@ -49,6 +50,8 @@ class NodeStatus(BaseModel):
     gpu_percent: tuple[float, ...] = ()
     executors: tuple[str, ...] = ()
     held: tuple[HeldRoom, ...] = ()
+    stopped: tuple[str, ...] = ()
+    parent_stopped: bool = False
     warm: bool = False
     isolation: str = ""
     isolation_text: str = ""

@@ -37,6 +37,7 @@ from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from flow.rooms.own_clock import OwnClock
 from flow.rooms.peer_calls import PeerCalls
 from flow.rooms.ports import GatewayPort
+from flow.rooms.stalls import Stalls
 from flow.scheduler import Handler, Scheduler
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
@@ -74,11 +75,12 @@ class Coordinator:
         gateway: GatewayPort,
         scheduler: Scheduler,
         pauses: Pauses,
+        stalls: Stalls,
     ) -> None:
         self._party = party
         self._database = database
         self._catalogue = catalogue
-        self._snapshots = Snapshots(database, catalogue)
+        self._snapshots = Snapshots(database, catalogue, stalls)
         self._own_clock = OwnClock(database.clock, gateway)
         self._absence = Absence(database)
         self._applier = PlanApplier(database, self._snapshots, catalogue, self._freed)
@@ -86,7 +88,7 @@ class Coordinator:
         self._parties = PartyCalls(database, catalogue, peers, self._absence, self._applier, gateway.verify)
         attempts = AttemptCalls(database, peers, self._absence, self._applier, pauses)
         self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts, pauses)
-        self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard)
+        self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard, stalls)
         self._scheduler = scheduler
         self._probe_s = pauses.probe_s
 

@@ -11,10 +11,12 @@ from flow.errors import JobForgotten
 from flow.job.states import JobEvent
 from flow.protocol.manifest import check_answer
 from flow.protocol.messages import Ack, Report, SignedAnswer, Withdrawal
+from flow.rooms.stalls import Stalls
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.transitions import end_job
 from flow.views.jobs import ErrorView
+from flow.views.stalls import Fact
 
 Verify = Callable[[str, str, bytes, bytes], None]
 
@@ -30,6 +32,11 @@ def forgotten(party: str) -> ErrorView:
     return ErrorView(code=JobForgotten.code, message=message, hint="Submit it again.", party=party)
 
 
+def _is_of(fact: Fact, party: str) -> bool:
+    """Whether a fact is about an executor of the party, or about none."""
+    return not fact.address or fact.address.partition(":")[2] == party
+
+
 class Incoming:
     """Handlers of calls to the initiator. `heard(job, party)` is called after each."""
 
@@ -41,7 +48,9 @@ class Incoming:
         applier: PlanApplier,
         verify: Verify,
         heard: Callable[[str, str], None],
+        stalls: Stalls,
     ) -> None:
+        self._stalls = stalls
         self._party = party
         self._database = database
         self._catalogue = catalogue
@@ -53,6 +62,9 @@ class Incoming:
     def report(self, report: Report, caller: str) -> Ack:
         """News of a party's sides; repeating it changes nothing."""
         self.reports.take(report, caller)
+        if report.facts is not None:
+            own = [fact for fact in report.facts if _is_of(fact, caller)]
+            self._stalls.note(report.job, caller, own)
         self._heard(report.job, caller)
         return Ack()
 

@@ -84,6 +84,7 @@ class JobSnapshot:
         phase: Against which limit its time has counted: `running` or `waiting`.
         ran_s, waited_s: What counts against each, the time since then included.
         waits: What it waits for, in words.
+        stalled: Whether executors wait for something that is known, and have told nothing for long.
     """
 
     job: str
@@ -98,6 +99,7 @@ class JobSnapshot:
     ran_s: float = 0
     waited_s: float = 0
     waits: tuple[str, ...] = ()
+    stalled: bool = False
     closed: bool = False
 
 
@@ -254,9 +256,13 @@ def step(job: JobSnapshot) -> list[Instruction]:
 
 
 def phase_now(job: JobSnapshot) -> str:
-    """`running` while something runs and no party is absent, else `waiting`: the limit that time counts against."""
+    """`running` while something runs, no party is absent and nothing is stalled, else `waiting`.
+
+    That is the limit that time counts against.
+    """
     runs = any(attempt.state is AttemptState.RUNNING for attempt in job.attempts.values())
-    return "running" if runs and not any(party.absent for party in job.parties) else "waiting"
+    held_up = job.stalled or any(party.absent for party in job.parties)
+    return "running" if runs and not held_up else "waiting"
 
 
 def _ask(job: JobSnapshot) -> list[Instruction]:

@@ -12,6 +12,7 @@ from flow.coordinator.plan import AttemptSnapshot, JobSnapshot, PartySnapshot, S
 from flow.job.states import ENDED_ATTEMPT, AttemptState, JobState
 from flow.protocol.messages import Decision, KeptSteps, SignedAnswer
 from flow.protocol.resuming import came_further, common_point
+from flow.rooms.stalls import Stalls
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.job_cache import JobRows
@@ -19,6 +20,7 @@ from flow.store.stored import stored
 from flow.store.tables import attempt, job_party, side
 from flow.store.transitions import began_with, error_of
 from flow.store.waiting import waiting
+from flow.views.stalls import stall_waits
 from node_manager.client import ResumePoint
 
 
@@ -41,7 +43,8 @@ class Snapshots:
     not what a clock that is behind at the first look does not know of.
     """
 
-    def __init__(self, database: Database, catalogue: Catalogue) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue, stalls: Stalls) -> None:
+        self._stalls = stalls
         self._database = database
         self._catalogue = catalogue
         self._clock = database.clock
@@ -59,6 +62,7 @@ class Snapshots:
         row, parties, attempts = rows.job, rows.of(job_party), rows.of(attempt)
         elapsed = self._elapsed_ms(row)
         settings = known.spec.settings
+        stalls = self._stalls.of(rows.job_id)
         return JobSnapshot(
             job=rows.job_id,
             state=JobState(row.state),
@@ -71,7 +75,8 @@ class Snapshots:
             phase=row.phase,
             ran_s=(row.ran_ms + (elapsed if row.phase == "running" else 0)) / 1000,
             waited_s=(row.waited_ms + (elapsed if row.phase == "waiting" else 0)) / 1000,
-            waits=tuple(item.text for item in waiting(row, parties, attempts)),
+            waits=tuple(item.text for item in (*waiting(row, parties, attempts), *stall_waits(stalls, row.initiator))),
+            stalled=self._stalls.stalled(rows.job_id),
             closed=bool(row.closed),
         )
 

@@ -32,6 +32,7 @@ from flow.protocol.envelope import Message as Message
 from flow.protocol.envelope import decode as decode
 from flow.protocol.envelope import encode as encode
 from flow.views.jobs import ErrorView
+from flow.views.stalls import MOST_FACTS, Fact
 from runtime.bounds import Attempt, Count, Incarnation, TimeMs
 from storage.client import TableRoles
 
@@ -328,13 +329,17 @@ class SideReport(Message):
 
 
 class Report(Message):
-    """News of a party's sides of a job; numbers and lines only where its policy shares them."""
+    """News of a party's sides of a job; numbers and lines only where its policy shares them.
+
+    `facts` is all that its executors wait for now; absent where nothing is said of that.
+    """
 
     job: JobIdText
     sides: tuple[SideReport, ...] = Field(default=(), max_length=MAX_SIDES)
     metrics: tuple[MetricReport, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
     logs: tuple[LogReport, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
     progress: tuple[ProgressReport, ...] = Field(default=(), max_length=MAX_REPORT_ROWS)
+    facts: tuple[Fact, ...] | None = Field(default=None, max_length=MOST_FACTS, exclude_if=lambda facts: facts is None)
 
 
 class Method(StrEnum):

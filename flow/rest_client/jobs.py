@@ -182,6 +182,8 @@ class JobCalls(HttpCalls):
                 asked = people(patience.ask(lambda: self.job(job)))
                 if asked:
                     yield asked
+            if event.kind == "party.stalled":
+                yield list(patience.ask(lambda: self.job(job)).waiting_for)
             if event.metrics:
                 yield list(event.metrics)
         yield patience.ask(lambda: self.job(job))

@@ -54,7 +54,7 @@ class Waiting(View):
     """One thing a job waits for: who, what, since when (milliseconds of wall time)."""
 
     who: str  # a party id
-    what: str  # "person" | "pause" | "party" | "gateway" | "room"
+    what: str  # "person" | "pause" | "party" | "gateway" | "room", or a code of `flow.views.stalls`
     text: str
     since_ms: int
     do: str = ""  # what people of this party are to do about it, if it waits for them
@@ -231,7 +231,8 @@ class EventRow(View):
     that it cannot now; the body tells the code), `party.back`, `party.left`, `task.published`, `task.resumes` (the body
     tells job, attempt, step; empty: the task starts afresh), `job.closed`, `metrics.recorded`, `logs.recorded`,
     `progress.recorded`, `executor.restarted` (of an own one; the body tells address, incarnation, cause, text),
-    `gateway.down`, `gateway.back` (the own one). `metrics` are the numbers that a `metrics.recorded` tells of: in the
+    `gateway.down`, `gateway.back` (the own one), `party.stalled` (its side waits; the body tells `codes`),
+    `party.goes_on`. `metrics` are the numbers that a `metrics.recorded` tells of: in the
     stream of one job, for who may read them; elsewhere they are asked for by `since`.
     """
 

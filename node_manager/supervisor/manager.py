@@ -33,7 +33,7 @@ from node_manager.folders import (
 from node_manager.last_event import Cause
 from node_manager.limits.amounts import pressure
 from node_manager.order import Order, OrderHead
-from node_manager.process import anonymous_bytes, become_subreaper, cease_subreaper, kernel_oom_kills
+from node_manager.process import anonymous_bytes, become_subreaper, cease_subreaper, is_stopped, kernel_oom_kills
 from node_manager.status import HeldRoom, NodeStatus
 from node_manager.supervisor.config import NodeConfig
 from node_manager.supervisor.follow import EventLogs
@@ -87,6 +87,7 @@ class NodeManager:
         cpu_percent, memory_used, gpu_percent = self._load.read()
         found = self._supervisor.parent.isolation
         capacity = self._config.capacity
+        running = self._executors.all()
         return NodeStatus(
             schema=1,
             node=self._config.name,
@@ -96,8 +97,10 @@ class NodeManager:
             cpu_percent=cpu_percent,
             memory_used=memory_used,
             gpu_percent=gpu_percent,
-            executors=tuple(sorted(running.key.folder for running in self._executors.all())),
-            held=tuple(_held(running) for running in self._executors.all() if running.reservation),
+            executors=tuple(sorted(one.key.folder for one in running)),
+            held=tuple(_held(one) for one in running if one.reservation),
+            stopped=tuple(sorted(one.key.folder for one in running if one.process and one.process.stopped())),
+            parent_stopped=is_stopped(self._supervisor.parent.pid),
             warm=self._supervisor.parent.ready,
             isolation=found.mode if found else "",
             isolation_text=found.text if found else "",

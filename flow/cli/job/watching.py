@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from flow.cli.screen import Screen
 from flow.client import ENDED_JOB, EventRow, JobView, MetricRow, Waiting
+from flow.views.stalls import STALLS
 from runtime.clock import span
 
 Told = JobView | EventRow | list[Waiting] | list[MetricRow]
@@ -15,6 +16,7 @@ _PARTY_SAYS = {
     "absent": "is absent",
     "hindered": "cannot go on now",
     "back": "is back",
+    "goes_on": "goes on",
     "left": "left the job",
 }
 
@@ -88,9 +90,9 @@ class Watcher:
             self._screen.line(f"{event.party} {_PARTY_SAYS[what]}")
 
     def _people(self, waits: Iterable[Waiting]) -> None:
-        """For whose decision the job waits, and what to type if it is ours."""
+        """For whose decision or for what of whose side the job waits, and what to type if it is ours."""
         for one in waits:
-            if one.what == "person":
+            if one.what == "person" or one.what in STALLS:
                 self._once(f"waits for {one.text}" + (f": {one.do}" if one.do else ""))
 
     def _once(self, line: str) -> None:

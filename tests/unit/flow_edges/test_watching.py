@@ -80,3 +80,11 @@ def test_an_executor_that_starts_again_is_a_line(capsys: pytest.CaptureFixture[s
     body = {"address": "host:b", "text": "executor killed (signal 9), starts again as incarnation 2"}
     Watcher(Screen()).show(event("executor.restarted").model_copy(update={"body": body}))
     assert capsys.readouterr().out == "train: host:b: executor killed (signal 9), starts again as incarnation 2\n"
+
+
+def test_what_executors_wait_for_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = Waiting(who="b", what="executor-stopped", text="host:b, which is stopped by a signal", since_ms=1)
+    watcher = Watcher(Screen())
+    watcher.show([stopped])
+    watcher.show(event("party.goes_on").model_copy(update={"party": "b"}))
+    assert capsys.readouterr().out == "waits for host:b, which is stopped by a signal\nb goes on\n"

@@ -1,0 +1,87 @@
+"""What keeps a party's side of a running job from going on, as codes: found from the signs of its rooms. Pure.
+
+A fact names nothing of the inside of its party: no host, no path, no user. Words are made where it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flow.job.states import AttemptState
+from flow.views.stalls import MOST_FACTS, Fact
+from node_manager.client import NodeStatus, log_name
+
+FLEETING = frozenset({"starting", "restart-waits"})  # of every restart for a moment: told where it lasts
+QUIET_S = 30.0
+_QUIET_TIMES = 3
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What a party's rooms show of themselves now.
+
+    Attributes:
+        nodes: Its hosts; None where the Cluster Manager does not answer.
+        down: The parties to which the link does not work.
+        card: Whether something is wrong with its own card.
+        full: Whether a disk is full.
+    """
+
+    nodes: Sequence[NodeStatus] | None = ()
+    down: Collection[str] = ()
+    card: bool = False
+    full: bool = False
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a party's executors of a job tell news: when they last did, and the longest pause between two."""
+
+    last_s: float
+    longest_s: float = field(default=0.0)
+
+    def heard(self, now_s: float) -> Pace:
+        """After news; what was stalled is no pause of theirs."""
+        gap = now_s - self.last_s
+        return Pace(now_s, self.longest_s if self.quiet(now_s) else max(self.longest_s, gap))
+
+    def quiet(self, now_s: float) -> bool:
+        """Whether they are silent for longer than they ever were while they worked."""
+        return now_s - self.last_s >= max(QUIET_S, _QUIET_TIMES * self.longest_s)
+
+
+def facts_of(job: str, executors: Sequence[Any], parties: Collection[str], signs: Signs) -> list[Fact]:
+    """What the running executors of a job wait for, by the signs of their party; `parties` are the others of the job.
+
+    Args:
+        job: Its id.
+        executors: Rows of ours that are reserved or running.
+        parties: The others of the job.
+        signs: Of our rooms.
+    """
+    found = [Fact(code=code) for code, holds in (("card-not-valid", signs.card), ("disk-full", signs.full)) if holds]
+    found += [Fact(code="link-down", peer=party) for party in sorted(set(signs.down) & set(parties))]
+    if signs.nodes is None:
+        return [*found, Fact(code="cluster-down")]
+    known = {node.node: node for node in signs.nodes}
+    for row in executors:
+        found += (Fact(code=code, task=row.task, address=row.address) for code in _of(job, row, known))
+    return found[:MOST_FACTS]
+
+
+def _of(job: str, row: Any, nodes: Mapping[str, NodeStatus]) -> Iterator[str]:
+    node = nodes.get(row.node)
+    if node is not None and node.state == "silent":
+        yield "node-silent"
+    elif node is not None and log_name(job, row.task, row.attempt, row.address, row.incarnation) in node.stopped:
+        yield "executor-stopped"
+    if row.restart_due or row.state == AttemptState.RESERVED:
+        beginners = [node] if node is not None else list(nodes.values())
+        if any(one.parent_stopped for one in beginners):
+            yield "starter-stopped"
+        elif beginners and not any(one.warm for one in beginners):
+            yield "starting"
+        elif row.restart_due:
+            yield "restart-waits"
