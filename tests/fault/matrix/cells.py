@@ -62,4 +62,4 @@ CELLS = tuple(
     for moment, victim in product(MOMENTS, VICTIMS)
     if moment.runs or victim.what not in ("executor", "worker")
 )
-QUICK = CELLS[:: len(CELLS) // 18]
+QUICK = CELLS[:: len(CELLS) // 11]
