@@ -110,6 +110,7 @@ def sums_agree(federated: LocalResult, _pooled: LocalResult) -> None:
 
 CASES = [
     Case("noop", {"rounds": 2}),
+    Case("ballast", {"memory_mib": 1, "disk_mib": 1, "log_lines": 3, "seconds": 0.1}),
     Case("exchange", {"rounds": 2}, agree=sums_agree, id="plain"),
     Case("exchange", COMPACT | {"rounds": 2}, agree=sums_agree, id="paillier"),
     Case("homo_lr", WHOLE, "train", weights_agree(1e-12), id="plain"),

@@ -28,7 +28,7 @@ def test_a_component_is_found_with_and_without_its_version():
     [
         ("homo_rl@1", "Did you mean 'homo_lr'?"),
         ("homo_lr@2", "'homo_lr@1'"),
-        ("zzz", "There are: evaluate, exchange, homo_lr"),
+        ("zzz", "There are: ballast, evaluate, exchange, homo_lr"),
     ],
 )
 def test_an_unknown_component_says_what_was_meant(reference, hint):

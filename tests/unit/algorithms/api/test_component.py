@@ -32,7 +32,7 @@ def test_a_training_is_as_protected_as_its_weakest_message_about_rows(name, sett
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("noop", {}), ("exchange", {}), ("evaluate", {}), ("predict", {}), ("scale", {"fit": False})],
+    [("noop", {}), ("ballast", {}), ("exchange", {}), ("evaluate", {}), ("predict", {}), ("scale", {"fit": False})],
 )
 def test_what_says_nothing_about_rows_needs_no_protection(name, settings):
     made = component(name)
