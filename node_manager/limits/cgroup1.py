@@ -32,7 +32,7 @@ class Cgroup1(Groups):
             used = count_in(folders["memory"] / "memory.max_usage_in_bytes")
             return Cause.MEMORY, Overrun(used, limits.memory_bytes)
         if count_in(folders["pids"] / "pids.events", "max"):
-            return Cause.PROCESSES, Overrun(count_in(folders["pids"] / "pids.current"), limits.processes)
+            return Cause.PROCESSES, Overrun(limits.processes, limits.processes)
         return None
 
     def kill(self, name: str) -> bool:

@@ -36,7 +36,7 @@ class Cgroup2(Groups):
             used = count_in(peak) if peak.exists() else limits.group_memory_bytes
             return Cause.MEMORY, Overrun(used, limits.memory_bytes)
         if count_in(folder / "pids.events", "max"):
-            return Cause.PROCESSES, Overrun(count_in(folder / "pids.current"), limits.processes)
+            return Cause.PROCESSES, Overrun(limits.processes, limits.processes)
         return None
 
     def kill(self, name: str) -> bool:

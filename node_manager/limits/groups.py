@@ -101,7 +101,7 @@ class Groups(Enforcement, ABC):
         """A group in each tree, with its limits set."""
         folders = self.folders(name)
         for tree, folder in folders.items():
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             for file, value in self.settings(tree, limits).items():
                 path = folder / file.rstrip("?")
                 if not file.endswith("?") or path.exists():

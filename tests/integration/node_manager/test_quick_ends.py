@@ -26,6 +26,7 @@ def supervisor(tmp_path):
     supervisor = Supervisor(config, logs, RunningExecutors(0))  # its thread is not started: we are it
     yield supervisor
     supervisor.parent.close(wait_s=5)
+    supervisor.enforcement.close()
 
 
 def test_an_end_that_is_seen_before_the_start_is_no_failed_start(supervisor, tmp_path):
