@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flow.cli.options import CommandContext, asks_a_party
-from flow.views.times import clock_text
 from runtime.text import size
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ def queue(context: CommandContext) -> None:
 
 
 def _row(entry: QueueEntry) -> tuple[object, ...]:
+    from flow.views.times import clock_text
+
     of = f"{entry.user} of {entry.initiator}" if entry.initiator else "?"
     place = (entry.state, entry.job, entry.name or "?", entry.task, of, entry.priority)
     return (*place, _room(entry), clock_text(entry.since_ms))

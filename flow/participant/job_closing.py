@@ -117,7 +117,7 @@ class JobClosing:
         """
         rows = require_part(self._database.rows(told.job))
         if caller not in parties_of(rows):
-            raise UnknownJob(f"There is no job {told.job} here with {caller}.")
+            raise UnknownJob(f"There is no job {told.job} here.")  # as where there is none
         if rows.part.initiator in (caller, self._party):
             raise BadMessage(f"{caller} tells {self._party} that it left job {told.job}, which one of them leads.")
         if rows.part.state in ("agreed", "open"):

@@ -16,12 +16,15 @@ from flow.protocol.messages import (
     AttemptOrder,
     Decision,
     EndOrder,
+    History,
+    HistoryOrder,
     JobOrder,
     LogReport,
     Manifest,
     Message,
     Method,
     MetricReport,
+    PauseOrder,
     ProgressReport,
     Published,
     Report,
@@ -203,6 +206,9 @@ def outsiders(job: str, manifest: Manifest) -> list[tuple[Method, Message, type[
         (Method.ANSWER, SignedAnswer(answer=answer, signature="00"), Ack),
         (Method.REPORT, Report(job=job), Ack),
         (Method.WITHDRAW, Withdrawal(job=job, reason="no"), Ack),
+        (Method.LEFT, Withdrawal(job=job, reason="no"), Ack),
+        (Method.PAUSE, PauseOrder(job=job, paused=True), Ack),
+        (Method.HISTORY, HistoryOrder(job=job), History),
     ]
 
 
@@ -224,7 +230,7 @@ def test_an_outsider_is_refused_alike_whether_there_is_a_job_or_not(world: World
     assert flow is not None
     manifest = flow._proposals._catalogue.manifest(flow._database.rows(job))
     said = refusals(world, "a", str(new_job_id()), manifest)
-    assert set(said) == set(Method) - {Method.PROPOSE}, "each call that names a job of others"
+    assert set(said) == set(Method) - {Method.PROPOSE, Method.CONSIDER}, "each call that names a job of others"
     heard = list(world.hub.calls)
     for over in (False, True):
         if over:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.coordinator.plan import (
+    LAST_REST_S,
     Agree,
     AttemptSnapshot,
     End,
@@ -68,8 +69,15 @@ class Run:
         elif actions:
             self.action(self.data.draw(st.sampled_from(actions)))
         elif not self.side_report():
-            return False
+            return self.rest()
         return True
+
+    def rest(self) -> bool:
+        """Let the time pass that is waited before another attempt; False if none is waited for."""
+        resting = [a for a in self.job.attempts.values() if a.state in ENDED_ATTEMPT and not a.rested_s]
+        for attempt in resting if self.job.state not in ENDED_JOB else ():
+            self.put(replace(attempt, rested_s=LAST_REST_S))
+        return bool(resting) and self.job.state not in ENDED_JOB
 
     def move(self, move: Transition) -> None:
         match move:
