@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from node_manager.client import NodeStatus, Resources
+from node_manager.client import NOTHING, NodeStatus, Resources
 
 MEBIBYTE = 1 << 20
 MOST_SHOWN = 4
@@ -118,28 +118,24 @@ def never_fits(wanted: Sequence[Resources], capacities: Sequence[Resources]) -> 
         largest = max(getattr(capacity, field) for capacity in capacities)
         if most > largest:
             return f"{-(-most // unit)} {name} wanted, the largest host has {largest // unit}"
-    if _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), tuple(capacities)):
+    if _fit(wanted, [Candidate(str(at), "", capacity, NOTHING) for at, capacity in enumerate(capacities)]):
         return ""
     return f"{_listed(wanted)} wanted at once, the hosts have {_listed(capacities)}"
 
 
 def fit_now(wanted: Sequence[Resources], nodes: Sequence[NodeStatus]) -> bool:
     """Whether nodes that answer have all of `wanted` free at once."""
-    able = (node for node in nodes if node.state == "up" and not node.pressure)
-    answering = (node for node in able if node.reserved.within(node.capacity))
-    free = tuple(node.capacity - node.reserved for node in answering)
-    return _packed(sorted(wanted, key=lambda a: (a.gpus, a.cores, a.memory_bytes), reverse=True), free)
-
-
-def _packed(wanted: Sequence[Resources], left: tuple[Resources, ...]) -> bool:
-    """Whether all of `wanted`, a handful at most, go into what is left on the nodes."""
-    if not wanted:
-        return True
-    return any(
-        _packed(wanted[1:], (*left[:at], free - wanted[0], *left[at + 1 :]))
-        for at, free in enumerate(left)
-        if free not in left[:at] and wanted[0].within(free)  # nodes alike are tried once
+    return _fit(
+        wanted,
+        [
+            Candidate(str(at), each.node, each.capacity, each.reserved, each.state != "up", each.pressure)
+            for at, each in enumerate(nodes)
+        ],
     )
+
+
+def _fit(wanted: Sequence[Resources], nodes: Sequence[Candidate]) -> bool:
+    return spread({str(at): size for at, size in enumerate(wanted)}, nodes) is not None
 
 
 def _listed(amounts: Sequence[Resources]) -> str:

@@ -89,10 +89,11 @@ class MissingExecutors:
 
     def look(self, _key: FindMissing) -> float:
         """Record the end of those that are lost. Returns the seconds until the next look."""
-        places, nodes = self._events.places, self._cluster.nodes()
+        places = self._events.places
         running = select(executor).where(executor.c.state == AttemptState.RUNNING)
         with self._database.read() as connection:
             rows = connection.execute(running).all()
+        nodes = self._cluster.nodes() if rows else ()
         lost = self._missing.after(rows, nodes, places, self._database.clock.monotonic())
         for event in lost:
             self._log.error("executor.missing", job=event.job, executor=event.log)

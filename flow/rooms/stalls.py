@@ -6,11 +6,16 @@ from collections import OrderedDict
 from collections.abc import Collection
 from threading import Lock
 
+from sqlalchemy import func, select
+
 from flow.store.database import Database
+from flow.store.tables import event
 from flow.views.stalls import Fact
 from runtime.clock import now_ms
 
 REMEMBERED = 1_000  # jobs
+MOST_EVENTS = 1_000  # of one party about one job
+KINDS = ("party.stalled", "party.goes_on")
 
 
 class Stalls:
@@ -44,10 +49,17 @@ class Stalls:
             if after:
                 known[party] = after
             self._known.move_to_end(job)
-            if not known or len(self._known) > REMEMBERED:
-                self._known.popitem(last=not known)
-        with self._database.write() as writer:
-            codes = [fact.code for fact in after]
-            kind = "party.stalled" if after else "party.goes_on"
-            writer.event(kind, job, place=("", 0, party), body={"codes": ", ".join(codes)} if after else {})
+            if not known:
+                del self._known[job]
+            elif len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        self._tell(job, party, after)
         return True
+
+    def _tell(self, job: str, party: str, facts: Collection[Fact]) -> None:
+        """Write one event; a party that has had as many of a job as it may is heard all the same."""
+        had = select(func.count()).where(event.c.job == job, event.c.party == party, event.c.kind.in_(KINDS))
+        with self._database.write() as writer:
+            if (writer.connection.execute(had).scalar() or 0) < MOST_EVENTS:
+                codes = ", ".join(fact.code for fact in facts)
+                writer.event(KINDS[not facts], job, place=("", 0, party), body={"codes": codes} if facts else {})

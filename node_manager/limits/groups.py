@@ -16,6 +16,7 @@ from pathlib import Path
 
 from node_manager.last_event import Cause, Overrun
 from node_manager.limits.amounts import Limits
+from node_manager.process import ProcessId
 
 PROCS = "cgroup.procs"
 PATIENCE_S = 2.0
@@ -182,9 +183,8 @@ def count_in(path: Path, row: str = "") -> int:
 
 def _runs(pid: int) -> bool:
     """Whether it has not ended: who ended and was not reaped yet is listed too."""
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    return False
+    found = ProcessId.of(pid)
+    return found is not None and found.alive()
 
 
 def _short(name: str) -> str:

@@ -13,29 +13,14 @@ import pytest
 
 from flow.participant.running import MOST_UNSAVED
 from launcher.federation import LocalFederation, LocalParty
-from tests.e2e.test_resumed_training import eventually
+from tests.fakes.nodes import eventually
+from tests.fixtures.encrypted_job import PARTIES, encrypted_job
 
-PARTIES = ("hospital-a", "hospital-b", "coordinator")
 ROUNDS = 100
 
 
 def job() -> dict[str, Any]:
-    paillier = {"protection": {"kind": "paillier"}}
-    return {
-        "schema": 1,
-        "name": "killed",
-        "initiator": "hospital-a",
-        "roles": {"guest": ["hospital-a"], "host": ["hospital-b"], "arbiter": ["coordinator"]},
-        "settings": {"seed": 11, "retries": 0},
-        "tasks": {
-            "scale": {"component": "scale@1", "inputs": {"data": "breast/train"}, "parameters": paillier},
-            "train": {
-                "component": "homo_lr@1",
-                "inputs": {"train": "scale.data"},
-                "parameters": {"rounds": ROUNDS, **paillier},
-            },
-        },
-    }
+    return encrypted_job("killed", ROUNDS)
 
 
 def executors(party: LocalParty, job_id: str) -> dict[int, int]:

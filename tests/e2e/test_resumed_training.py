@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from launcher.federation import LocalFederation
 from tests.e2e.conftest import TRAINERS
+from tests.fakes.nodes import eventually
 
 WORKERS = (*TRAINERS, "coordinator")
 ROUNDS = 8
@@ -38,13 +37,6 @@ def kept(federation: LocalFederation, party: str, job_id: str) -> list[Path]:
     """The files that lie beside each other in a party's store for a job: checkpoints and journals."""
     folder = federation[party].home / "store" / "checkpoints" / job_id
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def eventually(check: Callable[[], object], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.1)
 
 
 def test_a_training_goes_on_with_a_wider_layout_from_where_it_stopped(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from node_manager.client import EventKind, ExecutorEvent, NodeClient, NodeUnavailable, Order, Resources, parse_event
 from node_manager.supervisor.config import NodeConfig
@@ -124,10 +125,10 @@ def _is(event: ExecutorEvent, order: Order) -> bool:
     )  # fmt: skip
 
 
-def eventually(check: Callable[[], object], timeout_s=60.0) -> object:
-    """Wait until something that announces nothing (a process's end, a file) is so."""
+def eventually(check: Callable[[], object], timeout_s=60.0, what="it", pause_s=0.02) -> Any:
+    """Wait until something that announces nothing (a process's end, a file) is so; what the check said."""
     deadline = time.monotonic() + timeout_s
     while not (found := check()):
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.02)
+        assert time.monotonic() < deadline, f"{what} never came about"
+        time.sleep(pause_s)
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from tests.fault.matrix.rooms import PARTIES, ROOMS
+from tests.fault.matrix.rooms import ROOMS
+from tests.fixtures.encrypted_job import PARTIES
 
 
 @dataclass(frozen=True)

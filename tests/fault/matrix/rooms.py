@@ -9,11 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,20 +19,12 @@ from flow.client import FlowClient, url_of
 from launcher.demo_data import write_breast
 from launcher.federation import LocalFederation, LocalParty
 from runtime.processes import Starting
+from tests.fakes.nodes import eventually
+from tests.fixtures.encrypted_job import PARTIES
 
-PARTIES = ("hospital-a", "hospital-b", "coordinator")
 ROOMS = ("gateway", "node_manager", "cluster_manager", "flow")
 STOPS = Path(__file__).parent / "stops"
 READY_S = 60.0
-
-
-def until(check: Callable[[], Any], what: str, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
-    """The first true answer. Fails, naming what never came."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
-        time.sleep(pause_s)
-    return found
 
 
 class PartyRooms:
@@ -82,7 +71,7 @@ class PartyRooms:
         for process in self._running.values():
             if process.pid in killed:
                 process.wait(READY_S)
-        until(lambda: not any(map(_lives, killed)), f"the end of {what}")
+        eventually(lambda: not any(map(_lives, killed)), what=f"the end of {what}")
         return killed
 
     def executors(self, job: str = "*") -> list[int]:

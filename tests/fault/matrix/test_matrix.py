@@ -19,8 +19,10 @@ import pytest
 
 from flow.client import ENDED_JOB, FlowClient, JobState, JobView
 from runtime.errors import Unavailable
+from tests.fakes.nodes import eventually
 from tests.fault.matrix.cells import CELLS, QUICK, Moment, Victim
-from tests.fault.matrix.rooms import Federation, PartyRooms, until
+from tests.fault.matrix.rooms import Federation, PartyRooms
+from tests.fixtures.encrypted_job import encrypted_job
 
 ROUNDS = 10
 PART = 60  # cells of one part of `make soak`
@@ -28,23 +30,7 @@ PARTS = range(0, len(CELLS), PART)
 
 
 def job() -> dict[str, Any]:
-    paillier = {"protection": {"kind": "paillier"}}
-    return {
-        "schema": 1,
-        "name": "matrix",
-        "initiator": "hospital-a",
-        "roles": {"guest": ["hospital-a"], "host": ["hospital-b"], "arbiter": ["coordinator"]},
-        "settings": {"seed": 11, "retries": 0},
-        "tasks": {
-            "scale": {"component": "scale@1", "inputs": {"data": "breast/train"}, "parameters": paillier},
-            "train": {
-                "component": "homo_lr@1",
-                "inputs": {"train": "scale.data"},
-                "parameters": {"rounds": ROUNDS, **paillier},
-                "resources": {"cores": 2},
-            },
-        },
-    }
+    return encrypted_job("matrix", ROUNDS, resources={"cores": 2})
 
 
 class Matrix:
@@ -62,7 +48,7 @@ class Matrix:
     def succeeded(self, job_id: str) -> JobView:
         """The job, once every party has confirmed its end."""
         with self.guest.client() as flow:
-            view: JobView = until(partial(_over, flow, job_id), f"the end of job {job_id}", 120.0, 0.05)
+            view: JobView = eventually(partial(_over, flow, job_id), 120.0, f"the end of job {job_id}", 0.05)
         assert view.state is JobState.SUCCEEDED, view.error
         return view
 
@@ -82,7 +68,7 @@ class Matrix:
         submitting = threading.Thread(target=partial(self._try_to_submit, token))
         submitting.start()
         try:
-            stopped = until(stopping.stopped, f"'{moment.point}' at {moment.party}", pause_s=0.005)
+            stopped = eventually(stopping.stopped, what=f"'{moment.point}' at {moment.party}", pause_s=0.005)
         finally:
             stopping.stops_at.unlink()
         killed = [pid for name in victim.parties for pid in self.parties[name].kill(victim.what)]
@@ -101,7 +87,7 @@ class Matrix:
         for (name, incarnation), steps in logs.steps().items():
             assert incarnation == 1 or min(steps) > saved[name], f"{name} did rounds again that it had saved"
         for name, party in self.parties.items():
-            until(partial(party.is_rid_of, job_id), f"{name} is rid of {job_id}")
+            eventually(partial(party.is_rid_of, job_id), what=f"that {name} is rid of {job_id}")
 
     def _try_to_submit(self, token: str) -> None:
         with suppress(Unavailable):  # Flow may be what is killed

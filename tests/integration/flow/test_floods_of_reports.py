@@ -36,6 +36,7 @@ from flow.protocol.messages import (
     Withdrawal,
 )
 from flow.rooms.peer_calls import PeerCalls
+from flow.views.stalls import Fact
 from party.ids import new_job_id
 from runtime.errors import PlatformError
 from tests.fakes.flow_world import SCIENTIST, World, hangs, nothing_job
@@ -187,6 +188,18 @@ def test_a_job_is_stopped_in_the_middle_of_a_flood_of_reports(world: World) -> N
         stopped.set()
     for thread in threads:
         thread.join(60)
+
+
+def test_a_party_that_tells_ever_other_stalls_is_heard_and_writes_only_so_many_events(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flow.rooms.stalls.MOST_EVENTS", 10)
+    job = running(world)
+    for turn in range(30):
+        report(world, Report(job=job, facts=(Fact(code=f"odd-{turn}"),)))
+    told = [event for event in world.a.events(job) if event.kind == "party.stalled" and event.party == "b"]
+    assert len(told) == 10
+    assert any(waiting.what == "odd-29" for waiting in world.a.job(job).waiting_for)
 
 
 def outsiders(job: str, manifest: Manifest) -> list[tuple[Method, Message, type[Message]]]:
