@@ -17,18 +17,27 @@ class Cgroup1(Groups):
     """Groups in several trees."""
 
     def settings(self, tree: str, limits: Limits) -> dict[str, str]:
-        """As version 1 calls them."""
+        """As version 1 calls them.
+
+        Who has no memory left waits until we kill them all: the kernel would kill one of them, often a child whose
+        parent then ends for a reason of its own.
+        """
         most = str(limits.group_memory_bytes)
         return {
-            "memory": {"memory.limit_in_bytes": most, "memory.memsw.limit_in_bytes?": most},
+            "memory": {
+                "memory.limit_in_bytes": most,
+                "memory.memsw.limit_in_bytes?": most,
+                "memory.oom_control?": "1",
+            },
             "pids": {"pids.max": str(limits.processes)},
             "cpu": {"cpu.shares": str(SHARES_OF_A_CORE * limits.cores)},
         }.get(tree, {})
 
     def overrun(self, name: str, limits: Limits) -> tuple[Cause, Overrun] | None:
-        """The kernel counts whom it killed for memory, and the processes that it refused."""
+        """The kernel tells whether somebody waits for memory, whom it killed for it, and the processes it refused."""
         folders = self.folders(name)
-        if count_in(folders["memory"] / "memory.oom_control", "oom_kill"):
+        control = folders["memory"] / "memory.oom_control"
+        if count_in(control, "under_oom") or count_in(control, "oom_kill"):
             used = count_in(folders["memory"] / "memory.max_usage_in_bytes")
             return Cause.MEMORY, Overrun(used, limits.memory_bytes)
         if count_in(folders["pids"] / "pids.events", "max"):

@@ -132,11 +132,10 @@ class EventLogs:
     def _keep(self) -> None:
         while not self._over.wait(0.02):
             for name, folder in self._folders.items():
-                for log in folder.glob("train-1-*/events.jsonl"):
-                    key = (name, log.parent.name)
-                    if key not in self._open:
-                        with suppress(FileNotFoundError):
-                            self._open[key] = log.open()
+                with suppress(FileNotFoundError):  # they go at any moment
+                    for log in folder.glob("train-1-*/events.jsonl"):
+                        if (name, log.parent.name) not in self._open:
+                            self._open[name, log.parent.name] = log.open()
 
 
 def _saved(party: PartyRooms) -> int:

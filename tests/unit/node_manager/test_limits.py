@@ -119,6 +119,24 @@ def test_what_version_2_counts_is_why_an_executor_ended(tmp_path, files, found):
     assert groups.overrun("one", LIMITS) == found
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, None),
+        ({"memory.oom_control": "oom_kill_disable 1\nunder_oom 0\noom_kill 0\n"}, None),
+        ({"memory.oom_control": "oom_kill_disable 1\nunder_oom 1\noom_kill 0\n"}, (Cause.MEMORY, (1200000000, GIB))),
+        ({"memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"}, (Cause.MEMORY, (1200000000, GIB))),
+        ({"pids.events": "max 7\n"}, (Cause.PROCESSES, (64, 64))),
+    ],
+)
+def test_what_version_1_tells_is_why_an_executor_ended(tmp_path, files, found):
+    groups = Cgroup1({"memory": tmp_path, "pids": tmp_path}, "")
+    (tmp_path / "one").mkdir()
+    for name, text in {"memory.max_usage_in_bytes": "1200000000\n", **files}.items():
+        (tmp_path / "one" / name).write_text(text)
+    assert groups.overrun("one", LIMITS) == found
+
+
 def test_a_folder_holds_its_files_and_those_without_content_count_too(tmp_path):
     assert folder_bytes(tmp_path, GIB) == 0
     (tmp_path / "inner").mkdir()
