@@ -145,7 +145,7 @@ def _type_that_fits(
         if larger is None:
             line, fields = _locate(shape, first_row + bad)
             found = fields[shape.columns.index(name)] if len(fields) == len(shape.columns) else text
-            hint = misfit_hint(name, kind, found, shape.nulls)
+            hint = misfit_hint(name, kind, found, shape.nulls, shape.decimal)
             raise BadRow(shape.name, line, name, found, f"not {noun(kind)}", hint=hint)
         kind = larger
     return kind

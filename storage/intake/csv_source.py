@@ -13,7 +13,6 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.columns.conversion import Loss
 from storage.errors import BadSource, EmptySource
 from storage.intake.csv_faults import (
     CsvShape,
@@ -26,8 +25,8 @@ from storage.intake.csv_faults import (
 )
 from storage.intake.csv_header import BLOCK_BYTES, Tap, check_header, read_header
 from storage.intake.csv_losses import large_columns, losses
-from storage.intake.csv_words import WHOLE_NUMBER, has_decimal_commas, number_pattern, values_of
-from storage.intake.not_numbers import number_remarks, without_numbers
+from storage.intake.csv_words import WHOLE_NUMBER, commas_remark, has_decimal_commas, number_pattern
+from storage.intake.not_numbers import NoNumber, first_no_number, number_remarks, without_numbers
 from storage.intake.raw_file import RawFile, reading_errors
 from storage.intake.source_options import NAMED_TYPES, SourceOptions
 
@@ -59,7 +58,7 @@ class CsvReading:
             options.decimal or ".",
             not options.no_header,
         )
-        self._no_numbers: dict[str, Loss] = {}
+        self._no_numbers: dict[str, NoNumber] = {}
         self._commas: set[str] = set()
         self._types = self._guess() | {name: kind for name, kind in self._named.items() if name in self._shape.kept}
 
@@ -132,7 +131,8 @@ class CsvReading:
         held = {name: what for name, what in found.items() if name not in self._commas}
         first = {name: self._no_numbers[name] for name in held if name in self._no_numbers}
         lines = lines_of_rows(self._shape, {value.row for value in first.values()})
-        return number_remarks(held, {n: (value.text, f"line {lines[value.row]}") for n, value in first.items()})
+        placed = {name: (value, f"line {lines[value.row]}") for name, value in first.items()}
+        return number_remarks(held, placed, self._shape.nulls, self._shape.decimal)
 
     def _open(self) -> pa.NativeFile:
         self._tap = Tap(self._raw, self._encoding)
@@ -179,27 +179,19 @@ class CsvReading:
             elif pa.types.is_timestamp(kind):
                 kind = pa.timestamp("us", kind.tz)
             elif pa.types.is_string(kind) and has_decimal_commas(texts.column(i)):
-                self._remark_commas(name)
+                self._remark_commas(name, texts.column(i))
             elif not any(kind == known for known in NAMED_TYPES.values()):
                 kind = pa.string()
             if kind == pa.string():
-                self._note_no_number(name, texts.column(i))
+                found = first_no_number(texts.column(i), self._shape.null_values, self._shape.decimal)
+                self._no_numbers |= {name: found} if found is not None else {}
             types[name] = kind
         return types
 
-    def _note_no_number(self, name: str, texts: pa.Array) -> None:
-        values = values_of(texts, self._shape.null_values)
-        row = pc.index(pc.match_substring_regex(values, number_pattern(self._shape.decimal)), False).as_py()
-        if row >= 0:
-            self._no_numbers[name] = Loss(row, texts[row].as_py())
-
-    def _remark_commas(self, name: str) -> None:
+    def _remark_commas(self, name: str, texts: pa.Array) -> None:
         if name not in self._named and name not in self._options.roles.ids:
             self._commas.add(name)
-            self._remarks.append(
-                f"Column '{name}' looks like numbers with a decimal comma and was stored as text; "
-                "if they are numbers, upload the file again with --decimal ','."
-            )
+            self._remarks.append(commas_remark(name, texts))
 
     def _first_block(self, types: dict[str, pa.DataType]) -> pa.RecordBatch:
         try:

@@ -46,6 +46,14 @@ _LOOKS_MISSING = frozenset(
 )
 _NOUNS = {"int64": "a whole number", "double": "a number", "bool": "true or false", "date32[day]": "a date"}
 _SHOWN_CHARS = 20
+_BLANKS = "'_ \u2019\u00a0\u202f"  # and the other decimal sign: what stands between thousands
+_THOUSANDS = {
+    sign: re.compile(
+        rf"\s*([+-]?\d{{1,3}}([{other}{_BLANKS}])\d{{3}}(?:\2\d{{3}})*)({re.escape(sign)}\d*)?\s*", re.ASCII
+    )
+    for sign, other in ((".", ","), (",", "."))
+}
+_COMMA_THOUSANDS = r"^\s*[+-]?\d{1,3}(,\d{3})*\s*$"
 
 
 def _spellings(*words: str) -> list[str]:
@@ -110,13 +118,43 @@ def has_decimal_commas(texts: pa.Array) -> bool:
     return bool(commas) and 10 * int(numbers) >= 9 * len(filled)
 
 
-def misfit_hint(column: str, kind: pa.DataType, text: str, nulls: Sequence[str]) -> str:
+def commas_remark(column: str, texts: pa.Array) -> str:
+    """What to tell of a column of numbers with commas, as `has_decimal_commas` finds it."""
+    filled = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
+    if pc.all(pc.match_substring_regex(filled, _COMMA_THOUSANDS)).as_py():
+        return (
+            f"Column '{column}' looks like numbers with a comma and was stored as text. If it stands between "
+            "thousands, write the numbers without it where the file is made; if it is the decimal sign, upload the "
+            "file again with --decimal ','."
+        )
+    return (
+        f"Column '{column}' looks like numbers with a decimal comma and was stored as text; "
+        "if they are numbers, upload the file again with --decimal ','."
+    )
+
+
+def without_thousands(text: str, decimal: str) -> str | None:
+    """A number with signs between its thousands as it is written without them; None for any other text."""
+    for sign in sorted(DECIMAL_SIGNS, key=lambda sign: sign != decimal):
+        if found := _THOUSANDS[sign].fullmatch(text):
+            whole, between, fraction = found.groups()
+            return whole.replace(between, "") + (fraction or "").replace(sign, decimal)
+    return None
+
+
+def null_options(text: str, nulls: Sequence[str]) -> str:
+    """The options that say that a text stands for a missing value, as those that were named before do; or nothing."""
+    if text.strip().lower() not in _LOOKS_MISSING:
+        return ""
+    return " ".join(f"--null {shlex.quote(each[:_SHOWN_CHARS])}" for each in dict.fromkeys((*nulls, text)))
+
+
+def misfit_hint(column: str, kind: pa.DataType, text: str, nulls: Sequence[str], decimal: str) -> str:
     """What to do about a text that is no value of its column's type, `nulls` being what the user named before."""
     as_text = f"If the column is meant as text, give its type: --type {shlex.quote(f'{column}=text')}."
-    if pa.types.is_floating(kind) and _DECIMAL_COMMA.fullmatch(text):
-        return f"If the comma is the decimal sign, say so: --decimal ','. {as_text}"
-    if text.strip().lower() in _LOOKS_MISSING:
-        named = " ".join(f"--null {shlex.quote(each[:_SHOWN_CHARS])}" for each in dict.fromkeys((*nulls, text)))
+    if pa.types.is_floating(kind) and (ways := _ways_of_numbers(text, decimal)):
+        return " ".join([*ways, as_text])
+    if named := null_options(text, nulls):
         return f"Leave missing values empty, or give {named}, which says what stands for one. {as_text}"
     if pa.types.is_boolean(kind):
         return (
@@ -126,3 +164,13 @@ def misfit_hint(column: str, kind: pa.DataType, text: str, nulls: Sequence[str])
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return f"A date is written 2024-03-01, a time 2024-03-01 12:30:00. {as_text}"
     return f"Correct the value where the file is made, or empty it. {as_text}"
+
+
+def _ways_of_numbers(text: str, decimal: str) -> list[str]:
+    """What to do about a text that is a number in another way of writing."""
+    ways = []
+    if _DECIMAL_COMMA.fullmatch(text):
+        ways.append("If the comma is the decimal sign, say so: --decimal ','.")
+    if plain := without_thousands(text, decimal):
+        ways.append(f"If signs stand between thousands, write the numbers without, as {plain}, where the file is made.")
+    return ways
