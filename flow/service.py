@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from algorithms.registry import component
+from flow.cleaning import Cleaning
 from flow.coordinator.coordinator import Coordinator
 from flow.coordinator.dry_run import DryRuns
 from flow.coordinator.history import Histories
 from flow.coordinator.submission import Submissions, Verdict
-from flow.errors import InUse, JobInvalid, NotInitiator
+from flow.errors import JobInvalid, NotInitiator
 from flow.hook import CallHook, Hook, HookCalls, hook_of
 from flow.job.binding import Components
 from flow.job.overrides import Changes
@@ -33,7 +34,7 @@ from flow.participant.restarts import Restart, Restarts
 from flow.participant.weighing import Weighing
 from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
-from flow.protocol.policy import Stance
+from flow.protocol.policy import NO_USER, Stance
 from flow.protocol.resuming import resumed
 from flow.rooms.holdings import Holdings
 from flow.rooms.looks import Look, Looks, Tell
@@ -49,6 +50,7 @@ from flow.store.notes import add_note
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
 from flow.store.waiting import restarts
+from flow.views.cleaning import Cleaned
 from flow.views.dry_run import DryRunView
 from flow.views.history import HistoryView
 from flow.views.jobs import EventRow, JobSummary, JobView, LogRow, MetricRow, OutputRow, ProgressRow, ProposalView
@@ -109,6 +111,7 @@ class FlowService:
         attempts = Attempts(party, database, catalogue, rooms, locks, allowed, config.policy)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
         self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
+        self._cleaning = Cleaning(database, rooms, retention, locks)
         pausing = Pausing(party, database, rooms.cluster, locks)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(
@@ -211,16 +214,15 @@ class FlowService:
             JobInvalid: There is no such task, and whatever else `submit` raises.
         """
         may(user, Verb.READ, Thing("job", job))
-        view, reused = self.job(job), list[str]()
-        spec = cloned(view.spec, changes)
+        view = self.job(job)
+        spec, reused = cloned(view.spec, changes), list[str]()
         if first:
-            finished = [task.name for task in view.tasks if task.published]
-            kept = self._held.unchanged(job, finished)
+            kept = self._held.unchanged(job, (task.name for task in view.tasks if task.published))
             spec, reused = rerun(view.spec, job, first, kept, changes)
         return self.submit(json.dumps(spec).encode(), user=user, submit_token=submit_token), reused
 
     def note(self, job: str, user: User, text: str) -> None:
-        """Write a note on a job, for people of this party. Raises UnknownJob, TooManyNotes."""
+        """Note something on a job, for our own people. Raises UnknownJob, TooManyNotes."""
         may(user, Verb.NOTE, Thing("job", job))
         self.job(job)
         with self._database.write() as writer:
@@ -250,12 +252,7 @@ class FlowService:
             self._leaving.leave(job, f"Stopped by {user.name}.", told=f"Stopped by a person of {self._party}.")
 
     def pause(self, job: str, user: User) -> None:
-        """Pause a job that we lead, everywhere: its room is free for others until it goes on.
-
-        Raises:
-            NotInitiator: Another party leads it.
-            NotPausable: It does not run.
-        """
+        """Pause a job that we lead: its room is free for others until it goes on. Raises NotInitiator, NotPausable."""
         self._may_hold(job, user)
         self._coordinator.pause(job)
 
@@ -347,15 +344,16 @@ class FlowService:
         """
         return self._held.owner_of_outputs(job)
 
+    def clean(self, older_s: float, user: User, *, outputs: bool, dry_run: bool, after: str = "") -> Cleaned:
+        """Delete what is kept of jobs that ended so long ago, of some at a time; see `flow.cleaning`."""
+        may(user, Verb.CLEAN, "job")
+        for kind in ("table", "model") if outputs else ():
+            may(user, Verb.DELETE, Thing(kind, "of every job", NO_USER))
+        return self._cleaning.clean(older_s, user.name, outputs=outputs, dry_run=dry_run, after=after)
+
     def refuse_needed(self, references: Iterable[str], *, is_table: bool) -> None:
         """Raise InUse, naming the job, if one that is not over needs one of these tables or models."""
-        found = self._held.needed_by(references, is_table=is_table)
-        if found is not None:
-            what = "Table" if is_table else "Model"
-            raise InUse(
-                f"{what} {found[0]} is needed by job {found[1]}, which is not over.",
-                hint=f"Delete it afterwards; 'flow job show {found[1]}' tells how far the job is.",
-            )
+        self._held.refuse_needed(references, is_table=is_table)
 
     def outputs(self, job: str) -> list[OutputRow]:
         """Published outputs that this party knows of. Raises UnknownJob."""

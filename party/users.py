@@ -55,6 +55,7 @@ class Verb(StrEnum):
     SUBMIT = "submit"
     STOP = "stop"
     NOTE = "note"
+    CLEAN = "clean"
     APPROVE = "approve"
     UPLOAD = "upload"
     EXPORT = "export"
@@ -103,11 +104,13 @@ _ANY: dict[str, dict[str, frozenset[str]]] = {
         Verb.READ: _kinds("job event metric log party service table"),
         Verb.STOP: _kinds("job"),
         Verb.NOTE: _kinds("job"),
+        Verb.CLEAN: _kinds("job"),
     },
     UserRole.OFFICER: {
         Verb.READ: _kinds("job event metric ledger party user policy table model report"),
         Verb.APPROVE: _kinds("job"),
         Verb.NOTE: _kinds("job"),
+        Verb.CLEAN: _kinds("job"),
         Verb.TRUST: _kinds("party"),
         Verb.MANAGE: _kinds("user policy table model"),
         Verb.DELETE: _kinds("table model"),

@@ -49,6 +49,7 @@ from storage.models.export import ModelFile, exported_model, read_model_file
 from storage.models.model import Model, load_model, save_model
 from storage.models.store import ModelInfo, ModelStore
 from storage.outputs.copying import Report
+from storage.outputs.job_files import JobFiles, KeptFiles
 from storage.outputs.staging import StagedOutputs, Staging
 from storage.place import Place
 from storage.publication import OutputKind, Published
@@ -86,7 +87,9 @@ __all__ = [
     "Field",
     "FieldHeader",
     "InfiniteNumber",
+    "JobFiles",
     "Journal",
+    "KeptFiles",
     "Kind",
     "Model",
     "ModelFile",
@@ -159,6 +162,7 @@ class Store:
         self.tables = TableStore(place, clock)
         self.models = ModelStore(place)
         self.staging = Staging(place, clock)
+        self.job_files = JobFiles(place, self.tables, self.models)
         self.use = UsePolicies(place, self.tables, self.models)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flow.cli import user
+from flow.cli.clean import clean
 from flow.cli.data import commands as data
 from flow.cli.data import model
 from flow.cli.exit_codes import epilog
@@ -32,6 +33,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(user.app, name="user")
 app.command("queue")(queue)
+app.command("clean")(clean)
 
 
 def _version(wanted: bool) -> None:

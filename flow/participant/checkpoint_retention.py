@@ -23,8 +23,10 @@ from flow.store.database import Database
 from flow.store.job_cache import JobRows
 from flow.store.participations import ended_before, live_jobs, require_part
 from runtime.clock import now_ms
+from runtime.log import get_logger
 
-SWEEP_S = 600.0
+SWEEP_S = 60.0
+LEAST_FREE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class CheckpointRetention:
         self._store = store
         self._keep_s = keep_s
         self._doubt = doubt
+        self._log = get_logger("flow")
 
     def offered(self, spec: JobSpec, tasks: Mapping[str, BoundTask]) -> tuple[KeptSteps, ...]:
         """The checkpoints that we hold for our addresses of a job. Raises EarlierJobRuns while that may change."""
@@ -63,7 +66,7 @@ class CheckpointRetention:
             return
         ended = require_part(self._database.rows(job_id))
         earlier = {rows.job_id for rows in self._earlier(ended) if rows.part.initiator == ended.part.initiator}
-        used = self._used(but=job_id) if earlier else set()
+        used = self.used(but=job_id) if earlier else set()
         for over in [job_id, *sorted(earlier - used)]:
             self._store.forget(over)
 
@@ -72,16 +75,39 @@ class CheckpointRetention:
         unsure = self._doubt()
         if unsure is not None:
             return unsure.seconds
+        for job_id in self._over(self._keep_s):
+            self.forget(job_id)
+        self._make_room()
+        return SWEEP_S
+
+    def forget(self, job_id: str) -> bool:
+        """Delete the checkpoints of a job that is over; False if a job that is not over may go on from them."""
+        if job_id in self.used():  # as it is now: deleting takes its time, and a job may come meanwhile
+            return False
+        self._store.forget(job_id)
+        return True
+
+    def _make_room(self) -> None:
+        """Give up checkpoints of jobs that are over, the oldest first, while the disk is short of room."""
+        if not self._is_short():
+            return
+        for job_id in self._over(0):
+            if not self._is_short():
+                return
+            if self.forget(job_id):
+                self._log.warning("checkpoints.given_up", job=job_id, why="The disk of the store is short of room.")
+
+    def _is_short(self) -> bool:
+        free = self._store.job_files.free_bytes()
+        return free is not None and free < LEAST_FREE_BYTES
+
+    def _over(self, since_s: int) -> list[str]:
+        """The jobs that ended so long ago, or longer, of which there are checkpoints; the oldest first."""
         kept = self._store.checkpointed()
         if not kept:
-            return SWEEP_S
-        now = now_ms(self._database.clock)
+            return []
         with self._database.read() as connection:
-            over = ended_before(connection, kept, now - self._keep_s * 1000)
-        for job_id in sorted(over):
-            if job_id not in self._used():  # as it is now: deleting takes its time, and a job may come meanwhile
-                self._store.forget(job_id)
-        return SWEEP_S
+            return sorted(ended_before(connection, kept, now_ms(self._database.clock) - since_s * 1000))
 
     def _held(self, rows: JobRows, tasks: Mapping[str, BoundTask]) -> Iterator[KeptSteps]:
         if rows.part.state not in ("ended", "left"):
@@ -102,7 +128,7 @@ class CheckpointRetention:
     def _earlier(self, rows: JobRows) -> list[JobRows]:
         return self._catalogue.earlier(self._database.rows, self._catalogue.spec_of(rows))
 
-    def _used(self, but: str = "") -> set[str]:
+    def used(self, but: str = "") -> set[str]:
         """The jobs whose checkpoints a job that is not over may go on from."""
         with self._database.read() as connection:
             names = live_jobs(connection)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from flow.rest_client.http import HttpCalls
 from flow.rest_client.paths import part
+from flow.views.cleaning import Cleaned, CleanedJob
 from flow.views.jobs import JobView
 from flow.views.party import SubmittedAgain
 
@@ -37,3 +38,13 @@ class ControlCalls(HttpCalls):
     def note(self, job: str, text: str) -> JobView:
         """Note something on a job, for people of this party."""
         return self._ask(JobView, "POST", f"/jobs/{part(job)}/notes", json={"text": text})
+
+    def clean(self, older_s: float, *, outputs: bool = False, dry_run: bool = False) -> Iterator[CleanedJob]:
+        """Delete what is kept of jobs that ended so many seconds ago, or say what would be; a job at a time."""
+        body = {"older_s": older_s, "outputs": outputs, "dry_run": dry_run, "after": ""}
+        while True:
+            found = self._ask(Cleaned, "POST", "/clean", json=body)
+            yield from found.jobs
+            if not found.after:
+                return
+            body["after"] = found.after

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from flow.errors import JobInvalid, SourcesUnknown, UnreadableJob
+from flow.errors import InUse, JobInvalid, SourcesUnknown, UnreadableJob
 from flow.job.binding import BoundTask
 from flow.job.spec import JobSpec
 from flow.job.states import AttemptState
@@ -63,16 +63,19 @@ class Holdings:
         known = self._recorded(job_id)
         return [] if known is None else [task for task in tasks if self._is_unchanged(known, task)]
 
-    def needed_by(self, references: Iterable[str], *, is_table: bool) -> tuple[str, str] | None:
-        """One of these tables or models, by exact reference, and a job that is not over and reads it still."""
+    def refuse_needed(self, references: Iterable[str], *, is_table: bool) -> None:
+        """Raise InUse, naming the job, if one that is not over reads one of these still, by exact reference."""
         wanted = {name: reference for reference in references for name in (reference, reference.partition("@")[0])}
         with self._database.read() as connection:
             names = live_jobs(connection)
         for job_id in names:
             for node in self._still_reads(job_id):
                 if node.is_table == is_table and node.reference in wanted:
-                    return wanted[node.reference], job_id
-        return None
+                    what = f"{'Table' if is_table else 'Model'} {wanted[node.reference]}"
+                    raise InUse(
+                        f"{what} is needed by job {job_id}, which is not over.",
+                        hint=f"Delete it afterwards; 'flow job show {job_id}' tells how far the job is.",
+                    )
 
     def made_of(self, nodes: Iterable[Node]) -> tuple[Source, ...]:
         """All that tables and models were made of here, by however many steps. Raises SourcesUnknown."""

@@ -17,6 +17,7 @@ class PartyStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.job_files = store.job_files
         self._checkpoints = store.checkpoints()  # counted and deleted, which needs no key
 
     def table(self, text: str) -> TableFacts:

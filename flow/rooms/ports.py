@@ -12,6 +12,7 @@ from flow.protocol.policy import ModelFacts, Source, TableFacts
 from gateway.client import CallServer, GatewayHealth, IncomingCall, JobContract, PeerStatus, Stranger
 from node_manager.client import ExecutorEvent, Order, Resources
 from party.ids import Address, AttemptId
+from storage.client import KeptFiles
 
 
 class GatewayPort(Protocol):
@@ -99,8 +100,28 @@ class ClusterPort(Protocol):
         """What it and its nodes count of themselves."""
 
 
+class JobFilesPort(Protocol):
+    """What a store keeps of each job, as Flow uses it (`storage.client.JobFiles`)."""
+
+    def jobs(self) -> set[str]:
+        """The jobs of which outputs or checkpoints are kept."""
+
+    def of(self, job: str) -> KeptFiles:
+        """What is kept of a job."""
+
+    def delete_outputs(self, job: str) -> None:
+        """Delete what a job made."""
+
+    def free_bytes(self) -> int | None:
+        """How much room the disk has; None where that is not known."""
+
+
 class StorePort(Protocol):
     """The party's store, as Flow uses it."""
+
+    @property
+    def job_files(self) -> JobFilesPort:
+        """What it keeps of each job."""
 
     def table(self, text: str) -> TableFacts:
         """What is known of a table. Raises TableNotFound."""

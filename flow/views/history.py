@@ -32,6 +32,7 @@ _JOB = {
     "succeeded": "the job succeeded",
     "failed": "the job failed",
     "closed": "everything of the job is cleaned up",
+    "cleaned": "what was kept of it was deleted",
 }
 _PARTY = {
     "absent": "cannot be reached",

@@ -142,6 +142,10 @@ class TableStore:
         newest = self.resolve(wanted)
         return [newest] if wanted.version else [wanted.at(number) for number in self._versions.numbers(wanted)]
 
+    def numbers(self, ref: TableRef) -> list[int]:
+        """The versions of a table that are there, oldest first."""
+        return self._versions.numbers(ref)
+
     def resolve(self, ref: str | TableRef) -> TableRef:
         """The reference with its version. Raises TableNotFound, which says what is there instead."""
         return self._versions.resolve(TableRef.parse(ref))

@@ -25,6 +25,7 @@ from flow.job.states import ENDED_JOB, AttemptState, JobState
 from flow.protocol.messages import Decision
 from flow.protocol.policy import NO_USER
 from flow.service import FlowService
+from flow.views.cleaning import Cleaned, CleanedJob
 from flow.views.dry_run import DryRunView
 from flow.views.history import HistoryView, Past, history
 from flow.views.jobs import (
@@ -70,6 +71,7 @@ class FakeFlowService(FlowService):
         self.proposals: dict[str, ProposalView] = {}
         self.would = DryRunView()
         self.reasons: dict[str, list[str]] = {}
+        self.cleaned: list[tuple[CleanedJob, ...]] = []  # by answer
         self.needed: dict[str, str] = {}  # by table or model: a job that is not over
         self.broken: PlatformError | None = None
         self.closed = False
@@ -240,6 +242,9 @@ class FakeFlowService(FlowService):
     def owner_of_outputs(self, job: str) -> str:
         view = self._jobs.get(job)
         return NO_USER if view is None else view.user if view.initiator == "hospital-a" else ""
+
+    def clean(self, older_s: float, user: User, *, outputs: bool, dry_run: bool, after: str = "") -> Cleaned:
+        return Cleaned(jobs=self.cleaned.pop(0), after="next" if self.cleaned else "") if self.cleaned else Cleaned()
 
     def refuse_needed(self, references: Iterable[str], *, is_table: bool) -> None:
         for reference in references:

@@ -34,7 +34,7 @@ from party.settings import PolicySettings
 from party.users import User, make_user
 from runtime.clock import Clock
 from runtime.errors import NotFound, PlatformError
-from storage.client import Kind
+from storage.client import KeptFiles, Kind
 
 SCIENTIST = make_user("ann", ["scientist", "operator", "officer"])
 HEARD_S = 1_767_225_600.0  # when a party that is down was last heard of
@@ -378,6 +378,27 @@ def digest_of(party: str, reference: str) -> str:
     return sha256(f"{party}/{reference}".encode()).hexdigest()
 
 
+@dataclass
+class FakeJobFiles:
+    """What a test says is kept of jobs."""
+
+    kept: dict[str, KeptFiles] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)  # at each look; then plenty
+
+    def jobs(self) -> set[str]:
+        return set(self.kept)
+
+    def of(self, job: str) -> KeptFiles:
+        return self.kept.get(job, KeptFiles(0, 0, ()))
+
+    def delete_outputs(self, job: str) -> None:
+        self.deleted.append(job)
+
+    def free_bytes(self) -> int | None:
+        return self.free.pop(0) if self.free else 1 << 40
+
+
 class FakeStore:
     """Tables by name; every attempt has staged a model for each address that ran."""
 
@@ -392,6 +413,7 @@ class FakeStore:
         self.forgotten: list[str] = []
         self.kept: list[str] = []
         self.looked = 0
+        self.job_files = FakeJobFiles()
         self.checkpoints: dict[tuple[str, str, str], dict[int, list[int]]] = {}  # (job, task, address): attempt: steps
 
     def table(self, text: str) -> TableFacts:

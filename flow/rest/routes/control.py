@@ -7,13 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from flow.rest.access import NoteJob, StopSomeJob, SubmitJob
+from flow.rest.access import CleanJobs, NoteJob, StopSomeJob, SubmitJob
+from flow.views.cleaning import Cleaned
 from flow.views.jobs import JobView
 from flow.views.party import SubmittedAgain
 
 router = APIRouter(tags=["jobs"])
 
 MOST_NOTE_CHARS = 1_000
+MAX_SECONDS = 100 * 365 * 86_400
 
 
 class Again(BaseModel):
@@ -29,6 +31,23 @@ class Noted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     text: str = Field(min_length=1, max_length=MOST_NOTE_CHARS)
+
+
+class Cleaning(BaseModel):
+    """What is to be deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+    older_s: float = Field(ge=0, le=MAX_SECONDS, description="Only of jobs that ended so many seconds ago or more.")
+    outputs: bool = Field(default=False, description="Tables, models and reports that jobs made, too.")
+    dry_run: bool = Field(default=False, description="Only say what would be deleted.")
+    after: str = Field(default="", max_length=26, description="Go on after this job, as the last answer says.")
+
+
+@router.post("/clean", summary="Delete what is kept of jobs that ended long ago")
+def clean(known: CleanJobs, body: Cleaning) -> Cleaned:
+    """Lines and checkpoints, outputs if asked and the caller may delete those of all; some jobs at a time."""
+    service = known.backends.service
+    return service.clean(body.older_s, known.user, outputs=body.outputs, dry_run=body.dry_run, after=body.after)
 
 
 @router.post("/jobs/{job}/pause", status_code=202, summary="Pause a job everywhere")

@@ -21,6 +21,7 @@ import pytest
 
 from cluster_manager.client import Place
 from flow.job.states import JobState
+from flow.views.cleaning import CleanedJob
 from flow.views.dry_run import DryRunView
 from node_manager.client import Resources
 from tests.fakes.flow_party import FakeParty, fake_party, job_json
@@ -126,6 +127,10 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
     (folder / "bad.csv").write_text("id,y,x\n1,0,0.5\n2,1\n")
     (folder / "token").write_text("arch_wrong\n")
     party.service.would = WOULD
+    old = CleanedJob(job="01M8A", name="old", ended_ms=1, log_lines=12, checkpoint_bytes=2048, output_bytes=2048)
+    old = old.model_copy(update={"outputs": ("x", "y"), "stays": ("what it made, which job 01M8B uses",)})
+    new = CleanedJob(job="01M8B", name="new", ended_ms=1, checkpoint_bytes=1100)
+    party.service.cleaned = [(old,), (new,)]
     flow, job = Command(party), ""
     for step in steps((FOLDER / f"{name}.txt").read_text()):
         kind, *words = shlex.split(step.line.replace("<JOB>", job))
