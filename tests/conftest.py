@@ -5,11 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = str(ROOT)  # processes that a test starts find its fakes whatever their working folder
+
+
+class _ByFile(LoadFileScheduling):
+    """A file's tests run in one process, and so do all files that share the federation of real processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        shared = "tests/e2e/federation/"
+        return shared if nodeid.startswith(shared) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    """How `make test` spreads the tests over its processes."""
+    return _ByFile(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -246,13 +246,14 @@ class Attempts:
         return rows, known.tasks[order.task]
 
     def _turn(self, rows: JobRows) -> Turn:
+        ours = rows.part.initiator == self._party
         return turn_of(
             self._party,
             self._policy(),
             initiator=rows.part.initiator,
             user=rows.job.user_name,
             wish=self._catalogue.of_job(rows).spec.settings.priority,
-            since_ms=rows.part.since_ms,
+            since_ms=rows.job.submitted_ms if ours else rows.part.since_ms,
         )
 
     def _mine(self, task: BoundTask) -> list[Address]:

@@ -19,7 +19,7 @@ def turn_of(party: str, policy: PolicySettings, *, initiator: str, user: str, wi
         initiator: Who leads the job.
         user: Its user there.
         wish: The `settings.priority` of the job.
-        since_ms: When it was proposed to us.
+        since_ms: When it was submitted here, or proposed to us.
     """
     if initiator == party:
         return Turn(wish, since_ms, user, policy.max_running_jobs_per_user)

@@ -30,9 +30,11 @@ from runtime.errors import PlatformError
 MAX_OPEN_FILES = 4096
 CRASHED = 70
 ALL_FILES = 1 << 20
+STOPPED = 128 + signal.SIGTERM
 PRIVATE = 0o077
 _OOM_SCORE = "500"
 _MYSELF = "0"
+_SOON_S = 0.01
 
 
 def live(assignment: Assignment, answers: socket, isolation: Isolation) -> NoReturn:
@@ -48,6 +50,7 @@ def live(assignment: Assignment, answers: socket, isolation: Isolation) -> NoRet
             code = end.code if isinstance(end.code, int) else CRASHED
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
     finally:  # a SIGTERM that came in between has been raised for the last time
         _last_words(sys.exc_info()[1])
         with suppress(OSError, ValueError):
@@ -100,12 +103,22 @@ def _own_signals() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _end)
+    sys.unraisablehook = _end_all_the_same
     _let_forks_end()
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(STOPPED)
+
+
+def _end_all_the_same(dropped: sys.UnraisableHookArgs) -> None:
+    """Raise a stop again, in a moment, that Python dropped: it came in a destructor or a callback of the collector."""
+    if isinstance(dropped.exc_value, SystemExit) and dropped.exc_value.code == STOPPED:
+        signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _let_forks_end() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.federation import LocalFederation
-from tests.e2e.conftest import TRAINERS
+from tests.e2e.federation.conftest import TRAINERS
 from tests.fakes.nodes import eventually
 
 WORKERS = (*TRAINERS, "coordinator")

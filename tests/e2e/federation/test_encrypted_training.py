@@ -15,7 +15,7 @@ import pytest
 from gateway.client import GatewayAdmin
 from launcher.federation import LocalFederation
 from storage.client import Store, read_model_file
-from tests.e2e.conftest import TRAINERS
+from tests.e2e.federation.conftest import TRAINERS
 from tests.e2e.leaks import found, recordings
 
 CANARY = 7719.401562839175  # a value that no computation makes by chance
