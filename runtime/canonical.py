@@ -7,11 +7,15 @@ a float is written as Python's shortest form, which other languages spell differ
 from __future__ import annotations
 
 import json
-from collections import Counter
+import re
+from collections.abc import Iterator
 from hashlib import sha256
 from math import isfinite
 
 from runtime.errors import NotCanonical as NotCanonical
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_MOST_SHOWN = 80
 
 MAX_DEPTH = 64
 MOST_VALUES = 200_000  # keys and items in all: each may be a complaint, which costs a hundred times what its bytes do
@@ -40,6 +44,9 @@ def parse_json(data: bytes, what: str, most_values: int = MOST_VALUES) -> object
         found: object = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.") from None
+    except _NotOurs:
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        raise NotCanonical(f"{what} is not JSON: {next(_not_ours(text), 'it is not in our form')}.") from None
     except ValueError as error:
         raise NotCanonical(f"{what} is not JSON: {error}.") from None
     _require_small(found, what, most_values)
@@ -65,20 +72,46 @@ def _require_small(value: object, what: str, most_values: int) -> None:
     raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.")
 
 
+class _NotOurs(ValueError):
+    """JSON as Python reads it, but with a number that is none or a key that is given twice."""
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"{text[:20]} is larger than a number may be")
+        raise _NotOurs
     return number
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = Counter(name for name, _ in pairs)
-        raise ValueError(f"key {max(names, key=lambda name: names[name])[:80]!r} is given twice")
+        raise _NotOurs
     return found
 
 
-def _no_constant(text: str) -> object:
-    raise ValueError(f"{text} is not a JSON number")
+def _no_constant(_text: str) -> object:
+    raise _NotOurs
+
+
+def _not_ours(text: str) -> Iterator[str]:
+    """What is wrong with a text that Python reads as JSON, and in which line, in the order of the text."""
+    objects: list[set[str] | None] = []  # those around the place; None for a list
+    before, line, seen = "", 1, 0
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        line, seen = line + text.count("\n", seen, token.start()), token.start()
+        if word in "{[":
+            objects.append(set() if word == "{" else None)
+        elif word in "}]":
+            objects.pop()
+        elif objects and objects[-1] is not None and before in "{,":
+            key = json.loads(word)
+            if key in objects[-1]:
+                yield f"key {key[:_MOST_SHOWN]!r} is given twice, again in line {line}"
+            objects[-1].add(key)
+        elif word.lstrip("-") in ("NaN", "Infinity"):
+            yield f"{word} is not a JSON number (line {line})"
+        elif word[:1] in "-0123456789" and not word.lstrip("-").isdigit() and not isfinite(float(word)):
+            yield f"{word[:20]} is larger than a number may be (line {line})"
+        before = word

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from flow.cli.bars import Bars, drawn_bars
@@ -144,7 +145,8 @@ def finite(value: Any) -> Any:
 
 
 def complaint(message: str, *, hint: str = "", field: str = "", source: str = "") -> str:
-    """`SOURCE: field: message; hint`, without what is missing."""
+    """`SOURCE: field: message; hint`, without what is missing, and without a file's name that the source says."""
+    message = message.removeprefix(f"{Path(source).name}: ")
     place = "".join(f"{part}: " for part in (source, field) if part)
     text = message.rstrip(".") if hint else message
     return f"{place}{text}; {hint[:1].lower()}{hint[1:]}" if hint else f"{place}{text}"

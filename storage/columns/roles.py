@@ -34,6 +34,8 @@ def check_roles(roles: TableRoles, schema: pa.Schema) -> None:
         _check_ids(stored.field(column))
     if roles.weight is not None:
         _check_weights(stored.field(roles.weight))
+    if roles.label is not None:
+        _check_label(stored.field(roles.label))
 
 
 def check_weights(
@@ -69,3 +71,12 @@ def _check_ids(field: pa.Field) -> None:
 def _check_weights(field: pa.Field) -> None:
     if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
         raise ColumnTypeRefused(f"A weight column holds numbers; '{field.name}' holds {field.type}.")
+
+
+def _check_label(field: pa.Field) -> None:
+    if pa.types.is_temporal(field.type) or pa.types.is_binary(field.type):
+        raise ColumnTypeRefused(
+            f"A label column holds numbers, or classes as whole numbers; '{field.name}' holds {field.type}.",
+            hint="Is the right column named as the label? A time that is to be predicted is written as a number, "
+            "such as the days since a date.",
+        )

@@ -170,7 +170,7 @@ def lines_of_rows(shape: CsvShape, rows: set[int]) -> dict[int, int]:
     wanted, found = {row + shape.header: row for row in rows}, dict[int, int]()
     if wanted:
         with shape.open() as file:
-            for seen, (line, _) in enumerate(islice(_lines(shape, file), max(wanted) + 1)):
+            for seen, (line, _) in enumerate(islice(numbered_rows(shape, file), max(wanted) + 1)):
                 if seen in wanted:
                     found[wanted[seen]] = line
     return found
@@ -181,7 +181,7 @@ def line_of_row(shape: CsvShape, row: int) -> int:
     before, seen = row + shape.header, 0
     with shape.open() as file:
         try:
-            for line, _ in _lines(shape, file):
+            for line, _ in numbered_rows(shape, file):
                 if seen == before:
                     return line
                 seen += 1
@@ -195,13 +195,13 @@ def line_of_row(shape: CsvShape, row: int) -> int:
 def _locate(shape: CsvShape, row: int) -> tuple[int, list[str]]:
     """Line on which a data row begins, and its fields."""
     with shape.open() as file:
-        return next(islice(_lines(shape, file), row + shape.header, None))
+        return next(islice(numbered_rows(shape, file), row + shape.header, None))
 
 
 def _find_broken_row(shape: CsvShape) -> None:
     """Raise BadRow for the first row that is not UTF-8, has too few or too many fields, is too long, or never ends."""
     with shape.open() as file:
-        for line, fields in _lines(shape, file):
+        for line, fields in numbered_rows(shape, file):
             _check_fields(shape, line, fields)
             if sum(map(len, fields)) > shape.block_bytes:
                 raise _too_long(shape, line, fields[0])
@@ -212,13 +212,6 @@ def _too_long(shape: CsvShape, line: int, start: str) -> BadRow:
     problem = f"a row of more than {shape.block_bytes} bytes"
     hint = "Leave long texts out of the file. A double quote may be opened there and never closed."
     return BadRow(shape.name, line, None, shown, problem, hint=hint)
-
-
-def check_quotes(shape: CsvShape) -> None:
-    """Raise BadRow if a quote is opened and never closed."""
-    with shape.open() as file:
-        for _ in _lines(shape, file, strict=True):
-            pass
 
 
 def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
@@ -239,7 +232,7 @@ def _check_fields(shape: CsvShape, line: int, fields: list[str]) -> None:
         )
 
 
-def _lines(shape: CsvShape, file: pa.NativeFile, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+def numbered_rows(shape: CsvShape, file: pa.NativeFile, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Number of the line on which each row begins, the header's first, and the row's fields. Raises BadRow.
 
     No more of a row than may be in a block is read before it is refused, nor split into fields.

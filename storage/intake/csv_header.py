@@ -29,6 +29,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 _PANDAS_INDEX = ("", "Unnamed: 0")
 _SAMPLE_ROWS = 100
 _SHOWN_CHARS = 40
+_EXCEL_MARK = re.compile(r"\s*sep=.\s*", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf-8-sig", "ascii")
 _NUMBERS = [re.compile(number_pattern(sign)) for sign in DECIMAL_SIGNS]
 _GROWTH = 4  # the most bytes of UTF-8 that one byte of another encoding becomes
@@ -56,7 +57,8 @@ class Header:
 class Tap:
     """The decompressed bytes as UTF-8, on their way to the parser.
 
-    Counts double quotes, since the parser closes one left open at the end without a word, and looks for leading zeros.
+    Counts double quotes and line breaks, since the parser closes a quote left open without a word, and looks for
+    leading zeros.
     """
 
     def __init__(self, raw: RawFile, encoding: str | None = None) -> None:
@@ -68,7 +70,7 @@ class Tap:
         self._lines = 1
         self._waiting = b""
         self.zeros = ZeroSign()
-        self.quotes = 0
+        self.quotes = self.breaks = 0
         self.done = 0
 
     @property
@@ -80,6 +82,7 @@ class Tap:
         """The next bytes, never more than asked for."""
         data: bytes = self._plain.read(None if size < 0 else size) if self._decoder is None else self._decoded(size)
         self.quotes += data.count(b'"')
+        self.breaks += data.count(b"\n")
         self.zeros.look(data)
         self.done = self._file.tell()
         return data
@@ -118,6 +121,14 @@ def read_header(raw: RawFile, options: SourceOptions) -> Header:
     first = next((line for line in text.splitlines() if line), "")
     if not first:
         raise EmptySource(f"{raw.name} is empty. Nothing was stored.")
+    if _EXCEL_MARK.fullmatch(first):
+        raise BadSource(
+            f"The first line of {raw.name}, '{printable(first)}', tells Excel what stands between fields and is no "
+            "row. Nothing was stored.",
+            hint="Remove that line: what stands between fields is found out, or given, --delimiter.",
+        )
+    if not options.no_header and len(start) < BLOCK_BYTES and sum(map(bool, start.splitlines())) == 1:
+        raise EmptySource(f"{raw.name} has a header but no rows. Nothing was stored.")
     sign = options.delimiter or max(DELIMITERS, key=first.count)
     rows = (row for row in csv.reader(StringIO(text, newline=""), delimiter=sign) if row)
     columns = _names(raw, rows)

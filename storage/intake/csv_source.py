@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from storage.errors import BadSource, EmptySource
 from storage.intake.csv_faults import (
     CsvShape,
-    check_quotes,
     diagnose,
     line_of_row,
     lines_of_rows,
@@ -25,6 +24,7 @@ from storage.intake.csv_faults import (
 )
 from storage.intake.csv_header import BLOCK_BYTES, Tap, check_header, read_header
 from storage.intake.csv_losses import large_columns, losses
+from storage.intake.csv_quotes import check_cells, check_quotes
 from storage.intake.csv_words import WHOLE_NUMBER, commas_remark, has_decimal_commas, number_pattern
 from storage.intake.not_numbers import NoNumber, first_no_number, number_remarks, without_numbers
 from storage.intake.raw_file import RawFile, reading_errors
@@ -88,8 +88,7 @@ class CsvReading:
             return
         if not rows:
             raise EmptySource(f"{self._raw.name} has a header but no rows. Nothing was stored.")
-        if self._tap is not None and self._tap.quotes % 2:
-            check_quotes(self._shape)
+        self._check_quotes(rows)
         self._remarks += losses(self._shape, large, self._maybe_zeros()) + self._unlike_numbers()
         self._complete = True
 
@@ -113,6 +112,17 @@ class CsvReading:
         """Close the file, wherever reading stopped."""
         if self._tap is not None:
             self._tap.close()
+
+    def _check_quotes(self, rows: int) -> None:
+        """Raise BadRow for a quote that is not closed where its cell ends; the file was read, and has so many rows."""
+        tap = self._tap
+        if tap is None or not tap.quotes:
+            return
+        if tap.quotes % 2:
+            check_quotes(self._shape)
+        if tap.breaks > rows + self._shape.header:
+            numbers = [field.name for field in self.schema() if field.type in (pa.int64(), pa.float64())]
+            self._remarks += check_cells(self._shape, numbers)
 
     def _maybe_zeros(self) -> set[str]:
         """The columns that were taken for numbers and may have lost leading zeros."""

@@ -40,7 +40,7 @@ CPU_S = 300  # of computing, and one second more for each MiB of the file
 _HEAD = struct.Struct("<cQQ")
 _SCHEMA, _ROWS, _ERROR, _END = b"S", b"R", b"E", b"D"
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_CONFIG")
-_OWN_ERRORS = ("storage.",)
+OWN_ERRORS = ("storage.",)
 _BROKE = "it made the process that was reading it end"
 
 
@@ -219,7 +219,7 @@ def _error(content: bytes) -> PlatformError:
     """The error that the other process met, if it is one of ours."""
     told = json.loads(content)
     kind = all_codes().get(str(told["code"]), BadSource)
-    fits = kind.code.startswith(_OWN_ERRORS) and kind.__init__ is PlatformError.__init__
+    fits = kind.code.startswith(OWN_ERRORS) and kind.__init__ is PlatformError.__init__
     return (kind if fits else BadSource)(str(told["message"]), hint=str(told["hint"]))
 
 

@@ -46,9 +46,9 @@ _OTHERS = {
     b"<!doctype": ("a web page", _WRONG_FILE),
     b"<html": ("a web page", _WRONG_FILE),
     b"<?xml": ("an XML document", "Save the table as CSV."),
-    b'{"': ("JSON", "Write the table as CSV or Parquet."),
-    b"[{": ("JSON", "Write the table as CSV or Parquet."),
 }
+_JSON_STARTS = (b'{"', b"[{", b"[[")
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r"))
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -57,9 +57,9 @@ def format_of(name: str, start: bytes, named: str | None) -> str:
     """The format of a file that begins with `start`. Raises BadSource for one that cannot be a table."""
     if named is not None and named not in FORMATS:
         raise BadSource(f"'{named}' is not a format of files.", hint=did_you_mean(named, FORMATS))
-    for magic, (what, advice) in _OTHERS.items():
-        if _begins(start, magic):
-            raise BadSource(f"{name} is {what}, not a CSV, Parquet or Arrow file. Nothing was stored.", hint=advice)
+    if (other := _other(name, start, named)) is not None:
+        what, advice = other
+        raise BadSource(f"{name} is {what}, not a CSV, Parquet or Arrow file. Nothing was stored.", hint=advice)
     found = next((form for magic, form in _TABLES.items() if _begins(start, magic)), None)
     wanted = named or _SUFFIXES.get(_suffix(name))
     if named is not None and found is not None and found != named:
@@ -69,6 +69,13 @@ def format_of(name: str, start: bytes, named: str | None) -> str:
     if wanted == "arrow" and found is None and start[:1].isascii() and start[:1] != b"\0" and start.isascii():
         raise BadSource(f"{name} does not begin as an Arrow file. Nothing was stored.", hint=_NAME_IT)
     return found or wanted or "csv"
+
+
+def _other(name: str, start: bytes, named: str | None) -> tuple[str, str] | None:
+    """What a file is that cannot be a table, and what to do about it."""
+    if b"".join(start.split()).startswith(_JSON_STARTS) or (named is None and _suffix(name) in _JSON_SUFFIXES):
+        return "JSON", "Write the table as CSV or Parquet."
+    return next((known for magic, known in _OTHERS.items() if _begins(start, magic)), None)
 
 
 def _begins(start: bytes, magic: bytes) -> bool:

@@ -12,11 +12,12 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
+from runtime.errors import InvalidInput
 from storage.disk import room_for
 from storage.errors import BadSource, EmptySource
 from storage.intake.csv_source import CsvReading
 from storage.intake.raw_file import RawFile, raw_file, reading_errors
-from storage.intake.reader import ProcessReading
+from storage.intake.reader import OWN_ERRORS, ProcessReading
 from storage.intake.sniffing import START_BYTES, compression_of, format_of, refuse_binary, unfolded_start
 from storage.intake.source_options import SourceOptions
 
@@ -52,9 +53,22 @@ class Reading(Protocol):
 def open_source(source: str | Path | BinaryIO, format: str | None, options: SourceOptions) -> Iterator[Reading]:
     """The source opened in its format, until the block ends. Raises BadSource, SourceNotFound."""
     with ExitStack() as cleanup:
-        reading = _reading(_raw(source, cleanup), format, options)
+        raw = _raw(source, cleanup)
+        cleanup.enter_context(_naming(raw.name))
+        reading = _reading(raw, format, options)
         cleanup.callback(reading.close)
         yield reading
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Whatever is wrong with the file, or with what becomes of it, names it."""
+    try:
+        yield
+    except InvalidInput as error:
+        if error.code.startswith(OWN_ERRORS) and file not in error.message:
+            error.message = f"{file}: {error.message}"
+        raise
 
 
 def _reading(raw: RawFile, named: str | None, options: SourceOptions) -> Reading:

@@ -51,8 +51,9 @@ def run_here(context: CommandContext, file: Path, given: Given) -> str:
         FileThere, FileUnwritable: Results cannot be written.
     """
     given_files = [data_file(text, TableRoles(id=given.id, label=given.label)) for text in given.data]
+    spec = read_bytes(file, "job file")
     context.source = str(file)
-    job = job_to_run(read_bytes(file, "job file"), component)
+    job = job_to_run(spec, component)
     files = files_of(job, given_files)
     context.source = ""
     folder = given.out or Path(f"{re.sub('[^A-Za-z0-9_-]+', '_', job.spec.name)}-local")

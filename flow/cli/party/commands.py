@@ -131,8 +131,10 @@ def trust(
     for file in cards:
         if not file.is_file():
             raise NoSuchFile(f"The card {file} does not exist.", hint="Check the path.")
+        context.source = str(file)
         known = trust_card(home, file, replace=replace)
         done.append({"party": known.party, "fingerprint": known.fingerprint})
+    context.source = ""
     _reload(context)
     context.screen.result(done, *(f"{home.party} trusts {entry['party']} ({entry['fingerprint']})." for entry in done))
 

@@ -125,6 +125,11 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
     (folder / "broken.json").write_text('{"schema": ')
     (folder / "good.csv").write_text("id,y,x\n1,0,0.5\n2,1,0.25\n3,0,1.5\n")
     (folder / "bad.csv").write_text("id,y,x\n1,0,0.5\n2,1\n")
+    (folder / "files").mkdir()
+    for file in (folder / "twice.csv", folder / "files" / "twice.csv"):
+        file.write_text("id,x,x\n1,2,3\n")
+    (folder / "twice.json").write_text('{"schema": 1,\n "name": "a",\n "name": "b"}')
+    (folder / "none.json").write_text("null")
     (folder / "token").write_text("arch_wrong\n")
     party.service.would = WOULD
     old = CleanedJob(job="01M8A", name="old", ended_ms=1, log_lines=12, checkpoint_bytes=2048, output_bytes=2048)

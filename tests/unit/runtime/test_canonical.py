@@ -37,6 +37,24 @@ def test_json_that_two_readers_could_take_differently_is_refused(data: bytes, sa
         parse_json(data, "The file")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{\n "a": 1,\n "b": 2,\n "a": 3\n}', "key 'a' is given twice, again in line 4"),
+        ('{"a": {"x": 1},\n "b": {"x": 1,\n\n "x": 2}}', "key 'x' is given twice, again in line 4"),
+        ('[{"a": 1}, {"a": 1},\n{"b": "a", "a": "b", "\\u0061": 0}]', "key 'a' is given twice, again in line 2"),
+        ('{"a": "NaN",\n"b": [1, "Infinity", "{\\"", 2e3,\n-Infinity]}', r"-Infinity is not a JSON number \(line 3\)"),
+        ('{"a": [1' + "0" * 400 + ', "1e999",\n 1e999]}', r"1e999 is larger than a number may be \(line 2\)"),
+        ('{"a": 0,\r\n"a": NaN}', "key 'a' is given twice, again in line 2"),
+        ("[NaN}}", r"NaN is not a JSON number \(line 1\)"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_only_python_takes_for_json_is_named_with_its_line(text: str, said: str, encoding: str) -> None:
+    with pytest.raises(NotCanonical, match=f"The file is not JSON: {said}"):
+        parse_json(text.encode(encoding), "The file")
+
+
 @pytest.mark.parametrize("data", [b"[0,0,0,0]", b'{"a":{"b":1},"c":[0]}', b"[[],[],[[]]]"])
 def test_json_of_more_values_than_its_reader_takes_is_refused(data: bytes) -> None:
     assert parse_json(data, "The file", 4)
