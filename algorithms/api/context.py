@@ -108,7 +108,7 @@ class Context:
         if table is None:
             raise self._missing("table", name)
         if table.rows == 0:
-            raise MissingInput(f"Table '{table.manifest.reference}' has no rows.", hint="Upload one that has.")
+            raise MissingInput(f"Table {table.title} has no rows.", hint="Upload one that has.")
         return table
 
     def required_model(self, name: str) -> Model:

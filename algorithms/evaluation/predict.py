@@ -45,7 +45,7 @@ def predictions(table: Table, prediction: Prediction) -> pa.Table:
         made = {f"probability_{c}": prediction.probabilities[:, i] for i, c in enumerate(prediction.classes)} | made
     for name in kept.keys() & made.keys():
         raise ColumnNameTaken(
-            f"{table.manifest.reference} has a column '{name}' that plays a role; predictions have one of that name.",
+            f"Table {table.title} has a column '{name}' that plays a role; predictions have one of that name.",
             hint="Upload the table with that column under another name.",
         )
     return pa.table(kept | made)

@@ -25,7 +25,7 @@ from algorithms.federated import training
 from algorithms.federated.learner import TrainingData
 from algorithms.federated.parameters import LocalTraining, TrainingParameters
 from algorithms.kit.admission import Classes
-from algorithms.kit.feature_matrix import binary_labels, features, label_coding, places_of_labels, title
+from algorithms.kit.feature_matrix import binary_labels, features, label_coding, places_of_labels
 from algorithms.kit.metrics import Score, Scores
 from algorithms.kit.named_vectors import Weights
 from algorithms.models.linear import KIND, linear_model, log_loss, probability, weights_of
@@ -77,7 +77,7 @@ class LogisticRegression:
     def __init__(self, _ctx: Context, parameters: HomoLRParameters, data: TrainingData, classes: Classes) -> None:
         if len(classes) > 2:
             raise LabelsNotBinary(
-                f"Table {title(data.train)} holds labels {label_coding(data.train).tolist()}, the trainers together "
+                f"Table {data.train.title} holds labels {label_coding(data.train).tolist()}, the trainers together "
                 f"{classes.tolist()}.",
                 hint="Write the labels alike everywhere: 0 and 1, or -1 and 1.",
             )
@@ -93,7 +93,7 @@ class LogisticRegression:
             return {"weights": np.zeros(self._x.shape[1]), "bias": np.zeros(1)}
         names, weights = weights_of(self._data.start)
         if names != self._data.features:
-            raise WrongModel(f"The model to start from has other columns than table {title(self._data.train)}.")
+            raise WrongModel(f"The model to start from has other columns than table {self._data.train.title}.")
         return weights
 
     def train(self, common: Weights, batches: Sequence[NDArray[np.int64]]) -> Weights:

@@ -26,7 +26,7 @@ def feature_names(table: Table) -> tuple[str, ...]:
     """The columns to learn from. Raises BadFeatures if there is none."""
     if not table.features:
         raise BadFeatures(
-            f"Table {title(table)} has no feature column.",
+            f"Table {table.title} has no feature column.",
             hint="A table needs a column beside those that play a role, such as id and label.",
         )
     return tuple(table.features)
@@ -38,14 +38,14 @@ def features(table: Table, names: Sequence[str], dtype: type[np.floating[Any]] =
     missing = [name for name in names if name not in known]
     if missing:
         raise BadFeatures(
-            f"Table {title(table)} has no feature column '{missing[0]}' ({len(missing)} of {len(names)} are missing).",
+            f"Table {table.title} has no feature column '{missing[0]}' ({len(missing)} of {len(names)} are missing).",
             hint="The columns must be those of the table the model is trained on.",
         )
     schema = dict(table.manifest.columns)
     for name in names:
         if not schema[name].startswith(("int", "uint", "float", "double", "half", "bool")):
             raise BadFeatures(
-                f"Table {title(table)}: column '{name}' is {schema[name]}, not a number.",
+                f"Table {table.title}: column '{name}' is {schema[name]}, not a number.",
                 hint="Encode it as numbers before uploading, or leave it out.",
             )
     x = table.matrix(list(names), dtype)
@@ -53,7 +53,7 @@ def features(table: Table, names: Sequence[str], dtype: type[np.floating[Any]] =
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise BadFeatures(
-            f"Table {title(table)}: column '{names[column]}' is missing or not finite in row {row + 1}.",
+            f"Table {table.title}: column '{names[column]}' is missing or not finite in row {row + 1}.",
             hint="Fill in or drop such rows before uploading.",
         )
     return x
@@ -67,7 +67,7 @@ def binary_labels(table: Table) -> NDArray[np.float64]:
     odd = labels[~np.isin(labels, (-1, 0, 1))]
     found = f"{odd[0]:g}" if len(odd) else "-1 and 0"
     raise LabelsNotBinary(
-        f"Table {title(table)}: label column '{table.manifest.roles.label}' holds {found}.",
+        f"Table {table.title}: label column '{table.manifest.roles.label}' holds {found}.",
         hint="A binary classifier learns labels 0 and 1, or -1 and 1.",
     )
 
@@ -88,7 +88,7 @@ def class_labels(table: Table) -> NDArray[np.int64]:
     whole = labels == np.rint(labels)
     if not whole.all():
         raise LabelsNotClasses(
-            f"Table {title(table)}: label column '{table.manifest.roles.label}' holds {labels[~whole][0]:g}.",
+            f"Table {table.title}: label column '{table.manifest.roles.label}' holds {labels[~whole][0]:g}.",
             hint="A classifier learns whole numbers, one for each class.",
         )
     return labels.astype(np.int64)
@@ -102,7 +102,7 @@ def places_of_labels(
     places = np.searchsorted(classes, labels)
     unknown = labels[classes[np.minimum(places, len(classes) - 1)] != labels]
     if len(unknown):
-        raise unfit(f"Table {title(table)}: label column '{table.manifest.roles.label}' holds {unknown[0]}.", hint=hint)
+        raise unfit(f"Table {table.title}: label column '{table.manifest.roles.label}' holds {unknown[0]}.", hint=hint)
     return places.astype(np.int64)
 
 
@@ -112,32 +112,27 @@ def distinct_classes(table: Table) -> NDArray[np.int64]:
     most = min(MOST_CLASSES, max(2, table.rows // 2))
     if len(classes) > most:
         raise LabelsNotClasses(
-            f"Table {title(table)}: label column '{table.manifest.roles.label}' has {len(classes)} distinct values "
+            f"Table {table.title}: label column '{table.manifest.roles.label}' has {len(classes)} distinct values "
             f"in {table.rows} rows; at most {most} can be classes.",
             hint="The set of classes leaves the party. Is the right column named as the label?",
         )
     return classes
 
 
-def title(table: Table) -> str:
-    """The table's name for messages: `ns/name@version`."""
-    return f"'{table.manifest.reference}'"
-
-
 def _labels(table: Table, unfit: type[BadLabels]) -> NDArray[np.float64]:
     column = table.manifest.roles.label
     if column is None:
-        raise unfit(f"Table {title(table)} has no label column.", hint="Upload it again with `--label COLUMN`.")
+        raise unfit(f"Table {table.title} has no label column.", hint="Upload it again with `--label COLUMN`.")
     kind = dict(table.manifest.columns)[column]
     if not kind.startswith(("int", "uint", "float", "double", "bool")):
         raise unfit(
-            f"Table {title(table)}: label column '{column}' is {kind}, not a number.", hint="Encode it as numbers."
+            f"Table {table.title}: label column '{column}' is {kind}, not a number.", hint="Encode it as numbers."
         )
     labels = np.asarray(table.labels(), dtype=np.float64)
     if not np.isfinite(labels).all():
         row = int(np.argmax(~np.isfinite(labels)))
         raise unfit(
-            f"Table {title(table)}: label column '{column}' is missing or not finite in row {row + 1}.",
+            f"Table {table.title}: label column '{column}' is missing or not finite in row {row + 1}.",
             hint="Drop rows without a label before uploading.",
         )
     return labels

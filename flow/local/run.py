@@ -129,7 +129,7 @@ class LocalRun:
                 models[name] = stored_name(reference, self.id, is_table=False)
         return Side(
             parameters=task.component.parameters.model_validate(bound.parameters),
-            inputs=StoredInputs(store, address, tables, models),
+            inputs=StoredInputs(self.id, task.name, store, address, tables, models),
             outputs=store.staging.outputs(AttemptId(self.id, TaskName(task.name), ATTEMPT), address),
             events=Telemetry(task.name, address, tell, self._clock),
             cores=bound.resources.cores,

@@ -20,8 +20,10 @@ TelemetryRow = MetricRow | LogRow | ProgressRow
 
 @dataclass(frozen=True)
 class StoredInputs:
-    """Opens the tables and models of one address by their references."""
+    """Opens the tables and models of one address in a task by their references."""
 
+    job: str
+    task: str
     store: Store
     address: Address
     tables: Mapping[str, str]
@@ -29,7 +31,9 @@ class StoredInputs:
 
     def table(self, name: str) -> Table | None:
         """The table bound to the input, or None if the job leaves it out."""
-        return self.store.tables.open(self.tables[name]) if name in self.tables else None
+        if name not in self.tables:
+            return None
+        return self.store.tables.open(self.tables[name]).as_input(self.job, self.task, name)
 
     def model(self, name: str) -> Model | None:
         """This role's part of the model if there is one, else the party's; None if the job leaves it out."""

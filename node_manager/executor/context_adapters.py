@@ -106,7 +106,7 @@ class StoreInputs:
         table = self._store.tables.open(reference)
         size = f"{table.rows} rows, {len(table.manifest.columns)} columns"
         self._events.log("info", f"input {name}: {reference}, {size}")
-        return table
+        return table.as_input(self._order.job, self._order.task, name)
 
     def model(self, name: str) -> Model | None:
         """This role's part of the model if there is one, else the party's; None if the job leaves it out."""

@@ -69,6 +69,14 @@ class TableManifest(BaseModel):
         """`namespace/name@version`."""
         return f"{self.name}@{self.version}"
 
+    def written_in(self, job: str) -> str:
+        """As the job.json of a job names it: `task.output` of its own, `job:ID/task.output` of others, or the table."""
+        made_in, task = self.ref.job, self.origin.partition("/")[2].partition("/")[0]
+        output = self.ref.name.removeprefix(f"{task}-")
+        if made_in is None or not task or output == self.ref.name:
+            return self.reference
+        return f"{task}.{output}" if made_in == job else f"job:{made_in}/{task}.{output}"
+
     @property
     def features(self) -> list[str]:
         """Names of the columns that play no role."""

@@ -26,10 +26,14 @@ class Table:
 
     Its files are mapped, not read: a column of one partition reaches NumPy without a copy if it is a number without
     nulls. `folder` is where the table's files lie in `place`.
+
+    Attributes:
+        title: What messages call it: by its reference, or as the input that it is bound to.
     """
 
     def __init__(self, place: Place, folder: str, manifest: TableManifest) -> None:
         self.manifest = manifest
+        self.title = f"'{manifest.reference}'"
         self._place = place
         self._folder = folder
         self._opened: pa.Table | None = None
@@ -38,6 +42,11 @@ class Table:
 
     def __repr__(self) -> str:
         return f"<Table {self.manifest.reference}: {self.rows} rows, {len(self.manifest.columns)} columns>"
+
+    def as_input(self, job: str, task: str, name: str) -> Table:
+        """This table, called as people wrote it who named it as the input `name` of a task."""
+        self.title = f"'{self.manifest.written_in(job)}' (input '{name}' of task '{task}')"
+        return self
 
     def __len__(self) -> int:
         return self.rows
@@ -80,7 +89,7 @@ class Table:
         Raises:
             ColumnNotFound: There is no such column.
         """
-        check_column(name, self.to_arrow().column_names, f"of {self.manifest.reference}")
+        check_column(name, self.to_arrow().column_names, f"of {self.title}")
         return _to_numpy(self.to_arrow().column(name))
 
     def matrix(self, columns: Sequence[str] | None = None, dtype: DTypeLike = np.float64) -> NDArray[Any]:
@@ -93,7 +102,7 @@ class Table:
         names = self.features if columns is None else list(columns)
         schema = self.to_arrow().schema
         for name in sorted(set(names) - set(schema.names)):
-            check_column(name, schema.names, f"of {self.manifest.reference}")
+            check_column(name, schema.names, f"of {self.title}")
         for name in names:
             _check_number(schema.field(name))
         filled = np.empty((self.rows, len(names)), dtype)
@@ -113,7 +122,7 @@ class Table:
         """The id column. Raises ColumnNotFound if the table has none."""
         if self.manifest.roles.id is None:
             raise ColumnNotFound(
-                f"{self.manifest.reference} has no id column.", hint="Name one when the table is uploaded (--id)."
+                f"Table {self.title} has no id column.", hint="Name one when the table is uploaded (--id)."
             )
         return _one_chunk(self.to_arrow().column(self.manifest.roles.id))
 

@@ -218,7 +218,10 @@ def test_a_task_that_fails_ends_the_job_with_the_error_of_its_executor(loans: Pa
     assert done.code == Exit.JOB_FAILED
     assert "train: attempt 1 failed" in done.out
     (error,) = [line for line in done.out.splitlines() if line.startswith(("guest:bank-a: ", "host:bank-b: "))]
-    assert error.endswith(" has no label column. Upload it again with `--label COLUMN`. [algorithms.labels_not_binary]")
+    assert error.endswith(
+        ": Table 'scale.data' (input 'train' of task 'train') has no label column. "
+        "Upload it again with `--label COLUMN`. [algorithms.labels_not_binary]"
+    )
     assert "Traceback" not in done.err + done.out, "it is a fault of the data, not of the code"
     out = loans / "loans-local"
     assert (out / "bank-a" / "scale.model.safetensors").is_file()

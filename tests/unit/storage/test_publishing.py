@@ -12,6 +12,7 @@ import pytest
 
 from party.ids import Address, AttemptId, JobId, TaskName
 from storage.client import (
+    ColumnNotFound,
     Damaged,
     ExportFormat,
     Model,
@@ -322,3 +323,19 @@ def test_names_that_are_too_long_together_are_refused(store, staged, tmp_path):
         publish(store)
     store.staging.discard(ATTEMPT.job)
     assert not (tmp_path / f"store/staging/{ATTEMPT.job}").exists()
+
+
+def test_a_table_bound_to_a_task_is_called_as_its_job_names_it(store, staged):
+    publish(store)
+    store.tables.writer("own/rows", pa.schema([("x", pa.int64())])).close()
+    own, other = ATTEMPT.job, "01JE0000000000000000000000"
+    assert store.tables.open(TABLE).title == f"'{TABLE}@1'"
+    for reference, job, said in (
+        (TABLE, own, "task.t"),
+        (TABLE, other, f"job:{own}/task.t"),
+        ("own/rows", own, "own/rows@1"),
+    ):
+        bound = store.tables.open(reference).as_input(job, "train", "rows")
+        assert bound.title == f"'{said}' (input 'rows' of task 'train')"
+        with pytest.raises(ColumnNotFound, match=r"There is no column 'z' \(of '"):
+            bound.column("z")
