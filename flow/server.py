@@ -13,7 +13,7 @@ from flow.rest.backends import Backends, UserBook
 from flow.rest.pulse import Pulse
 from flow.rest.sessions import SessionBook
 from flow.rest.visitors import VISITOR_PURPOSE, Visitors
-from flow.rest.vital_checks import vitals_of
+from flow.rest.vital_checks import has_full, vitals_of
 from flow.rooms.party_store import PartyStore
 from flow.rooms.ports import Rooms
 from flow.service import FlowService
@@ -75,7 +75,9 @@ class FlowServer:
         cluster = self._held.enter_context(closing(ClusterClient(home.socket("cluster"))))
         store = Store(home.store)
         policy = PolicyBook(home.root / SETTINGS_FILE, lambda: (home.party, *home.held_cards()))
-        rooms = Rooms(gateway, cluster, PartyStore(store), str(home.socket("gateway")), home.store)
+        rooms = Rooms(
+            gateway, cluster, PartyStore(store), str(home.socket("gateway")), home.store, full=lambda: has_full(home)
+        )
         self._service = service = FlowService.open(home, policy, rooms)
         service.start()
         self._pulse = pulse = Pulse(service)

@@ -33,6 +33,7 @@ class NodeStatus(BaseModel):
         isolation_text: The same in words, with a remedy where there is none.
         limits_text: How executors are held to their limits, in words.
         pressure: Why it takes no more executors for now, in words; empty if it does.
+        disk_full: Whether so little of its disk is free that those which run wait for room.
         stopped: Those of them that a signal has stopped; parent_stopped: whether one has stopped the warm parent.
         warm: Whether the warm parent has finished its imports.
         state: "up", or "silent" when its Cluster Manager has not heard from it lately.
@@ -57,6 +58,7 @@ class NodeStatus(BaseModel):
     isolation_text: str = ""
     limits_text: str = ""
     pressure: str = ""
+    disk_full: bool = False
     state: str = "up"
     reserved_cores: int = 0
     reserved_memory_bytes: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,21 @@ import grpc
 
 from runtime.disk.faults import fault_of
 from runtime.error_kinds import grpc_status
-from runtime.errors import ChannelClosed, PlatformError, PortInUse, ServiceFault, Unavailable, public_sentence
+from runtime.errors import (
+    ChannelClosed,
+    DiskFull,
+    FileFault,
+    PlatformError,
+    PortInUse,
+    ServiceFault,
+    Unavailable,
+    public_sentence,
+)
 from runtime.inner.door_key import Doorkeeper, shown_key
 from runtime.inner.inner_channel import InnerChannel
 from runtime.limits.headers import FewHeaders
 from runtime.log import get_logger
-from runtime.problems import carried, packed
+from runtime.problems import carried, packed, problem_of, raised
 
 MAX_MESSAGE_BYTES = 8 << 20
 LIMITS = (
@@ -49,16 +59,22 @@ def answering(context: grpc.ServicerContext, *, quoting: bool = True) -> Iterato
     try:
         yield
     except PlatformError as error:
-        _refuse(context, error)
+        _refuse(context, error if quoting else unquoted(error))
     except Exception as error:  # noqa: BLE001 - the translator between our errors and the wire
         _log.exception("A call failed")
         fault = fault_of(error)
         if fault is None:
             context.abort(grpc.StatusCode.INTERNAL, packed(ServiceFault("The service failed; its own log says why.")))
-        elif quoting:
-            _refuse(context, fault)
         else:
-            _refuse(context, type(fault)(public_sentence(fault.code), hint="The log there holds the details."))
+            _refuse(context, fault if quoting else unquoted(fault))
+
+
+def unquoted(error: PlatformError) -> PlatformError:
+    """The error as somebody may read it who may not read which of our files a disk refused."""
+    if not isinstance(error, DiskFull | FileFault):
+        return error
+    told = problem_of(error)
+    return raised(replace(told, message=public_sentence(error.code), hint="The log there holds the details."))
 
 
 def rpc_error(error: grpc.RpcError, otherwise: PlatformError) -> PlatformError:

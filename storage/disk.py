@@ -22,6 +22,8 @@ def room_for(what: str, path: Path, needed: int | None = None) -> Iterator[None]
     """Raise StoreFull, naming `what` was to be written, if the disk under `path` has no room for it."""
     try:
         yield
+    except StoreFull:
+        raise
     except (OSError, DiskFull) as error:
         if not is_full(error):
             raise

@@ -37,7 +37,7 @@ Unavailable
 
 from __future__ import annotations
 
-from runtime.errors import Conflict, InvalidInput, NotFound, Unavailable
+from runtime.errors import Conflict, DiskFull, InvalidInput, NotFound, Unavailable
 
 
 class UnsupportedValue(InvalidInput):
@@ -224,7 +224,7 @@ class StoreUnavailable(Unavailable):
     code = "storage.unavailable"
 
 
-class StoreFull(StoreUnavailable):
+class StoreFull(StoreUnavailable, DiskFull):
     """The store's disk has no room left.
 
     Attributes:

@@ -11,6 +11,7 @@ from flow.service import FlowService
 from party.home import PartyHome
 from runtime import processes
 from runtime.disk.files import make_folder
+from runtime.disk.room import each_disk, is_full_disk
 
 STORAGE, HOME = "storage", "home"
 DISKS = frozenset({STORAGE, HOME})
@@ -25,12 +26,22 @@ def vitals_of(
     if "://" not in home.store:
         store = Path(home.store)
         make_folder(store)
-        checks[STORAGE] = disk(store)
-    checks[HOME] = disk(home.root)
+        checks[STORAGE] = disk(lambda: [store])
+    checks[HOME] = disk(lambda: each_disk(_folders(home)))
     checks["card"] = lambda: card_text(home)
     checks["gateway"] = lambda: _answers(gateway.peers()) or death_text(home)
     checks["cluster-manager"] = lambda: _answers(cluster.nodes())
     return Vitals(checks, kept_s=kept_s)
+
+
+def has_full(home: PartyHome) -> bool:
+    """Whether a disk is full that this party's services write to on this host."""
+    store = [] if "://" in home.store else [Path(home.store)]
+    return any(map(is_full_disk, each_disk([*store, *_folders(home)])))
+
+
+def _folders(home: PartyHome) -> list[Path]:
+    return [home.root, *sorted((home.root / "state").glob("*"))]
 
 
 def card_text(home: PartyHome, now: datetime | None = None) -> str:

@@ -10,20 +10,19 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.disk.faults import refusals, refuse_unwritable
+from runtime.disk.room import least_free
 from runtime.errors import DiskFull, PlatformError, Unavailable
 from runtime.text import size
 
 KEPT_S = 2.0
 LIMIT_S = 3.0
 STALE_S = 10.0  # nobody had asked: then it is waited for
-LEAST_FREE_BYTES = 64 << 20  # of a disk; of a small one, a twentieth
-_SHARE = 20
 
 Check = Callable[[], str]
 
@@ -111,16 +110,21 @@ class CheckBroken(Unavailable):
     code = "flow.check_broken"
 
 
-def disk(folder: Path) -> Check:
-    """A check that a file can be written into the folder, and that its disk has room; says how much."""
+def disk(folders: Callable[[], Iterable[Path]]) -> Check:
+    """A check that a file can be written into each folder, and that its disk has room; says how much of the first."""
 
     def check() -> str:
-        with refusals(folder):
-            usage = shutil.disk_usage(folder)
-        left = f"{size(usage.free)} of {size(usage.total)} free"
-        if usage.free < min(LEAST_FREE_BYTES, usage.total // _SHARE):
-            raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
-        refuse_unwritable(folder)
-        return left
+        first, *_ = [_room_of(folder) for folder in folders()]
+        return first
 
     return check
+
+
+def _room_of(folder: Path) -> str:
+    with refusals(folder):
+        usage = shutil.disk_usage(folder)
+    left = f"{size(usage.free)} of {size(usage.total)} free"
+    if usage.free < least_free(usage.total):
+        raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
+    refuse_unwritable(folder)
+    return left

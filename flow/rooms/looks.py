@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -24,7 +23,6 @@ from flow.views.jobs import JobSummary
 from flow.views.links import Links
 from flow.views.stalls import Fact, stall_waits
 from runtime.clock import now_ms
-from runtime.disk.faults import free_bytes
 from runtime.errors import PlatformError
 from runtime.log import get_logger
 
@@ -32,7 +30,6 @@ V = TypeVar("V", bound=JobSummary)
 LOOK_S = 1.0
 AGAIN_S = 10.0  # what holds on is told again, for an initiator that has forgotten
 TELL_S = 10.0
-LEAST_FREE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -147,8 +144,6 @@ class Looks:
 
     def _signs(self) -> Signs:
         gateway, cluster = self._rooms.gateway, self._rooms.cluster
-        store = Path(self._rooms.store_uri)
-        free = free_bytes(store) if store.exists() else None
         try:
             nodes = cluster.nodes()
         except PlatformError:
@@ -158,4 +153,4 @@ class Looks:
             card = bool(gateway.health().problem)
         except PlatformError:  # the gateway is down: that is told elsewhere
             down, card = [], False
-        return Signs(nodes=nodes, down=down, card=card, full=free is not None and free < LEAST_FREE_BYTES)
+        return Signs(nodes=nodes, down=down, card=card, full=self._rooms.full())

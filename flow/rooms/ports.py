@@ -156,10 +156,11 @@ class StorePort(Protocol):
 
 @dataclass(frozen=True)
 class Rooms:
-    """The rooms below, and what executors are told of them."""
+    """The rooms below, what executors are told of them, and whether a disk of this party on this host is full."""
 
     gateway: GatewayPort
     cluster: ClusterPort
     store: StorePort
     executor_door: str = ""  # the gateway's local socket
     store_uri: str = ""
+    full: Callable[[], bool] = bool

@@ -26,7 +26,7 @@ class Signs:
         nodes: Its hosts; None where the Cluster Manager does not answer.
         down: The parties to which the link does not work.
         card: Whether something is wrong with its own card.
-        full: Whether a disk is full.
+        full: Whether a disk is full that its services write to.
     """
 
     nodes: Sequence[NodeStatus] | None = ()
@@ -61,7 +61,9 @@ def facts_of(job: str, executors: Sequence[Any], parties: Collection[str], signs
         parties: The others of the job.
         signs: Of our rooms.
     """
-    found = [Fact(code=code) for code, holds in (("card-not-valid", signs.card), ("disk-full", signs.full)) if holds]
+    ours = {row.node for row in executors}
+    full = signs.full or any(node.disk_full for node in signs.nodes or () if node.node in ours)
+    found = [Fact(code=code) for code, holds in (("card-not-valid", signs.card), ("disk-full", full)) if holds]
     found += [Fact(code="link-down", peer=party) for party in sorted(set(signs.down) & set(parties))]
     if signs.nodes is None:
         return [*found, Fact(code="cluster-down")]

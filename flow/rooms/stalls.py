@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
+from contextlib import suppress
 from threading import Lock
 
 from sqlalchemy import func, select
@@ -12,6 +13,7 @@ from flow.store.database import Database
 from flow.store.tables import event
 from flow.views.stalls import Fact
 from runtime.clock import now_ms
+from runtime.errors import DiskFull
 
 REMEMBERED = 1_000  # jobs
 MOST_EVENTS = 1_000  # of one party about one job
@@ -53,7 +55,8 @@ class Stalls:
                 del self._known[job]
             elif len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        self._tell(job, party, after)
+        with suppress(DiskFull):  # whoever asks hears of it from memory
+            self._tell(job, party, after)
         return True
 
     def _tell(self, job: str, party: str, facts: Collection[Fact]) -> None:

@@ -19,7 +19,7 @@ from gateway.wire import TRANSFER, add_service, parsed, peer_certificate, transf
 from party.card import Card
 from runtime.errors import PlatformError
 from runtime.problems import problem_of
-from runtime.rpc import answering
+from runtime.rpc import answering, unquoted
 
 CALL_S = 60.0  # for callers that name no deadline
 LONGEST_CALL_S = 600.0
@@ -140,6 +140,6 @@ class TransferServicer:
             outcome = transfer.OUTCOME_LATER if error.retry else transfer.OUTCOME_REFUSED
             if not error.retry:
                 self._inbound.refused(sender, header, error)
-            problem = problem_of(error)
+            problem = problem_of(unquoted(error))
             return transfer.Receipt(outcome=outcome, code=problem.code, message=problem.message, hint=problem.hint)
         return transfer.Receipt(outcome=transfer.OUTCOME_STORED)

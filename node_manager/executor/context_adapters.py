@@ -5,13 +5,17 @@ outputs   staged under the attempt; each is announced in the event log when it i
 memory    sealed checkpoints in the store, the one of an earlier job among them; a sealed journal beside them
 channel   the gateway's local door, with the order's token
 compute   worker processes of the executor's own, as many as it has cores; they are there before anything is open
+
+Where the store's disk has no room, what is written waits for it, and the party's people are told so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -27,6 +31,7 @@ from node_manager.executor.event_log import EventLog
 from node_manager.executor.reach import JOURNALS
 from node_manager.order import Order, ResumePoint
 from party.ids import Address, AttemptId, JobId, TaskName
+from runtime.disk.room import once_there_is_room
 from storage.client import (
     Checkpoint,
     Journal,
@@ -41,6 +46,7 @@ from storage.client import (
     task_paths,
 )
 
+T = TypeVar("T")
 OWN_SEED = "own-seed"  # drawn once per task, so that a later attempt draws alike; all else is of one attempt
 
 
@@ -139,17 +145,17 @@ class AnnouncedOutputs:
 
     def save_table(self, name: str, rows: pa.Table, roles: TableRoles) -> None:
         """Stage a table. Raises as `TableRoles.check` does."""
-        manifest = self._staged.save_table(name, rows, roles)
+        manifest = _patiently(lambda: self._staged.save_table(name, rows, roles), self._events)
         self._tell(name, "table", str(self._ref(name).table.at(1)), manifest.digest)
 
     def save_model(self, name: str, model: Model) -> None:
         """Stage this party's part of a model."""
-        self._staged.save_model(name, model)
+        _patiently(lambda: self._staged.save_model(name, model), self._events)
         self._tell(name, "model", str(self._ref(name)), model.digest())
 
     def save_report(self, name: str, kind: str, schema: int, body: Mapping[str, object]) -> None:
         """Stage a JSON report."""
-        self._staged.save_report(name, kind, schema, body)
+        _patiently(lambda: self._staged.save_report(name, kind, schema, body), self._events)
         self._tell(name, "report", str(self._ref(name)), "")
 
     def _ref(self, name: str) -> OutputRef:
@@ -204,7 +210,7 @@ class TaskMemory:
 
     def checkpoint(self, step: int, parts: Mapping[str, Value]) -> None:
         """Store the state after `step`, then release the messages it covers."""
-        self._checkpoints.save(step, parts)
+        _patiently(lambda: self._checkpoints.save(step, parts), self._events)
         self._released()
         self._events.write(EventKind.CHECKPOINT, step=step)
 
@@ -216,4 +222,10 @@ class TaskMemory:
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
         """The bytes `make` returned the first time."""
         scope = "task" if name == OWN_SEED else f"attempt-{self._attempt}"
-        return self._journal.once(f"{scope}/{name}", make)
+        made = cache(make)  # what was made is not made again where the disk had no room for it
+        return _patiently(lambda: self._journal.once(f"{scope}/{name}", made), self._events)
+
+
+def _patiently(write: Callable[[], T], events: EventLog) -> T:
+    """What `write` returns once the disk has room for it."""
+    return once_there_is_room(write, lambda full: events.log("warning", f"{full} This executor waits for it."))

@@ -1,6 +1,7 @@
 """An executor's event log: one line appended per event, then a datagram to wake the Node Manager.
 
-The file is the truth; the doorbell only saves waiting. A ring that nobody hears is lost without harm.
+The file is the truth; the doorbell only saves waiting. A ring that nobody hears is lost without harm. Whoever writes a
+line waits where the disk has no room for it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from node_manager.allowance import LineAllowance
 from node_manager.events import EventKind, ExecutorEvent, plain, shortened
 from node_manager.folders import EVENTS, ExecutorKey
+from runtime.disk.room import once_there_is_room
 
 _TENTHS, _THOUSANDTHS = 10, 1_000
 
@@ -94,11 +97,18 @@ class EventLog:
                 kind=kind,
                 body={name: plain(value) for name, value in body.items()},
             )
-            os.write(self._file, event.document() + b"\n")
+            _write_all(self._file, event.document() + b"\n")
 
     def close(self) -> None:
         """No more events."""
         os.close(self._file)
+
+
+def _write_all(file: int, line: bytes) -> None:
+    """Append a line; what a full disk took of it is followed by the rest."""
+    left = memoryview(line)
+    while left:
+        left = left[once_there_is_room(partial(os.write, file, left)) :]
 
 
 def ring(doorbell: str, folder: str) -> None:

@@ -42,6 +42,7 @@ from node_manager.supervisor.running_executors import Running, RunningExecutors
 from node_manager.supervisor.supervisor import Supervisor
 from runtime.disk.faults import free_bytes, refuse_unwritable, total_bytes
 from runtime.disk.files import private_folder
+from runtime.disk.room import lacks_room
 from runtime.errors import InvalidInput, PlatformError
 from runtime.log import get_logger
 from runtime.metrics import metrics
@@ -106,6 +107,7 @@ class NodeManager:
             isolation_text=found.text if found else "",
             limits_text=self._supervisor.enforcement.text,
             pressure=self._pressure(),
+            disk_full=lacks_room(self._config.state),
         )
 
     def _pressure(self) -> str:

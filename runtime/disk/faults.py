@@ -82,22 +82,24 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, DiskFull) or _number(error) in FULL
 
 
-def free_bytes(path: Path) -> int | None:
-    """Bytes that may still be written below `path`, which need not exist yet; None where the system does not say."""
+def disk_status(path: Path) -> os.statvfs_result | None:
+    """What the system says of the disk that holds `path`, which need not exist yet; None where it says nothing."""
     try:
-        status = os.statvfs(_nearest(path))
+        return os.statvfs(_nearest(path))
     except OSError:
         return None
-    return status.f_bavail * status.f_frsize
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes that may still be written below `path`, which need not exist yet; None where the system does not say."""
+    status = disk_status(path)
+    return None if status is None else status.f_bavail * status.f_frsize
 
 
 def total_bytes(path: Path) -> int | None:
     """Bytes of the disk that holds `path`, used ones too; None where the system does not say."""
-    try:
-        status = os.statvfs(_nearest(path))
-    except OSError:
-        return None
-    return status.f_blocks * status.f_frsize
+    status = disk_status(path)
+    return None if status is None else status.f_blocks * status.f_frsize
 
 
 def disk_of(path: Path) -> str:

@@ -50,10 +50,13 @@ names = json.load(sys.stdin)
 for name in names:
     importlib.import_module(name)
 from runtime.errors import PlatformError
-found, pending = [], [PlatformError]
+kinds, pending = {}, [PlatformError]
 while pending:
     kind = pending.pop()
+    kinds[kind] = None  # an error of two kinds comes twice
     pending += kind.__subclasses__()
+found = []
+for kind in kinds:
     found.append({
         "name": f"{kind.__module__}.{kind.__qualname__}",
         "code": kind.__dict__.get("code"),

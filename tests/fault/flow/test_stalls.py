@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flow.rooms.signs import Pace, Signs, facts_of
 from flow.views.stalls import Fact, stall_waits
 from gateway.client import PeerStatus
 from node_manager.client import log_name
+from runtime.errors import DiskFull
 from tests.fakes.flow_world import World, hangs, nothing_job
 
 NODE = NodeStatus(node="node-1", cores=4, memory_bytes=1 << 40, gpus=0, warm=True)
@@ -41,6 +43,8 @@ class Row:
         (Row(restart_due=True), Signs(nodes=[NODE.model_copy(update={"warm": False})]), ["starting"]),
         (Row(AttemptState.RESERVED), Signs(nodes=[NODE.model_copy(update={"warm": False})]), ["starting"]),
         (Row(restart_due=True), Signs(nodes=[NODE]), ["restart-waits"]),
+        (Row(), Signs(nodes=[NODE.model_copy(update={"disk_full": True})]), ["disk-full"]),
+        (Row(), Signs(nodes=[NODE, NODE.model_copy(update={"node": "other", "disk_full": True})]), []),
         (Row(), Signs(nodes=None), ["cluster-down"]),
         (
             Row(),
@@ -138,3 +142,21 @@ def test_a_party_tells_of_its_own_executors_only(world: World) -> None:
     incoming: Any = world.a._coordinator.incoming
     incoming.report(Report(job=job, facts=(foreign,)), "b")
     assert not world.a.job(job).waiting_for
+
+
+def test_a_disk_without_room_for_flow_itself_is_named_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running_job(world)
+    for party in "ab":
+        service = world[party].flow
+        assert service is not None
+        monkeypatch.setattr(service._looks._stalls, "_tell", refuses_for_want_of_room)
+    rooms = world["b"].flow._looks._rooms  # type: ignore[union-attr]
+    monkeypatch.setattr(world["b"].flow._looks, "_rooms", replace(rooms, full=lambda: True))  # type: ignore[union-attr]
+    for party in "ab":
+        said_within(world, job, party, lambda said: "room on a disk of b, which is full" in said)
+
+
+def refuses_for_want_of_room(*_: object) -> None:
+    raise DiskFull("No room left on /srv for /srv/flow.sqlite.")

@@ -83,10 +83,10 @@ def test_who_asks_while_the_answer_is_renewed_gets_the_last_one_and_does_not_wai
 
 
 def test_a_full_disk_is_named_and_a_free_one_says_how_much(tmp_path, monkeypatch):
-    assert "free" in disk(tmp_path)()
+    assert "free" in disk(lambda: [tmp_path])()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(24 << 20, 24 << 20, 0))
     with pytest.raises(DiskFull, match=r"is full: 0 B of 24\.0 MiB free"):
-        disk(tmp_path)()
+        disk(lambda: [tmp_path])()
 
 
 def test_a_card_that_ends_soon_warns_and_one_that_has_ended_fails(tmp_path):

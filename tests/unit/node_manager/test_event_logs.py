@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import socket
+import threading
 
 from node_manager.events import EventKind, read_event
 from node_manager.executor.event_log import EventLog, ring
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.supervisor.tail import Position, read_new
+from tests.fakes.disks import fill, small_disk
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
 
@@ -115,3 +117,19 @@ def test_progress_is_told_at_every_thousandth_of_the_way(tmp_path):
         log.progress(done, 100_000, "batches")
     told = (tmp_path / EVENTS).read_text().count('"kind":"progress"')
     assert told == 1_001
+
+
+def test_lines_for_which_there_is_no_room_wait_and_are_whole_and_in_order(tmp_path):
+    with small_disk(tmp_path / "small") as folder:
+        log = make_log(folder)
+        filler = fill(folder)
+        lines = [f"{i} {'x' * 3000}" for i in range(9)]
+        writing = threading.Thread(target=lambda: [log.log("info", line, insist=True) for line in lines])
+        writing.start()
+        writing.join(0.3)
+        assert writing.is_alive()
+        filler.unlink()
+        writing.join(10)
+        events, _ = read(folder)
+        assert [event.body["text"].split()[0] for event in events] == [str(i) for i in range(9)]
+        log.close()

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.errors import Conflict, DiskFull, PlatformError, PortInUse, TooManyGuesses, Unavailable
 from runtime.rpc import answering, asking, rpc_error, unix_server
+from storage.client import StoreFull
 
 
 class Away(Unavailable):
@@ -72,9 +73,17 @@ def test_a_defect_is_told_to_nobody() -> None:
 
 
 @pytest.mark.parametrize("quoting", [True, False])
-def test_what_the_disk_refused_is_named_to_those_who_may_read_it(quoting: bool) -> None:
-    back, status = across(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/home/x"), quoting=quoting)
-    assert type(back) is DiskFull
+@pytest.mark.parametrize(
+    "full",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/home/x"),
+        DiskFull("No room left on / for /srv/home/x."),
+        StoreFull("/", "/srv/home/x", None, None),
+    ],
+)
+def test_what_the_disk_refused_is_named_to_those_who_may_read_it(full: Exception, quoting: bool) -> None:
+    back, status = across(full, quoting=quoting)
+    assert isinstance(back, DiskFull)
     assert ("/srv/home/x" in str(back)) is quoting
     assert status is grpc.StatusCode.UNAVAILABLE
 

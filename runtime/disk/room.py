@@ -1,0 +1,92 @@
+"""How much of each disk stays free, so that what ends or deletes something finds room; who writes more waits for that.
+
+One rule for those who write and those who tell people: a disk with less is full.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from runtime.disk.faults import disk_of, disk_status, is_full, refuse_unwritable
+from runtime.errors import DiskFull, PlatformError
+from runtime.limits.pauses import doubled_s
+from runtime.text import size
+
+LEAST_FREE_BYTES = 64 << 20  # of a disk; of a small one, a twentieth
+_SHARE = 20
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 1.0
+T = TypeVar("T")
+
+
+def least_free(total_bytes: int) -> int:
+    """The bytes that stay free of a disk of this size."""
+    return min(LEAST_FREE_BYTES, total_bytes // _SHARE)
+
+
+def lacks_room(path: Path, more_bytes: int = 0) -> bool:
+    """Whether the disk of `path`, which need not exist yet, has less free than stays free, once it holds so much more.
+
+    A disk that says nothing about itself has room.
+    """
+    status = disk_status(path)
+    if status is None:
+        return False
+    if status.f_files and not status.f_favail:
+        return True
+    return (status.f_bavail * status.f_frsize - more_bytes) < least_free(status.f_blocks * status.f_frsize)
+
+
+def require_room(path: Path, more_bytes: int = 0) -> None:
+    """Raise DiskFull where the disk of `path` lacks room for what may wait."""
+    if lacks_room(path, more_bytes):
+        needed = f": {size(more_bytes)} needed" if more_bytes else ""
+        raise DiskFull(
+            f"No room left on {disk_of(path)} for {path}{needed}.", hint="Make room there; nothing needs a restart."
+        )
+
+
+def is_full_disk(folder: Path) -> bool:
+    """Whether the disk of a folder is full, or a quota of it spent; False where the folder is not there."""
+    if not folder.exists():
+        return False
+    try:
+        refuse_unwritable(folder)
+    except PlatformError as error:
+        return is_full(error)
+    return lacks_room(folder)
+
+
+def each_disk(folders: Iterable[Path]) -> Iterator[Path]:
+    """Those of the folders that are there, one of each disk."""
+    seen = set()
+    for folder in folders:
+        try:
+            disk = folder.stat().st_dev
+        except FileNotFoundError:
+            continue
+        if disk not in seen:
+            seen.add(disk)
+            yield folder
+
+
+def once_there_is_room(write: Callable[[], T], told: Callable[[Exception], None] = lambda _: None) -> T:
+    """What `write` returns: it is called again, after a pause, for as long as a disk has no room for it.
+
+    Args:
+        write: May be called any number of times.
+        told: Called with the error, once, before the first pause.
+    """
+    for tries in count():
+        try:
+            return write()
+        except (OSError, PlatformError) as error:
+            if not is_full(error):
+                raise
+            if not tries:
+                told(error)
+        time.sleep(doubled_s(FIRST_PAUSE_S, tries, LAST_PAUSE_S))
+    raise AssertionError("tries have no end")
