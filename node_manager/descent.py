@@ -114,6 +114,16 @@ def abandoned(home: Home, keep: Collection[int]) -> list[ProcessId]:
     return [process for process in living(parents) if _is_left(process.pid, home, parents, keep)]
 
 
+def warm_parents(home: Home) -> list[ProcessId]:
+    """The warm parents of a home on this host, and executors that gave up no rights yet."""
+    return [process for process in living(_parents()) if _is_warm_parent(process.pid, home)]
+
+
+def _is_warm_parent(pid: int, home: Home) -> bool:
+    command = _words(pid, "cmdline")
+    return WARM_PARENT.encode() in command and f"--closed={home.root}".encode() in command and not confined(pid)
+
+
 def _is_left(pid: int, home: Home, parents: dict[int, int], keep: Collection[int]) -> bool:
     if not _is_of(pid, home):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from node_manager.descent import Home, abandoned, end_with_family, families, living
+from node_manager.descent import Home, abandoned, end_with_family, families, living, warm_parents
 from node_manager.folders import read_process, working_folders
 from node_manager.limits.find import find_enforcement
 from node_manager.process import ProcessId
@@ -27,8 +27,8 @@ def end_left_over(home: PartyHome) -> int:
         with home.lock("launcher"), home.lock("node_manager"):
             running = _running(home)
             _end(running)
-            folders = home.state("node") / "executors"
-            abandoned_too = _end_abandoned(Home(Confinement.of(home).uid, home.root, folders))
+            known = Home(Confinement.of(home).uid, home.root, home.state("node") / "executors")
+            abandoned_too = _end_abandoned(known) + _end_warm_parents(known)
             groups = find_enforcement(home.state("node"), cores=1)
             groups.keep_only(())
             groups.close()
@@ -69,6 +69,17 @@ def _end_abandoned(home: Home) -> int:
             process.kill()
         time.sleep(LOOK_EVERY_S)
     return len(seen)
+
+
+def _end_warm_parents(home: Home) -> int:
+    """The end of warm parents, which follow their last child, and of one that still imports; how many were killed."""
+    parents = warm_parents(home)
+    _await(parents)
+    late = [parent for parent in parents if parent.alive()]
+    for parent in late:
+        parent.kill()
+    _await(late)
+    return len(late)
 
 
 def _await(running: list[ProcessId]) -> None:

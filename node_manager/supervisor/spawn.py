@@ -21,6 +21,7 @@ from node_manager.errors import ForkFailed, OrderRefused
 from node_manager.supervisor.config import Confinement
 from runtime.processes import how
 
+KILLED_S = 1.0  # within which a killed process is gone
 _ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1"),
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -100,7 +101,14 @@ class WarmParentProcess:
         return answer
 
     def close(self, wait_s: float) -> None:
-        """Let it go: it ends after its last child. Waits at most `wait_s` for that."""
+        """Let it go: it ends after its last child, at once where it still imports. Waits at most `wait_s` for that."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # from here on it carries out no assignment
+        while self.receive() is not None:
+            pass
         self._socket.close()
+        if not self.ready:  # it has not said so, and so has no child
+            self._process.kill()
+            wait_s = max(wait_s, KILLED_S)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(wait_s)
