@@ -10,11 +10,11 @@ from pathlib import Path
 
 from cluster_manager.errors import NoCapacity, OrderMismatch
 from cluster_manager.nodes import Member, Members
-from cluster_manager.placement import Candidate, never_fits
+from cluster_manager.placement import Candidate, fitting, never_fits
 from cluster_manager.queue import BEFORE_ALL, Claim, Turn, Wait, decide, outcome, standings
 from cluster_manager.queue_view import Place, held_place, waiting_place
 from cluster_manager.relay import Relay
-from cluster_manager.reservations import ClusterStore, StoredReservation, Taken
+from cluster_manager.reservations import ClusterStore, Owed, StoredReservation, Taken
 from node_manager.client import NOTHING, NodeStatus, NodeUnavailable, Order, Resources
 from party.ids import AttemptId
 from runtime.errors import PlatformError
@@ -22,6 +22,7 @@ from runtime.log import get_logger
 from runtime.metrics import labelled, metrics
 
 MAX_LEASE_S = 3600.0
+GONE_S = 60.0
 _log = get_logger("cluster_manager")
 _RESERVED = metrics("cluster_manager").counter("reservations", "Reservations that were made or renewed.")
 _NO_CAPACITY = metrics("cluster_manager").counter("no_capacity", "Times that no node could bear what was asked for.")
@@ -33,11 +34,12 @@ class ClusterManager:
     Args:
         database: Its SQLite file.
         nodes: The addresses of all of them.
+        gone_s: How long a node may be silent before its work is done elsewhere.
     """
 
-    def __init__(self, database: Path, nodes: list[str]) -> None:
+    def __init__(self, database: Path, nodes: list[str], gone_s: float = GONE_S) -> None:
         self._store = ClusterStore(database, nodes)
-        self._members = Members(nodes, self._store)
+        self._members = Members(nodes, self._store, gone_s, self._back)
         self._lock = threading.Lock()
         self._relays: list[Relay] = []
         self._quiet = False
@@ -117,8 +119,19 @@ class ClusterManager:
         return never_fits(sizes, capacities)
 
     def release(self, reservation_id: str) -> None:
-        """Give a reservation back. May be repeated."""
+        """Give a reservation back. May be repeated. What runs in it on a node that is gone ends once that is back."""
+        held = self._store.held(reservation_id)
+        member = self._members.at(held.host) if held is not None else None
+        if held is not None and member is not None and self._members.gone(member):
+            self._leave_word(member, Owed(held.attempt.job, held.attempt.task, held.attempt.attempt))
         self._store.release(reservation_id)
+
+    def displaced(self) -> list[str]:
+        """The reservations in use on nodes that are gone, silent for too long or no longer ours, that fit elsewhere."""
+        held, taken = self._store.queue()
+        stays = {member.address for member in self._members.all() if not self._members.gone(member)}
+        gone = {each.id: each.resources for each in held if each.started and each.host not in stays}
+        return fitting(gone, self._candidates(taken.amounts)) if gone else []
 
     def start(self, reservation_id: str, order: Order) -> None:
         """Start the executor of a reservation; a later incarnation may be started in the same one.
@@ -135,13 +148,17 @@ class ClusterManager:
         _log.info("Executor started", job=order.job, task=order.task, node=reservation.host, pid=pid)
 
     def stop(self, job: str, task: str | None, attempt: int | None, grace_s: float) -> None:
-        """End the matching executors on every node. Raises NodeUnavailable after all others were asked."""
-        self._everywhere(lambda member: member.client.stop(job, task, attempt, grace_s))
+        """End the matching executors on every node, on one that is gone once it is back.
+
+        Raises NodeUnavailable after all others were asked.
+        """
+        owed = Owed(job, task or "", attempt or 0)
+        self._everywhere(lambda member: member.client.stop(job, task, attempt, grace_s), owed)
 
     def end_job(self, job: str) -> None:
         """The job is over: end what runs, remove its working folders, give its reservations back. May be repeated."""
         try:
-            self._everywhere(lambda member: member.client.clean(job))
+            self._everywhere(lambda member: member.client.clean(job), Owed(job, clean=True))
         finally:
             self._store.end_job(job)
 
@@ -192,14 +209,42 @@ class ClusterManager:
             if member.status is not None
         ]
 
-    def _everywhere(self, ask: Callable[[Member], object]) -> None:
-        """Ask every node; one that cannot be reached does not keep the others from being asked."""
+    def _back(self, member: Member) -> bool:
+        """A node was silent: tell it what it has missed, if it has. Raises what its calls raise."""
+        missed = self._store.owed(member.address)
+        for owed in missed:
+            owed.tell(member.client)
+            self._store.told(member.address, owed)
+            _log.info("Node told what it missed", node=member.address, job=owed.job, task=owed.task)
+        return bool(missed)
+
+    def _leave_word(self, member: Member, owed: Owed) -> None:
+        """Tell a node that was away as soon as it is back, which may be now."""
+        with member.turn:
+            if self._members.silent(member):
+                self._store.owe(member.address, owed)
+            else:
+                owed.tell(member.client)
+
+    def _everywhere(self, ask: Callable[[Member], object], owed: Owed | None = None) -> None:
+        """Ask every node; one that cannot be reached does not keep the others from being asked.
+
+        One that is gone, or was not heard from since we began, is not waited for: it hears what it is owed once it is
+        back.
+        """
         problem: NodeUnavailable | None = None
         for member in self._members.all():
-            try:
-                ask(member)
-            except NodeUnavailable as error:
-                problem = error if member.status is not None else problem
+            if not self._members.gone(member):
+                try:
+                    ask(member)
+                except NodeUnavailable as error:
+                    if member.status is not None:
+                        problem = error
+                        continue
+                else:
+                    continue
+            if owed is not None:
+                self._leave_word(member, owed)
         if problem is not None:
             raise problem
 

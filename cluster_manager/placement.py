@@ -123,6 +123,17 @@ def never_fits(wanted: Sequence[Resources], capacities: Sequence[Resources]) -> 
     return f"{_listed(wanted)} wanted at once, the hosts have {_listed(capacities)}"
 
 
+def fitting(rooms: Mapping[str, Resources], nodes: Sequence[Candidate]) -> list[str]:
+    """Those of the rooms, by name, for which there is room now, the largest first; each takes what the next lacks."""
+    found = []
+    for name, size in _largest_first(rooms):
+        place = choose(size, nodes).address
+        if place is not None:
+            found.append(name)
+            nodes = [_with(node, size) if node.address == place else node for node in nodes]
+    return found
+
+
 def fit_now(wanted: Sequence[Resources], nodes: Sequence[NodeStatus]) -> bool:
     """Whether nodes that answer have all of `wanted` free at once."""
     return _fit(

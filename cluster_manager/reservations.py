@@ -17,10 +17,11 @@ from ulid import ULID
 from cluster_manager.claims import CLAIM_TABLE, NOW, claims_of, drop_claim, drop_claims, put_claim
 from cluster_manager.errors import ReservationExpired
 from cluster_manager.queue import Claim, Wait
-from node_manager.client import HeldRoom, Resources
+from node_manager.client import HeldRoom, NodeClient, Resources
 from party.ids import AttemptId
 from runtime.disk.sqlite import Database
 
+MOST_OWED = 10_000  # to one node; what began since it went away is not there anyway
 _LIVE = f"(started = 1 OR lease_until > {NOW})"
 _SUMS = "host, SUM(cores), SUM(memory_bytes), SUM(gpus)"
 _RESERVED = f"SELECT {_SUMS} FROM reservation WHERE {_LIVE} GROUP BY host"  # noqa: S608  constants
@@ -45,6 +46,12 @@ _WITH_CLAIMS = f"""
 ALTER TABLE reservation ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE reservation ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 {CLAIM_TABLE}
+"""
+_OWED = """
+CREATE TABLE owed (
+    host TEXT NOT NULL, job TEXT NOT NULL, task TEXT NOT NULL, attempt INTEGER NOT NULL, clean INTEGER NOT NULL,
+    PRIMARY KEY (host, job, task, attempt, clean)
+);
 """
 
 
@@ -80,13 +87,30 @@ class Taken:
     claims: tuple[Claim, ...] = ()
 
 
+@dataclass(frozen=True)
+class Owed:
+    """What a node that is gone is to be told: end executors (of all tasks where `task` is empty), or clean up."""
+
+    job: str
+    task: str = ""
+    attempt: int = 0
+    clean: bool = False
+
+    def tell(self, node: NodeClient) -> None:
+        """Tell it. Raises what the node's calls raise."""
+        if self.clean:
+            node.clean(self.job)
+        else:
+            node.stop(self.job, self.task or None, self.attempt or None, 0.0)
+
+
 class ClusterStore:
     """Reservations on the nodes at these addresses; safe to use from several threads."""
 
     def __init__(self, path: Path, nodes: Collection[str]) -> None:
         """Open the file. Raises NewerDatabase."""
         self._nodes = nodes
-        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS, _WITHOUT_NODES, _WITH_CLAIMS))
+        self._database = Database(path, (_FIRST, _WITHOUT_EVENTS, _WITHOUT_NODES, _WITH_CLAIMS, _OWED))
 
     def reserve(
         self, wanted: Claim, lease_s: float, decide: Callable[[Claim, Taken], Mapping[str, str] | Wait]
@@ -183,6 +207,29 @@ class ClusterStore:
             drop_claims(rows, job)
 
         self._database.write(work)
+
+    def held(self, reservation_id: str) -> StoredReservation | None:
+        """A reservation, if it is there."""
+        return self._database.write(lambda rows: next(iter(_find(rows, "id = ?", (reservation_id,))), None))
+
+    def owe(self, host: str, owed: Owed) -> None:
+        """Remember what a node is to be told once it is back; of one that is away for long no more than `MOST_OWED`."""
+        values = (host, owed.job, owed.task, owed.attempt, owed.clean)
+        few = "(SELECT COUNT(*) FROM owed WHERE host = ?) < ?"
+        self._change(f"INSERT OR IGNORE INTO owed SELECT ?, ?, ?, ?, ? WHERE {few}", (*values, host, MOST_OWED))
+
+    def owed(self, host: str) -> list[Owed]:
+        """What a node is to be told, the cleaning up last."""
+        query = "SELECT job, task, attempt, clean FROM owed WHERE host = ? ORDER BY clean"
+        return [
+            Owed(job, task, attempt, bool(clean)) for job, task, attempt, clean in self._database.read(query, (host,))
+        ]
+
+    def told(self, host: str, owed: Owed) -> None:
+        """A node has been told."""
+        where = "host = ? AND job = ? AND task = ? AND attempt = ? AND clean = ?"
+        values = (host, owed.job, owed.task, owed.attempt, owed.clean)
+        self._change(f"DELETE FROM owed WHERE {where}", values)  # noqa: S608  a constant
 
     def close(self) -> None:
         """Close the file."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from cluster_manager.manager import ClusterManager
+from cluster_manager.manager import GONE_S, ClusterManager
 from cluster_manager.wire import serve_cluster
 from party.home import PartyHome
 from runtime.rpc import unix_server
@@ -18,17 +18,18 @@ _GRPC_GRACE_S = 0.5
 class ClusterService:
     """Starts and stops one Cluster Manager."""
 
-    def __init__(self, socket: Path, database: Path, nodes: list[str]) -> None:
+    def __init__(self, socket: Path, database: Path, nodes: list[str], gone_s: float = GONE_S) -> None:
         self._socket = socket
         self._database = database
         self._nodes = nodes
+        self._gone_s = gone_s
         self._manager: ClusterManager | None = None
         self._server: grpc.Server | None = None
 
     def start(self) -> None:
         """Serve, and watch the nodes; a node that is not there yet is waited for in the background."""
         server = unix_server(self._socket, THREADS)
-        self._manager = ClusterManager(self._database, self._nodes)
+        self._manager = ClusterManager(self._database, self._nodes, self._gone_s)
         self._manager.begin()
         serve_cluster(self._manager, server)
         self._server = server
@@ -50,4 +51,5 @@ class ClusterService:
 def serve(home: PartyHome) -> ClusterService:
     """The Cluster Manager of a party's home, not started yet."""
     nodes = list(home.settings.cluster.nodes) or [f"unix:{home.socket('node')}"]
-    return ClusterService(home.socket("cluster"), home.state("cluster") / "cluster.sqlite", nodes)
+    database = home.state("cluster") / "cluster.sqlite"
+    return ClusterService(home.socket("cluster"), database, nodes, home.settings.cluster.node_silent_s)

@@ -77,6 +77,11 @@ class ClusterServicer(rpc.ClusterManagerServicer):
             self._manager.release(request.id)
             return pb.Done()
 
+    def Displaced(self, request: pb.DisplacedRequest, context: grpc.ServicerContext) -> pb.DisplacedReply:  # noqa: ARG002, N802
+        """The reservations on nodes that are gone."""
+        with answering(context):
+            return pb.DisplacedReply(reservations=self._manager.displaced())
+
     def CouldFit(self, request: pb.CouldFitRequest, context: grpc.ServicerContext) -> pb.CouldFitReply:  # noqa: N802
         """Whether executors could ever run at the same time."""
         sizes = [Resources.model_validate_json(size) for size in request.sizes]
@@ -172,6 +177,12 @@ class ClusterClient:
         """Give a reservation back. May be repeated."""
         with asking(self._who, ClusterUnavailable):
             self._stub.Release(pb.ReleaseRequest(id=reservation_id), timeout=CALL_S)
+
+    def displaced(self) -> list[str]:
+        """The reservations on nodes that are gone: silent for too long, or no longer ours."""
+        with asking(self._who, ClusterUnavailable):
+            reply: pb.DisplacedReply = self._stub.Displaced(pb.DisplacedRequest(), timeout=CALL_S)
+            return list(reply.reservations)
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         """Why executors of these sizes can never run at the same time; empty if they could, if not now."""

@@ -30,7 +30,7 @@ from flow.participant.leaving import Leaving, Limit
 from flow.participant.pausing import Pausing
 from flow.participant.proposals import Proposals
 from flow.participant.report_sender import Delivery, ReportSender
-from flow.participant.restarts import Restart, Restarts
+from flow.participant.restarts import LookAtHosts, Restart, Restarts
 from flow.participant.weighing import Weighing
 from flow.pauses import Pauses
 from flow.policy_book import PolicyBook
@@ -117,7 +117,7 @@ class FlowService:
         self._servicer = FlowServicer(
             database, self._proposals, attempts, pausing, self._closing, self._coordinator.incoming, self._histories
         )
-        self._restarts = Restarts(party, database, attempts, locks, self._sender.due, scheduler)
+        self._restarts = Restarts(party, database, attempts, rooms, locks, self._sender.due, scheduler)
         heard = self._looks.hearing(self._sender.due)
         self._events = EventReader(party, database, rooms.cluster, heard, self._restarts.due, config.pauses)
         self._reconciling = Reconciling(party, database, catalogue, rooms, locks, self._leaving, scheduler)
@@ -156,6 +156,7 @@ class FlowService:
                 Reconcile: self._reconciling.look,
                 AskLeader: self._reconciling.ask,
                 FindMissing: self._missing.look,
+                LookAtHosts: self._restarts.look,
                 Sweep: self._retention.sweep,
                 CallHook: self._hook.carry_out,
                 Look: self._looks.look,

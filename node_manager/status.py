@@ -36,7 +36,7 @@ class NodeStatus(BaseModel):
         disk_full: Whether so little of its disk is free that those which run wait for room.
         stopped: Those of them that a signal has stopped; parent_stopped: whether one has stopped the warm parent.
         warm: Whether the warm parent has finished its imports.
-        state: "up", or "silent" when its Cluster Manager has not heard from it lately.
+        state: "up", or "silent" when its Cluster Manager has not heard from it lately, "gone" when not for long.
         reserved_cores, reserved_memory_bytes, reserved_gpus: Filled in by the Cluster Manager.
     """
 

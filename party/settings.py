@@ -137,13 +137,22 @@ class ClusterSettings(_Section):
     """Which hosts of this party run executors."""
 
     nodes: tuple[str, ...] = Field(
-        default=(), description="Node Managers as unix:PATH or host:port; none means our own on this host."
+        default=(), description="Node Managers as unix:PATH; none means our own on this host."
+    )
+    node_silent_s: Annotated[float, Field(ge=10, le=86_400)] = Field(
+        default=60, description="How long a host may be silent before its executors start again on another."
     )
 
 
 class NodeSettings(_Section):
     """What executors on this host may use."""
 
+    name: str = Field(
+        default="",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="The host's name inside the party; empty: the party's id.",
+    )
     cores: Annotated[int, Field(ge=1)] | Auto = Field(default="auto", description='A number of cores, or "auto".')
     memory: Size = Field(default="auto", description='For example "8GiB", or "auto".')
     gpus: Annotated[int, Field(ge=0)] | Auto = Field(default="auto", description='A number of GPUs, or "auto".')

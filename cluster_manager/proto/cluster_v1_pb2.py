@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cluster_manager/proto/cluster_v1.proto\x12\x16\x61rchipelago.cluster.v1\"\x06\n\x04\x44one\"\x0e\n\x0cNodesRequest\"\x1e\n\nNodesReply\x12\x10\n\x08statuses\x18\x01 \x03(\x0c\"\xe9\x01\n\x0eReserveRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12@\n\x05sizes\x18\x04 \x03(\x0b\x32\x31.archipelago.cluster.v1.ReserveRequest.SizesEntry\x12\x0f\n\x07lease_s\x18\x05 \x01(\x01\x12*\n\x04turn\x18\x06 \x01(\x0b\x32\x1c.archipelago.cluster.v1.Turn\x1a,\n\nSizesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"G\n\x04Turn\x12\x10\n\x08priority\x18\x01 \x01(\x05\x12\x10\n\x08since_ms\x18\x02 \x01(\x03\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0c\n\x04most\x18\x04 \x01(\x05\"\x9e\x01\n\x0cReserveReply\x12<\n\x04made\x18\x01 \x03(\x0b\x32..archipelago.cluster.v1.ReserveReply.MadeEntry\x1aP\n\tMadeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.archipelago.cluster.v1.Reservation:\x02\x38\x01\"\'\n\x0bReservation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"\x0e\n\x0cQueueRequest\"\x1c\n\nQueueReply\x12\x0e\n\x06places\x18\x01 \x03(\x0c\"\x1c\n\x0eReleaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\" \n\x0f\x43ouldFitRequest\x12\r\n\x05sizes\x18\x01 \x03(\x0c\"\x1f\n\rCouldFitReply\x12\x0e\n\x06reason\x18\x01 \x01(\t\"2\n\x0cStartRequest\x12\x13\n\x0breservation\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\x0c\"i\n\x0bStopRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x11\n\x04task\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x61ttempt\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x0f\n\x07grace_s\x18\x04 \x01(\x01\x42\x07\n\x05_taskB\n\n\x08_attempt\"~\n\rEventsRequest\x12?\n\x05since\x18\x01 \x03(\x0b\x32\x30.archipelago.cluster.v1.EventsRequest.SinceEntry\x1a,\n\nSinceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x19\n\x05\x45vent\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"\"\n\x12\x41\x63knowledgeRequest\x12\x0c\n\x04logs\x18\x01 \x03(\t\"\x1c\n\rEndJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t2\xce\x06\n\x0e\x43lusterManager\x12Q\n\x05Nodes\x12$.archipelago.cluster.v1.NodesRequest\x1a\".archipelago.cluster.v1.NodesReply\x12W\n\x07Reserve\x12&.archipelago.cluster.v1.ReserveRequest\x1a$.archipelago.cluster.v1.ReserveReply\x12Q\n\x05Queue\x12$.archipelago.cluster.v1.QueueRequest\x1a\".archipelago.cluster.v1.QueueReply\x12O\n\x07Release\x12&.archipelago.cluster.v1.ReleaseRequest\x1a\x1c.archipelago.cluster.v1.Done\x12Z\n\x08\x43ouldFit\x12\'.archipelago.cluster.v1.CouldFitRequest\x1a%.archipelago.cluster.v1.CouldFitReply\x12K\n\x05Start\x12$.archipelago.cluster.v1.StartRequest\x1a\x1c.archipelago.cluster.v1.Done\x12I\n\x04Stop\x12#.archipelago.cluster.v1.StopRequest\x1a\x1c.archipelago.cluster.v1.Done\x12P\n\x06\x45vents\x12%.archipelago.cluster.v1.EventsRequest\x1a\x1d.archipelago.cluster.v1.Event0\x01\x12W\n\x0b\x41\x63knowledge\x12*.archipelago.cluster.v1.AcknowledgeRequest\x1a\x1c.archipelago.cluster.v1.Done\x12M\n\x06\x45ndJob\x12%.archipelago.cluster.v1.EndJobRequest\x1a\x1c.archipelago.cluster.v1.Doneb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cluster_manager/proto/cluster_v1.proto\x12\x16\x61rchipelago.cluster.v1\"\x06\n\x04\x44one\"\x0e\n\x0cNodesRequest\"\x1e\n\nNodesReply\x12\x10\n\x08statuses\x18\x01 \x03(\x0c\"\xe9\x01\n\x0eReserveRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12@\n\x05sizes\x18\x04 \x03(\x0b\x32\x31.archipelago.cluster.v1.ReserveRequest.SizesEntry\x12\x0f\n\x07lease_s\x18\x05 \x01(\x01\x12*\n\x04turn\x18\x06 \x01(\x0b\x32\x1c.archipelago.cluster.v1.Turn\x1a,\n\nSizesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"G\n\x04Turn\x12\x10\n\x08priority\x18\x01 \x01(\x05\x12\x10\n\x08since_ms\x18\x02 \x01(\x03\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0c\n\x04most\x18\x04 \x01(\x05\"\x9e\x01\n\x0cReserveReply\x12<\n\x04made\x18\x01 \x03(\x0b\x32..archipelago.cluster.v1.ReserveReply.MadeEntry\x1aP\n\tMadeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.archipelago.cluster.v1.Reservation:\x02\x38\x01\"\'\n\x0bReservation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"\x0e\n\x0cQueueRequest\"\x1c\n\nQueueReply\x12\x0e\n\x06places\x18\x01 \x03(\x0c\"\x1c\n\x0eReleaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x12\n\x10\x44isplacedRequest\"&\n\x0e\x44isplacedReply\x12\x14\n\x0creservations\x18\x01 \x03(\t\" \n\x0f\x43ouldFitRequest\x12\r\n\x05sizes\x18\x01 \x03(\x0c\"\x1f\n\rCouldFitReply\x12\x0e\n\x06reason\x18\x01 \x01(\t\"2\n\x0cStartRequest\x12\x13\n\x0breservation\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\x0c\"i\n\x0bStopRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x11\n\x04task\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x61ttempt\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x0f\n\x07grace_s\x18\x04 \x01(\x01\x42\x07\n\x05_taskB\n\n\x08_attempt\"~\n\rEventsRequest\x12?\n\x05since\x18\x01 \x03(\x0b\x32\x30.archipelago.cluster.v1.EventsRequest.SinceEntry\x1a,\n\nSinceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x19\n\x05\x45vent\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"\"\n\x12\x41\x63knowledgeRequest\x12\x0c\n\x04logs\x18\x01 \x03(\t\"\x1c\n\rEndJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t2\xad\x07\n\x0e\x43lusterManager\x12Q\n\x05Nodes\x12$.archipelago.cluster.v1.NodesRequest\x1a\".archipelago.cluster.v1.NodesReply\x12W\n\x07Reserve\x12&.archipelago.cluster.v1.ReserveRequest\x1a$.archipelago.cluster.v1.ReserveReply\x12Q\n\x05Queue\x12$.archipelago.cluster.v1.QueueRequest\x1a\".archipelago.cluster.v1.QueueReply\x12O\n\x07Release\x12&.archipelago.cluster.v1.ReleaseRequest\x1a\x1c.archipelago.cluster.v1.Done\x12]\n\tDisplaced\x12(.archipelago.cluster.v1.DisplacedRequest\x1a&.archipelago.cluster.v1.DisplacedReply\x12Z\n\x08\x43ouldFit\x12\'.archipelago.cluster.v1.CouldFitRequest\x1a%.archipelago.cluster.v1.CouldFitReply\x12K\n\x05Start\x12$.archipelago.cluster.v1.StartRequest\x1a\x1c.archipelago.cluster.v1.Done\x12I\n\x04Stop\x12#.archipelago.cluster.v1.StopRequest\x1a\x1c.archipelago.cluster.v1.Done\x12P\n\x06\x45vents\x12%.archipelago.cluster.v1.EventsRequest\x1a\x1d.archipelago.cluster.v1.Event0\x01\x12W\n\x0b\x41\x63knowledge\x12*.archipelago.cluster.v1.AcknowledgeRequest\x1a\x1c.archipelago.cluster.v1.Done\x12M\n\x06\x45ndJob\x12%.archipelago.cluster.v1.EndJobRequest\x1a\x1c.archipelago.cluster.v1.Doneb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,24 +61,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUEREPLY']._serialized_end=677
   _globals['_RELEASEREQUEST']._serialized_start=679
   _globals['_RELEASEREQUEST']._serialized_end=707
-  _globals['_COULDFITREQUEST']._serialized_start=709
-  _globals['_COULDFITREQUEST']._serialized_end=741
-  _globals['_COULDFITREPLY']._serialized_start=743
-  _globals['_COULDFITREPLY']._serialized_end=774
-  _globals['_STARTREQUEST']._serialized_start=776
-  _globals['_STARTREQUEST']._serialized_end=826
-  _globals['_STOPREQUEST']._serialized_start=828
-  _globals['_STOPREQUEST']._serialized_end=933
-  _globals['_EVENTSREQUEST']._serialized_start=935
-  _globals['_EVENTSREQUEST']._serialized_end=1061
-  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_start=1017
-  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_end=1061
-  _globals['_EVENT']._serialized_start=1063
-  _globals['_EVENT']._serialized_end=1088
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1090
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1124
-  _globals['_ENDJOBREQUEST']._serialized_start=1126
-  _globals['_ENDJOBREQUEST']._serialized_end=1154
-  _globals['_CLUSTERMANAGER']._serialized_start=1157
-  _globals['_CLUSTERMANAGER']._serialized_end=2003
+  _globals['_DISPLACEDREQUEST']._serialized_start=709
+  _globals['_DISPLACEDREQUEST']._serialized_end=727
+  _globals['_DISPLACEDREPLY']._serialized_start=729
+  _globals['_DISPLACEDREPLY']._serialized_end=767
+  _globals['_COULDFITREQUEST']._serialized_start=769
+  _globals['_COULDFITREQUEST']._serialized_end=801
+  _globals['_COULDFITREPLY']._serialized_start=803
+  _globals['_COULDFITREPLY']._serialized_end=834
+  _globals['_STARTREQUEST']._serialized_start=836
+  _globals['_STARTREQUEST']._serialized_end=886
+  _globals['_STOPREQUEST']._serialized_start=888
+  _globals['_STOPREQUEST']._serialized_end=993
+  _globals['_EVENTSREQUEST']._serialized_start=995
+  _globals['_EVENTSREQUEST']._serialized_end=1121
+  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_start=1077
+  _globals['_EVENTSREQUEST_SINCEENTRY']._serialized_end=1121
+  _globals['_EVENT']._serialized_start=1123
+  _globals['_EVENT']._serialized_end=1148
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1150
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1184
+  _globals['_ENDJOBREQUEST']._serialized_start=1186
+  _globals['_ENDJOBREQUEST']._serialized_end=1214
+  _globals['_CLUSTERMANAGER']._serialized_start=1217
+  _globals['_CLUSTERMANAGER']._serialized_end=2158
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,11 @@ class ClusterManagerStub:
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
                 _registered_method=True)
+        self.Displaced = channel.unary_unary(
+                '/archipelago.cluster.v1.ClusterManager/Displaced',
+                request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.DisplacedRequest.SerializeToString,
+                response_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.DisplacedReply.FromString,
+                _registered_method=True)
         self.CouldFit = channel.unary_unary(
                 '/archipelago.cluster.v1.ClusterManager/CouldFit',
                 request_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.CouldFitRequest.SerializeToString,
@@ -112,6 +117,13 @@ class ClusterManagerServicer:
 
     def Release(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Displaced(self, request, context):
+        """The reservations on nodes that are gone.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -179,6 +191,11 @@ def add_ClusterManagerServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.FromString,
                     response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.SerializeToString,
+            ),
+            'Displaced': grpc.unary_unary_rpc_method_handler(
+                    servicer.Displaced,
+                    request_deserializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.DisplacedRequest.FromString,
+                    response_serializer=cluster__manager_dot_proto_dot_cluster__v1__pb2.DisplacedReply.SerializeToString,
             ),
             'CouldFit': grpc.unary_unary_rpc_method_handler(
                     servicer.CouldFit,
@@ -319,6 +336,33 @@ class ClusterManager:
             '/archipelago.cluster.v1.ClusterManager/Release',
             cluster__manager_dot_proto_dot_cluster__v1__pb2.ReleaseRequest.SerializeToString,
             cluster__manager_dot_proto_dot_cluster__v1__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Displaced(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/archipelago.cluster.v1.ClusterManager/Displaced',
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.DisplacedRequest.SerializeToString,
+            cluster__manager_dot_proto_dot_cluster__v1__pb2.DisplacedReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class ClusterManagerStub:
     Queue: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.QueueRequest, _cluster_v1_pb2.QueueReply]
     """What has room and what waits for it, in the order in which it gets it."""
     Release: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]
+    Displaced: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.DisplacedRequest, _cluster_v1_pb2.DisplacedReply]
+    """The reservations on nodes that are gone."""
     CouldFit: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]
     """Whether the executors, all at once, could ever run at the same time."""
     Start: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]
@@ -64,6 +66,8 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     Queue: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.QueueRequest, _cluster_v1_pb2.QueueReply]  # type: ignore[assignment]
     """What has room and what waits for it, in the order in which it gets it."""
     Release: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
+    Displaced: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.DisplacedRequest, _cluster_v1_pb2.DisplacedReply]  # type: ignore[assignment]
+    """The reservations on nodes that are gone."""
     CouldFit: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]  # type: ignore[assignment]
     """Whether the executors, all at once, could ever run at the same time."""
     Start: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
@@ -108,6 +112,14 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.ReleaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.Done, _abc.Awaitable[_cluster_v1_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def Displaced(
+        self,
+        request: _cluster_v1_pb2.DisplacedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_v1_pb2.DisplacedReply, _abc.Awaitable[_cluster_v1_pb2.DisplacedReply]]:
+        """The reservations on nodes that are gone."""
 
     @_abc_1.abstractmethod
     def CouldFit(

@@ -41,7 +41,7 @@ class Missing:
             places: The last sequence recorded, by event log.
             now: On a monotonic clock, in seconds.
         """
-        running = {status.node: status.executors for status in nodes if status.state == "up"}
+        running = _running(nodes)
         before, self._since = self._since, {}
         lost = []
         for row in rows:
@@ -55,6 +55,17 @@ class Missing:
             if now - since >= MISSING_S:
                 lost.append(event.model_copy(update={"sequence": place + 1}))
         return lost
+
+
+def _running(nodes: Iterable[NodeStatus]) -> dict[str, set[str]]:
+    """What runs, by name of a node that is up; nodes may share a name, and are up together."""
+    running: dict[str, set[str]] = {}
+    away = set()
+    for status in nodes:
+        running.setdefault(status.node, set()).update(status.executors)
+        if status.state != "up":
+            away.add(status.node)
+    return {name: executors for name, executors in running.items() if name not in away}
 
 
 def _lost(row: Any) -> ExecutorEvent:

@@ -1,7 +1,8 @@
-"""Our executors that were lost start again in the same attempt, from their last checkpoint.
+"""Our executors that were lost, or whose host is gone, start again in the same attempt, from their last checkpoint.
 
 The next incarnation runs in the room that the lost one had; whatever an older one still says or sends is refused. The
-initiator and the other parties wait for it as for one that is slow. What is due stands in the store.
+initiator and the other parties wait for it as for one that is slow. What is due stands in the store. One whose host is
+gone loses its token before another starts elsewhere, where there is room; if the host comes back, it is ended there.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from flow.errors import StartedTooLate
 from flow.job.states import ENDED_ATTEMPT, AttemptState
 from flow.participant.attempts import Attempts, attempt_of
 from flow.participant.job_locks import JobLocks
+from flow.rooms.ports import Rooms
 from flow.scheduler import Scheduler
 from flow.store.database import Database
 from flow.store.job_cache import JobRows, key_of
 from flow.store.tables import executor
-from flow.store.transitions import bring, error_columns, told
+from flow.store.transitions import bring, error_columns, restart_executor, told
 from gateway.client import IncarnationOutdated
 from node_manager.client import StaleIncarnation
 from runtime.errors import PlatformError
 from runtime.log import get_logger
+
+LOOK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Restart:
     """Start again what was lost of a job here."""
 
     job: str
+
+
+@dataclass(frozen=True)
+class LookAtHosts:
+    """See whether executors run on hosts that are gone."""
 
 
 class Restarts:
@@ -43,6 +52,7 @@ class Restarts:
         party: str,
         database: Database,
         attempts: Attempts,
+        rooms: Rooms,
         locks: JobLocks,
         lost: Callable[[str], None],
         scheduler: Scheduler,
@@ -50,6 +60,8 @@ class Restarts:
         self._party = party
         self._database = database
         self._attempts = attempts
+        self._gateway, self._cluster = rooms.gateway, rooms.cluster
+        self._displaced: set[str] = set()  # reservations of ours that were displaced at the last look
         self._locks = locks
         self._lost = lost
         self._scheduler = scheduler
@@ -61,6 +73,7 @@ class Restarts:
             due = connection.execute(select(executor.c.job).where(executor.c.restart_due).distinct()).scalars().all()
         for job in due:
             self.due(job, 0.0)
+        self._scheduler.poke(LookAtHosts())
 
     def due(self, job: str, pause_s: float) -> None:
         """An executor of this job is to start again after a pause."""
@@ -73,6 +86,38 @@ class Restarts:
             for row in rows.of(executor):
                 if row.restart_due:
                     self._restart(rows, row)
+
+    def look(self, _key: LookAtHosts) -> float:
+        """Move executors from hosts that are gone, at two looks in a row. Returns the seconds until the next."""
+        with self._database.read() as connection:
+            running = select(executor.c.job, executor.c.reservation).where(executor.c.state == AttemptState.RUNNING)
+            jobs = {row.reservation: row.job for row in connection.execute(running) if row.reservation}
+        before, self._displaced = self._displaced, set(self._cluster.displaced()) & jobs.keys() if jobs else set()
+        lost = before & self._displaced
+        for job in sorted({jobs[reservation] for reservation in lost}):
+            with self._locks.of(job):
+                self._leave_hosts(job, lost)
+            self.due(job, 0.0)
+        return LOOK_S
+
+    def _leave_hosts(self, job: str, lost: set[str]) -> None:
+        """Fence what runs in these reservations, and let its next incarnation be due elsewhere. May be repeated.
+
+        What is due already may have been started all the same, where the answer did not come: it is fenced as well.
+        """
+        rows = self._database.rows(job)
+        if rows.part is None or rows.part.state != "open":
+            return
+        for row in rows.of(executor):
+            if row.state == AttemptState.RUNNING and row.reservation in lost:
+                newer = row.incarnation + 1
+                self._gateway.issue_token(job, row.task, row.attempt, row.address, newer)
+                text = f"executor's host {row.node} is gone, starts again elsewhere as incarnation {newer}"
+                with self._database.write() as writer:
+                    restart_executor(writer, row, max(row.unsaved, 1), body={"cause": "host gone", "text": text})
+                    writer.change(executor, job, [key_of(executor, row)], {"reservation": "", "node": ""})
+                self._cluster.release(row.reservation)
+                self._log.warning("executor.host_gone", job=job, address=row.address, node=row.node)
 
     def _restart(self, rows: JobRows, row: Any) -> None:
         try:

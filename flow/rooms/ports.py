@@ -75,6 +75,9 @@ class ClusterPort(Protocol):
     def release(self, reservation_id: str) -> None:
         """Give it back."""
 
+    def displaced(self) -> Sequence[str]:
+        """The reservations on nodes that are gone: silent for too long, or no longer ours."""
+
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         """Why executors of these sizes can never run at the same time; empty if they could, if not now."""
 

@@ -75,7 +75,7 @@ def facts_of(job: str, executors: Sequence[Any], parties: Collection[str], signs
 
 def _of(job: str, row: Any, nodes: Mapping[str, NodeStatus]) -> Iterator[str]:
     node = nodes.get(row.node)
-    if node is not None and node.state == "silent":
+    if node is not None and node.state in ("silent", "gone"):
         yield "node-silent"
     elif node is not None and log_name(job, row.task, row.attempt, row.address, row.incarnation) in node.stopped:
         yield "executor-stopped"

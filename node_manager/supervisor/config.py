@@ -88,7 +88,7 @@ class NodeConfig:
         node = home.settings.node
         master = home.master
         return NodeConfig(
-            name=str(home.party),
+            name=node.name or str(home.party),
             state=home.state("node"),
             socket=home.socket("node"),
             doorbell=home.socket("node-bell"),

@@ -246,6 +246,8 @@ class FakeCluster:
     def __init__(self, cores: int = 4) -> None:
         self.cores = cores
         self.largest = 128
+        self.node = "node-1"  # where there is room
+        self.gone: set[str] = set()  # nodes
         self.script: Script = succeeds
         self.orders: list[Order] = []
         self.ended: list[str] = []
@@ -275,7 +277,7 @@ class FakeCluster:
             used = sum(cores for _, cores in self.rooms.values())
             if used + resources.cores > self.cores:
                 raise NoCapacity(f"needs {resources.cores} cores, {self.cores - used} are free")
-            room = Room(f"{attempt}/{address}", "node-1", address, attempt)
+            room = Room(f"{attempt}/{address}", self.node, address, attempt)
             self.rooms[room.id] = (room, resources.cores)
             return room
 
@@ -292,13 +294,16 @@ class FakeCluster:
             raise
         return made
 
+    def displaced(self) -> list[str]:
+        return [room.id for room, cores in self.rooms.values() if room.node in self.gone and cores <= self.cores]
+
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         wanted = sum(size.cores for size in sizes)
         return f"{wanted} cores wanted, the largest host has {self.largest}" if wanted > self.largest else ""
 
     def nodes(self) -> list[NodeStatus]:
         used = sum(cores for _, cores in self.rooms.values())
-        made = NodeStatus(node="node-1", cores=self.cores, memory_bytes=1 << 40, gpus=0, reserved_cores=used)
+        made = NodeStatus(node=self.node, cores=self.cores, memory_bytes=1 << 40, gpus=0, reserved_cores=used)
         return [made.model_copy(update={"executors": tuple(self._executors())})]
 
     def _executors(self) -> Iterator[str]:

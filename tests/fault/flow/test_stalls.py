@@ -38,6 +38,7 @@ class Row:
         (Row(), Signs(nodes=[NODE]), []),
         (Row(), Signs(nodes=[NODE.model_copy(update={"stopped": (FOLDER,)})]), ["executor-stopped"]),
         (Row(), Signs(nodes=[NODE.model_copy(update={"state": "silent"})]), ["node-silent"]),
+        (Row(), Signs(nodes=[NODE.model_copy(update={"state": "gone"})]), ["node-silent"]),
         (Row(), Signs(nodes=[NODE.model_copy(update={"parent_stopped": True})]), []),  # it runs without
         (Row(restart_due=True), Signs(nodes=[NODE.model_copy(update={"parent_stopped": True})]), ["starter-stopped"]),
         (Row(restart_due=True), Signs(nodes=[NODE.model_copy(update={"warm": False})]), ["starting"]),

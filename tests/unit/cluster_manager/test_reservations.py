@@ -171,7 +171,8 @@ def test_of_an_older_release_only_its_reservations_are_kept(tmp_path, version):
         assert store.reserved() == {"unix:n": ONE}
         store.close()
     with sqlite3.connect(tmp_path / "c.sqlite") as new:
-        assert [*new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")] == [("reservation",), ("claim",)]
+        tables = [name for (name,) in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        assert tables == ["reservation", "claim", "owed"]
 
 
 def test_the_end_of_a_job_gives_its_reservations_back(store):
