@@ -23,12 +23,14 @@ R = TypeVar("R", EventRow, LogRow, MetricRow)
 
 def jobs_values(flow: FlowClient, state: JobState | None, before: str) -> dict[str, Any]:
     """The newest jobs, of those older than the job `before` if one is named; the addresses of older and newest ones."""
-    found = flow.jobs(SHOWN_JOBS + 1, state, before)
+    every = state is not None
+    found = flow.jobs(SHOWN_JOBS + 1, state, before, every=every)
     jobs = found[:SHOWN_JOBS]
     return {
         "jobs": jobs,
         "states": list(JobState),
         "chosen": state,
+        "left_out": 0 if every else flow.refused_unasked(),
         "here": _query(state, before),
         "older": _query(state, jobs[-1].id) if len(found) > len(jobs) else "",
         "newest": f"/?{_query(state)}" if before else "",

@@ -47,6 +47,7 @@ from flow.servicer import FlowServicer
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.notes import add_note
+from flow.store.proposal_limits import count_refused_unasked, listed
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
 from flow.store.waiting import restarts
@@ -291,18 +292,20 @@ class FlowService:
         self._proposals.refuse(job, user.name, reason, note)
 
     def proposal(self, job: str) -> ProposalView:
-        """What a person of this party decides about: inputs, parameters, what leaves, who learns what.
-
-        Raises:
-            UnknownJob: It was not proposed to this party.
-        """
+        """What a person decides about: inputs, parameters, what leaves, who learns what. Raises UnknownJob."""
         return self._proposals.show(job)
 
     # -- views -------------------------------------------------------------------------------------------------------
-    def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:
-        """The newest jobs first, of those older than the job `before` if one is named."""
+    def jobs(self, limit: int = 50, state: str | None = None, before: str = "", every: bool = True) -> list[JobSummary]:
+        """The newest jobs first, of those older than the job `before` if one is named; which, says `listed`."""
+        only = listed(self._party, state, every=every)
         with self._database.read() as connection:
-            return [self._looks.with_waits(line) for line in self._reader.jobs(connection, limit, state, before)]
+            return [self._looks.with_waits(line) for line in self._reader.jobs(connection, limit, only, before)]
+
+    def refused_unasked(self) -> int:
+        """How many proposals of others are kept here that were refused without asking a person."""
+        with self._database.read() as connection:
+            return count_refused_unasked(connection, self._party)
 
     def job(self, job: str) -> JobView:
         """One job. Raises UnknownJob."""

@@ -25,6 +25,7 @@ from flow.views.jobs import (
     OutputRow,
     ProgressRow,
     ProposalView,
+    RefusedUnasked,
     Waiting,
 )
 from flow.views.party import Submitted, Validation
@@ -71,10 +72,17 @@ class JobCalls(HttpCalls):
         """The JSON Schema of job.json."""
         return self._ask(dict[str, Any], "GET", "/schema/job")
 
-    def jobs(self, limit: int = 50, state: str | None = None, before: str = "") -> list[JobSummary]:
-        """The newest jobs first, of those older than the job `before` if one is named."""
-        params = {"limit": limit} | ({"state": state} if state else {}) | ({"before": before} if before else {})
+    def jobs(self, limit: int = 50, state: str | None = None, before: str = "", every: bool = True) -> list[JobSummary]:
+        """The newest jobs first, of those older than the job `before` if one is named.
+
+        Unless `every`, without proposals that this party refused without asking a person.
+        """
+        params = {"limit": limit, "every": every} | {k: v for k, v in (("state", state), ("before", before)) if v}
         return self._ask(list[JobSummary], "GET", "/jobs", params=params)
+
+    def refused_unasked(self) -> int:
+        """How many proposals of other parties this one refused without asking a person, and keeps."""
+        return self._ask(RefusedUnasked, "GET", "/jobs/refused-unasked").count
 
     def job(self, job: str) -> JobView:
         """One job."""

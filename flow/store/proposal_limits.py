@@ -1,11 +1,11 @@
-"""What another party proposes: how much of it is taken and kept, and that what was refused is over."""
+"""What another party proposes: how much of it is taken, kept and listed, and that what was refused is over."""
 
 from __future__ import annotations
 
 import json
 from itertools import accumulate
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select, true
 
 from flow.errors import JobRefused, JobsTooLarge, TooManyJobs
 from flow.job.states import ENDED_JOB, JobState
@@ -55,6 +55,24 @@ def forget_refused(writer: Writer, initiator: str) -> None:
     over = list(writer.run(select(part.c.job).where(part.c.job.in_(old), told)).scalars())
     for table, name in ((event, event.c.job), (job_party, job_party.c.job), (part, part.c.job), (job, job.c.id)):
         writer.run(table.delete().where(name.in_(over)))
+
+
+def listed(party: str, state: str | None, *, every: bool) -> ColumnElement[bool]:
+    """Which jobs a list has: those in a state, if one is given; unless `every`, none that was refused unasked."""
+    wanted = job.c.state == state if state else true()
+    return wanted if every else wanted & ~_refused_unasked(party)
+
+
+def count_refused_unasked(connection: Connection, party: str) -> int:
+    """How many of the jobs here are proposals of others that this party refused without asking a person."""
+    return int(connection.execute(select(func.count()).select_from(job).where(_refused_unasked(party))).scalar_one())
+
+
+def _refused_unasked(party: str) -> ColumnElement[bool]:
+    said = select(part.c.job).join(job_party, job_party.c.job == part.c.job)
+    said = said.where(part.c.job == job.c.id, part.c.decided_by == "")
+    said = said.where(job_party.c.party == party, job_party.c.decision == "refuse")
+    return (job.c.state == JobState.REFUSED) & (job.c.initiator != party) & said.exists()
 
 
 def end_refused(writer: Writer, party: str) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_
 
 from algorithms.registry import component
 from flow.errors import UnknownJob, UnreadableJob
@@ -58,13 +58,12 @@ class Reader:
         self._components = components
 
     # -- jobs --------------------------------------------------------------------------------------------------------
-    def jobs(self, connection: Connection, limit: int, state: str | None, before: str = "") -> list[JobSummary]:
-        """The newest jobs first, of those older than the job `before` if there is one.
+    def jobs(self, connection: Connection, limit: int, only: ColumnElement[bool], before: str = "") -> list[JobSummary]:
+        """The newest of `only` some jobs first, of those older than the job `before` if there is one.
 
         By when this party heard of them: their ids are made by whoever leads them.
         """
-        query = select(job).order_by(job.c.submitted_ms.desc(), job.c.id.desc()).limit(limit)
-        query = query.where(job.c.state == state) if state else query
+        query = select(job).where(only).order_by(job.c.submitted_ms.desc(), job.c.id.desc()).limit(limit)
         if before:
             first = select(job.c.submitted_ms).where(job.c.id == before).scalar_subquery()
             query = query.where(tuple_(job.c.submitted_ms, job.c.id) < tuple_(first, before))

@@ -134,6 +134,12 @@ class JobSummary(View):
     left: str = ""  # why this party left the job, if it did
 
 
+class RefusedUnasked(View):
+    """How many proposals of other parties were refused without asking a person."""
+
+    count: int
+
+
 class NoteView(View):
     """What a person of this party noted on a job."""
 

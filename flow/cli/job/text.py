@@ -18,6 +18,12 @@ def took_text(job: JobSummary) -> str:
     return span(job.ended_ms - job.submitted_ms) if job.ended_ms else ""
 
 
+def left_out_text(count: int) -> str:
+    """How many refused proposals a list leaves out."""
+    proposals = "1 proposal" if count == 1 else f"{count} proposals"
+    return f"{proposals} that this party refused without asking a person: not shown;"
+
+
 def summary_row(job: JobSummary) -> tuple[str, ...]:
     """One line of the list."""
     tasks = f"{job.tasks_done}/{job.tasks_total}"

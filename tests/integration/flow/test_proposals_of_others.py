@@ -178,3 +178,20 @@ def test_a_proposal_that_an_older_release_took_in_and_this_one_would_not_is_name
         Catalogue(component).of_job(flow._database.rows(name))
     flow.stop(name, SCIENTIST)
     assert flow.job(name).state is JobState.CANCELLED
+
+
+def test_what_the_policy_refuses_pushes_no_job_out_of_the_list(world: World) -> None:
+    done = world.submit(nothing_job())
+    world.wait_closed(done)
+    world["b"].policy = world["b"].policy.model_copy(update={"peers": ()})
+    refused = [world.submit(nothing_job()) for _ in range(2)]
+    for name in refused:
+        world.wait(name, "refused")
+        world.wait_closed(name)
+    flow = world["b"].flow
+    assert flow is not None
+    assert [job.id for job in flow.jobs(every=False)] == [done]
+    assert {job.id for job in flow.jobs()} == {done, *refused}
+    assert flow.refused_unasked() == 2
+    assert len(world.a.jobs(every=False)) == 3
+    assert world.a.refused_unasked() == 0
