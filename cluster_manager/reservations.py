@@ -118,8 +118,9 @@ class ClusterStore:
         """Reserve for each address of an attempt where `decide` says; or hold nothing for it and file the claim.
 
         What is reserved for it already has its lease renewed, unless its node is no longer one of ours: then it is
-        reserved anew. `decide` is asked about the rest.
+        reserved anew. `decide` is asked about the rest. Raises DiskFull.
         """
+        self._database.require_room()
 
         def work(rows: Connection) -> dict[str, StoredReservation] | Wait:
             rows.execute(f"DELETE FROM reservation WHERE NOT {_LIVE}")  # noqa: S608  a constant

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtime.disk.faults import disk_of, free_bytes, is_full
+from runtime.disk.room import lacks_room
 from runtime.errors import DiskFull
 from storage.errors import StoreFull
 
@@ -31,7 +32,6 @@ def room_for(what: str, path: Path, needed: int | None = None) -> Iterator[None]
 
 
 def refuse_without_room(what: str, path: Path, needed: int) -> None:
-    """Raise StoreFull before the first byte is written where `needed` bytes cannot fit below `path`."""
-    free = free_bytes(path)
-    if free is not None and free < needed:
-        raise StoreFull(disk_of(path), what, needed, free)
+    """Raise StoreFull before the first byte is written where the disk of `path` has no room for `needed` bytes."""
+    if lacks_room(path, needed):
+        raise StoreFull(disk_of(path), what, needed, free_bytes(path))

@@ -22,7 +22,9 @@ from pyarrow import fs
 from ulid import ULID
 
 from runtime.disk.files import PRIVATE_FILE, sync_folder
+from runtime.disk.room import require_room
 from runtime.disk.trees import DEEPEST, remove_tree, take_back
+from runtime.errors import DiskFull
 from storage.disk import disk_of, free_bytes, is_full
 from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
 
@@ -337,7 +339,9 @@ def _write_local(target: Path, pieces: Iterable[bytes | pa.Buffer], *, synced: b
     try:
         with os.fdopen(handle, "wb", buffering=0) as file:
             for piece in pieces:
-                _write_all(file, memoryview(piece).cast("B"))
+                view = memoryview(piece).cast("B")
+                require_room(beside, view.nbytes)
+                _write_all(file, view)
             if synced:
                 os.fsync(file.fileno())
         beside.rename(target)
@@ -358,9 +362,9 @@ def _reaching(place: Place, path: str, size: int | None = None) -> Iterator[None
     """What the file system raises, in our words; a file that is not there stays a FileNotFoundError."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, StoreFull):
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, DiskFull, pa.ArrowException) as error:
         here = place.local()
         if here is not None and is_full(error):
             raise StoreFull(disk_of(here), path, size, free_bytes(here)) from error

@@ -105,7 +105,10 @@ class Submissions:
         return Draft(spec, tasks, proposal, self._weighing.decided(proposal, job, self._weighing.policy()))
 
     def submit(self, spec_json: bytes, user: User, submit_token: str | None) -> tuple[JobId, bool]:
-        """Store a job; its id and whether it is new. Raises JobInvalid, UnknownSchema, TokenReused, DataNotYours."""
+        """Store a job; its id and whether it is new.
+
+        Raises JobInvalid, UnknownSchema, TokenReused, DataNotYours, DiskFull.
+        """
         if submit_token is not None and not 0 < len(submit_token) <= MAX_TOKEN_CHARS:
             raise JobInvalid([Problem(path="", message=f"a submit token has 1 to {MAX_TOKEN_CHARS} characters.")])
         spec = parse_job(spec_json)
@@ -116,6 +119,7 @@ class Submissions:
         with self._database.write() as writer:
             if submit_token is not None and (known := _by_token(writer, submit_token, proposal)):
                 return known, False
+            self._database.require_room()
             writer.begin(proposal.job)
             insert_job(writer, proposal, {party: {} for party in spec.parties}, submit_token)
             writer.after_commit(lambda: self._catalogue.keep(Known(proposal, spec, tasks)))

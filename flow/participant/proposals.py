@@ -90,7 +90,9 @@ class Proposals:
         Raises:
             UnknownJob: The proposal comes after the end of the job.
             TooManyJobs, JobsTooLarge: As many jobs of the caller as may have not ended here, or as many bytes of them.
+            DiskFull: There is no room for a job; the proposal may come again.
         """
+        self._database.require_room()
         spec = self._catalogue.spec(proposal)
         check_proposal(proposal, caller, spec, self.party)
         with self.locks.of(proposal.job):

@@ -25,6 +25,8 @@ from flow.store.writer import Writer
 from runtime.clock import MOST_APART_MS, Apart, Clock, HybridTime, now_ms
 from runtime.disk.faults import fault_of
 from runtime.disk.files import keep_private
+from runtime.disk.reserve import Reserve
+from runtime.disk.room import require_room
 
 BUSY_MS = 20_000
 POOL = 8
@@ -48,6 +50,9 @@ class Database:
         """
         self.clock = clock
         self._engine = _engine(url, answer_s)
+        file = self._engine.url.database if self.dialect == "sqlite" else None
+        self._file = Path(file) if file else None
+        self._reserve = Reserve(self._file) if self._file else None
         self._cache = JobCache()
         self._writing = Lock()
         self._ticking = Lock()
@@ -97,6 +102,8 @@ class Database:
     def write(self) -> Iterator[Writer]:
         """A transaction: everything in it happens, or nothing does. Raises StoreUnavailable."""
         with self._writing:
+            if self._reserve is not None:
+                self._reserve.adjust()
             with wrapped(), self._engine.connect() as plain:
                 connection = plain.execution_options(**{_WRITING: True})
                 writer = Writer(connection, self._cache, self.hlc, self.clock)
@@ -115,6 +122,11 @@ class Database:
                 self._told.notify_all()
         for act in writer.afterwards:
             act()
+
+    def require_room(self) -> None:
+        """Raise DiskFull where the disk of a file has no room for what may wait; what ends something does not ask."""
+        if self._file is not None:
+            require_room(self._file)
 
     def saw(self, reading: HybridTime, party: str) -> None:
         """Take note of another party's clock: what happens here from now on is later.

@@ -7,10 +7,14 @@ from contextlib import ExitStack
 from gateway.mailbox.spool import FileSpool, SpoolFolder
 from gateway.mailbox.store import INLINE_BYTES, Body
 from runtime.disk.files import sync_folder
+from runtime.disk.room import require_room
 
 
 class Placed:
-    """Gives a body its place before the transaction, and takes it back if the transaction does not want it."""
+    """Gives a body its place before the transaction, and takes it back if the transaction does not want it.
+
+    Raises DiskFull where the disk has no room for what may wait.
+    """
 
     def __init__(self, spools: SpoolFolder, body: Body, *, sync: bool) -> None:
         self._spools = spools
@@ -21,6 +25,8 @@ class Placed:
     def __enter__(self) -> tuple[bytes | None, str | None, ExitStack]:
         body = self._body
         size = len(body) if isinstance(body, bytes) else body.size
+        if isinstance(body, bytes):
+            require_room(self._spools.bodies, size)
         if size <= INLINE_BYTES:
             data = body if isinstance(body, bytes) else body.buffer().to_pybytes()
             if not isinstance(body, bytes):

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from runtime.disk.files import keep_private
+from runtime.disk.room import require_room
 
 _READ_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,255}")
@@ -34,8 +35,9 @@ class FileSpool:
         return self._size
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append."""
+        """Append. Raises DiskFull where the disk has no room for what may wait."""
         view = memoryview(data)
+        require_room(self.path, view.nbytes)
         while view:
             view = view[self._file.write(view) :]
         self._digest.update(data)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from runtime.disk.files import keep_private
+from runtime.disk.reserve import Reserve
+from runtime.disk.room import require_room
 from runtime.errors import NewerDatabase, PlatformError
 
 Durability = Literal["process", "power"]
@@ -35,6 +37,8 @@ class Database:
         Raises:
             NewerDatabase: A newer release wrote it.
         """
+        self._path = path
+        self._reserve = Reserve(path)
         self._queue: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = []
         self._queue_lock = threading.Lock()
         self._write_lock = threading.Lock()
@@ -65,6 +69,10 @@ class Database:
         with self._read_lock:
             return self._reader.execute(query, values).fetchall()
 
+    def require_room(self) -> None:
+        """Raise DiskFull where the disk has no room for what may wait: what ends or deletes something does not ask."""
+        require_room(self._path)
+
     def close(self) -> None:
         """Let go of the file."""
         with self._write_lock, self._read_lock:
@@ -77,6 +85,7 @@ class Database:
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
         broken: Exception | None = sqlite3.OperationalError("the transaction was not committed")
         try:
+            self._reserve.adjust()
             self._writer.execute("BEGIN IMMEDIATE")
             for work, done in batch:
                 outcomes.append((done, *self._attempt(work, alone=len(batch) == 1)))

@@ -155,6 +155,7 @@ def test_a_disk_without_room_for_flow_itself_is_named_all_the_same(
         monkeypatch.setattr(service._looks._stalls, "_tell", refuses_for_want_of_room)
     rooms = world["b"].flow._looks._rooms  # type: ignore[union-attr]
     monkeypatch.setattr(world["b"].flow._looks, "_rooms", replace(rooms, full=lambda: True))  # type: ignore[union-attr]
+    assert world["b"].flow._looks._stalls.note("01J", "b", [Fact(code="disk-full")])  # type: ignore[union-attr]
     for party in "ab":
         said_within(world, job, party, lambda said: "room on a disk of b, which is full" in said)
 
