@@ -59,7 +59,7 @@ class Reader:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
     def jobs(self, connection: Connection, limit: int, only: ColumnElement[bool], before: str = "") -> list[JobSummary]:
-        """The newest of `only` some jobs first, of those older than the job `before` if there is one.
+        """The newest first of the jobs that `only` takes, of those older than the job `before` if there is one.
 
         By when this party heard of them: their ids are made by whoever leads them.
         """

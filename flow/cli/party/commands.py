@@ -183,7 +183,8 @@ def down(context: CommandContext) -> None:
     left = processes.end_what_is_left(home)
     text = f"{home.party} is down." if stopped else f"{home.party} was not running."
     if left:
-        text += f" Ended {left} processes that were left of an earlier run."
+        what = "1 process that was" if left == 1 else f"{left} processes that were"
+        text += f" Ended {what} left of an earlier run."
     context.screen.result({"party": home.party, "stopped": stopped, "left": left}, text)
 
 
