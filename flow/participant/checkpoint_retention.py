@@ -26,7 +26,7 @@ from runtime.clock import now_ms
 from runtime.log import get_logger
 
 SWEEP_S = 60.0
-LEAST_FREE_BYTES = 256 << 20
+_ANY_MS = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class CheckpointRetention:
 
     def sweep(self, _key: Sweep) -> float:
         """Delete what was kept long enough. Returns the seconds until it is time to look again."""
+        self._make_room()
         unsure = self._doubt()
         if unsure is not None:
-            return unsure.seconds
-        for job_id in self._over(self._keep_s):
+            return min(unsure.seconds, SWEEP_S)
+        for job_id in self._over(now_ms(self._database.clock) - self._keep_s * 1000):
             self.forget(job_id)
-        self._make_room()
         return SWEEP_S
 
     def forget(self, job_id: str) -> bool:
@@ -88,26 +88,22 @@ class CheckpointRetention:
         return True
 
     def _make_room(self) -> None:
-        """Give up checkpoints of jobs that are over, the oldest first, while the disk is short of room."""
-        if not self._is_short():
+        """Give up checkpoints of jobs that are over, the oldest first, while the disk is short; no clock is asked."""
+        if not self._store.job_files.is_short():
             return
-        for job_id in self._over(0):
-            if not self._is_short():
+        for job_id in self._over(_ANY_MS):
+            if not self._store.job_files.is_short():
                 return
             if self.forget(job_id):
                 self._log.warning("checkpoints.given_up", job=job_id, why="The disk of the store is short of room.")
 
-    def _is_short(self) -> bool:
-        free = self._store.job_files.free_bytes()
-        return free is not None and free < LEAST_FREE_BYTES
-
-    def _over(self, since_s: int) -> list[str]:
-        """The jobs that ended so long ago, or longer, of which there are checkpoints; the oldest first."""
+    def _over(self, before_ms: int) -> list[str]:
+        """The jobs that ended before a time and of which there are checkpoints; the oldest first."""
         kept = self._store.checkpointed()
         if not kept:
             return []
         with self._database.read() as connection:
-            return sorted(ended_before(connection, kept, now_ms(self._database.clock) - since_s * 1000))
+            return sorted(ended_before(connection, kept, before_ms))
 
     def _held(self, rows: JobRows, tasks: Mapping[str, BoundTask]) -> Iterator[KeptSteps]:
         if rows.part.state not in ("ended", "left"):

@@ -115,8 +115,8 @@ class JobFilesPort(Protocol):
     def delete_outputs(self, job: str) -> None:
         """Delete what a job made."""
 
-    def free_bytes(self) -> int | None:
-        """How much room the disk has; None where that is not known."""
+    def is_short(self) -> bool:
+        """Whether the disk is short of room; False where that is not known."""
 
 
 class StorePort(Protocol):

@@ -18,6 +18,7 @@ from runtime.text import size
 
 LEAST_FREE_BYTES = 64 << 20  # of a disk; of a small one, a twentieth
 _SHARE = 20
+_SHORT_TIMES = 4
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 1.0
 T = TypeVar("T")
 
@@ -38,6 +39,14 @@ def lacks_room(path: Path, more_bytes: int = 0) -> bool:
     if status.f_files and not status.f_favail:
         return True
     return (status.f_bavail * status.f_frsize - more_bytes) < least_free(status.f_blocks * status.f_frsize)
+
+
+def is_short(path: Path) -> bool:
+    """Whether the disk of `path` comes near to what stays free: then what is only kept in case goes."""
+    status = disk_status(path)
+    if status is None:
+        return False
+    return status.f_bavail * status.f_frsize < _SHORT_TIMES * least_free(status.f_blocks * status.f_frsize)
 
 
 def require_room(path: Path, more_bytes: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime.disk.room import is_short
 from storage.checkpoints.store import ROOT as CHECKPOINTS
 from storage.models.store import ROOT as MODELS
 from storage.models.store import ModelStore, model_folder
@@ -56,9 +57,10 @@ class JobFiles:
             self._models.delete(model)
         self._place.remove(f"{REPORTS}/{job}")
 
-    def free_bytes(self) -> int | None:
-        """How much room the disk has; None where that is not known."""
-        return self._place.free_bytes()
+    def is_short(self) -> bool:
+        """Whether the disk is short of room; False where that is not known."""
+        root = self._place.local()
+        return root is not None and is_short(root)
 
     def _in(self, namespace: str) -> list[TableRef]:
         """The versions of the tables of a namespace."""

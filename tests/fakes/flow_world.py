@@ -389,7 +389,7 @@ class FakeJobFiles:
 
     kept: dict[str, KeptFiles] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
-    free: list[int] = field(default_factory=list)  # at each look; then plenty
+    short: list[bool] = field(default_factory=list)  # of room, at each look; then not
 
     def jobs(self) -> set[str]:
         return set(self.kept)
@@ -400,8 +400,8 @@ class FakeJobFiles:
     def delete_outputs(self, job: str) -> None:
         self.deleted.append(job)
 
-    def free_bytes(self) -> int | None:
-        return self.free.pop(0) if self.free else 1 << 40
+    def is_short(self) -> bool:
+        return bool(self.short) and self.short.pop(0)
 
 
 class FakeStore:

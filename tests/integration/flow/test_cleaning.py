@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flow.participant.checkpoint_retention import Sweep
+from flow.participant.checkpoint_retention import SWEEP_S, Sweep
 from flow.protocol.messages import LogReport
+from flow.rooms.clock_evidence import Wait
 from flow.store import tables
 from flow.store.telemetry import insert_logs
 from flow.views.cleaning import CleanedJob
@@ -71,16 +72,19 @@ def test_a_job_that_is_not_over_keeps_all_and_what_it_uses(world: World) -> None
     assert world["a"].store.job_files.deleted == []
 
 
-def test_checkpoints_are_given_up_oldest_first_while_the_disk_is_short_of_room(world: World) -> None:
+def test_checkpoints_are_given_up_oldest_first_while_the_disk_is_short_of_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = [ended(world) for _ in range(3)]
     store, retention = world["a"].store, world.a._retention
     for job in jobs:
         store.checkpoints[job, "idle", "guest:a"] = {1: [1]}
     retention.sweep(Sweep())
     assert store.checkpointed() == jobs
-    store.job_files.free = [0, 0]
+    monkeypatch.setattr(retention, "_doubt", lambda: Wait(SWEEP_S))
+    store.job_files.short = [True, True]
     retention.sweep(Sweep())
     assert store.checkpointed() == jobs[1:]
-    store.job_files.free = [0, 0, 0, 0]
+    store.job_files.short = [True, True, True, True]
     retention.sweep(Sweep())
     assert store.checkpointed() == []

@@ -10,7 +10,15 @@ from types import SimpleNamespace
 import pytest
 
 from runtime.disk import room
-from runtime.disk.room import each_disk, is_full_disk, lacks_room, least_free, once_there_is_room, require_room
+from runtime.disk.room import (
+    each_disk,
+    is_full_disk,
+    is_short,
+    lacks_room,
+    least_free,
+    once_there_is_room,
+    require_room,
+)
 from runtime.errors import DiskFull
 from storage.client import StoreFull
 from tests.fakes.disks import fill, small_disk
@@ -49,12 +57,31 @@ def test_a_disk_with_less_than_stays_free_lacks_room(
             require_room(tmp_path, more)
 
 
+@pytest.mark.parametrize(
+    ("total", "free", "short"),
+    [
+        (100_000 * MIB, 256 * MIB, False),
+        (100_000 * MIB, 255 * MIB, True),
+        (100 * MIB, 20 * MIB, False),
+        (100 * MIB, 19 * MIB, True),
+    ],
+)
+def test_a_disk_is_short_of_room_before_it_lacks_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, free: int, short: bool
+) -> None:
+    said = SimpleNamespace(f_frsize=4096, f_blocks=total // 4096, f_bavail=free // 4096, f_files=0, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda _: said)
+    assert is_short(tmp_path) is short
+    assert not lacks_room(tmp_path)
+
+
 def test_a_disk_that_says_nothing_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise OSError(errno.ENOSYS, "no")
 
     monkeypatch.setattr(os, "statvfs", broken)
     assert not lacks_room(tmp_path)
+    assert not is_short(tmp_path)
 
 
 def test_a_full_disk_is_seen_and_each_disk_is_looked_at_once(tmp_path: Path) -> None:
