@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+HURRIED = 8
+"""How many ask for room at once when some may have become free: the first of those that wait."""
+
 
 @dataclass(frozen=True)
 class Pauses:
@@ -12,7 +15,7 @@ class Pauses:
     Attributes:
         first_s, last_s: Between tries of a call to another party that does not answer.
         last_end_s: The last between tries to tell a party that a job is over.
-        room_s: Before room is asked for again, at most.
+        room_s: Before room is asked for again, at most, by one of the first that wait.
         hold_s: Before room is given back that was got at some parties, while others have none.
         patience_s: Before what has waited for room so long gives nothing back.
         probe_s: Before a party whose sides run is asked again how they are.
@@ -29,3 +32,10 @@ class Pauses:
     probe_s: float = 10.0
     restart_s: float = 1.0
     last_follow_s: float = 2.0
+
+    def longest_room_s(self, ahead: int) -> float:
+        """Before room is asked for again, at most, by who has so many of our own attempts before it.
+
+        It grows with them: a hundred that wait would else do nothing but ask.
+        """
+        return self.room_s * (1 + ahead // HURRIED)

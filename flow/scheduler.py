@@ -91,6 +91,11 @@ class Scheduler:
             if not known and self._finished.get(key, 0) < since:
                 self._poke(key, time.monotonic() + delay_s)
 
+    def count(self, match: Callable[[Any], bool]) -> int:
+        """How many keys that match wait or run."""
+        with self._change:
+            return sum(map(match, {*self._due, *self._running}))
+
     def hurry(self, match: Callable[[Any], bool]) -> None:
         """Make every waiting key that matches due now."""
         with self._change:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from flow.coordinator.absence import Absence
 from flow.coordinator.apply_plan import PlanApplier, note_running
@@ -46,13 +46,21 @@ class AttemptCalls:
     """One method an action; each returns when the parties have answered and the store knows it."""
 
     def __init__(
-        self, database: Database, peers: PeerCalls, absence: Absence, applier: PlanApplier, pauses: Pauses
+        self,
+        database: Database,
+        peers: PeerCalls,
+        absence: Absence,
+        applier: PlanApplier,
+        pauses: Pauses,
+        ahead: Callable[[Reserve], int],
     ) -> None:
+        """Store its parts; `ahead` says how many of our attempts ask for room before one."""
         self._database = database
         self._peers = peers
         self._absence = absence
         self._applier = applier
         self._pauses = pauses
+        self._ahead = ahead
         self._held_since: dict[Reserve, float] = {}  # of what got room at some parties, by the monotonic clock
         self._log = get_logger("flow")
 
@@ -79,7 +87,7 @@ class AttemptCalls:
                 self._give_back(held, action)
                 self._absence.note(action.job, party, error)
                 self._note_wait(attempt_id, "")
-                return self._room_pause()
+                return self._room_pause(action)
             except PlatformError:
                 self._give_back(held, action)
                 raise
@@ -167,10 +175,10 @@ class AttemptCalls:
         self._held_since.pop(action, None)
         if waited_s < self._pauses.patience_s:
             self._give_back(held, action)
-        return self._room_pause()
+        return self._room_pause(action)
 
-    def _room_pause(self) -> float:
-        return self._pauses.room_s * JITTER.uniform(0.3, 1.0)  # so that two jobs part ways
+    def _room_pause(self, action: Reserve) -> float:
+        return self._pauses.longest_room_s(self._ahead(action)) * JITTER.uniform(0.3, 1.0)  # so that two jobs part ways
 
     def _note_wait(self, attempt_id: AttemptId, text: str) -> float:
         """What it waits for now; for how many seconds it has waited for room."""

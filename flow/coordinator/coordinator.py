@@ -32,7 +32,7 @@ from flow.coordinator.plan import (
 from flow.coordinator.snapshot import Snapshots
 from flow.errors import JobNotRunning, Moved, PartyLeft, UnknownJob
 from flow.job.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobEvent
-from flow.pauses import Pauses
+from flow.pauses import HURRIED, Pauses
 from flow.rooms.clock_evidence import LOOK_AGAIN_S
 from flow.rooms.own_clock import OwnClock
 from flow.rooms.peer_calls import PeerCalls
@@ -45,8 +45,6 @@ from flow.store.tables import job
 from flow.store.transitions import end_job
 from flow.views.jobs import ErrorView
 from runtime.errors import PlatformError
-
-HURRIED = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Coordinator:
         self._applier = PlanApplier(database, self._snapshots, catalogue, self._freed)
         peers = PeerCalls(gateway, database)
         self._parties = PartyCalls(database, catalogue, peers, self._absence, self._applier, gateway.verify)
-        attempts = AttemptCalls(database, peers, self._absence, self._applier, pauses)
+        attempts = AttemptCalls(database, peers, self._absence, self._applier, pauses, self._ahead)
         self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts, pauses)
         self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard, stalls)
         self._scheduler = scheduler
@@ -181,6 +179,10 @@ class Coordinator:
     def _freed(self) -> None:
         """Room may have become free: who is first asks at once, the rest in its time."""
         self._scheduler.hurry_first(lambda key: isinstance(key, Reserve), self._turn, HURRIED)
+
+    def _ahead(self, key: Reserve) -> int:
+        turn = self._turn(key)
+        return self._scheduler.count(lambda other: isinstance(other, Reserve) and self._turn(other) < turn)
 
     def _turn(self, key: Reserve) -> tuple[int, str]:
         return -self._catalogue.priority(key.job), key.job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,11 +16,11 @@ HOST = "unix:/nowhere/node"
 
 
 class QueueingCluster(FakeCluster):
-    """Asks a Cluster Manager for room; executors do what the script says. `waited` are the jobs that found none."""
+    """Asks a Cluster Manager for room; executors do what the script says. `waited`: how often each job found none."""
 
     def __init__(self, database: Path, cores: int) -> None:
         super().__init__(cores)
-        self.waited: set[str] = set()
+        self.waited: Counter[str] = Counter()
         self.manager = ClusterManager(database, [HOST])
         (member,) = self.manager._members.all()
         member.status = NodeStatus(schema=1, node="node-1", cores=cores, memory_bytes=1 << 40, gpus=0)
@@ -31,7 +32,7 @@ class QueueingCluster(FakeCluster):
         try:
             made = self.manager.reserve_all(attempt, sizes, lease_s, turn)
         except NoCapacity:
-            self.waited.add(attempt.job)
+            self.waited[attempt.job] += 1
             raise
         self.rooms.update({one.id: (one, one.resources.cores) for one in made.values()})  # type: ignore[misc]
         return {address: Reservation(one.id, "node-1") for address, one in made.items()}

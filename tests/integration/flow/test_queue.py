@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flow.pauses import Pauses
+from flow.pauses import HURRIED, Pauses
 from node_manager.client import EventKind
 from party.users import make_user
 from tests.fakes.flow_world import SCIENTIST, World, hangs, succeeds
@@ -77,7 +77,7 @@ def test_a_hundred_jobs_of_mixed_sizes_go_in_fair_order(make_world: Callable[...
     end = fill(world, "b")
     wanted = [((1, 2, 4, 1, 3)[number % 5], ["b"] if number % 2 else []) for number in range(100)]
     sizes = {world.submit(job(cores, *others)): cores for cores, others in wanted}
-    eventually(lambda: world["a"].cluster.waited >= set(sizes))
+    eventually(lambda: world["a"].cluster.waited.keys() >= set(sizes))
     queue = [place.job for place in world["a"].cluster.queue() if place.state == "waits"]
     end()
     eventually(lambda: len(world.a.jobs(limit=200, state="succeeded")) == 101 or time.sleep(0.2), 120)
@@ -91,10 +91,25 @@ def test_what_waits_goes_by_priority_and_then_by_age(make_world: Callable[..., W
     world = make_world("a")
     end = fill(world)
     low, first, second, high = (world.submit(job(CORES, priority=priority)) for priority in (1, 5, 5, 9))
-    eventually(lambda: world["a"].cluster.waited >= {low, first, second, high})
+    eventually(lambda: world["a"].cluster.waited.keys() >= {low, first, second, high})
     end()
     world.wait(low, "succeeded")
     assert in_order(world, "a")[1:] == [high, first, second, low]
+
+
+def test_a_long_queue_asks_for_room_no_more_often_than_its_first_jobs_need(make_world: Callable[..., World]) -> None:
+    world = make_world("a")
+    end = fill(world)
+    waiting = [world.submit(job(CORES)) for _ in range(HURRIED * 4)]
+    asked = world["a"].cluster.waited
+    eventually(lambda: asked.keys() >= set(waiting))
+    asked.clear()
+    first, last = waiting[:HURRIED], waiting[-HURRIED:]
+    eventually(lambda: sum(asked[each] for each in first) >= 8 * HURRIED)
+    assert sum(asked[each] for each in last) < 4 * HURRIED
+    for each in waiting:
+        world.a.stop(each, user=SCIENTIST)
+    end()
 
 
 def test_the_priority_of_another_party_s_job_counts_for_no_more_than_the_policy_says(
