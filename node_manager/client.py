@@ -16,6 +16,7 @@ from node_manager.errors import (
     NoGpuLeft,
     OrderRefused,
     StaleIncarnation,
+    StateLost,
     UnknownWireVersion,
 )
 from node_manager.events import FINAL, EventKind, ExecutorEvent, log_name
@@ -53,6 +54,7 @@ __all__ = [
     "Resources",
     "ResumePoint",
     "StaleIncarnation",
+    "StateLost",
     "UnknownWireVersion",
     "compute_as_an_executor",
     "document",

@@ -12,6 +12,7 @@ PlatformError
     ForkFailed          no process could be made                                   (retry)
     NodeStopping        the Node Manager is going down                             (retry)
     NoGpuLeft           fewer GPUs are free than the order asks for                (retry)
+    StateLost           what an executor had saved cannot be read any more         (retry, in a new attempt)
 """
 
 from __future__ import annotations
@@ -65,3 +66,12 @@ class NoGpuLeft(Unavailable):
     """Fewer GPUs are free on this node than the order asks for."""
 
     code = "node.no_gpu_left"
+
+
+class StateLost(Unavailable):
+    """What it had saved in the attempt is not there any more, or cannot be read."""
+
+    code = "node.state_lost"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="The task goes on in a new attempt, from the last step that all parties have.")

@@ -9,8 +9,8 @@ from flow.job.states import AttemptState
 from flow.protocol.messages import SideReport
 from flow.store.transitions import error_columns, error_of, for_another_party
 from flow.views.jobs import ErrorView
-from gateway.client import TokenRefused
-from node_manager.client import OVERRUNS, Cause, EventKind, ExecutorEvent, overrun_text
+from gateway.client import MessageGone, TokenRefused
+from node_manager.client import OVERRUNS, Cause, EventKind, ExecutorEvent, StateLost, overrun_text
 from runtime.errors import all_codes
 from runtime.limits.pauses import doubled_s
 
@@ -18,6 +18,7 @@ _LAST_WORDS = "`flow job logs` may show its last words."
 MOST_UNSAVED = 3
 LAST_PAUSE_S = 60.0
 REPORTED = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.LOST)
+_LOST_STATE = frozenset({StateLost.code, MessageGone.code})  # only another attempt helps
 _STATE = {
     EventKind.STARTED: AttemptState.RUNNING,
     EventKind.SUCCEEDED: AttemptState.SUCCEEDED,
@@ -46,8 +47,11 @@ def unsaved_after(event: ExecutorEvent, unsaved: int) -> int | None:
     """How many incarnations of an executor began since its last checkpoint, once it starts again after this event.
 
     None if it does not start again: it goes on, succeeded, failed for a reason that another try does not change, came
-    no further too often, or outgrew its limits without a checkpoint. One that its own party stopped is not counted.
+    no further too often, outgrew its limits without a checkpoint, or lost what the attempt stands on. One that its own
+    party stopped is not counted.
     """
+    if event.body.get("code") in _LOST_STATE:
+        return None
     cause = event.body.get("cause")
     if event.kind is EventKind.LOST and cause == Cause.STOPPED:
         return max(unsaved, 1)
@@ -107,11 +111,12 @@ def _numbers(event: ExecutorEvent, cause: str) -> str:
 def _may_pass(event: ExecutorEvent) -> bool:
     """Whether the error of an executor that failed is of those that another try may not meet.
 
-    The token of an incarnation that is not outdated is refused only by a gateway that lost its store.
+    The token of an incarnation that is not outdated is refused only by a gateway that lost its store; what was released
+    is asked for again only where the checkpoint is lost that covered it.
     """
     code = str(event.body.get("code"))
     known = all_codes().get(code)
-    return code == TokenRefused.code or bool(known and known.retry)
+    return code in {TokenRefused.code, *_LOST_STATE} or bool(known and known.retry)
 
 
 def _lost_hint(cause: str, party: str) -> str:

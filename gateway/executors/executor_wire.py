@@ -66,7 +66,7 @@ class ExecutorWire:
         self._send(to, tag, [(step, encode(value)) for step, value in values.items()])
 
     def recv(self, frm: Address, tag: str, step: Step) -> Value:
-        """Block until the message is here. Raises what `send` raises."""
+        """Block until the message is here. Raises what `send` raises, and MessageGone where it was released."""
         incoming = (frm, tag, step)
         wish = local.Wish(message=_named(incoming), wait_s=WAIT_S, can_map=self._can_map)
         while True:
@@ -103,7 +103,7 @@ class ExecutorWire:
         self.release(self._coverage.checkpointed())
 
     def release(self, consumed: Sequence[Incoming]) -> None:
-        """Let go of consumed messages; receiving one again would wait for ever."""
+        """Let go of consumed messages: none of them is received again."""
         for at in range(0, len(consumed), RELEASE_ITEMS):
             batch = local.Consumed(messages=map(_named, consumed[at : at + RELEASE_ITEMS]))
             self._patiently(partial(self._release, batch))

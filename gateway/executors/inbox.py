@@ -45,6 +45,7 @@ class Inbox:
             TokenRefused: The token is unknown or was revoked while waiting.
             ContractViolation: No line of the contract lets the sender send this.
             JobClosed, MessageRefused: It will never come.
+            MessageGone: It was read and released.
         """
         key = self._key(self._tokens.bearer(token), incoming)
         return self._waited(token, [key], lambda: self._mailbox.find(key), wait_s, on_gone)

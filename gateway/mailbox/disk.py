@@ -30,6 +30,7 @@ from gateway.mailbox.rows import (
     open_contract,
     record,
     refuse_conflicts,
+    released,
     require_open,
 )
 from gateway.mailbox.spool import SpoolFolder
@@ -192,9 +193,11 @@ class DiskMailbox:
         return stored
 
     def find(self, key: str) -> Message | None:
-        """The message, if it is here and not released."""
+        """The message, if it is here. Raises MessageGone."""
         found = self._database.read(_FIND, (key,))
         if not found:
+            if self._database.read("SELECT 1 FROM inbox WHERE key = ? AND envelope IS NULL", (key,)):
+                raise released(key)
             return None
         sender, sealed, sha256, size, offset, file, body = found[0]
         if file is None:

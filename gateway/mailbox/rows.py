@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from gateway.contract import seen_keys
 from gateway.envelope import Envelope, Header, Part
-from gateway.errors import JobClosed, JobNotOpen, MessageConflict
+from gateway.errors import JobClosed, JobNotOpen, MessageConflict, MessageGone
 from gateway.mailbox.ledger import START, Entry
 from gateway.mailbox.store import LARGE_BYTES
 from gateway.scalars import Bill, Spent, spend
@@ -88,6 +88,14 @@ def open_contract(job: str, found: Sequence[tuple[bytes | None]]) -> bytes:
 def closed(job: str) -> JobClosed:
     """What to say of a job that is over."""
     return JobClosed(f"Job {job} is closed at this party.")
+
+
+def released(key: str) -> MessageGone:
+    """What to say of a message that its reader let go of."""
+    return MessageGone(
+        f"The message {key} was read before, and deleted since a checkpoint covered it.",
+        hint="That checkpoint is not there any more: the task goes on in a new attempt.",
+    )
 
 
 def charge(rows: sqlite3.Connection, header: Header, bill: Bill) -> None:

@@ -140,7 +140,7 @@ class Mailbox(Protocol):
         """Keep what a peer sent. Raises BudgetSpent, KeyChanged."""
 
     def find(self, key: str) -> Message | None:
-        """The message, if it is here and not released."""
+        """The message, if it is here. Raises MessageGone if it was here and is released."""
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that are here and not released; no body is looked at."""

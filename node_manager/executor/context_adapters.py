@@ -11,8 +11,8 @@ Where the store's disk has no room, what is written waits for it, and the party'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,7 @@ from algorithms.api.context import Context
 from algorithms.compute.workers import Workers
 from gateway.client import ExecutorWire
 from node_manager.assignment import Assignment
-from node_manager.errors import OrderRefused
+from node_manager.errors import OrderRefused, StateLost
 from node_manager.events import EventKind
 from node_manager.executor.event_log import EventLog
 from node_manager.executor.reach import JOURNALS
@@ -34,12 +34,14 @@ from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.disk.room import once_there_is_room
 from storage.client import (
     Checkpoint,
+    Damaged,
     Journal,
     Model,
     ModelNotFound,
     OutputRef,
     StagedOutputs,
     Store,
+    StoreUnavailable,
     Table,
     TableRoles,
     Value,
@@ -181,17 +183,32 @@ class SideCheckpoints:
         """Store the state after `step`."""
         self._own.save(self._attempt, self._address, step, parts)
 
+    def has_own(self) -> bool:
+        """Whether there is one of this attempt."""
+        return bool(self._own.steps(self._attempt, self._address))
+
     def latest(self) -> Checkpoint | None:
-        """The newest of this attempt; before the first, the one it goes on from. Raises Damaged."""
+        """The newest of this attempt; before the first, the one it goes on from. Raises Damaged.
+
+        What cannot be read is set aside, so that nobody is told of it any more.
+        """
         own = self._own.latest(self._attempt, self._address)
         if own is not None or self._resume is None:
             return own
         earlier = AttemptId(JobId(self._resume.job), self._attempt.task, self._resume.attempt)
-        return self._earlier.load(earlier, self._address, self._resume.step)
+        try:
+            return self._earlier.load(earlier, self._address, self._resume.step)
+        except Damaged:
+            with suppress(StoreUnavailable):  # those of another job we may only read
+                self._earlier.set_aside(earlier, self._address, self._resume.step)
+            raise
 
 
 class TaskMemory:
-    """What survives a restart of the executor."""
+    """What survives a restart of the executor. Whatever it has lost ends the attempt, as StateLost.
+
+    Beside checkpoints there is always a journal: without what was drawn once, nothing can go on in the same attempt.
+    """
 
     def __init__(
         self,
@@ -207,23 +224,39 @@ class TaskMemory:
         self._attempt = attempt
         self._events = events
         self._released = released
+        if checkpoints.has_own() and not journal.exists():
+            raise StateLost("The journal of this task is gone, whose checkpoints are there.")
 
     def checkpoint(self, step: int, parts: Mapping[str, Value]) -> None:
-        """Store the state after `step`, then release the messages it covers."""
+        """Store the state after `step`, then release the messages it covers. Raises StateLost."""
+        with self._readable():
+            _patiently(self._journal.keep, self._events)
         _patiently(lambda: self._checkpoints.save(step, parts), self._events)
         self._released()
         self._events.write(EventKind.CHECKPOINT, step=step)
 
     def latest(self) -> tuple[int, dict[str, Value]] | None:
-        """The newest checkpoint of this attempt (or the one this attempt goes on from), or None."""
-        found = self._checkpoints.latest()
+        """The newest checkpoint of this attempt (or the one this attempt goes on from), or None. Raises StateLost."""
+        try:
+            found = self._checkpoints.latest()
+        except Damaged as error:
+            raise StateLost(f"No checkpoint of this task can be read: {error.message}") from error
         return None if found is None else (found.step, found.parts)
 
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """The bytes `make` returned the first time."""
+        """The bytes `make` returned the first time. Raises StateLost."""
         scope = "task" if name == OWN_SEED else f"attempt-{self._attempt}"
         made = cache(make)  # what was made is not made again where the disk had no room for it
-        return _patiently(lambda: self._journal.once(f"{scope}/{name}", made), self._events)
+        with self._readable():
+            return _patiently(lambda: self._journal.once(f"{scope}/{name}", made), self._events)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except Damaged as error:
+            self._journal.set_aside()
+            raise StateLost(f"The journal of this task cannot be read: {error.message}") from error
 
 
 def _patiently(write: Callable[[], T], events: EventLog) -> T:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -64,6 +65,28 @@ class Journal:
                 os.close(handle)
             return self._known[name]
 
+    def keep(self) -> None:
+        """Make sure that it is there, whatever became of its file: all that this process knows of it. Raises StoreFull.
+
+        Before what relies on it is stored.
+        """
+        with self._lock, room_for("a journal", self._path):
+            handle = self._open()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                self._read(handle)
+            finally:
+                os.close(handle)
+
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self._path.exists()
+
+    def set_aside(self) -> None:
+        """Begin anew, for an attempt that relies on nothing in it."""
+        with suppress(FileNotFoundError):
+            self._path.rename(self._path.with_name(f"{self._path.name}.damaged"))
+
     def names(self) -> list[str]:
         """Every name in the journal, in the order of writing. Raises WrongKey, Damaged."""
         with self._lock:
@@ -95,6 +118,9 @@ class Journal:
     def _read(self, handle: int) -> None:
         """Take in what was appended since the last reading; cut off a torn last record."""
         size = os.fstat(handle).st_size
+        if size < self._end:  # somebody has removed what this process had read
+            self._write_again(handle)
+            return
         if not self._end:
             self._end = self._check_opening(handle)
         data = os.pread(handle, size - self._end, self._end)
@@ -108,6 +134,13 @@ class Journal:
             at += taken
             self._end += taken
             self._records += 1
+
+    def _write_again(self, handle: int) -> None:
+        known, self._known, self._records = self._known, {}, 0
+        self._end = self._check_opening(handle)
+        os.ftruncate(handle, self._end)
+        for name, value in known.items():
+            self._append(handle, name, value)
 
     def _check_opening(self, handle: int) -> int:
         head = os.pread(handle, _HEAD.size, 0)

@@ -79,21 +79,27 @@ class CheckpointStore:
         return [int(found[1]) for name in names if (found := _FILE.fullmatch(name))]
 
     def latest(self, attempt: AttemptId, address: Address) -> Checkpoint | None:
-        """The newest whole checkpoint, or None if none was ever stored.
+        """The newest whole checkpoint, or None if there is none. One that cannot be read is set aside.
 
         Raises:
-            Damaged: There are checkpoints, and none of them can be read.
+            Damaged: There were checkpoints, and none of them can be read.
         """
-        steps = self.steps(attempt, address)
         problem: Damaged | None = None
-        for step in reversed(steps):
+        for step in reversed(self.steps(attempt, address)):
             try:
                 return self.load(attempt, address, step)
             except Damaged as error:
                 problem = problem or error
+                self.set_aside(attempt, address, step)
         if problem is not None:
             raise problem
         return None
+
+    def set_aside(self, attempt: AttemptId, address: Address, step: int) -> None:
+        """Count the checkpoint of this step no more, which cannot be read; it lies there until its job is over."""
+        file = f"{_folder(attempt, address)}/{step:012d}{_SUFFIX}"
+        if self._place.exists(file):
+            self._place.move(file, f"{file}.damaged")
 
     def load(self, attempt: AttemptId, address: Address, step: int) -> Checkpoint:
         """The checkpoint of exactly this step. Raises Damaged, also where it is absent."""

@@ -13,6 +13,7 @@ from gateway.contract import JobContract, seen_keys
 from gateway.envelope import Envelope, Header, Part
 from gateway.errors import ContractChanged, JobClosed, JobNotOpen, MessageConflict
 from gateway.mailbox.ledger import START, Entry, JobTraffic, entry_of, refused_entry, summed
+from gateway.mailbox.rows import released
 from gateway.mailbox.store import LARGE_BYTES, NOTHING, Body, Message, Outgoing, Place, Spool
 from gateway.scalars import Bill, Spent, spend
 from runtime.clock import Clock, SystemClock
@@ -177,15 +178,17 @@ class MemoryMailbox:
             return True
 
     def find(self, key: str) -> Message | None:
-        """The message, if it is here and not released."""
+        """The message, if it is here. Raises MessageGone."""
         with self._lock:
             kept = self._inbox.get(key)
+            if kept is not None and kept.message is None:
+                raise released(key)
             return kept.message if kept is not None else None
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that are here and not released."""
         with self._lock:
-            return {key for key in keys if self.find(key) is not None}
+            return {key for key in keys if key in self._inbox and self._inbox[key].message is not None}
 
     def release(self, keys: Collection[str]) -> None:
         """Delete bodies."""

@@ -139,3 +139,20 @@ def test_journals_are_deleted_and_checkpoints_stay(checkpoints, tmp_path):
     assert checkpoints.latest(ATTEMPT, GUEST).step == 1
     checkpoints.delete("01JOB")
     assert checkpoints.jobs() == []
+
+
+def test_a_checkpoint_that_cannot_be_read_is_set_aside_and_told_no_more(checkpoints, tmp_path):
+    for step in (1, 2, 3):
+        checkpoints.save(ATTEMPT, GUEST, step, {"w": np.zeros(3)})
+    path(tmp_path, 3).write_bytes(b"torn")
+    assert checkpoints.latest(ATTEMPT, GUEST).step == 2
+    assert checkpoints.held("01JOB", "train", GUEST) == {1: [2]}
+    path(tmp_path, 2).write_bytes(b"")
+    with pytest.raises(Damaged):
+        checkpoints.latest(ATTEMPT, GUEST)
+    assert checkpoints.held("01JOB", "train", GUEST) == {}
+    assert checkpoints.latest(ATTEMPT, GUEST) is None
+    checkpoints.save(ATTEMPT, GUEST, 2, {"w": np.ones(3)})
+    assert checkpoints.latest(ATTEMPT, GUEST).step == 2
+    checkpoints.delete("01JOB")
+    assert list(tmp_path.rglob("*.damaged")) == []

@@ -145,3 +145,28 @@ def test_a_record_is_whole_however_little_the_disk_takes_at_once(path, monkeypat
     room = 1000
     assert journal.once("b", lambda: b"3" * 50) == b"3" * 50
     assert Journal(path, KEY).once("b", never) == b"3" * 50
+
+
+@pytest.mark.parametrize("again", ["keep", "once"])
+def test_a_journal_whose_file_was_removed_is_written_again_from_what_its_process_knows(path, again):
+    journal = Journal(path, KEY)
+    for name in ("a", "b"):
+        journal.once(name, name.encode)
+    path.unlink()
+    if again == "keep":
+        journal.keep()
+    else:
+        assert journal.once("c", lambda: b"c") == b"c"
+    other = Journal(path, KEY)
+    assert other.names() == ["a", "b", "c"][: 2 + (again == "once")]
+    assert (other.once("a", bytes), journal.once("a", bytes)) == (b"a", b"a")
+
+
+def test_a_journal_that_is_kept_is_there_before_anything_is_in_it(path):
+    journal = Journal(path, KEY)
+    assert not journal.exists()
+    journal.keep()
+    assert journal.exists()
+    assert journal.names() == []
+    journal.set_aside()
+    assert not journal.exists()

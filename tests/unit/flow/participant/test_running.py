@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flow.participant.running import end_columns, restart_text
+from flow.participant.running import end_columns, restart_text, unsaved_after
 from node_manager.client import OVERRUNS, Cause, EventKind, ExecutorEvent
 
 
@@ -60,3 +60,22 @@ def test_people_read_why_an_executor_starts_again_and_from_where(
     )  # fmt: skip
     again = f"executor {what}, starts again as incarnation 2"
     assert restart_text(event, 2, step) == (f"{again} from step {step}" if step else again)
+
+
+@pytest.mark.parametrize(
+    ("code", "again_in_attempt", "retryable"),
+    [
+        ("storage.full", True, True),
+        ("gateway.token_refused", True, True),
+        ("node.state_lost", False, True),  # only another attempt helps
+        ("gateway.message_gone", False, True),
+        ("storage.damaged", False, False),
+    ],
+)
+def test_what_an_executor_failed_of_says_who_tries_again(code: str, again_in_attempt: bool, retryable: bool) -> None:
+    event = ExecutorEvent(
+        schema=1, job="01J", task="train", attempt=1, address="host:b", incarnation=1, sequence=1, at_ms=1,
+        kind=EventKind.FAILED, body={"code": code},
+    )  # fmt: skip
+    assert (unsaved_after(event, 0) is not None) == again_in_attempt
+    assert end_columns(event, "b")["retryable"] is retryable
