@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gateway.client import ContractViolation, ExecutorWire, IncarnationOutdated, JobNotOpen, TokenRefused
+from gateway.client import ContractViolation, ExecutorWire, IncarnationOutdated, JobNotOpen, MessageGone, TokenRefused
 from gateway.errors import BadEnvelope, KeyChanged
 from gateway.executors.executor_servicer import MAX_EXPECTED
 from runtime.rpc import MAX_MESSAGE_BYTES
@@ -157,12 +157,14 @@ def test_a_checkpoint_releases_what_the_oldest_kept_one_covers(pair: Pair) -> No
     with pytest.raises(TokenRefused):
         impatient.recv(GUEST, "loss", (0,))
     assert host.recv(GUEST, "loss", (2,)) == 2.0
+    with pytest.raises(MessageGone):
+        host.recv(GUEST, "loss", (1,))
     with ThreadPoolExecutor(1) as pool:
-        released = pool.submit(host.recv, GUEST, "loss", (1,))
+        waiting = pool.submit(host.recv, GUEST, "loss", (3,))
         time.sleep(0.2)
-        assert not released.done()
+        assert not waiting.done()
         pair.beta.admin().close_job(contract.job)
-        assert isinstance(released.exception(5), TokenRefused)
+        assert isinstance(waiting.exception(5), TokenRefused)
 
 
 def test_a_newer_incarnation_takes_over_and_the_older_is_refused_while_it_waits(pair: Pair) -> None:
