@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("noop_job", "encrypted_lr", "paillier", "secure_round", "storage_speed")
+NAMES = ("noop_job", "flow", "encrypted_lr", "paillier", "secure_round", "storage_speed")
 
 
 def main() -> None:

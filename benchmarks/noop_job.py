@@ -38,7 +38,7 @@ def main() -> None:
         client = FlowClient.of_home(federation[NAMES[0]].settings_home())
         with ExitStack() as stack:  # heard as they are told: a node keeps nothing of an ended job
             heard = [stack.enter_context(_starts(federation[name].settings_home())) for name in NAMES]
-            walls = [_run_one(client) for _ in range(JOBS + 1)][1:]  # the first waits for the warm parent's imports
+            walls = [run_one(client) for _ in range(JOBS + 1)][1:]  # the first waits for the warm parent's imports
         starts = [seconds for of_party in heard for seconds in of_party[1:]]
         tell(
             "noop_job",
@@ -52,7 +52,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_one(client: FlowClient) -> float:
+def run_one(client: FlowClient) -> float:
     """Seconds from the call of submit until the job is seen as succeeded."""
     begin = time.monotonic()
     *_, end = client.watch(client.submit(EXAMPLE.read_bytes()))

@@ -234,19 +234,23 @@ class ClusterManager:
         """
         problem: NodeUnavailable | None = None
         for member in self._members.all():
-            if not self._members.gone(member):
-                try:
-                    ask(member)
-                except NodeUnavailable as error:
-                    if member.status is not None:
-                        problem = error
-                        continue
-                else:
-                    continue
-            if owed is not None:
-                self._leave_word(member, owed)
+            try:
+                self._reach(member, ask, owed)
+            except NodeUnavailable as error:
+                problem = error
         if problem is not None:
             raise problem
+
+    def _reach(self, member: Member, ask: Callable[[Member], object], owed: Owed | None) -> None:
+        if not self._members.gone(member):
+            try:
+                ask(member)
+                return
+            except NodeUnavailable:
+                if member.status is not None:
+                    raise
+        if owed is not None:
+            self._leave_word(member, owed)
 
 
 def _check(reservation: StoredReservation, order: Order) -> None:

@@ -78,7 +78,7 @@ class ClusterServicer(rpc.ClusterManagerServicer):
             return pb.Done()
 
     def Displaced(self, request: pb.DisplacedRequest, context: grpc.ServicerContext) -> pb.DisplacedReply:  # noqa: ARG002, N802
-        """The reservations on nodes that are gone."""
+        """The reservations in use on nodes that are gone that fit elsewhere."""
         with answering(context):
             return pb.DisplacedReply(reservations=self._manager.displaced())
 
@@ -179,7 +179,7 @@ class ClusterClient:
             self._stub.Release(pb.ReleaseRequest(id=reservation_id), timeout=CALL_S)
 
     def displaced(self) -> list[str]:
-        """The reservations on nodes that are gone: silent for too long, or no longer ours."""
+        """The reservations in use on nodes that are gone, silent for too long or no longer ours, that fit elsewhere."""
         with asking(self._who, ClusterUnavailable):
             reply: pb.DisplacedReply = self._stub.Displaced(pb.DisplacedRequest(), timeout=CALL_S)
             return list(reply.reservations)

@@ -122,7 +122,7 @@ class ClusterManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Displaced(self, request, context):
-        """The reservations on nodes that are gone.
+        """The reservations in use on nodes that are gone that fit elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

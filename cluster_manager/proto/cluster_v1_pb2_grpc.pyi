@@ -42,7 +42,7 @@ class ClusterManagerStub:
     """What has room and what waits for it, in the order in which it gets it."""
     Release: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]
     Displaced: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.DisplacedRequest, _cluster_v1_pb2.DisplacedReply]
-    """The reservations on nodes that are gone."""
+    """The reservations in use on nodes that are gone that fit elsewhere."""
     CouldFit: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]
     """Whether the executors, all at once, could ever run at the same time."""
     Start: _grpc.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]
@@ -67,7 +67,7 @@ class ClusterManagerAsyncStub(ClusterManagerStub):
     """What has room and what waits for it, in the order in which it gets it."""
     Release: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.ReleaseRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
     Displaced: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.DisplacedRequest, _cluster_v1_pb2.DisplacedReply]  # type: ignore[assignment]
-    """The reservations on nodes that are gone."""
+    """The reservations in use on nodes that are gone that fit elsewhere."""
     CouldFit: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.CouldFitRequest, _cluster_v1_pb2.CouldFitReply]  # type: ignore[assignment]
     """Whether the executors, all at once, could ever run at the same time."""
     Start: _aio.UnaryUnaryMultiCallable[_cluster_v1_pb2.StartRequest, _cluster_v1_pb2.Done]  # type: ignore[assignment]
@@ -119,7 +119,7 @@ class ClusterManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_v1_pb2.DisplacedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_v1_pb2.DisplacedReply, _abc.Awaitable[_cluster_v1_pb2.DisplacedReply]]:
-        """The reservations on nodes that are gone."""
+        """The reservations in use on nodes that are gone that fit elsewhere."""
 
     @_abc_1.abstractmethod
     def CouldFit(

@@ -97,11 +97,12 @@ class Restarts:
         for job in sorted({jobs[reservation] for reservation in lost}):
             with self._locks.of(job):
                 self._leave_hosts(job, lost)
-            self.due(job, 0.0)
         return LOOK_S
 
     def _leave_hosts(self, job: str, lost: set[str]) -> None:
-        """Fence what runs in these reservations, and let its next incarnation be due elsewhere. May be repeated.
+        """Fence what runs in these reservations, and let its next incarnation be due elsewhere.
+
+        It is due whether or not its room there can be given back now: the same room is found at a later look else.
 
         What is due already may have been started all the same, where the answer did not come: it is fenced as well.
         """
@@ -116,6 +117,7 @@ class Restarts:
                 with self._database.write() as writer:
                     restart_executor(writer, row, max(row.unsaved, 1), body={"cause": "host gone", "text": text})
                     writer.change(executor, job, [key_of(executor, row)], {"reservation": "", "node": ""})
+                    writer.after_commit(partial(self.due, job, 0.0))
                 self._cluster.release(row.reservation)
                 self._log.warning("executor.host_gone", job=job, address=row.address, node=row.node)
 

@@ -76,7 +76,7 @@ class ClusterPort(Protocol):
         """Give it back."""
 
     def displaced(self) -> Sequence[str]:
-        """The reservations on nodes that are gone: silent for too long, or no longer ours."""
+        """The reservations in use on nodes that are gone, silent for too long or no longer ours, that fit elsewhere."""
 
     def could_fit(self, sizes: Sequence[Resources]) -> str:
         """Why executors of these sizes can never run at the same time; empty if they could, if not now."""

@@ -67,20 +67,23 @@ def facts_of(job: str, executors: Sequence[Any], parties: Collection[str], signs
     found += [Fact(code="link-down", peer=party) for party in sorted(set(signs.down) & set(parties))]
     if signs.nodes is None:
         return [*found, Fact(code="cluster-down")]
-    known = {node.node: node for node in signs.nodes}
+    known: dict[str, list[NodeStatus]] = {}
+    for node in signs.nodes:
+        known.setdefault(node.node, []).append(node)
     for row in executors:
         found += (Fact(code=code, task=row.task, address=row.address) for code in _of(job, row, known))
     return found[:MOST_FACTS]
 
 
-def _of(job: str, row: Any, nodes: Mapping[str, NodeStatus]) -> Iterator[str]:
-    node = nodes.get(row.node)
-    if node is not None and node.state in ("silent", "gone"):
+def _of(job: str, row: Any, nodes: Mapping[str, list[NodeStatus]]) -> Iterator[str]:
+    hosts = nodes.get(row.node, [])  # more than one where they share a name
+    log = log_name(job, row.task, row.attempt, row.address, row.incarnation)
+    if any(host.state in ("silent", "gone") for host in hosts):
         yield "node-silent"
-    elif node is not None and log_name(job, row.task, row.attempt, row.address, row.incarnation) in node.stopped:
+    elif any(log in host.stopped for host in hosts):
         yield "executor-stopped"
     if row.restart_due or row.state == AttemptState.RESERVED:
-        beginners = [node] if node is not None else list(nodes.values())
+        beginners = hosts or [host for some in nodes.values() for host in some]
         if any(one.parent_stopped for one in beginners):
             yield "starter-stopped"
         elif beginners and not any(one.warm for one in beginners):

@@ -16,7 +16,7 @@ import pytest
 
 from launcher.demo_data import write_breast
 from launcher.federation import LocalParty
-from tests.e2e.conftest import set_setting
+from tests.e2e.federation.conftest import set_setting
 from tests.fakes.nodes import eventually
 
 pytestmark = pytest.mark.soak

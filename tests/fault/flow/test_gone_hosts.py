@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from cluster_manager.client import ClusterUnavailable
 from flow.job.states import JobState
+from flow.participant import restarts
 from flow.participant.restarts import LookAtHosts
 from flow.pauses import Pauses
 from flow.service import FlowService
@@ -19,7 +21,8 @@ from tests.fakes.nodes import eventually
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(restarts, "LOOK_S", 3600.0)  # the tests look themselves
     made = World(tmp_path, pauses=Pauses(restart_s=0.02, last_follow_s=0.1)).up()
     for party in made.parties.values():
         party.cluster.script = hangs
@@ -77,6 +80,21 @@ def test_it_starts_on_another_host_once_the_older_one_is_fenced(
     assert [order.incarnation for order in cluster.orders] == [1, 2]
     assert newest_token[0] == 2, "the older one is fenced before its room is given to another"
     assert row_of(world, job).node == "node-2"
+
+
+def test_it_is_due_though_its_room_cannot_be_given_back_now(
+    world: World, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_room: str) -> None:
+        monkeypatch.undo()
+        raise ClusterUnavailable("The Cluster Manager is away.")
+
+    look(world, 1)
+    monkeypatch.setattr(world["b"].cluster, "release", away)
+    with pytest.raises(ClusterUnavailable):
+        look(world, 1)
+    assert world.wait_closed(job).state is JobState.SUCCEEDED
+    assert [order.incarnation for order in world["b"].cluster.orders] == [1, 2]
 
 
 def test_one_that_fits_nowhere_else_keeps_its_token_and_is_waited_for(world: World, job: str) -> None:

@@ -39,6 +39,7 @@ class Row:
         (Row(), Signs(nodes=[NODE.model_copy(update={"stopped": (FOLDER,)})]), ["executor-stopped"]),
         (Row(), Signs(nodes=[NODE.model_copy(update={"state": "silent"})]), ["node-silent"]),
         (Row(), Signs(nodes=[NODE.model_copy(update={"state": "gone"})]), ["node-silent"]),
+        (Row(), Signs(nodes=[NODE.model_copy(update={"state": "gone"}), NODE]), ["node-silent"]),  # of the same name
         (Row(), Signs(nodes=[NODE.model_copy(update={"parent_stopped": True})]), []),  # it runs without
         (Row(restart_due=True), Signs(nodes=[NODE.model_copy(update={"parent_stopped": True})]), ["starter-stopped"]),
         (Row(restart_due=True), Signs(nodes=[NODE.model_copy(update={"warm": False})]), ["starting"]),

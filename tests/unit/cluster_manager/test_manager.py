@@ -106,6 +106,17 @@ def test_a_node_that_is_gone_holds_up_nobody_and_is_told_once_it_is_back(manager
     assert one.client.told == [("stop", "01J", "train", 1), ("clean", "01J")]
 
 
+def test_a_node_that_fails_just_as_it_is_back_keeps_no_other_from_being_asked(manager_of):
+    manager = manager_of(ONE, OTHER)
+    one, other = manager._members.at(ONE), manager._members.at(OTHER)
+    one.client, other.client = Door(), Door()
+    one.client.broken = True
+    manager._members.gone = lambda member: member is one  # it was when it was looked at, and is back by now
+    with pytest.raises(NodeUnavailable):
+        manager.stop("01J", "train", 1, 5.0)
+    assert other.client.told == [("stop", "01J", "train", 1)]
+
+
 def test_what_runs_on_a_node_that_is_gone_moves_where_there_is_room_and_ends_there_once_it_is_back(manager_of):
     order = make_order()
     attempt = AttemptId(order.job, order.task, order.attempt)
