@@ -1,4 +1,4 @@
-"""A person has us delete what is kept of jobs that ended long ago: lines, checkpoints, and if asked what they made.
+"""A person has us delete what is kept of jobs that ended long ago: lines, progress, checkpoints, what they made.
 
 Never deleted are the ledger, budgets, tables that people brought, how jobs went and what was made of what. What a job
 reads that is not over, or that ended since the day that is named, is in use and stays.
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, or_, select
 
+from flow.errors import InUse
 from flow.participant.checkpoint_retention import CheckpointRetention
 from flow.participant.job_locks import JobLocks
-from flow.rooms.ports import Rooms
+from flow.rooms.holdings import Holdings
+from flow.rooms.ports import StorePort
 from flow.store.database import Database
 from flow.store.participations import ended_before
 from flow.store.tables import job, log_line, progress
@@ -25,6 +27,7 @@ from storage.client import KeptFiles
 
 JOBS_AT_ONCE = 200
 NAMES_AT_ONCE = 500
+GOING_ON = "its checkpoints, from which a job may go on that is not over"
 _USED = re.compile(rf"job[:-]({JOB_ID_PATTERN})/", re.IGNORECASE)
 
 
@@ -43,20 +46,21 @@ class Kept:
 
 def decide(kept: Kept, *, outputs: bool) -> CleanedJob:
     """What is deleted of a job, and why something else is not. Pure."""
-    stays = []
-    if kept.going_on:
-        stays.append("its checkpoints, from which a job may go on that is not over")
-    if outputs and kept.using and kept.files.outputs:
+    files, stays = kept.files, []
+    if kept.going_on and files.checkpoints:
+        stays.append(GOING_ON)
+    if outputs and kept.using and files.outputs:
         stays.append(f"what it made, which job {kept.using} uses")
-    gone = kept.files if outputs and not kept.using else KeptFiles(kept.files.checkpoint_bytes, 0, ())
+    checkpoints, made = files.checkpoints and not kept.going_on, outputs and not kept.using
     return CleanedJob(
         job=kept.job,
         name=kept.name,
         ended_ms=kept.ended_ms,
         log_lines=kept.log_lines,
-        checkpoint_bytes=0 if kept.going_on else gone.checkpoint_bytes,
-        output_bytes=gone.output_bytes,
-        outputs=gone.outputs,
+        checkpoints=checkpoints,
+        checkpoint_bytes=files.checkpoint_bytes if checkpoints else 0,
+        output_bytes=files.output_bytes if made else 0,
+        outputs=files.outputs if made else (),
         stays=tuple(stays),
     )
 
@@ -69,10 +73,13 @@ def users(specs: Iterable[tuple[str, str]]) -> dict[str, str]:
 class Cleaning:
     """Deletes what a person asks for."""
 
-    def __init__(self, database: Database, rooms: Rooms, retention: CheckpointRetention, locks: JobLocks) -> None:
+    def __init__(
+        self, database: Database, store: StorePort, retention: CheckpointRetention, held: Holdings, locks: JobLocks
+    ) -> None:
         self._database = database
-        self._rooms = rooms
+        self._store = store
         self._retention = retention
+        self._held = held
         self._locks = locks
 
     def clean(self, older_s: float, user: str, *, outputs: bool, dry_run: bool, after: str = "") -> Cleaned:
@@ -86,7 +93,7 @@ class Cleaning:
             after: Only jobs with a later id: those before it were looked at.
         """
         before_ms = now_ms(self._database.clock) - int(older_s * 1000)
-        files = self._rooms.store.job_files
+        files = self._store.job_files
         with self._database.read() as connection:
             lines = _lines(connection)
             names = sorted(name for name in {*lines, *files.jobs()} if name > after)
@@ -98,25 +105,43 @@ class Cleaning:
         for name in chosen:
             kept = Kept(name, *over[name], lines.get(name, 0), files.of(name), name in going_on, used.get(name, ""))
             done = decide(kept, outputs=outputs)
+            if done.is_something and not dry_run:
+                done = self._delete(done, user)
             if done.is_something or done.stays:
                 found.append(done)
-            if done.is_something and not dry_run:
-                self._delete(done, user)
         return Cleaned(jobs=tuple(found), after=chosen[-1] if len(chosen) == JOBS_AT_ONCE else "")
 
-    def _delete(self, what: CleanedJob, user: str) -> None:
-        with self._locks.of(what.job):
-            if what.checkpoint_bytes:
-                self._retention.forget(what.job)
-            if what.outputs:
-                self._rooms.store.job_files.delete_outputs(what.job)
-            self._rooms.gateway.close_job(what.job)
-            self._rooms.cluster.end_job(what.job)
+    def _delete(self, would: CleanedJob, user: str) -> CleanedJob:
+        """Delete what nothing has come to need meanwhile, once it is recorded who has what deleted. Returns that."""
+        with self._locks.of(would.job):
+            what = self._unneeded(would)
+            if not what.is_something:
+                return what
             with self._database.write() as writer:
                 for table in (log_line, progress):
                     writer.run(delete(table).where(table.c.job == what.job))
-                said = what.model_dump(include={"log_lines", "checkpoint_bytes", "output_bytes", "outputs"})
-                writer.event("job.cleaned", what.job, body={**said, "outputs": list(what.outputs), "user": user})
+                said = what.model_dump(mode="json", exclude={"job", "name", "ended_ms", "stays"})
+                writer.event("job.cleaned", what.job, body={**said, "user": user})
+            if what.checkpoints:
+                self._store.forget(what.job)
+            if what.outputs:
+                self._store.job_files.delete_outputs(what.job)
+        return what
+
+    def _unneeded(self, would: CleanedJob) -> CleanedJob:
+        """The same without what a job needs that is not over, as it is now: jobs come while others are cleaned."""
+        what = would
+        if what.checkpoints and what.job in self._retention.used():
+            stays = (*what.stays, GOING_ON)
+            what = what.model_copy(update={"checkpoints": False, "checkpoint_bytes": 0, "stays": stays})
+        try:
+            for is_table in (True, False):
+                names = [name for name in what.outputs if ("@" in name) is is_table]
+                self._held.refuse_needed(names, is_table=is_table)
+        except InUse as error:
+            stays = (*what.stays, f"what it made: {error.message}")
+            what = what.model_copy(update={"outputs": (), "output_bytes": 0, "stays": stays})
+        return what
 
 
 def _lines(connection: Connection) -> dict[str, int]:

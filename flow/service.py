@@ -112,7 +112,7 @@ class FlowService:
         attempts = Attempts(party, database, catalogue, rooms, locks, allowed, config.policy)
         self._leaving = Leaving(party, database, catalogue, rooms, retention, locks, scheduler)
         self._sender = ReportSender(stance, database, rooms, self._leaving.clear, scheduler, config.pauses)
-        self._cleaning = Cleaning(database, rooms, retention, locks)
+        self._cleaning = Cleaning(database, rooms.store, retention, held, locks)
         pausing = Pausing(party, database, rooms.cluster, locks)
         self._closing = JobClosing(stance, database, rooms, retention, self._leaving, locks)
         self._servicer = FlowServicer(

@@ -33,7 +33,7 @@ def clean(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
 ) -> None:
-    """Delete log lines and checkpoints of jobs that ended long ago; how they went stays known."""
+    """Delete log lines, progress and checkpoints of jobs that ended long ago; how they went stays known."""
     older_s = seconds_of(older_than)
     with context.client() as flow:
         jobs = list(flow.clean(older_s, outputs=outputs, dry_run=dry_run))
@@ -45,8 +45,8 @@ def clean(
             job.job,
             job.name,
             str(job.log_lines),
-            size(job.checkpoint_bytes),
-            f"{len(job.outputs)}, {size(job.output_bytes)}" if job.outputs else "0",
+            size(job.checkpoint_bytes) if job.checkpoint_bytes else "some" if job.checkpoints else "0",
+            f"{len(job.outputs)}, {size(job.output_bytes)}" if job.output_bytes else str(len(job.outputs)),
             "; ".join(job.stays),
         )
         for job in jobs

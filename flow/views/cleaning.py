@@ -6,12 +6,13 @@ from flow.views.jobs import View
 
 
 class CleanedJob(View):
-    """What goes of one job, and what stays and why."""
+    """What goes of one job, and what stays and why. Bytes are 0 where the store is not on this party's disk."""
 
     job: str
     name: str
     ended_ms: int
     log_lines: int = 0
+    checkpoints: bool = False
     checkpoint_bytes: int = 0
     output_bytes: int = 0
     outputs: tuple[str, ...] = ()
@@ -20,7 +21,7 @@ class CleanedJob(View):
     @property
     def is_something(self) -> bool:
         """Whether anything goes."""
-        return bool(self.log_lines or self.checkpoint_bytes or self.outputs)
+        return bool(self.log_lines or self.checkpoints or self.outputs)
 
 
 class Cleaned(View):

@@ -235,8 +235,8 @@ class EventRow(View):
 
     Kinds: `job.STATE`, `attempt.STATE`, `side.STATE`, `party.DECISION`, `party.absent`, `party.hindered` (it answers
     that it cannot now; the body tells the code), `party.back`, `party.left`, `task.published`, `task.resumes` (the body
-    tells job, attempt, step; empty: the task starts afresh), `job.closed`, `job.cleaned` (what was kept of it was
-    deleted; the body tells by which user, and what), `metrics.recorded`, `logs.recorded`, `progress.recorded`,
+    tells job, attempt, step; empty: the task starts afresh), `job.closed`, `job.cleaned` (what is kept of it is
+    deleted; the body tells for which user, and what), `metrics.recorded`, `logs.recorded`, `progress.recorded`,
     `executor.restarted` (of an own one; the body tells address, incarnation, cause, text), `gateway.down`,
     `gateway.back` (the own one), `party.stalled` (its side waits; the body tells `codes`), `party.goes_on`. `metrics`
     are the numbers that a `metrics.recorded` tells of: in the stream of one job, for who may read them; elsewhere they

@@ -17,8 +17,9 @@ from storage.tables.versions import ROOT as TABLES
 
 @dataclass(frozen=True)
 class KeptFiles:
-    """What is kept of one job. `outputs` are references of tables and models, and of reports."""
+    """What is kept of one job. `outputs` are references of tables, models and reports; bytes are 0 if not known."""
 
+    checkpoints: bool
     checkpoint_bytes: int
     output_bytes: int
     outputs: tuple[str, ...]
@@ -42,11 +43,12 @@ class JobFiles:
     def of(self, job: str) -> KeptFiles:
         """What is kept of a job."""
         folders = (f"{TABLES}/{job_namespace(job)}", f"{MODELS}/{job}", f"{REPORTS}/{job}")
-        outputs = [*map(str, self._in(job_namespace(job))), *map(str, self._models_of(job))]
+        outputs = (*self._in(job_namespace(job)), *self._models_of(job), *self._named(REPORTS, job))
         return KeptFiles(
+            checkpoints=self._place.exists(f"{CHECKPOINTS}/{job}"),
             checkpoint_bytes=self._place.extent(f"{CHECKPOINTS}/{job}")[0],
             output_bytes=sum(self._place.extent(folder)[0] for folder in folders) if outputs else 0,
-            outputs=(*outputs, *map(str, self._named(REPORTS, job))),
+            outputs=tuple(map(str, outputs)),
         )
 
     def delete_outputs(self, job: str) -> None:

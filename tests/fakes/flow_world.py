@@ -395,7 +395,7 @@ class FakeJobFiles:
         return set(self.kept)
 
     def of(self, job: str) -> KeptFiles:
-        return self.kept.get(job, KeptFiles(0, 0, ()))
+        return self.kept.get(job, KeptFiles(False, 0, 0, ()))
 
     def delete_outputs(self, job: str) -> None:
         self.deleted.append(job)

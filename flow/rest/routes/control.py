@@ -45,7 +45,7 @@ class Cleaning(BaseModel):
 
 @router.post("/clean", summary="Delete what is kept of jobs that ended long ago")
 def clean(known: CleanJobs, body: Cleaning) -> Cleaned:
-    """Lines and checkpoints, outputs if asked and the caller may delete those of all; some jobs at a time."""
+    """Lines, progress and checkpoints, outputs if asked and the caller may delete those of all; some jobs at a time."""
     service = known.backends.service
     return service.clean(body.older_s, known.user, outputs=body.outputs, dry_run=body.dry_run, after=body.after)
 

@@ -133,10 +133,13 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
     (folder / "none.json").write_text("null")
     (folder / "token").write_text("arch_wrong\n")
     party.service.would = WOULD
-    old = CleanedJob(job="01M8A", name="old", ended_ms=1, log_lines=12, checkpoint_bytes=2048, output_bytes=2048)
-    old = old.model_copy(update={"outputs": ("x", "y"), "stays": ("what it made, which job 01M8B uses",)})
-    new = CleanedJob(job="01M8B", name="new", ended_ms=1, checkpoint_bytes=1100)
-    party.service.cleaned = [(old,), (new,)]
+    old = CleanedJob(job="01M8A", name="old", ended_ms=1, log_lines=12, checkpoints=True, checkpoint_bytes=2048)
+    old = old.model_copy(
+        update={"outputs": ("x", "y"), "output_bytes": 2048, "stays": ("what it made, which job 01M8B uses",)}
+    )
+    new = CleanedJob(job="01M8B", name="new", ended_ms=1, checkpoints=True, checkpoint_bytes=1100)
+    far = CleanedJob(job="01M8C", name="far", ended_ms=1, checkpoints=True, outputs=("x",))
+    party.service.cleaned = [(old,), (new, far)]
     flow, job = Command(party), ""
     for step in steps((FOLDER / f"{name}.txt").read_text()):
         kind, *words = shlex.split(step.line.replace("<JOB>", job))
