@@ -44,6 +44,7 @@ RECONNECT = (
     ("grpc.min_reconnect_backoff_ms", 10_000),  # how long one attempt to connect may take
 )
 METRICS_S = 5.0
+LOOK_S = 1.5  # for what a service answers from memory: a person may wait for it, and it may be stopped
 _METRICS = "archipelago.runtime.v1.Metrics"
 _log = get_logger("rpc")
 

@@ -29,7 +29,10 @@ def why(
     if postponed and not found:
         since = clock_text(postponed.since_ms)
         found.append(f"{view.initiator}, which leads it, takes no report (since {since}): {postponed.why}")
-    return [*_runs(view), *_restarted(view, restarts), *(found or _idle(view, links.party)), *_clocks(view, links)]
+    going = [*_runs(view), *_restarted(view, restarts)]
+    waits = found or list(_idle(view, links.party))
+    first = [*waits, *going] if view.state is JobState.PAUSED else [*going, *waits]
+    return [*first, *_clocks(view, links)]
 
 
 def _ended(view: JobView) -> Iterator[str]:
@@ -43,11 +46,12 @@ def _ended(view: JobView) -> Iterator[str]:
 
 
 def _runs(view: JobView) -> Iterator[str]:
-    """How far the running tasks are, as far as their sides say so."""
+    """How far the running tasks are, as far as their sides say so; those of a paused job stand still."""
+    does = "stands still" if view.state is JobState.PAUSED else "runs"
     for task in (each for each in view.tasks if each.state == "running" and each.attempts):
         far = [f"{side.address} has done {side.done} of {side.total}" for side in task.attempts[-1].sides if side.total]
         if far:
-            yield f"Task {task.name} runs: {', '.join(far)}."
+            yield f"Task {task.name} {does}: {', '.join(far)}."
 
 
 def _restarted(view: JobView, restarts: Sequence[EventRow]) -> Iterator[str]:

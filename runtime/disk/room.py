@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,20 +32,14 @@ def lacks_room(path: Path, more_bytes: int = 0) -> bool:
 
     A disk that says nothing about itself has room.
     """
-    status = disk_status(path)
-    if status is None:
-        return False
-    if status.f_files and not status.f_favail:
-        return True
-    return (status.f_bavail * status.f_frsize - more_bytes) < least_free(status.f_blocks * status.f_frsize)
+    spare = _spare(path)
+    return spare is not None and spare < more_bytes
 
 
 def is_short(path: Path) -> bool:
     """Whether the disk of `path` comes near to what stays free: then what is only kept in case goes."""
-    status = disk_status(path)
-    if status is None:
-        return False
-    return status.f_bavail * status.f_frsize < _SHORT_TIMES * least_free(status.f_blocks * status.f_frsize)
+    spare = _spare(path, _SHORT_TIMES)
+    return spare is not None and spare < 0
 
 
 def require_room(path: Path, more_bytes: int = 0) -> None:
@@ -89,7 +82,8 @@ def once_there_is_room(write: Callable[[], T], told: Callable[[Exception], None]
         write: May be called any number of times.
         told: Called with the error, once, before the first pause.
     """
-    for tries in count():
+    tries = 0
+    while True:
         try:
             return write()
         except (OSError, PlatformError) as error:
@@ -98,4 +92,17 @@ def once_there_is_room(write: Callable[[], T], told: Callable[[Exception], None]
             if not tries:
                 told(error)
         time.sleep(doubled_s(FIRST_PAUSE_S, tries, LAST_PAUSE_S))
-    raise AssertionError("tries have no end")
+        tries += 1
+
+
+def _spare(path: Path, times: int = 1) -> int | None:
+    """Bytes free beyond so many times what stays free, below 0 where they lack; None where the disk says nothing.
+
+    Of a disk that takes no more files nothing is free.
+    """
+    status = disk_status(path)
+    if status is None:
+        return None
+    takes_files = status.f_favail or not status.f_files
+    free = status.f_bavail * status.f_frsize if takes_files else 0
+    return free - times * least_free(status.f_blocks * status.f_frsize)

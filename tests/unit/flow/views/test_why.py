@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from flow.job.states import AttemptState, JobState
-from flow.views.jobs import AttemptView, JobView, SideView, TaskView
+from flow.views.jobs import AttemptView, JobView, SideView, TaskView, Waiting
 from flow.views.links import Links
+from flow.views.times import clock_text
 from flow.views.why import why
 
 
@@ -33,3 +34,11 @@ def test_a_running_task_says_how_far_its_sides_are() -> None:
         "Task train runs: host:b has done 3 of 20.", waits,
     ]  # fmt: skip
     assert why(job(side("c", None)), "", Links("a", 1)) == [waits]
+
+
+def test_a_paused_job_says_first_that_it_is_paused_by_whom_and_since_when() -> None:
+    pause = Waiting(who="a", what="pause", text="a person at a, who paused the job, to let it go on", since_ms=0)
+    paused = job(side("b", 3)).model_copy(update={"state": JobState.PAUSED, "waiting_for": (pause,)})
+    first, *others = why(paused, "", Links("b", 1, peers={}))
+    assert first == f"It waits for {pause.text} (since {clock_text(0)})."
+    assert "Task train stands still: host:b has done 3 of 20." in others
