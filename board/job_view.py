@@ -30,7 +30,7 @@ def jobs_values(flow: FlowClient, state: JobState | None, before: str) -> dict[s
         "jobs": jobs,
         "states": list(JobState),
         "chosen": state,
-        "left_out": 0 if every else flow.refused_unasked(),
+        "left_out": 0 if every else flow.refused_by_policy(),
         "here": _query(state, before),
         "older": _query(state, jobs[-1].id) if len(found) > len(jobs) else "",
         "newest": f"/?{_query(state)}" if before else "",

@@ -47,7 +47,7 @@ from flow.servicer import FlowServicer
 from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.notes import add_note
-from flow.store.proposal_limits import count_refused_unasked, listed
+from flow.store.proposal_limits import count_refused_by_policy, listed
 from flow.store.queries import Reader, part_state
 from flow.store.tables import health
 from flow.store.waiting import restarts
@@ -302,10 +302,10 @@ class FlowService:
         with self._database.read() as connection:
             return [self._looks.with_waits(line) for line in self._reader.jobs(connection, limit, only, before)]
 
-    def refused_unasked(self) -> int:
-        """How many proposals of others are kept here that were refused without asking a person."""
+    def refused_by_policy(self) -> int:
+        """How many proposals of others are kept here that our policy refused."""
         with self._database.read() as connection:
-            return count_refused_unasked(connection, self._party)
+            return count_refused_by_policy(connection, self._party)
 
     def job(self, job: str) -> JobView:
         """One job. Raises UnknownJob."""

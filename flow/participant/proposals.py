@@ -111,7 +111,7 @@ class Proposals:
         signed = self._sign(decided.answer)
         decision = signed.answer.decision
         with self._database.write() as writer:
-            insert_part(writer, proposal, signed, _STATE[decision], decided.reasons)
+            insert_part(writer, proposal, signed, _STATE[decision], decided.reasons, by_policy=decided.by_policy)
             if not ours:
                 text = signed.model_dump_json(by_alias=True)
                 known = {"decision": str(decision), "answer": text, "asked_ms": writer.now_ms}

@@ -61,7 +61,7 @@ def outsider(
     """
     reasons = _peers(spec, party, policy)
     if not reasons and Decision(policy.accept) is Decision.REFUSE:
-        reasons = [Reason(f"The policy of {party} refuses every job.")]
+        reasons = [Reason(f"The policy of {party} refuses every job.", by_policy=True)]
     if not reasons:
         reasons = [_stranger(other, party) for other in strangers]
     if not reasons:
@@ -160,7 +160,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _peers(spec: JobSpec, party: str, policy: PolicySettings) -> list[Reason]:
     return [
-        Reason(f"The policy of {party} does not allow jobs with {other}.")
+        Reason(f"The policy of {party} does not allow jobs with {other}.", by_policy=True)
         for other in spec.parties
         if other != party and not allowed(other, policy.peers)
     ]
@@ -212,10 +212,10 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
     for task in tasks.values():
         reference, count = task.component.reference, trainers(task)
         if not component_allowed(task.component, policy.components):
-            yield Reason(f"The policy of {know.party} does not allow the component {reference}.")
+            yield Reason(f"The policy of {know.party} does not allow the component {reference}.", by_policy=True)
         if count and count < policy.min_trainers:
             said = f"the policy of {know.party} asks for {policy.min_trainers} trainers, the job has {count}."
-            yield Reason(said).at(f"tasks.{task.name}")
+            yield Reason(said, by_policy=True).at(f"tasks.{task.name}")
         least, has = protection_of(policy, task.component), weakest(task)
         if has is not None and has.strength < least.strength:
             said = (
@@ -224,7 +224,7 @@ def _rules(tasks: Mapping[str, BoundTask], know: Knowledge) -> Iterator[Reason]:
             )
             if (better := remedy(task, least)) is not None:
                 said += f" Set tasks.{task.name}.parameters.{better[0]} to {json.dumps(better[1])}."
-            yield Reason(said).at(f"tasks.{task.name}")
+            yield Reason(said, by_policy=True).at(f"tasks.{task.name}")
 
 
 def _tables(tasks: Mapping[str, BoundTask], know: Knowledge) -> dict[str, dict[str, dict[str, BroughtTable]]]:

@@ -16,11 +16,13 @@ class Reason:
         public: What the answer that leaves says: nothing of our store or our rules that the job does not name itself.
         own: What our own people read; the public form if there is no more to say.
         path: The field of the job that it is about; empty: the whole.
+        by_policy: Whether the `[policy]` of this party says so, and not what it lacks and its people could bring.
     """
 
     public: str
     own: str = ""
     path: str = ""
+    by_policy: bool = False
 
     @property
     def told(self) -> str:
@@ -51,6 +53,11 @@ class Decided:
     def reasons(self) -> tuple[str, ...]:
         """Why it refuses, as our own people may read it."""
         return tuple(dict.fromkeys(reason.full for reason in self.why))
+
+    @property
+    def by_policy(self) -> bool:
+        """Whether the policy refuses, whatever else does."""
+        return any(reason.by_policy for reason in self.why)
 
     @property
     def problems(self) -> list[Problem]:

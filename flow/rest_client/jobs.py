@@ -25,7 +25,7 @@ from flow.views.jobs import (
     OutputRow,
     ProgressRow,
     ProposalView,
-    RefusedUnasked,
+    RefusedByPolicy,
     Waiting,
 )
 from flow.views.party import Submitted, Validation
@@ -75,14 +75,14 @@ class JobCalls(HttpCalls):
     def jobs(self, limit: int = 50, state: str | None = None, before: str = "", every: bool = True) -> list[JobSummary]:
         """The newest jobs first, of those older than the job `before` if one is named.
 
-        Unless `every`, without proposals that this party refused without asking a person.
+        Unless `every`, without proposals that the policy of this party refused.
         """
         params = {"limit": limit, "every": every} | {k: v for k, v in (("state", state), ("before", before)) if v}
         return self._ask(list[JobSummary], "GET", "/jobs", params=params)
 
-    def refused_unasked(self) -> int:
-        """How many proposals of other parties this one refused without asking a person, and keeps."""
-        return self._ask(RefusedUnasked, "GET", "/jobs/refused-unasked").count
+    def refused_by_policy(self) -> int:
+        """How many proposals of other parties the policy of this one refused, of those that are kept."""
+        return self._ask(RefusedByPolicy, "GET", "/jobs/refused-by-policy").count
 
     def job(self, job: str) -> JobView:
         """One job."""

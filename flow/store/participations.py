@@ -126,9 +126,15 @@ def ended_before(connection: Connection, names: Collection[str], before_ms: int)
 
 
 def insert_part(
-    writer: Writer, proposal: Proposal, signed: SignedAnswer, state: str, reasons: Sequence[str] = ()
+    writer: Writer,
+    proposal: Proposal,
+    signed: SignedAnswer,
+    state: str,
+    reasons: Sequence[str] = (),
+    *,
+    by_policy: bool = False,
 ) -> None:
-    """Write what we said to a proposal, and why in the words for our own people."""
+    """Write what we said to a proposal, why in the words for our own people, and whether our policy refused it."""
     answer = signed.model_dump_json(by_alias=True)
     document = proposal.model_dump_json(by_alias=True)
     row = {
@@ -138,6 +144,7 @@ def insert_part(
         "answer": answer,
         "bytes": len(document.encode()) + 2 * len(answer.encode()),  # the answer stands with the parties as well
         "reasons": json.dumps(reasons),
+        "by_policy": by_policy,
         "since_ms": writer.now_ms,
     }
     writer.insert(part, proposal.job, [row])

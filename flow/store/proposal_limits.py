@@ -58,20 +58,18 @@ def forget_refused(writer: Writer, initiator: str) -> None:
 
 
 def listed(party: str, state: str | None, *, every: bool) -> ColumnElement[bool]:
-    """Which jobs a list has: those in a state, if one is given; unless `every`, none that was refused unasked."""
+    """Which jobs a list has: those in a state, if one is given; unless `every`, none that our policy refused."""
     wanted = job.c.state == state if state else true()
-    return wanted if every else wanted & ~_refused_unasked(party)
+    return wanted if every else wanted & ~_refused_by_policy(party)
 
 
-def count_refused_unasked(connection: Connection, party: str) -> int:
-    """How many of the jobs here are proposals of others that this party refused without asking a person."""
-    return int(connection.execute(select(func.count()).select_from(job).where(_refused_unasked(party))).scalar_one())
+def count_refused_by_policy(connection: Connection, party: str) -> int:
+    """How many of the jobs here are proposals of others that the policy of this party refused."""
+    return int(connection.execute(select(func.count()).select_from(job).where(_refused_by_policy(party))).scalar_one())
 
 
-def _refused_unasked(party: str) -> ColumnElement[bool]:
-    said = select(part.c.job).join(job_party, job_party.c.job == part.c.job)
-    said = said.where(part.c.job == job.c.id, part.c.decided_by == "")
-    said = said.where(job_party.c.party == party, job_party.c.decision == "refuse")
+def _refused_by_policy(party: str) -> ColumnElement[bool]:
+    said = select(part.c.job).where(part.c.job == job.c.id, part.c.by_policy)
     return (job.c.state == JobState.REFUSED) & (job.c.initiator != party) & said.exists()
 
 

@@ -149,6 +149,7 @@ part = Table(
     Column("bytes", BigInteger, nullable=False, default=0, server_default="0"),  # what the documents of a job take
     Column("decided_by", String(100), nullable=False, default="", server_default=""),  # the person who was asked
     Column("note", String(1000), nullable=False, default="", server_default=""),  # theirs, for our own people
+    Column("by_policy", Boolean, nullable=False, default=False, server_default=false()),  # our policy refused it
     **_MYSQL,
 )
 

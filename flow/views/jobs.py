@@ -134,8 +134,8 @@ class JobSummary(View):
     left: str = ""  # why this party left the job, if it did
 
 
-class RefusedUnasked(View):
-    """How many proposals of other parties were refused without asking a person."""
+class RefusedByPolicy(View):
+    """How many proposals of other parties the policy of this one refused."""
 
     count: int
 

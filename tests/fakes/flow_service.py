@@ -70,7 +70,7 @@ class FakeFlowService(FlowService):
         self._progress: dict[str, dict[str, ProgressRow]] = {}
         self.proposals: dict[str, ProposalView] = {}
         self.would = DryRunView()
-        self.unasked: set[str] = set()  # jobs that were refused without asking a person
+        self.by_policy: set[str] = set()  # jobs that the policy refused
         self.reasons: dict[str, list[str]] = {}
         self.cleaned: list[tuple[CleanedJob, ...]] = []  # by answer
         self.needed: dict[str, str] = {}  # by table or model: a job that is not over
@@ -202,13 +202,13 @@ class FakeFlowService(FlowService):
     # -- views
     def jobs(self, limit: int = 50, state: str | None = None, before: str = "", every: bool = True) -> list[JobSummary]:
         jobs = [j for j in reversed(self._jobs.values()) if not before or j.id < before]
-        jobs = [j for j in jobs if every or j.id not in self.unasked]
+        jobs = [j for j in jobs if every or j.id not in self.by_policy]
         found = [j for j in jobs if state is None or j.state == state]
         fields = set(JobSummary.model_fields)
         return [JobSummary.model_validate(j.model_dump(include=fields)) for j in found[:limit]]
 
-    def refused_unasked(self) -> int:
-        return len(self.unasked)
+    def refused_by_policy(self) -> int:
+        return len(self.by_policy)
 
     def job(self, job: str) -> JobView:
         if self.broken is not None:

@@ -163,9 +163,7 @@ def list_(
     context: CommandContext,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many, newest first.")] = 20,
     state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state.")] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Also proposals that this party refused without asking a person.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also proposals that the policy of this party refused.")] = False,
 ) -> None:
     """The newest jobs, without proposals of others that the policy of this party refused."""
     from flow.cli.job.text import SUMMARY_COLUMNS, left_out_text, summary_row
@@ -173,13 +171,13 @@ def list_(
     every = every or state is not None
     with context.client() as flow:
         jobs = flow.jobs(limit, state, every=every)
-        left_out = 0 if every else flow.refused_unasked()
+        left_out = 0 if every else flow.refused_by_policy()
     if context.screen.as_json:
         context.screen.document([job.model_dump(mode="json") for job in jobs])
     else:
         context.screen.table(SUMMARY_COLUMNS, [summary_row(job) for job in jobs], empty="No jobs yet.")
     if left_out:
-        context.screen.note(f"{left_out_text(left_out)} `flow job list --all` shows all.")
+        context.screen.note(left_out_text(left_out))
 
 
 @app.command("show")

@@ -19,9 +19,9 @@ def took_text(job: JobSummary) -> str:
 
 
 def left_out_text(count: int) -> str:
-    """How many refused proposals a list leaves out."""
-    proposals = "1 proposal" if count == 1 else f"{count} proposals"
-    return f"{proposals} that this party refused without asking a person: not shown;"
+    """How many refused proposals a list leaves out, and what shows them."""
+    proposals, are = ("1 proposal", "is") if count == 1 else (f"{count} proposals", "are")
+    return f"{proposals} that the policy of this party refused {are} not shown; `flow job list --all` shows all."
 
 
 def summary_row(job: JobSummary) -> tuple[str, ...]:

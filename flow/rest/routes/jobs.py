@@ -24,7 +24,7 @@ from flow.views.jobs import (
     MetricRow,
     OutputRow,
     ProgressRow,
-    RefusedUnasked,
+    RefusedByPolicy,
 )
 from flow.views.party import Submitted, Validation
 from party.users import Thing
@@ -133,16 +133,16 @@ def jobs(
     limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50,
     state: JobState | None = None,
     before: Annotated[str, Query(max_length=MAX_JOB_CHARS, description="Only jobs older than this one.")] = "",
-    every: Annotated[bool, Query(description="Also proposals that this party refused without asking a person.")] = True,
+    every: Annotated[bool, Query(description="Also proposals that the policy of this party refused.")] = True,
 ) -> list[JobSummary]:
     """The newest jobs first, of one state if asked."""
     return known.backends.service.jobs(limit, state, before, every)
 
 
-@router.get("/jobs/refused-unasked", summary="What `GET /jobs` leaves out with `every=false`")
-def refused_unasked(known: ReadJob) -> RefusedUnasked:
-    """How many proposals of other parties this one refused without asking a person, of those that are still kept."""
-    return RefusedUnasked(count=known.backends.service.refused_unasked())
+@router.get("/jobs/refused-by-policy", summary="What `GET /jobs` leaves out with `every=false`")
+def refused_by_policy(known: ReadJob) -> RefusedByPolicy:
+    """How many proposals of other parties the policy of this one refused, of those that are still kept."""
+    return RefusedByPolicy(count=known.backends.service.refused_by_policy())
 
 
 @router.get("/jobs/{job}", summary="One job")

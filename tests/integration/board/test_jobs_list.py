@@ -92,16 +92,16 @@ def test_a_task_that_was_never_begun_is_shown_as_such(browser: Browser, party: F
     assert re.search(rf"<h3>{second.name}</h3>\s*{chip}", browser.get(f"/jobs/{job}").text)
 
 
-def test_the_list_leaves_out_what_was_refused_unasked_and_says_so(browser: Browser, party: FakeParty) -> None:
+def test_the_list_leaves_out_what_was_refused_by_policy_and_says_so(browser: Browser, party: FakeParty) -> None:
     job = party.client.submit(job_json(name="spam"))
-    party.service.unasked.add(job)
+    party.service.by_policy.add(job)
     try:
         for page in ("/", "/live"):
             shown = browser.get(page).text
             assert job not in shown
-            assert "1 proposal that this party refused without asking a person" in shown
+            assert "1 proposal that the policy of this party refused" in shown
         chosen = browser.get("/?state=waiting").text
         assert job in chosen
-        assert "without asking" not in chosen
+        assert "the policy of" not in chosen
     finally:
-        party.service.unasked.clear()
+        party.service.by_policy.clear()

@@ -20,7 +20,7 @@ from party.ids import new_job_id
 from runtime.bounds import MAX_TIME_MS
 from runtime.clock import HybridTime
 from tests.fakes.clock import FakeClock
-from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job
+from tests.fakes.flow_world import SCIENTIST, World, component, nothing_job, train_job
 
 
 def proposed(world: World, job: str = "", submitted_ms: int = 1, **settings: object) -> str:
@@ -183,6 +183,10 @@ def test_a_proposal_that_an_older_release_took_in_and_this_one_would_not_is_name
 def test_what_the_policy_refuses_pushes_no_job_out_of_the_list(world: World) -> None:
     done = world.submit(nothing_job())
     world.wait_closed(done)
+    world["b"].store.tables.clear()
+    absent = world.submit(train_job())
+    world.wait(absent, "refused")
+    world.wait_closed(absent)
     world["b"].policy = world["b"].policy.model_copy(update={"peers": ()})
     refused = [world.submit(nothing_job()) for _ in range(2)]
     for name in refused:
@@ -190,8 +194,8 @@ def test_what_the_policy_refuses_pushes_no_job_out_of_the_list(world: World) -> 
         world.wait_closed(name)
     flow = world["b"].flow
     assert flow is not None
-    assert [job.id for job in flow.jobs(every=False)] == [done]
-    assert {job.id for job in flow.jobs()} == {done, *refused}
-    assert flow.refused_unasked() == 2
-    assert len(world.a.jobs(every=False)) == 3
-    assert world.a.refused_unasked() == 0
+    assert [job.id for job in flow.jobs(every=False)] == [absent, done]
+    assert {job.id for job in flow.jobs()} == {done, absent, *refused}
+    assert flow.refused_by_policy() == 2
+    assert len(world.a.jobs(every=False)) == 4
+    assert world.a.refused_by_policy() == 0

@@ -6,7 +6,7 @@ stderr: ...       its stderr
 @ begin JOB       the job runs
 @ play JOB        the job runs to its end
 @ wait JOB        it waits for room, behind another
-@ unask JOB       it was refused here without asking a person
+@ refuse JOB      the policy of this party refused it
 ...               anything, a whole line or the rest of one
 <JOB> <TIME> <SIZE>   a job id (the same one all along), a time, a size
 """
@@ -148,8 +148,8 @@ def test_the_command_line_answers_as_written(party: FakeParty, folder: Path, nam
                 party.service.move(job, JobState.RUNNING)
             elif words[0] == "wait":
                 party.cluster.places = [*RUNS, WAITS.model_copy(update={"job": job})]
-            elif words[0] == "unask":
-                party.service.unasked.add(job)
+            elif words[0] == "refuse":
+                party.service.by_policy.add(job)
             else:
                 party.service.play(job, rounds=2)
             continue

@@ -106,19 +106,36 @@ def test_a_party_trains_in_one_role_so_that_it_counts_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "says"),
+    ("policy", "says", "whatever_the_table"),
     [
-        ({"accept": Decision.REFUSE}, "The policy of b refuses every job."),
-        ({"peers": ("a",)}, "does not allow jobs with c"),
-        ({"components": ("homo_*",)}, "does not allow the component train@1"),
-        ({"min_rows": 101}, "table breast/train of b has fewer rows than its policy asks for"),
-        ({"min_trainers": 3}, "asks for 3 trainers, the job has 2"),
+        ({"accept": Decision.REFUSE}, "The policy of b refuses every job.", True),
+        ({"peers": ("a",)}, "does not allow jobs with c", True),
+        ({"components": ("homo_*",)}, "does not allow the component train@1", True),
+        ({"min_rows": 101}, "table breast/train of b has fewer rows than its policy asks for", False),
+        ({"min_trainers": 3}, "asks for 3 trainers, the job has 2", True),
+        ({"min_protection": "encrypted"}, "asks for 'encrypted' protection or better", True),
     ],
 )
-def test_policy_refuses_with_a_reason(policy: dict[str, Any], says: str) -> None:
-    said = answer(train_job(), **policy)
+def test_policy_refuses_with_a_reason(policy: dict[str, Any], says: str, whatever_the_table: bool) -> None:
+    found = decided(train_job(), **policy)
+    said = found.answer
     assert said.decision is Decision.REFUSE
     assert any(says in reason for reason in said.reasons), said.reasons
+    assert found.by_policy is whatever_the_table
+
+
+def test_what_the_people_of_a_party_could_mend_is_not_refused_by_its_policy() -> None:
+    made, spec = proposal(train_job())
+    know = Knowledge("b", PolicySettings(**OPEN), NOW, {"breast/train": TABLE}, {}, strangers=("c",))
+    gone = {**nothing_job(), "tasks": {"idle": {"component": "gone@1"}}}
+    others = [
+        decide(made, bound(spec), know),
+        decided(train_job(), NotFound("There is no table.")),
+        decided(gone),
+        decided(nothing_job(), changes={"code": {"nothing@1": "0" * 64}}),
+    ]
+    assert {each.answer.decision for each in others} == {Decision.REFUSE}
+    assert not any(each.by_policy for each in others)
 
 
 ABSENT = "b has no table breast/train for this job."
