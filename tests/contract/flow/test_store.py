@@ -442,7 +442,7 @@ def test_the_documents_of_older_jobs_are_counted_and_kept_once_from_the_first_st
             writer.run(text(f"ALTER TABLE {table} ADD COLUMN {old} TEXT"))
         later = (("executor", name) for name in ("differing", "unsaved", "restart_due"))
         paused = (("job", "paused_ms"), ("job_party", "pause_due"), ("part", "decided_by"), ("part", "note"))
-        steps = (("side", "kept"), ("attempt", "from_attempt"), ("attempt", "from_step"))
+        steps = (("side", "kept"), ("attempt", "from_attempt"), ("attempt", "from_step"), ("part", "by_policy"))
         for table, gone in (("part", "bytes"), ("job_party", "absent_code"), *later, *paused, *steps):
             writer.run(text(f"ALTER TABLE {table} DROP COLUMN {gone}"))
         next(index for index in tables.job.indexes if index.name == "job_by_time").drop(writer.connection)
