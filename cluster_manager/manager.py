@@ -220,7 +220,7 @@ class ClusterManager:
 
     def _leave_word(self, member: Member, owed: Owed) -> None:
         """Tell a node that was away as soon as it is back, which may be now."""
-        with member.turn:
+        with member.lock:
             if self._members.silent(member):
                 self._store.owe(member.address, owed)
             else:

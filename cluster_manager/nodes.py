@@ -27,7 +27,7 @@ class Member:
     status: NodeStatus | None = None
     heard_at: float = 0.0  # negative where the line has broken since
     last_heard_at: float = 0.0  # whatever came since; of one that was never heard, when we began to listen
-    turn: threading.Lock = field(default_factory=threading.Lock)  # to leave it word, or to hear that it is back
+    lock: threading.Lock = field(default_factory=threading.Lock)  # to leave it word, or to hear that it is back
     closed: threading.Event = field(default_factory=threading.Event)
 
     def silent(self, now: float) -> bool:
@@ -132,7 +132,7 @@ class Members:
 
     def _read(self, member: Member) -> None:
         for status in member.client.watch():
-            with member.turn:
+            with member.lock:
                 if member.silent(self._monotonic()) and self._back(member):
                     return  # it is asked anew: this it said before it was told
                 if member.status is None and (adopted := self._store.adopt(member.address, status.held)):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.disk.faults import refusals, refuse_unwritable
-from runtime.disk.room import least_free
+from runtime.disk.room import lacks_room
 from runtime.errors import DiskFull, PlatformError, Unavailable
 from runtime.text import size
 
@@ -123,8 +123,8 @@ def disk(folders: Callable[[], Iterable[Path]]) -> Check:
 def _room_of(folder: Path) -> str:
     with refusals(folder):
         usage = shutil.disk_usage(folder)
-    left = f"{size(usage.free)} of {size(usage.total)} free"
-    if usage.free < least_free(usage.total):
-        raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
     refuse_unwritable(folder)
+    left = f"{size(usage.free)} of {size(usage.total)} free"
+    if lacks_room(folder):
+        raise DiskFull(f"The disk under {folder} is full: {left}.", hint="Make room; nothing needs a restart.")
     return left

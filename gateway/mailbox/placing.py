@@ -25,18 +25,22 @@ class Placed:
     def __enter__(self) -> tuple[bytes | None, str | None, ExitStack]:
         body = self._body
         size = len(body) if isinstance(body, bytes) else body.size
-        if isinstance(body, bytes):
-            require_room(self._spools.bodies, size)
         if size <= INLINE_BYTES:
-            data = body if isinstance(body, bytes) else body.buffer().to_pybytes()
-            if not isinstance(body, bytes):
-                body.abandon()
+            if isinstance(body, bytes):
+                require_room(self._spools.bodies, size)
+                return body, None, self._undo
+            data = body.buffer().to_pybytes()
+            body.abandon()
             return data, None, self._undo
         target = self._spools.fresh_body()
         self._undo.callback(target.unlink, missing_ok=True)
         if isinstance(body, bytes):
             spool = self._spools.open()
-            spool.write(body)
+            try:
+                spool.write(body)
+            except BaseException:
+                spool.abandon()
+                raise
         elif isinstance(body, FileSpool):
             spool = body
         else:

@@ -26,6 +26,13 @@ from tests.fakes.disks import fill, small_disk
 MIB = 1 << 20
 
 
+def status(total: int, free: int, inodes: tuple[int, int]) -> SimpleNamespace:
+    """What the system says of a disk of so many bytes, of which so many are free; of how many inodes, how many free."""
+    return SimpleNamespace(
+        f_frsize=4096, f_blocks=total // 4096, f_bavail=free // 4096, f_files=inodes[0], f_favail=inodes[1]
+    )
+
+
 @pytest.mark.parametrize(
     ("total", "free", "more", "inodes", "lacks"),
     [
@@ -47,10 +54,7 @@ def test_a_disk_with_less_than_stays_free_lacks_room(
     inodes: tuple[int, int],
     lacks: bool,
 ) -> None:
-    said = SimpleNamespace(
-        f_frsize=4096, f_blocks=total // 4096, f_bavail=free // 4096, f_files=inodes[0], f_favail=inodes[1]
-    )
-    monkeypatch.setattr(os, "statvfs", lambda _: said)
+    monkeypatch.setattr(os, "statvfs", lambda _: status(total, free, inodes))
     assert lacks_room(tmp_path, more) is lacks
     if lacks:
         with pytest.raises(DiskFull, match=r"^No room left on /"):
@@ -58,21 +62,21 @@ def test_a_disk_with_less_than_stays_free_lacks_room(
 
 
 @pytest.mark.parametrize(
-    ("total", "free", "short"),
+    ("total", "free", "inodes", "short"),
     [
-        (100_000 * MIB, 256 * MIB, False),
-        (100_000 * MIB, 255 * MIB, True),
-        (100 * MIB, 20 * MIB, False),
-        (100 * MIB, 19 * MIB, True),
+        (100_000 * MIB, 256 * MIB, (9, 9), False),
+        (100_000 * MIB, 255 * MIB, (9, 9), True),
+        (100 * MIB, 20 * MIB, (0, 0), False),
+        (100 * MIB, 19 * MIB, (0, 0), True),
+        (100_000 * MIB, 50_000 * MIB, (9, 0), True),  # no more files
     ],
 )
 def test_a_disk_is_short_of_room_before_it_lacks_any(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, free: int, short: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, free: int, inodes: tuple[int, int], short: bool
 ) -> None:
-    said = SimpleNamespace(f_frsize=4096, f_blocks=total // 4096, f_bavail=free // 4096, f_files=0, f_favail=0)
-    monkeypatch.setattr(os, "statvfs", lambda _: said)
+    monkeypatch.setattr(os, "statvfs", lambda _: status(total, free, inodes))
     assert is_short(tmp_path) is short
-    assert not lacks_room(tmp_path)
+    assert lacks_room(tmp_path) is (inodes == (9, 0))
 
 
 def test_a_disk_that_says_nothing_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

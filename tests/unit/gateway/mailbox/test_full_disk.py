@@ -8,6 +8,7 @@ import pytest
 
 from gateway.mailbox.disk import DiskMailbox
 from gateway.mailbox.schema import open_database
+from gateway.mailbox.store import INLINE_BYTES
 from runtime.disk import room
 from runtime.errors import DiskFull
 from tests.contract.gateway.test_mailbox import envelope, spooled
@@ -23,8 +24,10 @@ def test_new_mail_waits_and_what_is_there_is_delivered_released_and_deleted(
     assert mailbox.put_in(came, spooled(mailbox, b"in"))
     assert mailbox.put_out(goes, b"out", "b")
     monkeypatch.setattr(room, "lacks_room", lambda *_: True)
-    with pytest.raises(DiskFull):
-        mailbox.put_out(envelope(b"next", step=2), b"next", "b")
+    for body in (b"next", bytes(INLINE_BYTES + 1)):
+        with pytest.raises(DiskFull):
+            mailbox.put_out(envelope(body, step=2), body, "b")
+        assert [path for path in tmp_path.rglob("new.*") if path.is_file()] == []
     with pytest.raises(DiskFull):
         spooled(mailbox, b"next", name="JOB.b.x")
     mailbox.release(came.header.keys)
