@@ -130,8 +130,7 @@ class EventReader:
             if not batch:
                 continue
             try:
-                if not any(event.kind in FINAL for event in batch):
-                    self._database.require_room()
+                self._database.require_room()
                 self.take(batch)
                 batch = []
             except (PlatformError, SQLAlchemyError) as error:

@@ -92,7 +92,6 @@ class Proposals:
             TooManyJobs, JobsTooLarge: As many jobs of the caller as may have not ended here, or as many bytes of them.
             DiskFull: There is no room for a job; the proposal may come again.
         """
-        self._database.require_room()
         spec = self._catalogue.spec(proposal)
         check_proposal(proposal, caller, spec, self.party)
         with self.locks.of(proposal.job):
@@ -107,6 +106,7 @@ class Proposals:
             raise ManifestMismatch(f"Job {proposal.job} was proposed before with other contents.")
         if rows.part is not None:
             return answer_of(rows)
+        self._database.require_room()
         decided = self._decided(proposal, spec, self._policy())
         signed = self._sign(decided.answer)
         decision = signed.answer.decision
