@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, func, select, update
 
 from flow.store.database import Database
 from flow.store.tables import hook_call, job
@@ -93,7 +93,7 @@ def again_s(tries: int) -> float | None:
 
 
 class HookCalls:
-    """Makes the requests, one at a time, oldest first. `poke()` has it looked at again."""
+    """Makes the requests, one at a time: of our own jobs first, then oldest first. `poke()` has it looked at again."""
 
     def __init__(self, party: str, database: Database, hook: Hook | None, poke: Callable[[], None]) -> None:
         self._party = party
@@ -113,14 +113,17 @@ class HookCalls:
         """Make the requests that are due. Returns the seconds until the next is, or None if there is none."""
         if self._hook is None:
             return None
+        now = now_ms(self._database.clock)
+        others = case((job.c.initiator == self._party, 0), else_=1)
+        calls = select(hook_call).outerjoin(job, job.c.id == hook_call.c.job)
+        due = calls.where(hook_call.c.next_ms <= now).order_by(others, hook_call.c.next_ms, hook_call.c.job).limit(1)
         with self._database.read() as connection:
-            due = connection.execute(select(hook_call).order_by(hook_call.c.next_ms, hook_call.c.job)).all()
-        for call in due:
-            left_s: float = (call.next_ms - now_ms(self._database.clock)) / 1000
-            if left_s > 0:
-                return left_s
+            call = connection.execute(due).first()
+            next_ms = connection.execute(select(func.min(hook_call.c.next_ms))).scalar()
+        if call is not None:
             self._try(self._hook, call)
-        return 0.0 if due else None
+            return 0.0
+        return None if next_ms is None else (next_ms - now) / 1000
 
     def _try(self, hook: Hook, call: Any) -> None:
         with self._database.read() as connection:

@@ -115,13 +115,11 @@ class Actions:
                 self._attempts.start(action)
             case Stop():
                 self._attempts.stop(action)
-            case Publish():
-                self._attempts.publish(action)
             case _:
                 self._tell_party(action)
         return None
 
-    def _tell_party(self, action: Propose | Open | TellPause | End) -> None:
+    def _tell_party(self, action: Propose | Open | TellPause | Publish | End) -> None:
         match action:
             case Propose():
                 self._parties.propose(action)
@@ -129,6 +127,8 @@ class Actions:
                 self._parties.open(action)
             case TellPause():
                 self._parties.tell_pause(action)
+            case Publish():
+                self._parties.publish(action)
             case End():
                 self._parties.end(action)
 

@@ -1,4 +1,4 @@
-"""The initiator's calls about one attempt: reserve, start, stop, publish."""
+"""The initiator's calls about one attempt: reserve, start, stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from flow.protocol.messages import (
     AttemptOrder,
     KeptSteps,
     Method,
-    Published,
     Reserved,
     ReserveOrder,
     StopOrder,
@@ -27,7 +26,7 @@ from flow.rooms.peer_calls import PeerCalls
 from flow.scheduler import JITTER
 from flow.store.database import Database
 from flow.store.job_cache import Key
-from flow.store.tables import attempt, output, side
+from flow.store.tables import attempt, side
 from flow.store.transitions import beginning_of, bring, error_columns, move_attempt
 from flow.store.writer import Writer
 from flow.views.jobs import ErrorView
@@ -39,7 +38,6 @@ from runtime.log import get_logger
 LEASE_S = 60.0
 RESERVE_S = 20.0
 START_S = 60.0
-PUBLISH_S = 120.0
 
 
 class AttemptCalls:
@@ -131,18 +129,6 @@ class AttemptCalls:
             addresses = _addresses(writer, attempt_id, action.party)
             bring(writer, side, attempt_id, addresses, AttemptState.CANCELLED)
             _put_kept(writer, attempt_id, addresses, kept)
-
-    def publish(self, action: Publish) -> None:
-        """Make a party's outputs visible; note where they are."""
-        attempt_id = attempt_of(action)
-        reply = self._peers.ask(action.party, Method.PUBLISH, order_of(action), Published, PUBLISH_S)
-        self._absence.clear(action.job, action.party)
-        with self._applier.write(action.job) as writer:
-            for item in reply.outputs:
-                writer.put(output, {"job": action.job, "task": action.task, **item.model_dump()})
-            addresses = _addresses(writer, attempt_id, action.party)
-            writer.change(side, action.job, _keys(attempt_id, addresses), {"published": True})
-            writer.event("task.published", action.job, place=(action.task, action.attempt, action.party))
 
     def give_up(self, action: Reserve | Start, error: ErrorView, *, counted: bool) -> None:
         """End an attempt that cannot be started; one whose room had expired does not use up a retry."""

@@ -81,7 +81,7 @@ class Histories:
             reply = self._peers.ask(other, Method.HISTORY, order, History, ASK_S)
             yield from (_row(past, job_id, other) for past in reply.events if believed(past, other))
             newest = max((past.id for past in reply.events), default=since)
-            more = reply.more and newest > since
+            more = reply.more and newest > since and len(reply.events) == MAX_PAST_EVENTS  # a page is full, or the last
             since, count = newest, count + len(reply.events)
 
 

@@ -1,4 +1,4 @@
-"""The initiator's calls about a whole job: propose, open, end, probe."""
+"""The initiator's calls to one party: propose, open, publish, end, probe."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from collections.abc import Callable
 
 from flow.coordinator.absence import Absence
 from flow.coordinator.apply_plan import PlanApplier
-from flow.coordinator.plan import End, Open, Propose, TellPause
+from flow.coordinator.plan import End, Open, Propose, Publish, TellPause
+from flow.errors import BadMessage
+from flow.job.binding import BoundTask
+from flow.job.references import OutputInput
 from flow.job.states import AttemptState, JobState
 from flow.protocol.manifest import check_answer
 from flow.protocol.messages import (
     MAX_ENDED_ATTEMPTS,
     Ack,
+    AttemptOrder,
     Decision,
     EndedAttempt,
     EndOrder,
     JobOrder,
     Method,
     PauseOrder,
+    Published,
     Report,
     SignedAnswer,
 )
@@ -26,13 +31,14 @@ from flow.store.catalogue import Catalogue
 from flow.store.database import Database
 from flow.store.job_cache import JobRows
 from flow.store.participations import change_party
-from flow.store.tables import attempt, job_party
+from flow.store.tables import attempt, job_party, output, side
 from flow.store.transitions import error_of, for_another_party
 from flow.store.writer import Writer
 from runtime.errors import NotFound
 from runtime.log import get_logger
 
 ASK_S = 20.0
+PUBLISH_S = 120.0
 END_S = 60.0
 
 Verify = Callable[[str, str, bytes, bytes], None]
@@ -86,6 +92,20 @@ class PartyCalls:
         """A party refuses to hear of a pause; nothing more can be done."""
         self._note(action.job, action.party, pause_due=False)
 
+    def publish(self, action: Publish) -> None:
+        """Make a party's outputs visible; note where they are. Raises BadMessage where it tells of other outputs."""
+        order = AttemptOrder(job=action.job, task=action.task, attempt=action.attempt)
+        reply = self._peers.ask(action.party, Method.PUBLISH, order, Published, PUBLISH_S)
+        self._absence.clear(action.job, action.party)
+        check_outputs(reply, action, self._catalogue.of_job(self._database.rows(action.job)).tasks[action.task])
+        with self._applier.write(action.job) as writer:
+            for item in reply.outputs:
+                writer.put(output, {"job": action.job, "task": action.task, **item.model_dump()})
+            sides = writer.rows(action.job).of(side, action.task, action.attempt)
+            keys = [(action.task, action.attempt, row.address) for row in sides if row.party == action.party]
+            writer.change(side, action.job, keys, {"published": True})
+            writer.event("task.published", action.job, place=(action.task, action.attempt, action.party))
+
     def end(self, action: End) -> None:
         """Tell a party how the job ended; a party that never heard of it has nothing to clean up."""
         rows = self._database.rows(action.job)
@@ -118,6 +138,21 @@ def _ended(rows: JobRows) -> tuple[EndedAttempt, ...]:
     otherwise = [row for row in rows.of(attempt) if row.state in (AttemptState.FAILED, AttemptState.LOST)]
     newest = sorted(otherwise, key=lambda row: row.ended_ms or 0, reverse=True)[:MAX_ENDED_ATTEMPTS]
     return tuple(EndedAttempt(task=row.task, attempt=row.attempt, state=row.state) for row in newest)
+
+
+def check_outputs(reply: Published, action: Publish, task: BoundTask) -> None:
+    """Raise BadMessage unless each output is one that the task makes at the party, under the name that it has there."""
+    made = {
+        (str(address), name): str(task.component.outputs[name].kind)
+        for address, bound in task.sides.items()
+        for name in bound.outputs
+        if address.party == action.party
+    }
+    for item in reply.outputs:
+        kind, output_of = made.get((item.address, item.name)), OutputInput(task=action.task, output=item.name)
+        reference = output_of.table(action.job) if kind == "table" else output_of.model(action.job)
+        if item.kind != kind or item.reference.partition("@")[0] != reference.partition("@")[0]:
+            raise BadMessage(f"{action.party} told of an output that task '{action.task}' does not make there.")
 
 
 def note_answer(writer: Writer, signed: SignedAnswer) -> None:

@@ -45,6 +45,7 @@ from party.settings import PolicySettings
 from runtime.errors import PlatformError
 
 HOLD_S = 30.0
+MOST_LEASE_S = 120.0  # whatever the initiator asks for
 
 
 class Attempts:
@@ -74,18 +75,18 @@ class Attempts:
         with self._locks.of(order.job):
             rows, task = self._open_task(order, caller)
             attempt_id = attempt_of(order)
-            wanted = {}
+            wanted, lease_s = {}, min(order.lease_s, MOST_LEASE_S)
             for address in map(str, self._mine(task)):
                 row = rows.one(executor, order.task, order.attempt, address)
                 if row is None or row.state in (AttemptState.PENDING, AttemptState.RESERVED):
                     wanted[address] = resources_for(task, Address.parse(address))  # the rest was started already
             try:
-                rooms = self._cluster.reserve_all(attempt_id, wanted, order.lease_s, self._turn(rows))
+                rooms = self._cluster.reserve_all(attempt_id, wanted, lease_s, self._turn(rows))
             except NoCapacity as error:
                 return Reserved(reserved=False, reason=f"{error.message} {error.hint}".rstrip())
             held = {address: {"reservation": room.id, "node": room.node} for address, room in rooms.items()}
             with self._database.write() as writer:
-                until_ms = writer.now_ms + int(order.lease_s * 1000)
+                until_ms = writer.now_ms + int(lease_s * 1000)
                 put_reserved(
                     writer, attempt_id, {at: {**room, "lease_until_ms": until_ms} for at, room in held.items()}
                 )

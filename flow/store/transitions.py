@@ -111,7 +111,10 @@ def end_job(writer: Writer, job_id: str, what: JobEvent, error: ErrorView | None
 
 
 def mirror_job(writer: Writer, job_id: str, state: JobState, error: ErrorView | None = None, **extra: object) -> None:
-    """Take over the state that the leading party announced, with extra columns; an ended job stays as it is."""
+    """Take over the state that the leading party announced, with extra columns; an ended job stays as it is.
+
+    The end of one that was never agreed on is no news: another party could make any number of those.
+    """
     changes: dict[str, object] = {**extra, "state": state}
     if state in ENDED_JOB:
         changes["ended_ms"] = writer.now_ms
@@ -124,7 +127,7 @@ def mirror_job(writer: Writer, job_id: str, state: JobState, error: ErrorView | 
     if row is not None and row.state not in (*ENDED_JOB, state):
         writer.change(job, job_id, [()], changes, row.state)
         writer.event(f"job.{state}", job_id, body={"error": error.model_dump()} if error else {})
-        if state in ENDED_JOB:
+        if state in ENDED_JOB and row.state != JobState.WAITING:
             writer.note_end(job_id)
 
 

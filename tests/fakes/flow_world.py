@@ -19,6 +19,7 @@ from algorithms.api.parameters import Parameters
 from algorithms.api.ports import Port, PortKind
 from cluster_manager.client import NoCapacity, NodeStatus, ReservationExpired, Turn
 from flow.hook import Hook
+from flow.job.references import OutputInput
 from flow.pauses import Pauses
 from flow.protocol.messages import Decision, PublishedOutput
 from flow.protocol.policy import ModelFacts, Source, TableFacts
@@ -378,6 +379,11 @@ class FakeCluster:
 
 
 # -- stores ----------------------------------------------------------------------------------------------------------
+def _reference_of(attempt: AttemptId, output: str, kind: str) -> str:
+    made = OutputInput(task=attempt.task, output=output)
+    return made.table(attempt.job) if kind == "table" else made.model(attempt.job)
+
+
 def digest_of(party: str, reference: str) -> str:
     """That of what a party has made."""
     return sha256(f"{party}/{reference}".encode()).hexdigest()
@@ -442,9 +448,17 @@ class FakeStore:
 
     def publish(self, name: AttemptId, declared: Mapping[str, Mapping[str, str]]) -> list[PublishedOutput]:
         self.published.append(name)
-        reference = f"{name.job}/{name.task}.model"
-        made = {"name": "model", "kind": "model", "reference": reference, "digest": digest_of(self.party, reference)}
-        return [PublishedOutput(address=f"guest:{self.party}", **made)]
+        return [
+            PublishedOutput(
+                address=address,
+                name=output,
+                kind=kind,
+                reference=(reference := _reference_of(name, output, kind)),
+                digest=digest_of(self.party, reference),
+            )
+            for address, kinds in declared.items()
+            for output, kind in kinds.items()
+        ]
 
     def discard(self, name: AttemptId) -> None:
         self.discarded.append(name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flow.coordinator.history import Histories
 from flow.errors import UnknownJob, UnknownMethod
-from flow.protocol.messages import History, HistoryOrder, Method, decode, encode
+from flow.protocol.messages import History, HistoryOrder, Method, PastEvent, decode, encode
 from runtime.clock import HybridTime
 from tests.fakes.flow_world import World, fails, nothing_job
 
@@ -61,6 +62,26 @@ def test_only_who_leads_a_job_is_told_and_in_pages(world: World, monkeypatch: py
     assert told(world, job, "a", since=first.events[-1].id).events[0] == whole.events[2]
     of_b = [line.kind for line in world.a.history(job, "b").lines if line.teller == "b"]
     assert of_b == [event.kind for event in whole.events]
+
+
+def test_a_party_that_says_that_there_is_more_without_a_full_page_is_asked_no_further(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    asked: list[int] = []
+
+    def drip(_histories: Histories, order: HistoryOrder, _caller: str) -> History:
+        asked.append(order.since)
+        past = PastEvent(id=order.since + 1, hlc="0000000000000.000000", kind="job.closed")
+        return History(events=(past,), more=len(asked) < 50)
+
+    monkeypatch.setattr(Histories, "tell", drip)
+    for party in ("b", "c"):
+        world[party].down()
+        world[party].up()
+    world.a.history(job, "b")
+    assert asked == [0, 0]
 
 
 def test_a_party_that_does_not_tell_its_history_is_named(world: World) -> None:

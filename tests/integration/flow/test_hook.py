@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from flow import hook as hooks
-from flow.hook import MOST_TRIES, Hook, again_s, body_of, signature
+from flow.hook import MOST_TRIES, CallHook, Hook, HookCalls, again_s, body_of, signature
+from flow.protocol.messages import Decision
 from flow.store.tables import hook_call
-from tests.fakes.flow_world import World, fails, nothing_job
+from tests.fakes.flow_world import SCIENTIST, World, fails, nothing_job
 from tests.fakes.nodes import eventually
 
 SECRET = b"a secret of ours"
@@ -94,6 +95,37 @@ def test_each_job_that_is_over_is_told_until_it_is_taken_and_over_restarts(
     for _, headers, body in listener.taken:
         signed = f"{headers['Archipelago-Timestamp']}.".encode() + body
         assert headers["Archipelago-Signature"] == f"v1={hmac.new(SECRET, signed, sha256).hexdigest()}"
+
+
+def test_what_was_never_agreed_on_is_not_told(tmp_path: Path, listener: Listener) -> None:
+    world = World(tmp_path)
+    world["b"].hook = Hook(listener.url, lambda: SECRET)
+    world["b"].policy = world["b"].policy.model_copy(update={"accept": Decision.REFUSE})
+    world.up()
+    job = world.submit(nothing_job())
+    world.wait_closed(job)
+    world.wait(job, "refused", party="b")
+    assert due(world, "b") == []
+    world.down()
+    assert listener.taken == []
+
+
+def test_our_own_jobs_are_told_before_those_of_others(tmp_path: Path, listener: Listener) -> None:
+    world = World(tmp_path).up()
+    flow = world["a"].flow
+    assert flow is not None
+    assert world["b"].flow is not None
+    theirs = world["b"].flow.submit(json.dumps(nothing_job() | {"initiator": "b"}).encode(), user=SCIENTIST)
+    world.wait_closed(theirs, party="b")
+    ours = world.submit(nothing_job())
+    world.wait_closed(ours)
+    with flow._database.write() as writer:
+        for job, next_ms in ((theirs, 1), (ours, 2)):
+            writer.insert_new(hook_call, [{"job": job, "tries": 0, "next_ms": next_ms}])
+    calls = HookCalls("a", flow._database, Hook(listener.url, lambda: SECRET), lambda: None)
+    assert [calls.carry_out(CallHook()) for _ in range(3)] == [0.0, 0.0, None]
+    world.down()
+    assert [json.loads(body)["job"] for _, _, body in listener.taken] == [ours, theirs]
 
 
 def test_a_party_without_a_hook_keeps_nothing_for_one_and_forgets_what_was_due(tmp_path: Path) -> None:

@@ -81,6 +81,31 @@ def test_the_other_parties_see_the_job_end_too(world: World) -> None:
     assert {"job.agreed", "attempt.running", "executor.succeeded", "job.succeeded", "job.closed"} <= set(kinds)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"address": "guest:a"},
+        {"address": "guest:ghost"},
+        {"name": "notes"},
+        {"kind": "table"},
+        {"reference": "private/payroll@1"},
+    ],
+)
+def test_a_party_that_tells_of_outputs_that_it_does_not_make_ends_the_job(
+    world: World, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
+) -> None:
+    theirs = world["b"].store
+    publish = theirs.publish
+    monkeypatch.setattr(
+        theirs, "publish", lambda name, declared: [o.model_copy(update=changed) for o in publish(name, declared)]
+    )
+    job = world.submit(train_job())
+    view = world.wait_closed(job)
+    assert view.error is not None
+    assert (view.state, view.error.code, view.error.party) == ("failed", "flow.bad_message", "b")
+    assert {o.party for o in world.a.outputs(job)} <= {"a"}
+
+
 def test_a_second_task_gets_the_model_of_the_first(world: World) -> None:
     job = world.submit(train_job())
     world.wait_closed(job)
@@ -91,8 +116,8 @@ def test_a_second_task_gets_the_model_of_the_first(world: World) -> None:
     assert orders[0].token.startswith("token-")
     assert world["c"].cluster.orders[0].inputs == {}
     model = f"{job}/train.model"
-    assert {(o.party, o.reference, o.digest) for o in world.a.outputs(job) if o.task == "train"} == {
-        (party, model, digest_of(party, model)) for party in "abc"
+    assert {(o.party, o.reference, o.digest) for o in world.a.outputs(job) if o.name == "model"} == {
+        (party, model, digest_of(party, model)) for party in "ab"
     }
     assert len({o.cluster.orders[0].seed for o in world.parties.values()}) == 1
 
