@@ -18,7 +18,7 @@ class Pauses:
         room_s: Before room is asked for again, at most, by one of the first that wait.
         hold_s: Before room is given back that was got at some parties, while others have none.
         patience_s: Before what has waited for room so long gives nothing back.
-        probe_s: Before a party whose sides run is asked again how they are.
+        probe_s, last_probe_s: Before a party whose sides run is asked again how they are, where few are asked and many.
         restart_s: The first before an executor starts again that came no further the last time.
         last_follow_s: The last between tries to follow what executors tell.
     """
@@ -29,9 +29,14 @@ class Pauses:
     room_s: float = 3.0
     hold_s: float = 5.0
     patience_s: float = 600.0
-    probe_s: float = 10.0
+    probe_s: float = 3.0
+    last_probe_s: float = 10.0
     restart_s: float = 1.0
     last_follow_s: float = 2.0
+
+    def next_probe_s(self, asked: int) -> float:
+        """Before the next probe of a party about a job; `asked` such are to be asked."""
+        return min(self.probe_s * (1 + asked // HURRIED), max(self.probe_s, self.last_probe_s))
 
     def longest_room_s(self, ahead: int) -> float:
         """Before room is asked for again, at most, by who has so many of our own attempts before it.

@@ -41,6 +41,7 @@ Unavailable            (retry)
   CallRepeated         a call that came before
   NoSubscriber         nobody answers calls at that party at the moment
   CallTimeout          the call was not answered in time
+    FlowSilent           by the Flow of the party; its gateway says so
   ExchangeClosed       the conversation was ended while somebody waited
 """
 
@@ -263,6 +264,12 @@ class CallTimeout(Unavailable):
     """The call was not answered in time."""
 
     code = "gateway.call_timeout"
+
+
+class FlowSilent(CallTimeout):
+    """The gateway of that party answers, its Flow does not."""
+
+    code = "gateway.flow_silent"
 
 
 class ExchangeClosed(Unavailable):

@@ -14,9 +14,11 @@ import json
 import math
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from runtime.text import printable
 
 Progress = Callable[[int, int], None]
 _INDENT = "    "
+SILENT_S = 3.0  # so long may a command say nothing
+SAY_EVERY_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,26 @@ class Screen:
                 yield move
         else:
             yield lambda _done, _total: None
+
+    @contextmanager
+    def waits(self, what: str, after_s: float = SILENT_S) -> Iterator[None]:
+        """Say beside the result what is waited for while that takes long, from time to time; nothing beside JSON."""
+        if self.as_json:
+            yield
+            return
+        over = threading.Event()
+
+        def tell() -> None:
+            for pause_s in chain((after_s,), repeat(SAY_EVERY_S)):
+                if over.wait(pause_s):
+                    return
+                self.note(f"{what} …")
+
+        threading.Thread(target=tell, name="screen-waits", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:

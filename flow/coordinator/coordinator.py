@@ -88,7 +88,7 @@ class Coordinator:
         self._actions = Actions(database, self._snapshots, self._absence, self._parties, attempts, pauses)
         self.incoming = Incoming(party, database, catalogue, self._applier, gateway.verify, self._heard, stalls)
         self._scheduler = scheduler
-        self._probe_s = pauses.probe_s
+        self._pauses = pauses
 
     def handlers(self) -> Mapping[type, Handler]:
         """What the scheduler runs for us."""
@@ -163,7 +163,7 @@ class Coordinator:
             else:
                 scheduler.offer(instruction, since)
         for party in _running_parties(snapshot):
-            scheduler.offer(Probe(key.job, party), since, self._probe_s)
+            scheduler.offer(Probe(key.job, party), since, self._probe_s())
         if snapshot.closed:
             self._snapshots.forget(key.job)
         return min(waits, default=None)
@@ -204,7 +204,10 @@ class Coordinator:
             with suppress(JobNotRunning):  # the job ended meanwhile
                 self.incoming.reports.take(report, key.party)
         self.begin(key.job)
-        return self._probe_s
+        return self._probe_s()
+
+    def _probe_s(self) -> float:
+        return self._pauses.next_probe_s(self._scheduler.count(lambda key: isinstance(key, Probe)))
 
 
 def _running_parties(snapshot: JobSnapshot) -> list[str]:

@@ -40,6 +40,7 @@ from runtime.log import get_logger
 ASK_S = 20.0
 PUBLISH_S = 120.0
 END_S = 60.0
+PROBE_S = 5.0  # a party answers from memory: one that does not is named
 
 Verify = Callable[[str, str, bytes, bytes], None]
 
@@ -119,7 +120,7 @@ class PartyCalls:
 
     def probe(self, job_id: str, party: str) -> Report:
         """Where the party's sides are; also how a silent party is noticed."""
-        report = self._peers.ask(party, Method.PROBE, JobOrder(job=job_id), Report, ASK_S)
+        report = self._peers.ask(party, Method.PROBE, JobOrder(job=job_id), Report, PROBE_S)
         self._absence.clear(job_id, party)
         return report
 

@@ -13,6 +13,7 @@ from flow.rest_client.remote_errors import raise_refusal, wrapped
 
 CONNECT_S = 5.0
 ANSWER_S = 60.0
+LOOK_S = 20.0  # for what is only looked at
 
 T = TypeVar("T")
 
@@ -59,6 +60,8 @@ class HttpCalls:
     def _sent(self, method: str, path: str, **how: Any) -> httpx.Response:
         """The answer, whatever its status. Raises FlowUnreachable."""
         how["headers"] = self._headers() | how.get("headers", {})
+        if method == "GET" and self._owned:
+            how.setdefault("timeout", httpx.Timeout(LOOK_S, connect=CONNECT_S))
         with wrapped(self.url):
             try:
                 return self._http.request(method, f"{self.url}/v1{path}", **how)

@@ -91,6 +91,11 @@ def wrapped(url: str) -> Iterator[None]:
         raise RefusedInput(f"'{url}' is not an address: {error}.", hint="Write http://host:port.") from None
     except httpx.UnsupportedProtocol:
         raise RefusedInput(f"'{url}' is not an address.", hint="Write http://host:port.") from None
+    except httpx.ReadTimeout:
+        raise FlowUnreachable(
+            f"Flow takes connections at {url} and does not answer in time.",
+            hint="It may be stopped by a signal, or busy: look at its process and its log.",
+        ) from None
     except httpx.TransportError as error:
         reason = str(error) or type(error).__name__
         raise FlowUnreachable(

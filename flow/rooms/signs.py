@@ -13,7 +13,9 @@ from flow.job.states import AttemptState
 from flow.views.stalls import MOST_FACTS, Fact
 from node_manager.client import NodeStatus, log_name
 
-FLEETING = frozenset({"starting", "restart-waits", "cluster-down"})  # often for a moment only: told where it lasts
+FLEETING = frozenset(
+    {"starting", "restart-waits", "cluster-down", "link-down"}
+)  # often for a moment only: told where it lasts
 QUIET_S = 30.0
 _QUIET_TIMES = 3
 

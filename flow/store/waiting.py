@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from flow.job.states import AttemptState, JobState
 from flow.store.tables import attempt, event, job_party
 from flow.views.jobs import EventRow, Waiting
-from gateway.client import GatewayDown
+from gateway.client import FlowSilent, GatewayDown
 
 MOST_RESTARTS = 100
 JOB_PARTIES = select(job_party).where(job_party.c.job == bindparam("job"))
@@ -69,9 +69,14 @@ def _parties(row: Row[Any], parties: Sequence[Row[Any]]) -> Iterator[Waiting]:
             text = f"a person at {party.party} to approve the job"
             yield Waiting(who=party.party, what="person", text=text, since_ms=party.asked_ms or row.submitted_ms)
         if party.absent_ms is not None and not is_own_gateway(party.absent_code):
-            away = ", which is absent" if is_away(party.absent_code) else ""
-            text = f"{party.party}{away}: {party.absent_why}"
-            yield Waiting(who=party.party, what="party", text=text, since_ms=party.absent_ms)
+            yield Waiting(who=party.party, what="party", text=_absent(party), since_ms=party.absent_ms)
+
+
+def _absent(party: Row[Any]) -> str:
+    if party.absent_code == FlowSilent.code:
+        return f"the Flow of {party.party}, which does not answer; its gateway does"
+    away = ", which is absent" if is_away(party.absent_code) else ""
+    return f"{party.party}{away}: {party.absent_why}"
 
 
 def _room(attempts: Iterable[Row[Any]]) -> Iterator[Waiting]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from uuid import uuid4
 
-from gateway.errors import CallTimeout, NoSubscriber
+from gateway.errors import CallTimeout, FlowSilent, NoSubscriber
 from runtime.errors import PlatformError
 
 OnGone = Callable[[Callable[[], None]], bool]  # what is to be called when the caller is gone; False if it is already
@@ -67,7 +67,7 @@ class Subscribers:
     ) -> bytes:
         """The subscriber's answer; nobody waits for it any more once the caller is gone.
 
-        Raises NoSubscriber, CallTimeout, or what the subscriber raised.
+        Raises NoSubscriber, CallTimeout, FlowSilent, or what the subscriber raised.
         """
         question = Question(uuid4().hex, party, method, body)
         future: Future[bytes] = Future()
@@ -90,7 +90,7 @@ class Subscribers:
             if future.done():
                 raise
             spent = time.monotonic() - started
-            raise CallTimeout(f"The call '{method}' was not answered within {spent:.1f} s.") from None
+            raise FlowSilent(f"The Flow of that party did not answer '{method}' within {spent:.1f} s.") from None
         finally:
             with self._lock:
                 subscriber.waiting.pop(question.id, None)

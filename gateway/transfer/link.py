@@ -37,8 +37,9 @@ from runtime.rpc import LIMITS, RECONNECT, rpc_error
 PROTOCOL = 1
 MINIMUM = 1
 GREETING_S = 10.0
+STILL_THERE_S = 3.0  # a greeting over a connection that was up a moment ago
 PUT_S = 60.0
-HEARTBEAT_S = 3.0  # a peer that was not heard for so long is greeted, so that its end is seen by itself
+HEARTBEAT_S = 2.0  # a peer that was not heard for so long is greeted, so that its end is seen by itself
 DIAGNOSE_EVERY_S = 5.0
 GREET_EVERY_S = 30.0  # a peer that is up, too: its clock may have been set
 CALLS_AT_ONCE = 12  # below what a gateway takes of one party at a time
@@ -150,7 +151,7 @@ class Link:
         try:
             with self._calling():
                 greeting = transfer.Greeting(protocol=PROTOCOL, minimum=MINIMUM)
-                answer = self._transfer().Hello(greeting, timeout=GREETING_S)
+                answer = self._transfer().Hello(greeting, timeout=STILL_THERE_S if self._up else GREETING_S)
                 check_protocol(self.party, answer.protocol, answer.minimum)
                 self._greeted_at = self._clock()
                 self._clock_ahead_ms = answer.now_ms - now_ms(SystemClock()) if 0 < answer.now_ms <= MAX_TIME_MS else 0

@@ -23,6 +23,7 @@ from runtime.rpc import answering, unquoted
 
 CALL_S = 60.0  # for callers that name no deadline
 LONGEST_CALL_S = 600.0
+WAY_BACK_S = 1.0  # of a caller's time, for our word that our Flow does not answer; of a short one a quarter
 PUT_ENVELOPES = 256  # more than ours ever sends at once
 PEER_CALLS = {"hello": 2, "put": 4, "deliver": 4, "call": 16}  # of one party at a time
 SILENCE_S = 30.0
@@ -114,9 +115,8 @@ class TransferServicer:
         """Ask our Flow."""
         with self._entered(context, "call") as (sender, visit):
             request = parsed(transfer.Envelope, visit.only(came))
-            left_s = context.time_remaining()
             letter = SignedLetter(request.header, request.signature, request.body)
-            answer = self._calls.answer(sender, letter, min(left_s or CALL_S, LONGEST_CALL_S), context.add_callback)
+            answer = self._calls.answer(sender, letter, answer_s(context.time_remaining()), context.add_callback)
             return transfer.Envelope(header=answer.header, signature=answer.signature, body=answer.body)
 
     @contextmanager
@@ -143,3 +143,9 @@ class TransferServicer:
             problem = problem_of(unquoted(error))
             return transfer.Receipt(outcome=outcome, code=problem.code, message=problem.message, hint=problem.hint)
         return transfer.Receipt(outcome=transfer.OUTCOME_STORED)
+
+
+def answer_s(left_s: float | None) -> float:
+    """How long our Flow is asked, by how long the caller waits."""
+    wanted_s = min(left_s or CALL_S, LONGEST_CALL_S)
+    return wanted_s - min(WAY_BACK_S, wanted_s / 4)

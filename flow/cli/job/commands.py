@@ -219,7 +219,7 @@ def watch(context: CommandContext, job: JobArgument) -> None:
 @asks_a_party
 def why(context: CommandContext, job: JobArgument) -> None:
     """What a job waits for and since when; of a job that is over, how it ended."""
-    with context.client() as flow:
+    with context.client() as flow, context.screen.waits(f"Flow at {flow.url} has not answered yet"):
         reasons = flow.why(job)
     context.screen.result(reasons, *(reasons or ["It waits for nothing."]))
 

@@ -165,7 +165,8 @@ def up(
     home = context.home()
     if not detach:
         processes.run_here(home)
-    pid = processes.start(home)
+    with context.screen.waits(f"{home.party} is starting: its services are waited for"):
+        pid = processes.start(home)
     context.screen.result(
         {"party": home.party, "pid": pid, "flow": home.settings.flow.listen, "board": home.settings.board.listen},
         f"{home.party} is up (pid {pid}). Its board: 'flow party board'.",
@@ -179,8 +180,9 @@ def down(context: CommandContext) -> None:
     from flow.cli.party import processes
 
     home = context.home()
-    stopped = processes.stop(home)
-    left = processes.end_what_is_left(home)
+    with context.screen.waits(f"{home.party} is stopping: its services are waited for"):
+        stopped = processes.stop(home)
+        left = processes.end_what_is_left(home)
     text = f"{home.party} is down." if stopped else f"{home.party} was not running."
     if left:
         what = "1 process that was" if left == 1 else f"{left} processes that were"
@@ -192,7 +194,7 @@ def down(context: CommandContext) -> None:
 @asks_a_party
 def status(context: CommandContext) -> None:
     """The party's services, the parties it trusts, its hosts."""
-    with context.client() as flow:
+    with context.client() as flow, context.screen.waits(f"Flow at {flow.url} has not answered yet"):
         view = flow.status()
     if context.screen.as_json:
         context.screen.document(view.model_dump(mode="json"))

@@ -8,10 +8,11 @@ from typing import Any
 from flow.cli.job.text import job_lines
 from flow.errors import StoreUnavailable
 from flow.job.states import JobState
+from flow.protocol.messages import Method
 from flow.service import FlowService
 from flow.views.jobs import JobView
 from flow.views.times import clock_text
-from gateway.client import GatewayDown
+from gateway.client import FlowSilent, GatewayDown
 from node_manager.client import EventKind
 from tests.fakes.flow_world import HEARD_S, SCIENTIST, FakeParty, World, fails, hangs, nothing_job, train_job
 
@@ -123,6 +124,21 @@ def test_a_party_that_the_job_is_known_to_wait_for_is_named_once(world: World) -
     assert not any(text.startswith("The link to c") for text in said)
     world.hub.down.clear()
     world.wait(job, "succeeded")
+
+
+def test_a_flow_that_is_silent_is_named_and_not_its_gateway(world: World) -> None:
+    def silent(_frm: str, to: str, method: str) -> None:
+        if (to, method) == ("c", Method.PROBE):
+            raise FlowSilent("The Flow of that party did not answer 'probe' within 4.0 s.")
+
+    for party in world.parties.values():
+        party.cluster.script = hangs
+    world.hub.before = silent
+    job = world.submit(nothing_job())
+    [waiting] = world.until(lambda v: v.waiting_for, job).waiting_for
+    assert (waiting.who, waiting.text) == ("c", "the Flow of c, which does not answer; its gateway does")
+    world.hub.before = lambda *_: None
+    world.a.stop(job, SCIENTIST)
 
 
 def test_why_is_told_while_our_own_gateway_is_down(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import grpc
 import pytest
 
 from cluster_manager.client import ClusterClient
+from flow.client import FlowClient, FlowUnreachable
+from flow.rest_client import http
 from gateway.client import GatewayAdmin
 from runtime.rpc import LOOK_S, unix_server
 
@@ -55,3 +58,11 @@ def test_no_look_at_the_cluster_manager_waits_long(
     look(cluster)
     cluster.close()
     assert max(deadlines.seen_s) <= LOOK_S
+
+
+def test_a_flow_that_takes_connections_and_does_not_answer_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LOOK_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as stopped:
+        address = f"http://127.0.0.1:{stopped.getsockname()[1]}"
+        with FlowClient(address) as flow, pytest.raises(FlowUnreachable, match="takes connections .* does not answer"):
+            flow.status()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.calls.calls import MAX_CALL_BYTES
-from gateway.client import CallTimeout, GatewayAdmin, GatewayDown, IncomingCall, NoSubscriber, PeerUnknown
+from gateway.client import FlowSilent, GatewayAdmin, GatewayDown, IncomingCall, NoSubscriber, PeerUnknown
 from gateway.errors import BadEnvelope, CallTooLarge, PurposeReserved
 from party.errors import BadSignature
 from runtime.errors import Conflict, NotFound, ServiceFault
@@ -25,8 +25,6 @@ def handle(call: IncomingCall) -> bytes:
         raise TableMissing("There is no table 'x'.", hint="Upload it.")
     if call.method == "crash":
         raise RuntimeError("a secret of the handler")
-    if call.method == "slow":
-        time.sleep(1)
     return f"{call.party} {call.method} ".encode() + call.body
 
 
@@ -77,11 +75,13 @@ def test_without_a_subscriber_or_a_card_a_call_fails_by_name(pair: Pair) -> None
         pair.alpha.admin().call("beta", "m", bytes(MAX_CALL_BYTES + 1))
 
 
-def test_a_call_that_takes_too_long_ends_in_time(pair: Pair) -> None:
-    served = pair.beta.admin().serve_calls(handle)
-    for caller in (pair.alpha, pair.beta):
-        with pytest.raises(CallTimeout):
-            caller.admin().call("beta", "slow", b"", timeout_s=0.2)
+def test_a_flow_that_takes_too_long_is_named_by_its_own_gateway(pair: Pair) -> None:
+    frozen = threading.Event()
+    served = pair.beta.admin().serve_calls(lambda _call: b"%d" % frozen.wait(60))
+    for caller, patience_s in ((pair.alpha, 4.0), (pair.beta, 0.2)):
+        with pytest.raises(FlowSilent, match="The Flow of that party did not answer 'slow'"):
+            caller.admin().call("beta", "slow", b"", patience_s)
+    frozen.set()
     served.stop()
 
 

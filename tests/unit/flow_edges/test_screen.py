@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,19 @@ def test_no_bars_are_drawn_where_no_terminal_is_or_a_machine_reads(capsys: pytes
         none.move("train: rounds", 1, 3)
         bars.clear()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_takes_long_says_what_is_waited_for_but_not_beside_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, told = list[str](), threading.Event()
+
+    def note(_screen: Screen, text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(Screen, "note", note)
+    with Screen().waits("bank-a is starting", after_s=0):
+        assert told.wait(10)
+    assert said == ["bank-a is starting …"]
+    before = threading.active_count()
+    with Screen(as_json=True).waits("bank-a is starting", after_s=0):
+        assert threading.active_count() == before

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.backoff import Backoff
 from gateway.calls.subscribers import Subscribers
-from gateway.errors import CallTimeout, ContractViolation, JobClosed, NoSubscriber, PeerUnknown, PeerUnreachable
+from gateway.errors import ContractViolation, FlowSilent, JobClosed, NoSubscriber, PeerUnknown, PeerUnreachable
 from gateway.executors.arrivals import Arrivals
 from gateway.executors.outbound import Outbound
 from gateway.executors.tokens import Bearer
@@ -63,7 +63,7 @@ def test_an_error_a_silence_and_a_departure_are_told_apart() -> None:
     with pytest.raises(NoSubscriber):
         subscribers.ask("beta", "m", b"", 1)
     subscriber = subscribers.subscribe()
-    with pytest.raises(CallTimeout):
+    with pytest.raises(FlowSilent):
         subscribers.ask("beta", "m", b"", 0.01)
     caught: list[PlatformError] = []
 

@@ -15,8 +15,8 @@ from gateway.wire import transfer
 from party.home import PartyHome
 from tests.fakes.memory_mailbox import MemoryMailbox
 
-KILLED_S = 6.0  # twice what a peer may stay unheard: its last answer may have come just after the lane had looked
-CUT_S = KILLED_S + 10.0  # a greeting that nobody answers is given up
+KILLED_S = 4.0  # twice what a peer may stay unheard: its last answer may have come just after the lane had looked
+CUT_S = KILLED_S + 3.0  # a greeting that nobody answers is given up
 
 
 class Gone(grpc.RpcError):
