@@ -27,7 +27,7 @@ from node_manager.client import (
 )
 from party.ids import Address, AttemptId, JobId, TaskName
 from runtime.errors import ChannelClosed
-from runtime.rpc import answering, asking, read_metrics, serve_metrics, unix_channel
+from runtime.rpc import LOOK_S, answering, asking, read_metrics, serve_metrics, unix_channel
 
 if TYPE_CHECKING:
     from cluster_manager.manager import ClusterManager
@@ -141,7 +141,7 @@ class ClusterClient:
     def nodes(self) -> list[NodeStatus]:
         """What each node said last, and what is reserved on it."""
         with asking(self._who, ClusterUnavailable):
-            reply: pb.NodesReply = self._stub.Nodes(pb.NodesRequest(), timeout=CALL_S)
+            reply: pb.NodesReply = self._stub.Nodes(pb.NodesRequest(), timeout=LOOK_S)
             return [parse_status(status) for status in reply.statuses]
 
     def reserve(self, attempt: AttemptId, address: Address | str, resources: Resources, lease_s: float) -> Reservation:
@@ -170,7 +170,7 @@ class ClusterClient:
     def queue(self) -> list[Place]:
         """What has room and then what waits for it, in the order in which it gets it."""
         with asking(self._who, ClusterUnavailable):
-            reply: pb.QueueReply = self._stub.Queue(pb.QueueRequest(), timeout=CALL_S)
+            reply: pb.QueueReply = self._stub.Queue(pb.QueueRequest(), timeout=LOOK_S)
             return [Place.model_validate_json(place) for place in reply.places]
 
     def release(self, reservation_id: str) -> None:

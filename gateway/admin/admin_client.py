@@ -18,7 +18,7 @@ from gateway.transfer.strangers import Stranger
 from gateway.wire import AdminStub, admin_channel, gateway_down, local
 from runtime.canonical import canonical_json
 from runtime.errors import ChannelClosed
-from runtime.rpc import read_metrics, rpc_error
+from runtime.rpc import LOOK_S, read_metrics, rpc_error
 
 QUICK_S = 30.0  # for calls that ask nobody else
 CALL_MARGIN_S = 2.0  # what our own gateway may need beyond a call's own time
@@ -136,7 +136,7 @@ class GatewayAdmin:
 
     def _peer_list(self) -> local.PeerList:
         with self._calling() as admin:
-            answer: local.PeerList = admin.Peers(local.Done(), timeout=QUICK_S)
+            answer: local.PeerList = admin.Peers(local.Done(), timeout=LOOK_S)
             return answer
 
     def metrics(self) -> bytes:
@@ -152,7 +152,7 @@ class GatewayAdmin:
     def health(self) -> GatewayHealth:
         """Whether the gateway is well."""
         with self._calling() as admin:
-            answer = admin.Health(local.Done(), timeout=QUICK_S)
+            answer = admin.Health(local.Done(), timeout=LOOK_S)
         return GatewayHealth(answer.party, answer.listen, answer.pid, answer.open_jobs, answer.problem)
 
     def close(self) -> None:

@@ -64,5 +64,5 @@ def test_a_flow_that_takes_connections_and_does_not_answer_is_told_as_such(monke
     monkeypatch.setattr(http, "LOOK_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as stopped:
         address = f"http://127.0.0.1:{stopped.getsockname()[1]}"
-        with FlowClient(address) as flow, pytest.raises(FlowUnreachable, match="takes connections .* does not answer"):
+        with FlowClient(address) as flow, pytest.raises(FlowUnreachable, match=r"takes connections .* does not answer"):
             flow.status()
