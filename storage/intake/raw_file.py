@@ -42,7 +42,7 @@ class reading_errors:  # noqa: N801 - used like a function
         if isinstance(error, MemoryError):
             return
         if isinstance(error, pa.ArrowException | OSError | EOFError | UnicodeDecodeError):
-            problem = (str(error) or type(error).__name__).splitlines()[0]
+            problem = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise BadSource(f"{self._raw.name} cannot be read: {problem}. Nothing was stored.") from error
 
 
