@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.disk.faults import disk_of, free_bytes, is_full
-from runtime.disk.room import lacks_room
+from runtime.disk.faults import disk_of, is_full
+from runtime.disk.room import lacks_room, room_left
 from runtime.errors import DiskFull
 from storage.errors import StoreFull
 
-__all__ = ["disk_of", "free_bytes", "is_full", "refuse_without_room", "room_for"]
+__all__ = ["disk_of", "is_full", "refuse_without_room", "room_for", "room_left"]
 
 
 @contextmanager
@@ -28,10 +28,10 @@ def room_for(what: str, path: Path, needed: int | None = None) -> Iterator[None]
     except (OSError, DiskFull) as error:
         if not is_full(error):
             raise
-        raise StoreFull(disk_of(path), what, needed, free_bytes(path)) from error
+        raise StoreFull(disk_of(path), what, needed, room_left(path)) from error
 
 
 def refuse_without_room(what: str, path: Path, needed: int) -> None:
     """Raise StoreFull before the first byte is written where the disk of `path` has no room for `needed` bytes."""
     if lacks_room(path, needed):
-        raise StoreFull(disk_of(path), what, needed, free_bytes(path))
+        raise StoreFull(disk_of(path), what, needed, room_left(path))

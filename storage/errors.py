@@ -231,13 +231,13 @@ class StoreFull(StoreUnavailable, DiskFull):
         disk: Where the disk is mounted.
         what: What was to be written.
         needed: Bytes of it, or None if that is not known.
-        free: Bytes that were free, or None if the system does not say.
+        left: Bytes that might still be written, or None if the system does not say.
     """
 
     code = "storage.full"
 
-    def __init__(self, disk: str, what: str, needed: int | None, free: int | None) -> None:
-        known = [f"{amount(n)} {word}" for n, word in ((needed, "needed"), (free, "free")) if n is not None]
+    def __init__(self, disk: str, what: str, needed: int | None, left: int | None) -> None:
+        known = [f"{amount(n)} {word}" for n, word in ((needed, "needed"), (left, "left")) if n is not None]
         amounts = f": {', '.join(known)}" if known else ""
         super().__init__(
             f"No room left on {disk} for {what}{amounts}.", hint="Make room there, for example by deleting tables."
@@ -245,7 +245,7 @@ class StoreFull(StoreUnavailable, DiskFull):
         self.disk = disk
         self.what = what
         self.needed = needed
-        self.free = free
+        self.left = left
 
 
 MAX_SHOWN_CHARS = 60

@@ -25,7 +25,7 @@ from runtime.disk.files import PRIVATE_FILE, sync_folder
 from runtime.disk.room import require_room
 from runtime.disk.trees import DEEPEST, remove_tree, take_back
 from runtime.errors import DiskFull
-from storage.disk import disk_of, free_bytes, is_full
+from storage.disk import disk_of, is_full, room_left
 from storage.errors import BadReference, Damaged, StoreFull, StoreUnavailable
 
 COPY_BYTES = 4 << 20
@@ -83,9 +83,9 @@ class Place:
         """The path on this machine's disk, or None where the place is elsewhere."""
         return self._local / inside(path) if self._local is not None else None
 
-    def free_bytes(self) -> int | None:
+    def room_left(self) -> int | None:
         """Bytes that may still be written here; None where that is not known. One system call."""
-        return free_bytes(self._local) if self._local is not None else None
+        return room_left(self._local) if self._local is not None else None
 
     def make_folder(self, path: str) -> None:
         """Make the folder and those above it."""
@@ -367,5 +367,5 @@ def _reaching(place: Place, path: str, size: int | None = None) -> Iterator[None
     except (OSError, DiskFull, pa.ArrowException) as error:
         here = place.local()
         if here is not None and is_full(error):
-            raise StoreFull(disk_of(here), path, size, free_bytes(here)) from error
+            raise StoreFull(disk_of(here), path, size, room_left(here)) from error
         raise StoreUnavailable(place.shown(f"{path or 'the root'} in the store cannot be reached: {error}.")) from error

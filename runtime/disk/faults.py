@@ -91,7 +91,7 @@ def disk_status(path: Path) -> os.statvfs_result | None:
 
 
 def free_bytes(path: Path) -> int | None:
-    """Bytes that may still be written below `path`, which need not exist yet; None where the system does not say."""
+    """Bytes free on the disk of `path`, which need not exist yet; None where the system does not say."""
     status = disk_status(path)
     return None if status is None else status.f_bavail * status.f_frsize
 

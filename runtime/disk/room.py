@@ -42,6 +42,12 @@ def is_short(path: Path) -> bool:
     return spare is not None and spare < 0
 
 
+def room_left(path: Path) -> int | None:
+    """Bytes that what may wait may still write to the disk of `path`; None where the disk says nothing about itself."""
+    spare = _spare(path)
+    return None if spare is None else max(0, spare)
+
+
 def require_room(path: Path, more_bytes: int = 0) -> None:
     """Raise DiskFull where the disk of `path` lacks room for what may wait."""
     if lacks_room(path, more_bytes):

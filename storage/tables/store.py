@@ -97,7 +97,7 @@ class TableStore:
                 return _read_into(opened, start, progress, remark or (lambda _: None))
             except StoreFull as full:
                 needed = opened.position()[1]
-                raise StoreFull(full.disk, f"table {target}", needed, self._place.free_bytes()) from full
+                raise StoreFull(full.disk, f"table {target}", needed, self._place.room_left()) from full
 
     def writer(
         self, ref: str | TableRef, schema: pa.Schema, roles: TableRoles = NO_ROLES, *, owner: str = ""

@@ -47,7 +47,7 @@ def test_an_upload_on_a_full_disk_is_told_as_such(party: FakeParty, flow: Comman
     with pytest.raises(Unavailable) as full:
         party.client.upload(file, "t/two")
     assert full.value.code == "storage.full"
-    assert full.value.message == f"No room left on {small_spool} for table t/two: 6.6 MB needed, 1.0 MB free."
+    assert full.value.message == f"No room left on {small_spool} for table t/two: 6.6 MB needed, 996 kB left."
     done = flow("data", "upload", file, "--table", "t/two", "--id", "id")
     assert done.code == Exit.UNAVAILABLE
     assert "No room left on" in done.err

@@ -18,6 +18,7 @@ from runtime.disk.room import (
     least_free,
     once_there_is_room,
     require_room,
+    room_left,
 )
 from runtime.errors import DiskFull
 from storage.client import StoreFull
@@ -79,6 +80,16 @@ def test_a_disk_is_short_of_room_before_it_lacks_any(
     assert lacks_room(tmp_path) is (inodes == (9, 0))
 
 
+@pytest.mark.parametrize(
+    ("free", "inodes", "left"), [(70, (9, 9), 6), (64, (0, 0), 0), (10, (9, 9), 0), (50_000, (9, 0), 0)]
+)
+def test_what_stays_free_is_not_left_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, inodes: tuple[int, int], left: int
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: status(100_000 * MIB, free * MIB, inodes))
+    assert room_left(tmp_path) == left * MIB
+
+
 def test_a_disk_that_says_nothing_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise OSError(errno.ENOSYS, "no")
@@ -86,6 +97,7 @@ def test_a_disk_that_says_nothing_has_room(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "statvfs", broken)
     assert not lacks_room(tmp_path)
     assert not is_short(tmp_path)
+    assert room_left(tmp_path) is None
 
 
 def test_a_full_disk_is_seen_and_each_disk_is_looked_at_once(tmp_path: Path) -> None:
