@@ -261,4 +261,8 @@ class TaskMemory:
 
 def _patiently(write: Callable[[], T], events: EventLog) -> T:
     """What `write` returns once the disk has room for it."""
-    return once_there_is_room(write, lambda full: events.log("warning", f"{full} This executor waits for it."))
+
+    def told(full: Exception) -> None:
+        events.log("warning", f"{full} This executor waits for it.", insist=True)
+
+    return once_there_is_room(write, told)

@@ -1,7 +1,7 @@
 """An executor's event log: one line appended per event, then a datagram to wake the Node Manager.
 
 The file is the truth; the doorbell only saves waiting. A ring that nobody hears is lost without harm. Whoever writes a
-line waits where the disk has no room for it.
+line waits where the disk has no room for what may wait; last words and what insists need only room for themselves.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from node_manager.allowance import LineAllowance
-from node_manager.events import EventKind, ExecutorEvent, plain, shortened
+from node_manager.events import FINAL, EventKind, ExecutorEvent, plain, shortened
 from node_manager.folders import EVENTS, ExecutorKey
-from runtime.disk.room import once_there_is_room
+from runtime.disk.room import once_there_is_room, require_room
 
 _TENTHS, _THOUSANDTHS = 10, 1_000
 
@@ -33,7 +33,8 @@ class EventLog:
         self._thousandth: tuple[str, int, int] | None = None
         self._allowance = LineAllowance()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(folder / EVENTS, flags, 0o600)
+        self._path = folder / EVENTS
+        self._file = os.open(self._path, flags, 0o600)
         self._doorbell = doorbell
 
     def metric(self, name: str, step: int, value: float) -> None:
@@ -52,8 +53,9 @@ class EventLog:
             self.log("info", f"{what}: {done} of {total}")
 
     def log(self, level: str, text: str, *, insist: bool = False, ring_too: bool = True) -> None:
-        """One line for people, or several of one matter; left out where there are too many, unless we insist.
+        """One line for people, or several of one matter.
 
+        Unless we insist it is left out where there are too many, and waits where the disk is full.
         Without `ring_too` it is read with the event that follows at once.
         """
         text = shortened(text)
@@ -63,6 +65,8 @@ class EventLog:
         if left_out:
             self._tell(left_out)
         if left_out is not None:
+            if not insist:
+                self._wait_for_room()
             self._append(EventKind.LOG, level=level, text=text)
             if ring_too:
                 ring(self._doorbell, self._key.folder)
@@ -78,9 +82,15 @@ class EventLog:
         self.write(EventKind.LOG, level="warning", text=f"… {left_out} lines left out")
 
     def write(self, kind: EventKind, /, **body: object) -> None:
-        """Append one event and ring."""
+        """Append one event and ring; all but last words wait where the disk is full."""
+        if kind not in FINAL:
+            self._wait_for_room()
         self._append(kind, **body)
         ring(self._doorbell, self._key.folder)
+
+    def _wait_for_room(self) -> None:
+        """Before the lock is taken, so that last words pass those who wait."""
+        once_there_is_room(partial(require_room, self._path))
 
     def _append(self, kind: EventKind, /, **body: object) -> None:
         with self._lock:

@@ -18,6 +18,8 @@ from threading import Lock
 from party.errors import CannotUnseal
 from party.seal import box, unbox
 from runtime.disk.files import sync_folder, write_whole
+from runtime.disk.room import require_room
+from runtime.errors import DiskFull
 from storage.disk import room_for
 from storage.errors import Damaged, SchemaVersionUnknown, WrongKey
 
@@ -136,11 +138,14 @@ class Journal:
             self._records += 1
 
     def _write_again(self, handle: int) -> None:
-        known, self._known, self._records = self._known, {}, 0
-        self._end = self._check_opening(handle)
+        end, self._end, self._records = self._end, self._check_opening(handle), 0
         os.ftruncate(handle, self._end)
-        for name, value in known.items():
-            self._append(handle, name, value)
+        try:
+            for name, value in list(self._known.items()):
+                self._append(handle, name, value)
+        except (OSError, DiskFull):
+            self._end = end  # so that the next reading sees that something is missing
+            raise
 
     def _check_opening(self, handle: int) -> int:
         head = os.pread(handle, _HEAD.size, 0)
@@ -178,6 +183,7 @@ class Journal:
         text = name.encode()
         boxed = box(self._key, _NAME.pack(len(text)) + text + value, self._bound())
         record = _LENGTH.pack(len(boxed)) + boxed
+        require_room(self._path, len(record))
         try:
             _write_all(handle, record, self._end)
             os.fsync(handle)

@@ -10,6 +10,7 @@ from node_manager.events import EventKind, read_event
 from node_manager.executor.event_log import EventLog, ring
 from node_manager.folders import EVENTS, ExecutorKey
 from node_manager.supervisor.tail import Position, read_new
+from runtime.disk import room
 from tests.fakes.disks import fill, small_disk
 
 KEY = ExecutorKey("JOB1", "task", 1, "guest:a", 1)
@@ -133,3 +134,26 @@ def test_lines_for_which_there_is_no_room_wait_and_are_whole_and_in_order(tmp_pa
         events, _ = read(folder)
         assert [event.body["text"].split()[0] for event in events] == [str(i) for i in range(9)]
         log.close()
+
+
+def test_lines_wait_while_less_is_free_than_stays_free_but_not_last_words_nor_what_insists(tmp_path, monkeypatch):
+    full, waits, goes_on = [True], threading.Event(), threading.Event()
+
+    def sleep(_pause_s):
+        waits.set()
+        assert goes_on.wait(60)
+
+    monkeypatch.setattr(room, "lacks_room", lambda *_: full[0])
+    monkeypatch.setattr(room.time, "sleep", sleep)
+    log = make_log(tmp_path)
+    writing = threading.Thread(target=log.metric, args=("loss", 0, 0.5))
+    writing.start()
+    assert waits.wait(60)
+    log.log("warning", "No room left.", insist=True)
+    log.write(EventKind.SUCCEEDED)
+    assert [event.kind for event in read(tmp_path)[0]] == [EventKind.LOG, EventKind.SUCCEEDED]
+    full[0] = False
+    goes_on.set()
+    writing.join(60)
+    assert b'"kind":"metric"' in (tmp_path / EVENTS).read_bytes()
+    log.close()

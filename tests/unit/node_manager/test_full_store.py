@@ -23,11 +23,12 @@ BIG = np.random.default_rng(0).random(20_000)  # 160 kB
 
 class Said:
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.insisted: list[str] = []
         self.events: list[str] = []
 
-    def log(self, _level: str, text: str) -> None:
-        self.lines.append(text)
+    def log(self, _level: str, text: str, *, insist: bool = False) -> None:
+        if insist:  # or it would itself wait for room
+            self.insisted.append(text)
 
     def write(self, kind: object, /, **_: object) -> None:
         self.events.append(str(kind))
@@ -60,9 +61,9 @@ def test_it_waits_and_goes_on(tmp_path: Path, what: str) -> None:
         writing.start()
         writing.join(0.3)
         assert writing.is_alive()
-        assert len(said.lines) == 1
-        assert said.lines[0].startswith("No room left on ")
-        assert said.lines[0].endswith("This executor waits for it.")
+        assert len(said.insisted) == 1
+        assert said.insisted[0].startswith("No room left on ")
+        assert said.insisted[0].endswith("This executor waits for it.")
         filler.unlink()
         writing.join(10)
         assert not writing.is_alive()

@@ -8,6 +8,7 @@ from threading import Thread
 
 import pytest
 
+from runtime.disk import room
 from storage.client import Damaged, Journal, SchemaVersionUnknown, StoreFull, WrongKey
 
 KEY = bytes(range(32))
@@ -145,6 +146,38 @@ def test_a_record_is_whole_however_little_the_disk_takes_at_once(path, monkeypat
     room = 1000
     assert journal.once("b", lambda: b"3" * 50) == b"3" * 50
     assert Journal(path, KEY).once("b", never) == b"3" * 50
+
+
+def test_a_record_waits_where_less_is_free_than_stays_free(path, monkeypatch):
+    journal = Journal(path, KEY)
+    journal.once("a", lambda: b"1")
+    whole = path.read_bytes()
+    monkeypatch.setattr(room, "lacks_room", lambda *_: True)
+    with pytest.raises(StoreFull, match=r"No room left on /.* for a journal"):
+        journal.once("b", lambda: b"2")
+    assert path.read_bytes() == whole
+    assert journal.once("a", never) == b"1"
+    monkeypatch.undo()
+    assert journal.once("b", lambda: b"3") == b"3"
+
+
+def test_a_journal_for_which_there_is_no_room_to_be_written_again_is_written_later(path, monkeypatch):
+    journal, taken = Journal(path, KEY), []
+
+    def lacks_room(*_):
+        taken.append(1)
+        return len(taken) > 1
+
+    for name in ("a", "b", "c"):
+        journal.once(name, name.encode)
+    path.unlink()
+    monkeypatch.setattr(room, "lacks_room", lacks_room)
+    with pytest.raises(StoreFull):
+        journal.keep()
+    monkeypatch.undo()
+    journal.keep()
+    assert [journal.once(name, never) for name in ("a", "b", "c")] == [b"a", b"b", b"c"]
+    assert Journal(path, KEY).names() == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("again", ["keep", "once"])
