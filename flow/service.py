@@ -312,12 +312,12 @@ class FlowService:
         with self._database.read() as connection:
             return self._looks.with_waits(self._reader.job(connection, job))
 
-    def why(self, job: str) -> list[str]:
-        """How far the job is, what it waits for or how it ended, in sentences. Raises UnknownJob."""
+    def why(self, job: str, gateway_down: str = "") -> list[str]:
+        """How far it is, what it waits for, how it ended; a gateway that is down is not asked. Raises UnknownJob."""
         with self._database.read() as connection:
             view, state = self._looks.with_waits(self._reader.job(connection, job)), part_state(connection, job)
             again = restarts(connection, job)
-        return why(view, state, self._looks.links(), self._sender.postponed(job), again)
+        return why(view, state, self._looks.links(gateway_down), self._sender.postponed(job), again)
 
     def clocks_apart(self) -> dict[str, Apart]:
         """How far the clocks of other parties were from ours in their last messages, where that is too far."""

@@ -106,10 +106,12 @@ class Looks:
         more = tuple(stall_waits(self._stalls.of(view.id), self._party)) if view.ended_ms is None else ()
         return view.model_copy(update={"waiting_for": (*view.waiting_for, *more)}) if more else view
 
-    def links(self) -> Links:
-        """Our lines to other parties."""
+    def links(self, down: str = "") -> Links:
+        """Our lines to other parties; `down` says why our gateway does not answer, where that is known."""
         clocks = self._database.clocks_apart()
         links = Links(self._party, now_ms(self._database.clock), clocks=clocks)
+        if down:
+            return replace(links, peers=None, down=down)
         try:
             return replace(links, peers={peer.party: peer for peer in self._rooms.gateway.peers()})
         except PlatformError as error:

@@ -218,9 +218,9 @@ class FakeFlowService(FlowService):
         newest = max((event.id for event in self._events if event.job == job), default=0)
         return self._jobs[job].model_copy(update={"last_event": newest})
 
-    def why(self, job: str) -> list[str]:
+    def why(self, job: str, gateway_down: str = "") -> list[str]:
         self.job(job)
-        return self.reasons.get(job, [])
+        return [*self.reasons.get(job, []), *filter(None, [gateway_down])]
 
     def proposal(self, job: str) -> ProposalView:
         view = self.job(job)

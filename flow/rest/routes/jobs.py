@@ -157,10 +157,9 @@ def why(known: ReadJob, job: str) -> list[str]:
     service = known.backends.service
     if service.job(job).ended_ms is not None:
         return service.why(job)
-    return [
-        *service.why(job),
-        *(vital.text for vital in known.backends.vitals.now() if vital.room in DISKS and not vital.ok),
-    ]
+    down = [vital for vital in known.backends.vitals.now() if not vital.ok]
+    gateway = next((vital.text for vital in down if vital.room == "gateway"), "")
+    return [*service.why(job, gateway), *(vital.text for vital in down if vital.room in DISKS)]
 
 
 @router.post("/jobs/{job}/stop", status_code=202, summary="Cancel a job everywhere")

@@ -447,6 +447,13 @@ def test_the_status_waits_for_no_room_that_was_seen_not_to_answer(
     assert rooms["gateway"] == ("down", frozen.text)
 
 
+def test_why_asks_no_gateway_that_was_seen_not_to_answer(party: FakeParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = party.client.submit(job_json())
+    before = party.client.why(job)
+    monkeypatch.setattr(party.gateway, "down", GatewayDown("The gateway does not answer at x."))
+    assert party.client.why(job) == [*before, "The gateway does not answer at x."]
+
+
 def test_a_client_says_what_it_could_not_reach() -> None:
     for address in ("http://127.0.0.1:1", "http://127.0.0.1:1/"):
         with pytest.raises(FlowUnreachable, match=r"127\.0\.0\.1:1"), FlowClient(address) as client:
