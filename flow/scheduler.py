@@ -1,7 +1,8 @@
 """The loop: keyed pieces of work, run when they are due, each by one thread at a time, woken by events.
 
 It knows nothing of jobs. A key that is poked while it runs runs once more afterwards; what a run returns is the time
-until the key wants to run again. Nothing here polls: the loop sleeps until the next piece of work is due.
+until the key wants to run again. Nothing here polls: the loop sleeps until the next piece of work is due. Keys that
+name the same `party` take no more than half of the threads, so that one that answers slowly holds up only its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from random import SystemRandom
 from threading import Condition, Thread
@@ -18,6 +19,7 @@ from typing import Any
 
 from runtime.errors import PlatformError
 from runtime.limits.pauses import doubled_s
+from runtime.limits.shares import SharedPool
 from runtime.log import get_logger
 from runtime.metrics import metrics
 
@@ -50,14 +52,14 @@ class Scheduler:
         self._open = False
         self._workers = workers
         self._first_retry_s = first_retry_s
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: SharedPool | None = None
         self._thread: Thread | None = None
         self._log = get_logger("flow")
 
     def start(self, handlers: Mapping[type, Handler]) -> None:
         """Begin to run what is due."""
         self._handlers = handlers
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="flow-work")
+        self._pool = SharedPool(self._workers, max(1, self._workers // 2), "flow-work")
         self._thread = Thread(target=self._loop, name="flow-scheduler", daemon=True)
         self._open = True
         self._thread.start()
@@ -72,7 +74,7 @@ class Scheduler:
             self._change.notify_all()
         if self._thread is not None and self._pool is not None:
             self._thread.join()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=True)
 
     def poke(self, key: Hashable, delay_s: float = 0.0) -> None:
         """Run the key after the delay at the latest; if it runs right now, once more afterwards."""
@@ -121,7 +123,7 @@ class Scheduler:
     def _loop(self) -> None:
         while (key := self._next()) is not None:
             if self._pool is not None:
-                self._pool.submit(self._run, key)
+                self._pool.submit(getattr(key, "party", None), partial(self._run, key))
 
     def _next(self) -> Hashable | None:
         """The next key that is due; None once the scheduler is closed."""

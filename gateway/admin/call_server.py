@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,6 +16,7 @@ import grpc
 from gateway.backoff import Backoff
 from gateway.wire import AdminStub, admin_channel, local
 from runtime.errors import PlatformError, ServiceFault
+from runtime.limits.shares import SharedPool
 from runtime.log import get_logger
 from runtime.problems import problem_of
 
@@ -35,12 +36,12 @@ Handler = Callable[[IncomingCall], bytes]
 
 
 class CallServer:
-    """Keeps a subscription at the gateway and runs the handler in its own threads."""
+    """Keeps a subscription at the gateway; runs the handler in its own threads, half of them at most for a caller."""
 
     def __init__(self, socket_path: Path | str, handler: Handler, threads: int) -> None:
         self._socket = socket_path
         self._handler = handler
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gateway-answer")
+        self._pool = SharedPool(threads, max(1, threads // 2), "gateway-answer")
         self._stopping = threading.Event()
         self._heard = threading.Event()
         self._stream: Any = None
@@ -57,7 +58,7 @@ class CallServer:
         stream = self._stream
         if stream is not None:
             stream.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)
         self._thread.join(grace_s)
 
     def _run(self) -> None:
@@ -80,7 +81,7 @@ class CallServer:
                 backoff.reset()
                 self._heard.set()
                 if asked.id:
-                    self._pool.submit(self._answer, asked, answers)
+                    self._pool.submit(asked.party, partial(self._answer, asked, answers))
         finally:
             answers.put(None)
 

@@ -15,6 +15,7 @@ from runtime.errors import Unavailable
 @dataclass(frozen=True)
 class Work:
     name: str
+    party: str | None = None
 
 
 class Bench:
@@ -117,6 +118,18 @@ def test_work_that_fails_is_tried_again_and_stops_nobody(bench: Bench) -> None:
     assert [bench.next() for _ in range(3)] == ["a", "a", "a"]
     bench.scheduler.poke(Work("b"))
     assert bench.next() == "b"
+
+
+def test_a_party_that_is_slow_leaves_threads_to_others(bench: Bench) -> None:
+    bench.gate.clear()
+    for name in ("slow", "slow too"):
+        bench.scheduler.poke(Work(name, "slow"))
+    assert bench.next() == "slow"
+    bench.scheduler.poke(Work("other", "other"))
+    bench.scheduler.poke(Work("nobody's"))
+    assert {bench.next(), bench.next()} == {"other", "nobody's"}
+    bench.gate.set()
+    assert bench.next() == "slow too"
 
 
 def test_nothing_runs_after_close() -> None:
