@@ -16,6 +16,7 @@ from runtime.errors import NotCanonical as NotCanonical
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _MOST_SHOWN = 80
+_UNKNOWN = "it is not in our form"
 
 MAX_DEPTH = 64
 MOST_VALUES = 200_000  # keys and items in all: each may be a complaint, which costs a hundred times what its bytes do
@@ -45,8 +46,7 @@ def parse_json(data: bytes, what: str, most_values: int = MOST_VALUES) -> object
     except RecursionError:
         raise NotCanonical(f"{what} is nested more than {MAX_DEPTH} deep.") from None
     except _NotOurs:
-        text = data.decode(json.detect_encoding(data), "surrogatepass")
-        raise NotCanonical(f"{what} is not JSON: {next(_not_ours(text), 'it is not in our form')}.") from None
+        raise NotCanonical(f"{what} is not JSON: {_complaint(data)}.") from None
     except ValueError as error:
         raise NotCanonical(f"{what} is not JSON: {error}.") from None
     _require_small(found, what, most_values)
@@ -92,6 +92,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(_text: str) -> object:
     raise _NotOurs
+
+
+def _complaint(data: bytes) -> str:
+    try:
+        return next(_not_ours(data.decode(json.detect_encoding(data), "surrogatepass")), _UNKNOWN)
+    except (ValueError, LookupError):  # nor is it JSON otherwise, further on
+        return _UNKNOWN
 
 
 def _not_ours(text: str) -> Iterator[str]:

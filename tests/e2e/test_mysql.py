@@ -15,7 +15,7 @@ import sqlalchemy
 from launcher.demo_data import write_breast
 from launcher.federation import LocalFederation
 from launcher.private_mariadb import MariaDbMissing
-from tests.e2e.test_encrypted_training import job, run
+from tests.e2e.federation.test_encrypted_training import job, run
 
 TRAINERS = ("hospital-a", "hospital-b")
 ROUNDS = 3

@@ -46,7 +46,7 @@ class Counts:
 
         def written(handle: int, data: bytes) -> int:
             if stat.S_ISREG(os.fstat(handle).st_mode):
-                self._note(self.writes, data.decode())
+                self._note(self.writes, bytes(data).decode())
             return write(handle, data)
 
         def dumped(thing: Any, **more: Any) -> str:

@@ -406,7 +406,7 @@ def test_an_earlier_checkpoint_that_is_gone_is_named(client, reader, order_of, t
     order = order_of("remember", store=str(tmp_path), resume=ResumePoint(job=earlier, attempt=1, step=3))
     client.start(order)
     body = reader.final(order).body
-    assert body["code"] == "storage.damaged"
+    assert body["code"] == "node.state_lost"
     assert f"{earlier}/task/1 at guest:a after step 3 is not there" in body["message"]
 
 
