@@ -58,10 +58,11 @@ class HttpCalls:
         return response.content
 
     def _sent(self, method: str, path: str, **how: Any) -> httpx.Response:
-        """The answer, whatever its status. Raises FlowUnreachable."""
+        """The answer, whatever its status; a look is over `within_s`. Raises FlowUnreachable."""
+        within_s = how.pop("within_s", LOOK_S)
         how["headers"] = self._headers() | how.get("headers", {})
         if method == "GET" and self._owned:
-            how.setdefault("timeout", httpx.Timeout(LOOK_S, connect=CONNECT_S))
+            how.setdefault("timeout", httpx.Timeout(within_s, connect=CONNECT_S))
         with wrapped(self.url):
             try:
                 return self._http.request(method, f"{self.url}/v1{path}", **how)

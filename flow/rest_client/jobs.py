@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from flow.rest_client.http import CONNECT_S, HttpCalls
+from flow.rest_client.http import ANSWER_S, CONNECT_S, HttpCalls
 from flow.rest_client.paths import part, rows_of
 from flow.rest_client.patience import Waits
 from flow.rest_client.remote_errors import raise_refusal, wrapped
@@ -140,7 +140,8 @@ class JobCalls(HttpCalls):
     def history(self, job: str, party: str = "", after: str = "", limit: int = 1000) -> HistoryView:
         """What happened to a job at every party, in one order, after the line with a key."""
         asked = {"party": party, "after": after, "limit": limit}
-        return self._ask(HistoryView, "GET", f"/jobs/{part(job)}/history", params=asked)
+        within_s = ANSWER_S  # other parties are asked
+        return self._ask(HistoryView, "GET", f"/jobs/{part(job)}/history", params=asked, within_s=within_s)
 
     def whole_history(self, job: str, party: str = "") -> HistoryView:
         """All of it; `untold` is what was said at the end."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -57,14 +57,9 @@ class Journal:
         with self._lock, room_for("a journal", self._path):
             if name in self._known:
                 return self._known[name]
-            handle = self._open()
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                self._read(handle)
+            with self._up_to_date() as handle:
                 if name not in self._known:
                     self._append(handle, name, make())
-            finally:
-                os.close(handle)
             return self._known[name]
 
     def keep(self) -> None:
@@ -72,13 +67,8 @@ class Journal:
 
         Before what relies on it is stored.
         """
-        with self._lock, room_for("a journal", self._path):
-            handle = self._open()
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                self._read(handle)
-            finally:
-                os.close(handle)
+        with self._lock, room_for("a journal", self._path), self._up_to_date():
+            pass
 
     def exists(self) -> bool:
         """Whether there is one."""
@@ -93,13 +83,20 @@ class Journal:
         """Every name in the journal, in the order of writing. Raises WrongKey, Damaged."""
         with self._lock:
             if self._path.exists():
-                handle = self._open()
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX)
-                    self._read(handle)
-                finally:
-                    os.close(handle)
+                with self._up_to_date():
+                    pass
             return list(self._known)
+
+    @contextmanager
+    def _up_to_date(self) -> Iterator[int]:
+        """The file, read to its end and locked against other processes."""
+        handle = self._open()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._read(handle)
+            yield handle
+        finally:
+            os.close(handle)
 
     def _open(self) -> int:
         """The file, made with its opening record if it is not there yet: whole, or absent."""
